@@ -1,0 +1,37 @@
+# The two commands of the README, `make demo` and `make test`, work on a fresh machine:
+# they need Python 3.11+, make and a package index, and neither root nor a system libfluidsynth.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO ?= demo
+
+.PHONY: demo test test-fast lint wheel-smoke bench clean
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[all,dev]'
+	touch $@
+
+demo: $(VENV)/.installed
+	$(BIN)/stemsmith demo $(DEMO)
+
+test: lint wheel-smoke
+	$(BIN)/python -m pytest
+
+test-fast: lint
+	$(BIN)/python -m pytest -m 'not slow'
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# The built wheel, installed alone in another environment and run from another folder.
+wheel-smoke: $(VENV)/.installed
+	$(BIN)/python tests/wheel_smoke.py
+
+bench: $(VENV)/.installed
+	$(BIN)/python benchmarks/render.py $(MIDI)
+
+clean:
+	rm -rf $(VENV) build dist demo *.egg-info

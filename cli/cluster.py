@@ -1,0 +1,153 @@
+"""Running jobs in this process, on local worker processes, or on a Dask cluster.
+
+Dask does the distributing, the restarting of workers that die and the counting of their deaths.
+One job at a time is on each worker, so that a death can only be blamed on the job that caused it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final, Generic, TypeVar
+
+from stemsmith.manifests.errors import UsageError
+
+__all__ = ["Died", "Workers", "default_jobs", "workers"]
+
+J = TypeVar("J")
+R = TypeVar("R")
+
+_DEATHS_ALLOWED: Final = 1  # the second one ends the job
+_CONNECT_TIMEOUT_S: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Died(Generic[J]):
+    """A job that killed its worker process every time it was tried."""
+
+    job: J
+
+
+class Workers(ABC):
+    """Something that runs jobs."""
+
+    @abstractmethod
+    def map(self, function: Callable[[J], R], jobs: Iterable[J]) -> Iterator[R | Died[J]]:
+        """Yield results as they come, in any order.
+
+        Parameters
+        ----------
+        function : callable
+            A top-level function of one job.
+        jobs : iterable
+            Picklable; taken as workers become free.
+
+        Raises
+        ------
+        Exception
+            Whatever the function raises.
+        """
+
+
+class _InProcess(Workers):
+    def map(self, function: Callable[[J], R], jobs: Iterable[J]) -> Iterator[R | Died[J]]:
+        for job in jobs:
+            yield function(job)
+
+
+class _Dask(Workers):
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def map(self, function: Callable[[J], R], jobs: Iterable[J]) -> Iterator[R | Died[J]]:
+        from distributed import KilledWorker, as_completed
+
+        waiting = iter(jobs)
+        running: dict[str, J] = {}
+        completed = as_completed(with_results=True, raise_errors=False)
+
+        def submit_next() -> None:
+            for job in waiting:
+                future = self._client.submit(function, job, pure=False)
+                running[future.key] = job
+                completed.add(future)
+                return
+
+        for _ in range(self._n_workers()):
+            submit_next()
+        for future, result in completed:
+            job = running.pop(future.key)
+            if future.status == "error":
+                _, error, traceback = result
+                if not isinstance(error, KilledWorker):
+                    raise error.with_traceback(traceback)
+                result = Died(job)
+            submit_next()
+            yield result
+
+    def _n_workers(self) -> int:
+        n_threads = self._client.nthreads()
+        if not n_threads:
+            raise UsageError(f"{self._client.scheduler.address}: the scheduler has no workers")
+        return len(n_threads)
+
+
+def default_jobs() -> int:
+    """Return the number of processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextlib.contextmanager
+def workers(n_jobs: int, scheduler: str | None) -> Iterator[Workers]:
+    """Open workers for the time of a command.
+
+    Parameters
+    ----------
+    n_jobs : int
+        Local worker processes; 0 runs in this process.
+    scheduler : str or None
+        Address of a running Dask scheduler, whose workers must see the same file system under
+        the same paths; `n_jobs` is then not used.
+
+    Raises
+    ------
+    UsageError
+        If the scheduler cannot be reached.
+    """
+    if scheduler is None and n_jobs == 0:
+        yield _InProcess()
+        return
+    import dask
+    from distributed import Client, LocalCluster
+
+    settings = {
+        "distributed.scheduler.allowed-failures": _DEATHS_ALLOWED,
+        "distributed.admin.log-format": "%(message)s",
+    }
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(dask.config.set(settings))
+        for name in ("distributed", "distributed.nanny", "distributed.worker"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+        try:
+            address: Any = scheduler
+            if scheduler is None:
+                address = stack.enter_context(
+                    LocalCluster(
+                        n_workers=n_jobs,
+                        threads_per_worker=1,
+                        processes=True,
+                        memory_limit=0,
+                        dashboard_address=None,
+                        silence_logs=logging.CRITICAL,
+                    )
+                )
+            client = stack.enter_context(
+                Client(address, timeout=_CONNECT_TIMEOUT_S, set_as_default=False)
+            )
+        except (OSError, TimeoutError, ValueError) as error:
+            raise UsageError(f"{scheduler}: no Dask scheduler answers: {error}") from error
+        yield _Dask(client)

@@ -1,0 +1,57 @@
+"""The `stemsmith` command.
+
+Importing this file must stay cheap: numpy, pyarrow, dask and the stages are imported inside the
+commands, so that `stemsmith --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import errno
+from importlib.metadata import version
+from typing import Any
+
+import click
+from stemsmith.cli.demo import demo
+from stemsmith.cli.render import render
+from stemsmith.cli.scan import scan
+from stemsmith.cli.validate import validate
+from stemsmith.manifests.errors import StemsmithError, UsageError
+
+__all__ = ["main"]
+
+
+class _Failed(click.ClickException):
+    exit_code = 1
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.split()))
+
+
+class _Misused(_Failed):
+    exit_code = 2
+
+
+class _Group(click.Group):
+    """Turns the errors a user can cause into one line and an exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except StemsmithError as error:
+            kind = _Misused if isinstance(error, UsageError) else _Failed
+            raise kind(str(error)) from error
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                raise
+            where = f"{error.filename}: " if error.filename else ""
+            raise _Failed(f"{where}{error.strerror or error}") from error
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(version("stemsmith"), prog_name="stemsmith")
+def main() -> None:
+    """Make multi-track corpora for music source separation from MIDI files."""
+
+
+for _command in (scan, render, validate, demo):
+    main.add_command(_command)

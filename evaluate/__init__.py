@@ -1,0 +1,1 @@
+"""Evaluation of separators. Empty in this version."""

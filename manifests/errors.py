@@ -1,0 +1,27 @@
+"""The errors a user can cause, each one line that names the file and what to do.
+
+StemsmithError
+├── UsageError     the request cannot be meant that way: exit code 2
+├── NothingToDo    the request is sound but gives no result: exit code 1
+└── InvalidCorpus  a corpus or manifest does not hold what it says: exit code 1
+"""
+
+from __future__ import annotations
+
+__all__ = ["InvalidCorpus", "NothingToDo", "StemsmithError", "UsageError"]
+
+
+class StemsmithError(Exception):
+    """Base of all errors that end a command with one line instead of a traceback."""
+
+
+class UsageError(StemsmithError):
+    """The request itself is wrong: bad value, clashing options, unusable file."""
+
+
+class NothingToDo(StemsmithError):
+    """Nothing could be produced from the input; the text says why and what to change."""
+
+
+class InvalidCorpus(StemsmithError):
+    """A corpus breaks one of its invariants; the text names the first offender."""

@@ -1,0 +1,249 @@
+"""Frozen records that flow between stages, and their Parquet columns.
+
+Times are in samples of the record's sample rate unless the name carries a unit; paths are
+POSIX paths relative to the root of the corpus (or of the MIDI folder), never absolute.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Part", "Reason", "Rejection", "ScannedSong", "Song", "Stem"]
+
+Float32s = npt.NDArray[np.float32]
+Int32s = npt.NDArray[np.int32]
+UInt8s = npt.NDArray[np.uint8]
+
+
+class Reason(StrEnum):
+    """Why a song was left out."""
+
+    # found when reading the file
+    UNREADABLE = "unreadable"  # the operating system refuses it
+    TOO_LARGE = "too-large"  # more bytes, events or parts than any song has
+    NOT_MIDI = "not-midi"  # no Standard MIDI File header
+    DAMAGED = "damaged"  # truncated or corrupt beyond what can be rescued
+    BAD_DIVISION = "bad-division"  # ticks without a length
+    ASYNCHRONOUS = "asynchronous"  # format 2: tracks that are not played together
+    NO_NOTES = "no-notes"
+    TOO_LONG = "too-long"
+    TOO_DENSE = "too-dense"  # thousands of notes within a moment
+    # found when selecting
+    NO_BAND = "no-band"  # a player of the band is missing or plays too few notes
+    NO_PATCH = "no-patch"  # no part has a patch in the bank
+    DUPLICATE_FILE = "duplicate-file"  # byte for byte another song's file
+    SPLIT_FULL = "split-full"  # a duplicate that would have had to cross splits
+    # found when rendering
+    CHANGED = "changed"  # the file is not the one that was scanned
+    SILENT = "silent"  # no stem of the song sounds
+    RENDERER_DIED = "renderer-died"  # killed its worker process twice
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """One song that was left out, and why.
+
+    Attributes
+    ----------
+    id : str
+        Path of the file relative to the scanned folder.
+    stage : str
+        ``scan``, ``select`` or ``render``.
+    reason : Reason
+        Machine-readable reason.
+    detail : str
+        One sentence for a person.
+    """
+
+    id: str
+    stage: str
+    reason: Reason
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One instrument of a score: the notes of one track, channel and program.
+
+    Attributes
+    ----------
+    track, channel : int
+        0-based track and channel it comes from.
+    program : int
+        0-based General MIDI program; 128 for drums (channel 10).
+    bank : int
+        Bank-select MSB in force at the first note (0 for most scores).
+    kit : int
+        For drums, the program in force at the first note (the drum kit); else 0.
+    n_notes : int
+        Number of notes.
+    name : str
+        Track name, as in the file.
+    """
+
+    track: int
+    channel: int
+    program: int
+    bank: int
+    kit: int
+    n_notes: int
+    name: str
+
+    @property
+    def is_drum(self) -> bool:
+        """Whether the part is on the drum channel."""
+        return self.channel == 9
+
+
+@dataclass(frozen=True, slots=True)
+class ScannedSong:
+    """What `scan` knows about one MIDI file.
+
+    Attributes
+    ----------
+    path : str
+        Relative to the scanned folder.
+    md5 : str
+        MD5 of the file; the song's identity, and Slakh's ``UUID``.
+    notes_sha256 : str
+        Hash of the note content: equal for files that differ in name, metadata, track order,
+        program numbers, tempo or resolution only.
+    duration_s : float
+        Time of the last note's end.
+    n_notes : int
+        Number of notes.
+    parts : tuple of Part
+        In score order.
+    repairs : tuple of str
+        What had to be mended to read the file; empty for a sound one.
+    """
+
+    path: str
+    md5: str
+    notes_sha256: str
+    duration_s: float
+    n_notes: int
+    parts: tuple[Part, ...]
+    repairs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Song:
+    """One song of a corpus: a row of ``songs-NNNNN.parquet``.
+
+    Attributes
+    ----------
+    song_id : str
+        MD5 of the MIDI file.
+    track : str
+        Folder name, ``Track00001``; a label, never a seed.
+    split : str
+        ``train``, ``validation`` or ``test``.
+    source : str
+        Path of the MIDI file relative to the folder the corpus was made from.
+    notes_sha256 : str
+        Note-content hash; songs that share it share their split.
+    path, mix_path : str
+        Song folder and its mixture.
+    sample_rate, n_samples : int
+        Common to all stems and the mixture.
+    mix_source : str
+        ``automix`` (the mixture is the integer sum of the stems) or ``unsplit``.
+    overall_gain_db : float
+        Uniform gain of stems and mixture against clipping; 0 or less.
+    mix_peak_dbfs : float or None
+        Sample peak of the mixture as written.
+    n_stems : int
+        Rendered stems.
+    midi_sha256, mix_sha256, metadata_sha256 : str
+        Of ``all_src.mid``, the mixture and ``metadata.yaml``.
+    """
+
+    song_id: str
+    track: str
+    split: str
+    source: str
+    notes_sha256: str
+    path: str
+    mix_path: str
+    sample_rate: int
+    n_samples: int
+    mix_source: str
+    overall_gain_db: float
+    mix_peak_dbfs: float | None
+    n_stems: int
+    midi_sha256: str
+    mix_sha256: str
+    metadata_sha256: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stem:
+    """One rendered stem: a row of ``stems-NNNNN.parquet``.
+
+    Attributes
+    ----------
+    stem_id : str
+        ``<song_id>/S00``.
+    song_id, track, split, stem : str
+        Song, folder, split, and ``S00``.
+    program : int
+        0-based program; 128 for drums.
+    inst_class, rendering_class : str
+        Slakh's coarse class and the class the patch belongs to.
+    patch : str
+        Name of the patch, unique in the bank.
+    path, midi_path : str
+        FLAC and MIDI of the stem.
+    sample_rate, n_samples : int
+        As the song's.
+    loudness_lufs : float or None
+        BS.1770 integrated loudness before any gain; None for a stem that never passes the
+        -70 LUFS gate or is shorter than 400 ms.
+    gain_db : float
+        Gain applied to the written file, the uniform gain included.
+    is_silent, is_gain_limited : bool
+        No loudness to be set from; wanted more than the allowed gain.
+    n_notes : int
+        Notes, as many as entries in the four note columns.
+    sha256, midi_sha256 : str
+        Of the two files.
+    k_power, power : numpy.ndarray
+        (n_samples / sample_rate * 10,) K-weighted and plain mean square of each 100 ms, of the
+        stem before gain, full scale 1.
+    note_onset, note_offset : numpy.ndarray
+        (n_notes,) sample at which the synthesiser starts the voice and receives the note-off.
+    note_pitch, note_velocity : numpy.ndarray
+        (n_notes,) MIDI numbers as sent.
+    """
+
+    stem_id: str
+    song_id: str
+    track: str
+    split: str
+    stem: str
+    program: int
+    inst_class: str
+    rendering_class: str
+    patch: str
+    path: str
+    midi_path: str
+    sample_rate: int
+    n_samples: int
+    loudness_lufs: float | None
+    gain_db: float
+    is_silent: bool
+    is_gain_limited: bool
+    n_notes: int
+    sha256: str
+    midi_sha256: str
+    k_power: Float32s
+    power: Float32s
+    note_onset: Int32s
+    note_offset: Int32s
+    note_pitch: UInt8s
+    note_velocity: UInt8s

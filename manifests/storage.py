@@ -1,0 +1,93 @@
+"""Atomic files and folders: a name appears only when what it names is complete and on disk."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+
+from stemsmith.manifests.errors import InvalidCorpus, UsageError
+
+__all__ = ["exclusive", "file_hash", "inside", "publish_folder", "sync", "write_atomic"]
+
+
+def file_hash(path: Path, algorithm: str = "sha256") -> str:
+    """Return the hexadecimal digest of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, algorithm).hexdigest()
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or the entries of a folder, are on disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write a file under a temporary name in the same folder, sync it, and rename it.
+
+    The temporary name is fixed, since every file has one writer.
+    """
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_bytes(data)
+    sync(temporary)
+    temporary.replace(path)
+    sync(path.parent)
+
+
+def publish_folder(staged: Path, final: Path) -> None:
+    """Give a complete folder its final name; the one step that makes it count as finished.
+
+    If `final` is there already (a worker of a killed run finished it in the meantime), it
+    holds the same bytes, and the staged copy is dropped.
+    """
+    for folder, _, names in os.walk(staged, topdown=False):
+        for name in names:
+            sync(Path(folder, name))
+        sync(Path(folder))
+    final.parent.mkdir(parents=True, exist_ok=True)
+    if final.exists():
+        shutil.rmtree(staged)
+    else:
+        staged.rename(final)
+    sync(final.parent)
+
+
+def inside(root: Path, relative: str) -> Path:
+    """Resolve a path of a record against its root.
+
+    Raises
+    ------
+    InvalidCorpus
+        If the path is absolute or leads out of the root.
+    """
+    pure = PurePosixPath(relative)
+    if pure.is_absolute() or ".." in pure.parts:
+        raise InvalidCorpus(f"{root}: the path {relative!r} leads out of the corpus")
+    return root / pure
+
+
+@contextmanager
+def exclusive(path: Path) -> Iterator[None]:
+    """Hold a lock file while the body runs; a process that dies releases it.
+
+    Raises
+    ------
+    UsageError
+        If another process holds it.
+    """
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(
+                f"{path.parent.parent}: another run is writing here; wait for it to end"
+            ) from None
+        yield

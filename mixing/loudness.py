@@ -1,0 +1,183 @@
+"""Loudness after ITU-R BS.1770-4, by way of a 10 Hz envelope of K-weighted power.
+
+The gating blocks of BS.1770 last 400 ms and start every 100 ms, so their powers are means of four
+100 ms powers. Keeping those ten numbers a second is enough to know the integrated loudness of the
+signal, of any 100 ms-aligned excerpt of it, and of either under any gain, without the audio.
+
+K-weighting uses the exact coefficients (pyloudnorm's ``DeMan`` design, which gives the table of
+BS.1770 at 48 kHz and the same analogue response at other rates). pyloudnorm's default class rounds
+the corner frequencies and reads 0.04 LU lower.
+
+Departures from the standard
+----------------------------
+* Mono only: the channel weights are 1, so that ``L = -0.691 + 10 log10(z)``. A mono signal reads
+  3 LU less than the same signal on both channels of a stereo file, as the standard has it.
+* Filters run in float32; the loudness differs from float64 filters by less than 0.001 LU.
+* The filters are cleared 0.3 s after the signal has become digital silence, when what they would
+  still ring is 200 dB down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pyloudnorm
+import scipy.signal
+
+__all__ = ["ENVELOPE_HZ", "Envelope", "envelope", "integrated_loudness", "k_weighting"]
+
+ENVELOPE_HZ: Final = 10
+_BLOCK_STEPS: Final = 4  # a gating block is 400 ms
+_ABSOLUTE_GATE_LUFS: Final = -70.0
+_RELATIVE_GATE_LU: Final = -10.0
+_OFFSET_DB: Final = -0.691  # BS.1770-4 eq. 2
+_RINGING_STEPS: Final = 3  # 0.3 s of filter ringing are kept after a sound
+
+Float32s = npt.NDArray[np.float32]
+Spans = Sequence[tuple[int, int]]
+
+
+@cache
+def k_weighting(sample_rate: int) -> npt.NDArray[np.float64]:
+    """Return the K-weighting filter: the shelf and the high-pass of BS.1770-4, Annex 1.
+
+    Parameters
+    ----------
+    sample_rate : int
+        In Hz.
+
+    Returns
+    -------
+    numpy.ndarray
+        (2, 6) second-order sections for `scipy.signal.sosfilt`.
+    """
+    shelf = pyloudnorm.IIRfilter(
+        3.99984385397, 0.7071752369554193, 1681.9744509555319, sample_rate, "high_shelf_DeMan"
+    )
+    high_pass = pyloudnorm.IIRfilter(
+        0.0, 0.5003270373253953, 38.13547087613982, sample_rate, "high_pass_DeMan"
+    )
+    return np.array([np.r_[f.b, f.a] for f in (shelf, high_pass)])
+
+
+class Envelope:
+    """Power of a mono signal per 100 ms.
+
+    Attributes
+    ----------
+    k_power, power : numpy.ndarray
+        (n_samples / sample_rate * 10,) float32 mean square with and without K-weighting.
+    peak : float
+        Largest absolute sample.
+    """
+
+    __slots__ = ("k_power", "peak", "power")
+
+    def __init__(self, k_power: Float32s, power: Float32s, peak: float) -> None:
+        self.k_power = k_power
+        self.power = power
+        self.peak = peak
+
+
+def envelope(audio: Float32s, sample_rate: int, spans: Spans | None = None) -> Envelope:
+    """Measure a mono signal.
+
+    Parameters
+    ----------
+    audio : numpy.ndarray
+        (n_samples,) float32, a whole number of 100 ms long.
+    sample_rate : int
+        In Hz; a multiple of 10.
+    spans : sequence of (int, int), optional
+        Start and stop of the stretches that may be other than zero, in order; what lies outside
+        is not looked at.
+
+    Returns
+    -------
+    Envelope
+        With n_samples / sample_rate * 10 steps.
+
+    Raises
+    ------
+    ValueError
+        If the length is not a whole number of 100 ms.
+    """
+    step, rest = divmod(sample_rate, ENVELOPE_HZ)
+    if rest or len(audio) % step:
+        raise ValueError(
+            f"{len(audio)} samples at {sample_rate} Hz are not a whole number of 100 ms"
+        )
+    n_steps = len(audio) // step
+    k_power, power = np.zeros(n_steps, np.float32), np.zeros(n_steps, np.float32)
+    sections = k_weighting(sample_rate).astype(np.float32)
+    peak = 0.0
+    for first, last in _on_steps(spans if spans is not None else [(0, len(audio))], step, n_steps):
+        state = np.zeros((2, 2), np.float32)
+        for start in range(first, last, 10 * ENVELOPE_HZ):  # 10 s at a time stay in the cache
+            stop = min(start + 10 * ENVELOPE_HZ, last)
+            block = audio[start * step : stop * step]
+            peak = max(peak, float(block.max()), -float(block.min()))
+            weighted, state = scipy.signal.sosfilt(sections, block, zi=state)
+            k_power[start:stop] = _mean_squares(weighted, step)
+            power[start:stop] = _mean_squares(block, step)
+    return Envelope(k_power, power, peak)
+
+
+def _mean_squares(block: Float32s, step: int) -> Float32s:
+    rows = block.reshape(-1, step)
+    means: Float32s = np.einsum("ij,ij->i", rows, rows) / np.float32(step)
+    return means
+
+
+def _on_steps(spans: Spans, step: int, n_steps: int) -> list[tuple[int, int]]:
+    """Widen spans to whole steps and the ringing of the filter, and join those that touch."""
+    joined: list[tuple[int, int]] = []
+    for start, stop in spans:
+        first, last = start // step, min(-(-stop // step) + _RINGING_STEPS, n_steps)
+        if joined and first <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(joined[-1][1], last))
+        elif last > first:
+            joined.append((first, last))
+    return joined
+
+
+def integrated_loudness(k_power: npt.ArrayLike, gain_db: float = 0.0) -> float | None:
+    """Return the gated loudness of BS.1770-4 (eq. 3 to 7) from an envelope.
+
+    Parameters
+    ----------
+    k_power : array_like
+        (n_steps,) K-weighted mean square of each 100 ms; a slice gives that excerpt's loudness.
+    gain_db : float
+        Gain to imagine before measuring. It counts before the gate, which is absolute.
+
+    Returns
+    -------
+    float or None
+        In LUFS; None where no block passes the -70 LUFS gate or the signal is shorter than one
+        block of 400 ms.
+
+    Notes
+    -----
+    pyloudnorm rounds the number of blocks, so that a clip of 0.46 s has two; the standard, and
+    this function, count the blocks that fit (one).
+    """
+    steps = np.asarray(k_power, np.float64) * 10 ** (gain_db / 10)
+    if len(steps) < _BLOCK_STEPS:
+        return None
+    blocks = sum(steps[i : len(steps) - _BLOCK_STEPS + 1 + i] for i in range(_BLOCK_STEPS))
+    blocks = np.asarray(blocks) / _BLOCK_STEPS
+    blocks = blocks[blocks > _power_of(_ABSOLUTE_GATE_LUFS)]
+    if not len(blocks):
+        return None
+    relative_gate = blocks.mean() * 10 ** (_RELATIVE_GATE_LU / 10)
+    loud = blocks[blocks > relative_gate]
+    return float(_OFFSET_DB + 10 * np.log10(loud.mean()))
+
+
+def _power_of(loudness_lufs: float) -> float:
+    return float(10 ** ((loudness_lufs - _OFFSET_DB) / 10))

@@ -1,0 +1,315 @@
+"""One run of `render`: planning it, resuming it, and closing the corpus.
+
+The plan is written before the first song. A run that is started again on the same folder goes on
+where the last one was killed if its plan is the same, byte for byte, and is refused otherwise.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version as package_version
+from pathlib import Path
+from typing import Any, Final
+
+from stemsmith.manifests import shards, storage
+from stemsmith.manifests.errors import NothingToDo, UsageError
+from stemsmith.manifests.records import Reason, Rejection, ScannedSong, Song, Stem
+from stemsmith.render import fluid
+from stemsmith.render.config import SPLITS, RenderConfig
+from stemsmith.render.layout import Layout
+from stemsmith.render.patches import Bank
+from stemsmith.render.selection import Selection, select
+from stemsmith.render.song import SongJob
+from stemsmith.render.synth import POLYPHONY
+
+__all__ = ["STAGE", "CorpusRun", "RunPlan", "plan"]
+
+STAGE: Final = "corpus"
+_SONGS_PER_SHARD: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlan:
+    """All decisions of a run.
+
+    Attributes
+    ----------
+    jobs : tuple of SongJob
+        One a song, in order of track number.
+    selection : Selection
+        What was chosen.
+    rejections : tuple of Rejection
+        Songs left out so far (scanning and selecting).
+    header : dict
+        What the manifest will say of the run; also what makes two runs the same.
+    """
+
+    jobs: tuple[SongJob, ...]
+    selection: Selection
+    rejections: tuple[Rejection, ...]
+    header: dict[str, Any]
+
+    def fingerprint(self) -> str:
+        """Return a hash of everything that decides the corpus."""
+        songs = [
+            (job.track, job.split, job.song.path, job.song.md5, [str(p) for p in _names(job)])
+            for job in self.jobs
+        ]
+        rejections = [(r.id, str(r.reason), r.detail) for r in self.rejections]
+        text = json.dumps([self.header, songs, rejections], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _names(job: SongJob) -> list[str | None]:
+    return [None if patch is None else patch.name for patch in job.patches]
+
+
+def plan(
+    scanned: Sequence[ScannedSong | Rejection],
+    midi_root: Path,
+    corpus: Path,
+    config: RenderConfig,
+    bank: Bank,
+) -> RunPlan:
+    """Decide which songs are rendered, and how.
+
+    Parameters
+    ----------
+    scanned : sequence of ScannedSong or Rejection
+        The inventory of `midi_root`.
+    midi_root, corpus : Path
+        Where the scores are and where the corpus goes.
+    config : RenderConfig
+        Options.
+    bank : Bank
+        Patches.
+
+    Returns
+    -------
+    RunPlan
+        With at least one job.
+
+    Raises
+    ------
+    NothingToDo
+        If no song fits, saying what was wrong with the most and what to change.
+    UsageError
+        If splits of exact sizes cannot be filled.
+    """
+    songs = [s for s in scanned if isinstance(s, ScannedSong)]
+    unusable = [r for r in scanned if isinstance(r, Rejection)]
+    selection = select(songs, config, bank)
+    rejections = sorted([*unusable, *selection.rejections], key=lambda r: r.id)
+    if not selection.chosen:
+        raise NothingToDo(_why_nothing(midi_root, len(scanned), rejections))
+    wanted = int(sum(config.splits.sizes))
+    if config.splits.are_counts and len(selection.chosen) < wanted:
+        raise UsageError(
+            f"{midi_root}: --splits {config.splits} wants {wanted} songs, "
+            f"{selection.n_fitting} fit; ask for fewer, or loosen --band and --min-notes"
+        )
+    soundfonts = tuple(s.path for s in bank.soundfonts)
+    jobs = tuple(
+        SongJob(
+            song=chosen.song,
+            track=chosen.track,
+            split=chosen.split,
+            patches=chosen.patches,
+            midi_root=str(midi_root.resolve()),
+            corpus=str(corpus.resolve()),
+            soundfonts=soundfonts,
+            config=config,
+        )
+        for chosen in selection.chosen
+    )
+    return RunPlan(jobs, selection, tuple(rejections), _header(config, bank))
+
+
+def _why_nothing(midi_root: Path, n_files: int, rejections: Sequence[Rejection]) -> str:
+    if not n_files:
+        return f"{midi_root}: no .mid, .midi or .kar files"
+    counts = Counter(r.reason for r in rejections)
+    reasons = ", ".join(f"{n} {reason}" for reason, n in counts.most_common())
+    advice = {
+        Reason.NO_BAND: "; loosen --band or --min-notes, or use --no-band",
+        Reason.NO_PATCH: "; give another --soundfont, or use --render-omitted",
+    }.get(counts.most_common(1)[0][0], "")
+    return f"{midi_root}: none of {n_files} files can be rendered: {reasons}{advice}"
+
+
+def _header(config: RenderConfig, bank: Bank) -> dict[str, Any]:
+    patches = [
+        [
+            patch.name,
+            patch.rendering_class,
+            patch.preset and [Path(patch.preset.soundfont).name, *patch.preset[1:]],
+            patch.instrument,
+            patch.effects,
+        ]
+        for patch in bank.patches
+    ]
+    return {
+        "stage": STAGE,
+        "config": config.to_dict(),
+        "roots": {"corpus": "."},
+        "soundfonts": [
+            {"file": s.file, "sha256": s.sha256, "licence": s.licence} for s in bank.soundfonts
+        ],
+        "patch_bank": {
+            "n_patches": len(bank.patches),
+            "sha256": hashlib.sha256(json.dumps(patches).encode()).hexdigest(),
+        },
+        "synthesis": {"reverb": False, "chorus": False, "polyphony": POLYPHONY},
+        "versions": {
+            "stemsmith": package_version("stemsmith"),
+            "libfluidsynth": fluid.version(),
+            **{name: package_version(name) for name in ("numpy", "scipy", "soundfile", "pyarrow")},
+        },
+    }
+
+
+class CorpusRun:
+    """A corpus folder while it is being rendered.
+
+    Parameters
+    ----------
+    root : Path
+        The corpus folder.
+    run_plan : RunPlan
+        The plan.
+    """
+
+    def __init__(self, root: Path, run_plan: RunPlan) -> None:
+        self._layout = Layout(root)
+        self._plan = run_plan
+
+    @contextmanager
+    def opened(self) -> Iterator[None]:
+        """Hold the folder: check that it is new, or ours to go on with; sweep what was killed.
+
+        Raises
+        ------
+        UsageError
+            If the folder holds another run or other files, or another process holds it.
+        """
+        layout, fingerprint = self._layout, self._plan.fingerprint()
+        self._check(fingerprint)
+        if self.is_closed:
+            shutil.rmtree(layout.run, ignore_errors=True)  # killed just before it was removed
+            yield
+            return
+        layout.run.mkdir(parents=True, exist_ok=True)
+        with storage.exclusive(layout.lock):
+            shutil.rmtree(layout.staging, ignore_errors=True)
+            for folder in (layout.staging, layout.records):
+                folder.mkdir(exist_ok=True)
+            content = json.dumps({"fingerprint": fingerprint}).encode()
+            if not layout.plan.exists():
+                storage.write_atomic(layout.plan, content)
+            yield
+
+    def _check(self, fingerprint: str) -> None:
+        layout = self._layout
+        other = "was made with other arguments, other MIDI files or other versions"
+        if (layout.root / shards.MANIFEST).exists():
+            header = shards.read_manifest(layout.root, STAGE)
+            if header.get("fingerprint") != fingerprint:
+                raise UsageError(f"{layout.root}: this corpus {other}; choose another folder")
+        elif layout.plan.exists():
+            if json.loads(layout.plan.read_bytes())["fingerprint"] != fingerprint:
+                raise UsageError(
+                    f"{layout.root}: the unfinished run here {other}; "
+                    "repeat its command to go on, or choose another folder"
+                )
+        elif layout.root.exists():
+            if not layout.root.is_dir():
+                raise UsageError(f"{layout.root}: is not a folder")
+            if any(path != layout.run for path in layout.root.iterdir()):
+                raise UsageError(f"{layout.root}: not empty and not a corpus; choose another")
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the corpus is finished."""
+        return (self._layout.root / shards.MANIFEST).exists()
+
+    def open_jobs(self) -> list[SongJob]:
+        """Return the jobs that are not finished, the longest first.
+
+        The order balances the load of workers; it does not change a byte.
+        """
+        jobs = [job for job in self._plan.jobs if not self._is_finished(job)]
+        return sorted(jobs, key=lambda job: job.song.duration_s * len(job.patches), reverse=True)
+
+    def _is_finished(self, job: SongJob) -> bool:
+        layout = self._layout
+        return (
+            layout.track(job.split, job.track).is_dir()
+            or layout.record(job.track, "rejections").exists()
+        )
+
+    def reject(self, job: SongJob, reason: Reason, detail: str) -> Rejection:
+        """Record that a job could not be done at all."""
+        rejection = Rejection(job.song.path, "render", reason, detail)
+        path = self._layout.record(job.track, "rejections")
+        shards.write_records(path, Rejection, [rejection])
+        return rejection
+
+    def close(self) -> dict[str, Any]:
+        """Gather the records into shards, write the manifest, remove the run's own files.
+
+        Returns
+        -------
+        dict
+            The manifest.
+
+        Raises
+        ------
+        NothingToDo
+            If every song was rejected.
+        """
+        layout = self._layout
+        tracks = [job.track for job in self._plan.jobs]
+        refused = [t for t in tracks if layout.record(t, "rejections").exists()]
+        rejections = [
+            *self._plan.rejections,
+            *shards.read_records([layout.record(t, "rejections") for t in refused], Rejection),
+        ]
+        done = [track for track in tracks if track not in set(refused)]
+        if not done:
+            raise NothingToDo(_why_nothing(layout.root, len(tracks), rejections))
+        files = self._write_shards("songs", Song, done) + self._write_shards("stems", Stem, done)
+        path = layout.root / "rejections-00000.parquet"
+        shards.write_records(path, Rejection, sorted(rejections, key=lambda r: r.id))
+        reasons = Counter(str(r.reason) for r in rejections)
+        header = {
+            **self._plan.header,
+            "fingerprint": self._plan.fingerprint(),
+            "n_songs": self._count_by_split(set(done)),
+            "n_duplicates_grouped": self._plan.selection.n_grouped,
+            "rejections": dict(sorted(reasons.items())),
+            "shards": [shards.shard_entry(file) for file in [*files, path]],
+        }
+        shards.write_manifest(layout.root, header)
+        shutil.rmtree(layout.run)
+        return header
+
+    def _count_by_split(self, done: set[str]) -> dict[str, int]:
+        counts = Counter(job.split for job in self._plan.jobs if job.track in done)
+        return {split: counts[split] for split in SPLITS}
+
+    def _write_shards(self, kind: str, record_type: type, tracks: Sequence[str]) -> list[Path]:
+        written = []
+        for number, start in enumerate(range(0, len(tracks), _SONGS_PER_SHARD)):
+            members = tracks[start : start + _SONGS_PER_SHARD]
+            records: list[Any] = shards.read_records(
+                [self._layout.record(track, kind) for track in members], record_type
+            )
+            written.append(self._layout.root / f"{kind}-{number:05d}.parquet")
+            shards.write_records(written[-1], record_type, records)
+        return written

@@ -1,0 +1,314 @@
+"""Standard MIDI Files as lists of raw events: reading with rescue, and writing.
+
+Of 11,591 files from 32 collections the usual parsers refuse 8.8 %, most of them for damage no
+listener would notice: a wrong chunk length, one data byte over 127, an impossible key signature.
+This reader keeps every event's bytes as they are, so that splitting loses nothing, and mends what
+can be mended; each repair is reported. What is lost beyond that makes the file `Unusable`.
+
+mido decides which meta events a reader can digest; its own file reader is not used because it
+gives up a whole file for one bad event and re-encodes what it reads.
+
+Reference: Standard MIDI Files 1.0 (RP-001), MIDI Manufacturers Association.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import Counter
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from mido.midifiles.meta import KeySignatureError, build_meta_message
+from stemsmith.manifests.records import Reason
+
+__all__ = ["META", "Event", "RawFile", "Unusable", "parse", "serialise"]
+
+META: Final = 0xFF
+_END_OF_TRACK: Final = 0x2F
+
+MAX_FILE_BYTES: Final = 32 << 20  # the longest score seen has 3 MB
+MAX_EVENTS: Final = 1_000_000
+MAX_LOST_SHARE: Final = 0.01  # of the bytes of all tracks; more is not "the same song"
+MAX_CLIPPED_SHARE: Final = 0.02  # of the events; more means that the reader is out of step
+_MAX_PREAMBLE: Final = 4096  # MacBinary (128 bytes), RIFF and mail headers before the MThd
+
+# Data bytes of channel messages by the high nibble, and of system messages by the status.
+_CHANNEL_DATA: Final = {0x8: 2, 0x9: 2, 0xA: 2, 0xB: 2, 0xC: 1, 0xD: 1, 0xE: 2}
+_SYSTEM_DATA: Final = {0xF1: 1, 0xF2: 2, 0xF3: 1}  # all others have none
+
+
+class Event(NamedTuple):
+    """One event: absolute time in ticks and the message bytes.
+
+    A channel message is status and data; a system exclusive is 0xF0 or 0xF7 and the data that
+    follow the length; a meta event is 0xFF, its type, and the data.
+    """
+
+    tick: int
+    data: bytes
+
+
+class Unusable(Exception):
+    """The file cannot be used; carries the reason for its `Rejection`."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
+
+
+@dataclass(frozen=True, slots=True)
+class RawFile:
+    """A file's header and events.
+
+    Attributes
+    ----------
+    division : int
+        Ticks per quarter note (positive), or the SMPTE division (negative 16-bit number).
+    tracks : tuple of list of Event
+        Events of each track in file order, end-of-track left out.
+    repairs : tuple of str
+        What was mended.
+    """
+
+    division: int
+    tracks: tuple[list[Event], ...]
+    repairs: tuple[str, ...]
+
+
+class _Damage(Exception):
+    """A track cannot be read on from here."""
+
+
+def parse(data: bytes) -> RawFile:
+    """Read a Standard MIDI File.
+
+    Parameters
+    ----------
+    data : bytes
+        The whole file.
+
+    Returns
+    -------
+    RawFile
+        Header, events and repairs.
+
+    Raises
+    ------
+    Unusable
+        With the reason, when the file is not MIDI, too large, or damaged beyond rescue.
+    """
+    if len(data) > MAX_FILE_BYTES:
+        raise Unusable(Reason.TOO_LARGE, f"{len(data)} bytes; at most {MAX_FILE_BYTES} are read")
+    repairs: list[str] = []
+    header = data.find(b"MThd", 0, _MAX_PREAMBLE)
+    if header < 0 or len(data) < header + 14:
+        raise Unusable(Reason.NOT_MIDI, "no complete MThd header")
+    if header > 0:
+        repairs.append(f"{header} bytes before the header skipped")
+    (length,) = struct.unpack_from(">L", data, header + 4)
+    form, n_declared, division = struct.unpack_from(">HHh", data, header + 8)
+    if form == 2 and n_declared > 1:
+        raise Unusable(Reason.ASYNCHRONOUS, f"format 2 with {n_declared} independent tracks")
+    if form > 2:
+        repairs.append(f"unknown format {form} read as format 1")
+    start = header + 8 + length
+    if data[start : start + 4] != b"MTrk" and length != 6:
+        repairs.append(f"header length {length} ignored")
+        start = header + 14
+    tracks = _read_tracks(data, start, n_declared, repairs)
+    if len(tracks) != n_declared:
+        repairs.append(f"{len(tracks)} tracks found, {n_declared} declared")
+    return RawFile(division, tuple(tracks), tuple(repairs))
+
+
+def _read_tracks(data: bytes, start: int, n_declared: int, repairs: list[str]) -> list[list[Event]]:
+    tracks: list[list[Event]] = []
+    position, n_bytes, n_lost, n_events, n_clipped = start, 0, 0, 0, 0
+    while (position := data.find(b"MTrk", position)) >= 0 and position + 8 <= len(data):
+        (length,) = struct.unpack_from(">L", data, position + 4)
+        reader = _TrackReader(data, position + 8, length)
+        reader.read(MAX_EVENTS - n_events)
+        tracks.append(reader.events)
+        repairs.extend(
+            f"track {len(tracks) - 1}: {text}" + (f" ({n} times)" if n > 1 else "")
+            for text, n in reader.repairs.items()
+        )
+        n_events += len(reader.events)
+        n_clipped += reader.n_clipped
+        n_lost += reader.n_lost
+        n_bytes += reader.position - position + reader.n_lost
+        position = reader.position
+    if n_lost > MAX_LOST_SHARE * n_bytes:
+        raise Unusable(Reason.DAMAGED, f"{n_lost} of {n_bytes} bytes of the tracks are lost")
+    if n_lost and len(tracks) < n_declared:
+        raise Unusable(Reason.DAMAGED, f"cut off: {len(tracks)} of {n_declared} tracks are there")
+    if n_clipped > MAX_CLIPPED_SHARE * n_events:
+        raise Unusable(Reason.DAMAGED, f"{n_clipped} of {n_events} events have bytes over 127")
+    return tracks
+
+
+class _TrackReader:
+    """Reads the events of one track chunk.
+
+    The chunk's declared length is only believed where the track has no end-of-track event:
+    both too short and too long lengths are common.
+    """
+
+    def __init__(self, data: bytes, start: int, length: int) -> None:
+        self.events: list[Event] = []
+        self.repairs: Counter[str] = Counter()
+        self.n_clipped = 0
+        self.n_lost = 0
+        self.position = start
+        self._data = data
+        self._declared_end = start + length
+
+    def read(self, max_events: int) -> None:
+        """Read up to the end of the track, or to the point where it cannot be read on."""
+        try:
+            is_ended = self._read_events(max_events)
+        except (_Damage, IndexError) as damage:
+            text = str(damage) if isinstance(damage, _Damage) else "the file ends in an event"
+            self.n_lost = max(self._declared_end - self.position, 0)
+            self.repairs[f"unreadable from byte {self.position}: {text}"] += 1
+            self.position = max(self.position, min(self._declared_end, len(self._data)))
+        else:
+            if not is_ended:
+                self.n_lost = max(self._declared_end - self.position, 0)
+                self.repairs["no end-of-track event"] += 1
+            elif self.position != self._declared_end:
+                self.repairs["chunk length is wrong"] += 1
+        if self.n_clipped:
+            self.repairs["data byte over 127 clipped"] += self.n_clipped
+
+    def _read_events(self, max_events: int) -> bool:
+        """Return whether an end-of-track event was met."""
+        data, events = self._data, self.events
+        tick, status = 0, 0
+        while not self._is_at_end():
+            position = self.position
+            delta, position = _varint(data, position)
+            tick += delta
+            byte = data[position]
+            if byte >= 0x80:
+                position += 1
+                if byte < 0xF0:
+                    status = byte
+            elif status == 0:
+                raise _Damage("data byte where a status byte should be")
+            if byte < 0xF0:
+                end = position + _CHANNEL_DATA[status >> 4]
+                message = bytes((status,)) + data[position:end]
+                if end > len(data):
+                    raise IndexError
+                events.append(Event(tick, self._clipped(message)))
+                self.position = end
+            elif byte == META:
+                if self._read_meta(tick, position):
+                    return True
+            elif byte in (0xF0, 0xF7):
+                length, position = _varint(data, position)
+                self._keep_sysex(tick, byte, position, length)
+            else:  # not allowed in files, and without meaning there
+                self.position = position + _SYSTEM_DATA.get(byte, 0)
+                self.repairs[f"status byte {byte:#x} skipped"] += 1
+            if len(events) > max_events:
+                raise Unusable(Reason.TOO_LARGE, f"more than {MAX_EVENTS} events")
+        return False
+
+    def _is_at_end(self) -> bool:
+        if self.position >= len(self._data):
+            return True
+        at_end = self.position >= self._declared_end
+        return at_end and (
+            self.position == self._declared_end
+            or self._data[self.position : self.position + 4] == b"MTrk"
+        )
+
+    def _read_meta(self, tick: int, position: int) -> bool:
+        """Keep one meta event; return whether it ends the track."""
+        kind = self._data[position]
+        length, position = _varint(self._data, position + 1)
+        end = position + length
+        if kind == _END_OF_TRACK:
+            self.position = min(end, len(self._data))
+            return True
+        if end > len(self._data):
+            raise IndexError
+        payload = self._data[position:end]
+        self.position = end
+        try:
+            build_meta_message(kind, list(payload))
+        except (KeySignatureError, ValueError, IndexError, LookupError, OSError) as error:
+            self.repairs[f"meta event {kind:#04x} dropped: {error}"] += 1
+        else:
+            if kind == 0x51 and payload == b"\0\0\0":
+                self.repairs["tempo of 0 dropped"] += 1
+            else:
+                self.events.append(Event(tick, bytes((META, kind)) + payload))
+        return False
+
+    def _keep_sysex(self, tick: int, status: int, position: int, length: int) -> None:
+        end = position + length
+        if end > len(self._data):
+            raise IndexError
+        self.events.append(Event(tick, bytes((status,)) + self._data[position:end]))
+        self.position = end
+
+    def _clipped(self, message: bytes) -> bytes:
+        if max(message[1:]) < 0x80:
+            return message
+        self.n_clipped += 1
+        return message[:1] + bytes(min(byte, 0x7F) for byte in message[1:])
+
+
+def _varint(data: bytes, position: int) -> tuple[int, int]:
+    value = 0
+    for _ in range(4):
+        byte = data[position]
+        position += 1
+        value = (value << 7) | (byte & 0x7F)
+        if byte < 0x80:
+            return value, position
+    raise _Damage("a variable-length number of more than four bytes")
+
+
+def serialise(division: int, tracks: list[list[Event]]) -> bytes:
+    """Write a format 1 file.
+
+    Parameters
+    ----------
+    division : int
+        As in `RawFile`.
+    tracks : list of list of Event
+        Events by time; end-of-track is added.
+
+    Returns
+    -------
+    bytes
+        The file, without running status, so that every event stands for itself.
+    """
+    chunks = [struct.pack(">4sLHHh", b"MThd", 6, 1, len(tracks), division)]
+    for events in tracks:
+        body = bytearray()
+        now = 0
+        for tick, data in events:
+            body += _encoded_varint(tick - now)
+            now = tick
+            if data[0] == META:
+                body += data[:2] + _encoded_varint(len(data) - 2) + data[2:]
+            elif data[0] >= 0xF0:
+                body += data[:1] + _encoded_varint(len(data) - 1) + data[1:]
+            else:
+                body += data
+        body += b"\0\xff\x2f\0"
+        chunks.append(struct.pack(">4sL", b"MTrk", len(body)) + bytes(body))
+    return b"".join(chunks)
+
+
+def _encoded_varint(value: int) -> bytes:
+    encoded = [value & 0x7F]
+    while value := value >> 7:
+        encoded.append(0x80 | (value & 0x7F))
+    return bytes(reversed(encoded))

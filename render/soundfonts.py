@@ -1,0 +1,141 @@
+"""What is inside a SoundFont file, without loading it: presets, names, licence.
+
+Reads .sf2 and .sf3 (the same RIFF tree, with Vorbis samples). Reference: SoundFont Technical
+Specification 2.04, sections 4 to 7.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from stemsmith.manifests import storage
+from stemsmith.manifests.errors import UsageError
+
+__all__ = ["PresetHeader", "Soundfont", "default_soundfont", "read_soundfont"]
+
+_PRESET_BYTES: Final = 38
+_INFO_FIELDS: Final = {b"INAM": "name", b"ICOP": "copyright", b"ICMT": "comment", b"IENG": "author"}
+
+# Licences of well-known files that do not carry them inside.
+_KNOWN_LICENCES: Final = {
+    "82475b91a76de15cb28a104707d3247ba932e228bada3f47bba63c6b31aaf7a1": (
+        "GPL-2 (2004 Tim Brechbill, 2010 David Bolton; TimGM6mb.sf2 as packaged with pretty_midi)"
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PresetHeader:
+    """One preset: MIDI bank (128 for percussion), number and name."""
+
+    bank: int
+    number: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Soundfont:
+    """A SoundFont file.
+
+    Attributes
+    ----------
+    path : str
+        Where it is.
+    file : str
+        Its file name; what records call it.
+    sha256 : str
+        Of the file.
+    licence : str
+        What the file says of its author, copyright and terms, or what is known of it by its
+        hash, or the text of ``<file>.LICENSE`` beside it; empty if none says anything.
+    presets : tuple of PresetHeader
+        By bank and number.
+    """
+
+    path: str
+    file: str
+    sha256: str
+    licence: str
+    presets: tuple[PresetHeader, ...]
+
+
+def default_soundfont() -> Path:
+    """Return TimGM6mb.sf2, which pretty_midi ships; Flakh was rendered with it."""
+    import importlib.util
+
+    spec = importlib.util.find_spec("pretty_midi")
+    if spec is None or spec.origin is None:
+        raise UsageError("pretty_midi is not installed; give a --soundfont")
+    return Path(spec.origin).parent / "TimGM6mb.sf2"
+
+
+def read_soundfont(path: Path) -> Soundfont:
+    """Read the headers of a SoundFont.
+
+    Raises
+    ------
+    UsageError
+        If it is missing, unreadable or not a SoundFont, naming it.
+    """
+    info: dict[str, str] = {}
+    presets: list[PresetHeader] = []
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            if file.read(4) != b"RIFF" or file.seek(8) != 8 or file.read(4) != b"sfbk":
+                raise UsageError(f"{path}: not a SoundFont (.sf2 or .sf3)")
+            for kind, length in _chunks(file, size):
+                if kind == b"LIST":
+                    _read_list(file, length, info, presets)
+        sha256 = storage.file_hash(path)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot read the soundfont: {error.strerror or error}") from error
+    except struct.error:
+        raise UsageError(f"{path}: damaged soundfont: a chunk is cut off") from None
+    if not presets:
+        raise UsageError(f"{path}: damaged soundfont: no presets")
+    presets.sort(key=lambda p: (p.bank, p.number))
+    return Soundfont(
+        str(path.resolve()), path.name, sha256, _licence(path, sha256, info), tuple(presets)
+    )
+
+
+def _chunks(file: BinaryIO, end: int) -> Iterator[tuple[bytes, int]]:
+    """Yield type and length of each chunk up to a position, the file at the chunk's content."""
+    while file.tell() + 8 <= end:
+        kind, length = struct.unpack("<4sL", file.read(8))
+        start = file.tell()
+        yield kind, length
+        file.seek(start + length + length % 2)  # chunks are padded to even lengths
+
+
+def _read_list(
+    file: BinaryIO, length: int, info: dict[str, str], presets: list[PresetHeader]
+) -> None:
+    end = file.tell() + length
+    kind = file.read(4)
+    if kind not in (b"INFO", b"pdta"):
+        return
+    for field, n_bytes in _chunks(file, end):
+        if field in _INFO_FIELDS:
+            text = file.read(n_bytes).split(b"\0")[0].decode("latin-1").strip()
+            info[_INFO_FIELDS[field]] = text
+        elif field == b"phdr":
+            for _ in range(n_bytes // _PRESET_BYTES - 1):  # the last record is a terminator
+                name, number, bank = struct.unpack_from("<20sHH", file.read(_PRESET_BYTES))
+                text = name.split(b"\0")[0].decode("latin-1").strip()
+                presets.append(PresetHeader(bank, number, text))
+
+
+def _licence(path: Path, sha256: str, info: dict[str, str]) -> str:
+    sidecar = path.with_name(path.name + ".LICENSE")
+    if sidecar.is_file():
+        return sidecar.read_text("utf-8", errors="replace").strip()
+    if sha256 in _KNOWN_LICENCES:
+        return _KNOWN_LICENCES[sha256]
+    fields = ("author", "copyright", "comment")
+    return "\n".join(f"{field}: {info[field]}" for field in fields if info.get(field))

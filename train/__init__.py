@@ -1,0 +1,1 @@
+"""Training of separators on mixtures. Empty in this version."""
