@@ -68,7 +68,7 @@ class _Dask(Workers):
 
         waiting = iter(jobs)
         running: dict[str, J] = {}
-        completed = as_completed(with_results=True, raise_errors=False)
+        completed = as_completed(loop=self._client.loop, with_results=True, raise_errors=False)
 
         def submit_next() -> None:
             for job in waiting:

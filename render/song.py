@@ -33,7 +33,8 @@ from stemsmith.render.layout import Layout
 from stemsmith.render.midi import Score
 from stemsmith.render.patches import Patch
 from stemsmith.render.smf import Event, Unusable
-from stemsmith.render.synth import Rendering, on_grid, shared_synth
+from stemsmith.render.synth import Spans, on_grid, shared_synth
+from stemsmith.render.workspace import shared_workspace
 
 __all__ = ["RenderedSong", "SongJob", "run"]
 
@@ -138,7 +139,8 @@ class _RenderedPart:
     k: int
     part: Part
     patch: Patch
-    spans: list[tuple[int, int]]
+    native: Float32s | Path  # a file where memory would not do
+    spans: Spans
     levels: Envelope
     loudness_lufs: float | None
     gain: StemGain
@@ -157,12 +159,14 @@ class _SongRenderer:
         steps = math.ceil(round((score.duration_s + config.tail_s) * ENVELOPE_HZ, 6))
         self._n_samples = steps * (config.sample_rate // ENVELOPE_HZ)
         n_rendered = sum(patch is not None for patch in job.patches)
-        self._store = _StemStore(staged, n_rendered * self._n_samples * 4)
+        self._fits_in_memory = n_rendered * self._n_samples * 4 <= _MAX_BYTES_IN_MEMORY
+        self._workspace = shared_workspace()
         self._is_unsplit = config.mix_source is MixSource.UNSPLIT
 
     def render(self) -> tuple[Song, list[Stem]] | None:
         """Write all files of the song; return its records, or None if it is silent."""
-        mixture = np.zeros(self._n_samples, np.float32)
+        mixture = self._workspace.take("mixture", self._n_samples, np.float32)
+        mixture.fill(0.0)
         parts = [
             self._first_pass(k, patch, mixture)
             for k, patch in enumerate(self._job.patches)
@@ -172,7 +176,7 @@ class _SongRenderer:
             return None
         peak = _peak(mixture)
         if self._is_unsplit:
-            mixture = self._unsplit()
+            self._render_unsplit(mixture)
             peak = max(peak, _peak(mixture))
         overall_gain_db = uniform_gain_db(
             peak,
@@ -180,7 +184,8 @@ class _SongRenderer:
             self._config.target_peak_dbfs,
             FULL_SCALE_16,
         )
-        mix = np.zeros(self._n_samples, np.int16)
+        mix = self._workspace.take("mix", self._n_samples, np.int16)
+        mix.fill(0)
         stems = [self._second_pass(part, overall_gain_db, mix) for part in parts]
         if self._is_unsplit:
             for piece in _pieces([(0, self._n_samples)]):
@@ -189,50 +194,58 @@ class _SongRenderer:
 
     def _first_pass(self, k: int, patch: Patch, mixture: Float32s) -> _RenderedPart:
         config = self._config
-        rendering = self._synthesise(k, patch)
-        levels = envelope(rendering.audio, config.sample_rate, rendering.spans)
+        native = self._workspace.take(
+            f"native {k}" if self._fits_in_memory else "native", self._n_samples, np.float32
+        )
+        spans = self._synthesise(k, patch, native)
+        levels = envelope(native, config.sample_rate, spans)
         loudness_lufs = integrated_loudness(levels.k_power)
         gain = StemGain(0.0, False)
         if not self._is_unsplit:
             gain = stem_gain(loudness_lufs, config.target_lufs, config.max_gain_db)
         factor = np.float32(db_to_linear(gain.gain_db))
-        for piece in _pieces(rendering.spans):
-            mixture[piece] += rendering.audio[piece] * factor
-        self._store.put(k, rendering.audio)
+        for piece in _pieces(spans):
+            mixture[piece] += native[piece] * factor
+        kept: Float32s | Path = native
+        if not self._fits_in_memory:
+            kept = self._staged / f"native-{k}.f32"
+            native.tofile(kept)
         part = self._score.parts[k]
-        return _RenderedPart(k, part, patch, rendering.spans, levels, loudness_lufs, gain)
+        return _RenderedPart(k, part, patch, kept, spans, levels, loudness_lufs, gain)
 
-    def _synthesise(self, k: int, patch: Patch) -> Rendering:
-        sample_rate, n_samples = self._config.sample_rate, self._n_samples
+    def _synthesise(self, k: int, patch: Patch, out: Float32s) -> Spans:
+        sample_rate = self._config.sample_rate
+        everywhere = [(0, len(out))]
         events = self._score.events(k)
         seconds = self._seconds(events)
         if patch.preset is None:
             assert patch.instrument is not None
-            samples = play_instrument(patch.instrument, events, seconds, n_samples, sample_rate)
-            rendering = Rendering(samples, [(0, n_samples)])
+            out[:] = play_instrument(patch.instrument, events, seconds, len(out), sample_rate)
+            spans = everywhere
         else:
             synth = shared_synth(sample_rate, (patch.preset.soundfont,))
             frames = on_grid(seconds, sample_rate)
-            rendering = synth.render(events, frames, n_samples, patch.preset)
+            spans = synth.render(events, frames, patch.preset, out)
         if patch.effects:
-            samples = apply_effects(rendering.audio, patch.effects, sample_rate)
-            rendering = Rendering(samples, [(0, n_samples)])
-        return rendering
+            out[:] = apply_effects(out, patch.effects, sample_rate)
+            spans = everywhere
+        return spans
 
     def _seconds(self, events: Sequence[Event]) -> npt.NDArray[np.float64]:
         return self._score.tempo_map.seconds([event.tick for event in events])
 
-    def _unsplit(self) -> Float32s:
+    def _render_unsplit(self, out: Float32s) -> None:
         sample_rate = self._config.sample_rate
         events = self._score.unsplit_events()
         frames = on_grid(self._seconds(events), sample_rate)
         synth = shared_synth(sample_rate, self._job.soundfonts)
-        return synth.render(events, frames, self._n_samples, None).audio
+        synth.render(events, frames, None, out)
 
     def _second_pass(self, part: _RenderedPart, overall_gain_db: float, mix: Int16s) -> Stem:
         gain_db = round(part.gain.gain_db + overall_gain_db, 4)
-        samples = np.zeros(self._n_samples, np.int16)
-        native = self._store.take(part.k)
+        samples = self._workspace.take("stem", self._n_samples, np.int16)
+        samples.fill(0)
+        native = self._native(part)
         for piece in _pieces(part.spans):
             quantised = quantise(native[piece], gain_db, FULL_SCALE_16)
             samples[piece] = quantised
@@ -240,6 +253,16 @@ class _SongRenderer:
             # modulo 2^16 add up to it exactly.
             mix[piece] += quantised
         return self._write_stem(part, samples, gain_db)
+
+    def _native(self, part: _RenderedPart) -> Float32s:
+        """Return a part's audio, from memory or from its file."""
+        if not isinstance(part.native, Path):
+            return part.native
+        native = self._workspace.take("native", self._n_samples, np.float32)
+        with part.native.open("rb") as file:
+            file.readinto(native.data)
+        part.native.unlink()
+        return native
 
     def _write_stem(self, part: _RenderedPart, samples: Int16s, gain_db: float) -> Stem:
         job, config = self._job, self._config
@@ -320,33 +343,6 @@ class _SongRenderer:
             mix_sha256=storage.file_hash(staged / slakh.MIX),
             metadata_sha256=storage.file_hash(staged / slakh.YAML),
         )
-
-
-class _StemStore:
-    """Native stems between the two passes: in memory, or on disk for songs that are large."""
-
-    def __init__(self, folder: Path, n_bytes: int) -> None:
-        self._folder = folder if n_bytes > _MAX_BYTES_IN_MEMORY else None
-        self._arrays: dict[int, Float32s] = {}
-
-    def put(self, k: int, samples: Float32s) -> None:
-        """Keep a stem."""
-        if self._folder is None:
-            self._arrays[k] = samples
-        else:
-            samples.tofile(self._path(k))
-
-    def take(self, k: int) -> Float32s:
-        """Return a stem and forget it."""
-        if self._folder is None:
-            return self._arrays.pop(k)
-        samples = np.fromfile(self._path(k), np.float32)
-        self._path(k).unlink()
-        return samples
-
-    def _path(self, k: int) -> Path:
-        assert self._folder is not None
-        return self._folder / f"native-{k}.f32"
 
 
 def _pieces(spans: Sequence[tuple[int, int]]) -> Iterator[slice]:

@@ -25,12 +25,14 @@ from stemsmith.manifests.errors import UsageError
 from stemsmith.render.fluid import fluidsynth
 from stemsmith.render.smf import Event
 
-__all__ = ["BLOCK", "POLYPHONY", "Preset", "Rendering", "Synth", "on_grid", "shared_synth"]
+__all__ = ["BLOCK", "POLYPHONY", "Preset", "Spans", "Synth", "on_grid", "shared_synth"]
 
 BLOCK: Final = 64  # FLUID_BUFSIZE: frames between which FluidSynth takes no events
 POLYPHONY: Final = 256  # FluidSynth's default
 _CHUNK: Final = 256 * BLOCK
-_GAIN: Final = 0.2  # FluidSynth's default; the level of a corpus is set after loudness
+# FluidSynth's default is 0.2; with half of it, left + right is the mono (L + R) / 2 (a factor of 2 is
+# exact in floating point). The level of a corpus is set after loudness.
+_GAIN: Final = 0.2 / 2
 _SETTINGS: Final[dict[str, int]] = {
     "synth.reverb.active": 0,
     "synth.chorus.active": 0,
@@ -49,19 +51,7 @@ class Preset(NamedTuple):
     number: int
 
 
-class Rendering(NamedTuple):
-    """What was rendered.
-
-    Attributes
-    ----------
-    audio : numpy.ndarray
-        (n_samples,) float32, (left + right) / 2.
-    spans : list of (int, int)
-        Where it may be other than zero, in order.
-    """
-
-    audio: npt.NDArray[np.float32]
-    spans: list[tuple[int, int]]
+Spans = list[tuple[int, int]]
 
 
 def on_grid(seconds: npt.ArrayLike, sample_rate: int) -> npt.NDArray[np.int64]:
@@ -141,9 +131,9 @@ class Synth:
         self,
         events: Sequence[Event],
         frames: npt.NDArray[np.int64],
-        n_samples: int,
         preset: Preset | None,
-    ) -> Rendering:
+        out: npt.NDArray[np.float32],
+    ) -> Spans:
         """Play events.
 
         Parameters
@@ -152,28 +142,29 @@ class Synth:
             Channel messages and system exclusives by time.
         frames : numpy.ndarray
             (n_events,) sample at which each happens, from `on_grid`.
-        n_samples : int
-            Length of the audio; events from there on are not played.
         preset : Preset or None
             What sounds, on every channel; program changes and bank selects are then left out.
             None follows the score's own.
+        out : numpy.ndarray
+            (n_samples,) float32, contiguous; receives (left + right) / 2. Events from n_samples
+            on are not played.
 
         Returns
         -------
-        Rendering
-            Mono audio and where it sounds.
+        list of (int, int)
+            Start and stop of the stretches of `out` that may be other than zero, in order.
         """
         with self._opened() as (synth, numbers):
             controls = _Controls(self._fluid, synth, preset, numbers)
-            player = _Player(self._fluid, synth, self._left, self._right, n_samples)
+            player = _Player(self._fluid, synth, self._left, self._right, out)
             for frame, (_, data) in zip(frames.tolist(), events, strict=True):
-                if frame >= n_samples:
+                if frame >= len(out):
                     break
                 if frame > player.now:
                     player.play_to(frame)
                 controls.send(data)
-            player.play_to(n_samples)
-        return Rendering(player.audio, player.spans)
+            player.play_to(len(out))
+        return player.spans
 
 
 class _Controls:
@@ -234,45 +225,44 @@ class _Player:
         synth: Any,
         left: npt.NDArray[np.float32],
         right: npt.NDArray[np.float32],
-        n_samples: int,
+        out: npt.NDArray[np.float32],
     ) -> None:
         self._write = fluid.fluid_synth_write_float
         self._count = fluid.fluid_synth_get_active_voice_count
         self._synth = synth
         self._left, self._right = left, right
         self._left_address, self._right_address = left.ctypes.data, right.ctypes.data
-        self._held = 0  # samples in the chunk
-        self._padded = np.zeros(-(-n_samples // BLOCK) * BLOCK, np.float32)
-        self.audio = self._padded[:n_samples]
-        self.spans: list[tuple[int, int]] = []
+        self._held = 0  # frames in the chunk
+        self._out = out
+        self.spans: Spans = []
         self.now = 0
 
     def play_to(self, frame: int) -> None:
-        """Render up to a frame (a multiple of 64, or the end)."""
-        end = min(-(-frame // BLOCK) * BLOCK, len(self._padded))
+        """Render up to a frame: a multiple of 64, or the end of the output."""
+        end = -(-frame // BLOCK) * BLOCK
         while self.now < end:
             if not self._count(self._synth):
                 self._flush()
+                self._out[self.now : end] = 0.0
                 self.now = end
                 return
-            n = min(end - self.now, _CHUNK - self._held)
             held = self._held
+            n = min(end - self.now, _CHUNK - held)
             self._write(self._synth, n, self._left_address, held, 1, self._right_address, held, 1)
             self.now += n
             self._held += n
             if self._held == _CHUNK:
                 self._flush()
-        if end == len(self._padded):
+        if end >= len(self._out):
             self._flush()
 
     def _flush(self) -> None:
         """Mix the chunk to mono while it is in the cache."""
         if not self._held:
             return
-        start, stop = self.now - self._held, min(self.now, len(self.audio))
-        out = self._padded[start : self.now]
-        np.add(self._left[: self._held], self._right[: self._held], out=out)
-        out *= np.float32(0.5)
+        start, stop = self.now - self._held, min(self.now, len(self._out))
+        n = stop - start
+        np.add(self._left[:n], self._right[:n], out=self._out[start:stop])
         if self.spans and self.spans[-1][1] == start:
             self.spans[-1] = (self.spans[-1][0], stop)
         else:
