@@ -55,3 +55,7 @@ def main() -> None:
 
 for _command in (scan, render, validate, demo):
     main.add_command(_command)
+
+
+if __name__ == "__main__":
+    main()

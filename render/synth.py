@@ -30,9 +30,10 @@ __all__ = ["BLOCK", "POLYPHONY", "Preset", "Spans", "Synth", "on_grid", "shared_
 BLOCK: Final = 64  # FLUID_BUFSIZE: frames between which FluidSynth takes no events
 POLYPHONY: Final = 256  # FluidSynth's default
 _CHUNK: Final = 256 * BLOCK
-# FluidSynth's default is 0.2; with half of it, left + right is the mono (L + R) / 2 (a factor of 2 is
-# exact in floating point). The level of a corpus is set after loudness.
-_GAIN: Final = 0.2 / 2
+# With FluidSynth's default of 0.2 ordinary stems lie near -45 LUFS, so that the gate of -70 LUFS and
+# the largest gain would act on music instead of on silence; with 1 they lie near -30 LUFS, and float
+# output does not clip. Half of it makes left + right the mono (L + R) / 2, exactly.
+_GAIN: Final = 1.0 / 2
 _SETTINGS: Final[dict[str, int]] = {
     "synth.reverb.active": 0,
     "synth.chorus.active": 0,

@@ -1,0 +1,101 @@
+"""Fixtures that many tests share: small scores written on the spot, and a corpus made of them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import mido
+import numpy as np
+import pytest
+
+BAND = ((0, 0), (33, 1), (27, 2), (0, 9))  # program and channel: piano, bass, guitar, drums
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def write_song(
+    path: Path,
+    parts: Sequence[tuple[int, int]] = BAND,
+    n_notes: int = 56,
+    seed: int = 0,
+    ticks_per_note: int = 60,
+) -> Path:
+    """Write a song of random notes: (program, channel) a part, 16 notes a second by default."""
+    rng = np.random.default_rng(seed)
+    file = mido.MidiFile(ticks_per_beat=480)
+    conductor = mido.MidiTrack([mido.MetaMessage("set_tempo", tempo=500_000)])
+    file.tracks.append(conductor)
+    for program, channel in parts:
+        track = mido.MidiTrack([mido.MetaMessage("track_name", name=f"part {channel}")])
+        track.append(mido.Message("program_change", program=program, channel=channel))
+        for _ in range(n_notes):
+            key, velocity = int(rng.integers(36, 72)), int(rng.integers(50, 110))
+            on = mido.Message("note_on", note=key, velocity=velocity, channel=channel)
+            off = mido.Message("note_off", note=key, channel=channel, time=ticks_per_note)
+            track.extend([on, off])
+        file.tracks.append(track)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file.save(path)
+    return path
+
+
+@pytest.fixture
+def make_song() -> Callable[..., Path]:
+    """Return `write_song`."""
+    return write_song
+
+
+@pytest.fixture(scope="session")
+def band_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six short band songs, two of them with the same notes, and one file that is no song."""
+    folder = tmp_path_factory.mktemp("midi")
+    for k in range(5):
+        extra = ((48, 3), (103, 4)) if k % 2 else ((103, 4),)
+        write_song(folder / f"album{k % 2}" / f"song{k}.mid", (*BAND, *extra), seed=k)
+    # The notes of song0, other programs and names.
+    twin = mido.MidiFile(folder / "album0" / "song0.mid")
+    for track in twin.tracks:
+        for message in track:
+            if message.type == "program_change" and message.channel == 0:
+                message.program = 1
+            elif message.type == "track_name":
+                message.name = "another name"
+    twin.save(folder / "twin.MIDI")
+    (folder / "broken.mid").write_bytes(b"MThd")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def stemsmith() -> Command:
+    """Return a function that runs the command in a process of its own."""
+
+    def run(*arguments: object, **kwargs: object) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "stemsmith.cli.main", *map(str, arguments)]
+        environment = {**os.environ, "PYTHONWARNINGS": "error", "COLUMNS": "200"}
+        return subprocess.run(  # type: ignore[call-overload,no-any-return]
+            command, capture_output=True, text=True, env=environment, timeout=300, **kwargs
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory, band_folder: Path, stemsmith: Command) -> Path:
+    """Return a corpus of `band_folder`, rendered in process; read only."""
+    destination = tmp_path_factory.mktemp("corpus") / "c"
+    done = stemsmith("render", band_folder, destination, "--seed", 3, "--jobs", 0)
+    assert done.returncode == 0, done.stderr
+    return destination
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Return the folder of real scores and published signals; skip where there is none."""
+    default = Path(__file__).resolve().parents[2] / "shared"
+    folder = Path(os.environ.get("STEMSMITH_SHARED", default))
+    if not (folder / "midi" / "dev").is_dir():
+        pytest.skip(f"no real scores at {folder}; set STEMSMITH_SHARED to use some")
+    return folder

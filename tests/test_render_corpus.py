@@ -1,0 +1,257 @@
+"""The corpus that `render` makes: layout, numbers, mixture, records."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pretty_midi
+import pyarrow.parquet as pq
+import pyloudnorm
+import pytest
+import soundfile
+import yaml
+
+from stemsmith.manifests import shards
+from stemsmith.manifests.records import Rejection, Song, Stem
+
+
+def songs_of(corpus: Path) -> list[Song]:
+    return shards.read_records(corpus / "songs-00000.parquet", Song)
+
+
+def stems_of(corpus: Path) -> list[Stem]:
+    return shards.read_records(corpus / "stems-00000.parquet", Stem)
+
+
+def test_the_layout_is_slakhs(corpus: Path) -> None:
+    for song in songs_of(corpus):
+        folder = corpus / song.path
+        assert folder.parent.name == song.split
+        assert {p.name for p in folder.iterdir()} == {
+            "all_src.mid",
+            "metadata.yaml",
+            "mix.flac",
+            "MIDI",
+            "stems",
+        }
+        stems = {p.stem for p in (folder / "stems").iterdir()}
+        assert stems == {p.stem for p in (folder / "MIDI").iterdir()}
+        assert {p.suffix for p in (folder / "stems").iterdir()} == {".flac"}
+    assert [s.track for s in songs_of(corpus)] == [f"Track{k:05d}" for k in range(1, 7)]
+
+
+def test_nothing_of_the_run_is_left(corpus: Path) -> None:
+    assert not (corpus / ".render").exists()
+    assert not [p for p in corpus.rglob("*") if p.name.startswith(".") or p.suffix == ".tmp"]
+
+
+def test_uuid_is_the_md5_of_the_byte_copy(corpus: Path, band_folder: Path) -> None:
+    for song in songs_of(corpus):
+        data = (corpus / song.path / "all_src.mid").read_bytes()
+        assert data == (band_folder / song.source).read_bytes()
+        metadata = yaml.safe_load((corpus / song.path / "metadata.yaml").read_bytes())
+        assert metadata["UUID"] == song.song_id == hashlib.md5(data).hexdigest()
+
+
+def test_metadata_has_slakhs_keys_in_order_and_values(corpus: Path) -> None:
+    for song in songs_of(corpus):
+        text = (corpus / song.path / "metadata.yaml").read_text("utf-8")
+        metadata = yaml.safe_load(text)
+        assert list(metadata) == sorted(metadata)
+        assert set(metadata) == {
+            "UUID",
+            "audio_dir",
+            "lmd_midi_dir",
+            "midi_dir",
+            "normalization_factor",
+            "normalized",
+            "overall_gain",
+            "stems",
+            "stemsmith",
+            "target_peak",
+        }
+        assert (metadata["audio_dir"], metadata["midi_dir"]) == ("stems", "MIDI")
+        assert (metadata["normalization_factor"], metadata["target_peak"]) == (-13.0, -1.0)
+        assert metadata["normalized"] is True
+        assert 0 < metadata["overall_gain"] <= 1
+        classes = {s["program_num"]: s["inst_class"] for s in metadata["stems"].values()}
+        assert classes[128] == "Drums"
+        assert classes[33] == "Bass"
+        omitted = [s for s in metadata["stems"].values() if s["program_num"] == 103]
+        assert omitted == [
+            {
+                "audio_rendered": False,
+                "inst_class": "Sound Effects",
+                "is_drum": False,
+                "midi_program_name": "FX 8 (sci-fi)",
+                "midi_saved": False,
+                "plugin_name": "None",
+                "program_num": 103,
+            }
+        ]
+        for stem in metadata["stems"].values():
+            assert ("integrated_loudness" in stem) == stem["audio_rendered"]
+
+
+def test_the_mixture_is_the_integer_sum_of_equally_long_stems(corpus: Path) -> None:
+    for song in songs_of(corpus):
+        folder = corpus / song.path
+        total = np.zeros(song.n_samples, np.int64)
+        for path in sorted((folder / "stems").iterdir()):
+            info = soundfile.info(path)
+            assert (info.channels, info.samplerate, info.subtype) == (1, 44100, "PCM_16")
+            total += soundfile.read(path, dtype="int16")[0]
+        mix, _ = soundfile.read(folder / "mix.flac", dtype="int16")
+        assert np.array_equal(mix, total)
+        assert np.abs(mix.astype(int)).max() <= 32768 * 10 ** (-1 / 20)
+
+
+def test_the_length_is_the_last_note_and_the_tail_on_the_grid(corpus: Path) -> None:
+    for song in songs_of(corpus):
+        score = pretty_midi.PrettyMIDI(str(corpus / song.path / "all_src.mid"))
+        end = max(note.end for part in score.instruments for note in part.notes)
+        assert song.n_samples % 4410 == 0
+        assert end + 5 <= song.n_samples / 44100 + 1e-9 < end + 5.1
+
+
+def test_stems_are_equally_loud_by_an_independent_meter(corpus: Path) -> None:
+    meter = pyloudnorm.Meter(44100, filter_class="DeMan")
+    for song in songs_of(corpus):
+        loudness = {}
+        for stem in stems_of(corpus):
+            if stem.song_id == song.song_id and not stem.is_gain_limited and not stem.is_silent:
+                audio, _ = soundfile.read(corpus / stem.path)
+                loudness[stem.stem] = meter.integrated_loudness(audio)
+        assert len(loudness) >= 4
+        assert max(loudness.values()) - min(loudness.values()) < 0.1
+        assert max(loudness.values()) == pytest.approx(-13 + song.overall_gain_db, abs=0.1)
+
+
+def test_records_say_what_is_on_disk(corpus: Path) -> None:
+    for stem in stems_of(corpus):
+        audio, _ = soundfile.read(corpus / stem.path)
+        assert hashlib.sha256((corpus / stem.path).read_bytes()).hexdigest() == stem.sha256
+        assert len(audio) == stem.n_samples
+        power = np.square(audio).reshape(-1, 4410).mean(axis=1)
+        recorded = stem.power * 10 ** (stem.gain_db / 10)
+        assert np.allclose(power, recorded, rtol=1e-2, atol=1e-9)
+        assert len(stem.k_power) == len(power)
+
+
+def test_note_table_says_when_voices_start(corpus: Path) -> None:
+    for stem in stems_of(corpus):
+        midi = pretty_midi.PrettyMIDI(str(corpus / stem.midi_path))
+        (part,) = midi.instruments
+        onsets = np.array([note.start for note in part.notes])
+        assert np.all(stem.note_onset % 64 == 0)
+        assert np.abs(np.sort(stem.note_onset) - np.sort(onsets) * 44100).max() <= 32.001
+        assert sorted(stem.note_pitch) == sorted(note.pitch for note in part.notes)
+        assert np.all(stem.note_offset >= stem.note_onset)
+
+
+def test_audio_begins_at_the_first_recorded_onset(corpus: Path) -> None:
+    for stem in stems_of(corpus):
+        audio, _ = soundfile.read(corpus / stem.path, dtype="int16")
+        first = int(stem.note_onset.min())
+        assert not audio[:first].any()
+        assert audio[first : first + 4410].any()
+
+
+def test_omitted_programs_are_rendered_on_request(
+    band_folder: Path, tmp_path: Path, stemsmith
+) -> None:
+    done = stemsmith(
+        "render", band_folder, tmp_path / "c", "--render-omitted", "--songs", 1, "--jobs", 0
+    )
+    assert done.returncode == 0, done.stderr
+    assert 103 in {stem.program for stem in stems_of(tmp_path / "c")}
+
+
+def test_duplicates_share_a_split_and_are_reported(corpus: Path) -> None:
+    by_content: dict[str, set[str]] = {}
+    for song in songs_of(corpus):
+        by_content.setdefault(song.notes_sha256, set()).add(song.split)
+    assert len(by_content) == 5
+    assert all(len(splits) == 1 for splits in by_content.values())
+    header = json.loads((corpus / "manifest.json").read_text())
+    assert header["n_duplicates_grouped"] == 2
+
+
+def test_the_manifest_says_what_made_the_corpus(corpus: Path) -> None:
+    header = json.loads((corpus / "manifest.json").read_text())
+    assert header["config"]["seed"] == 3
+    assert header["rejections"] == {"not-midi": 1}
+    (soundfont,) = header["soundfonts"]
+    assert soundfont["file"] == "TimGM6mb.sf2"
+    assert "GPL-2" in soundfont["licence"]
+    assert header["versions"]["libfluidsynth"].count(".") == 2
+    (rejection,) = shards.read_records(corpus / "rejections-00000.parquet", Rejection)
+    assert (rejection.id, rejection.stage) == ("broken.mid", "scan")
+
+
+def test_shards_open_without_stemsmith(corpus: Path) -> None:
+    table = pq.read_table(corpus / "stems-00000.parquet")
+    assert {"path", "program", "loudness_lufs", "k_power"} <= set(table.column_names)
+    frame = table.to_pandas()
+    assert (frame.groupby("song_id")["n_samples"].nunique() == 1).all()
+
+
+# Deprecations inside mirdata's own dependencies (audioread imports aifc, sunau and audioop).
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_mirdata_reads_the_corpus(corpus: Path, tmp_path: Path) -> None:
+    """mirdata's own slakh loader, on an index made as its script makes it."""
+    from mirdata.datasets import slakh
+
+    root = tmp_path / "home"
+    shutil.copytree(corpus, root / "slakh2100_flac_redux")
+
+    def entry(path: Path | None) -> list[str | None]:
+        if path is None or not path.exists():
+            return [None, None]
+        return [path.relative_to(root).as_posix(), hashlib.md5(path.read_bytes()).hexdigest()]
+
+    tracks, multitracks = {}, {}
+    for folder in sorted((root / "slakh2100_flac_redux").glob("*/Track*")):
+        metadata = entry(folder / "metadata.yaml")
+        ids = []
+        for midi in sorted((folder / "MIDI").glob("*.mid")):
+            ids.append(f"{folder.name}-{midi.stem}")
+            tracks[ids[-1]] = {
+                "audio": entry(folder / "stems" / f"{midi.stem}.flac"),
+                "midi": entry(midi),
+                "metadata": metadata,
+            }
+        multitracks[folder.name] = {
+            "tracks": ids,
+            "midi": entry(folder / "all_src.mid"),
+            "mix": entry(folder / "mix.flac"),
+            "metadata": metadata,
+        }
+    index = {"version": "2100-redux", "tracks": tracks, "multitracks": multitracks}
+    dataset = slakh.Dataset(data_home=str(root), version="2100-redux")
+    dataset._index_data = index
+    dataset.__dict__["_index"] = index
+
+    loaded = dataset.load_multitracks()
+    assert set(loaded) == {song.track for song in songs_of(corpus)}
+    stems = {(s.track, s.stem): s for s in stems_of(corpus)}
+    for song in songs_of(corpus):
+        multitrack = loaded[song.track]
+        assert multitrack.uuid == song.song_id
+        assert multitrack.split == song.split
+        mix = np.squeeze(multitrack.audio[0])
+        assert mix.shape == (song.n_samples,)
+        summed = multitrack.get_target(multitrack.track_ids, average=False)
+        assert np.abs(np.squeeze(summed) - mix).max() < 1e-6
+        for track_id in multitrack.track_ids:
+            track, stem = multitrack.tracks[track_id], stems[song.track, track_id[-3:]]
+            assert track.program_number == stem.program
+            assert track.instrument == stem.inst_class
+            assert track.plugin_name == stem.patch
+            if not track.is_drum:  # mirdata gives no notes of drums
+                assert len(track.notes.intervals) == stem.n_notes
+            assert np.squeeze(track.audio[0]).shape == (song.n_samples,)
