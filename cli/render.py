@@ -110,6 +110,7 @@ def bank_of(common: Common, soundfonts: Sequence[Path], patches: Path | None) ->
     from stemsmith.manifests.errors import UsageError
     from stemsmith.render.patches import bank_from_soundfonts, bank_from_yaml
     from stemsmith.render.soundfonts import default_soundfont
+    from stemsmith.render.synth import check_soundfonts
 
     if patches is not None and soundfonts:
         raise UsageError("give either --patches or --soundfont")
@@ -117,6 +118,7 @@ def bank_of(common: Common, soundfonts: Sequence[Path], patches: Path | None) ->
         bank = bank_from_yaml(patches)
     else:
         bank = bank_from_soundfonts(list(soundfonts) or [default_soundfont()])
+    check_soundfonts([soundfont.path for soundfont in bank.soundfonts])
     for warning in bank.warnings:
         warn(common, warning)
     return bank

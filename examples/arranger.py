@@ -1,7 +1,7 @@
 """A small arranging kit: chord charts and rhythm grids in, standard MIDI files out.
 
 Time is counted in quarter-note beats from the start. A *grid* is a text of bars parted by blanks;
-each bar is split evenly among its characters, ``.`` is a rest and ``-`` holds what came before.
+each bar is split evenly among its characters, ``.`` is a rest and ``-`` holds the one before it.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import mido
 
 PPQ: Final = 480
 DRUM_CHANNEL: Final = 9
+LEFT_HAND: Final = 40  # the lowest pitch for a pianist's left hand
 
 PITCH_CLASSES: Final = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 ACCIDENTALS: Final = {"": 0, "#": 1, "b": -1}
@@ -28,7 +29,6 @@ QUALITIES: Final = {
     "m": (0, 3, 7),
     "sus4": (0, 5, 7),
     "add9": (0, 2, 4, 7),
-    "6": (0, 4, 7, 9),
     "m6": (0, 3, 7, 9),
     "7": (0, 4, 7, 10),
     "m7": (0, 3, 7, 10),
@@ -132,7 +132,7 @@ def _pitch_class(name: str) -> int:
 
 
 def chart(text: str, bar: float = 4.0, ending: str = "X-------") -> Chart:
-    """Read a chord chart.
+    """Return the chords that a text spells out.
 
     Parameters
     ----------
@@ -142,10 +142,6 @@ def chart(text: str, bar: float = 4.0, ending: str = "X-------") -> Chart:
         Beats in a bar.
     ending : str
         The grid row of the last bar.
-
-    Returns
-    -------
-    Chart
     """
     bars = [cell.split() for cell in text.split("|")]
     chords = []
@@ -164,18 +160,10 @@ def chart(text: str, bar: float = 4.0, ending: str = "X-------") -> Chart:
 
 def _cells(rows: Iterable[str], bar: float) -> Iterator[tuple[float, float, str]]:
     """Yield start, length and symbol of everything that is struck in the grid rows."""
-    struck: list[list[float]] = []
-    symbols = []
     for number, row in enumerate(rows):
         step = bar / len(row)
-        for place, symbol in enumerate(row):
-            if symbol == "-":
-                struck[-1][1] += step
-            elif symbol != ".":
-                struck.append([number * bar + place * step, step])
-                symbols.append(symbol)
-    for (start, length), symbol in zip(struck, symbols, strict=True):
-        yield start, length, symbol
+        for hit in re.finditer(r"[^.-]-*", row):
+            yield number * bar + hit.start() * step, len(hit[0]) * step, hit[0][0]
 
 
 def _velocity(base: int, symbol: str, beat: float) -> int:
@@ -192,6 +180,7 @@ def _stacks(chord: Chord, low: int, high: int, style: str) -> list[tuple[int, ..
         _, third, fifth, seventh = (*chord.intervals, 12)[:4]
         return [tuple(root + i for i in (0, fifth, seventh, 12 + third, 12 + fifth))]
     tones = sorted({(chord.root + interval) % 12 for interval in chord.intervals})
+    left = (LEFT_HAND + (chord.bass - LEFT_HAND) % 12,) if style == "piano" else ()
     found = []
     for bottom in range(low, high + 1):
         if bottom % 12 in tones:
@@ -199,27 +188,12 @@ def _stacks(chord: Chord, low: int, high: int, style: str) -> list[tuple[int, ..
             if style == "drop2":
                 stack = sorted([*stack[:-2], stack[-2] - 12, stack[-1]])
             if stack[0] >= low and stack[-1] <= high:
-                found.append(tuple(stack))
+                found.append((*left, *stack))
     return found
 
 
-def voicings(piece: Chart, low: int, high: int, style: str) -> list[tuple[int, ...]]:
-    """Voice every chord so that the hand moves as little as it can.
-
-    Parameters
-    ----------
-    piece : Chart
-    low, high : int
-        The range, as MIDI pitches.
-    style : str
-        ``close``, ``drop2`` (second voice from the top an octave down), and for guitars ``barre``
-        and ``power``.
-
-    Returns
-    -------
-    list of tuple of int
-        The pitches of each chord, upwards.
-    """
+def _voicings(piece: Chart, low: int, high: int, style: str) -> list[tuple[int, ...]]:
+    """Voice every chord so that the hand moves as little as it can."""
     voiced: list[tuple[int, ...]] = []
     before: tuple[int, ...] = ((low + high) // 2,)
     for chord in piece.chords:
@@ -234,6 +208,17 @@ def voicings(piece: Chart, low: int, high: int, style: str) -> list[tuple[int, .
     return voiced
 
 
+def _changes(piece: Chart, grids: str) -> Iterator[tuple[float, float, str, int]]:
+    """Yield what is struck and the index of its chord; a hold moves on where the chord does."""
+    for start, length, symbol in _cells(piece.rows(grids), piece.bar):
+        stop = start + length
+        index = piece.at(start) + (symbol == "p")
+        while start < stop - 1e-6:
+            end = min(stop, piece.chords[index].start + piece.chords[index].length)
+            yield start, end - start, symbol, index
+            start, index = end, index + 1
+
+
 def comp(
     piece: Chart,
     grids: str,
@@ -245,7 +230,7 @@ def comp(
     gate: float = 0.92,
     strum: float = 0.0,
 ) -> list[Note]:
-    """Accompany with chords.
+    """Return an accompaniment in chords.
 
     Parameters
     ----------
@@ -253,23 +238,22 @@ def comp(
     grids : str
         ``x`` the chord, ``X`` accented, ``o`` hardly heard, ``p`` the chord that comes next, a
         digit one voice of it, counted from below (past the top they go on an octave higher).
-    low, high, style
-        As for `voicings`.
+    low, high : int
+        The range, as MIDI pitches.
+    style : str
+        ``close``, ``drop2`` (second voice from the top an octave down), ``piano`` (close, and the
+        bass in the left hand), and for guitars ``barre`` and ``power``.
     level : int
         Velocity of an ``x`` off the beat.
     gate : float
         The part of its written length that a note sounds.
     strum : float
         Beats from one string to the next.
-
-    Returns
-    -------
-    list of Note
     """
-    voiced = voicings(piece, low, high, style)
+    voiced = _voicings(piece, low, high, style)
     notes = []
-    for start, length, symbol in _cells(piece.rows(grids), piece.bar):
-        stack = voiced[piece.at(start) + (symbol == "p")]
+    for start, length, symbol, index in _changes(piece, grids):
+        stack = voiced[index]
         if symbol.isdigit():
             octave, voice = divmod(int(symbol), len(stack))
             stack = (stack[voice] + 12 * octave,)
@@ -285,9 +269,8 @@ def _bass_pitch(chord: Chord, following: Chord, symbol: str, low: int) -> int:
         return low + (tone - low) % 12
 
     if symbol in "ab":
-        return lowest(following.bass) + (1 if symbol == "a" else -1)
-    if symbol == "p":
-        return lowest(following.bass)
+        goal = lowest(following.bass)
+        return goal - 1 if symbol == "b" and goal > low else goal + 1
     tones = DEGREES.get(symbol)
     if tones is None:
         return lowest(chord.bass)
@@ -296,22 +279,18 @@ def _bass_pitch(chord: Chord, following: Chord, symbol: str, low: int) -> int:
 
 
 def bass(piece: Chart, grids: str, low: int = 28, level: int = 84, gate: float = 0.9) -> list[Note]:
-    """Play a bass line.
+    """Return a bass line.
 
     Parameters
     ----------
     piece : Chart
     grids : str
-        ``1 3 5 6 7 8`` degrees of the chord, ``a`` and ``b`` the semitone above or below the next
-        chord's bass, ``p`` that bass early, ``o`` a dead note, ``X`` the bass, accented.
+        ``1`` the chord's bass, ``X`` accented, ``o`` hardly heard, ``3 5 6 7 8`` its degrees, ``a``
+        and ``b`` the semitone above or below the next chord's bass.
     low : int
-        The lowest bass note of a chord.
+        The lowest pitch.
     level, gate
         As for `comp`.
-
-    Returns
-    -------
-    list of Note
     """
     notes = []
     for start, length, symbol in _cells(piece.rows(grids), piece.bar):
@@ -328,7 +307,7 @@ def _kit_rows(text: str) -> dict[str, list[str]]:
 
 
 def drums(piece: Chart, groove: str, fill: str, every: int = 4) -> list[Note]:
-    """Play a groove with a fill in every ``every``-th bar, and end on the crash cymbal.
+    """Return a groove with a fill in every ``every``-th bar, and the crash cymbal at the end.
 
     Parameters
     ----------
@@ -337,14 +316,11 @@ def drums(piece: Chart, groove: str, fill: str, every: int = 4) -> list[Note]:
         Lines parted by ``;``, each the name of a piece of the kit and its grid.
     every : int
         How many bars a phrase has.
-
-    Returns
-    -------
-    list of Note
     """
     play, turn = _kit_rows(groove), _kit_rows(fill)
     notes = []
-    for name, (pitch, level) in KIT.items():
+    for name in sorted({"kick", "crash", *play, *turn}):
+        pitch, level = KIT[name]
         rows = []
         for number in range(piece.bars - 1):
             source = turn if number % every == every - 1 else play
@@ -358,7 +334,7 @@ def drums(piece: Chart, groove: str, fill: str, every: int = 4) -> list[Note]:
 
 
 def line(text: str, start: float = 0.0, level: int = 84, gate: float = 0.95) -> list[Note]:
-    """Read a melody.
+    """Return a written-out melody, its high notes a little louder than its low ones.
 
     Parameters
     ----------
@@ -369,11 +345,6 @@ def line(text: str, start: float = 0.0, level: int = 84, gate: float = 0.95) -> 
         The beat of the first note.
     level, gate
         As for `comp`.
-
-    Returns
-    -------
-    list of Note
-        High notes are a little louder than low ones, as players do.
     """
     spans: list[tuple[float, float, int]] = []
     length = 1.0
@@ -408,7 +379,7 @@ def between(notes: Sequence[Note], start: float, stop: float) -> list[Note]:
 
 
 def ramp(number: int, *points: tuple[float, int]) -> list[Event]:
-    """Move a controller in straight lines through points of beat and value."""
+    """Return a controller's moves in straight lines through points of beat and value."""
     events = []
     for (start, low), (stop, high) in pairwise(points):
         steps = max(1, round((stop - start) * 4))
@@ -421,7 +392,7 @@ def ramp(number: int, *points: tuple[float, int]) -> list[Event]:
 
 
 def swells(piece: Chart, low: int = 70, high: int = 110, bars: int = 4) -> list[Event]:
-    """Let the expression controller rise and fall once in every phrase of ``bars`` bars."""
+    """Return an expression controller that swells once in every phrase of ``bars`` bars."""
     phrase = piece.bar * bars
     points = [(0.0, low)]
     for number in range(-(-piece.bars // bars)):
@@ -430,7 +401,7 @@ def swells(piece: Chart, low: int = 70, high: int = 110, bars: int = 4) -> list[
 
 
 def pedal(piece: Chart) -> list[Event]:
-    """Press the sustain pedal just after each chord change and lift it just before the next."""
+    """Return a sustain pedal pressed after each chord change and lifted before the next."""
     events = []
     for chord in piece.chords:
         for beat, value in ((0.1, 127), (chord.length - 0.05, 0)):
@@ -440,7 +411,7 @@ def pedal(piece: Chart) -> list[Event]:
 
 
 def scoops(notes: Sequence[Note], shortest: float = 1.0, semitones: float = 1.0) -> list[Event]:
-    """Bend into every note of at least ``shortest`` beats from below; the range is two semitones."""
+    """Return bends from (at most two) ``semitones`` below into notes of ``shortest`` beats on."""
     events = []
     for note in notes:
         if note.length >= shortest:
@@ -449,6 +420,11 @@ def scoops(notes: Sequence[Note], shortest: float = 1.0, semitones: float = 1.0)
                 beat = note.start + 0.3 * step / 8
                 events.append((beat, mido.Message("pitchwheel", pitch=value)))
     return events
+
+
+def program(number: int) -> mido.Message:
+    """Return a program change, for a part that changes its sound on the way."""
+    return mido.Message("program_change", program=number)
 
 
 def _tick(beat: float, swing: bool) -> int:

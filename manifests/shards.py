@@ -69,12 +69,15 @@ def schema_of(record_type: type) -> pa.Schema:
 
 
 def write_records(path: Path, record_type: type[R], records: Iterable[R]) -> None:
-    """Write records as one Parquet file (zstd), atomically; the same records, the same bytes."""
+    """Write records as one Parquet file (zstd), atomically; the same records, the same bytes.
+
+    File names may hold bytes that are no text; these are written as backslash escapes.
+    """
     names = [field.name for field in dataclasses.fields(record_type)]  # type: ignore[arg-type]
     rows = list(records)
     schema = schema_of(record_type)
     columns = [
-        pa.array([getattr(row, name) for row in rows], type=field.type)
+        pa.array([_writable(getattr(row, name)) for row in rows], type=field.type)
         for name, field in zip(names, schema, strict=True)
     ]
     sink = pa.BufferOutputStream()
@@ -104,6 +107,10 @@ def read_records(paths: Path | Sequence[Path], record_type: type[R]) -> list[R]:
     return records
 
 
+def _writable(value: Any) -> Any:
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+
+
 def _values(column: pa.ChunkedArray, field: pa.Field) -> list[Any]:
     if not pa.types.is_list(field.type):
         values: list[Any] = column.to_pylist()
@@ -124,7 +131,7 @@ def write_manifest(folder: Path, header: dict[str, Any]) -> None:
     """Write ``manifest.json``, the last file of a finished stage."""
     content = {"schema_version": SCHEMA_VERSION, **header}
     text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-    storage.write_atomic(folder / MANIFEST, text.encode("utf-8", "surrogateescape"))
+    storage.write_atomic(folder / MANIFEST, text.encode("utf-8", "backslashreplace"))
 
 
 def read_manifest(folder: Path, stage: str) -> dict[str, Any]:

@@ -19,6 +19,7 @@ Departures from the standard
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import cache
 from typing import Final
@@ -176,7 +177,8 @@ def integrated_loudness(k_power: npt.ArrayLike, gain_db: float = 0.0) -> float |
         return None
     relative_gate = blocks.mean() * 10 ** (_RELATIVE_GATE_LU / 10)
     loud = blocks[blocks > relative_gate]
-    return float(_OFFSET_DB + 10 * np.log10(loud.mean()))
+    # math.log10, and rounding: NumPy's logarithm has other last bits on other processors.
+    return round(_OFFSET_DB + 10 * math.log10(loud.mean()), 9)
 
 
 def _power_of(loudness_lufs: float) -> float:

@@ -274,6 +274,8 @@ class CorpusRun:
             If every song was rejected.
         """
         layout = self._layout
+        if self.is_closed:
+            return shards.read_manifest(layout.root, STAGE)
         tracks = [job.track for job in self._plan.jobs]
         refused = [t for t in tracks if layout.record(t, "rejections").exists()]
         rejections = [

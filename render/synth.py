@@ -25,7 +25,16 @@ from stemsmith.manifests.errors import UsageError
 from stemsmith.render.fluid import fluidsynth
 from stemsmith.render.smf import Event
 
-__all__ = ["BLOCK", "POLYPHONY", "Preset", "Spans", "Synth", "on_grid", "shared_synth"]
+__all__ = [
+    "BLOCK",
+    "POLYPHONY",
+    "Preset",
+    "Spans",
+    "Synth",
+    "check_soundfonts",
+    "on_grid",
+    "shared_synth",
+]
 
 BLOCK: Final = 64  # FLUID_BUFSIZE: frames between which FluidSynth takes no events
 POLYPHONY: Final = 256  # FluidSynth's default
@@ -59,6 +68,25 @@ def on_grid(seconds: npt.ArrayLike, sample_rate: int) -> npt.NDArray[np.int64]:
     """Return the sample at which FluidSynth acts on events: the nearest multiple of 64."""
     blocks = np.rint(np.asarray(seconds, np.float64) * (sample_rate / BLOCK))
     return blocks.astype(np.int64) * BLOCK
+
+
+def check_soundfonts(paths: Sequence[str]) -> None:
+    """Load soundfonts once and forget them.
+
+    Raises
+    ------
+    UsageError
+        Naming the first one that FluidSynth cannot load.
+    """
+    fluid = fluidsynth()
+    settings = fluid.new_fluid_settings()
+    for path in paths:
+        synth = fluid.new_fluid_synth(settings)
+        number = fluid.fluid_synth_sfload(synth, os.fsencode(path), 1)
+        fluid.delete_fluid_synth(synth)
+        if number < 0:
+            raise UsageError(f"{path}: FluidSynth cannot load this soundfont")
+    fluid.delete_fluid_settings(settings)
 
 
 @cache

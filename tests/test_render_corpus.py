@@ -14,7 +14,6 @@ import pyloudnorm
 import pytest
 import soundfile
 import yaml
-
 from stemsmith.manifests import shards
 from stemsmith.manifests.records import Rejection, Song, Stem
 
@@ -203,7 +202,7 @@ def test_shards_open_without_stemsmith(corpus: Path) -> None:
 # Deprecations inside mirdata's own dependencies (audioread imports aifc, sunau and audioop).
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_mirdata_reads_the_corpus(corpus: Path, tmp_path: Path) -> None:
-    """mirdata's own slakh loader, on an index made as its script makes it."""
+    """Mirdata's own slakh loader, on an index made as its script makes it."""
     from mirdata.datasets import slakh
 
     root = tmp_path / "home"

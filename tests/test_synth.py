@@ -9,7 +9,6 @@ import mido
 import numpy as np
 import numpy.typing as npt
 import pytest
-
 from stemsmith.render import fluid
 from stemsmith.render.midi import Score, read_score
 from stemsmith.render.smf import Event
@@ -95,7 +94,12 @@ def test_a_voice_starts_exactly_at_its_grid_frame(synth: Synth) -> None:
 
 def test_silence_is_skipped_without_a_difference(synth: Synth) -> None:
     """The same two notes, with and without a third that keeps the synthesiser running."""
-    far = [(0.1, (0x90, 60, 90)), (0.15, (0x80, 60, 0)), (1.8, (0x90, 62, 90)), (1.9, (0x80, 62, 0))]
+    far = [
+        (0.1, (0x90, 60, 90)),
+        (0.15, (0x80, 60, 0)),
+        (1.8, (0x90, 62, 90)),
+        (1.9, (0x80, 62, 0)),
+    ]
     n = SAMPLE_RATE * 3
     apart = play(synth, far, VIOLIN, n)
     out = np.zeros(n, np.float32)

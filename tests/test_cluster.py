@@ -1,0 +1,88 @@
+"""Workers: results, errors, deaths, addresses."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from distributed import LocalCluster
+from stemsmith.cli.cluster import Died, workers
+from stemsmith.manifests.errors import UsageError
+
+
+def squares() -> Callable[[int], int]:
+    def square(job: int) -> int:
+        return job * job
+
+    return square
+
+
+@pytest.mark.parametrize("n_jobs", [0, 1, 2])
+def test_every_job_is_done_once(n_jobs: int) -> None:
+    with workers(n_jobs, None) as pool:
+        assert sorted(pool.map(squares(), range(20))) == [k * k for k in range(20)]
+        assert list(pool.map(squares(), [])) == []
+
+
+def test_jobs_are_taken_as_workers_become_free() -> None:
+    taken: list[int] = []
+
+    def jobs():
+        for k in range(100):
+            taken.append(k)
+            yield k
+
+    with workers(2, None) as pool:
+        results = pool.map(squares(), jobs())
+        next(results)
+        assert len(taken) < 10
+        assert len(list(results)) == 99
+
+
+@pytest.mark.parametrize("n_jobs", [0, 1])
+def test_an_error_ends_the_map(n_jobs: int) -> None:
+    def fail(job: int) -> int:
+        raise PermissionError(13, "Permission denied", f"/file{job}")
+
+    with workers(n_jobs, None) as pool, pytest.raises(PermissionError, match="file0"):
+        list(pool.map(fail, [0]))
+
+
+def test_only_the_job_that_kills_its_worker_twice_is_given_up(tmp_path: Path) -> None:
+    def deadly(job: int) -> int:
+        with (tmp_path / f"tries{job}").open("a") as file:
+            file.write("x")
+        tries = (tmp_path / f"tries{job}").stat().st_size
+        if job == 3 or (job == 5 and tries == 1):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return job
+
+    with workers(2, None) as pool:
+        results = list(pool.map(deadly, range(8)))
+    died = [result.job for result in results if isinstance(result, Died)]
+    assert died == [3]
+    assert sorted(r for r in results if isinstance(r, int)) == [0, 1, 2, 4, 5, 6, 7]
+    assert (tmp_path / "tries3").stat().st_size == 2
+    assert (tmp_path / "tries5").stat().st_size == 2
+
+
+def test_a_running_scheduler_is_used() -> None:
+    with (
+        LocalCluster(
+            n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
+        ) as cluster,
+        workers(0, cluster.scheduler_address) as pool,
+    ):
+        assert sorted(pool.map(squares(), range(5))) == [0, 1, 4, 9, 16]
+
+
+def test_an_address_where_nobody_answers_is_a_usage_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stemsmith.cli.cluster._CONNECT_TIMEOUT_S", 1)
+    with (
+        pytest.raises(UsageError, match="no Dask scheduler answers"),
+        workers(1, "tcp://127.0.0.1:9"),
+    ):
+        pass

@@ -1,0 +1,534 @@
+"""Records on disk, and the manifest that vouches for them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import hypothesis.extra.numpy as hnp
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from stemsmith.manifests import shards
+from stemsmith.manifests.errors import InvalidCorpus
+from stemsmith.manifests.records import Reason, Rejection, Song, Stem
+
+
+class Colour(StrEnum):
+    RED = "red"
+    BLUE = "blue"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Everything:
+    text: str
+    count: int
+    level: float
+    is_set: bool
+    colour: Colour
+    maybe_text: str | None
+    maybe_count: int | None
+    maybe_level: float | None
+    maybe_colour: Colour | None
+    powers: npt.NDArray[np.float32]
+    onsets: npt.NDArray[np.int32]
+    pitches: npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Note:
+    name: str
+    pitch: int
+
+
+def everything(**values: Any) -> Everything:
+    return Everything(
+        **{
+            "text": "Märchen 🎹 \0 \n",
+            "count": -(1 << 63),
+            "level": 0.1,
+            "is_set": True,
+            "colour": Colour.BLUE,
+            "maybe_text": None,
+            "maybe_count": None,
+            "maybe_level": None,
+            "maybe_colour": None,
+            "powers": np.array([0.1, 0, 1e-40, 3e38], np.float32),
+            "onsets": np.array([-(1 << 31), (1 << 31) - 1], np.int32),
+            "pitches": np.array([0, 255], np.uint8),
+            **values,
+        }
+    )
+
+
+def assert_same(read: list[Everything], written: list[Everything]) -> None:
+    assert len(read) == len(written)
+    for one, other in zip(read, written, strict=True):
+        for field in dataclasses.fields(Everything):
+            value, expected = getattr(one, field.name), getattr(other, field.name)
+            assert type(value) is type(expected), field.name
+            if isinstance(expected, np.ndarray):
+                assert value.dtype == expected.dtype, field.name
+                assert value.tobytes() == expected.tobytes(), field.name
+            elif isinstance(expected, float) and math.isnan(expected):
+                assert math.isnan(value), field.name
+            else:
+                assert value == expected, field.name
+
+
+def any_array(dtype: type[np.generic]) -> st.SearchStrategy[Any]:
+    return hnp.arrays(dtype, st.integers(0, 9))
+
+
+int64 = st.integers(-(1 << 63), (1 << 63) - 1)
+any_record = st.builds(
+    Everything,
+    text=st.text(),
+    count=int64,
+    level=st.floats(),
+    is_set=st.booleans(),
+    colour=st.sampled_from(Colour),
+    maybe_text=st.none() | st.text(),
+    maybe_count=st.none() | int64,
+    maybe_level=st.none() | st.floats(),
+    maybe_colour=st.none() | st.sampled_from(Colour),
+    powers=any_array(np.float32),
+    onsets=any_array(np.int32),
+    pitches=any_array(np.uint8),
+)
+
+NOTES = [Note("a", 60), Note("b", 62)]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("shards")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "notes-00000.parquet"
+
+
+def write_table(path: Path, **columns: pa.Array) -> None:
+    pq.write_table(pa.table(columns), path)
+
+
+@settings(deadline=None)
+@given(st.lists(any_record, max_size=4))
+def test_what_was_written_is_read_back(folder: Path, records: list[Everything]) -> None:
+    path = folder / "records-00000.parquet"
+    shards.write_records(path, Everything, records)
+    assert_same(shards.read_records(path, Everything), records)
+
+
+def test_limits_of_every_kind_of_column_are_kept(path: Path) -> None:
+    records = [
+        everything(),
+        everything(count=(1 << 63) - 1, level=math.inf, maybe_level=-math.inf),
+        everything(level=math.nan, maybe_level=math.nan, text=""),
+        everything(maybe_text="", maybe_count=0, maybe_level=-0.0, maybe_colour=Colour.RED),
+        everything(powers=np.array([np.nan, -np.inf], np.float32)),
+    ]
+    shards.write_records(path, Everything, records)
+    assert_same(shards.read_records(path, Everything), records)
+
+
+def test_empty_arrays_stay_empty_arrays_of_their_type(path: Path) -> None:
+    empty = everything(
+        powers=np.zeros(0, np.float32), onsets=np.zeros(0, np.int32), pitches=np.zeros(0, np.uint8)
+    )
+    records = [empty, everything(), empty]
+    shards.write_records(path, Everything, records)
+    assert_same(shards.read_records(path, Everything), records)
+
+
+def test_a_shard_without_records_has_columns_and_no_rows(path: Path) -> None:
+    shards.write_records(path, Everything, [])
+    assert shards.read_records(path, Everything) == []
+    assert pq.read_schema(path).names == [f.name for f in dataclasses.fields(Everything)]
+
+
+def test_records_may_come_from_a_generator(path: Path) -> None:
+    shards.write_records(path, Note, (note for note in NOTES))
+    assert shards.read_records(path, Note) == NOTES
+
+
+def test_a_strided_array_is_written_as_it_looks(path: Path) -> None:
+    shards.write_records(path, Everything, [everything(onsets=np.arange(9, dtype=np.int32)[::3])])
+    assert shards.read_records(path, Everything)[0].onsets.tolist() == [0, 3, 6]
+
+
+def test_reasons_come_back_as_reasons(path: Path) -> None:
+    rejections = [Rejection(f"{reason}.mid", "scan", reason, "no") for reason in Reason]
+    shards.write_records(path, Rejection, rejections)
+    read = shards.read_records(path, Rejection)
+    assert read == rejections
+    assert [type(rejection.reason) for rejection in read] == [Reason] * len(Reason)
+
+
+def test_a_word_that_is_no_member_of_an_enumeration_is_refused_by_name(path: Path) -> None:
+    schema = shards.schema_of(Rejection)
+    rows = [{"id": "a", "stage": "scan", "reason": "no-reason", "detail": ""}]
+    pq.write_table(pa.Table.from_pylist(rows, schema), path)
+    with pytest.raises(InvalidCorpus, match=re.escape(str(path))):
+        shards.read_records(path, Rejection)
+
+
+def test_names_that_are_not_utf_8_can_be_recorded_and_stay_different(path: Path) -> None:
+    names = ["caf\udce9.mid", "caf\udce8.mid", "café.mid"]
+    rejections = [Rejection(name, "scan", Reason.NOT_MIDI, f"{name}: no") for name in names]
+    shards.write_records(path, Rejection, rejections)
+    read = shards.read_records(path, Rejection)
+    assert len({rejection.id for rejection in read}) == 3
+    assert all(r.id.startswith("caf") and r.id.endswith(".mid") for r in read)
+    assert read[2] == rejections[2]
+
+
+def test_records_of_a_song_and_its_stems_survive(path: Path) -> None:
+    words = {f.name: f"the {f.name}" for f in dataclasses.fields(Song) if f.type == "str"}
+    song = Song(
+        **words,
+        sample_rate=44100,
+        n_samples=441000,
+        overall_gain_db=-0.1234,
+        mix_peak_dbfs=None,
+        n_stems=1,
+    )
+    shards.write_records(path, Song, [song])
+    assert shards.read_records(path, Song) == [song]
+    words = {f.name: f"the {f.name}" for f in dataclasses.fields(Stem) if f.type == "str"}
+    stem = Stem(
+        **words,
+        program=128,
+        sample_rate=44100,
+        n_samples=441000,
+        loudness_lufs=None,
+        gain_db=0.0,
+        is_silent=True,
+        is_gain_limited=False,
+        n_notes=2,
+        k_power=np.zeros(100, np.float32),
+        power=np.ones(100, np.float32),
+        note_onset=np.array([0, 64], np.int32),
+        note_offset=np.array([64, 128], np.int32),
+        note_pitch=np.array([36, 127], np.uint8),
+        note_velocity=np.array([1, 127], np.uint8),
+    )
+    shards.write_records(path, Stem, [stem])
+    (read,) = shards.read_records(path, Stem)
+    for name in (field.name for field in dataclasses.fields(Stem)):
+        np.testing.assert_array_equal(getattr(read, name), getattr(stem, name), strict=True)
+
+
+def test_the_same_records_give_the_same_bytes(tmp_path: Path) -> None:
+    contents = set()
+    for name in ("a.parquet", "b.parquet"):
+        shards.write_records(tmp_path / name, Everything, [everything(), everything(text="x")])
+        contents.add((tmp_path / name).read_bytes())
+    assert len(contents) == 1
+
+
+def test_shards_are_read_in_the_order_given(tmp_path: Path) -> None:
+    paths = [tmp_path / f"notes-{k}.parquet" for k in range(3)]
+    for k, path in enumerate(paths):
+        shards.write_records(path, Note, [Note("n", 2 * k), Note("n", 2 * k + 1)])
+    read = shards.read_records([paths[2], paths[0], paths[1]], Note)
+    assert [note.pitch for note in read] == [4, 5, 0, 1, 2, 3]
+    assert shards.read_records([], Note) == []
+
+
+def test_none_in_a_column_that_has_none_is_refused_and_nothing_is_written(path: Path) -> None:
+    shards.write_records(path, Note, NOTES)
+    with pytest.raises(ValueError, match="pitch"):
+        shards.write_records(path, Note, [Note("a", None)])  # type: ignore[arg-type]
+    assert shards.read_records(path, Note) == NOTES
+
+
+def test_columns_are_those_of_the_record(path: Path) -> None:
+    fields = {field.name: field for field in shards.schema_of(Everything)}
+    assert {name: str(field.type) for name, field in fields.items()} == {
+        "text": "string",
+        "count": "int64",
+        "level": "double",
+        "is_set": "bool",
+        "colour": "string",
+        "maybe_text": "string",
+        "maybe_count": "int64",
+        "maybe_level": "double",
+        "maybe_colour": "string",
+        "powers": "list<element: float>",
+        "onsets": "list<element: int32>",
+        "pitches": "list<element: uint8>",
+    } or {str(fields["powers"].type)} == {"list<item: float>"}
+    assert {name for name, field in fields.items() if field.nullable} == {
+        "maybe_text",
+        "maybe_count",
+        "maybe_level",
+        "maybe_colour",
+    }
+
+
+def test_other_programs_read_a_shard_without_stemsmith(path: Path) -> None:
+    shards.write_records(path, Everything, [everything(), everything(maybe_text="x")])
+    file = pq.ParquetFile(path)
+    assert file.metadata.row_group(0).column(0).compression == "ZSTD"
+    rows = file.read().to_pylist()
+    assert [row["maybe_text"] for row in rows] == [None, "x"]
+    assert rows[0]["text"] == "Märchen 🎹 \0 \n"
+    assert rows[0]["colour"] == "blue"
+    assert rows[0]["onsets"] == [-(1 << 31), (1 << 31) - 1]
+    assert rows[0]["pitches"] == [0, 255]
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.read_parquet(path)
+    assert frame["count"].tolist() == [-(1 << 63)] * 2
+    assert frame["powers"][1].dtype == np.float32
+
+
+def test_a_missing_shard_is_refused_by_name(path: Path) -> None:
+    with pytest.raises(InvalidCorpus, match=re.escape(str(path))):
+        shards.read_records(path, Note)
+
+
+def test_the_shard_that_is_missing_is_the_one_that_is_named(tmp_path: Path, path: Path) -> None:
+    shards.write_records(path, Note, NOTES)
+    missing = tmp_path / "notes-00001.parquet"
+    with pytest.raises(InvalidCorpus, match=re.escape(str(missing))):
+        shards.read_records([path, missing], Note)
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1", b"PAR1PAR1", b"name,pitch\na,60\n" * 50])
+def test_a_file_that_is_not_parquet_is_refused_by_name(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    with pytest.raises(InvalidCorpus, match=re.escape(str(path))):
+        shards.read_records(path, Note)
+
+
+def test_a_shard_cut_anywhere_is_refused_by_name(path: Path) -> None:
+    shards.write_records(path, Note, NOTES)
+    content = path.read_bytes()
+    for cut in range(0, len(content), 29):
+        path.write_bytes(content[:cut])
+        with pytest.raises(InvalidCorpus, match=re.escape(str(path))):
+            shards.read_records(path, Note)
+
+
+def test_overwritten_data_is_refused_by_name(path: Path) -> None:
+    shards.write_records(path, Everything, [everything(text=f"text {k}") for k in range(200)])
+    content = bytearray(path.read_bytes())
+    content[4:200] = bytes(196)
+    path.write_bytes(content)
+    with pytest.raises(InvalidCorpus, match=re.escape(str(path))):
+        shards.read_records(path, Everything)
+
+
+def test_text_that_is_not_utf_8_is_refused_by_name(path: Path) -> None:
+    offsets = pa.py_buffer(np.array([0, 1], np.int32))
+    damaged = pa.Array.from_buffers(pa.string(), 1, [None, offsets, pa.py_buffer(b"\xff")])
+    columns = [damaged, pa.array([60], pa.int64())]
+    pq.write_table(pa.Table.from_arrays(columns, schema=shards.schema_of(Note)), path)
+    with pytest.raises(InvalidCorpus, match=re.escape(str(path))):
+        shards.read_records(path, Note)
+
+
+def test_a_folder_is_no_shard(tmp_path: Path) -> None:
+    shards.write_records(tmp_path / "notes-00000.parquet", Note, NOTES)
+    with pytest.raises(InvalidCorpus, match=re.escape(str(tmp_path))):
+        shards.read_records(tmp_path, Note)
+
+
+NAMES, PITCHES = pa.array(["a"]), pa.array([60], pa.int64())
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"name": NAMES},
+        {"name": NAMES, "pitch": PITCHES, "velocity": PITCHES},
+        {"pitch": PITCHES, "name": NAMES},
+        {"name": NAMES, "key": PITCHES},
+        {"name": NAMES, "pitch": pa.array([60], pa.int32())},
+        {"name": NAMES, "pitch": pa.array([None], pa.int64())},
+    ],
+    ids=["fewer", "more", "other order", "other name", "other type", "nullable"],
+)
+def test_a_shard_with_other_columns_is_refused_by_name(
+    path: Path, columns: dict[str, pa.Array]
+) -> None:
+    write_table(path, **columns)
+    with pytest.raises(InvalidCorpus, match=re.escape(str(path))) as refusal:
+        shards.read_records(path, Note)
+    assert "Note" in str(refusal.value)
+
+
+def test_folders_named_like_partitions_add_no_columns(tmp_path: Path) -> None:
+    folder = tmp_path / "pitch=7"
+    folder.mkdir()
+    shards.write_records(folder / "notes-00000.parquet", Note, NOTES)
+    assert shards.read_records(folder / "notes-00000.parquet", Note) == NOTES
+
+
+def test_a_folder_whose_name_is_not_utf_8_holds_shards_like_any_other(tmp_path: Path) -> None:
+    folder = tmp_path / "caf\udce9"
+    try:
+        folder.mkdir()
+    except OSError as error:
+        pytest.skip(f"this file system has UTF-8 names only: {error}")
+    path = folder / "notes-00000.parquet"
+    shards.write_records(path, Note, NOTES)
+    assert shards.read_records(path, Note) == NOTES
+    shards.write_manifest(folder, {"stage": "render", "shards": [shards.shard_entry(path)]})
+    shards.check_shards(folder, shards.read_manifest(folder, "render"))
+
+
+# ---------------------------------------------------------------------------------------------
+# The manifest
+
+
+@pytest.fixture
+def header(tmp_path: Path) -> dict[str, Any]:
+    """Write a finished folder of two shards and return its manifest."""
+    for k in range(2):
+        notes = [Note(f"note {k}", pitch) for pitch in range(k + 1)]
+        shards.write_records(tmp_path / f"notes-0000{k}.parquet", Note, notes)
+    entries = [shards.shard_entry(tmp_path / f"notes-0000{k}.parquet") for k in range(2)]
+    shards.write_manifest(tmp_path, {"stage": "render", "seed": 3, "shards": entries})
+    return shards.read_manifest(tmp_path, "render")
+
+
+def test_a_manifest_is_read_back(tmp_path: Path) -> None:
+    written = {
+        "stage": "render",
+        "seed": 1 << 70,
+        "config": {"target_lufs": -13.0, "tail_s": 0.1, "soundfonts": ["Märchen.sf2"], "x": None},
+        "shards": [],
+    }
+    shards.write_manifest(tmp_path, written)
+    expected = {"schema_version": shards.SCHEMA_VERSION, **written}
+    assert shards.read_manifest(tmp_path, "render") == expected
+
+
+def test_a_manifest_is_json_for_people_with_the_same_bytes_in_any_order(tmp_path: Path) -> None:
+    shards.write_manifest(tmp_path, {"stage": "render", "name": "Märchen"})
+    first = (tmp_path / "manifest.json").read_bytes()
+    shards.write_manifest(tmp_path, {"name": "Märchen", "stage": "render"})
+    assert (tmp_path / "manifest.json").read_bytes() == first
+    assert first.decode() == (
+        '{\n  "name": "Märchen",\n  "schema_version": 1,\n  "stage": "render"\n}\n'
+    )
+
+
+def test_a_manifest_may_hold_names_that_are_not_utf_8(tmp_path: Path) -> None:
+    shards.write_manifest(tmp_path, {"stage": "render", "midi": "caf\udce9"})
+    assert shards.read_manifest(tmp_path, "render")["midi"] == "caf\udce9"
+    json.loads((tmp_path / "manifest.json").read_text("utf-8"))  # and is JSON for everybody
+
+
+def test_a_folder_without_manifest_is_not_finished(tmp_path: Path) -> None:
+    with pytest.raises(InvalidCorpus, match=r"manifest\.json: missing; not a finished render"):
+        shards.read_manifest(tmp_path, "render")
+
+
+@pytest.mark.parametrize(
+    ("content", "finding"),
+    [
+        (b"", "cannot be read"),
+        (b'{"stage": "render"', "cannot be read"),
+        (b'{"stage": "\xff"}', "cannot be read|does not describe"),
+        (b"[]", "does not describe a render folder"),
+        (b"{}", "does not describe a render folder"),
+        (b'{"stage": "mix", "schema_version": 1}', "does not describe a render folder"),
+        (b'{"stage": "render"}', "schema version None"),
+        (b'{"stage": "render", "schema_version": 2}', "schema version 2, .* reads version 1"),
+        (b'{"stage": "render", "schema_version": "1"}', "schema version 1"),
+    ],
+)
+def test_a_manifest_of_another_kind_is_refused_by_name(
+    tmp_path: Path, content: bytes, finding: str
+) -> None:
+    (tmp_path / "manifest.json").write_bytes(content)
+    with pytest.raises(InvalidCorpus, match=finding) as refusal:
+        shards.read_manifest(tmp_path, "render")
+    assert str(refusal.value).startswith(str(tmp_path / "manifest.json"))
+
+
+def test_a_folder_in_place_of_the_manifest_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").mkdir()
+    with pytest.raises(InvalidCorpus, match=r"manifest\.json: cannot be read"):
+        shards.read_manifest(tmp_path, "render")
+
+
+def test_a_sound_folder_passes(tmp_path: Path, header: dict[str, Any]) -> None:
+    shards.check_shards(tmp_path, header)
+    assert [entry["n_records"] for entry in header["shards"]] == [1, 2]
+    assert [entry["file"] for entry in header["shards"]] == [
+        "notes-00000.parquet",
+        "notes-00001.parquet",
+    ]
+
+
+def remove(path: Path) -> None:
+    path.unlink()
+
+
+def flip_a_bit(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def replace_by_another_shard(path: Path) -> None:
+    shards.write_records(path, Note, [Note("other", 0)])
+
+
+DAMAGES = [
+    (remove, "missing"),
+    (flip_a_bit, "SHA-256"),
+    (cut, "SHA-256"),
+    (replace_by_another_shard, "SHA-256"),
+]
+
+
+@pytest.mark.parametrize("k", [0, 1])
+@pytest.mark.parametrize(("damage", "finding"), DAMAGES)
+def test_a_damaged_shard_is_named(
+    tmp_path: Path, header: dict[str, Any], damage: Callable[[Path], None], finding: str, k: int
+) -> None:
+    path = tmp_path / header["shards"][k]["file"]
+    damage(path)
+    with pytest.raises(InvalidCorpus, match=f"^{re.escape(str(path))}: .*{finding}"):
+        shards.check_shards(tmp_path, header)
+
+
+def test_the_first_of_two_damaged_shards_is_named(tmp_path: Path, header: dict[str, Any]) -> None:
+    for entry in header["shards"]:
+        flip_a_bit(tmp_path / entry["file"])
+    with pytest.raises(InvalidCorpus, match=r"notes-00000\.parquet: SHA-256"):
+        shards.check_shards(tmp_path, header)
+
+
+def test_a_wrong_record_count_is_named(tmp_path: Path, header: dict[str, Any]) -> None:
+    header["shards"][1]["n_records"] = 1
+    with pytest.raises(InvalidCorpus, match=r"notes-00001\.parquet: not 1 records"):
+        shards.check_shards(tmp_path, header)
+
+
+def test_a_shard_outside_the_folder_is_refused(tmp_path: Path, header: dict[str, Any]) -> None:
+    header["shards"][0]["file"] = "../notes-00000.parquet"
+    with pytest.raises(InvalidCorpus, match=r"\.\./notes-00000\.parquet"):
+        shards.check_shards(tmp_path, header)

@@ -1,0 +1,228 @@
+"""Files and folders that are there completely or not at all, and locks."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from stemsmith.manifests import storage
+from stemsmith.manifests.errors import InvalidCorpus, UsageError
+
+HOLDER = """
+import sys
+from pathlib import Path
+from stemsmith.manifests import storage
+with storage.exclusive(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+class Killed(BaseException):
+    """Stands for the end of the process."""
+
+
+def die(*arguments: object, **options: object) -> None:
+    raise Killed
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+@pytest.fixture
+def staged(tmp_path: Path) -> Path:
+    folder = tmp_path / "staging" / "song"
+    (folder / "stems").mkdir(parents=True)
+    (folder / "mix.flac").write_bytes(b"mix")
+    (folder / "stems" / "S00.flac").write_bytes(b"stem")
+    return folder
+
+
+@pytest.fixture
+def lock(tmp_path: Path) -> Path:
+    folder = tmp_path / "corpus" / ".run"
+    folder.mkdir(parents=True)
+    return folder / "lock"
+
+
+def test_hash_of_a_file_is_that_of_its_bytes(tmp_path: Path) -> None:
+    data = bytes(range(256)) * 5000
+    (tmp_path / "f").write_bytes(data)
+    assert storage.file_hash(tmp_path / "f") == hashlib.sha256(data).hexdigest()
+    expected = hashlib.md5(data, usedforsecurity=False).hexdigest()
+    assert storage.file_hash(tmp_path / "f", "md5") == expected
+
+
+def test_an_atomic_write_leaves_one_file(tmp_path: Path) -> None:
+    storage.write_atomic(tmp_path / "f", b"old")
+    storage.write_atomic(tmp_path / "f", b"new")
+    assert tree(tmp_path) == {"f": b"new"}
+
+
+@pytest.mark.parametrize("step", ["write_bytes", "replace"])
+def test_a_process_that_dies_in_a_write_leaves_the_old_content(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    path = tmp_path / "f"
+    storage.write_atomic(path, b"old")
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, step, die)
+        with pytest.raises(Killed):
+            storage.write_atomic(path, b"new")
+    assert path.read_bytes() == b"old"
+    storage.write_atomic(path, b"newer")
+    assert tree(tmp_path) == {"f": b"newer"}
+
+
+def test_a_process_that_dies_in_a_first_write_leaves_no_file_of_that_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Path, "replace", die)
+    with pytest.raises(Killed):
+        storage.write_atomic(tmp_path / "f.parquet", b"new")
+    assert not (tmp_path / "f.parquet").exists()
+    assert list(tmp_path.glob("*.parquet")) == []
+
+
+def test_content_is_on_disk_before_the_name_and_the_name_before_the_return(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[str] = []
+    fsync, replace = os.fsync, Path.replace
+
+    def log_fsync(descriptor: int) -> None:
+        is_folder = os.path.samestat(os.fstat(descriptor), tmp_path.stat())
+        size = os.fstat(descriptor).st_size
+        steps.append("folder synced" if is_folder else f"{size} bytes synced")
+        fsync(descriptor)
+
+    def log_replace(self: Path, target: Path) -> Path:
+        assert self.parent == target.parent, "a rename across file systems is not atomic"
+        steps.append("renamed")
+        return replace(self, target)
+
+    monkeypatch.setattr(os, "fsync", log_fsync)
+    monkeypatch.setattr(Path, "replace", log_replace)
+    storage.write_atomic(tmp_path / "f", b"12345")
+    assert steps == ["5 bytes synced", "renamed", "folder synced"]
+
+
+def test_a_published_folder_has_its_final_name_only(tmp_path: Path, staged: Path) -> None:
+    content = tree(staged)
+    final = tmp_path / "corpus" / "train" / "Track00001"
+    storage.publish_folder(staged, final)
+    assert tree(final) == content == {"mix.flac": b"mix", "stems/S00.flac": b"stem"}
+    assert not staged.exists()
+
+
+def test_a_folder_that_is_there_already_is_kept_and_the_copy_dropped(
+    tmp_path: Path, staged: Path
+) -> None:
+    final = tmp_path / "final"
+    final.mkdir()
+    (final / "mix.flac").write_bytes(b"first")
+    storage.publish_folder(staged, final)
+    assert tree(final) == {"mix.flac": b"first"}
+    assert not staged.exists()
+
+
+def test_a_process_that_dies_in_publishing_leaves_no_folder_of_that_name(
+    tmp_path: Path, staged: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = tree(staged)
+    monkeypatch.setattr(Path, "rename", die)
+    with pytest.raises(Killed):
+        storage.publish_folder(staged, tmp_path / "train" / "Track00001")
+    assert not (tmp_path / "train" / "Track00001").exists()
+    assert tree(staged) == content
+
+
+def test_every_file_and_folder_is_on_disk_before_it_is_published(
+    tmp_path: Path, staged: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[Path] = []
+    before: list[Path] = []
+    rename = Path.rename
+
+    def log_rename(self: Path, target: Path) -> Path:
+        before.extend(synced)
+        return rename(self, target)
+
+    monkeypatch.setattr(storage, "sync", synced.append)
+    monkeypatch.setattr(Path, "rename", log_rename)
+    everything = {staged, *staged.rglob("*")}
+    storage.publish_folder(staged, tmp_path / "final")
+    assert set(before) == everything
+    assert synced[len(before) :] == [tmp_path]
+
+
+@pytest.mark.parametrize(
+    "relative", ["a.flac", "train/Track00001/mix.flac", "a..b/..c", "./a", "a//b", "..."]
+)
+def test_a_path_below_the_root_is_resolved(tmp_path: Path, relative: str) -> None:
+    path = storage.inside(tmp_path, relative)
+    assert path == tmp_path / relative
+    assert path.resolve().is_relative_to(tmp_path.resolve())
+
+
+@pytest.mark.parametrize(
+    "relative", ["/etc/passwd", "//a", "..", "../a", "a/../b", "a/../../b", "a/..", "./../a"]
+)
+def test_a_path_that_is_absolute_or_goes_up_is_refused(tmp_path: Path, relative: str) -> None:
+    with pytest.raises(InvalidCorpus) as refusal:
+        storage.inside(tmp_path, relative)
+    assert repr(relative) in str(refusal.value)
+    assert str(tmp_path) in str(refusal.value)
+
+
+def test_a_lock_has_one_holder(lock: Path) -> None:
+    with storage.exclusive(lock):
+        with pytest.raises(UsageError) as refusal, storage.exclusive(lock):
+            pytest.fail("two runs hold the lock")
+        assert str(refusal.value).startswith(f"{lock.parent.parent}: another run")
+
+
+def test_a_refused_holder_takes_nothing_from_the_first(lock: Path) -> None:
+    with storage.exclusive(lock):
+        for _ in range(2):
+            with pytest.raises(UsageError), storage.exclusive(lock):
+                pytest.fail("two runs hold the lock")
+
+
+def test_a_lock_is_free_after_the_block(lock: Path) -> None:
+    for _ in range(2):
+        with storage.exclusive(lock):
+            assert lock.exists()
+
+
+def test_a_lock_is_free_after_an_error_in_the_block(lock: Path) -> None:
+    with pytest.raises(RuntimeError, match="in the block"), storage.exclusive(lock):
+        raise RuntimeError("in the block")
+    with storage.exclusive(lock):
+        pass
+
+
+def test_locks_of_two_corpora_are_two_locks(tmp_path: Path) -> None:
+    with storage.exclusive(tmp_path / "one"), storage.exclusive(tmp_path / "two"):
+        pass
+
+
+def test_a_lock_is_held_against_another_process_until_that_process_is_killed(lock: Path) -> None:
+    command = [sys.executable, "-c", HOLDER, str(lock)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        try:
+            assert holder.stdout is not None
+            assert holder.stdout.readline() == b"held\n"
+            with pytest.raises(UsageError, match="another run"), storage.exclusive(lock):
+                pytest.fail("two processes hold the lock")
+        finally:
+            holder.kill()
+            holder.wait(60)
+    with storage.exclusive(lock):
+        pass
