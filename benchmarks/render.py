@@ -23,6 +23,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -154,11 +155,11 @@ def compare_songs(midi: Path, n_songs: int, repeats: int) -> tuple[list[str], fl
             with run.opened():
                 for k, job in enumerate(plan.jobs):
                     parts = loop.prepare(job)
-                    totals["bare"] += timed(lambda parts=parts: loop.run(parts))
-                    totals["song"] += timed(lambda job=job: song.run(job))
+                    totals["bare"] += timed(partial(loop.run, parts))
+                    totals["song"] += timed(partial(song.run, job))
                     source = Path(job.midi_root) / job.song.path
                     out = folder / f"script{k}"
-                    totals["script"] += timed(lambda s=source, o=out: run_script(s, o))
+                    totals["script"] += timed(partial(run_script, source, out))
                     shutil.rmtree(out)
             shutil.rmtree(folder / "corpus")
             ratios["song / bare"].append(totals["song"] / totals["bare"])
@@ -181,10 +182,10 @@ def compare_commands(midi: Path, n_songs: int, repeats: int, bare_s: float) -> l
         for n_jobs, seconds in times.items():
             with tempfile.TemporaryDirectory() as name:
                 command = [
-                    Path(sys.executable).with_name("stemsmith"), "render", midi, f"{name}/c",
+                    sys.executable, "-m", "stemsmith.cli.main", "render", str(midi), f"{name}/c",
                     "--seed", "1", "--songs", str(n_songs), "--jobs", str(n_jobs), "-q",
                 ]  # fmt: skip
-                seconds.append(timed(lambda command=command: subprocess.run(command, check=True)))
+                seconds.append(timed(partial(subprocess.run, command, check=True)))
     return [
         row("command --jobs 1 / bare", [t / bare_s for t in times[1]]),
         row("--jobs 1 / --jobs 2", [a / b for a, b in zip(times[1], times[2], strict=True)]),
@@ -212,7 +213,7 @@ def peak_memory_mib() -> float:
     with tempfile.TemporaryDirectory() as name:
         large_song(Path(name, "large.mid"))
         command = [
-            Path(sys.executable).with_name("stemsmith"), "render", name, f"{name}/c",
+            sys.executable, "-m", "stemsmith.cli.main", "render", name, f"{name}/c",
             "--no-band", "--jobs", "0", "-q",
         ]  # fmt: skip
         subprocess.run(command, check=True)
@@ -230,11 +231,12 @@ def main(midi_dir: Path, songs: int, repeats: int) -> None:
     fluid.fluidsynth()  # before pretty_midi, so that both use the same library
     rows, audio_s, bare_s = compare_songs(midi_dir, songs, repeats)
     rows += compare_commands(midi_dir, songs, repeats, bare_s)
-    versions = ", ".join(
-        f"{name} {version(name)}" for name in ("numpy", "scipy", "soundfile", "pretty_midi")
+    packages = ("numpy", "scipy", "soundfile", "pretty_midi")
+    versions = ", ".join(f"{name} {version(name)}" for name in packages)
+    print(
+        f"{songs} songs, {audio_s / 60:.1f} min; {os.cpu_count()} cores, {platform.machine()}, "
+        f"Python {platform.python_version()}, libfluidsynth {fluid.version()}, {versions}"
     )
-    print(f"{songs} songs, {audio_s / 60:.1f} min; {os.cpu_count()} cores, {platform.machine()}, "
-          f"Python {platform.python_version()}, libfluidsynth {fluid.version()}, {versions}")  # fmt: skip
     print("\n| ratio | median | min | max |\n|---|--:|--:|--:|")
     print("\n".join(rows))
     print(f"\nPeak memory, 48 parts of 10 minutes: {memory:.0f} MiB")

@@ -39,9 +39,9 @@ __all__ = [
 BLOCK: Final = 64  # FLUID_BUFSIZE: frames between which FluidSynth takes no events
 POLYPHONY: Final = 256  # FluidSynth's default
 _CHUNK: Final = 256 * BLOCK
-# With FluidSynth's default of 0.2 ordinary stems lie near -45 LUFS, so that the gate of -70 LUFS and
-# the largest gain would act on music instead of on silence; with 1 they lie near -30 LUFS, and float
-# output does not clip. Half of it makes left + right the mono (L + R) / 2, exactly.
+# With FluidSynth's default of 0.2 ordinary stems lie near -45 LUFS, so that the gate of -70 LUFS
+# and the largest gain would act on music instead of on silence; with 1 they lie near -30 LUFS, and
+# float output does not clip. Half of it makes left + right the mono (L + R) / 2, exactly.
 _GAIN: Final = 1.0 / 2
 _SETTINGS: Final[dict[str, int]] = {
     "synth.reverb.active": 0,

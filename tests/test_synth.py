@@ -93,25 +93,24 @@ def test_a_voice_starts_exactly_at_its_grid_frame(synth: Synth) -> None:
 
 
 def test_silence_is_skipped_without_a_difference(synth: Synth) -> None:
-    """The same two notes, with and without a third that keeps the synthesiser running."""
-    far = [
-        (0.1, (0x90, 60, 90)),
-        (0.15, (0x80, 60, 0)),
-        (1.8, (0x90, 62, 90)),
-        (1.9, (0x80, 62, 0)),
-    ]
-    n = SAMPLE_RATE * 3
-    apart = play(synth, far, VIOLIN, n)
-    out = np.zeros(n, np.float32)
+    """A note far from the first one is not computed in the pause before it."""
+    first = [(0.1, (0x90, 60, 90)), (0.15, (0x80, 60, 0))]
+    messages = [*first, (3.0, (0x90, 60, 90)), (3.05, (0x80, 60, 0))]
+    out = np.full(SAMPLE_RATE * 5, np.nan, np.float32)
     spans = synth.render(
-        [Event(0, bytes(d)) for _, d in far], on_grid([s for s, _ in far], SAMPLE_RATE), VIOLIN, out
+        [Event(0, bytes(data)) for _, data in messages],
+        on_grid([seconds for seconds, _ in messages], SAMPLE_RATE),
+        VIOLIN,
+        out,
     )
     assert len(spans) == 2
-    covered = np.zeros(n, bool)
-    for start, stop in spans:
-        covered[start:stop] = True
-    assert not apart[~covered].any()
-    assert np.array_equal(out, apart)
+    assert [start for start, _ in spans] == on_grid([0.1, 3.0], SAMPLE_RATE).tolist()
+    assert not out[: spans[0][0]].any()
+    assert not out[spans[0][1] : spans[1][0]].any()
+    assert not out[spans[1][1] :].any()
+    alone = play(synth, first, VIOLIN, SAMPLE_RATE * 5)
+    assert np.array_equal(out[: spans[0][1]], alone[: spans[0][1]])
+    assert not alone[spans[0][1] :].any()
 
 
 def test_output_is_not_dithered(synth: Synth) -> None:
