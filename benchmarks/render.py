@@ -34,6 +34,7 @@ import pyloudnorm
 import soundfile
 from stemsmith.render import corpus, fluid, inventory, song
 from stemsmith.render.config import RenderConfig
+from stemsmith.render.job import SongJob
 from stemsmith.render.patches import Bank, bank_from_soundfonts
 from stemsmith.render.smf import Event
 from stemsmith.render.soundfonts import default_soundfont
@@ -59,7 +60,7 @@ class BareLoop:
         self._font = self._fluid.fluid_synth_sfload(self._synth, soundfont.encode(), 1)
         self._buffers = np.zeros((2, 0), np.float32)
 
-    def prepare(self, job: song.SongJob) -> list[tuple[list[Event], list[int], int, int, int]]:
+    def prepare(self, job: SongJob) -> list[tuple[list[Event], list[int], int, int, int]]:
         """Read a song: everything the loop itself does not have to do."""
         _, score = inventory.load_score(Path(job.midi_root) / job.song.path, 1200.0)
         n_samples = int((score.duration_s + job.config.tail_s) * SAMPLE_RATE) // BLOCK * BLOCK

@@ -6,16 +6,13 @@ import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 from stemsmith.cli.cluster import default_jobs
 from stemsmith.manifests.errors import UsageError
 
 __all__ = ["Common", "common_options", "decorate", "score_options"]
-
-F = TypeVar("F", bound=Callable[..., Any])
-Decorator = Callable[[F], F]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +30,7 @@ def decorate(*decorators: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """Return one decorator that applies several, the first one outermost."""
 
     def apply(function: Any) -> Any:
+        """Add the options to a command."""
         for decorator in reversed(decorators):
             function = decorator(function)
         return function

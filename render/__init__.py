@@ -1,8 +1,11 @@
 """From MIDI files to corpora of stems.
 
-``smf`` reads files and rescues what is musically intact, ``midi`` makes a score of them and
-splits it into parts, ``inventory`` scans a folder, ``selection`` decides which songs and splits,
-``patches`` builds the patch bank, ``synth`` plays parts through FluidSynth, ``effects`` adds a
-patch's effect chain, ``song`` renders one song, ``corpus`` plans and closes a whole run,
-``slakh`` is the folder layout, ``validate`` checks a finished corpus.
+Reading: ``smf`` reads files and rescues what is musically intact, ``parts`` splits them, ``midi``
+makes a score of them, ``inventory`` scans a folder.
+Deciding: ``config`` holds the options, ``soundfonts`` and ``patches`` make the patch bank,
+``selection`` chooses songs and splits, ``job`` is what is decided for one song.
+Sounding: ``fluid`` finds libfluidsynth, ``synth`` plays parts through it, ``effects`` adds a
+patch's effect chain, ``mixdown`` takes a song through both passes, ``workspace`` lends it memory.
+Writing: ``track_folder`` writes a song in the format of ``slakh``, ``song`` is the job of a worker,
+``layout`` says where things lie, ``corpus`` plans and closes a run, ``validate`` checks a corpus.
 """

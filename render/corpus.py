@@ -22,10 +22,10 @@ from stemsmith.manifests.errors import NothingToDo, UsageError
 from stemsmith.manifests.records import Reason, Rejection, ScannedSong, Song, Stem
 from stemsmith.render import fluid
 from stemsmith.render.config import SPLITS, RenderConfig
+from stemsmith.render.job import SongJob
 from stemsmith.render.layout import Layout
 from stemsmith.render.patches import Bank
 from stemsmith.render.selection import Selection, select
-from stemsmith.render.song import SongJob
 from stemsmith.render.synth import POLYPHONY
 
 __all__ = ["STAGE", "CorpusRun", "RunPlan", "plan"]

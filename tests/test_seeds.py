@@ -184,6 +184,6 @@ def test_fractions_that_do_not_sum_to_1_are_refused_for_every_group(
 
 
 def test_as_many_names_as_fractions_are_asked_for_every_group() -> None:
-    for (k, names) in itertools.product(range(20), (NAMES[:2], (*NAMES, "more"))):
+    for k, names in itertools.product(range(20), (NAMES[:2], (*NAMES, "more"))):
         with pytest.raises(ValueError, match="zip|names"):
             split_of(0, f"song{k}", fractions(40, 30, 30), names)

@@ -1,0 +1,180 @@
+"""The two passes over one song.
+
+The first pass synthesises and measures each part and adds it to the mixture; the second, when the
+uniform gain is known, quantises and writes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from stemsmith.manifests.audio import FULL_SCALE_16
+from stemsmith.manifests.records import Song, Stem
+from stemsmith.mixing.automix import (
+    StemGain,
+    db_to_linear,
+    quantise,
+    stem_gain,
+    uniform_gain_db,
+)
+from stemsmith.mixing.loudness import ENVELOPE_HZ, envelope, integrated_loudness
+from stemsmith.render.config import MixSource
+from stemsmith.render.effects import apply_effects, play_instrument
+from stemsmith.render.job import SongJob
+from stemsmith.render.midi import Score
+from stemsmith.render.patches import Patch
+from stemsmith.render.smf import Event
+from stemsmith.render.synth import Spans, on_grid, shared_synth
+from stemsmith.render.track_folder import RenderedPart, TrackWriter
+from stemsmith.render.workspace import shared_workspace
+
+__all__ = ["Mixdown"]
+
+Int16s = npt.NDArray[np.int16]
+Float32s = npt.NDArray[np.float32]
+
+_PIECE: Final = 1 << 16  # samples handled at a time, so that they stay in the cache
+_MAX_BYTES_IN_MEMORY: Final = 384 << 20  # of stems between the two passes; beyond, on disk
+
+
+class Mixdown:
+    """Renders one song.
+
+    Parameters
+    ----------
+    job : SongJob
+        All decisions.
+    data : bytes
+        The MIDI file.
+    score : Score
+        What it holds.
+    staged : Path
+        The folder to write into.
+    """
+
+    def __init__(self, job: SongJob, data: bytes, score: Score, staged: Path) -> None:
+        self._job, self._score, self._staged = job, score, staged
+        config = self._config = job.config
+        steps = math.ceil(round((score.duration_s + config.tail_s) * ENVELOPE_HZ, 6))
+        self._n_samples = steps * (config.sample_rate // ENVELOPE_HZ)
+        self._writer = TrackWriter(job, data, score, staged, self._n_samples)
+        n_rendered = sum(patch is not None for patch in job.patches)
+        self._fits_in_memory = n_rendered * self._n_samples * 4 <= _MAX_BYTES_IN_MEMORY
+        self._workspace = shared_workspace()
+        self._is_unsplit = config.mix_source is MixSource.UNSPLIT
+
+    def render(self) -> tuple[Song, list[Stem]] | None:
+        """Write all files of the song; return its records, or None if it is silent."""
+        mixture = self._workspace.take("mixture", self._n_samples, np.float32)
+        mixture.fill(0.0)
+        parts = [
+            self._first_pass(k, patch, mixture)
+            for k, patch in enumerate(self._job.patches)
+            if patch is not None
+        ]
+        if all(part.loudness_lufs is None for part in parts):
+            return None
+        peak = _peak(mixture)
+        if self._is_unsplit:
+            self._render_unsplit(mixture)
+            peak = max(peak, _peak(mixture))
+        overall_gain_db = uniform_gain_db(
+            peak,
+            [part.levels.peak * db_to_linear(part.gain.gain_db) for part in parts],
+            self._config.target_peak_dbfs,
+            FULL_SCALE_16,
+        )
+        mix = self._workspace.take("mix", self._n_samples, np.int16)
+        mix.fill(0)
+        stems = [self._second_pass(part, overall_gain_db, mix) for part in parts]
+        if self._is_unsplit:
+            for piece in _pieces([(0, self._n_samples)]):
+                mix[piece] = quantise(mixture[piece], overall_gain_db, FULL_SCALE_16)
+        return self._writer.write_song(parts, mix, overall_gain_db), stems
+
+    def _first_pass(self, k: int, patch: Patch, mixture: Float32s) -> RenderedPart:
+        config = self._config
+        native = self._workspace.take(
+            f"native {k}" if self._fits_in_memory else "native", self._n_samples, np.float32
+        )
+        spans = self._synthesise(k, patch, native)
+        levels = envelope(native, config.sample_rate, spans)
+        loudness_lufs = integrated_loudness(levels.k_power)
+        gain = StemGain(0.0, False)
+        if not self._is_unsplit:
+            gain = stem_gain(loudness_lufs, config.target_lufs, config.max_gain_db)
+        factor = np.float32(db_to_linear(gain.gain_db))
+        for piece in _pieces(spans):
+            mixture[piece] += native[piece] * factor
+        kept: Float32s | Path = native
+        if not self._fits_in_memory:
+            kept = self._staged / f"native-{k}.f32"
+            native.tofile(kept)
+        part = self._score.parts[k]
+        return RenderedPart(k, part, patch, kept, spans, levels, loudness_lufs, gain)
+
+    def _synthesise(self, k: int, patch: Patch, out: Float32s) -> Spans:
+        sample_rate = self._config.sample_rate
+        everywhere = [(0, len(out))]
+        events = self._score.events(k)
+        seconds = self._seconds(events)
+        if patch.preset is None:
+            assert patch.instrument is not None
+            out[:] = play_instrument(patch.instrument, events, seconds, len(out), sample_rate)
+            spans = everywhere
+        else:
+            synth = shared_synth(sample_rate, (patch.preset.soundfont,))
+            frames = on_grid(seconds, sample_rate)
+            spans = synth.render(events, frames, patch.preset, out)
+        if patch.effects:
+            out[:] = apply_effects(out, patch.effects, sample_rate)
+            spans = everywhere
+        return spans
+
+    def _seconds(self, events: Sequence[Event]) -> npt.NDArray[np.float64]:
+        return self._score.tempo_map.seconds([event.tick for event in events])
+
+    def _render_unsplit(self, out: Float32s) -> None:
+        sample_rate = self._config.sample_rate
+        events = self._score.unsplit_events()
+        frames = on_grid(self._seconds(events), sample_rate)
+        synth = shared_synth(sample_rate, self._job.soundfonts)
+        synth.render(events, frames, None, out)
+
+    def _second_pass(self, part: RenderedPart, overall_gain_db: float, mix: Int16s) -> Stem:
+        gain_db = round(part.gain.gain_db + overall_gain_db, 4)
+        samples = self._workspace.take("stem", self._n_samples, np.int16)
+        samples.fill(0)
+        native = self._native(part)
+        for piece in _pieces(part.spans):
+            quantised = quantise(native[piece], gain_db, FULL_SCALE_16)
+            samples[piece] = quantised
+            # Partial sums may wrap around; the whole sum is below full scale, and integers
+            # modulo 2^16 add up to it exactly.
+            mix[piece] += quantised
+        return self._writer.write_stem(part, samples, gain_db)
+
+    def _native(self, part: RenderedPart) -> Float32s:
+        """Return a part's audio, from memory or from its file."""
+        if not isinstance(part.native, Path):
+            return part.native
+        native = self._workspace.take("native", self._n_samples, np.float32)
+        with part.native.open("rb") as file:
+            file.readinto(native.data)
+        part.native.unlink()
+        return native
+
+
+def _pieces(spans: Sequence[tuple[int, int]]) -> Iterator[slice]:
+    for start, stop in spans:
+        for first in range(start, stop, _PIECE):
+            yield slice(first, min(first + _PIECE, stop))
+
+
+def _peak(samples: Float32s) -> float:
+    return max(float(samples.max()), -float(samples.min()))

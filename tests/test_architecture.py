@@ -1,0 +1,102 @@
+"""The structure: who may import whom, what is packaged, examples in docstrings."""
+
+from __future__ import annotations
+
+import ast
+import doctest
+import importlib
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+# Import direction is the direction of data.
+MAY_IMPORT = {
+    "manifests": set(),
+    "mixing": {"manifests"},
+    "render": {"manifests", "mixing"},
+    "train": {"manifests", "mixing"},
+    "evaluate": {"manifests", "mixing", "train"},
+    "cli": {"manifests", "mixing", "render", "train", "evaluate"},
+}
+# The only file that touches a library.
+OWNERS = {
+    "soundfile": "manifests/audio.py",
+    "dask": "cli/cluster.py",
+    "distributed": "cli/cluster.py",
+    "pyloudnorm": "mixing/loudness.py",
+    "pedalboard": "render/effects.py",
+    "fluidsynth": "render/fluid.py",
+    "pyarrow": "manifests/shards.py",
+}
+HEAVY = {"numpy", "scipy", "pyarrow", "dask", "distributed", "soundfile", "yaml", "rich"}
+
+MODULES = sorted(p for package in MAY_IMPORT for p in (ROOT / package).glob("*.py"))
+
+
+def imports(path: Path, top_level_only: bool = False) -> Iterator[str]:
+    tree = ast.parse(path.read_text("utf-8"))
+    for node in tree.body if top_level_only else ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            assert node.module is not None
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_imports_follow_the_direction_of_data(path: Path) -> None:
+    package = path.parent.name
+    for name in imports(path):
+        if name.startswith("stemsmith."):
+            other = name.split(".")[1]
+            assert other == package or other in MAY_IMPORT[package], name
+        elif (owner := OWNERS.get(name.split(".")[0])) is not None:
+            assert path == ROOT / owner, f"{name} belongs into {owner}"
+
+
+def test_commands_import_heavy_packages_only_when_they_run() -> None:
+    for path in (ROOT / "cli").glob("*.py"):
+        if path.name in ("console.py", "cluster.py"):  # imported inside the commands
+            continue
+        tops = {name.split(".")[0] for name in imports(path, top_level_only=True)}
+        assert not tops & HEAVY, path
+
+
+def test_every_package_is_packaged_and_typed() -> None:
+    config = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    packages = config["tool"]["setuptools"]["packages"]
+    folders = {p.parent.relative_to(ROOT).as_posix() for p in ROOT.glob("*/**/__init__.py")}
+    folders = {f for f in folders if not f.startswith((".", "tests", "build"))}
+    assert set(packages) == {f"stemsmith.{folder.replace('/', '.')}" for folder in folders}
+    assert config["tool"]["setuptools"]["package-dir"] == {
+        f"stemsmith.{folder}": folder for folder in folders
+    }
+    assert all((ROOT / folder / "py.typed").is_file() for folder in folders)
+    assert not (ROOT / "stemsmith").exists(), "would shadow the installed namespace"
+    assert (ROOT / ".links" / "stemsmith").resolve() == ROOT
+
+
+def test_core_needs_neither_torch_nor_gpl_packages() -> None:
+    config = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    core = " ".join(config["project"]["dependencies"])
+    assert not any(name in core for name in ("torch", "pedalboard", "librosa", "museval"))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_modules_say_what_they_are_and_what_they_offer(path: Path) -> None:
+    name = "stemsmith." + path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".")
+    module = importlib.import_module(name.removesuffix(".__init__"))
+    assert module.__doc__
+    if path.name == "__init__.py":
+        return
+    assert sorted(module.__all__, key=str.lower)
+    for public in module.__all__:
+        item = getattr(module, public)
+        if isinstance(item, type) or callable(item):
+            assert item.__doc__, f"{name}.{public} has no docstring"
+    assert doctest.testmod(module).failed == 0
+    assert len(path.read_text("utf-8").splitlines()) <= 330, f"{path}: split it"
