@@ -1,7 +1,7 @@
 """Running jobs in this process, on local worker processes, or on a Dask cluster.
 
-Dask does the distributing, the restarting of workers that die and the counting of their deaths.
-One job at a time is on each worker, so that a death can only be blamed on the job that caused it.
+Dask does the distributing and restarts workers that die. A job that was on a worker when it died
+is tried once more, alone; if the worker dies again, it was the job.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ __all__ = ["Died", "Workers", "default_jobs", "workers"]
 J = TypeVar("J")
 R = TypeVar("R")
 
-_DEATHS_ALLOWED: Final = 1  # the second one ends the job
+_DEATHS_ALLOWED: Final = 0  # by Dask; the second try is ours
 _CONNECT_TIMEOUT_S: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Died(Generic[J]):
-    """A job that killed its worker process every time it was tried."""
+    """A job that killed its worker process twice, the second time alone."""
 
     job: J
 
@@ -64,20 +64,34 @@ class _Dask(Workers):
         self._client = client
 
     def map(self, function: Callable[[J], R], jobs: Iterable[J]) -> Iterator[R | Died[J]]:
+        waiting = iter(jobs)
+        suspects: list[J] = []
+        for job, outcome in self._run(function, waiting, self._n_workers()):
+            if isinstance(outcome, Died):
+                suspects.append(job)
+            else:
+                yield outcome
+        # When a worker dies, all jobs on it are suspect. Alone, only the culprit dies again.
+        for job in suspects:
+            yield from (outcome for _, outcome in self._run(function, iter([job]), 1))
+
+    def _run(
+        self, function: Callable[[J], R], jobs: Iterator[J], n_running: int
+    ) -> Iterator[tuple[J, R | Died[J]]]:
+        """Keep a number of jobs running; yield each with its result, or with its death."""
         from distributed import KilledWorker, as_completed
 
-        waiting = iter(jobs)
         running: dict[str, J] = {}
         completed = as_completed(loop=self._client.loop, with_results=True, raise_errors=False)
 
         def submit_next() -> None:
-            for job in waiting:
+            for job in jobs:
                 future = self._client.submit(function, job, pure=False)
                 running[future.key] = job
                 completed.add(future)
                 return
 
-        for _ in range(self._n_workers()):
+        for _ in range(n_running):
             submit_next()
         for future, result in completed:
             job = running.pop(future.key)
@@ -87,7 +101,7 @@ class _Dask(Workers):
                     raise error.with_traceback(traceback)
                 result = Died(job)
             submit_next()
-            yield result
+            yield job, result
 
     def _n_workers(self) -> int:
         n_threads = self._client.nthreads()
@@ -141,7 +155,9 @@ def workers(n_jobs: int, scheduler: str | None) -> Iterator[Workers]:
                         threads_per_worker=1,
                         processes=True,
                         memory_limit=0,
-                        dashboard_address=None,
+                        # Any free port, and not for the network.
+                        dashboard_address="127.0.0.1:0",
+                        worker_dashboard_address="127.0.0.1:0",
                         silence_logs=logging.CRITICAL,
                     )
                 )

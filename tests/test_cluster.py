@@ -72,7 +72,7 @@ def test_only_the_job_that_kills_its_worker_twice_is_given_up(tmp_path: Path) ->
 def test_a_running_scheduler_is_used() -> None:
     with (
         LocalCluster(
-            n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
+            n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0"
         ) as cluster,
         workers(0, cluster.scheduler_address) as pool,
     ):

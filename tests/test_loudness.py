@@ -381,7 +381,9 @@ def test_what_lies_outside_the_spans_is_not_looked_at() -> None:
 
 def test_a_signal_without_spans_is_silent() -> None:
     levels = envelope(noise(5.0, 8000), 8000, [])
-    assert (levels.power.any(), levels.k_power.any(), levels.peak) == (False, False, 0.0)
+    assert not levels.power.any()
+    assert not levels.k_power.any()
+    assert levels.peak == 0.0
 
 
 # ---------------------------------------------------------------------------------------------

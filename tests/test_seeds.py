@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from fractions import Fraction
 
@@ -24,7 +25,7 @@ def fractions(*percent: int) -> list[Fraction]:
 def draws(*arguments: Id, n: int = 4) -> list[int]:
     seed, *ids = arguments
     assert isinstance(seed, int)
-    return rng_for(seed, *ids).integers(0, 1 << 62, n).tolist()
+    return [int(number) for number in rng_for(seed, *ids).integers(0, 1 << 62, n)]
 
 
 ids = st.lists(st.one_of(st.text(max_size=4), st.integers(-99, 99)), max_size=4).map(tuple)
@@ -131,7 +132,7 @@ def test_unit_hash_is_at_least_0_and_below_1_at_the_ends_of_the_hash(
         def digest(self) -> bytes:
             return byte * 32
 
-    monkeypatch.setattr(seeds.hashlib, "sha256", Constant)
+    monkeypatch.setattr(hashlib, "sha256", Constant)
     assert 0 <= unit_hash(0, "a") < 1
     assert split_of(0, "a", fractions(50, 0, 50), NAMES) == ("train" if byte == b"\0" else "test")
 
@@ -185,5 +186,5 @@ def test_fractions_that_do_not_sum_to_1_are_refused_for_every_group(
 
 def test_as_many_names_as_fractions_are_asked_for_every_group() -> None:
     for k, names in itertools.product(range(20), (NAMES[:2], (*NAMES, "more"))):
-        with pytest.raises(ValueError, match="zip|names"):
+        with pytest.raises(ValueError, match=r"zip|names"):
             split_of(0, f"song{k}", fractions(40, 30, 30), names)
