@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import signal
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -115,6 +117,28 @@ def default_jobs() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def _local_cluster(n_workers: int) -> Any:
+    from distributed import LocalCluster
+
+    is_main = threading.current_thread() is threading.main_thread()
+    # Processes inherit an ignored Ctrl-C: this one ends them, without a traceback from each.
+    previous = signal.signal(signal.SIGINT, signal.SIG_IGN) if is_main else None
+    try:
+        return LocalCluster(
+            n_workers=n_workers,
+            threads_per_worker=1,
+            processes=True,
+            memory_limit=0,
+            # Any free port, and not for the network.
+            dashboard_address="127.0.0.1:0",
+            worker_dashboard_address="127.0.0.1:0",
+            silence_logs=logging.CRITICAL,
+        )
+    finally:
+        if is_main:
+            signal.signal(signal.SIGINT, previous)
+
+
 @contextlib.contextmanager
 def workers(n_jobs: int, scheduler: str | None) -> Iterator[Workers]:
     """Open workers for the time of a command.
@@ -136,7 +160,7 @@ def workers(n_jobs: int, scheduler: str | None) -> Iterator[Workers]:
         yield _InProcess()
         return
     import dask
-    from distributed import Client, LocalCluster
+    from distributed import Client
 
     settings = {
         "distributed.scheduler.allowed-failures": _DEATHS_ALLOWED,
@@ -149,18 +173,7 @@ def workers(n_jobs: int, scheduler: str | None) -> Iterator[Workers]:
         try:
             address: Any = scheduler
             if scheduler is None:
-                address = stack.enter_context(
-                    LocalCluster(
-                        n_workers=n_jobs,
-                        threads_per_worker=1,
-                        processes=True,
-                        memory_limit=0,
-                        # Any free port, and not for the network.
-                        dashboard_address="127.0.0.1:0",
-                        worker_dashboard_address="127.0.0.1:0",
-                        silence_logs=logging.CRITICAL,
-                    )
-                )
+                address = stack.enter_context(_local_cluster(n_jobs))
             client = stack.enter_context(
                 Client(address, timeout=_CONNECT_TIMEOUT_S, set_as_default=False)
             )

@@ -6,6 +6,7 @@ gives back exactly what was quantised.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Final
 
@@ -37,7 +38,7 @@ def write_flac(path: Path, samples: npt.NDArray[np.int16], sample_rate: int) -> 
         If the file cannot be written, naming it.
     """
     try:
-        soundfile.write(path, samples, sample_rate, format="FLAC", subtype="PCM_16")
+        soundfile.write(os.fsencode(path), samples, sample_rate, format="FLAC", subtype="PCM_16")
     except soundfile.LibsndfileError as error:
         raise OSError(f"{path}: cannot be written: {error}") from error
 
@@ -58,7 +59,7 @@ def read_int16(path: Path) -> tuple[npt.NDArray[np.int16], int]:
         If the file is missing, damaged, or not mono 16-bit.
     """
     try:
-        with soundfile.SoundFile(path) as file:
+        with soundfile.SoundFile(os.fsencode(path)) as file:
             if file.channels != 1 or file.subtype != "PCM_16":
                 raise InvalidCorpus(
                     f"{path}: {file.channels} channels of {file.subtype}, not mono PCM_16"

@@ -40,7 +40,7 @@ def rng_for(seed: int, *ids: str | int) -> np.random.Generator:
 
 def unit_hash(seed: int, *ids: str | int) -> float:
     """Return a number in [0, 1) that depends on the arguments alone (uniform over identities)."""
-    return int.from_bytes(_digest(seed, ids)[:7], "big") / float(1 << 56)
+    return (int.from_bytes(_digest(seed, ids)[:7], "big") >> 3) / float(1 << 53)
 
 
 def split_of(seed: int, group: str, fractions: Sequence[Fraction], names: Sequence[str]) -> str:
@@ -64,7 +64,16 @@ def split_of(seed: int, group: str, fractions: Sequence[Fraction], names: Sequen
     -------
     str
         One of `names`; never one whose fraction is zero.
+
+    Raises
+    ------
+    ValueError
+        If there are not as many names as fractions, or these do not sum to 1.
     """
+    if len(names) != len(fractions):
+        raise ValueError(f"{len(fractions)} fractions for {len(names)} names")
+    if sum(fractions) != 1:
+        raise ValueError(f"the fractions {list(map(float, fractions))} do not sum to 1")
     u = Fraction(unit_hash(seed, group, "split"))
     edge = Fraction(0)
     for name, fraction in zip(names, fractions, strict=True):

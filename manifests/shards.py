@@ -94,15 +94,18 @@ def read_records(paths: Path | Sequence[Path], record_type: type[R]) -> list[R]:
         If a file is missing, is not Parquet or has other columns; the text names it.
     """
     records: list[R] = []
-    schema = schema_of(record_type)
+    schema, hints = schema_of(record_type), typing.get_type_hints(record_type)
     for path in [paths] if isinstance(paths, Path) else paths:
         try:
-            table = pq.read_table(path)
-        except (OSError, pa.ArrowException) as error:
+            with path.open("rb") as file:
+                table = pq.ParquetFile(file).read()
+            if not table.schema.equals(schema):
+                raise InvalidCorpus(
+                    f"{path}: columns are not those of a {record_type.__name__} record"
+                )
+            columns = [_values(table.column(name), hint) for name, hint in hints.items()]
+        except (OSError, ValueError, pa.ArrowException) as error:
             raise InvalidCorpus(f"{path}: cannot be read as Parquet: {error}") from error
-        if not table.schema.equals(schema):
-            raise InvalidCorpus(f"{path}: columns are not those of a {record_type.__name__} record")
-        columns = [_values(table.column(i), field) for i, field in enumerate(schema)]
         records.extend(record_type(*row) for row in zip(*columns, strict=True))
     return records
 
@@ -111,20 +114,28 @@ def _writable(value: Any) -> Any:
     return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
 
 
-def _values(column: pa.ChunkedArray, field: pa.Field) -> list[Any]:
-    if not pa.types.is_list(field.type):
-        values: list[Any] = column.to_pylist()
-        return values
-    return [np.asarray(cell.values) for cell in column]
+def _values(column: pa.ChunkedArray, hint: Any) -> list[Any]:
+    if pa.types.is_list(column.type):
+        return [np.asarray(cell.values) for cell in column]
+    values: list[Any] = column.to_pylist()
+    for kind in typing.get_args(hint) or (hint,):
+        if isinstance(kind, type) and issubclass(kind, StrEnum):
+            return [None if value is None else kind(value) for value in values]
+    return values
 
 
 def shard_entry(path: Path) -> dict[str, str | int]:
     """Return the manifest's line about one shard: file name, record count, SHA-256."""
     return {
         "file": path.name,
-        "n_records": pq.read_metadata(path).num_rows,
+        "n_records": _count(path),
         "sha256": storage.file_hash(path),
     }
+
+
+def _count(path: Path) -> int:
+    with path.open("rb") as file:
+        return int(pq.ParquetFile(file).metadata.num_rows)
 
 
 def write_manifest(folder: Path, header: dict[str, Any]) -> None:
@@ -167,11 +178,15 @@ def check_shards(folder: Path, header: dict[str, Any]) -> None:
     InvalidCorpus
         Naming the first shard that is not.
     """
-    for entry in header["shards"]:
+    entries = header.get("shards")
+    fields = {"file", "n_records", "sha256"}
+    if not isinstance(entries, list) or any(set(entry) != fields for entry in entries):
+        raise InvalidCorpus(f"{folder / MANIFEST}: does not list its shards")
+    for entry in entries:
         path = storage.inside(folder, entry["file"])
         if not path.is_file():
             raise InvalidCorpus(f"{path}: shard is missing")
         if storage.file_hash(path) != entry["sha256"]:
             raise InvalidCorpus(f"{path}: SHA-256 is not the one in {MANIFEST}")
-        if pq.read_metadata(path).num_rows != entry["n_records"]:
+        if _count(path) != entry["n_records"]:
             raise InvalidCorpus(f"{path}: not {entry['n_records']} records as in {MANIFEST}")

@@ -39,7 +39,8 @@ def stem_gain(loudness_lufs: float | None, target_lufs: float, max_gain_db: floa
     Parameters
     ----------
     loudness_lufs : float or None
-        Measured; None (silent or too short to measure) keeps the level.
+        Measured, best as it will be at the target (`loudness_when_played_at`); None (silent or
+        too short to measure) keeps the level.
     target_lufs : float
         Wanted.
     max_gain_db : float

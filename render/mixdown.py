@@ -1,7 +1,7 @@
 """The two passes over one song.
 
-The first pass synthesises and measures each part and adds it to the mixture; the second, when the
-uniform gain is known, quantises and writes.
+The first pass synthesises and measures each part; then gains are found and the mixture is summed;
+the second pass quantises and writes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,12 @@ from stemsmith.mixing.automix import (
     stem_gain,
     uniform_gain_db,
 )
-from stemsmith.mixing.loudness import ENVELOPE_HZ, envelope, integrated_loudness
+from stemsmith.mixing.loudness import (
+    ENVELOPE_HZ,
+    envelope,
+    integrated_loudness,
+    loudness_when_played_at,
+)
 from stemsmith.render.config import MixSource
 from stemsmith.render.effects import apply_effects, play_instrument
 from stemsmith.render.job import SongJob
@@ -39,6 +44,8 @@ Int16s = npt.NDArray[np.int16]
 Float32s = npt.NDArray[np.float32]
 
 _PIECE: Final = 1 << 16  # samples handled at a time, so that they stay in the cache
+_MIXING_TURNS: Final = 3
+_AUDIBLE_DB: Final = 0.02  # smaller changes of gain are not worth mixing again
 _MAX_BYTES_IN_MEMORY: Final = 384 << 20  # of stems between the two passes; beyond, on disk
 
 
@@ -70,25 +77,14 @@ class Mixdown:
 
     def render(self) -> tuple[Song, list[Stem]] | None:
         """Write all files of the song; return its records, or None if it is silent."""
-        mixture = self._workspace.take("mixture", self._n_samples, np.float32)
-        mixture.fill(0.0)
         parts = [
-            self._first_pass(k, patch, mixture)
+            self._first_pass(k, patch)
             for k, patch in enumerate(self._job.patches)
             if patch is not None
         ]
         if all(part.loudness_lufs is None for part in parts):
             return None
-        peak = _peak(mixture)
-        if self._is_unsplit:
-            self._render_unsplit(mixture)
-            peak = max(peak, _peak(mixture))
-        overall_gain_db = uniform_gain_db(
-            peak,
-            [part.levels.peak * db_to_linear(part.gain.gain_db) for part in parts],
-            self._config.target_peak_dbfs,
-            FULL_SCALE_16,
-        )
+        mixture, overall_gain_db = self._unsplit(parts) if self._is_unsplit else self._mix(parts)
         mix = self._workspace.take("mix", self._n_samples, np.int16)
         mix.fill(0)
         stems = [self._second_pass(part, overall_gain_db, mix) for part in parts]
@@ -97,26 +93,69 @@ class Mixdown:
                 mix[piece] = quantise(mixture[piece], overall_gain_db, FULL_SCALE_16)
         return self._writer.write_song(parts, mix, overall_gain_db), stems
 
-    def _first_pass(self, k: int, patch: Patch, mixture: Float32s) -> RenderedPart:
-        config = self._config
+    def _first_pass(self, k: int, patch: Patch) -> RenderedPart:
         native = self._workspace.take(
             f"native {k}" if self._fits_in_memory else "native", self._n_samples, np.float32
         )
         spans = self._synthesise(k, patch, native)
-        levels = envelope(native, config.sample_rate, spans)
-        loudness_lufs = integrated_loudness(levels.k_power)
-        gain = StemGain(0.0, False)
-        if not self._is_unsplit:
-            gain = stem_gain(loudness_lufs, config.target_lufs, config.max_gain_db)
-        factor = np.float32(db_to_linear(gain.gain_db))
-        for piece in _pieces(spans):
-            mixture[piece] += native[piece] * factor
+        levels = envelope(native, self._config.sample_rate, spans)
         kept: Float32s | Path = native
         if not self._fits_in_memory:
             kept = self._staged / f"native-{k}.f32"
             native.tofile(kept)
-        part = self._score.parts[k]
-        return RenderedPart(k, part, patch, kept, spans, levels, loudness_lufs, gain)
+        return RenderedPart(
+            k=k,
+            part=self._score.parts[k],
+            patch=patch,
+            native=kept,
+            spans=spans,
+            levels=levels,
+            loudness_lufs=integrated_loudness(levels.k_power),
+            gain=StemGain(0.0, False),
+        )
+
+    def _mix(self, parts: Sequence[RenderedPart]) -> tuple[Float32s, float]:
+        """Give each part its gain; return the mixture and the uniform gain.
+
+        Stems shall be equally loud as written, after the uniform gain, which is only known when
+        they are mixed: where it makes a difference, they are mixed again.
+        """
+        config = self._config
+        overall_gain_db = 0.0
+        for turn in range(_MIXING_TURNS):
+            level_lufs = config.target_lufs + overall_gain_db
+            gains = [
+                stem_gain(
+                    loudness_when_played_at(part.levels.k_power, level_lufs),
+                    config.target_lufs,
+                    config.max_gain_db,
+                )
+                for part in parts
+            ]
+            changes = [abs(g.gain_db - p.gain.gain_db) for g, p in zip(gains, parts, strict=True)]
+            if turn > 0 and max(changes) < _AUDIBLE_DB:
+                break
+            for part, gain in zip(parts, gains, strict=True):
+                part.gain = gain
+            mixture = self._sum(parts)
+            overall_gain_db = self._uniform_gain_db(parts, _peak(mixture))
+        return mixture, overall_gain_db
+
+    def _sum(self, parts: Sequence[RenderedPart]) -> Float32s:
+        mixture = self._workspace.take("mixture", self._n_samples, np.float32)
+        mixture.fill(0.0)
+        for part in parts:
+            native = self._native(part)
+            factor = np.float32(db_to_linear(part.gain.gain_db))
+            for piece in _pieces(part.spans):
+                mixture[piece] += native[piece] * factor
+        return mixture
+
+    def _uniform_gain_db(self, parts: Sequence[RenderedPart], mixture_peak: float) -> float:
+        stem_peaks = [part.levels.peak * db_to_linear(part.gain.gain_db) for part in parts]
+        return uniform_gain_db(
+            mixture_peak, stem_peaks, self._config.target_peak_dbfs, FULL_SCALE_16
+        )
 
     def _synthesise(self, k: int, patch: Patch, out: Float32s) -> Spans:
         sample_rate = self._config.sample_rate
@@ -139,18 +178,24 @@ class Mixdown:
     def _seconds(self, events: Sequence[Event]) -> npt.NDArray[np.float64]:
         return self._score.tempo_map.seconds([event.tick for event in events])
 
-    def _render_unsplit(self, out: Float32s) -> None:
+    def _unsplit(self, parts: Sequence[RenderedPart]) -> tuple[Float32s, float]:
+        """Render the whole file at once; return it and the uniform gain."""
         sample_rate = self._config.sample_rate
+        sum_peak = _peak(self._sum(parts))
         events = self._score.unsplit_events()
         frames = on_grid(self._seconds(events), sample_rate)
         synth = shared_synth(sample_rate, self._job.soundfonts)
-        synth.render(events, frames, None, out)
+        mixture = self._workspace.take("mixture", self._n_samples, np.float32)
+        synth.render(events, frames, None, mixture)
+        return mixture, self._uniform_gain_db(parts, max(sum_peak, _peak(mixture)))
 
     def _second_pass(self, part: RenderedPart, overall_gain_db: float, mix: Int16s) -> Stem:
         gain_db = round(part.gain.gain_db + overall_gain_db, 4)
         samples = self._workspace.take("stem", self._n_samples, np.int16)
         samples.fill(0)
         native = self._native(part)
+        if isinstance(part.native, Path):
+            part.native.unlink()
         for piece in _pieces(part.spans):
             quantised = quantise(native[piece], gain_db, FULL_SCALE_16)
             samples[piece] = quantised
@@ -166,7 +211,6 @@ class Mixdown:
         native = self._workspace.take("native", self._n_samples, np.float32)
         with part.native.open("rb") as file:
             file.readinto(native.data)
-        part.native.unlink()
         return native
 
 

@@ -357,10 +357,11 @@ def test_spans_give_the_same_result_if_the_rest_is_silence(edges: list[int], off
         [(8_000, 16_000)],
         [(8_000, 12_000), (12_000, 16_000)],
         [(8_000, 12_345), (11_000, 16_000)],
+        [(8_000, 16_000), (8_500, 9_000)],
         [(0, 0), (8_000, 16_000), (40_000, 40_000)],
         [(7_000, 39_999)],
     ],
-    ids=["whole", "exact", "touching", "overlapping", "with empty ones", "too wide"],
+    ids=["whole", "exact", "touching", "overlapping", "nested", "with empty ones", "too wide"],
 )
 def test_spans_may_touch_overlap_and_be_empty(spans: list[tuple[int, int]]) -> None:
     audio = np.zeros(40_000, np.float32)

@@ -528,6 +528,8 @@ def test_a_wrong_record_count_is_named(tmp_path: Path, header: dict[str, Any]) -
 
 
 def test_a_shard_outside_the_folder_is_refused(tmp_path: Path, header: dict[str, Any]) -> None:
-    header["shards"][0]["file"] = "../notes-00000.parquet"
-    with pytest.raises(InvalidCorpus, match=r"\.\./notes-00000\.parquet"):
-        shards.check_shards(tmp_path, header)
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    header["shards"][0]["file"] = "../notes-00000.parquet"  # which is there, and sound
+    with pytest.raises(InvalidCorpus, match=r"'\.\./notes-00000\.parquet' leads out"):
+        shards.check_shards(inner, header)
