@@ -62,7 +62,11 @@ class Splits:
         return sum(self.sizes) != 1 and all(size.denominator == 1 for size in self.sizes)
 
     def __str__(self) -> str:
-        return ",".join(str(s) if self.are_counts else f"{float(s):g}" for s in self.sizes)
+        decimals = [f"{float(size):g}" for size in self.sizes]
+        return ",".join(
+            text if Fraction(text) == size else str(size)
+            for text, size in zip(decimals, self.sizes, strict=True)
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ instruments are other people's programs; whether they repeat themselves is their
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -86,6 +87,8 @@ def parse_effects(entries: object, where: str) -> tuple[Effect, ...]:
             raise UsageError(f"{where}: {name}: parameters must be a mapping")
         try:
             values = tuple(sorted((str(k), float(v)) for k, v in (parameters or {}).items()))
+            if not all(math.isfinite(value) for _, value in values):
+                raise ValueError("a parameter is not a finite number")
             getattr(_pedalboard(), name)(**dict(values))
         except (TypeError, ValueError) as error:
             first = str(error).splitlines()[0]
@@ -114,6 +117,13 @@ def apply_effects(
         (n_samples,) float32; what rings on after the end is cut.
     """
     pedalboard = _pedalboard()
+    for effect in effects:
+        cutoff_hz = dict(effect.parameters).get("cutoff_frequency_hz", 0.0)
+        if cutoff_hz >= sample_rate / 2:
+            raise UsageError(
+                f"{effect.name}: cutoff_frequency_hz {cutoff_hz:g} is not below half the sample "
+                f"rate of {sample_rate} Hz"
+            )
     board = pedalboard.Pedalboard(
         [getattr(pedalboard, effect.name)(**dict(effect.parameters)) for effect in effects]
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,8 +92,11 @@ def load_score(path: Path, max_duration_s: float) -> tuple[bytes, Score]:
         If the operating system or the parser refuses it.
     """
     try:
-        if path.stat().st_size > MAX_FILE_BYTES:  # before reading it into memory
-            raise Unusable(Reason.TOO_LARGE, f"{path.stat().st_size} bytes")
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # reading a pipe or a device may never end
+            raise Unusable(Reason.UNREADABLE, "not a regular file")
+        if status.st_size > MAX_FILE_BYTES:  # before reading it into memory
+            raise Unusable(Reason.TOO_LARGE, f"{status.st_size} bytes")
         data = path.read_bytes()
     except OSError as error:
         raise Unusable(Reason.UNREADABLE, error.strerror or str(error)) from error

@@ -191,7 +191,8 @@ def _in_quarters(raw: smf.RawFile) -> tuple[int, Sequence[list[Event]]]:
     tempo_code = bytes((META, TEMPO))
     tempo = Event(0, tempo_code + _SMPTE_TEMPO_US[frames].to_bytes(3, "big"))
     others = [[e for e in events if e.data[:2] != tempo_code] for events in raw.tracks]
-    return (30 if frames == 29 else frames) * ticks, [[tempo, *others[0]], *others[1:]]
+    first, *rest = others or [[]]
+    return (30 if frames == 29 else frames) * ticks, [[tempo, *first], *rest]
 
 
 def _content_hash(parts: list[OpenPart], ticks_per_quarter: int) -> str:

@@ -142,6 +142,15 @@ class Streams:
         """Return the controllers, bends and pressures of a channel, from all tracks."""
         return self._controls.get(channel, [])
 
+    def stray_note_offs(self, channel: int) -> list[Ordered]:
+        """Return the note-offs of a channel's tracks that have no note on it."""
+        return [
+            event
+            for key, events in self.notes.items()
+            if key[1] == channel and key not in self.sounding
+            for event in events
+        ]
+
     def program_changes(self, track: int, channel: int) -> list[Ordered]:
         """Return the program changes that hold for a track's notes on a channel."""
         tracks = self._programs.get(channel, {})
@@ -230,6 +239,7 @@ class _Voices:
     def __init__(self, streams: Streams, track: int, channel: int) -> None:
         self._stream = sorted(
             streams.notes[track, channel]
+            + streams.stray_note_offs(channel)
             + [e for e in streams.controls(channel) if e.data[0] >> 4 == 0xB and e.data[1] == 0]
             + streams.program_changes(track, channel)
         )

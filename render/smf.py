@@ -27,10 +27,14 @@ META: Final = 0xFF
 _END_OF_TRACK: Final = 0x2F
 
 MAX_FILE_BYTES: Final = 32 << 20  # the longest score seen has 3 MB
+MAX_TRACKS: Final = 0xFFFF  # what the header can count
 MAX_EVENTS: Final = 1_000_000
 MAX_LOST_SHARE: Final = 0.01  # of the bytes of all tracks; more is not "the same song"
 MAX_CLIPPED_SHARE: Final = 0.02  # of the events; more means that the reader is out of step
 _MAX_PREAMBLE: Final = 4096  # MacBinary (128 bytes), RIFF and mail headers before the MThd
+
+_MAX_DELTA: Final = 0x0FFFFFFF
+_EMPTY_TEXT: Final = b"\xff\x01\0"
 
 # Data bytes of channel messages by the high nibble, and of system messages by the status.
 _CHANNEL_DATA: Final = {0x8: 2, 0x9: 2, 0xA: 2, 0xB: 2, 0xC: 1, 0xD: 1, 0xE: 2}
@@ -124,8 +128,12 @@ def parse(data: bytes) -> RawFile:
 
 def _read_tracks(data: bytes, start: int, n_declared: int, repairs: list[str]) -> list[list[Event]]:
     tracks: list[list[Event]] = []
-    position, n_bytes, n_lost, n_events, n_clipped = start, 0, 0, 0, 0
+    position, end, n_bytes, n_lost, n_events, n_clipped = start, start, 0, 0, 0, 0
     while (position := data.find(b"MTrk", position)) >= 0 and position + 8 <= len(data):
+        if len(tracks) >= max(n_declared, 1) and position != end:
+            break  # remains of an older, longer file
+        if len(tracks) == MAX_TRACKS:
+            raise Unusable(Reason.TOO_LARGE, f"more than {MAX_TRACKS} tracks")
         (length,) = struct.unpack_from(">L", data, position + 4)
         reader = _TrackReader(data, position + 8, length)
         reader.read(MAX_EVENTS - n_events)
@@ -138,7 +146,7 @@ def _read_tracks(data: bytes, start: int, n_declared: int, repairs: list[str]) -
         n_clipped += reader.n_clipped
         n_lost += reader.n_lost
         n_bytes += reader.position - position + reader.n_lost
-        position = reader.position
+        position = end = reader.position
     if n_lost > MAX_LOST_SHARE * n_bytes:
         raise Unusable(Reason.DAMAGED, f"{n_lost} of {n_bytes} bytes of the tracks are lost")
     if n_lost and len(tracks) < n_declared:
@@ -170,9 +178,9 @@ class _TrackReader:
             is_ended = self._read_events(max_events)
         except (_Damage, IndexError) as damage:
             text = str(damage) if isinstance(damage, _Damage) else "the file ends in an event"
-            self.n_lost = max(self._declared_end - self.position, 0)
+            self.n_lost = self._end_after_damage() - self.position
             self.repairs[f"unreadable from byte {self.position}: {text}"] += 1
-            self.position = max(self.position, min(self._declared_end, len(self._data)))
+            self.position = min(self.position + self.n_lost, len(self._data))
         else:
             if not is_ended:
                 self.n_lost = max(self._declared_end - self.position, 0)
@@ -220,11 +228,25 @@ class _TrackReader:
     def _is_at_end(self) -> bool:
         if self.position >= len(self._data):
             return True
-        at_end = self.position >= self._declared_end
-        return at_end and (
+        if self.position < self._declared_end:
+            return False
+        following = self._data[self.position : self.position + 8]
+        if following[:4] == b"MTrk":
+            return True
+        # Another chunk is believed where this one was to end, and if it ends within the file.
+        return (
             self.position == self._declared_end
-            or self._data[self.position : self.position + 4] == b"MTrk"
+            and len(following) == 8
+            and following[:4].isalnum()
+            and self.position + 8 + int.from_bytes(following[4:], "big") <= len(self._data)
         )
+
+    def _end_after_damage(self) -> int:
+        """Return where the unreadable rest of the track ends."""
+        if self._declared_end > self.position:
+            return self._declared_end
+        following = self._data.find(b"MTrk", self.position)
+        return following if following >= 0 else len(self._data)
 
     def _read_meta(self, tick: int, position: int) -> bool:
         """Keep one meta event; return whether it ends the track."""
@@ -243,8 +265,8 @@ class _TrackReader:
         except (KeySignatureError, ValueError, IndexError, LookupError, OSError) as error:
             self.repairs[f"meta event {kind:#04x} dropped: {error}"] += 1
         else:
-            if kind == 0x51 and payload == b"\0\0\0":
-                self.repairs["tempo of 0 dropped"] += 1
+            if kind == 0x51 and (len(payload) != 3 or not any(payload)):
+                self.repairs["impossible tempo dropped"] += 1
             else:
                 self.events.append(Event(tick, bytes((META, kind)) + payload))
         return False
@@ -294,7 +316,11 @@ def serialise(division: int, tracks: list[list[Event]]) -> bytes:
         body = bytearray()
         now = 0
         for tick, data in events:
-            body += _encoded_varint(tick - now)
+            delta = tick - now
+            while delta > _MAX_DELTA:  # splitting may leave gaps longer than the format allows
+                body += _encoded_varint(_MAX_DELTA) + _EMPTY_TEXT
+                delta -= _MAX_DELTA
+            body += _encoded_varint(delta)
             now = tick
             if data[0] == META:
                 body += data[:2] + _encoded_varint(len(data) - 2) + data[2:]

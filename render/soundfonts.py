@@ -18,6 +18,7 @@ from stemsmith.manifests.errors import UsageError
 __all__ = ["PresetHeader", "Soundfont", "default_soundfont", "read_soundfont"]
 
 _PRESET_BYTES: Final = 38
+_MAX_TEXT_BYTES: Final = 65536  # a length field may say 4 GB
 _INFO_FIELDS: Final = {b"INAM": "name", b"ICOP": "copyright", b"ICMT": "comment", b"IENG": "author"}
 
 # Licences of well-known files that do not carry them inside.
@@ -88,6 +89,10 @@ def read_soundfont(path: Path) -> Soundfont:
         with path.open("rb") as file:
             if file.read(4) != b"RIFF" or file.seek(8) != 8 or file.read(4) != b"sfbk":
                 raise UsageError(f"{path}: not a SoundFont (.sf2 or .sf3)")
+            file.seek(4)
+            if struct.unpack("<L", file.read(4))[0] + 8 != size:  # FluidSynth refuses it too
+                raise UsageError(f"{path}: damaged soundfont: cut off")
+            file.seek(12)
             for kind, length in _chunks(file, size):
                 if kind == b"LIST":
                     _read_list(file, length, info, presets)
@@ -122,8 +127,8 @@ def _read_list(
         return
     for field, n_bytes in _chunks(file, end):
         if field in _INFO_FIELDS:
-            text = file.read(n_bytes).split(b"\0")[0].decode("latin-1").strip()
-            info[_INFO_FIELDS[field]] = text
+            text = file.read(min(n_bytes, _MAX_TEXT_BYTES)).split(b"\0")[0]
+            info[_INFO_FIELDS[field]] = text.decode("latin-1").strip()
         elif field == b"phdr":
             for _ in range(n_bytes // _PRESET_BYTES - 1):  # the last record is a terminator
                 name, number, bank = struct.unpack_from("<20sHH", file.read(_PRESET_BYTES))

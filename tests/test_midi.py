@@ -331,6 +331,14 @@ def test_tempo_meter_and_key_lie_in_the_first_of_two_tracks() -> None:
     assert {m.type for m in part} == {"note_on", "note_off", "end_of_track"}
 
 
+def test_titles_of_a_track_without_notes_are_in_every_part_and_lyrics_in_their_own() -> None:
+    title = (0, mido.MetaMessage("track_name", name="Song"))
+    lyrics = [(0, mido.MetaMessage("lyrics", text="la")), *note(0, 10, 60)]
+    score = score_of([title], lyrics, note(0, 10, 40, 1))
+    texts = [[m.type for _, m in messages_of(score.midi(k)) if m.is_meta] for k in range(2)]
+    assert texts == [["track_name", "lyrics"], ["track_name"]]
+
+
 def test_events_are_the_messages_of_the_part_by_time() -> None:
     score = score_of(
         CONDUCTOR, [change(0, 5), *note(0, 10, 60)], [control(5, 7, 9), *note(6, 8, 1)]

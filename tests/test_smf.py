@@ -436,6 +436,14 @@ def test_truncation_anywhere_is_refused_or_reported_and_loses_little() -> None:
     assert outcomes == {Reason.NOT_MIDI, Reason.DAMAGED, "shorter", "fewer"}
 
 
+def test_a_small_loss_is_damage_where_whole_tracks_are_missing() -> None:
+    bodies = [notes_body(300) + END, notes_body(300) + END, notes_body(5) + END]
+    kept = file_of(*bodies)[: -len(chunk(bodies[2])) - 3]
+    assert refusal(kept).reason is Reason.DAMAGED
+    complete = parse(header(2) + kept[len(header(3)) :])
+    assert complete.tracks == (events_of(notes_body(300)),) * 2
+
+
 def rich_file() -> bytes:
     """Return a file with every kind of event."""
     conductor = (
