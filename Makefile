@@ -16,10 +16,10 @@ demo: $(VENV)/.installed
 	$(BIN)/stemsmith demo $(DEMO)
 
 test: lint wheel-smoke
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 test-fast: lint
-	$(BIN)/python -m pytest -m 'not slow'
+	$(BIN)/python -m pytest -n auto -m 'not slow'
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

@@ -87,6 +87,7 @@ class BareLoop:
             for frame, (_, data) in zip(
                 [*frames, n_samples], [*events, Event(0, b"\0")], strict=True
             ):
+                frame = min(frame, n_samples)
                 if frame > now:
                     if f.fluid_synth_get_active_voice_count(synth):
                         f.fluid_synth_write_float(synth, frame - now, left, now, 1, right, now, 1)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import queue
 import signal
 import threading
 from abc import ABC, abstractmethod
@@ -25,6 +26,7 @@ R = TypeVar("R")
 
 _DEATHS_ALLOWED: Final = 0  # by Dask; the second try is ours
 _CONNECT_TIMEOUT_S: Final = 10
+_POLL_S: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,29 +83,44 @@ class _Dask(Workers):
         self, function: Callable[[J], R], jobs: Iterator[J], n_running: int
     ) -> Iterator[tuple[J, R | Died[J]]]:
         """Keep a number of jobs running; yield each with its result, or with its death."""
-        from distributed import KilledWorker, as_completed
+        from distributed import KilledWorker
 
         running: dict[str, J] = {}
-        completed = as_completed(loop=self._client.loop, with_results=True, raise_errors=False)
+        finished: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        futures: dict[str, Any] = {}  # Dask forgets a future that nobody holds
 
         def submit_next() -> None:
             for job in jobs:
                 future = self._client.submit(function, job, pure=False)
-                running[future.key] = job
-                completed.add(future)
+                running[future.key], futures[future.key] = job, future
+                future.add_done_callback(finished.put)
                 return
 
         for _ in range(n_running):
             submit_next()
-        for future, result in completed:
+        while running:
+            future = self._next(finished)
             job = running.pop(future.key)
-            if future.status == "error":
-                _, error, traceback = result
-                if not isinstance(error, KilledWorker):
-                    raise error.with_traceback(traceback)
-                result = Died(job)
+            del futures[future.key]
+            if future.status == "finished":
+                outcome = future.result()
+            elif future.status == "error" and isinstance(future.exception(), KilledWorker):
+                outcome = Died(job)
+            elif future.status == "error":
+                raise future.exception()
+            else:
+                raise UsageError(f"the Dask scheduler gave up a job ({future.status}); run again")
             submit_next()
-            yield job, result
+            yield job, outcome
+
+    def _next(self, finished: queue.SimpleQueue[Any]) -> Any:
+        """Wait for a future, as long as there is a scheduler to wait for."""
+        while True:
+            try:
+                return finished.get(timeout=_POLL_S)
+            except queue.Empty:
+                if self._client.status not in ("running", "connecting"):
+                    raise UsageError("the Dask scheduler is gone; run again to go on") from None
 
     def _n_workers(self) -> int:
         n_threads = self._client.nthreads()
@@ -149,7 +166,8 @@ def workers(n_jobs: int, scheduler: str | None) -> Iterator[Workers]:
         Local worker processes; 0 runs in this process.
     scheduler : str or None
         Address of a running Dask scheduler, whose workers must see the same file system under
-        the same paths; `n_jobs` is then not used.
+        the same paths; `n_jobs` is then not used. How many deaths such a scheduler allows a job
+        is its own setting (``distributed.scheduler.allowed-failures``).
 
     Raises
     ------

@@ -62,8 +62,11 @@ def _load_config(context: click.Context, _: click.Parameter, path: Path | None) 
             known = ", ".join(sorted(options))
             raise UsageError(f"{path}: unknown key {key!r}; known: {known}")
         option = options[name]
-        if isinstance(value, list) and not option.multiple:
-            value = ",".join(str(item) for item in value)
+        items = [str(item) for item in value] if isinstance(value, list) else [value]
+        if option.multiple:
+            value = items
+        elif isinstance(value, list):
+            value = ",".join(items)
         defaults[option.name] = value
     context.default_map = {**(context.default_map or {}), **defaults}
 

@@ -125,26 +125,37 @@ def bank_of(common: Common, soundfonts: Sequence[Path], patches: Path | None) ->
 
 
 def inventory_of(
-    common: Common, pool: Workers, midi_dir: Path, max_duration_s: float
+    common: Common,
+    pool: Workers,
+    midi_dir: Path,
+    max_duration_s: float,
+    corpus: Path | None = None,
 ) -> list[ScannedSong | Rejection]:
-    """Scan a folder; return its songs and rejections in order of their paths."""
+    """Scan a folder, but not the corpus in it; return songs and rejections by path."""
     from stemsmith.cli.cluster import Died
     from stemsmith.cli.console import progress
     from stemsmith.manifests.records import Reason, Rejection, ScannedSong
     from stemsmith.render import inventory
 
-    paths = inventory.find_midi_files(midi_dir)
+    paths = inventory.find_midi_files(midi_dir, corpus and corpus.resolve())
     found: list[ScannedSong | Rejection] = []
     with progress(common, "scan", len(paths)) as ticker:
         jobs = inventory.plan(midi_dir.resolve(), paths, max_duration_s)
+        deadly: list[str] = []
         for result in pool.map(inventory.run, jobs):
             if isinstance(result, Died):
-                result = [
-                    Rejection(path, "scan", Reason.RENDERER_DIED, "one of these killed its worker")
-                    for path in result.job.paths
-                ]
-            found += result
-            ticker.advance(len(result))
+                deadly += result.job.paths
+            else:
+                found += result
+                ticker.advance(len(result))
+        for path in deadly:  # one of each job's files
+            single = inventory.plan(midi_dir.resolve(), [path], max_duration_s)
+            for result in pool.map(inventory.run, single):
+                if isinstance(result, Died):
+                    died = Reason.RENDERER_DIED
+                    result = [Rejection(path, "scan", died, "killed the scanning process twice")]
+                found += result
+                ticker.advance()
     return sorted(found, key=lambda item: item.path if isinstance(item, ScannedSong) else item.id)
 
 
@@ -153,11 +164,14 @@ def make_corpus(
 ) -> None:
     """Scan, plan, render and close a corpus, and print what came of it."""
     from stemsmith.cli.cluster import workers
+    from stemsmith.cli.console import warn
     from stemsmith.render.corpus import CorpusRun, plan
 
     with workers(common.n_jobs, common.scheduler) as pool:
-        scanned = inventory_of(common, pool, midi_dir, config.max_duration_s)
+        scanned = inventory_of(common, pool, midi_dir, config.max_duration_s, corpus)
         run_plan = plan(scanned, midi_dir, corpus, config, bank)
+        if config.n_songs is not None and len(run_plan.jobs) < config.n_songs:
+            warn(common, f"{config.n_songs} songs wanted, {len(run_plan.jobs)} fit")
         run = CorpusRun(corpus, run_plan)
         with run.opened():
             _render_songs(common, pool, run, run_plan)

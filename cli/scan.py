@@ -66,12 +66,22 @@ def scan(midi_dir: Path, common: Common, max_duration: float, **options: Any) ->
             "n_fitting": selection.n_fitting,
             "n_duplicates_grouped": selection.n_grouped,
             "fitting": sorted(chosen.song.path for chosen in selection.chosen),
-            "songs": [asdict(song) for song in songs],
+            "songs": [_song_dict(song) for song in songs],
             "rejections": [asdict(r) for r in [*unusable, *selection.rejections]],
         },
     )
     if not songs:
         raise NothingToDo(f"{midi_dir}: no usable MIDI file among {len(scanned)}")
+
+
+def _song_dict(song: Any) -> dict[str, Any]:
+    from stemsmith.manifests.programs import inst_class_of
+
+    parts = [
+        {**asdict(part), "inst_class": inst_class_of(part.program), "is_drum": part.is_drum}
+        for part in song.parts
+    ]
+    return {**asdict(song), "parts": parts}
 
 
 def _class_rows(songs: Sequence[Any]) -> list[tuple[str, int, int, int]]:

@@ -24,7 +24,7 @@ def validate(corpus: Path, common: Common) -> None:
     from stemsmith.manifests.errors import InvalidCorpus
     from stemsmith.render import validate as checks
 
-    content = checks.CorpusContent.read(corpus)
+    content = checks.CorpusContent.read(corpus.resolve())
     checks.check_whole(content)
     offenders: dict[str, str] = {}
     with (

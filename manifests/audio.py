@@ -6,6 +6,7 @@ gives back exactly what was quantised.
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 from typing import Final
@@ -37,10 +38,10 @@ def write_flac(path: Path, samples: npt.NDArray[np.int16], sample_rate: int) -> 
     OSError
         If the file cannot be written, naming it.
     """
-    try:
-        soundfile.write(os.fsencode(path), samples, sample_rate, format="FLAC", subtype="PCM_16")
-    except soundfile.LibsndfileError as error:
-        raise OSError(f"{path}: cannot be written: {error}") from error
+    # Encoded in memory: libsndfile does not report what fails when it closes a file on a full disk.
+    encoded = io.BytesIO()
+    soundfile.write(encoded, samples, sample_rate, format="FLAC", subtype="PCM_16")
+    path.write_bytes(encoded.getbuffer())
 
 
 def read_int16(path: Path) -> tuple[npt.NDArray[np.int16], int]:
@@ -65,5 +66,5 @@ def read_int16(path: Path) -> tuple[npt.NDArray[np.int16], int]:
                     f"{path}: {file.channels} channels of {file.subtype}, not mono PCM_16"
                 )
             return file.read(dtype="int16"), file.samplerate
-    except soundfile.LibsndfileError as error:
+    except (soundfile.LibsndfileError, ValueError, MemoryError) as error:
         raise InvalidCorpus(f"{path}: cannot be decoded: {error}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -12,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
 
-__all__ = ["exclusive", "file_hash", "inside", "publish_folder", "sync", "write_atomic"]
+__all__ = ["exclusive", "file_hash", "inside", "naming", "publish_folder", "sync", "write_atomic"]
 
 
 def file_hash(path: Path, algorithm: str = "sha256") -> str:
@@ -30,14 +31,26 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Name a path in errors of the body that name none: a full disk is found when writing."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno is not None:
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
+
+
 def write_atomic(path: Path, data: bytes) -> None:
     """Write a file under a temporary name in the same folder, sync it, and rename it.
 
     The temporary name is fixed, since every file has one writer.
     """
     temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_bytes(data)
-    sync(temporary)
+    with naming(path):
+        temporary.write_bytes(data)
+        sync(temporary)
     temporary.replace(path)
     sync(path.parent)
 
@@ -53,10 +66,12 @@ def publish_folder(staged: Path, final: Path) -> None:
             sync(Path(folder, name))
         sync(Path(folder))
     final.parent.mkdir(parents=True, exist_ok=True)
-    if final.exists():
-        shutil.rmtree(staged)
-    else:
+    try:
         staged.rename(final)
+    except OSError as error:
+        if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+            raise
+        shutil.rmtree(staged)
     sync(final.parent)
 
 

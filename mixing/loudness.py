@@ -82,7 +82,7 @@ class Envelope:
     k_power, power : numpy.ndarray
         (n_samples / sample_rate * 10,) float32 mean square with and without K-weighting.
     peak : float
-        Largest absolute sample.
+        Largest absolute sample; NaN if a sample is not finite.
     """
 
     __slots__ = ("k_power", "peak", "power")
@@ -135,6 +135,8 @@ def envelope(audio: Float32s, sample_rate: int, spans: Spans | None = None) -> E
             weighted, state = scipy.signal.sosfilt(sections, block.astype(np.float64), zi=state)
             k_power[start:stop] = _mean_squares(weighted, step)
             power[start:stop] = _mean_squares(block, step)
+        if not np.isfinite(state).all():  # one bad sample stays in a recursive filter for ever
+            peak = math.nan
     return Envelope(k_power, power, peak)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -18,6 +19,7 @@ __all__ = ["DEFAULT_BAND", "SPLITS", "MixSource", "RenderConfig", "Splits", "par
 SPLITS: Final = ("train", "validation", "test")
 DEFAULT_BAND: Final = ("piano", "bass", "guitar", "drums")
 _FLUID_RATES_HZ: Final = (8000, 96000)
+_SIZE: Final = r"\d{1,9}(/\d{1,9}|\.\d{1,9})?|\.\d{1,9}"
 _STEPS_HZ: Final = 10  # of the envelopes
 
 
@@ -44,8 +46,10 @@ class Splits:
             Unless three fractions that sum to 1, or three whole numbers, are given.
         """
         try:
-            sizes = tuple(Fraction(field.strip()) for field in text.split(","))
-        except (ValueError, ZeroDivisionError):
+            fields = text.split(",")
+            is_plain = all(re.fullmatch(_SIZE, field.strip()) for field in fields)
+            sizes = tuple(Fraction(field.strip()) for field in fields) if is_plain else ()
+        except ZeroDivisionError:
             sizes = ()
         splits = cls(sizes)
         is_valid = len(sizes) == len(SPLITS) and min(sizes) >= 0 and sum(sizes) > 0
@@ -131,7 +135,7 @@ class RenderConfig:
             "--songs must be at least 1": self.n_songs is None or self.n_songs >= 1,
             "--min-notes must be at least 1": self.min_notes >= 1,
             "--target-lufs must be between -70 and 0": -70 < self.target_lufs <= 0,
-            "--max-gain must not be negative": self.max_gain_db >= 0,
+            "--max-gain must be between 0 and 100": 0 <= self.max_gain_db <= 100,
             "--target-peak must be between -40 and 0": -40 <= self.target_peak_dbfs <= 0,
             "--tail must be between 0 and 60": 0 <= self.tail_s <= 60,
             "--max-duration must be positive and at most 7200": 0 < self.max_duration_s <= 7200,

@@ -21,7 +21,7 @@ from stemsmith.manifests import shards, storage
 from stemsmith.manifests.errors import NothingToDo, UsageError
 from stemsmith.manifests.records import Reason, Rejection, ScannedSong, Song, Stem
 from stemsmith.render import fluid
-from stemsmith.render.config import SPLITS, RenderConfig
+from stemsmith.render.config import SPLITS, MixSource, RenderConfig
 from stemsmith.render.job import SongJob
 from stemsmith.render.layout import Layout
 from stemsmith.render.patches import Bank
@@ -32,6 +32,7 @@ __all__ = ["STAGE", "CorpusRun", "RunPlan", "plan"]
 
 STAGE: Final = "corpus"
 _SONGS_PER_SHARD: Final = 256
+_PACKAGES: Final = ("numpy", "scipy", "pyloudnorm", "soundfile", "pyarrow", "mido")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +59,12 @@ class RunPlan:
     def fingerprint(self) -> str:
         """Return a hash of everything that decides the corpus."""
         songs = [
-            (job.track, job.split, job.song.path, job.song.md5, [str(p) for p in _names(job)])
+            (job.track, job.split, job.song.path, job.song.md5, [p and p.name for p in job.patches])
             for job in self.jobs
         ]
         rejections = [(r.id, str(r.reason), r.detail) for r in self.rejections]
         text = json.dumps([self.header, songs, rejections], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _names(job: SongJob) -> list[str | None]:
-    return [None if patch is None else patch.name for patch in job.patches]
 
 
 def plan(
@@ -102,6 +99,8 @@ def plan(
     UsageError
         If splits of exact sizes cannot be filled.
     """
+    if config.mix_source is MixSource.UNSPLIT and bank.has_effects:
+        raise UsageError("--mix-source unsplit cannot have effects or VST3 instruments")
     songs = [s for s in scanned if isinstance(s, ScannedSong)]
     unusable = [r for r in scanned if isinstance(r, Rejection)]
     selection = select(songs, config, bank)
@@ -110,9 +109,11 @@ def plan(
         raise NothingToDo(_why_nothing(midi_root, len(scanned), rejections))
     wanted = int(sum(config.splits.sizes))
     if config.splits.are_counts and len(selection.chosen) < wanted:
+        n_full = sum(r.reason is Reason.SPLIT_FULL for r in selection.rejections)
         raise UsageError(
-            f"{midi_root}: --splits {config.splits} wants {wanted} songs, "
-            f"{selection.n_fitting} fit; ask for fewer, or loosen --band and --min-notes"
+            f"{midi_root}: --splits {config.splits} wants {wanted} songs; "
+            f"{selection.n_fitting} fit, of which {n_full} are duplicates that fill no split; "
+            "ask for fewer, or loosen --band and --min-notes"
         )
     soundfonts = tuple(s.path for s in bank.soundfonts)
     jobs = tuple(
@@ -169,7 +170,8 @@ def _header(config: RenderConfig, bank: Bank) -> dict[str, Any]:
         "versions": {
             "stemsmith": package_version("stemsmith"),
             "libfluidsynth": fluid.version(),
-            **{name: package_version(name) for name in ("numpy", "scipy", "soundfile", "pyarrow")},
+            **{name: package_version(name) for name in _PACKAGES},
+            **({"pedalboard": package_version("pedalboard")} if bank.has_effects else {}),
         },
     }
 
@@ -254,10 +256,11 @@ class CorpusRun:
         )
 
     def reject(self, job: SongJob, reason: Reason, detail: str) -> Rejection:
-        """Record that a job could not be done at all."""
+        """Record that a job could not be done at all, unless it was done before it died."""
         rejection = Rejection(job.song.path, "render", reason, detail)
-        path = self._layout.record(job.track, "rejections")
-        shards.write_records(path, Rejection, [rejection])
+        if not self._is_finished(job):
+            path = self._layout.record(job.track, "rejections")
+            shards.write_records(path, Rejection, [rejection])
         return rejection
 
     def close(self) -> dict[str, Any]:
@@ -284,6 +287,7 @@ class CorpusRun:
         ]
         done = [track for track in tracks if track not in set(refused)]
         if not done:
+            shutil.rmtree(layout.run)  # other arguments may do better in this folder
             raise NothingToDo(_why_nothing(layout.root, len(tracks), rejections))
         files = self._write_shards("songs", Song, done) + self._write_shards("stems", Stem, done)
         path = layout.root / "rejections-00000.parquet"

@@ -17,7 +17,14 @@ import numpy.typing as npt
 from stemsmith.manifests.errors import UsageError
 from stemsmith.render.smf import Event
 
-__all__ = ["EFFECTS", "Effect", "apply_effects", "parse_effects", "play_instrument"]
+__all__ = [
+    "EFFECTS",
+    "Effect",
+    "apply_effects",
+    "instrument_problem",
+    "parse_effects",
+    "play_instrument",
+]
 
 # pedalboard's own names; parameters are pedalboard's too.
 EFFECTS: Final = (
@@ -131,6 +138,15 @@ def apply_effects(
         audio, sample_rate, buffer_size=_BLOCK_SAMPLES, reset=True
     )
     return processed
+
+
+def instrument_problem(plugin_path: str) -> str:
+    """Return why a VST3 instrument cannot be loaded, or the empty string."""
+    try:
+        _pedalboard().load_plugin(plugin_path)
+    except (ImportError, ValueError, RuntimeError) as error:
+        return str(error).splitlines()[0]
+    return ""
 
 
 def play_instrument(

@@ -30,7 +30,7 @@ class ScanJob:
     max_duration_s: float
 
 
-def find_midi_files(root: Path) -> list[str]:
+def find_midi_files(root: Path, skipped: Path | None = None) -> list[str]:
     """Return the MIDI files below a folder: .mid, .midi and .kar in any case, sorted.
 
     Symbolic links are followed; a folder that is reached twice is read once, so that loops end.
@@ -39,6 +39,8 @@ def find_midi_files(root: Path) -> list[str]:
     ----------
     root : Path
         The folder.
+    skipped : Path, optional
+        A folder that is not entered: the corpus, which has MIDI files of its own.
 
     Returns
     -------
@@ -60,7 +62,7 @@ def find_midi_files(root: Path) -> list[str]:
     found: list[str] = []
     for folder, subfolders, names in os.walk(root, onerror=refuse, followlinks=True):
         status = Path(folder).stat()
-        if (status.st_dev, status.st_ino) in seen:
+        if (status.st_dev, status.st_ino) in seen or Path(folder).resolve() == skipped:
             subfolders.clear()
             continue
         seen.add((status.st_dev, status.st_ino))
@@ -97,7 +99,8 @@ def load_score(path: Path, max_duration_s: float) -> tuple[bytes, Score]:
             raise Unusable(Reason.UNREADABLE, "not a regular file")
         if status.st_size > MAX_FILE_BYTES:  # before reading it into memory
             raise Unusable(Reason.TOO_LARGE, f"{status.st_size} bytes")
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)  # the parser refuses one byte more
     except OSError as error:
         raise Unusable(Reason.UNREADABLE, error.strerror or str(error)) from error
     return data, read_score(data, max_duration_s)

@@ -45,6 +45,4 @@ class SongJob:
 class RenderedSong:
     """What `run` reports of a finished song."""
 
-    track: str
-    n_stems: int
     duration_s: float

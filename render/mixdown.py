@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 from stemsmith.manifests.audio import FULL_SCALE_16
+from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.records import Song, Stem
 from stemsmith.mixing.automix import (
     StemGain,
@@ -70,8 +71,7 @@ class Mixdown:
         steps = math.ceil(round((score.duration_s + config.tail_s) * ENVELOPE_HZ, 6))
         self._n_samples = steps * (config.sample_rate // ENVELOPE_HZ)
         self._writer = TrackWriter(job, data, score, staged, self._n_samples)
-        n_rendered = sum(patch is not None for patch in job.patches)
-        self._fits_in_memory = n_rendered * self._n_samples * 4 <= _MAX_BYTES_IN_MEMORY
+        self._fits_in_memory = len(job.patches) * self._n_samples * 4 <= _MAX_BYTES_IN_MEMORY
         self._workspace = shared_workspace()
         self._is_unsplit = config.mix_source is MixSource.UNSPLIT
 
@@ -94,11 +94,11 @@ class Mixdown:
         return self._writer.write_song(parts, mix, overall_gain_db), stems
 
     def _first_pass(self, k: int, patch: Patch) -> RenderedPart:
-        native = self._workspace.take(
-            f"native {k}" if self._fits_in_memory else "native", self._n_samples, np.float32
-        )
+        native = self._buffer(k)
         spans = self._synthesise(k, patch, native)
         levels = envelope(native, self._config.sample_rate, spans)
+        if not math.isfinite(levels.peak):
+            raise UsageError(f"{patch.name}: its effects or instrument give infinite samples")
         kept: Float32s | Path = native
         if not self._fits_in_memory:
             kept = self._staged / f"native-{k}.f32"
@@ -113,6 +113,13 @@ class Mixdown:
             loudness_lufs=integrated_loudness(levels.k_power),
             gain=StemGain(0.0, False),
         )
+
+    def _buffer(self, k: int) -> Float32s:
+        """Return the memory for a part: its own, or one for all where that would not do."""
+        n, n_parts = self._n_samples, len(self._job.patches)
+        if not self._fits_in_memory:
+            k, n_parts = 0, 1
+        return self._workspace.take("native", n_parts * n, np.float32)[k * n : (k + 1) * n]
 
     def _mix(self, parts: Sequence[RenderedPart]) -> tuple[Float32s, float]:
         """Give each part its gain; return the mixture and the uniform gain.
@@ -208,7 +215,7 @@ class Mixdown:
         """Return a part's audio, from memory or from its file."""
         if not isinstance(part.native, Path):
             return part.native
-        native = self._workspace.take("native", self._n_samples, np.float32)
+        native = self._buffer(part.k)
         with part.native.open("rb") as file:
             file.readinto(native.data)
         return native

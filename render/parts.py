@@ -233,6 +233,11 @@ def collect_parts(streams: Streams) -> list[OpenPart]:
     return parts
 
 
+def _is_relevant(data: bytes) -> bool:
+    """Tell bank selects, all-sound-off, all-notes-off and mode changes from other messages."""
+    return data[0] >> 4 == 0xB and (data[1] in (0, 120) or data[1] >= 123)
+
+
 class _Voices:
     """Splits the notes of one track on one channel by program."""
 
@@ -240,7 +245,7 @@ class _Voices:
         self._stream = sorted(
             streams.notes[track, channel]
             + streams.stray_note_offs(channel)
-            + [e for e in streams.controls(channel) if e.data[0] >> 4 == 0xB and e.data[1] == 0]
+            + [e for e in streams.controls(channel) if _is_relevant(e.data)]
             + streams.program_changes(track, channel)
         )
         self._track, self._channel = track, channel
@@ -249,15 +254,17 @@ class _Voices:
 
     def split(self) -> list[OpenPart]:
         """Return the parts; a note-off nobody waits for stays with the first."""
-        program = bank = 0
+        program = bank = selected_bank = 0
         orphans: list[Ordered] = []
         for event in self._stream:
             data = event.data
             kind = data[0] >> 4
             if kind == 0xC:
-                program = data[1]
+                program, bank = data[1], selected_bank
+            elif kind == 0xB and data[1] == 0:
+                selected_bank = data[2]  # in force from the next program change on
             elif kind == 0xB:
-                bank = data[2]
+                self._end_all(event.tick)
             elif kind == 0x9 and data[2] > 0:
                 self._start(event, program, bank)
             elif data[1] in self._sounding:
@@ -269,6 +276,12 @@ class _Voices:
         parts = list(self._parts.values())
         parts[0].note_events.extend(orphans)
         return parts
+
+    def _end_all(self, tick: int) -> None:
+        for notes in self._sounding.values():
+            for _, note in notes:
+                note[1] = tick
+        self._sounding.clear()
 
     def _start(self, event: Ordered, program: int, bank: int) -> None:
         part = self._parts.get(program)

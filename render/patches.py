@@ -15,10 +15,10 @@ from typing import Any, Final
 
 import yaml
 from stemsmith.manifests.errors import UsageError
-from stemsmith.manifests.programs import DRUMS, RENDERING_CLASSES, rendering_class_of
+from stemsmith.manifests.programs import DRUMS, rendering_class_of
 from stemsmith.manifests.records import Part
 from stemsmith.manifests.seeds import rng_for
-from stemsmith.render.effects import Effect, parse_effects
+from stemsmith.render.effects import Effect, instrument_problem, parse_effects
 from stemsmith.render.soundfonts import Soundfont, read_soundfont
 from stemsmith.render.synth import Preset
 
@@ -90,6 +90,11 @@ class Bank:
         object.__setattr__(self, "_by_class", dict(by_class))
         object.__setattr__(self, "_by_preset", by_preset)
 
+    @property
+    def has_effects(self) -> bool:
+        """Whether a patch is more than a soundfont preset."""
+        return any(patch.effects or patch.instrument for patch in self.patches)
+
     def patch_for(self, part: Part, choice: PatchChoice, seed: int, song_id: str) -> Patch | None:
         """Return the patch of a part, or None if the bank has none for it.
 
@@ -128,9 +133,10 @@ def _class_of_preset(bank: int, number: int) -> str | None:
     return rendering_class_of(number) if 0 <= number < DRUMS else None
 
 
-def _read_soundfonts(paths: Iterable[Path]) -> list[Soundfont]:
-    soundfonts = [read_soundfont(path) for path in paths]
+def _distinct(soundfonts: Iterable[Soundfont]) -> list[Soundfont]:
+    """Return soundfonts once each; two files of one name could not be told apart in records."""
     names: dict[str, str] = {}
+    soundfonts = list(soundfonts)
     for soundfont in soundfonts:
         if names.setdefault(soundfont.file, soundfont.path) != soundfont.path:
             raise UsageError(
@@ -147,7 +153,7 @@ def bank_from_soundfonts(paths: Sequence[Path]) -> Bank:
     UsageError
         If a file cannot be read, or two different files have the same name.
     """
-    soundfonts = _read_soundfonts(paths)
+    soundfonts = _distinct(read_soundfont(path) for path in paths)
     patches = []
     for soundfont in soundfonts:
         for preset in soundfont.presets:
@@ -166,7 +172,7 @@ def bank_from_yaml(path: Path) -> Bank:
 
         Electric Bass:
           - {soundfont: fonts/bass.sf2, bank: 0, preset: 33}
-          - {soundfont: fonts/bass.sf2, preset: 34, name: picked, amped,
+          - {soundfont: fonts/bass.sf2, preset: 34, name: amped,
              effects: [{Distortion: {drive_db: 6}}, {PeakFilter: {cutoff_frequency_hz: 800}}]}
         Drums:
           - {instrument: /usr/lib/vst3/Kit.vst3}
@@ -197,7 +203,7 @@ class _BankReader:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._classes = {*RENDERING_CLASSES, *(rendering_class_of(p) for p in range(DRUMS + 1))}
+        self._classes = {rendering_class_of(program) for program in range(DRUMS + 1)}
         self._patches: list[Patch] = []
         self._soundfonts: dict[Path, Soundfont] = {}
         self._warnings: list[str] = []
@@ -210,8 +216,8 @@ class _BankReader:
         for name in names:
             if names.count(name) > 1:
                 raise UsageError(f"{self._path}: two patches are called {name!r}; name them apart")
-        _read_soundfonts(self._soundfonts)  # two files of one name
-        return Bank(tuple(self._patches), tuple(self._soundfonts.values()), tuple(self._warnings))
+        soundfonts = _distinct(self._soundfonts.values())
+        return Bank(tuple(self._patches), tuple(soundfonts), tuple(self._warnings))
 
     def read_class(self, rendering_class: object, entries: object) -> None:
         """Read the patches of one class."""
@@ -238,6 +244,9 @@ class _BankReader:
             plugin = self._path.parent / str(entry["instrument"])
             if not plugin.exists():
                 self._warnings.append(f"{where}: skipped, there is no plugin {plugin}")
+                return None
+            if problem := instrument_problem(str(plugin.resolve())):
+                self._warnings.append(f"{where}: skipped, {plugin} does not load: {problem}")
                 return None
             name = str(entry.get("name", plugin.name))
             return Patch(name, rendering_class, None, str(plugin.resolve()), effects)

@@ -275,7 +275,11 @@ class _TrackReader:
         end = position + length
         if end > len(self._data):
             raise IndexError
-        self.events.append(Event(tick, bytes((status,)) + self._data[position:end]))
+        message = bytes((status,)) + self._data[position:end]
+        if max(message[1:].removesuffix(b"\xf7"), default=0) < 0x80:
+            self.events.append(Event(tick, message))
+        else:  # readers would refuse the whole file
+            self.repairs["system exclusive with bytes over 127 dropped"] += 1
         self.position = end
 
     def _clipped(self, message: bytes) -> bytes:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
+import threading
+import uuid
 from pathlib import Path
 
 from stemsmith.manifests import shards, storage
@@ -16,6 +17,9 @@ from stemsmith.render.mixdown import Mixdown
 from stemsmith.render.smf import Unusable
 
 __all__ = ["run"]
+
+# Buffers and soundfonts are a process's; a Dask worker may have several threads.
+_ONE_SONG = threading.Lock()
 
 
 def run(job: SongJob) -> RenderedSong | Rejection:
@@ -36,6 +40,11 @@ def run(job: SongJob) -> RenderedSong | Rejection:
     OSError
         If the corpus cannot be written.
     """
+    with _ONE_SONG, storage.naming(Path(job.corpus)):
+        return _run(job)
+
+
+def _run(job: SongJob) -> RenderedSong | Rejection:
     layout = Layout(Path(job.corpus))
     try:
         data, score = load_score(Path(job.midi_root) / job.song.path, job.config.max_duration_s)
@@ -43,7 +52,7 @@ def run(job: SongJob) -> RenderedSong | Rejection:
         return _reject(job, layout, finding.reason, finding.detail)
     if hashlib.md5(data, usedforsecurity=False).hexdigest() != job.song.md5:
         return _reject(job, layout, Reason.CHANGED, "the file has changed since it was scanned")
-    staged = layout.staging / f"{job.track}-{os.getpid()}"
+    staged = layout.staging / f"{job.track}-{uuid.uuid4().hex}"
     (staged / "stems").mkdir(parents=True)
     (staged / "MIDI").mkdir()
     try:
@@ -56,7 +65,7 @@ def run(job: SongJob) -> RenderedSong | Rejection:
         storage.publish_folder(staged, layout.track(job.split, job.track))
     finally:
         shutil.rmtree(staged, ignore_errors=True)
-    return RenderedSong(job.track, song.n_stems, song.n_samples / song.sample_rate)
+    return RenderedSong(song.n_samples / song.sample_rate)
 
 
 def _reject(job: SongJob, layout: Layout, reason: Reason, detail: str) -> Rejection:

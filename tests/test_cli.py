@@ -118,7 +118,7 @@ def test_no_song_fits_the_band(make_song, tmp_path: Path, stemsmith) -> None:
 
 def test_splits_that_cannot_be_filled(band_folder: Path, tmp_path: Path, stemsmith) -> None:
     done = stemsmith("render", band_folder, tmp_path / "c", "--splits", "50,2,1", "--jobs", 0)
-    assert_one_line_error(done, 2, "wants 53 songs, 6 fit")
+    assert_one_line_error(done, 2, "wants 53 songs; 6 fit")
 
 
 @pytest.mark.parametrize(

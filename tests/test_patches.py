@@ -510,7 +510,10 @@ def test_a_bank_with_nothing_left_is_a_usage_error(write_bank: WriteBank) -> Non
     assert "there is no plugin" in message
 
 
-def test_an_instrument_is_a_patch_without_a_preset(write_bank: WriteBank, tmp_path: Path) -> None:
+def test_an_instrument_is_a_patch_without_a_preset(
+    write_bank: WriteBank, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stemsmith.render.patches.instrument_problem", lambda path: "")
     plugin = tmp_path / "plugins" / "Kit.vst3"
     plugin.mkdir(parents=True)  # a bundle
     bank = bank_from_yaml(write_bank("Drums: [{instrument: plugins/Kit.vst3}]"))
@@ -518,6 +521,22 @@ def test_an_instrument_is_a_patch_without_a_preset(write_bank: WriteBank, tmp_pa
     assert bank.warnings == ()
     assert name_of(bank.patch_for(part(DRUMS), PatchChoice.CLASS, 0, "s")) == "Kit.vst3"
     assert bank.patch_for(part(DRUMS), PatchChoice.PROGRAM, 0, "s") is None
+
+
+def test_an_instrument_that_does_not_load_is_skipped_with_a_warning(
+    write_bank: WriteBank, tmp_path: Path
+) -> None:
+    pytest.importorskip("pedalboard", reason="needs the extra effects")
+    (tmp_path / "Broken.vst3").write_bytes(b"")
+    bank = bank_from_yaml(
+        write_bank(
+            "Drums: [{instrument: Broken.vst3}]\n"
+            "Electric Bass: [{soundfont: fonts/f.sf2, preset: 33}]"
+        )
+    )
+    assert [patch.rendering_class for patch in bank.patches] == ["Electric Bass"]
+    (warning,) = bank.warnings
+    assert "Broken.vst3 does not load" in warning
 
 
 # Effects.

@@ -179,3 +179,53 @@ def test_real_scores_render_and_validate(shared: Path, tmp_path: Path, stemsmith
     assert done.returncode == 0, done.stderr
     stems = shards.read_records(tmp_path / "b" / "stems-00000.parquet", Stem)
     assert len(stems) >= 24
+
+
+def test_two_threads_of_one_process_render_the_same_bytes(
+    band_folder: Path, corpus: Path, tmp_path: Path
+) -> None:
+    """Dask workers may have several threads; buffers and soundfonts are the process's."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from stemsmith.render import corpus as stage
+    from stemsmith.render import inventory, song
+    from stemsmith.render.config import RenderConfig
+    from stemsmith.render.patches import bank_from_soundfonts
+
+    paths = inventory.find_midi_files(band_folder)
+    jobs = inventory.plan(band_folder, paths, 1200.0)
+    scanned = [item for job in jobs for item in inventory.run(job)]
+    bank = bank_from_soundfonts([default_soundfont()])
+    plan = stage.plan(scanned, band_folder, tmp_path / "c", RenderConfig(seed=3), bank)
+    run = stage.CorpusRun(tmp_path / "c", plan)
+    with run.opened(), ThreadPoolExecutor(3) as pool:
+        list(pool.map(song.run, run.open_jobs()))
+        run.close()
+    for path in corpus.rglob("*.flac"):
+        assert (tmp_path / "c" / path.relative_to(corpus)).read_bytes() == path.read_bytes()
+
+
+def test_a_corpus_inside_the_midi_folder_can_be_resumed(
+    make_song, tmp_path: Path, stemsmith
+) -> None:
+    make_song(tmp_path / "song.mid")
+    for _ in range(2):
+        done = stemsmith("render", tmp_path, tmp_path / "corpus", "--jobs", 0)
+        assert done.returncode == 0, done.stderr
+
+
+def test_effects_that_overflow_are_an_error_that_names_the_patch(
+    make_song, tmp_path: Path, stemsmith
+) -> None:
+    make_song(tmp_path / "midi" / "song.mid", [(40, 0)], n_notes=4)
+    bank = tmp_path / "bank.yaml"
+    bank.write_text(
+        f"Violin: [{{soundfont: {default_soundfont()}, preset: 40, name: loud, "
+        "effects: [{Gain: {gain_db: 20000}}]}]"
+    )
+    done = stemsmith(
+        "render", tmp_path / "midi", tmp_path / "c", "--no-band", "--patches", bank, "--jobs", 0
+    )
+    assert done.returncode == 2
+    assert "loud: its effects or instrument give infinite samples" in done.stderr
+    assert not list(tmp_path.glob("c/*/Track*"))

@@ -111,6 +111,12 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda c: rewrite_shard(c, "stems", Stem, lambda s: [replace(s, path="../../x.flac")]),
         "leads out of the corpus",
     ),
+    "wrong counts": (
+        lambda c: (c / "manifest.json").write_text(
+            (c / "manifest.json").read_text().replace('"not-midi": 1', '"not-midi": 2')
+        ),
+        "counts of rejections",
+    ),
     "stray folder": (lambda c: (c / "train" / "Track09999").mkdir(), "Track09999: no record"),
     "remains of a run": (lambda c: (c / ".render").mkdir(), ".render: left by a run"),
 }
