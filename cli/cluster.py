@@ -85,14 +85,13 @@ class _Dask(Workers):
         """Keep a number of jobs running; yield each with its result, or with its death."""
         from distributed import KilledWorker
 
-        running: dict[str, J] = {}
+        running: dict[str, tuple[Any, J]] = {}  # Dask forgets a future that nobody holds
         finished: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        futures: dict[str, Any] = {}  # Dask forgets a future that nobody holds
 
         def submit_next() -> None:
             for job in jobs:
                 future = self._client.submit(function, job, pure=False)
-                running[future.key], futures[future.key] = job, future
+                running[future.key] = future, job
                 future.add_done_callback(finished.put)
                 return
 
@@ -100,8 +99,7 @@ class _Dask(Workers):
             submit_next()
         while running:
             future = self._next(finished)
-            job = running.pop(future.key)
-            del futures[future.key]
+            _, job = running.pop(future.key)
             if future.status == "finished":
                 outcome = future.result()
             elif future.status == "error" and isinstance(future.exception(), KilledWorker):
