@@ -13,6 +13,7 @@ Machines are noisy: songs are timed in turn (bare, song, script), and only ratio
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
 import resource
@@ -44,7 +45,7 @@ SAMPLE_RATE = 44100
 
 
 class BareLoop:
-    """Synthesis and nothing else: planar float buffers, silence skipped, one synthesiser."""
+    """Synthesis and nothing else: one mono float buffer, silence skipped, one synthesiser."""
 
     def __init__(self, soundfont: str) -> None:
         self._fluid = fluid.fluidsynth()
@@ -58,14 +59,13 @@ class BareLoop:
         self._fluid.fluid_settings_setnum(settings, b"synth.sample-rate", float(SAMPLE_RATE))
         self._synth = self._fluid.new_fluid_synth(settings)
         self._font = self._fluid.fluid_synth_sfload(self._synth, soundfont.encode(), 1)
-        self._buffers = np.zeros((2, 0), np.float32)
+        self._buffer = np.zeros(0, np.float32)
 
     def prepare(self, job: SongJob) -> list[tuple[list[Event], list[int], int, int, int]]:
         """Read a song: everything the loop itself does not have to do."""
         _, score = inventory.load_score(Path(job.midi_root) / job.song.path, 1200.0)
         n_samples = int((score.duration_s + job.config.tail_s) * SAMPLE_RATE) // BLOCK * BLOCK
-        if n_samples > self._buffers.shape[1]:
-            self._buffers = np.ones((2, n_samples), np.float32)  # touched: no page faults later
+        self._buffer = np.ones(max(n_samples, len(self._buffer)), np.float32)  # touched
         parts = []
         for k, patch in enumerate(job.patches):
             if patch is not None and patch.preset is not None:
@@ -78,7 +78,7 @@ class BareLoop:
     def run(self, parts: list[tuple[list[Event], list[int], int, int, int]]) -> None:
         """Synthesise all parts."""
         f, synth = self._fluid, self._synth
-        left, right = (buffer.ctypes.data for buffer in self._buffers)
+        address, outputs = self._buffer.ctypes.data, (ctypes.c_void_p * 2)()
         for events, frames, bank, number, n_samples in parts:
             f.fluid_synth_system_reset(synth)
             for channel in range(16):
@@ -90,7 +90,8 @@ class BareLoop:
                 frame = min(frame, n_samples)
                 if frame > now:
                     if f.fluid_synth_get_active_voice_count(synth):
-                        f.fluid_synth_write_float(synth, frame - now, left, now, 1, right, now, 1)
+                        outputs[0] = outputs[1] = address + 4 * now
+                        f.fluid_synth_process(synth, frame - now, 0, None, 2, outputs)
                     now = frame
                 kind, channel = data[0] >> 4, data[0] & 15
                 if kind == 9 and data[2]:

@@ -96,9 +96,8 @@ def _declare(module: Any) -> None:
         return [(name, ctypes.c_void_p, 1) for name in names]
 
     prototypes: dict[str, list[Any]] = {
-        "fluid_synth_write_float": [
-            synth, *ints("len"), *pointers("left"), *ints("loff", "lincr"),
-            *pointers("right"), *ints("roff", "rincr"),
+        "fluid_synth_process": [
+            synth, *ints("len", "nfx"), *pointers("fx"), *ints("nout"), *pointers("out"),
         ],
         "fluid_synth_channel_pressure": [synth, *ints("chan", "val")],
         "fluid_synth_key_pressure": [synth, *ints("chan", "key", "val")],

@@ -6,8 +6,10 @@ tempo changes in other tracks (mido and FluidSynth read all, as here).
 
 from __future__ import annotations
 
+import gc
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -168,7 +170,8 @@ def read_score(data: bytes, max_duration_s: float = DEFAULT_MAX_DURATION_S) -> S
     Unusable
         With the reason, when the file cannot be used.
     """
-    score = Score(smf.parse(data))
+    with _garbage_collector_paused():
+        score = Score(smf.parse(data))
     if score.duration_s > max_duration_s:
         raise Unusable(
             Reason.TOO_LONG, f"lasts {score.duration_s:.0f} s, more than {max_duration_s:g} s"
@@ -176,6 +179,18 @@ def read_score(data: bytes, max_duration_s: float = DEFAULT_MAX_DURATION_S) -> S
     if score.n_notes > MAX_NOTES_PER_S * max(score.duration_s, 1.0):
         raise Unusable(Reason.TOO_DENSE, f"{score.n_notes} notes in {score.duration_s:.3f} s")
     return score
+
+
+@contextmanager
+def _garbage_collector_paused() -> Iterator[None]:
+    """Do without the search for cycles: events make none, and it took a third of the time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _in_quarters(raw: smf.RawFile) -> tuple[int, Sequence[list[Event]]]:

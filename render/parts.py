@@ -19,12 +19,13 @@ program changes of the note's own track.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final, NamedTuple
 
 from stemsmith.manifests.programs import DRUMS
 from stemsmith.manifests.records import Part, Reason
-from stemsmith.render.smf import META, Event, Unusable
+from stemsmith.render.smf import META, Event, Unusable, new_event
 
 __all__ = ["TEMPO", "OpenPart", "Streams", "by_time", "collect_parts"]
 
@@ -47,9 +48,15 @@ class Ordered(NamedTuple):
     data: bytes
 
 
+# Ordered(...) without its Python frame, as in `stemsmith.render.smf`.
+_new_ordered: Final[Callable[[tuple[int, int, int, bytes]], Ordered]] = partial(
+    tuple.__new__, Ordered
+)
+
+
 def by_time(events: list[Ordered]) -> list[Event]:
     """Return events in playing order."""
-    return [Event(e.tick, e.data) for e in sorted(events)]
+    return [new_event((tick, data)) for tick, _, _, data in sorted(events)]
 
 
 class Streams:
@@ -89,7 +96,7 @@ class Streams:
 
     def _sort_track(self, track: int, events: list[Event]) -> None:
         for place, (tick, data) in enumerate(events):
-            event = Ordered(tick, track, place, data)
+            event = _new_ordered((tick, track, place, data))
             status = data[0]
             if status < 0xF0:
                 kind, channel = status >> 4, status & 0x0F

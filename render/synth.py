@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -119,7 +120,6 @@ class Synth:
             fluid.fluid_settings_setint(self._settings, name.encode(), value)
         fluid.fluid_settings_setnum(self._settings, b"synth.gain", _GAIN)
         fluid.fluid_settings_setnum(self._settings, b"synth.sample-rate", float(sample_rate))
-        self._left, self._right = np.zeros((2, _CHUNK), np.float32)
         self._fonts = {path: self._load(path) for path in soundfonts}
 
     def _load(self, path: str) -> Any:
@@ -185,7 +185,7 @@ class Synth:
         """
         with self._opened() as (synth, numbers):
             controls = _Controls(self._fluid, synth, preset, numbers)
-            player = _Player(self._fluid, synth, self._left, self._right, out)
+            player = _Player(self._fluid, synth, out)
             for frame, (_, data) in zip(frames.tolist(), events, strict=True):
                 if frame >= len(out):
                     break
@@ -250,52 +250,35 @@ class _Controls:
 class _Player:
     """Runs the synthesiser over one stretch of time, skipping what is silent."""
 
-    def __init__(
-        self,
-        fluid: Any,
-        synth: Any,
-        left: npt.NDArray[np.float32],
-        right: npt.NDArray[np.float32],
-        out: npt.NDArray[np.float32],
-    ) -> None:
-        self._write = fluid.fluid_synth_write_float
+    def __init__(self, fluid: Any, synth: Any, out: npt.NDArray[np.float32]) -> None:
+        self._process = fluid.fluid_synth_process
         self._count = fluid.fluid_synth_get_active_voice_count
         self._synth = synth
-        self._left, self._right = left, right
-        self._left_address, self._right_address = left.ctypes.data, right.ctypes.data
-        self._held = 0  # frames in the chunk
-        self._out = out
+        self._out, self._address = out, out.ctypes.data
+        self._outputs = (ctypes.c_void_p * 2)()
         self.spans: Spans = []
         self.now = 0
 
     def play_to(self, frame: int) -> None:
         """Render up to a frame: a multiple of 64, or the end of the output."""
+        out = self._out
         end = -(-frame // BLOCK) * BLOCK
         while self.now < end:
+            now = self.now
             if not self._count(self._synth):
-                self._flush()
-                self._out[self.now : end] = 0.0
+                out[now:end] = 0.0
                 self.now = end
                 return
-            held = self._held
-            n = min(end - self.now, _CHUNK - held)
-            self._write(self._synth, n, self._left_address, held, 1, self._right_address, held, 1)
-            self.now += n
-            self._held += n
-            if self._held == _CHUNK:
-                self._flush()
-        if end >= len(self._out):
-            self._flush()
+            stop = min(end, now + _CHUNK, len(out))
+            out[now:stop] = 0.0
+            # FluidSynth adds to its outputs: left and right into one are mono.
+            self._outputs[0] = self._outputs[1] = self._address + now * out.itemsize
+            self._process(self._synth, stop - now, 0, None, 2, self._outputs)
+            self._add_span(now, stop)
+            self.now = stop if stop < len(out) else end
 
-    def _flush(self) -> None:
-        """Mix the chunk to mono while it is in the cache."""
-        if not self._held:
-            return
-        start, stop = self.now - self._held, min(self.now, len(self._out))
-        n = stop - start
-        np.add(self._left[:n], self._right[:n], out=self._out[start:stop])
+    def _add_span(self, start: int, stop: int) -> None:
         if self.spans and self.spans[-1][1] == start:
             self.spans[-1] = (self.spans[-1][0], stop)
         else:
             self.spans.append((start, stop))
-        self._held = 0

@@ -1,0 +1,152 @@
+"""Records of mixing: what a source file is, and the recipe of a mixture.
+
+A recipe is complete: with the files it names, `stemsmith.mixing.realise` makes the same audio again.
+The order of operations is fixed: read, tempo stretch, circular shift, effects, gain, sum, and one
+guard gain for all against clipping.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["MeasuredFile", "Mixture", "MixtureSource", "SourceFile"]
+
+Float32s = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """One stem of a data set that is not a corpus of ours.
+
+    Attributes
+    ----------
+    song_id : str
+        The same for stems that sound together, for example ``train/Artist - Title``.
+    stem : str
+        Name of the stem within its song; unique there.
+    split : str
+        ``train``, ``validation`` or ``test``.
+    inst_class : str
+        What plays, in lower case with hyphens: ``vocals``, ``bass``, ``violin``.
+    path : str
+        POSIX path relative to the root of the data set.
+    stream : int
+        Number of the audio stream in the file; 0 unless it is a ``.stem.mp4``.
+    """
+
+    song_id: str
+    stem: str
+    split: str
+    inst_class: str
+    path: str
+    stream: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MeasuredFile:
+    """What is known of a file's audio once it was read; kept in the cache.
+
+    Attributes
+    ----------
+    sha256 : str
+        Of the file.
+    sample_rate, n_channels, n_samples : int
+        Of its audio; one or two channels.
+    k_power, power : numpy.ndarray
+        (n_samples * 10 // sample_rate,) K-weighted and plain mean square of each whole 100 ms.
+        K-weighted power of two channels is their sum (BS.1770), plain power their mean.
+    k_power_mono, power_mono : numpy.ndarray
+        The same of (left + right) / 2.
+    """
+
+    sha256: str
+    sample_rate: int
+    n_channels: int
+    n_samples: int
+    k_power: Float32s
+    power: Float32s
+    k_power_mono: Float32s
+    power_mono: Float32s
+
+
+@dataclass(frozen=True, slots=True)
+class MixtureSource:
+    """One stem's part in a mixture.
+
+    Attributes
+    ----------
+    stem_id, song_id : str
+        The stem and its song, unique over all roots.
+    root, path, stream : str, str, int
+        Name of a root in the manifest's header, path below it, audio stream in the file.
+    sha256 : str
+        Of the file.
+    group : str
+        Target name in the taxonomy.
+    role : str
+        ``target`` or ``interference``; ``source`` where no target was asked for.
+    sample_rate, n_stem_samples : int
+        Of the file.
+    start, n_read : int
+        The excerpt, in samples of the file: sample i of it is
+        ``x[(start - shift + i) mod n_stem_samples]``.
+    shift : int
+        Circular shift of the whole stem, in samples of the file; later for positive values.
+    transforms : tuple of str
+        JSON objects ``{"name": ..., parameters}`` in the order in which they are applied.
+    target_lufs : float or None
+        Integrated loudness the source is brought to after its transforms, before `gain_db`; None
+        keeps its level.
+    gain_db : float
+        Gain.
+    """
+
+    stem_id: str
+    song_id: str
+    root: str
+    path: str
+    stream: int
+    sha256: str
+    group: str
+    role: str
+    sample_rate: int
+    n_stem_samples: int
+    start: int
+    n_read: int
+    shift: int
+    transforms: tuple[str, ...]
+    target_lufs: float | None
+    gain_db: float
+
+
+@dataclass(frozen=True, slots=True)
+class Mixture:
+    """The recipe of one mixture: a row of ``mixtures-{split}-NNNNN.parquet``.
+
+    Attributes
+    ----------
+    mixture_id : str
+        ``train-00000042``.
+    mode : str
+        ``coherent`` or ``incoherent``.
+    split : str
+        Of all its sources.
+    sample_rate, n_samples, n_channels : int
+        Of the mixture.
+    peak_ceiling_dbfs : float
+        No sample of the mixture or of a source exceeds it.
+    sources : tuple of MixtureSource
+        In order of stem.
+    """
+
+    mixture_id: str
+    mode: str
+    split: str
+    sample_rate: int
+    n_samples: int
+    n_channels: int
+    peak_ceiling_dbfs: float
+    sources: tuple[MixtureSource, ...]
