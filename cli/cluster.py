@@ -17,9 +17,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
-from stemsmith.manifests.errors import UsageError
+from stemsmith.manifests.errors import InvalidCorpus, UsageError
 
-__all__ = ["Died", "Workers", "default_jobs", "workers"]
+__all__ = ["Died", "Workers", "default_jobs", "survivors", "workers"]
 
 J = TypeVar("J")
 R = TypeVar("R")
@@ -126,6 +126,21 @@ class _Dask(Workers):
         if not n_threads:
             raise UsageError(f"{self._client.scheduler.address}: the scheduler has no workers")
         return len(n_threads)
+
+
+def survivors(results: Iterable[R | Died[J]], path_of: Callable[[J], str]) -> Iterator[R]:
+    """Yield results where every job is needed.
+
+    Raises
+    ------
+    InvalidCorpus
+        For a job that killed its worker, naming the file that `path_of` gives for it.
+    """
+    for result in results:
+        if isinstance(result, Died):
+            path = path_of(result.job)
+            raise InvalidCorpus(f"{path}: killed the process that worked on it, twice")
+        yield result
 
 
 def default_jobs() -> int:

@@ -1,4 +1,4 @@
-"""`stemsmith validate`: check a corpus against its checksums and invariants."""
+"""`stemsmith validate`: check a corpus or mixtures against checksums and invariants."""
 
 from __future__ import annotations
 
@@ -11,14 +11,23 @@ __all__ = ["validate"]
 
 
 @click.command()
-@click.argument("corpus", type=click.Path(path_type=Path))
+@click.argument("folder", type=click.Path(path_type=Path))
 @common_options
-def validate(corpus: Path, common: Common) -> None:
-    """Check every checksum and invariant of CORPUS; name the first offender.
+def validate(folder: Path, common: Common) -> None:
+    """Check every checksum and invariant of FOLDER, a corpus or mixtures; name the first offender.
 
-    Checksums of shards and files, MD5 of the scores, equal lengths, mixture = exact sum of the
-    stems, loudness and peaks on disk as recorded, duplicates within one split, no stray folders.
+    Of a corpus: checksums of shards and files, MD5 of the scores, equal lengths, mixture = exact
+    sum of the stems, loudness and peaks on disk as recorded, duplicates within one split, no stray
+    folders. Of mixtures: checksums of shards, of audio and of every stem a recipe names, and that
+    every recipe can be followed.
     """
+    from stemsmith.manifests.shards import read_manifest
+
+    checks = {"corpus": _check_corpus, "mixtures": _check_mixtures}
+    checks[read_manifest(folder.resolve(), *checks)["stage"]](folder, common)
+
+
+def _check_corpus(corpus: Path, common: Common) -> None:
     from stemsmith.cli.cluster import Died, workers
     from stemsmith.cli.console import print_summary, progress
     from stemsmith.manifests.errors import InvalidCorpus
@@ -43,4 +52,32 @@ def validate(corpus: Path, common: Common) -> None:
         common,
         f"{corpus}: valid; {len(content.songs)} songs, {len(content.stems)} stems",
         {"corpus": str(corpus), "n_songs": len(content.songs), "n_stems": len(content.stems)},
+    )
+
+
+def _check_mixtures(folder: Path, common: Common) -> None:
+    from stemsmith.cli.cluster import Died, workers
+    from stemsmith.cli.console import print_summary, progress
+    from stemsmith.manifests.errors import InvalidCorpus
+    from stemsmith.mixing import check
+
+    n_mixtures, jobs = check.plan(folder.resolve())
+    offenders: dict[str, str] = {}
+    with (
+        workers(common.n_jobs, common.scheduler) as pool,
+        progress(common, "validate", len(jobs)) as ticker,
+    ):
+        for finding in pool.map(check.run, jobs):
+            if isinstance(finding, Died):
+                finding = check.Finding(finding.job.path, "reading it killed the worker")
+            if finding.offence:
+                offenders[finding.path] = finding.offence
+            ticker.advance()
+    if offenders:
+        path = min(offenders)
+        raise InvalidCorpus(f"{path}: {offenders[path]}")
+    print_summary(
+        common,
+        f"{folder}: valid; {n_mixtures} mixtures of {len(jobs)} files",
+        {"mixtures": str(folder), "n_mixtures": n_mixtures, "n_files": len(jobs)},
     )

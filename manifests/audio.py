@@ -8,20 +8,78 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import soundfile
+from stemsmith.manifests import stem_mp4
 from stemsmith.manifests.errors import InvalidCorpus
 
-__all__ = ["FULL_SCALE_16", "read_int16", "write_flac"]
+__all__ = [
+    "FULL_SCALE_16",
+    "AudioInfo",
+    "audio_info",
+    "encode_flac",
+    "encode_wav",
+    "read_blocks",
+    "read_excerpt",
+    "read_int16",
+    "write_flac",
+]
 
 FULL_SCALE_16: Final = 32768
 
+Int16s = npt.NDArray[np.int16]
+Float32s = npt.NDArray[np.float32]
 
-def write_flac(path: Path, samples: npt.NDArray[np.int16], sample_rate: int) -> None:
+
+class AudioInfo(NamedTuple):
+    """What a file says of its audio: rate in Hz, channels, samples of each channel."""
+
+    sample_rate: int
+    n_channels: int
+    n_samples: int
+
+
+def encode_flac(samples: Int16s, sample_rate: int) -> bytes:
+    """Return samples as a 16-bit FLAC file.
+
+    Parameters
+    ----------
+    samples : numpy.ndarray
+        (n_channels, n_samples) int16.
+    sample_rate : int
+        In Hz.
+    """
+    encoded = io.BytesIO()
+    soundfile.write(encoded, samples.T, sample_rate, format="FLAC", subtype="PCM_16")
+    return encoded.getvalue()
+
+
+def encode_wav(samples: Float32s, sample_rate: int) -> bytes:
+    """Return samples as a 32-bit float WAV file, the same bytes for the same samples.
+
+    Parameters
+    ----------
+    samples : numpy.ndarray
+        (n_channels, n_samples) float32.
+    sample_rate : int
+        In Hz.
+    """
+    # Not libsndfile, which stamps float files with the time of day (the PEAK chunk). Imported
+    # here since it takes longer than all other imports of a worker together.
+    from scipy.io import wavfile
+
+    encoded = io.BytesIO()
+    wavfile.write(encoded, sample_rate, samples.astype(np.float32, copy=False).T)
+    return encoded.getvalue()
+
+
+def write_flac(path: Path, samples: Int16s, sample_rate: int) -> None:
     """Write mono 16-bit FLAC.
 
     Parameters
@@ -39,12 +97,10 @@ def write_flac(path: Path, samples: npt.NDArray[np.int16], sample_rate: int) -> 
         If the file cannot be written, naming it.
     """
     # Encoded in memory: libsndfile does not report what fails when it closes a file on a full disk.
-    encoded = io.BytesIO()
-    soundfile.write(encoded, samples, sample_rate, format="FLAC", subtype="PCM_16")
-    path.write_bytes(encoded.getbuffer())
+    path.write_bytes(encode_flac(samples[np.newaxis], sample_rate))
 
 
-def read_int16(path: Path) -> tuple[npt.NDArray[np.int16], int]:
+def read_int16(path: Path) -> tuple[Int16s, int]:
     """Read a whole mono 16-bit file as integers.
 
     Returns
@@ -59,12 +115,129 @@ def read_int16(path: Path) -> tuple[npt.NDArray[np.int16], int]:
     InvalidCorpus
         If the file is missing, damaged, or not mono 16-bit.
     """
+    with _opened(path) as file:
+        if file.channels != 1 or file.subtype != "PCM_16":
+            raise InvalidCorpus(
+                f"{path}: {file.channels} channels of {file.subtype}, not mono PCM_16"
+            )
+        return file.read(dtype="int16"), file.samplerate
+
+
+def audio_info(path: Path, stream: int = 0) -> AudioInfo:
+    """Return what a file says of its audio, without decoding it.
+
+    Parameters
+    ----------
+    path : Path
+        Whatever libsndfile reads, or ``.mp4``.
+    stream : int
+        0-based audio stream; other than 0 only in an ``.mp4``.
+
+    Raises
+    ------
+    InvalidCorpus
+        If the file is missing or damaged, or has no such stream.
+    UsageError
+        If it is an ``.mp4`` and PyAV is not installed.
+    """
+    if _is_mp4(path):
+        return AudioInfo(*stem_mp4.stream_info(path, stream))
+    with _opened(path, stream) as file:
+        return AudioInfo(file.samplerate, file.channels, file.frames)
+
+
+def read_excerpt(path: Path, start: int, n_samples: int, stream: int = 0) -> Float32s:
+    """Read one stretch of a file.
+
+    Parameters
+    ----------
+    path, stream : Path, int
+        As in `audio_info`.
+    start, n_samples : int
+        First sample and length, in samples of the file.
+
+    Returns
+    -------
+    numpy.ndarray
+        (n_channels, n_samples) float32, full scale at 1: 16-bit integers k are exactly k / 32768.
+
+    Raises
+    ------
+    InvalidCorpus
+        If the file is missing, damaged, or ends before the stretch does; if `start` is negative.
+    UsageError
+        If it is an ``.mp4`` and PyAV is not installed.
+    """
+    if _is_mp4(path):
+        whole = stem_mp4.decode_stream(path, stream)
+        _check_inside(path, start, n_samples, whole.shape[1])
+        return whole[:, start : start + n_samples].copy()
+    with _opened(path, stream) as file:
+        _check_inside(path, start, n_samples, file.frames)
+        file.seek(start)
+        return _read(file, path, n_samples)
+
+
+def read_blocks(path: Path, n_block: int, stream: int = 0) -> Iterator[Float32s]:
+    """Read a whole file block by block; memory is bounded unless it is an ``.mp4``.
+
+    Parameters
+    ----------
+    path, stream : Path, int
+        As in `audio_info`.
+    n_block : int
+        Samples in a block.
+
+    Yields
+    ------
+    numpy.ndarray
+        (n_channels, n_block) float32 as in `read_excerpt`; the last one may be shorter.
+
+    Raises
+    ------
+    InvalidCorpus
+        If the file is missing, damaged or cut.
+    UsageError
+        If it is an ``.mp4`` and PyAV is not installed.
+    """
+    if _is_mp4(path):
+        whole = stem_mp4.decode_stream(path, stream)
+        for start in range(0, whole.shape[1], n_block):
+            yield whole[:, start : start + n_block].copy()
+        return
+    with _opened(path, stream) as file:
+        for start in range(0, file.frames, n_block):
+            yield _read(file, path, min(n_block, file.frames - start))
+
+
+def _is_mp4(path: Path) -> bool:
+    return path.suffix.lower() == ".mp4"
+
+
+@contextmanager
+def _opened(path: Path, stream: int = 0) -> Iterator[soundfile.SoundFile]:
     try:
         with soundfile.SoundFile(os.fsencode(path)) as file:
-            if file.channels != 1 or file.subtype != "PCM_16":
-                raise InvalidCorpus(
-                    f"{path}: {file.channels} channels of {file.subtype}, not mono PCM_16"
-                )
-            return file.read(dtype="int16"), file.samplerate
+            if stream:
+                raise InvalidCorpus(f"{path}: has one audio stream, and none of number {stream}")
+            yield file
     except (soundfile.LibsndfileError, ValueError, MemoryError) as error:
         raise InvalidCorpus(f"{path}: cannot be decoded: {error}") from error
+
+
+def _check_inside(path: Path, start: int, n_samples: int, n_file: int) -> None:
+    if start < 0:
+        raise InvalidCorpus(f"{path}: an excerpt cannot start at sample {start}")
+    if start + n_samples > n_file:
+        raise InvalidCorpus(
+            f"{path}: ends at sample {n_file}, before the excerpt does ({start + n_samples})"
+        )
+
+
+def _read(file: soundfile.SoundFile, path: Path, n_samples: int) -> Float32s:
+    frames: Float32s = file.read(n_samples, dtype="float32", always_2d=True)
+    if len(frames) != n_samples:
+        raise InvalidCorpus(f"{path}: cannot be decoded: {n_samples - len(frames)} samples missing")
+    if file.channels == 1:
+        return frames.reshape(1, n_samples)  # ascontiguousarray would copy it
+    return np.ascontiguousarray(frames.T)

@@ -1,8 +1,8 @@
 """Records of mixing: what a source file is, and the recipe of a mixture.
 
-A recipe is complete: with the files it names, `stemsmith.mixing.realise` makes the same audio again.
-The order of operations is fixed: read, tempo stretch, circular shift, effects, gain, sum, and one
-guard gain for all against clipping.
+A recipe is complete: with the files it names, `stemsmith.mixing.realise` makes the same audio
+again. The order of operations is fixed: read, tempo stretch, circular shift, effects, gain, sum,
+and one guard gain for all against clipping.
 """
 
 from __future__ import annotations
@@ -94,7 +94,9 @@ class MixtureSource:
         The excerpt, in samples of the file: sample i of it is
         ``x[(start - shift + i) mod n_stem_samples]``.
     shift : int
-        Circular shift of the whole stem, in samples of the file; later for positive values.
+        Shift of the whole stem, in samples of the file; later for positive values.
+    is_shift_padded : bool
+        What lies outside the shifted stem is zero, instead of what was shifted out (circular).
     transforms : tuple of str
         JSON objects ``{"name": ..., parameters}`` in the order in which they are applied.
     target_lufs : float or None
@@ -117,6 +119,7 @@ class MixtureSource:
     start: int
     n_read: int
     shift: int
+    is_shift_padded: bool
     transforms: tuple[str, ...]
     target_lufs: float | None
     gain_db: float

@@ -8,6 +8,7 @@ dataclass in `records` is the schema.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import types
 import typing
@@ -54,18 +55,31 @@ _COLUMNS: Final[dict[Any, pa.DataType]] = {
 def schema_of(record_type: type) -> pa.Schema:
     """Return the Arrow schema of a record type.
 
-    Fields are str, int, float, bool, a StrEnum or a 1-D array of float32, int32 or uint8;
-    ``| None`` makes a column nullable.
+    Fields are str, int, float, bool, a StrEnum, a 1-D array of float32, int32 or uint8, or a
+    tuple of any length of str or of records; ``| None`` makes a column nullable.
     """
     columns = []
     for name, hint in typing.get_type_hints(record_type).items():
         is_nullable = isinstance(hint, types.UnionType)
         if is_nullable:
             (hint,) = (h for h in typing.get_args(hint) if h is not types.NoneType)
-        if isinstance(hint, type) and issubclass(hint, StrEnum):
-            hint = str
-        columns.append(pa.field(name, _COLUMNS[hint], nullable=is_nullable))
+        columns.append(pa.field(name, _type_of(hint), nullable=is_nullable))
     return pa.schema(columns)
+
+
+def _type_of(hint: Any) -> pa.DataType:
+    if (item := _item_of(hint)) is not None:
+        return pa.list_(_type_of(item))
+    if dataclasses.is_dataclass(hint):
+        return pa.struct(list(schema_of(typing.cast(type, hint))))
+    if isinstance(hint, type) and issubclass(hint, StrEnum):
+        hint = str
+    return _COLUMNS[hint]
+
+
+def _item_of(hint: Any) -> Any:
+    """Return the type of a tuple's items, or None for what is no tuple."""
+    return typing.get_args(hint)[0] if typing.get_origin(hint) is tuple else None
 
 
 def write_records(path: Path, record_type: type[R], records: Iterable[R]) -> None:
@@ -73,16 +87,38 @@ def write_records(path: Path, record_type: type[R], records: Iterable[R]) -> Non
 
     File names may hold bytes that are no text; these are written as backslash escapes.
     """
-    names = [field.name for field in dataclasses.fields(record_type)]  # type: ignore[arg-type]
-    rows = list(records)
     schema = schema_of(record_type)
-    columns = [
-        pa.array([_writable(getattr(row, name)) for row in rows], type=field.type)
-        for name, field in zip(names, schema, strict=True)
-    ]
+    table = pa.Table.from_arrays(_columns(record_type, list(records)), schema=schema)
     sink = pa.BufferOutputStream()
-    pq.write_table(pa.Table.from_arrays(columns, schema=schema), sink, compression="zstd")
+    pq.write_table(table, sink, compression="zstd")
     storage.write_atomic(path, sink.getvalue().to_pybytes())
+
+
+def _columns(record_type: type, rows: Sequence[Any]) -> list[pa.Array]:
+    hints = typing.get_type_hints(record_type)
+    return [
+        _column([getattr(row, field.name) for row in rows], hints[field.name], field.type)
+        for field in schema_of(record_type)
+    ]
+
+
+def _column(values: Sequence[Any], hint: Any, arrow_type: pa.DataType) -> pa.Array:
+    item = _item_of(hint)
+    if item is None:
+        try:
+            return pa.array(values, type=arrow_type)
+        except UnicodeEncodeError:
+            return pa.array([_escaped(value) for value in values], type=arrow_type)
+    items = [member for value in values for member in value]
+    offsets = np.cumsum([0, *map(len, values)], dtype=np.int32)
+    if dataclasses.is_dataclass(item):
+        record_type = typing.cast(type, item)
+        members = pa.StructArray.from_arrays(
+            _columns(record_type, items), fields=list(arrow_type.value_type)
+        )
+    else:
+        members = _column(items, item, arrow_type.value_type)
+    return pa.ListArray.from_arrays(offsets, members, type=arrow_type)
 
 
 def read_records(paths: Path | Sequence[Path], record_type: type[R]) -> list[R]:
@@ -94,7 +130,7 @@ def read_records(paths: Path | Sequence[Path], record_type: type[R]) -> list[R]:
         If a file is missing, is not Parquet or has other columns; the text names it.
     """
     records: list[R] = []
-    schema, hints = schema_of(record_type), typing.get_type_hints(record_type)
+    schema = schema_of(record_type)
     for path in [paths] if isinstance(paths, Path) else paths:
         try:
             with path.open("rb") as file:
@@ -103,18 +139,41 @@ def read_records(paths: Path | Sequence[Path], record_type: type[R]) -> list[R]:
                 raise InvalidCorpus(
                     f"{path}: columns are not those of a {record_type.__name__} record"
                 )
-            columns = [_values(table.column(name), hint) for name, hint in hints.items()]
+            records.extend(_rows(table.combine_chunks(), record_type))
         except (OSError, ValueError, pa.ArrowException) as error:
             raise InvalidCorpus(f"{path}: cannot be read as Parquet: {error}") from error
-        records.extend(record_type(*row) for row in zip(*columns, strict=True))
     return records
 
 
-def _writable(value: Any) -> Any:
-    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+def _rows(table: Any, record_type: type[R]) -> list[R]:
+    """Return the records of a table, or of a struct array, whose columns are theirs."""
+    columns = [
+        _values(
+            table.column(name).combine_chunks()
+            if isinstance(table, pa.Table)
+            else table.field(name),
+            hint,
+        )
+        for name, hint in typing.get_type_hints(record_type).items()
+    ]
+    return [record_type(*row) for row in zip(*columns, strict=True)]
 
 
-def _values(column: pa.ChunkedArray, hint: Any) -> list[Any]:
+def _escaped(text: str | None) -> str | None:
+    return None if text is None else text.encode("utf-8", "backslashreplace").decode()
+
+
+def _values(column: pa.Array, hint: Any) -> list[Any]:
+    item = _item_of(hint)
+    if item is not None:
+        is_record = dataclasses.is_dataclass(item)
+        members: list[Any] = (
+            _rows(column.values, typing.cast(type, item))
+            if is_record
+            else _values(column.values, item)
+        )
+        offsets = column.offsets.to_pylist()
+        return [tuple(members[a:b]) for a, b in itertools.pairwise(offsets)]
     if pa.types.is_list(column.type):
         return [np.asarray(cell.values) for cell in column]
     values: list[Any] = column.to_pylist()
@@ -145,8 +204,8 @@ def write_manifest(folder: Path, header: dict[str, Any]) -> None:
     storage.write_atomic(folder / MANIFEST, text.encode("utf-8", "backslashreplace"))
 
 
-def read_manifest(folder: Path, stage: str) -> dict[str, Any]:
-    """Read ``manifest.json`` of a stage.
+def read_manifest(folder: Path, *stages: str) -> dict[str, Any]:
+    """Read ``manifest.json`` of one of some stages.
 
     Raises
     ------
@@ -154,13 +213,14 @@ def read_manifest(folder: Path, stage: str) -> dict[str, Any]:
         If it is missing, unreadable, of another stage or of an unknown schema version.
     """
     path = folder / MANIFEST
+    stage = " or ".join(stages)
     try:
         header = json.loads(path.read_bytes())
     except FileNotFoundError:
         raise InvalidCorpus(f"{path}: missing; not a finished {stage} folder") from None
     except (OSError, ValueError) as error:
         raise InvalidCorpus(f"{path}: cannot be read: {error}") from error
-    if not isinstance(header, dict) or header.get("stage") != stage:
+    if not isinstance(header, dict) or header.get("stage") not in stages:
         raise InvalidCorpus(f"{path}: does not describe a {stage} folder")
     if header.get("schema_version") != SCHEMA_VERSION:
         raise InvalidCorpus(

@@ -10,10 +10,21 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
 
-__all__ = ["exclusive", "file_hash", "inside", "naming", "publish_folder", "sync", "write_atomic"]
+__all__ = [
+    "atomic_file",
+    "exclusive",
+    "file_hash",
+    "inside",
+    "naming",
+    "publish_folder",
+    "relative",
+    "sync",
+    "write_atomic",
+]
 
 
 def file_hash(path: Path, algorithm: str = "sha256") -> str:
@@ -43,13 +54,21 @@ def naming(path: Path) -> Iterator[None]:
 
 
 def write_atomic(path: Path, data: bytes) -> None:
-    """Write a file under a temporary name in the same folder, sync it, and rename it.
+    """Write a file under a temporary name in the same folder, sync it, and rename it."""
+    with atomic_file(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """Open a file for writing that has its name only when the body has ended without an error.
 
     The temporary name is fixed, since every file has one writer.
     """
     temporary = path.with_name(f".{path.name}.tmp")
     with naming(path):
-        temporary.write_bytes(data)
+        with temporary.open("wb") as file:
+            yield file
         sync(temporary)
     temporary.replace(path)
     sync(path.parent)
@@ -87,6 +106,11 @@ def inside(root: Path, relative: str) -> Path:
     if pure.is_absolute() or ".." in pure.parts:
         raise InvalidCorpus(f"{root}: the path {relative!r} leads out of the corpus")
     return root / pure
+
+
+def relative(path: Path, folder: Path) -> str:
+    """Return a path as seen from a folder, for a header that moves with both (POSIX)."""
+    return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
 
 
 @contextmanager

@@ -32,6 +32,7 @@ __all__ = [
     "ENVELOPE_HZ",
     "Envelope",
     "envelope",
+    "excerpts_when_played_at",
     "integrated_loudness",
     "k_weighting",
     "loudness_when_played_at",
@@ -48,6 +49,7 @@ _MATCHING_TURNS: Final = 6
 _MATCHED_LU: Final = 1e-3
 
 Float32s = npt.NDArray[np.float32]
+Float64s = npt.NDArray[np.float64]
 Spans = Sequence[tuple[int, int]]
 
 
@@ -179,18 +181,8 @@ def integrated_loudness(k_power: npt.ArrayLike, gain_db: float = 0.0) -> float |
     pyloudnorm rounds the number of blocks, so that a clip of 0.46 s has two; the standard, and
     this function, count the blocks that fit (one).
     """
-    steps = np.asarray(k_power, np.float64) * 10 ** (gain_db / 10)
-    if len(steps) < _BLOCK_STEPS:
-        return None
-    blocks = sum(steps[i : len(steps) - _BLOCK_STEPS + 1 + i] for i in range(_BLOCK_STEPS))
-    blocks = np.asarray(blocks) / _BLOCK_STEPS
-    blocks = blocks[blocks > _power_of(_ABSOLUTE_GATE_LUFS)]
-    if not len(blocks):
-        return None
-    relative_gate = blocks.mean() * 10 ** (_RELATIVE_GATE_LU / 10)
-    loud = blocks[blocks > relative_gate]
-    # math.log10, and rounding: NumPy's logarithm has other last bits on other processors.
-    return round(_OFFSET_DB + 10 * math.log10(loud.mean()), 9)
+    steps = np.atleast_2d(np.asarray(k_power, np.float64))
+    return _number(_gated(steps, np.array([gain_db])))
 
 
 def loudness_when_played_at(k_power: npt.ArrayLike, level_lufs: float) -> float | None:
@@ -212,17 +204,60 @@ def loudness_when_played_at(k_power: npt.ArrayLike, level_lufs: float) -> float 
     float or None
         In LUFS; None where `integrated_loudness` is None.
     """
-    loudness_lufs = integrated_loudness(k_power)
-    if loudness_lufs is None:
-        return None
+    return _number(excerpts_when_played_at(np.atleast_2d(k_power), level_lufs))
+
+
+def excerpts_when_played_at(k_power: npt.ArrayLike, level_lufs: float) -> Float64s:
+    """Return `loudness_when_played_at` of many excerpts of one length.
+
+    Parameters
+    ----------
+    k_power : array_like
+        (n_excerpts, n_steps) K-weighted mean square of each 100 ms.
+    level_lufs : float
+        The level they will have.
+
+    Returns
+    -------
+    numpy.ndarray
+        (n_excerpts,) in LUFS; NaN where there is none.
+    """
+    steps = np.asarray(k_power, np.float64)
+    loudness_lufs = _gated(steps, np.zeros(len(steps)))
+    open_rows = np.flatnonzero(~np.isnan(loudness_lufs))
     for _ in range(_MATCHING_TURNS):
-        reached_lufs = integrated_loudness(k_power, level_lufs - loudness_lufs)
-        if reached_lufs is None:  # brought below the gate
-            break
-        loudness_lufs += reached_lufs - level_lufs
-        if abs(reached_lufs - level_lufs) < _MATCHED_LU:
+        reached_lufs = _gated(steps[open_rows], level_lufs - loudness_lufs[open_rows])
+        is_heard = ~np.isnan(reached_lufs)  # not brought below the gate
+        open_rows, reached_lufs = open_rows[is_heard], reached_lufs[is_heard]
+        loudness_lufs[open_rows] += reached_lufs - level_lufs
+        open_rows = open_rows[np.abs(reached_lufs - level_lufs) >= _MATCHED_LU]
+        if not len(open_rows):
             break
     return loudness_lufs
+
+
+def _gated(steps: npt.NDArray[Any], gain_db: Float64s) -> Float64s:
+    """Return the gated loudness of each row of (n, n_steps) powers under a gain; NaN for none."""
+    n_blocks = steps.shape[1] - _BLOCK_STEPS + 1
+    loudness_lufs = np.full(len(steps), np.nan)
+    if n_blocks < 1:
+        return loudness_lufs
+    factor = 10 ** (gain_db / 10) / _BLOCK_STEPS
+    blocks = sum(steps[:, i : n_blocks + i] for i in range(_BLOCK_STEPS)) * factor[:, None]
+    is_over = blocks > _power_of(_ABSOLUTE_GATE_LUFS)
+    n_over = np.maximum(is_over.sum(axis=1), 1)
+    relative_gate = (blocks * is_over).sum(axis=1) / n_over * 10 ** (_RELATIVE_GATE_LU / 10)
+    is_over &= blocks > relative_gate[:, None]
+    n_over = is_over.sum(axis=1)
+    power = (blocks * is_over).sum(axis=1)
+    for row in np.flatnonzero(n_over):
+        # math.log10, and rounding: NumPy's logarithm has other last bits on other processors.
+        loudness_lufs[row] = round(_OFFSET_DB + 10 * math.log10(power[row] / n_over[row]), 9)
+    return loudness_lufs
+
+
+def _number(loudness_lufs: Float64s) -> float | None:
+    return None if math.isnan(loudness_lufs[0]) else float(loudness_lufs[0])
 
 
 def _power_of(loudness_lufs: float) -> float:

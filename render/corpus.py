@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,9 +16,10 @@ from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import Any, Final
 
-from stemsmith.manifests import shards, storage
+from stemsmith.manifests import shards
 from stemsmith.manifests.errors import NothingToDo, UsageError
 from stemsmith.manifests.records import Reason, Rejection, ScannedSong, Song, Stem
+from stemsmith.manifests.run_folder import RunFolder
 from stemsmith.render import fluid
 from stemsmith.render.config import SPLITS, MixSource, RenderConfig
 from stemsmith.render.job import SongJob
@@ -190,6 +190,7 @@ class CorpusRun:
     def __init__(self, root: Path, run_plan: RunPlan) -> None:
         self._layout = Layout(root)
         self._plan = run_plan
+        self._folder = RunFolder(root, STAGE, self._layout.run, run_plan.fingerprint())
 
     @contextmanager
     def opened(self) -> Iterator[None]:
@@ -200,45 +201,10 @@ class CorpusRun:
         UsageError
             If the folder holds another run or other files, or another process holds it.
         """
-        layout, fingerprint = self._layout, self._plan.fingerprint()
-        self._check(fingerprint)
-        if self.is_closed:
-            shutil.rmtree(layout.run, ignore_errors=True)  # killed just before it was removed
+        with self._folder.opened():
+            if not self._folder.is_closed:
+                self._layout.records.mkdir(exist_ok=True)
             yield
-            return
-        layout.run.mkdir(parents=True, exist_ok=True)
-        with storage.exclusive(layout.lock):
-            shutil.rmtree(layout.staging, ignore_errors=True)
-            for folder in (layout.staging, layout.records):
-                folder.mkdir(exist_ok=True)
-            content = json.dumps({"fingerprint": fingerprint}).encode()
-            if not layout.plan.exists():
-                storage.write_atomic(layout.plan, content)
-            yield
-
-    def _check(self, fingerprint: str) -> None:
-        layout = self._layout
-        other = "was made with other arguments, other MIDI files or other versions"
-        if (layout.root / shards.MANIFEST).exists():
-            header = shards.read_manifest(layout.root, STAGE)
-            if header.get("fingerprint") != fingerprint:
-                raise UsageError(f"{layout.root}: this corpus {other}; choose another folder")
-        elif layout.plan.exists():
-            if json.loads(layout.plan.read_bytes())["fingerprint"] != fingerprint:
-                raise UsageError(
-                    f"{layout.root}: the unfinished run here {other}; "
-                    "repeat its command to go on, or choose another folder"
-                )
-        elif layout.root.exists():
-            if not layout.root.is_dir():
-                raise UsageError(f"{layout.root}: is not a folder")
-            if any(path != layout.run for path in layout.root.iterdir()):
-                raise UsageError(f"{layout.root}: not empty and not a corpus; choose another")
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether the corpus is finished."""
-        return (self._layout.root / shards.MANIFEST).exists()
 
     def open_jobs(self) -> list[SongJob]:
         """Return the jobs that are not finished, the longest first.
@@ -277,7 +243,7 @@ class CorpusRun:
             If every song was rejected.
         """
         layout = self._layout
-        if self.is_closed:
+        if self._folder.is_closed:
             return shards.read_manifest(layout.root, STAGE)
         tracks = [job.track for job in self._plan.jobs]
         refused = [t for t in tracks if layout.record(t, "rejections").exists()]
@@ -287,7 +253,7 @@ class CorpusRun:
         ]
         done = [track for track in tracks if track not in set(refused)]
         if not done:
-            shutil.rmtree(layout.run)  # other arguments may do better in this folder
+            self._folder.abandon()
             raise NothingToDo(_why_nothing(layout.root, len(tracks), rejections))
         files = self._write_shards("songs", Song, done) + self._write_shards("stems", Stem, done)
         path = layout.root / "rejections-00000.parquet"
@@ -295,15 +261,12 @@ class CorpusRun:
         reasons = Counter(str(r.reason) for r in rejections)
         header = {
             **self._plan.header,
-            "fingerprint": self._plan.fingerprint(),
             "n_songs": self._count_by_split(set(done)),
             "n_duplicates_grouped": self._plan.selection.n_grouped,
             "rejections": dict(sorted(reasons.items())),
             "shards": [shards.shard_entry(file) for file in [*files, path]],
         }
-        shards.write_manifest(layout.root, header)
-        shutil.rmtree(layout.run)
-        return header
+        return self._folder.close(header)
 
     def _count_by_split(self, done: set[str]) -> dict[str, int]:
         counts = Counter(job.split for job in self._plan.jobs if job.track in done)

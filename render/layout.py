@@ -27,8 +27,6 @@ class Layout:
         self.root = root
         run = root / RUN_FOLDER
         self.run = run
-        self.lock = run / "lock"
-        self.plan = run / "plan.json"
         self.staging = run / "staging"
         self.records = run / "records"
 

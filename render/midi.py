@@ -18,6 +18,7 @@ from stemsmith.manifests.records import Reason
 from stemsmith.render import smf
 from stemsmith.render.parts import TEMPO, OpenPart, Streams, by_time, collect_parts
 from stemsmith.render.smf import META, Event, Unusable
+from stemsmith.render.smf_writer import serialise
 
 __all__ = ["DEFAULT_MAX_DURATION_S", "Notes", "Score", "TempoMap", "read_score"]
 
@@ -139,7 +140,7 @@ class Score:
         part = self._open[k]
         own = self._streams.metas(part.track) + part.channel_events(self._streams)
         tracks = [by_time(self._streams.conductor()), by_time(own)]
-        return smf.serialise(self._ticks_per_quarter, tracks)
+        return serialise(self._ticks_per_quarter, tracks)
 
     def notes_sha256(self) -> str:
         """Hash pitches and onsets, the first onset being zero, in 1/960 of a quarter note.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from pathlib import Path
 
@@ -12,7 +13,17 @@ import pytest
 import soundfile
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from stemsmith.manifests.audio import FULL_SCALE_16, read_int16, write_flac
+from scipy.io import wavfile
+from stemsmith.manifests.audio import (
+    FULL_SCALE_16,
+    audio_info,
+    encode_flac,
+    encode_wav,
+    read_blocks,
+    read_excerpt,
+    read_int16,
+    write_flac,
+)
 from stemsmith.manifests.errors import InvalidCorpus
 
 Int16s = npt.NDArray[np.int16]
@@ -150,3 +161,137 @@ def test_a_folder_whose_name_is_not_utf_8_holds_audio_like_any_other(folder: Pat
         pytest.skip(f"this file system has UTF-8 names only: {error}")
     write_flac(odd / "a.flac", tone(), 44100)
     np.testing.assert_array_equal(read_int16(odd / "a.flac")[0], tone())
+
+
+def write_pair(path: Path, n_samples: int = 20_000) -> npt.NDArray[np.float64]:
+    """Write two channels of 16-bit noise in the format of the suffix; return (2, n_samples)."""
+    samples = np.random.default_rng(1).integers(-32768, 32768, (2, n_samples)) / FULL_SCALE_16
+    soundfile.write(path, samples.T, 48000, subtype="PCM_16")
+    return samples
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "aiff"])
+@pytest.mark.parametrize(
+    ("start", "n_samples"), [(0, 20_000), (0, 1), (4095, 2), (7777, 9000), (19_999, 1), (20_000, 0)]
+)
+def test_an_excerpt_is_exactly_that_stretch(
+    tmp_path: Path, suffix: str, start: int, n_samples: int
+) -> None:
+    path = tmp_path / f"a.{suffix}"
+    whole = write_pair(path)
+    excerpt = read_excerpt(path, start, n_samples)
+    assert excerpt.dtype == np.float32
+    assert excerpt.flags.c_contiguous
+    np.testing.assert_array_equal(excerpt, whole[:, start : start + n_samples])
+    assert audio_info(path) == (48000, 2, 20_000)
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac"])
+def test_an_excerpt_of_every_16_bit_value_is_exact(tmp_path: Path, suffix: str) -> None:
+    integers = np.arange(-32768, 32768)
+    soundfile.write(tmp_path / f"a.{suffix}", integers.astype(np.int16), 44100, subtype="PCM_16")
+    excerpt = read_excerpt(tmp_path / f"a.{suffix}", 0, 65536)
+    assert excerpt.shape == (1, 65536)
+    assert excerpt.flags.c_contiguous
+    np.testing.assert_array_equal(excerpt[0], integers / 32768)
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac"])
+def test_an_excerpt_that_is_not_inside_the_file_is_refused(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a.{suffix}"
+    write_pair(path)
+    for start, n_samples in ((0, 20_001), (19_999, 2), (20_001, 0), (50_000, 10)):
+        with pytest.raises(InvalidCorpus, match=re.escape(f"{path}: ends at sample 20000, before")):
+            read_excerpt(path, start, n_samples)
+    with pytest.raises(InvalidCorpus, match=re.escape(f"{path}: an excerpt cannot start at")):
+        read_excerpt(path, -1, 10)
+
+
+@pytest.mark.parametrize("n_block", [1000, 8192, 20_000, 30_000])
+def test_blocks_are_the_whole_file_in_order(tmp_path: Path, n_block: int) -> None:
+    whole = write_pair(tmp_path / "a.flac")
+    blocks = list(read_blocks(tmp_path / "a.flac", n_block))
+    assert [block.shape[1] for block in blocks[:-1]] == [n_block] * (len(blocks) - 1)
+    np.testing.assert_array_equal(np.concatenate(blocks, axis=1), whole)
+
+
+def test_a_file_without_samples_has_no_blocks(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", np.zeros((0, 2)), 44100)
+    assert list(read_blocks(tmp_path / "a.wav", 100)) == []
+    assert read_excerpt(tmp_path / "a.wav", 0, 0).shape == (2, 0)
+
+
+def test_a_missing_or_foreign_file_is_refused_by_every_reader(tmp_path: Path) -> None:
+    foreign = tmp_path / "b.wav"
+    foreign.write_bytes(b"no audio at all" * 100)
+    for path in (tmp_path / "a.wav", foreign, tmp_path):
+        for read in (
+            lambda path=path: audio_info(path),
+            lambda path=path: read_excerpt(path, 0, 10),
+            lambda path=path: list(read_blocks(path, 10)),
+        ):
+            with pytest.raises(InvalidCorpus, match=re.escape(str(path))) as refusal:
+                read()
+            assert "\n" not in str(refusal.value)
+
+
+def test_a_damaged_stretch_is_refused_and_the_others_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.flac"
+    whole = write_pair(path)
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 64] = bytes(64)
+    path.write_bytes(content)
+    np.testing.assert_array_equal(read_excerpt(path, 0, 4000), whole[:, :4000])
+    with pytest.raises(InvalidCorpus, match=re.escape(str(path))):
+        read_excerpt(path, 6000, 8000)
+    with pytest.raises(InvalidCorpus, match=re.escape(str(path))):
+        list(read_blocks(path, 3000))
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac"])
+def test_a_cut_file_is_refused_by_name(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a.{suffix}"
+    write_pair(path)
+    path.write_bytes(path.read_bytes()[:50_000])
+    with pytest.raises(InvalidCorpus, match=re.escape(str(path))):
+        read_excerpt(path, 10_000, 10_000)
+
+
+def test_only_mp4_has_more_than_one_stream(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    write_pair(path)
+    for read in (lambda: audio_info(path, 1), lambda: read_excerpt(path, 0, 10, 1)):
+        with pytest.raises(InvalidCorpus, match=re.escape(f"{path}: has one audio stream")):
+            read()
+
+
+@pytest.mark.parametrize("n_channels", [1, 2])
+def test_flac_of_any_channels_gives_back_every_bit(n_channels: int) -> None:
+    samples = np.random.default_rng(2).integers(-32768, 32768, (n_channels, 9000)).astype(np.int16)
+    read, sample_rate = soundfile.read(
+        io.BytesIO(encode_flac(samples, 32000)), dtype="int16", always_2d=True
+    )
+    np.testing.assert_array_equal(read.T, samples)
+    assert sample_rate == 32000
+
+
+@pytest.mark.parametrize("n_channels", [1, 2])
+def test_float_wav_gives_back_every_bit_also_beyond_full_scale(
+    tmp_path: Path, n_channels: int
+) -> None:
+    samples = np.random.default_rng(3).standard_normal((n_channels, 9000)).astype(np.float32) * 3
+    path = tmp_path / "a.wav"
+    path.write_bytes(encode_wav(samples, 44100))
+    info = soundfile.info(path)
+    assert (info.format, info.subtype, info.samplerate) == ("WAV", "FLOAT", 44100)
+    np.testing.assert_array_equal(read_excerpt(path, 0, 9000), samples)
+    np.testing.assert_array_equal(np.atleast_2d(wavfile.read(path)[1].T), samples)
+
+
+def test_float_wav_holds_samples_and_nothing_else() -> None:
+    samples = np.zeros((2, 100), np.float32)
+    content = encode_wav(samples, 44100)
+    assert content == encode_wav(samples.copy(), 44100)
+    assert b"PEAK" not in content  # libsndfile's chunk has the time of day in it
+    assert len(content) - samples.nbytes == 58  # RIFF 12, fmt 26, fact 12, data 8

@@ -133,7 +133,7 @@ def test_two_runs_do_not_write_one_corpus(
 
     layout = Layout(tmp_path / "c")
     layout.run.mkdir(parents=True)
-    with storage.exclusive(layout.lock):
+    with storage.exclusive(layout.run / "lock"):
         done = stemsmith("render", band_folder, tmp_path / "c", "--jobs", 0)
     assert done.returncode == 2
     assert "another run is writing here" in done.stderr

@@ -1,0 +1,99 @@
+"""A destination while a stage writes to it: new, or ours to go on with, and nobody else's."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from stemsmith.manifests import shards, storage
+from stemsmith.manifests.errors import UsageError
+
+__all__ = ["RunFolder"]
+
+
+class RunFolder:
+    """A folder that one run fills; its plan is kept beside what is written until the end.
+
+    A run that is started again on the same folder goes on where the last one was killed if its
+    plan is the same, and is refused otherwise. The manifest, written last, says that it is done.
+
+    Parameters
+    ----------
+    root : Path
+        The destination.
+    stage : str
+        As in its manifest.
+    state : Path
+        Folder below `root` that holds lock, plan and staging.
+    fingerprint : str
+        Hash of everything that decides the result; the manifest has it too.
+    """
+
+    def __init__(self, root: Path, stage: str, state: Path, fingerprint: str) -> None:
+        self.root, self.state = root, state
+        self.staging = state / "staging"
+        self._stage, self._fingerprint = stage, fingerprint
+        self.lock = state / "lock"
+        self._plan = state / "plan.json"
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the run is finished."""
+        return (self.root / shards.MANIFEST).exists()
+
+    @contextmanager
+    def opened(self) -> Iterator[None]:
+        """Hold the folder, and sweep what was killed.
+
+        Raises
+        ------
+        UsageError
+            If it holds another run or other files, or another process holds it.
+        """
+        self._check()
+        if self.is_closed:
+            shutil.rmtree(self.state, ignore_errors=True)  # killed just before it was removed
+            yield
+            return
+        self.state.mkdir(parents=True, exist_ok=True)
+        with storage.exclusive(self.lock):
+            shutil.rmtree(self.staging, ignore_errors=True)
+            self.staging.mkdir(exist_ok=True)
+            content = json.dumps({"fingerprint": self._fingerprint}).encode()
+            if not self._plan.exists():
+                storage.write_atomic(self._plan, content)
+            yield
+
+    def _check(self) -> None:
+        root = self.root
+        other = "was made with other arguments, other input files or other versions"
+        if self.is_closed:
+            header = shards.read_manifest(root, self._stage)
+            if header.get("fingerprint") != self._fingerprint:
+                raise UsageError(f"{root}: what is here {other}; choose another folder")
+        elif self._plan.exists():
+            if json.loads(self._plan.read_bytes())["fingerprint"] != self._fingerprint:
+                raise UsageError(
+                    f"{root}: the unfinished run here {other}; "
+                    "repeat its command to go on, or choose another folder"
+                )
+        elif root.exists():
+            if not root.is_dir():
+                raise UsageError(f"{root}: is not a folder")
+            if any(path != self.state for path in root.iterdir()):
+                raise UsageError(f"{root}: not empty and not a {self._stage}; choose another")
+
+    def close(self, header: dict[str, Any]) -> dict[str, Any]:
+        """Write the manifest and remove the run's own files; return the manifest."""
+        header = {**header, "fingerprint": self._fingerprint}
+        shards.write_manifest(self.root, header)
+        self.abandon()
+        return header
+
+    def abandon(self) -> None:
+        """Remove the run's own files: another plan may do better in this folder."""
+        shutil.rmtree(self.state)

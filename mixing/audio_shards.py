@@ -1,0 +1,141 @@
+"""Mixtures as audio: WebDataset tar shards, the same bytes each time.
+
+A sample is ``<mixture_id>.mixture.flac``, ``<mixture_id>.<target>.flac``, ... and
+``<mixture_id>.json``, which repeats the recipe and says what every source was turned up or down by.
+FLAC has 16 bits: targets are rounded, and the mixture is the exact integer sum of all targets,
+those that are not written included. WAV has the float32 samples as they are.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import tarfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from stemsmith.manifests import storage
+from stemsmith.manifests.audio import FULL_SCALE_16, encode_flac, encode_wav
+from stemsmith.manifests.mixtures import Mixture
+from stemsmith.mixing.automix import quantise
+from stemsmith.mixing.realise import MIXTURE, Realised, realise
+
+__all__ = ["AudioFormat", "AudioJob", "ShardReport", "run"]
+
+
+class AudioFormat(StrEnum):
+    """How samples are written."""
+
+    FLAC = "flac"  # 16 bits
+    WAV = "wav"  # 32-bit float
+
+
+@dataclass(frozen=True, slots=True)
+class AudioJob:
+    """One tar shard.
+
+    Attributes
+    ----------
+    path : str
+        The tar file.
+    mixtures : tuple of Mixture
+        Its recipes.
+    roots : mapping of str to str
+        Folders of the roots.
+    targets : tuple of str
+        Targets to write beside the mixture.
+    audio_format : AudioFormat
+        Of the samples.
+    """
+
+    path: str
+    mixtures: tuple[Mixture, ...]
+    roots: Mapping[str, str]
+    targets: tuple[str, ...]
+    audio_format: AudioFormat
+
+
+@dataclass(frozen=True, slots=True)
+class ShardReport:
+    """What came of a job.
+
+    Attributes
+    ----------
+    name : str
+        File name.
+    n_mixtures : int
+        Samples in it.
+    audio_s : float
+        Seconds of mixtures.
+    """
+
+    name: str
+    n_mixtures: int
+    audio_s: float
+
+
+def run(job: AudioJob) -> ShardReport:
+    """Write a shard, unless a run that was killed has finished it.
+
+    Raises
+    ------
+    InvalidCorpus
+        If a stem is missing or has changed; the text names it.
+    """
+    path = Path(job.path)
+    if not path.exists():
+        with storage.atomic_file(path) as file, tarfile.open(fileobj=file, mode="w:") as tar:
+            tar.format = tarfile.USTAR_FORMAT
+            for mixture in job.mixtures:
+                for name, content in _members(mixture, job):
+                    tar.addfile(_header(name, len(content)), io.BytesIO(content))
+    seconds = sum(mixture.n_samples / mixture.sample_rate for mixture in job.mixtures)
+    return ShardReport(path.name, len(job.mixtures), seconds)
+
+
+def _header(name: str, n_bytes: int) -> tarfile.TarInfo:
+    """Return a tar header that says nothing of who wrote it, and when."""
+    header = tarfile.TarInfo(name)
+    header.size, header.mode, header.mtime = n_bytes, 0o644, 0
+    return header
+
+
+def _members(mixture: Mixture, job: AudioJob) -> list[tuple[str, bytes]]:
+    """Return the files of one sample, by name."""
+    made = realise(mixture, job.roots)
+    silence = np.zeros((mixture.n_channels, mixture.n_samples), np.float32)
+    for target in job.targets:
+        made.setdefault(target, silence)
+    encode = _encode_flac if job.audio_format is AudioFormat.FLAC else _encode_wav
+    files = encode(made, (MIXTURE, *job.targets), mixture.sample_rate)
+    suffix = str(job.audio_format)
+    members = [(f"{mixture.mixture_id}.{name}.{suffix}", data) for name, data in files.items()]
+    members.append((f"{mixture.mixture_id}.json", _description(mixture, made)))
+    return sorted(members)
+
+
+def _encode_wav(made: Realised, names: Sequence[str], sample_rate: int) -> dict[str, bytes]:
+    return {name: encode_wav(made[name], sample_rate) for name in names}
+
+
+def _encode_flac(made: Realised, names: Sequence[str], sample_rate: int) -> dict[str, bytes]:
+    integers = {
+        name: quantise(audio, 0.0, FULL_SCALE_16) for name, audio in made.items() if name != MIXTURE
+    }
+    # Partial sums may wrap around; the whole sum is below full scale (the guard gain sees to it).
+    integers[MIXTURE] = np.sum(list(integers.values()), axis=0, dtype=np.int16)
+    return {name: encode_flac(integers[name], sample_rate) for name in names}
+
+
+def _description(mixture: Mixture, made: Realised) -> bytes:
+    content: dict[str, Any] = {
+        **dataclasses.asdict(mixture),
+        "guard_gain_db": made.guard_gain_db,
+        "gains_db": made.gains_db,
+    }
+    return json.dumps(content, sort_keys=True, ensure_ascii=True).encode()

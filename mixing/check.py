@@ -1,0 +1,135 @@
+"""Checking a folder of mixtures: shards, recipes, and the stems they name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from stemsmith.manifests import shards, storage
+from stemsmith.manifests.errors import InvalidCorpus
+from stemsmith.manifests.mixtures import Mixture, MixtureSource
+from stemsmith.mixing.mixture_run import STAGE, STATE_FOLDER
+from stemsmith.mixing.silence import kept_stretches
+from stemsmith.mixing.sources import locate
+from stemsmith.mixing.transforms import decode
+
+__all__ = ["CheckJob", "Finding", "plan", "roots_of", "run"]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckJob:
+    """One file that recipes read, or a tar shard, and the hash it must have."""
+
+    path: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What is wrong with a file; None if nothing is."""
+
+    path: str
+    offence: str | None
+
+
+def roots_of(folder: Path, header: Mapping[str, Any]) -> dict[str, str]:
+    """Return the absolute folders of the roots a manifest names.
+
+    Raises
+    ------
+    InvalidCorpus
+        If one is not there.
+    """
+    roots = {name: str((folder / path).resolve()) for name, path in header["roots"].items()}
+    for name, path in roots.items():
+        if not Path(path).is_dir():
+            raise InvalidCorpus(f"{path}: the root {name!r} of {folder} is not there")
+    return roots
+
+
+def plan(folder: Path) -> tuple[int, list[CheckJob]]:
+    """Check the manifest and every recipe of a folder.
+
+    Parameters
+    ----------
+    folder : Path
+        What `mix` wrote.
+
+    Returns
+    -------
+    n_mixtures : int
+        Recipes.
+    jobs : list of CheckJob
+        Files whose hashes remain to be checked, each once.
+
+    Raises
+    ------
+    InvalidCorpus
+        Naming the first offender.
+    """
+    header = shards.read_manifest(folder, STAGE)
+    if (folder / STATE_FOLDER).exists():
+        raise InvalidCorpus(f"{folder / STATE_FOLDER}: left by a run; repeat the mix command")
+    shards.check_shards(folder, header)
+    roots = roots_of(folder, header)
+    wanted: dict[str, str] = {}
+    seen: set[str] = set()
+    for path in (folder / entry["file"] for entry in header["shards"]):
+        for mixture in shards.read_records(path, Mixture):
+            if mixture.mixture_id in seen or f"-{mixture.split}-" not in path.name:
+                raise InvalidCorpus(
+                    f"{path}: {mixture.mixture_id} is not alone, or not in its split"
+                )
+            seen.add(mixture.mixture_id)
+            if problem := next(_problems(mixture, header), None):
+                raise InvalidCorpus(f"{path}: {mixture.mixture_id}: {problem}")
+            for source in mixture.sources:
+                file = str(locate(roots, source.root, source.path))
+                if wanted.setdefault(file, source.sha256) != source.sha256:
+                    raise InvalidCorpus(f"{path}: two recipes disagree about {file}")
+    if len(seen) != sum(header["n_mixtures"].values()):
+        raise InvalidCorpus(f"{folder}: {len(seen)} mixtures, not as many as in the manifest")
+    for entry in header["audio_shards"]:
+        wanted[str(storage.inside(folder, entry["file"]))] = entry["sha256"]
+    return len(seen), [CheckJob(path, sha256) for path, sha256 in sorted(wanted.items())]
+
+
+def _problems(mixture: Mixture, header: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what is wrong with a recipe."""
+    if not mixture.sources:
+        yield "no source"
+    if mixture.sample_rate != header["sample_rate"]:
+        yield f"{mixture.sample_rate} Hz, not {header['sample_rate']}"
+    target = header["config"]["target"]
+    if target is not None and target not in {s.group for s in mixture.sources}:
+        yield f"no source of the target {target}"
+    if header["config"]["mode"] == "coherent" and not header["config"]["augment"]:
+        if header["config"]["overlay"] is None and len({s.song_id for s in mixture.sources}) > 1:
+            yield "sources of several songs in a coherent mixture"
+    for source in mixture.sources:
+        if problem := _source_problem(source):
+            yield f"{source.stem_id}: {problem}"
+
+
+def _source_problem(source: MixtureSource) -> str | None:
+    for transform in source.transforms:
+        decode(transform)
+    if source.n_read <= 0 or source.n_stem_samples <= 0 or source.start < 0:
+        return "reads nothing, or from before the stem"
+    stretches = kept_stretches(source.transforms) or []
+    if any(start + n > source.n_stem_samples for start, n in stretches):
+        return "reads beyond the end of the stem"
+    return None
+
+
+def run(job: CheckJob) -> Finding:
+    """Compare a file's hash."""
+    path = Path(job.path)
+    try:
+        found = storage.file_hash(path)
+    except OSError as error:
+        return Finding(job.path, f"cannot be read: {error.strerror}")
+    changed = "SHA-256 is not the one recorded; it has changed"
+    return Finding(job.path, None if found == job.sha256 else changed)

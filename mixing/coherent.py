@@ -1,0 +1,232 @@
+"""Coherent mixtures: all stems of one song over one interval (Slakh section 3.2).
+
+Songs take turns in a random order, and every song has its own random order of offsets, so that
+no clip comes twice before all have come, and adding a song leaves the offsets of the others as
+they were. Departure from the paper, which draws song and offset anew each time: the distribution
+of single clips is the same, repetitions are rarer.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+from stemsmith.manifests.errors import UsageError
+from stemsmith.manifests.mixtures import Mixture, MixtureSource
+from stemsmith.manifests.seeds import rng_for
+from stemsmith.mixing.augment import (
+    draw_muted,
+    draw_shift_steps,
+    draw_stretch,
+    draw_transforms,
+    stretched_steps,
+)
+from stemsmith.mixing.catalogue import SplitCatalogue
+from stemsmith.mixing.recipes import (
+    GAIN_DECIMALS,
+    SILENCE_RMS_DBFS,
+    Augment,
+    MixConfig,
+    recipe,
+    recipe_source,
+)
+
+__all__ = ["CoherentPlan"]
+
+Int32s = npt.NDArray[np.int32]
+
+
+class CoherentPlan:
+    """The coherent mixtures of one split.
+
+    Parameters
+    ----------
+    catalogue : SplitCatalogue
+        Its stems.
+    split : str
+        Its name.
+    config : MixConfig
+        Options.
+    sample_rate : int
+        Of the mixtures, in Hz.
+
+    Attributes
+    ----------
+    n_songs : int
+        Songs with at least one clip.
+    n_clips : int
+        Different clips there are (without augmentation).
+
+    Raises
+    ------
+    UsageError
+        If the stems of a song differ in sample rate.
+    """
+
+    def __init__(
+        self, catalogue: SplitCatalogue, split: str, config: MixConfig, sample_rate: int
+    ) -> None:
+        self._catalogue, self._split, self._config = catalogue, split, config
+        self._sample_rate = sample_rate
+        self._starts: dict[tuple[str, int], Int32s] = {}
+        self._group_starts: dict[tuple[str, str, int], Int32s] = {}
+        for song, stems in catalogue.songs.items():
+            rates = {catalogue.stems[k].sample_rate for k in stems}
+            if len(rates) > 1:
+                raise UsageError(f"{song}: its stems have {len(rates)} sample rates: {rates}")
+        self._songs = [song for song in catalogue.songs if len(self._offsets(song, 1.0))]
+        self.n_songs = len(self._songs)
+        self.n_clips = sum(len(self._offsets(song, 1.0)) for song in self._songs)
+        self._order: tuple[int, npt.NDArray[np.int64]] = (-1, np.zeros(0, np.int64))
+
+    def mixtures(self, first: int, stop: int) -> Iterator[Mixture]:
+        """Yield the mixtures of some numbers; each depends on its number alone."""
+        for number in range(first, stop):
+            yield self._mixture(number)
+
+    def _mixture(self, number: int) -> Mixture:
+        config, split = self._config, self._split
+        turn, place = divmod(number, len(self._songs))
+        song = self._songs[self._order_of(turn)[place]]
+        factor = draw_stretch(config, split, number)
+        offsets = self._offsets(song, factor)
+        if not len(offsets):  # the song is too short at that tempo
+            factor, offsets = 1.0, self._offsets(song, 1.0)
+        offset = int(offsets[turn % len(offsets)])
+        clips = [(k, song, offset) for k in self._catalogue.songs[song]]
+        if Augment.REMIX in config.augment:
+            clips = self._remixed(clips, number, factor)
+        muted = draw_muted(config, [self._catalogue.groups[k] for k, _, _ in clips], split, number)
+        sources = [self._source(k, o, number, factor, muted) for k, _, o in clips]
+        if config.overlay is not None:
+            sources += self._overlay(song, number, factor, muted)
+        return recipe(split, number, config, self._sample_rate, sources)
+
+    def _order_of(self, turn: int) -> npt.NDArray[np.int64]:
+        """Return the order of the songs in a turn; it depends on their names and the turn."""
+        if self._order[0] != turn:
+            rng = rng_for(self._config.seed, self._split, "songs", turn)
+            self._order = turn, rng.permutation(len(self._songs))
+        return self._order[1]
+
+    def _offsets(self, song: str, factor: float) -> Int32s:
+        """Return a song's offsets with the target present, in their random order."""
+        n_steps = stretched_steps(self._config, factor)
+        if (song, n_steps) not in self._starts:
+            target = self._config.target
+            stems = self._catalogue.songs[song]
+            wanted = [k for k in stems if target in (None, self._catalogue.groups[k])]
+            shortest = min(self._catalogue.stems[k].n_steps for k in stems)
+            offsets = self._starts_of(wanted, n_steps, self._config.min_rms_dbfs, shortest)
+            rng = rng_for(self._config.seed, song, "offsets", n_steps)
+            self._starts[song, n_steps] = rng.permutation(offsets)
+        return self._starts[song, n_steps]
+
+    def _starts_of(
+        self, stems: Sequence[int], n_steps: int, min_rms_dbfs: float, shortest: int
+    ) -> Int32s:
+        """Return the starts at which at least one of some stems is present by itself.
+
+        Of several stems of the target (two guitars) one must be: their sum is not known without
+        reading it.
+        """
+        found = [self._catalogue.loud_starts(k, n_steps, min_rms_dbfs) for k in stems]
+        starts = np.unique(np.concatenate([*found, np.zeros(0, np.int32)]))
+        return starts[starts + n_steps <= shortest].astype(np.int32)
+
+    def _source(
+        self, k: int, offset: int, number: int, factor: float, muted: str | None
+    ) -> MixtureSource:
+        """Return one source of a mixture.
+
+        Shifts are drawn per target. The interval is moved along with the target's shift, so that
+        what is read of the target is what was found to be present.
+        """
+        config, split = self._config, self._split
+        group, stem_id = self._catalogue.groups[k], self._catalogue.stems[k].stem_id
+        transforms, gain_db = draw_transforms(
+            config, factor, group == muted, split, number, stem_id
+        )
+        follows = config.target is not None
+        moved = draw_shift_steps(config, split, number, config.target or "") if follows else 0
+        return recipe_source(
+            self._catalogue,
+            k,
+            config,
+            start_step=offset + moved,
+            n_steps=stretched_steps(config, factor),
+            shift_steps=draw_shift_steps(config, split, number, group),
+            transforms=transforms,
+            gain_db=gain_db,
+        )
+
+    def _audible(self, song: str, group: str, n_steps: int) -> Int32s:
+        """Return the starts at which a group of a song is not silent."""
+        key = song, group, n_steps
+        if key not in self._group_starts:
+            stems = [k for k in self._catalogue.songs[song] if self._catalogue.groups[k] == group]
+            shortest = min((self._catalogue.stems[k].n_steps for k in stems), default=0)
+            starts = self._starts_of(stems, n_steps, SILENCE_RMS_DBFS, shortest)
+            self._group_starts[key] = starts
+        return self._group_starts[key]
+
+    def _drawn_clip(
+        self, group: str, number: int, n_steps: int, excluded: str
+    ) -> tuple[str, int] | None:
+        """Draw a song that has a group, and an offset at which it sounds; None if there is none."""
+        songs = self._catalogue.songs_with[group]
+        rng = rng_for(self._config.seed, self._split, number, group, "elsewhere")
+        for j in rng.permutation(len(songs)):
+            starts = self._audible(songs[j], group, n_steps)
+            if len(starts) and songs[j] != excluded:
+                return songs[j], int(rng.choice(starts))
+        return None
+
+    def _remixed(
+        self, clips: list[tuple[int, str, int]], number: int, factor: float
+    ) -> list[tuple[int, str, int]]:
+        """Take every group but the target's (or the first) from another song.
+
+        As in Brunner IV-C every kind of source comes at most once; a group nobody else has stays.
+        """
+        catalogue, n_steps = self._catalogue, stretched_steps(self._config, factor)
+        groups = list(dict.fromkeys(catalogue.groups[k] for k, _, _ in clips))
+        kept = self._config.target or groups[0]
+        song = clips[0][1]
+        remixed = []
+        for group in groups:
+            drawn = None if group == kept else self._drawn_clip(group, number, n_steps, song)
+            if drawn is None:
+                remixed += [clip for clip in clips if catalogue.groups[clip[0]] == group]
+            else:
+                stems = [k for k in catalogue.songs[drawn[0]] if catalogue.groups[k] == group]
+                remixed += [(k, *drawn) for k in stems]
+        return remixed
+
+    def _overlay(
+        self, song: str, number: int, factor: float, muted: str | None
+    ) -> list[MixtureSource]:
+        """Put a group over a song that lacks it (a vocal over a rendered band).
+
+        It is brought to the median integrated loudness of the song's stems, as Slakh's automatic
+        mix has all stems equally loud.
+        """
+        catalogue, group = self._catalogue, self._config.overlay
+        stems = catalogue.songs[song]
+        if group not in catalogue.members or group in {catalogue.groups[k] for k in stems}:
+            return []
+        drawn = self._drawn_clip(group, number, stretched_steps(self._config, factor), song)
+        levels = [level for k in stems if (level := catalogue.loudness_lufs(k)) is not None]
+        if drawn is None or not levels:
+            return []
+        sources = []
+        for k in catalogue.songs[drawn[0]]:
+            own = catalogue.loudness_lufs(k)
+            if catalogue.groups[k] == group and own is not None:
+                source = self._source(k, drawn[1], number, factor, muted)
+                gain_db = source.gain_db + float(np.median(levels)) - own
+                level_db = round(gain_db, GAIN_DECIMALS)
+                sources.append(dataclasses.replace(source, gain_db=level_db))
+        return sources

@@ -1,0 +1,265 @@
+"""Incoherent mixtures: one clip of every target, each from any song, all equally loud.
+
+Slakh section 3.2. Clips are drawn evenly over the stems of a target and then over the offsets at
+which the stem sounds. With a pairing (Chiu IV-B, IV-C) only clips on a grid of one clip length
+are drawn, and only such that every source may meet the target's.
+
+Mixtures are planned in blocks of a fixed size, one random generator for each block and target:
+the first mixtures are the same however many are asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from stemsmith.manifests.mixtures import Mixture, MixtureSource
+from stemsmith.manifests.seeds import rng_for
+from stemsmith.mixing.augment import (
+    draw_muted,
+    draw_stretch,
+    draw_transforms,
+    stretched_steps,
+)
+from stemsmith.mixing.catalogue import SplitCatalogue
+from stemsmith.mixing.loudness import excerpts_when_played_at
+from stemsmith.mixing.recipes import (
+    GAIN_DECIMALS,
+    SILENCE_RMS_DBFS,
+    MixConfig,
+    recipe,
+    recipe_source,
+)
+from stemsmith.mixing.silence import Gapless
+
+__all__ = ["ClipTable", "IncoherentPlan", "Partners", "clips_of"]
+
+_BLOCK: Final = 1024
+
+Int64s = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+Float64s = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class ClipTable:
+    """The clips of one target that may be drawn, stem after stem.
+
+    Attributes
+    ----------
+    stems : numpy.ndarray
+        (n_stems,) stems that have clips.
+    first : numpy.ndarray
+        (n_stems + 1,) where the clips of each begin in `steps`.
+    steps : numpy.ndarray
+        (n_clips,) first 100 ms of every clip.
+    """
+
+    stems: Int64s
+    first: Int64s
+    steps: npt.NDArray[np.int32]
+
+    def draw(self, u: Float64s, v: Float64s) -> tuple[Int64s, Int64s]:
+        """Return stems and steps of clips for numbers in [0, 1): evenly by stem, then by clip."""
+        which = (u * len(self.stems)).astype(np.int64)
+        count = self.first[which + 1] - self.first[which]
+        clip = self.first[which] + (v * count).astype(np.int64)
+        return self.stems[which], self.steps[clip].astype(np.int64)
+
+
+def clips_of(
+    catalogue: SplitCatalogue,
+    group: str,
+    config: MixConfig,
+    n_steps: int,
+    hop_steps: int = 1,
+) -> ClipTable:
+    """Return the clips of a target: present if it is *the* target, not silent otherwise."""
+    min_rms_dbfs = config.min_rms_dbfs if group == config.target else SILENCE_RMS_DBFS
+    stems, starts = [], []
+    for k in catalogue.members[group]:
+        found = catalogue.loud_starts(k, n_steps, min_rms_dbfs)
+        found = found[found % hop_steps == 0]
+        if len(found):
+            stems.append(k)
+            starts.append(found)
+    first = np.cumsum([0, *map(len, starts)])
+    steps = np.concatenate([*starts, np.zeros(0, np.int32)]).astype(np.int32)
+    return ClipTable(np.array(stems, np.int64), first, steps)
+
+
+@dataclass(frozen=True, slots=True)
+class Partners:
+    """Which clips may meet: the anchor's clips against those of every other target.
+
+    Attributes
+    ----------
+    anchor : str
+        The target whose clip is drawn first.
+    clips : mapping of str to numpy.ndarray
+        (n_clips, 2) stem and step of the clips of every target.
+    may_meet : mapping of str to numpy.ndarray
+        (n_anchor_clips, n_clips) for every other target; every row has at least one True.
+    """
+
+    anchor: str
+    clips: Mapping[str, Int64s]
+    may_meet: Mapping[str, Bools]
+
+    def draw(self, group: str, anchors: Int64s, v: Float64s) -> Int64s:
+        """Return clips of a target that may meet the given clips of the anchor."""
+        rows = self.may_meet[group][anchors]
+        wanted = (v * rows.sum(axis=1)).astype(np.int64)
+        clips: Int64s = (np.cumsum(rows, axis=1) > wanted[:, None]).argmax(axis=1)
+        return clips
+
+
+class IncoherentPlan:
+    """The incoherent mixtures of one split.
+
+    Parameters
+    ----------
+    catalogue : SplitCatalogue
+        Its stems.
+    split : str
+        Its name.
+    config : MixConfig
+        Options.
+    sample_rate : int
+        Of the mixtures, in Hz.
+    gapless : Gapless or None
+        The same stems without their silence, if that is wanted.
+    partners : Partners or None
+        Which clips may meet, if not all.
+
+    Attributes
+    ----------
+    groups : list of str
+        Targets that have clips.
+    missing : list of str
+        Targets that have stems but no clips.
+    n_songs : int
+        Songs of the split; 0 if the target, or all but one target, are missing.
+    """
+
+    def __init__(
+        self,
+        catalogue: SplitCatalogue,
+        split: str,
+        config: MixConfig,
+        sample_rate: int,
+        gapless: Gapless | None = None,
+        partners: Partners | None = None,
+    ) -> None:
+        catalogue = gapless.catalogue if gapless is not None else catalogue
+        self._catalogue, self._split, self._config = catalogue, split, config
+        self._sample_rate, self._gapless, self._partners = sample_rate, gapless, partners
+        self._tables: dict[tuple[str, int], ClipTable] = {}
+        steps = config.clip_steps
+        if partners is None:
+            self.groups = [g for g in catalogue.members if len(self._table(g, steps).stems)]
+        else:
+            self.groups = [g for g in catalogue.members if g in partners.clips]
+        self.missing = [g for g in catalogue.members if g not in self.groups]
+        is_complete = len(self.groups) > 1 and config.target in (None, *self.groups)
+        self.n_songs = len(catalogue.songs) if is_complete else 0
+
+    def mixtures(self, first: int, stop: int) -> Iterator[Mixture]:
+        """Yield the mixtures of some numbers; each depends on its number alone."""
+        for block in range(first // _BLOCK, -(-stop // _BLOCK)):
+            start = block * _BLOCK
+            wanted = range(max(first, start), min(stop, start + _BLOCK))
+            by_group = self._block(block, [number - start for number in wanted])
+            for number, sources in zip(wanted, zip(*by_group, strict=True), strict=True):
+                yield recipe(self._split, number, self._config, self._sample_rate, sources)
+
+    def _table(self, group: str, n_steps: int) -> ClipTable:
+        key = group, n_steps
+        if key not in self._tables:
+            self._tables[key] = clips_of(self._catalogue, group, self._config, n_steps)
+        return self._tables[key]
+
+    def _block(self, block: int, places: list[int]) -> list[list[MixtureSource]]:
+        """Return the sources of some places of a block, target by target."""
+        numbers = [block * _BLOCK + place for place in places]
+        muted = [draw_muted(self._config, self.groups, self._split, number) for number in numbers]
+        anchors = np.zeros(0, np.int64)
+        if self._partners is not None:
+            u, _ = self._uniform(block, self._partners.anchor)
+            n_clips = len(self._partners.clips[self._partners.anchor])
+            anchors = (u[places] * n_clips).astype(np.int64)
+        by_group = []
+        for group in self.groups:
+            factors = np.array([draw_stretch(self._config, self._split, n, group) for n in numbers])
+            u, v = (draws[places] for draws in self._uniform(block, group))
+            stems, steps = self._clips(group, factors, u, v, anchors)
+            is_muted = [group == m for m in muted]
+            by_group.append(self._sources(numbers, group, stems, steps, factors, is_muted))
+        return by_group
+
+    def _uniform(self, block: int, group: str) -> tuple[Float64s, Float64s]:
+        u, v = rng_for(self._config.seed, self._split, "clips", group, block).random((2, _BLOCK))
+        return u, v
+
+    def _clips(
+        self, group: str, factors: Float64s, u: Float64s, v: Float64s, anchors: Int64s
+    ) -> tuple[Int64s, Int64s]:
+        """Draw a clip for every mixture; where no stem is long enough, the tempo stays."""
+        if self._partners is not None:
+            is_anchor = group == self._partners.anchor
+            rows = anchors if is_anchor else self._partners.draw(group, anchors, v)
+            stems, steps = self._partners.clips[group][rows].T
+            return stems, steps
+        stems, steps = np.zeros(len(u), np.int64), np.zeros(len(u), np.int64)
+        for factor in np.unique(factors):
+            at = factors == factor
+            table = self._table(group, stretched_steps(self._config, factor))
+            if not len(table.stems):
+                factors[at] = 1.0
+                table = self._table(group, self._config.clip_steps)
+            stems[at], steps[at] = table.draw(u[at], v[at])
+        return stems, steps
+
+    def _sources(
+        self,
+        numbers: list[int],
+        group: str,
+        stems: Int64s,
+        steps: Int64s,
+        factors: Float64s,
+        is_muted: list[bool],
+    ) -> list[MixtureSource]:
+        """Return the records of one target's sources."""
+        config, split = self._config, self._split
+        powers = self._catalogue.clip_k_powers(stems, steps, config.clip_steps)
+        gains_db = config.target_lufs - excerpts_when_played_at(powers, config.target_lufs)
+        gains_db = np.round(gains_db, GAIN_DECIMALS).tolist()
+        sources = []
+        for i, (number, k, step) in enumerate(
+            zip(numbers, stems.tolist(), steps.tolist(), strict=True)
+        ):
+            factor, stem = float(factors[i]), self._catalogue.stems[k]
+            n_steps = stretched_steps(config, factor)
+            transforms, added_db = draw_transforms(
+                config, factor, is_muted[i], split, number, group
+            )
+            if self._gapless is not None:
+                transforms.insert(0, self._gapless.transform(k, step, n_steps))
+            # What changes the spectrum changes the loudness, which is then set by measuring.
+            is_changed = bool(transforms) or stem.sample_rate != self._sample_rate
+            sources.append(
+                recipe_source(
+                    self._catalogue,
+                    k,
+                    config,
+                    start_step=step,
+                    n_steps=n_steps,
+                    transforms=transforms,
+                    target_lufs=config.target_lufs if is_changed else None,
+                    gain_db=added_db if is_changed else round(gains_db[i] + added_db, 4),
+                )
+            )
+        return sources

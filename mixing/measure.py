@@ -1,0 +1,137 @@
+"""Envelopes of foreign audio files, measured once and kept in the user's cache folder.
+
+Departure from a cache keyed by content alone: the key is the file's path, size and time of
+modification, since hashing 30 GB to look something up takes as long as measuring it. The SHA-256
+is part of what is kept, and recipes are checked against it when they are realised.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from stemsmith.manifests import shards, storage
+from stemsmith.manifests.audio import audio_info, read_excerpt
+from stemsmith.manifests.errors import InvalidCorpus
+from stemsmith.manifests.mixtures import MeasuredFile
+from stemsmith.mixing.loudness import ENVELOPE_HZ, envelope
+
+__all__ = ["CACHE_VARIABLE", "MeasureJob", "cache_folder", "cached", "plan", "read", "run"]
+
+CACHE_VARIABLE: Final = "STEMSMITH_CACHE"
+_FORMAT: Final = "envelope-1"  # changes when what is measured changes
+_BLOCK_STEPS: Final = 600  # a minute at a time
+_WARM_UP_STEPS: Final = 5  # after half a second the filters have forgotten where they started
+
+Float32s = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class MeasureJob:
+    """One audio stream to measure, and the file its record goes to."""
+
+    path: str
+    stream: int
+    record: str
+
+
+def cache_folder() -> Path:
+    """Return where measured envelopes are kept.
+
+    ``$STEMSMITH_CACHE``, or ``stemsmith`` below ``$XDG_CACHE_HOME`` or ``~/.cache``.
+    """
+    if own := os.environ.get(CACHE_VARIABLE):
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "stemsmith"
+
+
+def plan(files: Sequence[tuple[Path, int]], folder: Path) -> list[MeasureJob]:
+    """Return one job for each (file, stream), in the same order.
+
+    Raises
+    ------
+    InvalidCorpus
+        If a file is missing.
+    """
+    return [
+        MeasureJob(str(path), stream, str(_record(path, stream, folder))) for path, stream in files
+    ]
+
+
+def _record(path: Path, stream: int, folder: Path) -> Path:
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise InvalidCorpus(f"{path}: cannot be read: {error.strerror}") from error
+    text = f"{_FORMAT}|{path.resolve()}|{stream}|{status.st_size}|{status.st_mtime_ns}"
+    key = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+    return folder / "envelopes" / key[:2] / f"{key}.parquet"
+
+
+def read(job: MeasureJob) -> MeasuredFile:
+    """Return what was measured.
+
+    Raises
+    ------
+    InvalidCorpus
+        If it was not, or its record is damaged.
+    """
+    return shards.read_records(Path(job.record), MeasuredFile)[0]
+
+
+def cached(job: MeasureJob) -> MeasuredFile | None:
+    """Return what an earlier run measured; None if it did not, or its record is damaged."""
+    try:
+        return read(job)
+    except InvalidCorpus:
+        return None
+
+
+def run(job: MeasureJob) -> MeasuredFile:
+    """Measure a file and keep the result.
+
+    Raises
+    ------
+    InvalidCorpus
+        If the file cannot be decoded, has more than two channels, or a sample rate that is not a
+        multiple of 10 Hz.
+    """
+    path = Path(job.path)
+    info = audio_info(path, job.stream)
+    if info.n_channels > 2:
+        raise InvalidCorpus(f"{path}: {info.n_channels} channels; mono or stereo is wanted")
+    if info.sample_rate % ENVELOPE_HZ:
+        raise InvalidCorpus(f"{path}: {info.sample_rate} Hz is not a multiple of {ENVELOPE_HZ} Hz")
+    columns = [np.concatenate(rows) for rows in zip(*_blocks(path, job.stream), strict=True)]
+    measured = MeasuredFile(storage.file_hash(path), *info, *columns)
+    record = Path(job.record)
+    record.parent.mkdir(parents=True, exist_ok=True)
+    shards.write_records(record, MeasuredFile, [measured])
+    return measured
+
+
+def _blocks(path: Path, stream: int) -> Iterator[tuple[Float32s, ...]]:
+    """Yield (k_power, power, k_power_mono, power_mono) of one minute after another."""
+    sample_rate, _, n_samples = audio_info(path, stream)
+    step = sample_rate // ENVELOPE_HZ
+    n_steps = n_samples // step
+    if not n_steps:
+        yield (np.zeros(0, np.float32),) * 4
+    for first in range(0, n_steps, _BLOCK_STEPS):
+        warm_up = min(first, _WARM_UP_STEPS)
+        last = min(first + _BLOCK_STEPS, n_steps)
+        start = (first - warm_up) * step
+        audio = read_excerpt(path, start, last * step - start, stream)
+        if not np.isfinite(audio).all():
+            raise InvalidCorpus(f"{path}: has samples that are not finite")
+        channels = [envelope(channel, sample_rate) for channel in audio]
+        k_power = np.array([c.k_power for c in channels]).sum(axis=0)
+        power = np.array([c.power for c in channels]).mean(axis=0)
+        mono = channels[0] if len(channels) == 1 else envelope(audio.mean(axis=0), sample_rate)
+        yield tuple(row[warm_up:] for row in (k_power, power, mono.k_power, mono.power))

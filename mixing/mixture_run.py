@@ -1,0 +1,286 @@
+"""One run of `mix`: from a catalogue to shards of recipes, and of audio on request."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as package_version
+from pathlib import Path
+from typing import Any, Final
+
+from stemsmith.manifests import shards, storage
+from stemsmith.manifests.errors import NothingToDo, UsageError
+from stemsmith.manifests.mixtures import Mixture
+from stemsmith.manifests.run_folder import RunFolder
+from stemsmith.mixing.audio_shards import AudioFormat, AudioJob
+from stemsmith.mixing.catalogue import CatalogueStem, SplitCatalogue
+from stemsmith.mixing.coherent import CoherentPlan
+from stemsmith.mixing.incoherent import IncoherentPlan, Partners
+from stemsmith.mixing.loudness import ENVELOPE_HZ
+from stemsmith.mixing.pairing import Pairing
+from stemsmith.mixing.recipes import Augment, MixConfig, common_sample_rate, n_per_split
+from stemsmith.mixing.silence import Gapless
+from stemsmith.mixing.sources import Source
+from stemsmith.mixing.taxonomy import Taxonomy
+
+__all__ = ["STAGE", "MixturePlan", "MixtureRun", "plan"]
+
+STAGE: Final = "mixtures"
+STATE_FOLDER: Final = ".mix"
+_PER_SHARD: Final = 4096
+_PER_AUDIO_SHARD: Final = 256  # 10 s at 44.1 kHz, mixture and one target: about 0.3 GB
+_PACKAGES: Final = ("numpy", "scipy", "pyloudnorm", "soundfile", "soxr", "pyarrow")
+_AUGMENT_PACKAGES: Final = ("librosa", "colorednoise", "pedalboard")
+
+
+@dataclass(frozen=True, slots=True)
+class MixturePlan:
+    """All decisions of a run, made when they are asked for.
+
+    Attributes
+    ----------
+    splits : mapping of str to plan
+        Plan of every split that has mixtures.
+    n_mixtures : mapping of str to int
+        Mixtures of every split.
+    header : mapping
+        What the manifest will say of the run; also what makes two runs the same.
+    roots : mapping of str to str
+        Absolute folders of the roots.
+    warnings : tuple of str
+        What a user should know.
+    """
+
+    splits: Mapping[str, CoherentPlan | IncoherentPlan]
+    n_mixtures: Mapping[str, int]
+    header: Mapping[str, Any]
+    roots: Mapping[str, str]
+    warnings: tuple[str, ...]
+
+
+def plan(
+    sources: Sequence[Source],
+    catalogues: Mapping[str, SplitCatalogue],
+    taxonomy: Taxonomy,
+    config: MixConfig,
+    partners: Mapping[str, Partners],
+) -> MixturePlan:
+    """Decide on a set of mixtures.
+
+    Parameters
+    ----------
+    sources : sequence of Source
+        Where the stems are.
+    catalogues : mapping of str to SplitCatalogue
+        The stems of every split.
+    taxonomy : Taxonomy
+        Targets.
+    config : MixConfig
+        Options.
+    partners : mapping of str to Partners
+        For a pairing, which clips may meet in every split; else empty.
+
+    Raises
+    ------
+    NothingToDo
+        If no clip can be drawn, saying why and what to change.
+    """
+    wanted = {s: c for s, c in catalogues.items() if s in config.splits or not config.splits}
+    stems = [stem for catalogue in wanted.values() for stem in catalogue.stems]
+    _check_target(wanted, taxonomy, config)
+    sample_rate = common_sample_rate(stems, config.sample_rate)
+    splits: dict[str, CoherentPlan | IncoherentPlan] = {}
+    for split, catalogue in wanted.items():
+        made: CoherentPlan | IncoherentPlan
+        if config.is_coherent:
+            made = CoherentPlan(catalogue, split, config, sample_rate)
+        else:
+            gapless = Gapless(catalogue, taxonomy) if Augment.SILENCE in config.augment else None
+            made = IncoherentPlan(
+                catalogue, split, config, sample_rate, gapless, partners.get(split)
+            )
+        if made.n_songs:
+            splits[split] = made
+    if not splits:
+        raise NothingToDo(_why_nothing(stems, config))
+    counts = n_per_split(config.n_mixtures, {s: made.n_songs for s, made in splits.items()})
+    header = _header(sources, stems, taxonomy, config, sample_rate, counts)
+    roots = {source.name: str(source.root) for source in sources}
+    return MixturePlan(
+        splits={split: made for split, made in splits.items() if counts[split]},
+        n_mixtures={split: n for split, n in counts.items() if n},
+        header=header,
+        roots=roots,
+        warnings=tuple(_warnings(splits, counts, config)),
+    )
+
+
+def _check_target(
+    catalogues: Mapping[str, SplitCatalogue], taxonomy: Taxonomy, config: MixConfig
+) -> None:
+    found = {target for catalogue in catalogues.values() for target in catalogue.members}
+    for option, target in (("--target", config.target), ("--overlay", config.overlay)):
+        if target is None:
+            continue
+        if target not in taxonomy.targets:
+            known = ", ".join(taxonomy.targets)
+            raise UsageError(f"{option} {target}: the taxonomy {taxonomy.name} has {known}")
+        if target not in found:
+            have = ", ".join(sorted(found)) or "nothing"
+            raise NothingToDo(f"{option} {target}: no stem of it in any source; there is {have}")
+
+
+def _why_nothing(stems: Sequence[CatalogueStem], config: MixConfig) -> str:
+    if not stems:
+        return "no stem of any source belongs to a target of the taxonomy, in the splits wanted"
+    longest_s = max(stem.n_steps for stem in stems) / ENVELOPE_HZ
+    if longest_s < config.clip_s:
+        return f"--clip {config.clip_s:g}: the longest stem has {longest_s:g} s"
+    if config.is_coherent:
+        wanted = config.target or "any stem"
+        return (
+            f"no clip of {config.clip_s:g} s with {wanted} above {config.min_rms_dbfs:g} dBFS RMS; "
+            "lower --min-rms or --clip"
+        )
+    return (
+        f"no split has clips of {config.clip_s:g} s of two targets that may meet; "
+        "lower --min-rms or --clip, or loosen --pairing-threshold"
+    )
+
+
+def _warnings(
+    splits: Mapping[str, CoherentPlan | IncoherentPlan],
+    counts: Mapping[str, int],
+    config: MixConfig,
+) -> Iterator[str]:
+    for split, made in splits.items():
+        if isinstance(made, CoherentPlan) and counts[split] > made.n_clips:
+            yield f"{split}: {counts[split]} mixtures of {made.n_clips} different clips"
+        if isinstance(made, IncoherentPlan) and made.missing:
+            yield f"{split}: no clip of {', '.join(made.missing)}; its mixtures do without"
+
+
+def _header(
+    sources: Sequence[Source],
+    stems: Sequence[CatalogueStem],
+    taxonomy: Taxonomy,
+    config: MixConfig,
+    sample_rate: int,
+    counts: Mapping[str, int],
+) -> dict[str, Any]:
+    content = hashlib.sha256()
+    for stem in sorted(stems, key=lambda stem: stem.stem_id):
+        content.update(f"{stem.stem_id}|{stem.split}|{stem.path}|{stem.sha256}\n".encode())
+    return {
+        "stage": STAGE,
+        "config": config.to_dict(),
+        "taxonomy": {target: list(classes) for target, classes in taxonomy.classes.items()},
+        "sources": [{"root": source.name, "layout": source.layout} for source in sources],
+        "stems_sha256": content.hexdigest(),
+        "sample_rate": sample_rate,
+        "n_mixtures": dict(counts),
+        "versions": _versions(config),
+    }
+
+
+def _versions(config: MixConfig) -> dict[str, str]:
+    names = ["stemsmith", *_PACKAGES, *(_AUGMENT_PACKAGES if config.augment else ())]
+    if config.pairing is Pairing.CHROMA and "librosa" not in names:
+        names.append("librosa")
+    versions = {}
+    for name in names:
+        with contextlib.suppress(PackageNotFoundError):  # an extra this set does not need
+            versions[name] = package_version(name)
+    return versions
+
+
+class MixtureRun:
+    """A folder of mixtures while it is being made.
+
+    Parameters
+    ----------
+    root : Path
+        The folder.
+    mixture_plan : MixturePlan
+        What goes into it.
+    targets : sequence of str
+        Targets written as audio beside the mixture; empty for recipes alone.
+    audio_format : AudioFormat or None
+        None writes recipes alone.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        mixture_plan: MixturePlan,
+        targets: Sequence[str] = (),
+        audio_format: AudioFormat | None = None,
+    ) -> None:
+        self._root, self._plan = root, mixture_plan
+        self._targets, self._format = tuple(targets), audio_format
+        self._header = {
+            **mixture_plan.header,
+            "audio": audio_format and {"format": str(audio_format), "targets": list(targets)},
+            "roots": {
+                name: storage.relative(Path(path), root)
+                for name, path in mixture_plan.roots.items()
+            },
+        }
+        # Where a set of mixtures lies does not make it another one.
+        decisions = {key: value for key, value in self._header.items() if key != "roots"}
+        text = json.dumps(decisions, sort_keys=True, default=str)
+        fingerprint = hashlib.sha256(text.encode()).hexdigest()
+        self._folder = RunFolder(root, STAGE, root / STATE_FOLDER, fingerprint)
+
+    def opened(self) -> AbstractContextManager[None]:
+        """Hold the folder; see `RunFolder.opened`."""
+        return self._folder.opened()
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether an earlier run has finished."""
+        return self._folder.is_closed
+
+    def write_recipes(self) -> Iterator[list[Mixture]]:
+        """Write shard after shard of recipes, and yield what each holds."""
+        size = _PER_SHARD if self._format is None else _PER_AUDIO_SHARD
+        for split, made in self._plan.splits.items():
+            n_mixtures = self._plan.n_mixtures[split]
+            for number, first in enumerate(range(0, n_mixtures, size)):
+                mixtures = list(made.mixtures(first, min(first + size, n_mixtures)))
+                path = self._root / f"mixtures-{split}-{number:05d}.parquet"
+                shards.write_records(path, Mixture, mixtures)
+                yield mixtures
+
+    def audio_jobs(self) -> Iterator[AudioJob]:
+        """Yield one job for each shard of recipes, which it writes on the way."""
+        assert self._format is not None
+        numbers: Counter[str] = Counter()
+        for mixtures in self.write_recipes():
+            split = mixtures[0].split
+            path = self._root / f"audio-{split}-{numbers[split]:05d}.tar"
+            numbers[split] += 1
+            yield AudioJob(
+                str(path), tuple(mixtures), self._plan.roots, self._targets, self._format
+            )
+
+    def close(self) -> dict[str, Any]:
+        """Write the manifest and return it."""
+        if self._folder.is_closed:
+            return shards.read_manifest(self._root, STAGE)
+        recipes = sorted(self._root.glob("mixtures-*.parquet"))
+        tars = sorted(self._root.glob("audio-*.tar"))
+        header = {
+            **self._header,
+            "shards": [shards.shard_entry(path) for path in recipes],
+            "audio_shards": [
+                {"file": path.name, "sha256": storage.file_hash(path)} for path in tars
+            ],
+        }
+        return self._folder.close(header)

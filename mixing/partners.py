@@ -1,0 +1,226 @@
+"""Finding out which clips may meet, on real audio (Chiu et al. 2020, sections IV-B and IV-C).
+
+Clips lie on a grid of one clip length. The target's clips (or the first target's) are the anchors;
+a clip of another target may meet an anchor by the statistic of `stemsmith.mixing.pairing`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import soxr
+from stemsmith.manifests.audio import read_excerpt
+from stemsmith.mixing import pairing
+from stemsmith.mixing.catalogue import SplitCatalogue
+from stemsmith.mixing.incoherent import Partners, clips_of
+from stemsmith.mixing.loudness import ENVELOPE_HZ
+from stemsmith.mixing.pairing import Pairing
+from stemsmith.mixing.recipes import MixConfig
+from stemsmith.mixing.sources import locate
+
+__all__ = ["Clip", "PairJob", "PairResult", "PartnerSearch", "run"]
+
+_CLIPS_PER_JOB: Final = 128
+_MAX_BYTES: Final = 256 << 20
+
+Float32s = npt.NDArray[np.float32]
+Int64s = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """Where a clip lies.
+
+    Attributes
+    ----------
+    path, stream : str, int
+        File and audio stream.
+    start, n_samples, sample_rate : int
+        The clip, in samples of the file.
+    """
+
+    path: str
+    stream: int
+    start: int
+    n_samples: int
+    sample_rate: int
+
+    def read(self, sample_rate: int) -> Float32s:
+        """Return the clip as (n_samples,) float32, mono, at a sample rate."""
+        audio = read_excerpt(Path(self.path), self.start, self.n_samples, self.stream)
+        mono = audio.mean(axis=0, dtype=np.float32)
+        if self.sample_rate != sample_rate:
+            mono = soxr.resample(mono, self.sample_rate, sample_rate, quality="HQ")
+        return np.ascontiguousarray(mono, np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class PairJob:
+    """Chroma features of some clips, or products of some anchors with all clips of a target.
+
+    Attributes
+    ----------
+    group : str
+        The target whose clips these are, or whose clips the anchors are compared to.
+    first : int
+        Number of the first clip.
+    clips : tuple of Clip
+        The clips, or the anchors.
+    others : tuple of Clip
+        Clips of the target to multiply with; empty for chroma.
+    sample_rate : int
+        At which clips are compared, in Hz.
+    """
+
+    group: str
+    first: int
+    clips: tuple[Clip, ...]
+    others: tuple[Clip, ...]
+    sample_rate: int
+
+
+@dataclass(frozen=True, slots=True)
+class PairResult:
+    """What came of a job: ``values`` is (n_clips, 12) for chroma, (n_clips, n_others) otherwise."""
+
+    group: str
+    first: int
+    values: Float32s
+
+
+def run(job: PairJob) -> PairResult:
+    """Read clips and compare them; every clip is read once for a block of the other side."""
+
+    def reader(clips: Sequence[Clip]) -> Callable[[int], Float32s]:
+        return lambda i: clips[i].read(job.sample_rate)
+
+    if not job.others:
+        features = [
+            pairing.chroma_feature(clip.read(job.sample_rate), job.sample_rate)
+            for clip in job.clips
+        ]
+        return PairResult(job.group, job.first, np.array(features, np.float32))
+    clip = job.clips[0]
+    n_samples = clip.n_samples * job.sample_rate // clip.sample_rate
+    products = pairing.inner_products(
+        reader(job.clips),
+        len(job.clips),
+        reader(job.others),
+        len(job.others),
+        n_samples,
+        _MAX_BYTES,
+    )
+    return PairResult(job.group, job.first, products)
+
+
+class PartnerSearch:
+    """The search for partners in one split.
+
+    Parameters
+    ----------
+    catalogue : SplitCatalogue
+        Its stems.
+    config : MixConfig
+        Options; the pairing is not random.
+    roots : mapping of str to str
+        Folders of the roots.
+    """
+
+    def __init__(
+        self, catalogue: SplitCatalogue, config: MixConfig, roots: Mapping[str, str]
+    ) -> None:
+        self._catalogue, self._config = catalogue, config
+        self._clips: dict[str, Int64s] = {}
+        for group in catalogue.members:
+            table = clips_of(catalogue, group, config, config.clip_steps, config.clip_steps)
+            if len(table.steps):
+                stems = np.repeat(table.stems, np.diff(table.first))
+                self._clips[group] = np.stack([stems, table.steps.astype(np.int64)], axis=1)
+        self._anchor = config.target or next(iter(self._clips), "")
+        self._sample_rate = min((s.sample_rate for s in catalogue.stems), default=0)
+        self._files = {
+            group: [self._clip(k, step, roots) for k, step in clips.tolist()]
+            for group, clips in self._clips.items()
+        }
+
+    def _clip(self, k: int, step: int, roots: Mapping[str, str]) -> Clip:
+        stem = self._catalogue.stems[k]
+        return Clip(
+            path=str(locate(roots, stem.root, stem.path)),
+            stream=stem.stream,
+            start=step * stem.step_samples,
+            n_samples=self._config.clip_steps * stem.step_samples,
+            sample_rate=stem.sample_rate,
+        )
+
+    def jobs(self) -> Iterator[PairJob]:
+        """Yield what must be computed; nothing if there are no anchors."""
+        if self._anchor not in self._files:
+            return
+        is_chroma = self._config.pairing is Pairing.CHROMA
+        for group, files in self._files.items():
+            if group == self._anchor and not is_chroma:
+                continue
+            clips = files if is_chroma else self._files[self._anchor]
+            others = () if is_chroma else tuple(files)
+            for first in range(0, len(clips), _CLIPS_PER_JOB):
+                block = tuple(clips[first : first + _CLIPS_PER_JOB])
+                yield PairJob(group, first, block, others, self._sample_rate)
+
+    def partners(self, results: Iterable[PairResult]) -> Partners:
+        """Return which clips may meet, from the results of all jobs in any order."""
+        found: dict[str, list[PairResult]] = {}
+        for result in results:
+            found.setdefault(result.group, []).append(result)
+        values = {
+            group: np.concatenate([r.values for r in sorted(rs, key=lambda r: r.first)])
+            for group, rs in found.items()
+        }
+        may_meet = {
+            group: self._may_meet(group, values) for group in self._clips if group != self._anchor
+        }
+        may_meet = {group: table for group, table in may_meet.items() if table.any()}
+        # An anchor needs a partner of every target.
+        is_usable = np.ones(len(self._clips.get(self._anchor, ())), bool)
+        for table in may_meet.values():
+            is_usable &= table.any(axis=1)
+        if not may_meet or not is_usable.any():
+            return Partners(self._anchor, {}, {})
+        clips = {group: self._clips[group] for group in may_meet}
+        clips[self._anchor] = self._clips[self._anchor][is_usable]
+        return Partners(
+            self._anchor, clips, {group: table[is_usable] for group, table in may_meet.items()}
+        )
+
+    def _may_meet(self, group: str, values: Mapping[str, Float32s]) -> npt.NDArray[np.bool_]:
+        kind = self._config.pairing
+        if kind is Pairing.CHROMA:
+            statistic = pairing.chroma_distances(values[self._anchor], values[group])
+        elif kind is Pairing.CORRELATION:
+            statistic = pairing.correlations(values[group])
+        else:
+            norms = [self._norms(name) for name in (self._anchor, group)]
+            statistic = pairing.pearson(values[group], *norms)
+        threshold = self._config.pairing_threshold
+        if threshold is None:
+            threshold = pairing.DEFAULT_THRESHOLDS[kind]
+        if kind is Pairing.CORRELATION:
+            n_samples = self._config.clip_steps * (self._sample_rate // ENVELOPE_HZ)
+            threshold = pairing.scaled_threshold(threshold, n_samples, self._sample_rate)
+        return pairing.may_meet(kind, statistic, threshold)
+
+    def _norms(self, group: str) -> npt.NDArray[np.float64]:
+        """Return the norms of a target's clips from the envelope: no need to read them again."""
+        n_steps = self._config.clip_steps
+        step_samples = self._sample_rate // ENVELOPE_HZ
+        powers = [
+            self._catalogue.stems[k].power[step : step + n_steps].sum(dtype=np.float64)
+            for k, step in self._clips[group].tolist()
+        ]
+        norms: npt.NDArray[np.float64] = np.sqrt(np.array(powers) * step_samples)
+        return norms

@@ -1,0 +1,201 @@
+"""From a recipe to audio, bit for bit the same each time.
+
+The order is fixed (`stemsmith.manifests.mixtures`); resampling (soxr, HQ) belongs to reading.
+Excerpts are resampled with 0.1 s of what surrounds them, which is cut off again.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import soxr
+from stemsmith.manifests import storage
+from stemsmith.manifests.audio import FULL_SCALE_16, read_excerpt
+from stemsmith.manifests.errors import InvalidCorpus
+from stemsmith.manifests.mixtures import Mixture, MixtureSource
+from stemsmith.mixing.automix import db_to_linear, uniform_gain_db
+from stemsmith.mixing.loudness import ENVELOPE_HZ, envelope, loudness_when_played_at
+from stemsmith.mixing.silence import kept_stretches
+from stemsmith.mixing.sources import locate
+from stemsmith.mixing.transforms import apply_transforms
+
+__all__ = ["MIXTURE", "Realised", "realise"]
+
+MIXTURE: Final = "mixture"
+_GAIN_DECIMALS: Final = 4
+
+Float32s = npt.NDArray[np.float32]
+
+
+class Realised(dict[str, Float32s]):
+    """Audio by name: ``mixture`` and every target, (n_channels, n_samples) float32.
+
+    Attributes
+    ----------
+    guard_gain_db : float
+        What everything was turned down by so that no sample exceeds the ceiling; at most 0.
+    gains_db : dict of str to float
+        Gain of each stem before that.
+    """
+
+    guard_gain_db: float = 0.0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gains_db: dict[str, float] = {}
+
+
+def realise(
+    mixture: Mixture,
+    roots: Mapping[str, str | Path],
+    targets: Collection[str] | None = None,
+    is_verified: bool = True,
+) -> Realised:
+    """Make the audio of a recipe.
+
+    Parameters
+    ----------
+    mixture : Mixture
+        The recipe.
+    roots : mapping of str to path
+        Folders of the roots it names.
+    targets : collection of str, optional
+        Targets to return beside the mixture; one the mixture lacks is silent. None returns all
+        that it has. All are made in any case: the mixture is their sum.
+    is_verified : bool
+        Whether every file's SHA-256 is compared to the recipe's, once a process.
+
+    Returns
+    -------
+    Realised
+        The targets' sum equals the mixture to 1e-6, and no sample exceeds the ceiling.
+
+    Raises
+    ------
+    InvalidCorpus
+        If a file is missing, changed, or shorter than the recipe says; the text names it.
+    UsageError
+        If a root is unknown, or a transform's package is not installed.
+    """
+    made = Realised()
+    shape = mixture.n_channels, mixture.n_samples
+    groups: dict[str, Float32s] = {}
+    for source in mixture.sources:
+        path = locate(roots, source.root, source.path)
+        if is_verified:
+            _verify(path, source.sha256)
+        audio = _transformed(_read(source, path, mixture), source, mixture)
+        gain_db = made.gains_db[source.stem_id] = _gain_db(audio, source, mixture.sample_rate)
+        if gain_db:
+            audio *= np.float32(db_to_linear(gain_db))
+        if source.group in groups:
+            groups[source.group] += audio
+        else:
+            groups[source.group] = audio
+    total = np.zeros(shape, np.float32)
+    for audio in groups.values():
+        total += audio
+    peaks = [_peak(audio) for audio in groups.values()]
+    made.guard_gain_db = uniform_gain_db(
+        _peak(total), peaks, mixture.peak_ceiling_dbfs, FULL_SCALE_16
+    )
+    if made.guard_gain_db:
+        factor = np.float32(db_to_linear(made.guard_gain_db))
+        for audio in (total, *groups.values()):
+            audio *= factor
+    made[MIXTURE] = total
+    for name in groups if targets is None else targets:
+        made[name] = groups[name] if name in groups else np.zeros(shape, np.float32)
+    return made
+
+
+@functools.lru_cache(maxsize=100_000)
+def _hash_of(path: Path, n_bytes: int, mtime_ns: int) -> str:
+    return storage.file_hash(path)
+
+
+def _verify(path: Path, sha256: str) -> None:
+    try:
+        status = path.stat()
+        found = _hash_of(path, status.st_size, status.st_mtime_ns)
+    except OSError as error:
+        raise InvalidCorpus(f"{path}: cannot be read: {error.strerror}") from error
+    if found != sha256:
+        raise InvalidCorpus(
+            f"{path}: has changed since the mixtures were planned; run mix again, or restore it"
+        )
+
+
+def _read(source: MixtureSource, path: Path, mixture: Mixture) -> Float32s:
+    """Return what a source reads, with the channels and at the rate of the mixture."""
+    stretches = kept_stretches(source.transforms)
+    is_resampled = source.sample_rate != mixture.sample_rate
+    margin = source.sample_rate // ENVELOPE_HZ if is_resampled else 0
+    if stretches is None:
+        start = source.start - source.shift
+        audio = _excerpt(source, path, start - margin, source.n_read + 2 * margin)
+    else:
+        pieces = [_excerpt(source, path, start, n) for start, n in stretches]
+        audio = np.pad(np.concatenate(pieces, axis=1), ((0, 0), (margin, margin)))
+    if len(audio) > mixture.n_channels:
+        audio = audio.mean(axis=0, keepdims=True, dtype=np.float32)
+    if is_resampled:
+        rates = source.sample_rate, mixture.sample_rate
+        step = mixture.sample_rate // ENVELOPE_HZ
+        audio = soxr.resample(audio.T, *rates, quality="HQ").T[:, step:-step]
+    if len(audio) < mixture.n_channels:
+        audio = np.repeat(audio, mixture.n_channels, axis=0)
+    return np.ascontiguousarray(audio, np.float32)
+
+
+def _excerpt(source: MixtureSource, path: Path, start: int, n_samples: int) -> Float32s:
+    """Return a stretch of a stem that may begin before it and end after it.
+
+    What lies outside is the other end of the stem, as in a loop, or silence if the shift is
+    padded.
+    """
+    length = source.n_stem_samples
+    if start >= 0 and start + n_samples <= length:
+        return read_excerpt(path, start, n_samples, source.stream)
+    pieces: list[Float32s | int] = []
+    position, end = start, start + n_samples
+    while position < end:
+        turn, inside = divmod(position, length)
+        n = min(end - position, length - inside)
+        is_outside = turn != 0 and source.is_shift_padded
+        pieces.append(n if is_outside else read_excerpt(path, inside, n, source.stream))
+        position += n
+    n_channels = next((len(p) for p in pieces if not isinstance(p, int)), 1)
+    return np.concatenate(
+        [np.zeros((n_channels, p), np.float32) if isinstance(p, int) else p for p in pieces], axis=1
+    )
+
+
+def _transformed(audio: Float32s, source: MixtureSource, mixture: Mixture) -> Float32s:
+    """Apply a source's transforms and give it the mixture's length."""
+    if source.transforms:
+        audio = apply_transforms(audio, mixture.sample_rate, source.transforms)
+    missing = mixture.n_samples - audio.shape[1]
+    if missing > 0:  # a phase vocoder rounds to its hops
+        audio = np.pad(audio, ((0, 0), (0, missing)))
+    return audio[:, : mixture.n_samples]
+
+
+def _gain_db(audio: Float32s, source: MixtureSource, sample_rate: int) -> float:
+    """Return a source's gain: the recipe's, after what brings it to the recipe's loudness."""
+    if source.target_lufs is None:
+        return source.gain_db
+    k_power = sum(envelope(channel, sample_rate).k_power for channel in audio)
+    loudness_lufs = loudness_when_played_at(np.asarray(k_power), source.target_lufs)
+    if loudness_lufs is None:  # muted, or silent after its transforms
+        return source.gain_db
+    return round(source.target_lufs - loudness_lufs + source.gain_db, _GAIN_DECIMALS)
+
+
+def _peak(audio: Float32s) -> float:
+    return max(float(audio.max()), -float(audio.min()))

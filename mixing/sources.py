@@ -1,0 +1,204 @@
+"""Where stems come from: corpora of ours, and public data sets in their own layouts.
+
+A source is written as the command line has it: the path of a corpus, or ``musdb:PATH``,
+``folder:PATH``, ``dsd100:PATH``, ``bach10:PATH``. Corpora bring their envelopes with them; other
+files are measured once (`stemsmith.mixing.measure`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from stemsmith.manifests import shards, storage
+from stemsmith.manifests.errors import UsageError
+from stemsmith.manifests.mixtures import MeasuredFile, SourceFile
+from stemsmith.manifests.records import Song, Stem
+from stemsmith.mixing import measure
+from stemsmith.mixing.catalogue import CatalogueStem
+from stemsmith.mixing.layouts import LAYOUTS, find_files
+from stemsmith.mixing.measure import MeasureJob
+from stemsmith.mixing.taxonomy import slug
+
+__all__ = ["Source", "find_sources", "locate", "parse_source", "read_stems"]
+
+CORPUS: Final = "corpus"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A folder that stems come from.
+
+    Attributes
+    ----------
+    name : str
+        Of the root in manifests: ``corpus``, ``musdb``, ``corpus2``, ...
+    layout : str
+        ``corpus`` or one of `LAYOUTS`.
+    root : Path
+        Absolute.
+    files : tuple of SourceFile
+        What is there; empty for a corpus, which has records.
+    jobs : tuple of MeasureJob
+        One for each file.
+    """
+
+    name: str
+    layout: str
+    root: Path
+    files: tuple[SourceFile, ...] = ()
+    jobs: tuple[MeasureJob, ...] = ()
+
+
+def parse_source(text: str) -> tuple[str, Path]:
+    """Return the layout and the folder of a source.
+
+    Raises
+    ------
+    UsageError
+        If it is not a folder.
+    """
+    layout, colon, path = text.partition(":")
+    if not colon or layout not in LAYOUTS:
+        layout, path = CORPUS, text
+    if not Path(path).is_dir():
+        prefixes = ", ".join(f"{name}:PATH" for name in LAYOUTS)
+        raise UsageError(f"{path}: not a folder; a source is a corpus, or {prefixes}")
+    return layout, Path(path)
+
+
+def find_sources(texts: Sequence[str], cache: Path) -> list[Source]:
+    """Look at all sources, without reading audio.
+
+    Raises
+    ------
+    UsageError
+        If one is not a folder, or is given twice.
+    InvalidCorpus
+        If one is not what it was said to be, or lacks a stem.
+    """
+    sources: list[Source] = []
+    for text in texts:
+        layout, path = parse_source(text)
+        root = path.resolve()
+        if any(root == other.root for other in sources):
+            raise UsageError(f"{path}: given twice")
+        number = 1 + sum(other.layout == layout for other in sources)
+        name = layout if number == 1 else f"{layout}{number}"
+        if layout == CORPUS:
+            shards.read_manifest(root, CORPUS)
+            sources.append(Source(name, layout, root))
+        else:
+            files = tuple(find_files(layout, root))
+            jobs = measure.plan([(root / file.path, file.stream) for file in files], cache)
+            sources.append(Source(name, layout, root, files, tuple(jobs)))
+    return sources
+
+
+def read_stems(
+    sources: Iterable[Source], measured: Mapping[MeasureJob, MeasuredFile], n_channels: int
+) -> list[CatalogueStem]:
+    """Return all stems of all sources.
+
+    Parameters
+    ----------
+    sources : iterable of Source
+        From `find_sources`.
+    measured : mapping of MeasureJob to MeasuredFile
+        Results of all jobs of the sources.
+    n_channels : int
+        Of the mixtures: 1 looks at the mean of the channels, 2 at both. A mono stem is then the
+        same on both channels, and by BS.1770 3 LU louder.
+
+    Raises
+    ------
+    InvalidCorpus
+        If the records of a corpus are damaged or missing.
+    """
+    stems: list[CatalogueStem] = []
+    for source in sources:
+        if source.layout == CORPUS:
+            stems += _corpus_stems(source, n_channels)
+        else:
+            stems += [
+                _foreign_stem(source.name, file, measured[job], n_channels)
+                for file, job in zip(source.files, source.jobs, strict=True)
+            ]
+    return stems
+
+
+def _corpus_stems(source: Source, n_channels: int) -> list[CatalogueStem]:
+    header = shards.read_manifest(source.root, CORPUS)
+    shards.check_shards(source.root, header)
+    files = [source.root / entry["file"] for entry in header["shards"]]
+    songs = shards.read_records([f for f in files if f.name.startswith("songs-")], Song)
+    stems = shards.read_records([f for f in files if f.name.startswith("stems-")], Stem)
+    notes_of = {song.song_id: song.notes_sha256 for song in songs}
+    found = []
+    for stem in stems:
+        factor = np.float32(10 ** (stem.gain_db / 10))
+        found.append(
+            CatalogueStem(
+                stem_id=f"{source.name}:{stem.stem_id}",
+                song_id=f"{source.name}:{stem.song_id}",
+                content_id=notes_of[stem.song_id],
+                split=stem.split,
+                classes=(slug(stem.inst_class), slug(stem.rendering_class)),
+                root=source.name,
+                path=stem.path,
+                stream=0,
+                sha256=stem.sha256,
+                sample_rate=stem.sample_rate,
+                n_samples=stem.n_samples,
+                k_power=stem.k_power * (factor * n_channels),
+                power=stem.power * factor,
+            )
+        )
+    return found
+
+
+def _foreign_stem(
+    root: str, file: SourceFile, measured: MeasuredFile, n_channels: int
+) -> CatalogueStem:
+    if n_channels == 1:
+        k_power, power = measured.k_power_mono, measured.power_mono
+    else:
+        k_power = measured.k_power * np.float32(n_channels // measured.n_channels)
+        power = measured.power
+    stem_id = f"{root}:{file.song_id}/{file.stem}"
+    # Digital silence is no music, and may well be the same file in two splits.
+    content = f"{measured.sha256}/{file.stream}" if measured.power.any() else stem_id
+    return CatalogueStem(
+        stem_id=stem_id,
+        song_id=f"{root}:{file.song_id}",
+        content_id=content,
+        split=file.split,
+        classes=(file.inst_class,),
+        root=root,
+        path=file.path,
+        stream=file.stream,
+        sha256=measured.sha256,
+        sample_rate=measured.sample_rate,
+        n_samples=measured.n_samples,
+        k_power=k_power,
+        power=power,
+    )
+
+
+def locate(roots: Mapping[str, str | os.PathLike[str]], root: str, path: str) -> Path:
+    """Return the absolute path of a source's file.
+
+    Raises
+    ------
+    UsageError
+        If the root is not known.
+    InvalidCorpus
+        If the path leads out of it.
+    """
+    if root not in roots:
+        raise UsageError(f"no folder is given for the root {root!r} of {path}")
+    return storage.inside(Path(roots[root]), path)

@@ -1,0 +1,128 @@
+"""Taxonomies: named targets, each a group of instrument classes.
+
+A class is what a data set calls a stem: Slakh's coarse and fine classes (``piano``, ``violin``),
+MUSDB18's four sources, the name of a folder of solos. Names are compared in lower case with
+hyphens. A stem belongs to the first target, in the order of the taxonomy, that lists one of its
+classes; ``*`` stands for every class.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Final
+
+from stemsmith.manifests.errors import UsageError
+
+__all__ = ["TAXONOMIES", "Taxonomy", "read_taxonomy", "slug"]
+
+ANY: Final = "*"
+
+
+def slug(name: str) -> str:
+    """Return a class name as it is compared: lower case, hyphens for everything else."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
+class Taxonomy:
+    """Targets in order, and the classes of each.
+
+    Parameters
+    ----------
+    name : str
+        ``slakh``, ``musdb``, or the file it was read from.
+    classes : mapping of str to iterable of str
+        Classes of every target.
+    """
+
+    def __init__(self, name: str, classes: Mapping[str, Iterable[str]]) -> None:
+        self.name = name
+        self.classes = {
+            target: tuple(sorted({c if c == ANY else slug(c) for c in members}))
+            for target, members in classes.items()
+        }
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Names of the targets in order."""
+        return tuple(self.classes)
+
+    def target_of(self, classes: Iterable[str]) -> str | None:
+        """Return the target of a stem from all names of its class, or None if no target has it."""
+        own = {*classes, ANY}
+        return next((t for t, members in self.classes.items() if own & set(members)), None)
+
+
+TAXONOMIES: Final = {
+    taxonomy.name: taxonomy
+    for taxonomy in (
+        # Slakh section 3: bass, drums, guitar and piano are in every song, the rest is not.
+        Taxonomy(
+            "slakh",
+            {
+                "piano": ["piano"],
+                "bass": ["bass"],
+                "guitar": ["guitar"],
+                "drums": ["drums"],
+                "residual": [ANY],
+            },
+        ),
+        Taxonomy(
+            "musdb",
+            {"vocals": ["vocals"], "drums": ["drums"], "bass": ["bass"], "other": [ANY]},
+        ),
+        Taxonomy(
+            "violin-piano",  # Chiu et al. 2020
+            {"violin": ["violin"], "piano": ["piano"]},
+        ),
+        Taxonomy(
+            "bach10",
+            {name: [name] for name in ("violin", "clarinet", "saxophone", "bassoon")},
+        ),
+    )
+}
+
+
+def read_taxonomy(name: str) -> Taxonomy:
+    """Return a built-in taxonomy, or read one from a TOML file.
+
+    The file has one table ``[targets]`` of lists::
+
+        [targets]
+        strings = ["violin", "viola", "cello"]
+        rest = ["*"]
+
+    Raises
+    ------
+    UsageError
+        If there is no such taxonomy, or the file is not one; the text names it.
+    """
+    if name in TAXONOMIES:
+        return TAXONOMIES[name]
+    path = Path(name)
+    if not path.is_file():
+        known = ", ".join(TAXONOMIES)
+        raise UsageError(f"{name}: neither a taxonomy ({known}) nor a TOML file with one")
+    try:
+        content = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: not valid TOML: {error}") from error
+    targets = content.get("targets")
+    if (
+        set(content) != {"targets"}
+        or not isinstance(targets, dict)
+        or not targets
+        or not all(_is_list_of_text(members) for members in targets.values())
+    ):
+        raise UsageError(f"{path}: expected one table [targets] of lists of class names")
+    if wrong := [target for target in targets if slug(target) != target or target == "mixture"]:
+        raise UsageError(
+            f"{path}: target {wrong[0]!r}: lower case letters, digits and hyphens, not 'mixture'"
+        )
+    return Taxonomy(path.name, targets)
+
+
+def _is_list_of_text(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(v, str) for v in value)

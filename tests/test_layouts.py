@@ -1,0 +1,339 @@
+"""Public data sets: every stem is found, named and put into its split, or the folder is refused."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import yaml
+from stemsmith.manifests.errors import InvalidCorpus, UsageError
+from stemsmith.manifests.mixtures import SourceFile
+from stemsmith.mixing.layouts import LAYOUTS, MUSDB_VALIDATION, find_files
+
+STEMS = ("bass", "drums", "other", "vocals")
+BACH10 = ("bassoon", "clarinet", "saxphone", "violin")
+
+
+def touch(root: Path, *paths: str) -> None:
+    for path in paths:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).touch()
+
+
+def songs(folder: str, *names: str, stems: Iterable[str] = (*STEMS, "mixture")) -> list[str]:
+    return [f"{folder}/{name}/{stem}.wav" for name in names for stem in stems]
+
+
+def refusal(layout: str, root: Path) -> str:
+    with pytest.raises(InvalidCorpus) as refused:
+        find_files(layout, root)
+    text = str(refused.value)
+    assert "\n" not in text
+    assert str(root) in text
+    return text
+
+
+# MUSDB18
+
+
+def test_musdb_hq_has_four_stems_a_song_and_no_mixture(tmp_path: Path) -> None:
+    touch(tmp_path, *songs("train", "A - X", "Leaf - Summerghost"), *songs("test", "B - Y"))
+    found = find_files("musdb", tmp_path)
+    assert found == [
+        SourceFile(f"{subset}/{song}", stem, split, stem, f"{subset}/{song}/{stem}.wav")
+        for subset, song, split in (
+            ("test", "B - Y", "test"),
+            ("train", "A - X", "train"),
+            ("train", "Leaf - Summerghost", "validation"),
+        )
+        for stem in STEMS
+    ]
+
+
+def test_musdb_mp4_stems_are_streams_of_one_file(tmp_path: Path) -> None:
+    touch(tmp_path, "train/ANiMAL - Rockshow.stem.mp4", "train/A - X.stem.mp4", "train/notes.txt")
+    found = find_files("musdb", tmp_path)
+    assert [(f.song_id, f.stem, f.split, f.path, f.stream) for f in found] == [
+        (f"train/{song}", stem, split, f"train/{song}.stem.mp4", stream)
+        for song, split in (("A - X", "train"), ("ANiMAL - Rockshow", "validation"))
+        for stem, stream in (("bass", 2), ("drums", 1), ("other", 3), ("vocals", 4))
+    ]
+
+
+@pytest.mark.parametrize("subset", ["train", "test"])
+def test_musdb_may_have_one_subset_only(tmp_path: Path, subset: str) -> None:
+    touch(tmp_path, *songs(subset, "A - X"))
+    assert {file.split for file in find_files("musdb", tmp_path)} == {subset}
+
+
+def test_a_musdb_song_of_the_test_set_is_never_validation(tmp_path: Path) -> None:
+    touch(tmp_path, *songs("test", "Leaf - Summerghost"))
+    assert {file.split for file in find_files("musdb", tmp_path)} == {"test"}
+
+
+def test_a_musdb_song_that_lacks_a_stem_is_refused_by_the_name_of_it(tmp_path: Path) -> None:
+    touch(tmp_path, *songs("train", "A - X"), *songs("test", "B - Y", stems=STEMS[:-1]))
+    assert str(tmp_path / "test" / "B - Y" / "vocals.wav") in refusal("musdb", tmp_path)
+
+
+def test_a_musdb_song_in_both_formats_is_refused(tmp_path: Path) -> None:
+    touch(tmp_path, *songs("train", "A - X"), "train/A - X.stem.mp4")
+    text = refusal("musdb", tmp_path)
+    assert "A - X.stem.mp4" in text
+    assert "A - X/bass.wav" in text
+
+
+def musdb_setup() -> dict[str, dict[str, object]]:
+    spec = importlib.util.find_spec("musdb")  # found, not imported: it wants ffmpeg
+    assert spec is not None
+    assert spec.origin is not None
+    setup = Path(spec.origin).parent / "configs" / "mus.yaml"
+    content: dict[str, dict[str, object]] = yaml.safe_load(setup.read_text("utf-8"))
+    return content
+
+
+def test_validation_songs_and_streams_are_those_of_musdb(tmp_path: Path) -> None:
+    setup = musdb_setup()
+    assert len(MUSDB_VALIDATION) == 14
+    assert sorted(MUSDB_VALIDATION) == sorted(setup["validation_tracks"])
+    touch(tmp_path, "train/A - X.stem.mp4")
+    streams = {file.stem: file.stream for file in find_files("musdb", tmp_path)}
+    assert streams | {"mixture": 0} == setup["stem_ids"]
+    assert set(streams) == set(setup["sources"])
+
+
+@pytest.fixture
+def musdb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """Return the reference reader, which refuses to be imported if ffmpeg is not on PATH."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name in ("ffmpeg", "ffprobe"):
+        (programs / name).write_text("#!/bin/sh\n")
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{os.environ['PATH']}{os.pathsep}{programs}")
+    return importlib.import_module("musdb")
+
+
+def test_the_musdb_package_reads_the_same_songs(tmp_path: Path, musdb: ModuleType) -> None:
+    root = tmp_path / "musdb"
+    names = ("A - X", "B & C - Y's (Z)", "Leaf - Summerghost", "James May - On The Line")
+    # Without mixture.wav, of which musdb would ask ffprobe.
+    touch(root, *songs("train", *names, stems=STEMS), *songs("test", "D - W", stems=STEMS))
+    found = find_files("musdb", root)
+
+    subsets = {
+        "train": ("train", "train"),
+        "validation": ("train", "valid"),
+        "test": ("test", None),
+    }
+    for split, (subset, musdb_split) in subsets.items():
+        tracks = musdb.DB(root=str(root), is_wav=True, subsets=subset, split=musdb_split)
+        expected = {
+            (f"{track.subset}/{track.name}", stem, str(Path(source.path).relative_to(root)))
+            for track in tracks
+            for stem, source in track.sources.items()
+        }
+        ours = {(file.song_id, file.stem, file.path) for file in found if file.split == split}
+        assert ours == expected
+        assert len(ours) == 4 * len(tracks) > 0
+
+
+# folders of solos
+
+
+def test_every_solo_is_a_song_of_its_own(tmp_path: Path) -> None:
+    touch(
+        tmp_path,
+        "train/violin/take 1.wav",
+        "train/violin/take 2.flac",
+        "train/Grand Piano_2/a.b.OGG",
+        "train/violin/notes.txt",
+        "train/violin/deeper/c.wav",
+        "train/loose.wav",
+        "docs/violin/d.wav",
+    )
+    assert find_files("folder", tmp_path) == [
+        SourceFile(f"train/{folder}/{name}", folder, "train", inst_class, f"train/{folder}/{file}")
+        for folder, name, inst_class, file in (
+            ("Grand Piano_2", "a.b", "grand-piano-2", "a.b.OGG"),
+            ("violin", "take 1", "violin", "take 1.wav"),
+            ("violin", "take 2", "violin", "take 2.flac"),
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("folder", "split"),
+    [
+        ("train", "train"),
+        ("Train", "train"),
+        ("valid", "validation"),
+        ("VALIDATION", "validation"),
+        ("val", "validation"),
+        ("test", "test"),
+    ],
+)
+def test_splits_have_one_name_whatever_the_folder_is_called(
+    tmp_path: Path, folder: str, split: str
+) -> None:
+    touch(tmp_path, *(f"{folder}/violin/{k}{suffix}" for k, suffix in enumerate(suffixes())))
+    found = find_files("folder", tmp_path)
+    assert Counter(file.split for file in found) == {split: len(suffixes())}
+
+
+def suffixes() -> tuple[str, ...]:
+    return (".wav", ".flac", ".ogg", ".aif", ".aiff", ".WAV")
+
+
+@pytest.mark.parametrize("folder", ["dev", "training", "eval"])
+def test_a_folder_that_is_no_split_is_left_alone(tmp_path: Path, folder: str) -> None:
+    touch(tmp_path, f"{folder}/violin/a.wav")
+    assert "no solos: expected train/<class>/<name>.wav" in refusal("folder", tmp_path)
+
+
+def test_two_solos_that_differ_in_suffix_only_are_refused_by_name(tmp_path: Path) -> None:
+    touch(tmp_path, "train/violin/a.wav", "train/violin/a.flac", "train/piano/a.wav")
+    text = refusal("folder", tmp_path)
+    assert str(tmp_path / "train/violin/a.wav") in text
+    assert str(tmp_path / "train/violin/a.flac") in text
+
+
+def test_a_name_that_no_recipe_can_hold_is_refused(tmp_path: Path) -> None:
+    try:
+        touch(tmp_path, "train/violin/caf\udce9.wav")
+    except OSError as error:
+        pytest.skip(f"this file system has UTF-8 names only: {error}")
+    assert "not UTF-8" in refusal("folder", tmp_path)
+
+
+# DSD100, HHDS
+
+
+def test_dsd100_needs_its_sources_only(tmp_path: Path) -> None:
+    touch(tmp_path, *songs("Sources/Dev", "055 - A - X", stems=STEMS))
+    touch(tmp_path, *songs("Sources/Test", "001 - B - Y", stems=STEMS), "dsd100.xlsx")
+    assert find_files("dsd100", tmp_path) == [
+        SourceFile(f"{subset}/{song}", stem, split, stem, f"Sources/{subset}/{song}/{stem}.wav")
+        for subset, song, split in (
+            ("Dev", "055 - A - X", "train"),
+            ("Test", "001 - B - Y", "test"),
+        )
+        for stem in STEMS
+    ]
+
+
+def test_a_dsd100_song_that_lacks_a_stem_is_refused_by_the_name_of_it(tmp_path: Path) -> None:
+    touch(tmp_path, *songs("Sources/Dev", "055 - A - X", stems=("bass", "drums", "vocals")))
+    assert str(tmp_path / "Sources/Dev/055 - A - X/other.wav") in refusal("dsd100", tmp_path)
+
+
+# Bach10
+
+
+@pytest.mark.parametrize("below", ["", "Sources/"])
+@pytest.mark.parametrize("saxophone", ["saxphone", "saxophone"])
+def test_bach10_is_four_players_in_either_spelling(
+    tmp_path: Path, below: str, saxophone: str
+) -> None:
+    files = {
+        (song, "saxophone" if player == "saxphone" else player): (
+            f"{below}{song}/{song}-{saxophone if player == 'saxphone' else player}.wav"
+        )
+        for song in ("01-AchGottundHerr", "10-NunBitten")
+        for player in BACH10
+    }
+    touch(tmp_path, *files.values(), f"{below}01-AchGottundHerr/01-AchGottundHerr.wav")
+    touch(tmp_path, f"{below}Code/readme.txt")
+    assert find_files("bach10", tmp_path) == [
+        SourceFile(song, player, "test", player, path) for (song, player), path in files.items()
+    ]
+
+
+def test_a_bach10_piece_that_lacks_a_player_is_refused_by_the_name_of_the_file(
+    tmp_path: Path,
+) -> None:
+    touch(tmp_path, *(f"02-B/02-B-{player}.wav" for player in BACH10 if player != "saxphone"))
+    assert str(tmp_path / "02-B/02-B-saxphone.wav") in refusal("bach10", tmp_path)
+
+
+# all of them
+
+A_DATA_SET = {
+    "musdb": songs("train", "A - X"),
+    "folder": ["train/violin/a.wav", "train/piano/a.wav"],
+    "dsd100": songs("Sources/Dev", "055 - A - X"),
+    "bach10": [f"02-B/02-B-{player}.wav" for player in BACH10],
+}
+
+
+def test_every_layout_is_tested() -> None:
+    assert set(A_DATA_SET) == set(LAYOUTS)
+
+
+@pytest.mark.parametrize(
+    ("layout", "expected"),
+    [
+        (
+            "musdb",
+            "no MUSDB18 songs: expected train/<song>/vocals.wav or train/<song>.stem.mp4",
+        ),
+        ("folder", "no solos: expected train/<class>/<name>.wav or .flac"),
+        ("dsd100", "no DSD100 songs: expected Sources/Dev/<song>/vocals.wav"),
+        ("bach10", "no Bach10 pieces: expected <NN-name>/<NN-name>-violin.wav"),
+    ],
+)
+def test_an_empty_or_wrong_folder_is_told_what_was_expected(
+    tmp_path: Path, layout: str, expected: str
+) -> None:
+    assert refusal(layout, tmp_path) == f"{tmp_path}: {expected}"
+    touch(tmp_path, "train/a.mid", "Sources/x.wav", "test/.hidden/vocals.wav", "readme.txt")
+    assert refusal(layout, tmp_path) == f"{tmp_path}: {expected}"
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_what_is_no_folder_is_a_usage_error(tmp_path: Path, layout: str) -> None:
+    touch(tmp_path, "file")
+    for root in (tmp_path / "missing", tmp_path / "file"):
+        with pytest.raises(UsageError, match=re.escape(f"{root}: not a folder")):
+            find_files(layout, root)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_hidden_files_are_no_audio(tmp_path: Path, layout: str) -> None:
+    touch(tmp_path, *A_DATA_SET[layout])
+    found = find_files(layout, tmp_path)
+    for folder in [path for path in tmp_path.rglob("*") if path.is_dir()]:
+        touch(folder, "._x.wav", ".x.stem.mp4", ".hidden/vocals.wav", ".DS_Store")
+    assert find_files(layout, tmp_path) == found
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_links_are_as_good_as_files(tmp_path: Path, layout: str) -> None:
+    touch(tmp_path / "disk", *A_DATA_SET[layout])
+    (tmp_path / "root").mkdir()
+    for path in (tmp_path / "disk").iterdir():
+        (tmp_path / "root" / path.name).symlink_to(path)
+    assert find_files(layout, tmp_path / "root") == find_files(layout, tmp_path / "disk")
+    # The files themselves, too, as download managers leave them.
+    for path in A_DATA_SET[layout]:
+        link = tmp_path / "links" / path
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(tmp_path / "disk" / path)
+    assert find_files(layout, tmp_path / "links") == find_files(layout, tmp_path / "disk")
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_stems_are_unique_sorted_and_there(tmp_path: Path, layout: str) -> None:
+    touch(tmp_path, *A_DATA_SET[layout])
+    found = find_files(layout, tmp_path)
+    keys = [(file.song_id, file.stem) for file in found]
+    assert keys == sorted(set(keys))
+    assert all((tmp_path / file.path).is_file() for file in found)
+    assert all(re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", file.inst_class) for file in found)
+    assert {file.split for file in found} <= {"train", "validation", "test"}
