@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.markup import escape
@@ -24,7 +24,15 @@ from rich.table import Table
 from stemsmith.cli.options import Common
 from stemsmith.manifests.records import Rejection
 
-__all__ = ["Ticker", "print_rejections", "print_summary", "print_table", "progress", "warn"]
+__all__ = [
+    "Summary",
+    "Ticker",
+    "print_rejections",
+    "print_summary",
+    "print_table",
+    "progress",
+    "warn",
+]
 
 
 class Ticker:
@@ -117,10 +125,17 @@ def print_rejections(common: Common, rejections: Sequence[Rejection]) -> None:
         print_table("Every file left out", ("file", "reason", "detail"), every)
 
 
-def print_summary(common: Common, line: str, summary: Mapping[str, Any]) -> None:
+class Summary(NamedTuple):
+    """What a command has done: a line for people, values for programs."""
+
+    line: str
+    values: Mapping[str, Any]
+
+
+def print_summary(common: Common, summary: Summary) -> None:
     """Print the closing line, or the summary as one JSON object."""
     if common.is_json:
-        text = json.dumps(summary, sort_keys=True, ensure_ascii=False, default=str)
+        text = json.dumps(summary.values, sort_keys=True, ensure_ascii=False, default=str)
         print(text.encode("utf-8", "backslashreplace").decode())
     else:
-        print(line)
+        print(summary.line)

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 from stemsmith.cli.options import Common, common_options, decorate
 
 if TYPE_CHECKING:
     from stemsmith.cli.cluster import Workers
+    from stemsmith.cli.console import Summary
+    from stemsmith.mixing.audio_shards import AudioFormat
     from stemsmith.mixing.catalogue import SplitCatalogue
     from stemsmith.mixing.incoherent import Partners
     from stemsmith.mixing.mixture_run import MixtureRun
     from stemsmith.mixing.recipes import MixConfig
     from stemsmith.mixing.sources import Source
 
-__all__ = ["mix"]
+__all__ = ["Names", "make_mixtures", "mix"]
 
 _KIND_OPTIONS = decorate(
     click.option(
@@ -54,7 +56,11 @@ _KIND_OPTIONS = decorate(
         show_default=True,
         help="Which clips may meet in incoherent mixtures.",
     ),
-    click.option("--pairing-threshold", type=float, help="Of that statistic.  [default: paper's]"),
+    click.option(
+        "--pairing-threshold",
+        type=float,
+        help="Of that statistic (correlation: for 10 s at 44.1 kHz).  [default: the paper's]",
+    ),
     click.option(
         "--augment",
         multiple=True,
@@ -108,17 +114,45 @@ def mix(sources: tuple[str, ...], mixtures: Path, common: Common, **options: Any
     A source is a corpus that `stemsmith render` made, or musdb:PATH, folder:PATH, dsd100:PATH,
     bach10:PATH. Killed at any moment, the same command goes on and ends with the same bytes.
     """
+    from stemsmith.cli.console import print_summary
+    from stemsmith.mixing.audio_shards import AudioFormat
+
+    audio_format = AudioFormat(options["audio_format"]) if options["audio"] else None
+    names = Names(options["taxonomy"], options["stems"])
+    summary = make_mixtures(common, sources, mixtures, _config(options), names, audio_format)
+    print_summary(common, summary)
+
+
+class Names(NamedTuple):
+    """A taxonomy by name or file, and the targets of it whose audio is written.
+
+    Targets are separated by commas; ``all`` stands for all of them, and None for the target that
+    was asked for, or else all.
+    """
+
+    taxonomy: str = "slakh"
+    stems: str | None = None
+
+
+def make_mixtures(
+    common: Common,
+    sources: Sequence[str],
+    mixtures: Path,
+    config: MixConfig,
+    names: Names,
+    audio_format: AudioFormat | None,
+) -> Summary:
+    """Find, measure, plan, write and close a set of mixtures; return what came of it."""
     from stemsmith.cli.cluster import workers
     from stemsmith.cli.console import warn
     from stemsmith.mixing import measure
-    from stemsmith.mixing.audio_shards import AudioFormat
     from stemsmith.mixing.catalogue import split_catalogues
     from stemsmith.mixing.mixture_run import MixtureRun, plan
     from stemsmith.mixing.sources import find_sources
     from stemsmith.mixing.taxonomy import read_taxonomy
 
-    config = _config(options)
-    taxonomy = read_taxonomy(options["taxonomy"])
+    taxonomy = read_taxonomy(names.taxonomy)
+    targets = _written_targets(names.stems, config.target, taxonomy.targets)
     found = find_sources(sources, measure.cache_folder())
     with workers(common.n_jobs, common.scheduler) as pool:
         stems = _stems_of(common, pool, found, config)
@@ -127,14 +161,13 @@ def mix(sources: tuple[str, ...], mixtures: Path, common: Common, **options: Any
         mixture_plan = plan(found, catalogues, taxonomy, config, partners)
         for warning in mixture_plan.warnings:
             warn(common, warning)
-        targets = _written_targets(options["stems"], config.target, taxonomy.targets)
-        audio_format = AudioFormat(options["audio_format"]) if options["audio"] else None
         run = MixtureRun(mixtures, mixture_plan, targets, audio_format)
         with run.opened():
             if not run.is_closed:
-                _write(common, pool, run, sum(mixture_plan.n_mixtures.values()), options["audio"])
+                n_mixtures = sum(mixture_plan.n_mixtures.values())
+                _write(common, pool, run, n_mixtures, audio_format is not None)
             header = run.close()
-    _report(common, mixtures, header, config)
+    return _summary(mixtures, header, config)
 
 
 def _config(options: Mapping[str, Any]) -> MixConfig:
@@ -226,6 +259,8 @@ def _partners_of(
     roots = {source.name: str(source.root) for source in sources}
     found = {}
     for split, catalogue in catalogues.items():
+        if config.splits and split not in config.splits:
+            continue
         search = partners.PartnerSearch(catalogue, config, roots)
         jobs = list(search.jobs())
         results = []
@@ -256,16 +291,15 @@ def _write(
                 ticker.advance(len(shard))
 
 
-def _report(common: Common, mixtures: Path, header: Mapping[str, Any], config: MixConfig) -> None:
-    from stemsmith.cli.console import print_summary
+def _summary(mixtures: Path, header: Mapping[str, Any], config: MixConfig) -> Summary:
+    from stemsmith.cli.console import Summary
 
     counts = header["n_mixtures"]
     n_mixtures = sum(counts.values())
     hours = n_mixtures * config.clip_s / 3600
     by_split = ", ".join(f"{n} {split}" for split, n in counts.items())
     audio = f", audio in {len(header['audio_shards'])} shards" if header["audio"] else ""
-    print_summary(
-        common,
+    return Summary(
         f"{mixtures}: {n_mixtures} {config.mode} mixtures ({by_split}), {hours:.2f} h{audio}",
         {
             "mixtures": str(mixtures),

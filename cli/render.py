@@ -11,6 +11,7 @@ from stemsmith.cli.options import Common, common_options, decorate, score_option
 
 if TYPE_CHECKING:
     from stemsmith.cli.cluster import Workers
+    from stemsmith.cli.console import Summary
     from stemsmith.manifests.records import Rejection, ScannedSong
     from stemsmith.render.config import RenderConfig
     from stemsmith.render.corpus import CorpusRun, RunPlan
@@ -81,6 +82,7 @@ def render(midi_dir: Path, corpus: Path, common: Common, **options: Any) -> None
 
     Killed at any moment, the same command goes on where it was and ends with the same bytes.
     """
+    from stemsmith.cli.console import print_summary
     from stemsmith.render.config import MixSource, RenderConfig, Splits, parse_band
     from stemsmith.render.patches import PatchChoice
 
@@ -101,7 +103,7 @@ def render(midi_dir: Path, corpus: Path, common: Common, **options: Any) -> None
         sample_rate=options["sample_rate"],
     )
     bank = bank_of(common, options["soundfonts"], options["patches"])
-    make_corpus(common, midi_dir, corpus, config, bank)
+    print_summary(common, make_corpus(common, midi_dir, corpus, config, bank))
 
 
 def bank_of(common: Common, soundfonts: Sequence[Path], patches: Path | None) -> Bank:
@@ -161,8 +163,8 @@ def inventory_of(
 
 def make_corpus(
     common: Common, midi_dir: Path, corpus: Path, config: RenderConfig, bank: Bank
-) -> None:
-    """Scan, plan, render and close a corpus, and print what came of it."""
+) -> Summary:
+    """Scan, plan, render and close a corpus; print what was left out, return what came of it."""
     from stemsmith.cli.cluster import workers
     from stemsmith.cli.console import warn
     from stemsmith.render.corpus import CorpusRun, plan
@@ -176,7 +178,7 @@ def make_corpus(
         with run.opened():
             _render_songs(common, pool, run, run_plan)
             header = run.close()
-    _report(common, corpus, header)
+    return _report(common, corpus, header)
 
 
 def _render_songs(common: Common, pool: Workers, run: CorpusRun, run_plan: RunPlan) -> None:
@@ -196,7 +198,7 @@ def _render_songs(common: Common, pool: Workers, run: CorpusRun, run_plan: RunPl
                 ticker.advance(audio_s=getattr(result, "duration_s", 0.0))
 
 
-def _report(common: Common, corpus: Path, header: dict[str, Any]) -> None:
+def _report(common: Common, corpus: Path, header: dict[str, Any]) -> Summary:
     from stemsmith.cli import console
     from stemsmith.manifests import shards
     from stemsmith.manifests.records import Rejection, Song
@@ -214,8 +216,7 @@ def _report(common: Common, corpus: Path, header: dict[str, Any]) -> None:
     console.print_rejections(common, rejections)
     by_split = ", ".join(f"{n} {split}" for split, n in header["n_songs"].items())
     grouped = header["n_duplicates_grouped"]
-    console.print_summary(
-        common,
+    return console.Summary(
         f"{corpus}: {len(songs)} songs ({by_split}), {n_stems} stems, {hours:.2f} h of mixtures; "
         f"{len(rejections)} files left out, {grouped} songs kept together as duplicates",
         {

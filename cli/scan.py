@@ -54,8 +54,7 @@ def scan(midi_dir: Path, common: Common, max_duration: float, **options: Any) ->
             console.print_table("Songs", ("file", "seconds", "notes", "parts"), _song_rows(songs))
     console.print_rejections(common, [*unusable, *selection.rejections])
     band = "any song" if config.band is None else f"{','.join(config.band)} >= {config.min_notes}"
-    console.print_summary(
-        common,
+    summary = console.Summary(
         f"{len(scanned)} files: {len(songs)} songs, {hours:.2f} h, {len(unusable)} unusable; "
         f"{selection.n_fitting} fit the band ({band}), "
         f"{selection.n_grouped} of them share their notes with another",
@@ -70,6 +69,7 @@ def scan(midi_dir: Path, common: Common, max_duration: float, **options: Any) ->
             "rejections": [asdict(r) for r in [*unusable, *selection.rejections]],
         },
     )
+    console.print_summary(common, summary)
     if not songs:
         raise NothingToDo(f"{midi_dir}: no usable MIDI file among {len(scanned)}")
 

@@ -29,7 +29,7 @@ def validate(folder: Path, common: Common) -> None:
 
 def _check_corpus(corpus: Path, common: Common) -> None:
     from stemsmith.cli.cluster import Died, workers
-    from stemsmith.cli.console import print_summary, progress
+    from stemsmith.cli.console import Summary, print_summary, progress
     from stemsmith.manifests.errors import InvalidCorpus
     from stemsmith.render import validate as checks
 
@@ -48,16 +48,16 @@ def _check_corpus(corpus: Path, common: Common) -> None:
             ticker.advance()
     if offenders:
         raise InvalidCorpus(offenders[min(offenders)])
-    print_summary(
-        common,
+    summary = Summary(
         f"{corpus}: valid; {len(content.songs)} songs, {len(content.stems)} stems",
         {"corpus": str(corpus), "n_songs": len(content.songs), "n_stems": len(content.stems)},
     )
+    print_summary(common, summary)
 
 
 def _check_mixtures(folder: Path, common: Common) -> None:
     from stemsmith.cli.cluster import Died, workers
-    from stemsmith.cli.console import print_summary, progress
+    from stemsmith.cli.console import Summary, print_summary, progress
     from stemsmith.manifests.errors import InvalidCorpus
     from stemsmith.mixing import check
 
@@ -76,8 +76,8 @@ def _check_mixtures(folder: Path, common: Common) -> None:
     if offenders:
         path = min(offenders)
         raise InvalidCorpus(f"{path}: {offenders[path]}")
-    print_summary(
-        common,
+    summary = Summary(
         f"{folder}: valid; {n_mixtures} mixtures of {len(jobs)} files",
         {"mixtures": str(folder), "n_mixtures": n_mixtures, "n_files": len(jobs)},
     )
+    print_summary(common, summary)

@@ -105,9 +105,10 @@ def _problems(mixture: Mixture, header: Mapping[str, Any]) -> Iterator[str]:
     target = header["config"]["target"]
     if target is not None and target not in {s.group for s in mixture.sources}:
         yield f"no source of the target {target}"
-    if header["config"]["mode"] == "coherent" and not header["config"]["augment"]:
-        if header["config"]["overlay"] is None and len({s.song_id for s in mixture.sources}) > 1:
-            yield "sources of several songs in a coherent mixture"
+    config = header["config"]
+    is_plain = config["mode"] == "coherent" and not config["augment"] and not config["overlay"]
+    if is_plain and len({s.song_id for s in mixture.sources}) > 1:
+        yield "sources of several songs in a coherent mixture"
     for source in mixture.sources:
         if problem := _source_problem(source):
             yield f"{source.stem_id}: {problem}"

@@ -9,9 +9,10 @@ Departures from the paper and from the code of its authors
 ----------------------------------------------------------
 * The authors cut both clips of a pair to the stretches where both are within 30 dB of their
   loudest, before either statistic; the paper does not say so. Here clips are taken whole, since
-  else a feature would belong to a pair and not to a clip. Frames of digital silence have zero
-  chroma and draw the mean to zero: sparse clips come out nearer to one another than the authors'
-  do. Products change little: where one clip is soft, they are small.
+  else a feature would belong to a pair and not to a clip. Frames of digital silence have no chroma
+  and draw the mean to zero: distances are shorter (bass and guitar of one song: 0.74 in the mean,
+  theirs 1.0), and more pairs of sparse clips may meet. Correlations hardly change: where one clip
+  is soft, products are small.
 * The paper correlates "the waveform magnitude". The authors' code does not rectify waveforms, and
   the paper's range of 2 to 30 is only reached by waveforms with their sign: so here.
 * The paper does not say on which side of 20 a pair is selected. Above: true pairs lie higher.
@@ -58,7 +59,7 @@ class Pairing(StrEnum):
 DEFAULT_THRESHOLDS: Final[Mapping[Pairing, float]] = {
     Pairing.CHROMA: 0.48,  # Table I
     Pairing.CORRELATION: 20.0,  # Table I, for clips of `_PAPER_SAMPLES`
-    Pairing.PEARSON: 0.02,  # ours
+    Pairing.PEARSON: 0.02,  # ours: some 3 % of pairs across songs lie above, 15 to 40 % within
 }
 _PAPER_SAMPLES: Final = 441_000  # 10 s at 44.1 kHz
 _PIECE_SAMPLES: Final = 4096  # summed in float32
@@ -183,9 +184,8 @@ def _blocks(read: Reader, n_clips: int, buffer: Float32s) -> Iterator[tuple[slic
 
 
 def _products(a: Float32s, b: Float32s) -> Float64s:
-    # One long sum in float32 loses up to 6e-6 of the norms at 10 s, and more for longer clips, where
-    # the threshold lies at 1e-3. Pieces of it lose 1e-6 at any length and cost no time; float64
-    # throughout would cost three times as much.
+    # One long sum in float32 loses up to 6e-6 of the norms at 10 s, and more for longer clips.
+    # Pieces lose 1e-6 at any length and cost no time; float64 throughout costs three times as much.
     total = np.zeros((len(a), len(b)))
     for start in range(0, a.shape[1], _PIECE_SAMPLES):
         piece = slice(start, start + _PIECE_SAMPLES)
@@ -234,7 +234,7 @@ def pearson(products: Float32s, norms_a: Float64s, norms_b: Float64s) -> Float32
     return cosines.clip(max=1).round(_DECIMALS).astype(np.float32)
 
 
-def scaled_threshold(threshold: float, n_samples: int, sample_rate: int) -> float:
+def scaled_threshold(threshold: float, n_samples: int) -> float:
     """Return a threshold of `correlations` for clips that are not 10 s at 44.1 kHz.
 
     A correlation is a sum over samples. That of stems which keep going together grows with their
@@ -247,8 +247,6 @@ def scaled_threshold(threshold: float, n_samples: int, sample_rate: int) -> floa
         For the paper's clips of 441000 samples.
     n_samples : int
         Length of the clips.
-    sample_rate : int
-        Of the clips in Hz.
 
     Returns
     -------

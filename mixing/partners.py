@@ -29,6 +29,7 @@ _CLIPS_PER_JOB: Final = 128
 _MAX_BYTES: Final = 256 << 20
 
 Float32s = npt.NDArray[np.float32]
+Float64s = npt.NDArray[np.float64]
 Int64s = npt.NDArray[np.int64]
 
 
@@ -86,36 +87,54 @@ class PairJob:
 
 @dataclass(frozen=True, slots=True)
 class PairResult:
-    """What came of a job: ``values`` is (n_clips, 12) for chroma, (n_clips, n_others) otherwise."""
+    """What came of a job.
+
+    Attributes
+    ----------
+    group, first : str, int
+        Of the job.
+    values : numpy.ndarray
+        (n_clips, 12) chroma features, or (n_clips, n_others) products.
+    norms, other_norms : numpy.ndarray
+        (n_clips,) and (n_others,) norms of the waveforms as compared; empty for chroma.
+    """
 
     group: str
     first: int
     values: Float32s
+    norms: Float64s
+    other_norms: Float64s
 
 
 def run(job: PairJob) -> PairResult:
     """Read clips and compare them; every clip is read once for a block of the other side."""
 
-    def reader(clips: Sequence[Clip]) -> Callable[[int], Float32s]:
-        return lambda i: clips[i].read(job.sample_rate)
+    def reader(clips: Sequence[Clip], norms: Float64s) -> Callable[[int], Float32s]:
+        def read(i: int) -> Float32s:
+            audio = clips[i].read(job.sample_rate)
+            norms[i] = np.linalg.norm(audio.astype(np.float64))
+            return audio
 
+        return read
+
+    norms, other_norms = np.zeros(len(job.clips)), np.zeros(len(job.others))
     if not job.others:
         features = [
             pairing.chroma_feature(clip.read(job.sample_rate), job.sample_rate)
             for clip in job.clips
         ]
-        return PairResult(job.group, job.first, np.array(features, np.float32))
+        return PairResult(job.group, job.first, np.array(features, np.float32), norms, other_norms)
     clip = job.clips[0]
     n_samples = clip.n_samples * job.sample_rate // clip.sample_rate
     products = pairing.inner_products(
-        reader(job.clips),
+        reader(job.clips, norms),
         len(job.clips),
-        reader(job.others),
+        reader(job.others, other_norms),
         len(job.others),
         n_samples,
         _MAX_BYTES,
     )
-    return PairResult(job.group, job.first, products)
+    return PairResult(job.group, job.first, products, norms, other_norms)
 
 
 class PartnerSearch:
@@ -177,12 +196,11 @@ class PartnerSearch:
         found: dict[str, list[PairResult]] = {}
         for result in results:
             found.setdefault(result.group, []).append(result)
-        values = {
-            group: np.concatenate([r.values for r in sorted(rs, key=lambda r: r.first)])
-            for group, rs in found.items()
-        }
+        ordered = {group: sorted(rs, key=lambda r: r.first) for group, rs in found.items()}
         may_meet = {
-            group: self._may_meet(group, values) for group in self._clips if group != self._anchor
+            group: self._may_meet(ordered[group], ordered.get(self._anchor, []))
+            for group in self._clips
+            if group != self._anchor and group in ordered
         }
         may_meet = {group: table for group, table in may_meet.items() if table.any()}
         # An anchor needs a partner of every target.
@@ -197,30 +215,25 @@ class PartnerSearch:
             self._anchor, clips, {group: table[is_usable] for group, table in may_meet.items()}
         )
 
-    def _may_meet(self, group: str, values: Mapping[str, Float32s]) -> npt.NDArray[np.bool_]:
+    def _may_meet(
+        self, results: Sequence[PairResult], anchors: Sequence[PairResult]
+    ) -> npt.NDArray[np.bool_]:
+        """Return the (n_anchors, n_clips) table of one target from its results in order."""
         kind = self._config.pairing
+        values = np.concatenate([r.values for r in results])
         if kind is Pairing.CHROMA:
-            statistic = pairing.chroma_distances(values[self._anchor], values[group])
+            statistic = pairing.chroma_distances(
+                np.concatenate([r.values for r in anchors]), values
+            )
         elif kind is Pairing.CORRELATION:
-            statistic = pairing.correlations(values[group])
+            statistic = pairing.correlations(values)
         else:
-            norms = [self._norms(name) for name in (self._anchor, group)]
-            statistic = pairing.pearson(values[group], *norms)
+            norms = np.concatenate([r.norms for r in results])
+            statistic = pairing.pearson(values, norms, results[0].other_norms)
         threshold = self._config.pairing_threshold
         if threshold is None:
             threshold = pairing.DEFAULT_THRESHOLDS[kind]
         if kind is Pairing.CORRELATION:
             n_samples = self._config.clip_steps * (self._sample_rate // ENVELOPE_HZ)
-            threshold = pairing.scaled_threshold(threshold, n_samples, self._sample_rate)
+            threshold = pairing.scaled_threshold(threshold, n_samples)
         return pairing.may_meet(kind, statistic, threshold)
-
-    def _norms(self, group: str) -> npt.NDArray[np.float64]:
-        """Return the norms of a target's clips from the envelope: no need to read them again."""
-        n_steps = self._config.clip_steps
-        step_samples = self._sample_rate // ENVELOPE_HZ
-        powers = [
-            self._catalogue.stems[k].power[step : step + n_steps].sum(dtype=np.float64)
-            for k, step in self._clips[group].tolist()
-        ]
-        norms: npt.NDArray[np.float64] = np.sqrt(np.array(powers) * step_samples)
-        return norms

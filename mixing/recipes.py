@@ -79,7 +79,8 @@ class MixConfig:
     pairing : Pairing
         Which clips may meet in incoherent mixtures.
     pairing_threshold : float or None
-        Of the pairing's statistic; None takes the default.
+        Of the pairing's statistic; None takes the default. That of correlation is for 10 s at
+        44.1 kHz, and is scaled to the clips.
     augment : tuple of Augment
         Augmentations.
     overlay : str or None
