@@ -90,7 +90,7 @@ def write_records(path: Path, record_type: type[R], records: Iterable[R]) -> Non
     schema = schema_of(record_type)
     table = pa.Table.from_arrays(_columns(record_type, list(records)), schema=schema)
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd")
+    pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
     storage.write_atomic(path, sink.getvalue().to_pybytes())
 
 
@@ -134,7 +134,7 @@ def read_records(paths: Path | Sequence[Path], record_type: type[R]) -> list[R]:
     for path in [paths] if isinstance(paths, Path) else paths:
         try:
             with path.open("rb") as file:
-                table = pq.ParquetFile(file).read()
+                table = pq.ParquetFile(file, page_checksum_verification=True).read()
             if not table.schema.equals(schema):
                 raise InvalidCorpus(
                     f"{path}: columns are not those of a {record_type.__name__} record"
