@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -148,12 +149,13 @@ def make_mixtures(
     from stemsmith.mixing import measure
     from stemsmith.mixing.catalogue import split_catalogues
     from stemsmith.mixing.mixture_run import MixtureRun, plan
-    from stemsmith.mixing.sources import find_sources
+    from stemsmith.mixing.sources import check_destination, find_sources
     from stemsmith.mixing.taxonomy import read_taxonomy
 
     taxonomy = read_taxonomy(names.taxonomy)
     targets = _written_targets(names.stems, config.target, taxonomy.targets)
     found = find_sources(sources, measure.cache_folder())
+    check_destination(mixtures, found)
     with workers(common.n_jobs, common.scheduler) as pool:
         stems = _stems_of(common, pool, found, config)
         catalogues = split_catalogues(stems, taxonomy)
@@ -180,7 +182,8 @@ def _config(options: Mapping[str, Any]) -> MixConfig:
     if n_mixtures is not None and hours is not None:
         raise UsageError("give either --mixtures or --hours")
     if n_mixtures is None:
-        n_mixtures = round((1.0 if hours is None else hours) * 3600 / options["clip"])
+        wanted = (1.0 if hours is None else hours) * 3600 / (options["clip"] or math.nan)
+        n_mixtures = round(wanted) if math.isfinite(wanted) else 0  # refused below
     names = [name for text in options["augment"] for name in text.split(",") if name]
     if unknown := [name for name in names if name not in list(Augment)]:
         raise UsageError(f"--augment {unknown[0]}: unknown; known: {', '.join(Augment)}")
@@ -293,8 +296,10 @@ def _write(
 
 def _summary(mixtures: Path, header: Mapping[str, Any], config: MixConfig) -> Summary:
     from stemsmith.cli.console import Summary
+    from stemsmith.mixing.catalogue import SPLITS
 
-    counts = header["n_mixtures"]
+    # A manifest that was read again has its keys in order of the alphabet.
+    counts = {split: n for split in SPLITS if (n := header["n_mixtures"].get(split)) is not None}
     n_mixtures = sum(counts.values())
     hours = n_mixtures * config.clip_s / 3600
     by_split = ", ".join(f"{n} {split}" for split, n in counts.items())

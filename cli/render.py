@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
+from stemsmith.cli import renditions
 from stemsmith.cli.options import Common, common_options, decorate, score_options
+from stemsmith.cli.renditions import rendition_options
 
 if TYPE_CHECKING:
     from stemsmith.cli.cluster import Workers
@@ -75,10 +78,14 @@ _SOUND_OPTIONS = decorate(
 @click.argument("midi_dir", type=click.Path(path_type=Path))
 @click.argument("corpus", type=click.Path(path_type=Path))
 @_SOUND_OPTIONS
+@rendition_options
 @score_options
 @common_options
 def render(midi_dir: Path, corpus: Path, common: Common, **options: Any) -> None:
     """Render the MIDI files below MIDI_DIR into CORPUS, a multi-track corpus like Slakh2100.
+
+    With --renditions or --preset, CORPUS holds many renditions of each score instead, as of
+    Bach10: stems at several tempi, timbres and dynamics, and which of them make a rendition.
 
     Killed at any moment, the same command goes on where it was and ends with the same bytes.
     """
@@ -86,6 +93,10 @@ def render(midi_dir: Path, corpus: Path, common: Common, **options: Any) -> None
     from stemsmith.render.config import MixSource, RenderConfig, Splits, parse_band
     from stemsmith.render.patches import PatchChoice
 
+    is_varied = renditions.are_wanted(options)
+    band_source = click.get_current_context().get_parameter_source("band")
+    if is_varied and band_source is ParameterSource.DEFAULT:
+        options["no_band"] = True  # Slakh's band is not what chorales are for
     config = RenderConfig(
         seed=options["seed"],
         n_songs=options["songs"],
@@ -103,7 +114,12 @@ def render(midi_dir: Path, corpus: Path, common: Common, **options: Any) -> None
         sample_rate=options["sample_rate"],
     )
     bank = bank_of(common, options["soundfonts"], options["patches"])
-    print_summary(common, make_corpus(common, midi_dir, corpus, config, bank))
+    if is_varied:
+        varied = renditions.config_of(options, config)
+        summary = renditions.make_renditions(common, midi_dir, corpus, varied, bank)
+    else:
+        summary = make_corpus(common, midi_dir, corpus, config, bank)
+    print_summary(common, summary)
 
 
 def bank_of(common: Common, soundfonts: Sequence[Path], patches: Path | None) -> Bank:

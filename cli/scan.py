@@ -1,29 +1,54 @@
-"""`stemsmith scan`: what is in a folder of MIDI files."""
+"""`stemsmith scan`: what is in a folder of MIDI files, or in soundfonts."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
 from stemsmith.cli.options import Common, common_options, score_options
+from stemsmith.cli.soundfonts import scan_soundfonts
+from stemsmith.manifests.errors import UsageError
 
 __all__ = ["scan"]
 
 
 @click.command()
-@click.argument("midi_dir", type=click.Path(path_type=Path))
+@click.argument("midi_dir", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--soundfonts",
+    "is_about_soundfonts",
+    is_flag=True,
+    help="List the presets of the soundfonts and their velocity layers instead.",
+)
 @score_options
 @common_options
-def scan(midi_dir: Path, common: Common, max_duration: float, **options: Any) -> None:
+def scan(
+    midi_dir: Path | None,
+    is_about_soundfonts: bool,
+    common: Common,
+    max_duration: float,
+    **options: Any,
+) -> None:
     """Take an inventory of MIDI_DIR: songs, classes, hours, and what would be selected.
 
     Reads .mid, .midi and .kar files in all subfolders. With --json, every song is listed with its
     MD5, note-content hash, duration and parts; with -v, every song is shown.
     """
+    if (midi_dir is None) != is_about_soundfonts:
+        raise UsageError("give either a MIDI_DIR or --soundfonts")
+    if midi_dir is None:
+        scan_soundfonts(common, options["soundfonts"], options["patches"])
+    else:
+        _scan_scores(midi_dir, common, max_duration, options)
+
+
+def _scan_scores(
+    midi_dir: Path, common: Common, max_duration: float, options: Mapping[str, Any]
+) -> None:
     from stemsmith.cli import console
     from stemsmith.cli.cluster import workers
     from stemsmith.cli.render import bank_of, inventory_of

@@ -21,9 +21,11 @@ from stemsmith.manifests.errors import InvalidCorpus
 
 __all__ = [
     "FULL_SCALE_16",
+    "FULL_SCALE_24",
     "AudioInfo",
     "audio_info",
     "encode_flac",
+    "encode_flac_24",
     "encode_wav",
     "read_blocks",
     "read_excerpt",
@@ -32,8 +34,10 @@ __all__ = [
 ]
 
 FULL_SCALE_16: Final = 32768
+FULL_SCALE_24: Final = 1 << 23
 
 Int16s = npt.NDArray[np.int16]
+Int32s = npt.NDArray[np.int32]
 Float32s = npt.NDArray[np.float32]
 
 
@@ -57,6 +61,21 @@ def encode_flac(samples: Int16s, sample_rate: int) -> bytes:
     """
     encoded = io.BytesIO()
     soundfile.write(encoded, samples.T, sample_rate, format="FLAC", subtype="PCM_16")
+    return encoded.getvalue()
+
+
+def encode_flac_24(samples: Int32s, sample_rate: int) -> bytes:
+    """Return samples as a 24-bit FLAC file.
+
+    Parameters
+    ----------
+    samples : numpy.ndarray
+        (n_channels, n_samples) int32, from -2^23 to 2^23 - 1.
+    sample_rate : int
+        In Hz.
+    """
+    encoded = io.BytesIO()
+    soundfile.write(encoded, samples.T << 8, sample_rate, format="FLAC", subtype="PCM_24")
     return encoded.getvalue()
 
 

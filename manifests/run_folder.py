@@ -76,7 +76,7 @@ class RunFolder:
             if header.get("fingerprint") != self._fingerprint:
                 raise UsageError(f"{root}: what is here {other}; choose another folder")
         elif self._plan.exists():
-            if json.loads(self._plan.read_bytes())["fingerprint"] != self._fingerprint:
+            if self._planned() != self._fingerprint:
                 raise UsageError(
                     f"{root}: the unfinished run here {other}; "
                     "repeat its command to go on, or choose another folder"
@@ -85,7 +85,16 @@ class RunFolder:
             if not root.is_dir():
                 raise UsageError(f"{root}: is not a folder")
             if any(path != self.state for path in root.iterdir()):
-                raise UsageError(f"{root}: not empty and not a {self._stage}; choose another")
+                raise UsageError(f"{root}: not empty and no {self._stage} folder; choose another")
+
+    def _planned(self) -> Any:
+        """Return the fingerprint of the unfinished run."""
+        try:
+            return json.loads(self._plan.read_bytes())["fingerprint"]
+        except (ValueError, KeyError, TypeError):
+            raise UsageError(
+                f"{self._plan}: damaged; remove {self.root} and run again, or choose another folder"
+            ) from None
 
     def close(self, header: dict[str, Any]) -> dict[str, Any]:
         """Write the manifest and remove the run's own files; return the manifest."""

@@ -85,6 +85,8 @@ def _item_of(hint: Any) -> Any:
 def write_records(path: Path, record_type: type[R], records: Iterable[R]) -> None:
     """Write records as one Parquet file (zstd), atomically; the same records, the same bytes.
 
+    Pages have checksums: without them, most flipped bits would be read as other numbers.
+
     File names may hold bytes that are no text; these are written as backslash escapes.
     """
     schema = schema_of(record_type)
@@ -240,7 +242,10 @@ def check_shards(folder: Path, header: dict[str, Any]) -> None:
     """
     entries = header.get("shards")
     fields = {"file", "n_records", "sha256"}
-    if not isinstance(entries, list) or any(set(entry) != fields for entry in entries):
+    if not isinstance(entries, list) or any(
+        not isinstance(entry, dict) or set(entry) != fields or not isinstance(entry["file"], str)
+        for entry in entries
+    ):
         raise InvalidCorpus(f"{folder / MANIFEST}: does not list its shards")
     for entry in entries:
         path = storage.inside(folder, entry["file"])

@@ -6,6 +6,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -60,12 +61,16 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 
 @contextmanager
-def atomic_file(path: Path) -> Iterator[BinaryIO]:
+def atomic_file(path: Path, staging: Path | None = None) -> Iterator[BinaryIO]:
     """Open a file for writing that has its name only when the body has ended without an error.
 
-    The temporary name is fixed, since every file has one writer.
+    The temporary name is fixed, for a file that has one writer. One that may have two, a worker
+    that was given up and the one that took over, is written in `staging`, a folder on the same
+    file system that somebody sweeps, under a name of its own.
     """
     temporary = path.with_name(f".{path.name}.tmp")
+    if staging is not None:
+        temporary = staging / f"{path.name}.{secrets.token_hex(8)}"
     with naming(path):
         with temporary.open("wb") as file:
             yield file

@@ -51,6 +51,8 @@ class AudioJob:
         Targets to write beside the mixture.
     audio_format : AudioFormat
         Of the samples.
+    staging : str
+        Folder for what is not finished.
     """
 
     path: str
@@ -58,6 +60,7 @@ class AudioJob:
     roots: Mapping[str, str]
     targets: tuple[str, ...]
     audio_format: AudioFormat
+    staging: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +92,10 @@ def run(job: AudioJob) -> ShardReport:
     """
     path = Path(job.path)
     if not path.exists():
-        with storage.atomic_file(path) as file, tarfile.open(fileobj=file, mode="w:") as tar:
+        with (
+            storage.atomic_file(path, Path(job.staging)) as file,
+            tarfile.open(fileobj=file, mode="w:") as tar,
+        ):
             tar.format = tarfile.USTAR_FORMAT
             for mixture in job.mixtures:
                 for name, content in _members(mixture, job):

@@ -42,8 +42,11 @@ def draw_shift_steps(config: MixConfig, *ids: str | int) -> int:
 
 
 def draw_muted(config: MixConfig, groups: Sequence[str], *ids: str | int) -> str | None:
-    """Return the group that is muted: none, or one that is not the target, all alike likely."""
-    if Augment.INSTRUMENT not in config.augment:
+    """Return the group that is muted: none, or one that is not the target, all alike likely.
+
+    One that is alone is not muted.
+    """
+    if Augment.INSTRUMENT not in config.augment or len(set(groups)) < 2:
         return None
     candidates = [None, *sorted(set(groups) - {config.target})]
     return candidates[int(rng_for(config.seed, *ids, "instrument").integers(len(candidates)))]

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from stemsmith.manifests import shards, storage
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.mixtures import Mixture, MixtureSource
-from stemsmith.mixing.mixture_run import STAGE, STATE_FOLDER
+from stemsmith.mixing.mixture_run import STAGE, STATE_FOLDER, fingerprint_of
 from stemsmith.mixing.silence import kept_stretches
 from stemsmith.mixing.sources import locate
 from stemsmith.mixing.transforms import decode
@@ -40,8 +40,12 @@ def roots_of(folder: Path, header: Mapping[str, Any]) -> dict[str, str]:
     Raises
     ------
     InvalidCorpus
-        If one is not there.
+        If one is not there, or the manifest does not say where they are.
     """
+    if not isinstance(header.get("roots"), dict) or not all(
+        isinstance(path, str) for path in header["roots"].values()
+    ):
+        raise InvalidCorpus(f"{folder / shards.MANIFEST}: does not say where its roots are")
     roots = {name: str((folder / path).resolve()) for name, path in header["roots"].items()}
     for name, path in roots.items():
         if not Path(path).is_dir():
@@ -70,10 +74,14 @@ def plan(folder: Path) -> tuple[int, list[CheckJob]]:
         Naming the first offender.
     """
     header = shards.read_manifest(folder, STAGE)
+    if fingerprint_of(header) != header.get("fingerprint"):
+        raise InvalidCorpus(f"{folder / shards.MANIFEST}: was changed: not what its hash is of")
     if (folder / STATE_FOLDER).exists():
         raise InvalidCorpus(f"{folder / STATE_FOLDER}: left by a run; repeat the mix command")
     shards.check_shards(folder, header)
     roots = roots_of(folder, header)
+    if set(roots) != {source["root"] for source in header["sources"]}:
+        raise InvalidCorpus(f"{folder / shards.MANIFEST}: its roots are not those of its sources")
     wanted: dict[str, str] = {}
     seen: set[str] = set()
     for path in (folder / entry["file"] for entry in header["shards"]):
@@ -91,9 +99,21 @@ def plan(folder: Path) -> tuple[int, list[CheckJob]]:
                     raise InvalidCorpus(f"{path}: two recipes disagree about {file}")
     if len(seen) != sum(header["n_mixtures"].values()):
         raise InvalidCorpus(f"{folder}: {len(seen)} mixtures, not as many as in the manifest")
-    for entry in header["audio_shards"]:
+    for entry in _audio_shards(folder, header):
         wanted[str(storage.inside(folder, entry["file"]))] = entry["sha256"]
     return len(seen), [CheckJob(path, sha256) for path, sha256 in sorted(wanted.items())]
+
+
+def _audio_shards(folder: Path, header: Mapping[str, Any]) -> list[dict[str, str]]:
+    entries = header.get("audio_shards")
+    if not isinstance(entries, list) or not all(
+        isinstance(entry, dict)
+        and set(entry) == {"file", "sha256"}
+        and all(isinstance(value, str) for value in entry.values())
+        for entry in entries
+    ):
+        raise InvalidCorpus(f"{folder / shards.MANIFEST}: does not list its audio shards")
+    return entries
 
 
 def _problems(mixture: Mixture, header: Mapping[str, Any]) -> Iterator[str]:

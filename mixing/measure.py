@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,8 @@ __all__ = ["CACHE_VARIABLE", "MeasureJob", "cache_folder", "cached", "plan", "re
 
 CACHE_VARIABLE: Final = "STEMSMITH_CACHE"
 _FORMAT: Final = "envelope-1"  # changes when what is measured changes
+_LOWEST_RATE_HZ: Final = 8000  # below some 3.4 kHz the K-weighting filter is none
+_LARGEST_SAMPLE: Final = 1e6  # 120 dB over full scale is no audio, and its squares overflow
 _BLOCK_STEPS: Final = 600  # a minute at a time
 _WARM_UP_STEPS: Final = 5  # after half a second the filters have forgotten where they started
 
@@ -99,8 +102,8 @@ def run(job: MeasureJob) -> MeasuredFile:
     Raises
     ------
     InvalidCorpus
-        If the file cannot be decoded, has more than two channels, or a sample rate that is not a
-        multiple of 10 Hz.
+        If the file cannot be decoded, has more than two channels, a sample rate that is below
+        8000 Hz or not a multiple of 10 Hz, or samples that are not finite or far above full scale.
     """
     path = Path(job.path)
     info = audio_info(path, job.stream)
@@ -108,11 +111,16 @@ def run(job: MeasureJob) -> MeasuredFile:
         raise InvalidCorpus(f"{path}: {info.n_channels} channels; mono or stereo is wanted")
     if info.sample_rate % ENVELOPE_HZ:
         raise InvalidCorpus(f"{path}: {info.sample_rate} Hz is not a multiple of {ENVELOPE_HZ} Hz")
+    if info.sample_rate < _LOWEST_RATE_HZ:
+        raise InvalidCorpus(f"{path}: {info.sample_rate} Hz is less than {_LOWEST_RATE_HZ} Hz")
     columns = [np.concatenate(rows) for rows in zip(*_blocks(path, job.stream), strict=True)]
     measured = MeasuredFile(storage.file_hash(path), *info, *columns)
     record = Path(job.record)
     record.parent.mkdir(parents=True, exist_ok=True)
-    shards.write_records(record, MeasuredFile, [measured])
+    # Two runs may measure one file at the same time: each has a name of its own to write to.
+    own = record.with_name(f"{record.stem}-{secrets.token_hex(8)}.tmp")
+    shards.write_records(own, MeasuredFile, [measured])
+    own.replace(record)
     return measured
 
 
@@ -127,9 +135,14 @@ def _blocks(path: Path, stream: int) -> Iterator[tuple[Float32s, ...]]:
         warm_up = min(first, _WARM_UP_STEPS)
         last = min(first + _BLOCK_STEPS, n_steps)
         start = (first - warm_up) * step
-        audio = read_excerpt(path, start, last * step - start, stream)
+        # What is left after the last whole step is not measured, but may be read.
+        stop = n_samples if last == n_steps else last * step
+        audio = read_excerpt(path, start, stop - start, stream)
         if not np.isfinite(audio).all():
             raise InvalidCorpus(f"{path}: has samples that are not finite")
+        if np.abs(audio).max() > _LARGEST_SAMPLE:
+            raise InvalidCorpus(f"{path}: has samples above {_LARGEST_SAMPLE:g} of full scale")
+        audio = audio[:, : last * step - start]
         channels = [envelope(channel, sample_rate) for channel in audio]
         k_power = np.array([c.k_power for c in channels]).sum(axis=0)
         power = np.array([c.power for c in channels]).mean(axis=0)

@@ -29,12 +29,15 @@ from stemsmith.mixing.silence import Gapless
 from stemsmith.mixing.sources import Source
 from stemsmith.mixing.taxonomy import Taxonomy
 
-__all__ = ["STAGE", "MixturePlan", "MixtureRun", "plan"]
+__all__ = ["STAGE", "MixturePlan", "MixtureRun", "fingerprint_of", "plan"]
 
 STAGE: Final = "mixtures"
 STATE_FOLDER: Final = ".mix"
 _PER_SHARD: Final = 4096
 _PER_AUDIO_SHARD: Final = 256  # 10 s at 44.1 kHz, mixture and one target: about 0.3 GB
+_NO_DECISION: Final = frozenset(
+    {"schema_version", "roots", "shards", "audio_shards", "fingerprint"}
+)
 _PACKAGES: Final = ("numpy", "scipy", "pyloudnorm", "soundfile", "soxr", "pyarrow")
 _AUGMENT_PACKAGES: Final = ("librosa", "colorednoise", "pedalboard")
 
@@ -94,6 +97,8 @@ def plan(
     wanted = {s: c for s, c in catalogues.items() if s in config.splits or not config.splits}
     stems = [stem for catalogue in wanted.values() for stem in catalogue.stems]
     _check_target(wanted, taxonomy, config)
+    if not stems:
+        raise NothingToDo(_why_nothing(stems, config))
     sample_rate = common_sample_rate(stems, config.sample_rate)
     splits: dict[str, CoherentPlan | IncoherentPlan] = {}
     for split, catalogue in wanted.items():
@@ -181,7 +186,10 @@ def _header(
         "stage": STAGE,
         "config": config.to_dict(),
         "taxonomy": {target: list(classes) for target, classes in taxonomy.classes.items()},
-        "sources": [{"root": source.name, "layout": source.layout} for source in sources],
+        "sources": [
+            {"root": source.name, "layout": source.layout}
+            for source in sorted(sources, key=lambda source: source.name)
+        ],
         "stems_sha256": content.hexdigest(),
         "sample_rate": sample_rate,
         "n_mixtures": dict(counts),
@@ -198,6 +206,15 @@ def _versions(config: MixConfig) -> dict[str, str]:
         with contextlib.suppress(PackageNotFoundError):  # an extra this set does not need
             versions[name] = package_version(name)
     return versions
+
+
+def fingerprint_of(header: Mapping[str, Any]) -> str:
+    """Return the hash of all decisions in a manifest, or in what will be one.
+
+    Where a set of mixtures lies does not make it another one, and its files have hashes.
+    """
+    decisions = {key: value for key, value in header.items() if key not in _NO_DECISION}
+    return hashlib.sha256(json.dumps(decisions, sort_keys=True).encode()).hexdigest()
 
 
 class MixtureRun:
@@ -232,10 +249,7 @@ class MixtureRun:
                 for name, path in mixture_plan.roots.items()
             },
         }
-        # Where a set of mixtures lies does not make it another one.
-        decisions = {key: value for key, value in self._header.items() if key != "roots"}
-        text = json.dumps(decisions, sort_keys=True, default=str)
-        fingerprint = hashlib.sha256(text.encode()).hexdigest()
+        fingerprint = fingerprint_of(self._header)
         self._folder = RunFolder(root, STAGE, root / STATE_FOLDER, fingerprint)
 
     def opened(self) -> AbstractContextManager[None]:
@@ -267,7 +281,12 @@ class MixtureRun:
             path = self._root / f"audio-{split}-{numbers[split]:05d}.tar"
             numbers[split] += 1
             yield AudioJob(
-                str(path), tuple(mixtures), self._plan.roots, self._targets, self._format
+                path=str(path),
+                mixtures=tuple(mixtures),
+                roots=self._plan.roots,
+                targets=self._targets,
+                audio_format=self._format,
+                staging=str(self._folder.staging),
             )
 
     def close(self) -> dict[str, Any]:

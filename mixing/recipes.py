@@ -31,6 +31,8 @@ __all__ = [
 GAIN_DECIMALS: Final = 4
 # A clip that is softer is no music: the tail of a release. Ours; the papers only say "silent".
 SILENCE_RMS_DBFS: Final = -60.0
+_LONGEST_CLIP_S: Final = 7200
+_MOST_MIXTURES: Final = 10**8  # names have eight digits
 _INCOHERENT_ONLY: Final = frozenset({"silence"})
 # Incoherent clips come from other songs, and from any moment of them, as it is.
 _COHERENT_ONLY: Final = frozenset({"remix", "shift", "shift-padded"})
@@ -117,16 +119,31 @@ class MixConfig:
     def __post_init__(self) -> None:
         """Refuse what makes no sense, with one line."""
         augment = set(self.augment)
-        if self.n_mixtures < 1:
-            raise UsageError("--mixtures and --hours must ask for at least one mixture")
-        if self.clip_steps < 4 or not math.isclose(self.clip_steps, self.clip_s * ENVELOPE_HZ):
-            raise UsageError(f"--clip {self.clip_s}: must be a multiple of 0.1 s, at least 0.4 s")
+        if not (
+            0.4 <= self.clip_s <= _LONGEST_CLIP_S
+            and math.isclose(self.clip_steps, self.clip_s * ENVELOPE_HZ)
+        ):
+            raise UsageError(
+                f"--clip {self.clip_s:g}: must be a multiple of 0.1 s, at least 0.4 s and at most "
+                f"{_LONGEST_CLIP_S} s"
+            )
+        if not 1 <= self.n_mixtures <= _MOST_MIXTURES:
+            raise UsageError(
+                "--mixtures and --hours must ask for at least one mixture and at most "
+                f"{_MOST_MIXTURES}"
+            )
+        if not -math.inf < self.min_rms_dbfs <= 0:
+            raise UsageError("--min-rms must be a number of dBFS, at most 0")
+        if not -70 < self.target_lufs <= 0:
+            raise UsageError("--target-lufs must be between -70 and 0")
         if self.sample_rate is not None and not (
             8000 <= self.sample_rate <= 192000 and self.sample_rate % ENVELOPE_HZ == 0
         ):
             raise UsageError("--sample-rate must be a multiple of 10 Hz from 8000 to 192000")
-        if self.peak_ceiling_dbfs > 0:
-            raise UsageError("--peak-ceiling must not be above 0 dBFS")
+        if not -40 <= self.peak_ceiling_dbfs <= 0:
+            raise UsageError("--peak-ceiling must be between -40 and 0 dBFS")
+        if self.pairing_threshold is not None and not math.isfinite(self.pairing_threshold):
+            raise UsageError("--pairing-threshold must be a number")
         if wrong := augment & (_INCOHERENT_ONLY if self.is_coherent else _COHERENT_ONLY):
             raise UsageError(f"--augment {', '.join(sorted(wrong))}: not with --mode {self.mode}")
         if {Augment.SHIFT, Augment.SHIFT_PADDED} <= augment:

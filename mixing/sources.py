@@ -24,7 +24,7 @@ from stemsmith.mixing.layouts import LAYOUTS, find_files
 from stemsmith.mixing.measure import MeasureJob
 from stemsmith.mixing.taxonomy import slug
 
-__all__ = ["Source", "find_sources", "locate", "parse_source", "read_stems"]
+__all__ = ["Source", "check_destination", "find_sources", "locate", "parse_source", "read_stems"]
 
 CORPUS: Final = "corpus"
 
@@ -65,9 +65,9 @@ def parse_source(text: str) -> tuple[str, Path]:
     layout, colon, path = text.partition(":")
     if not colon or layout not in LAYOUTS:
         layout, path = CORPUS, text
-    if not Path(path).is_dir():
+    if not path or not Path(path).is_dir():
         prefixes = ", ".join(f"{name}:PATH" for name in LAYOUTS)
-        raise UsageError(f"{path}: not a folder; a source is a corpus, or {prefixes}")
+        raise UsageError(f"{path or repr(text)}: not a folder; a source is a corpus, or {prefixes}")
     return layout, Path(path)
 
 
@@ -97,6 +97,20 @@ def find_sources(texts: Sequence[str], cache: Path) -> list[Source]:
             jobs = measure.plan([(root / file.path, file.stream) for file in files], cache)
             sources.append(Source(name, layout, root, files, tuple(jobs)))
     return sources
+
+
+def check_destination(folder: Path, sources: Iterable[Source]) -> None:
+    """Check that mixtures do not go into a source: a source is never written to.
+
+    Raises
+    ------
+    UsageError
+        Naming the source.
+    """
+    destination = folder.resolve()
+    for source in sources:
+        if destination.is_relative_to(source.root):
+            raise UsageError(f"{folder}: lies in the source {source.root}; choose another folder")
 
 
 def read_stems(

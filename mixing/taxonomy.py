@@ -117,7 +117,9 @@ def read_taxonomy(name: str) -> Taxonomy:
         or not all(_is_list_of_text(members) for members in targets.values())
     ):
         raise UsageError(f"{path}: expected one table [targets] of lists of class names")
-    if wrong := [target for target in targets if slug(target) != target or target == "mixture"]:
+    if wrong := [
+        target for target in targets if target in ("", "mixture") or slug(target) != target
+    ]:
         raise UsageError(
             f"{path}: target {wrong[0]!r}: lower case letters, digits and hyphens, not 'mixture'"
         )

@@ -25,10 +25,11 @@ from stemsmith.render.config import SPLITS, MixSource, RenderConfig
 from stemsmith.render.job import SongJob
 from stemsmith.render.layout import Layout
 from stemsmith.render.patches import Bank
+from stemsmith.render.sample_folder import read_sample_folder
 from stemsmith.render.selection import Selection, select
 from stemsmith.render.synth import POLYPHONY
 
-__all__ = ["STAGE", "CorpusRun", "RunPlan", "plan"]
+__all__ = ["STAGE", "CorpusRun", "RunPlan", "bank_header", "plan", "why_nothing"]
 
 STAGE: Final = "corpus"
 _SONGS_PER_SHARD: Final = 256
@@ -100,13 +101,15 @@ def plan(
         If splits of exact sizes cannot be filled.
     """
     if config.mix_source is MixSource.UNSPLIT and bank.has_effects:
-        raise UsageError("--mix-source unsplit cannot have effects or VST3 instruments")
+        raise UsageError(
+            "--mix-source unsplit cannot have effects, VST3 instruments or folders of notes"
+        )
     songs = [s for s in scanned if isinstance(s, ScannedSong)]
     unusable = [r for r in scanned if isinstance(r, Rejection)]
     selection = select(songs, config, bank)
     rejections = sorted([*unusable, *selection.rejections], key=lambda r: r.id)
     if not selection.chosen:
-        raise NothingToDo(_why_nothing(midi_root, len(scanned), rejections))
+        raise NothingToDo(why_nothing(midi_root, len(scanned), rejections))
     wanted = int(sum(config.splits.sizes))
     if config.splits.are_counts and len(selection.chosen) < wanted:
         n_full = sum(r.reason is Reason.SPLIT_FULL for r in selection.rejections)
@@ -129,10 +132,17 @@ def plan(
         )
         for chosen in selection.chosen
     )
-    return RunPlan(jobs, selection, tuple(rejections), _header(config, bank))
+    header = {
+        "stage": STAGE,
+        "config": config.to_dict(),
+        "roots": {"corpus": "."},
+        **bank_header(bank),
+    }
+    return RunPlan(jobs, selection, tuple(rejections), header)
 
 
-def _why_nothing(midi_root: Path, n_files: int, rejections: Sequence[Rejection]) -> str:
+def why_nothing(midi_root: Path, n_files: int, rejections: Sequence[Rejection]) -> str:
+    """Say why no song is left, and what to change."""
     if not n_files:
         return f"{midi_root}: no .mid, .midi or .kar files"
     counts = Counter(r.reason for r in rejections)
@@ -144,7 +154,8 @@ def _why_nothing(midi_root: Path, n_files: int, rejections: Sequence[Rejection])
     return f"{midi_root}: none of {n_files} files can be rendered: {reasons}{advice}"
 
 
-def _header(config: RenderConfig, bank: Bank) -> dict[str, Any]:
+def bank_header(bank: Bank) -> dict[str, Any]:
+    """Return what a manifest says of the patches and of what plays them."""
     patches = [
         [
             patch.name,
@@ -152,13 +163,11 @@ def _header(config: RenderConfig, bank: Bank) -> dict[str, Any]:
             patch.preset and [Path(patch.preset.soundfont).name, *patch.preset[1:]],
             patch.instrument,
             patch.effects,
+            *([read_sample_folder(Path(patch.folder)).fingerprint] if patch.folder else []),
         ]
         for patch in bank.patches
     ]
     return {
-        "stage": STAGE,
-        "config": config.to_dict(),
-        "roots": {"corpus": "."},
         "soundfonts": [
             {"file": s.file, "sha256": s.sha256, "licence": s.licence} for s in bank.soundfonts
         ],
@@ -171,9 +180,16 @@ def _header(config: RenderConfig, bank: Bank) -> dict[str, Any]:
             "stemsmith": package_version("stemsmith"),
             "libfluidsynth": fluid.version(),
             **{name: package_version(name) for name in _PACKAGES},
-            **({"pedalboard": package_version("pedalboard")} if bank.has_effects else {}),
+            **{name: package_version(name) for name in _packages_of(bank)},
         },
     }
+
+
+def _packages_of(bank: Bank) -> list[str]:
+    """Return the packages that only some banks need."""
+    uses_pedalboard = any(patch.effects or patch.instrument for patch in bank.patches)
+    uses_soxr = any(patch.folder for patch in bank.patches)
+    return ["pedalboard"] * uses_pedalboard + ["soxr"] * uses_soxr
 
 
 class CorpusRun:
@@ -254,7 +270,7 @@ class CorpusRun:
         done = [track for track in tracks if track not in set(refused)]
         if not done:
             self._folder.abandon()
-            raise NothingToDo(_why_nothing(layout.root, len(tracks), rejections))
+            raise NothingToDo(why_nothing(layout.root, len(tracks), rejections))
         files = self._write_shards("songs", Song, done) + self._write_shards("stems", Stem, done)
         path = layout.root / "rejections-00000.parquet"
         shards.write_records(path, Rejection, sorted(rejections, key=lambda r: r.id))

@@ -52,11 +52,31 @@ class TempoMap:
     """
 
     def __init__(self, ticks_per_quarter: int, tempos: Sequence[tuple[int, int]]) -> None:
+        self._ticks_per_quarter = ticks_per_quarter
         by_tick = dict([(0, _DEFAULT_TEMPO_US), *tempos])
         self._ticks = np.array(list(by_tick), np.int64)
         self._s_per_tick = np.array(list(by_tick.values())) / (1e6 * ticks_per_quarter)
         steps = np.diff(self._ticks) * self._s_per_tick[:-1]
         self._seconds = np.concatenate([[0.0], np.cumsum(steps)])
+
+    @property
+    def first_bpm(self) -> float:
+        """Quarter notes a minute at the beginning."""
+        return 60 / (float(self._s_per_tick[0]) * self._ticks_per_quarter)
+
+    def constant(self, bpm: float) -> TempoMap:
+        """Return a map of the same ticks with one tempo throughout."""
+        constant = TempoMap(self._ticks_per_quarter, [])
+        constant._s_per_tick = np.array([60 / (bpm * self._ticks_per_quarter)])
+        return constant
+
+    def faster(self, factor: float) -> TempoMap:
+        """Return the same map with every tempo multiplied by a factor."""
+        faster = TempoMap(self._ticks_per_quarter, [])
+        faster._ticks = self._ticks
+        faster._s_per_tick = self._s_per_tick / factor
+        faster._seconds = self._seconds / factor
+        return faster
 
     def seconds(self, ticks: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Return the time in seconds of each tick (same shape)."""
@@ -82,6 +102,8 @@ class Score:
         In order of track, channel and first note.
     tempo_map : TempoMap
         Seconds of ticks.
+    end_tick : int
+        Tick at which the last note ends.
     duration_s : float
         Time at which the last note ends. Notes without an end stop with the last event.
     n_notes : int
@@ -106,8 +128,8 @@ class Score:
             self._ticks_per_quarter,
             [(e.tick, int.from_bytes(e.data[2:], "big")) for e in tempos],
         )
-        n_hanging, end_tick = self._end_notes()
-        self.duration_s = float(self.tempo_map.seconds(end_tick))
+        n_hanging, self.end_tick = self._end_notes()
+        self.duration_s = float(self.tempo_map.seconds(self.end_tick))
         self.repairs = raw.repairs
         if n_hanging:
             self.repairs += (f"{n_hanging} notes without an end stop with the last event",)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -30,10 +31,10 @@ from stemsmith.mixing.loudness import (
     loudness_when_played_at,
 )
 from stemsmith.render.config import MixSource
-from stemsmith.render.effects import apply_effects, play_instrument
 from stemsmith.render.job import SongJob
 from stemsmith.render.midi import Score
 from stemsmith.render.patches import Patch
+from stemsmith.render.player import play
 from stemsmith.render.smf import Event
 from stemsmith.render.synth import Spans, on_grid, shared_synth
 from stemsmith.render.track_folder import RenderedPart, TrackWriter
@@ -165,22 +166,20 @@ class Mixdown:
         )
 
     def _synthesise(self, k: int, patch: Patch, out: Float32s) -> Spans:
-        sample_rate = self._config.sample_rate
-        everywhere = [(0, len(out))]
         events = self._score.events(k)
-        seconds = self._seconds(events)
-        if patch.preset is None:
-            assert patch.instrument is not None
-            out[:] = play_instrument(patch.instrument, events, seconds, len(out), sample_rate)
-            spans = everywhere
-        else:
-            synth = shared_synth(sample_rate, (patch.preset.soundfont,))
-            frames = on_grid(seconds, sample_rate)
-            spans = synth.render(events, frames, patch.preset, out)
-        if patch.effects:
-            out[:] = apply_effects(out, patch.effects, sample_rate)
-            spans = everywhere
-        return spans
+        frames = on_grid(self._seconds(events), self._config.sample_rate)
+        notes = partial(self._notes, k)
+        try:
+            return play(patch, events, frames, notes, out, self._config.sample_rate)
+        except UsageError as error:
+            raise UsageError(f"{self._job.song.path}: {error}") from error
+
+    def _notes(self, k: int) -> tuple[npt.NDArray[np.int64], None]:
+        """Return the notes of a part at the samples that the note table gives."""
+        onset, offset, pitch, velocity = self._score.notes(k)
+        times = [self._score.tempo_map.seconds(ticks) for ticks in (onset, offset)]
+        frames = [on_grid(seconds, self._config.sample_rate) for seconds in times]
+        return np.stack([*frames, pitch, velocity], axis=1), None
 
     def _seconds(self, events: Sequence[Event]) -> npt.NDArray[np.float64]:
         return self._score.tempo_map.seconds([event.tick for event in events])

@@ -1,7 +1,7 @@
 """Patch banks: which sound a part may get.
 
 A bank is read from SoundFont files (every preset is a patch of the class its program belongs to)
-or from a YAML file (class -> patches, with effects and VST3 instruments).
+or from a YAML file (class -> patches, with effects, VST3 instruments and folders of notes).
 """
 
 from __future__ import annotations
@@ -19,13 +19,15 @@ from stemsmith.manifests.programs import DRUMS, rendering_class_of
 from stemsmith.manifests.records import Part
 from stemsmith.manifests.seeds import rng_for
 from stemsmith.render.effects import Effect, instrument_problem, parse_effects
+from stemsmith.render.sample_folder import read_sample_folder
 from stemsmith.render.soundfonts import Soundfont, read_soundfont
 from stemsmith.render.synth import Preset
 
 __all__ = ["Bank", "Patch", "PatchChoice", "bank_from_soundfonts", "bank_from_yaml"]
 
 DRUM_BANK: Final = 128
-_PATCH_KEYS: Final = frozenset({"name", "soundfont", "bank", "preset", "instrument", "effects"})
+_SOURCES: Final = ("soundfont", "instrument", "folder")
+_PATCH_KEYS: Final = frozenset({"name", "bank", "preset", "effects", *_SOURCES})
 
 
 class PatchChoice(StrEnum):
@@ -46,11 +48,13 @@ class Patch:
     rendering_class : str
         Class it belongs to.
     preset : Preset or None
-        Soundfont preset; None for a VST3 instrument.
+        Soundfont preset; None for a VST3 instrument or a folder of notes.
     instrument : str or None
         Path of a VST3 instrument.
     effects : tuple of Effect
         Applied after the synthesis.
+    folder : str or None
+        Absolute path of a folder of recorded notes.
     """
 
     name: str
@@ -58,6 +62,7 @@ class Patch:
     preset: Preset | None
     instrument: str | None = None
     effects: tuple[Effect, ...] = ()
+    folder: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +77,14 @@ class Bank:
         Files they come from.
     warnings : tuple of str
         Patches that were skipped, and why.
+    is_chosen : bool
+        Whether somebody has put the patches into their classes one by one (a YAML bank).
     """
 
     patches: tuple[Patch, ...]
     soundfonts: tuple[Soundfont, ...]
     warnings: tuple[str, ...] = ()
+    is_chosen: bool = False
     _by_class: dict[str, list[Patch]] = field(init=False, repr=False)
     _by_preset: dict[tuple[int, int], Patch] = field(init=False, repr=False)
 
@@ -93,7 +101,7 @@ class Bank:
     @property
     def has_effects(self) -> bool:
         """Whether a patch is more than a soundfont preset."""
-        return any(patch.effects or patch.instrument for patch in self.patches)
+        return any(patch.effects or patch.preset is None for patch in self.patches)
 
     def patch_for(self, part: Part, choice: PatchChoice, seed: int, song_id: str) -> Patch | None:
         """Return the patch of a part, or None if the bank has none for it.
@@ -117,6 +125,18 @@ class Bank:
             return None
         draw = rng_for(seed, song_id, part.program, "patch")
         return candidates[int(draw.integers(len(candidates)))]
+
+    def timbres(self, part: Part) -> list[Patch]:
+        """Return the patches of a part's very instrument, in the order of the bank.
+
+        In a chosen bank these are the patches of its class; otherwise the presets of its program
+        (for drums, of its kit) in all soundfonts and banks.
+        """
+        candidates = self._by_class.get(rendering_class_of(part.program), [])
+        if self.is_chosen:
+            return candidates
+        number = part.kit if part.program == DRUMS else part.program
+        return [p for p in candidates if p.preset is not None and p.preset.number == number]
 
     def _own_preset(self, part: Part) -> Patch | None:
         """Look a program up as FluidSynth does: its bank, then the default one."""
@@ -176,6 +196,8 @@ def bank_from_yaml(path: Path) -> Bank:
              effects: [{Distortion: {drive_db: 6}}, {PeakFilter: {cutoff_frequency_hz: 800}}]}
         Drums:
           - {instrument: /usr/lib/vst3/Kit.vst3}
+        Violin:
+          - {folder: notes/violin-1, name: first violin}
 
     A patch whose VST3 file is missing is skipped with a warning.
 
@@ -217,7 +239,7 @@ class _BankReader:
             if names.count(name) > 1:
                 raise UsageError(f"{self._path}: two patches are called {name!r}; name them apart")
         soundfonts = _distinct(self._soundfonts.values())
-        return Bank(tuple(self._patches), tuple(soundfonts), tuple(self._warnings))
+        return Bank(tuple(self._patches), tuple(soundfonts), tuple(self._warnings), is_chosen=True)
 
     def read_class(self, rendering_class: object, entries: object) -> None:
         """Read the patches of one class."""
@@ -232,8 +254,10 @@ class _BankReader:
                 raise UsageError(f"{where}: a patch is a mapping, not {entry!r}")
             if unknown := set(entry) - _PATCH_KEYS:
                 raise UsageError(f"{where}: unknown key {sorted(map(str, unknown))[0]!r}")
-            if ("soundfont" in entry) == ("instrument" in entry):
-                raise UsageError(f"{where}: give either a soundfont or an instrument")
+            if sum(source in entry for source in _SOURCES) != 1:
+                raise UsageError(
+                    f"{where}: give either a soundfont or an instrument or a folder of notes"
+                )
             patch = self._read_patch(str(rendering_class), dict(entry), where)
             if patch is not None:
                 self._patches.append(patch)
@@ -250,6 +274,12 @@ class _BankReader:
                 return None
             name = str(entry.get("name", plugin.name))
             return Patch(name, rendering_class, None, str(plugin.resolve()), effects)
+        if "folder" in entry:
+            folder = self._path.parent / str(entry["folder"])
+            name = str(entry.get("name", folder.name))
+            return Patch(
+                name, rendering_class, None, None, effects, read_sample_folder(folder).path
+            )
         file = (self._path.parent / str(entry["soundfont"])).resolve()
         if file not in self._soundfonts:
             self._soundfonts[file] = read_soundfont(file)

@@ -65,19 +65,41 @@ def test_an_atomic_write_leaves_one_file(tmp_path: Path) -> None:
     assert tree(tmp_path) == {"f": b"new"}
 
 
-@pytest.mark.parametrize("step", ["write_bytes", "replace"])
+@pytest.mark.parametrize("step", ["write", "sync", "replace"])
 def test_a_process_that_dies_in_a_write_leaves_the_old_content(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     path = tmp_path / "f"
     storage.write_atomic(path, b"old")
     with monkeypatch.context() as patch:
-        patch.setattr(Path, step, die)
-        with pytest.raises(Killed):
-            storage.write_atomic(path, b"new")
+        if step != "write":
+            patch.setattr(storage if step == "sync" else Path, step, die)
+        with pytest.raises(Killed), storage.atomic_file(path) as file:
+            file.write(b"ne")
+            file.flush()
+            if step == "write":
+                die()
+            file.write(b"w")
     assert path.read_bytes() == b"old"
     storage.write_atomic(path, b"newer")
     assert tree(tmp_path) == {"f": b"newer"}
+
+
+def test_two_writers_with_a_staging_folder_do_not_meet(tmp_path: Path) -> None:
+    """A worker that was given up may still write when another has taken over."""
+    staging, path = tmp_path / "staging", tmp_path / "f"
+    staging.mkdir()
+    content = bytes(range(256)) * 1000
+    with storage.atomic_file(path, staging) as lost:
+        lost.write(content[:100_000])
+        lost.flush()
+        with storage.atomic_file(path, staging) as other:
+            other.write(content)
+            assert not path.exists()
+        assert path.read_bytes() == content
+        lost.write(content[100_000:])
+    assert path.read_bytes() == content
+    assert list(staging.iterdir()) == []
 
 
 def test_a_process_that_dies_in_a_first_write_leaves_no_file_of_that_name(

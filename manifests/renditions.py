@@ -1,0 +1,148 @@
+"""Records of a corpus of renditions: its stems, each stored once, and what uses them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Rendition", "RenditionSource", "RenditionStem"]
+
+Float32s = npt.NDArray[np.float32]
+Int32s = npt.NDArray[np.int32]
+UInt8s = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RenditionStem:
+    """One part at one tempo, timbre and dynamic: a row of ``stems-NNNNN.parquet``.
+
+    Attributes
+    ----------
+    stem_id : str
+        Hash of all that decides its audio; also its file name.
+    song_id, track, split, stem : str
+        Piece (MD5 of its score), label, split, and the part (``S00``).
+    notes_sha256 : str
+        Note-content hash of the piece; pieces that share it share their split.
+    program : int
+        0-based program; 128 for drums.
+    inst_class, rendering_class : str
+        As in a `Stem`.
+    patch : str
+        The timbre.
+    tempo, dynamic : str
+        As they were asked for.
+    dynamic_changes : str
+        What the dynamic changes against the others of the corpus: ``timbre`` (the patch has
+        other samples for it), ``level`` (it has not), or ``nothing`` (as written).
+    attack_s : float
+        Time from the start of a voice to 10 % of its peak, of the patch at the part's median
+        pitch and velocity.
+    path, midi_path : str
+        FLAC, and the part as it sounds (tempo and deviations included) as MIDI.
+    sample_rate, n_samples : int
+        All stems of a piece at one tempo are equally long.
+    loudness_lufs : float or None
+        Integrated loudness before any gain.
+    gain_db : float
+        The headroom of the corpus, the same for all.
+    peak_dbfs : float or None
+        Sample peak of the file.
+    n_notes : int
+        Entries of the note columns.
+    sha256, midi_sha256 : str
+        Of the two files.
+    k_power, power : numpy.ndarray
+        (n_samples / sample_rate * 10,) powers of each 100 ms before gain, as in a `Stem`.
+    note_onset, note_offset : numpy.ndarray
+        (n_notes,) sample at which the voice starts and is released.
+    note_pitch, note_velocity : numpy.ndarray
+        (n_notes,) as played.
+    note_cents : numpy.ndarray
+        (n_notes,) deviation of the tuning in cents.
+    """
+
+    stem_id: str
+    song_id: str
+    track: str
+    split: str
+    stem: str
+    notes_sha256: str
+    program: int
+    inst_class: str
+    rendering_class: str
+    patch: str
+    tempo: str
+    dynamic: str
+    dynamic_changes: str
+    attack_s: float
+    path: str
+    midi_path: str
+    sample_rate: int
+    n_samples: int
+    loudness_lufs: float | None
+    gain_db: float
+    peak_dbfs: float | None
+    n_notes: int
+    sha256: str
+    midi_sha256: str
+    k_power: Float32s
+    power: Float32s
+    note_onset: Int32s
+    note_offset: Int32s
+    note_pitch: UInt8s
+    note_velocity: UInt8s
+    note_cents: Float32s
+
+
+@dataclass(frozen=True, slots=True)
+class RenditionSource:
+    """One stem's part in a rendition.
+
+    Attributes
+    ----------
+    stem_id, stem : str
+        The stem, and the part it is.
+    shift : int
+        Circular shift in samples; later for positive values.
+    gain_db : float
+        Gain on top of the stem's file; 0 keeps the native level.
+    """
+
+    stem_id: str
+    stem: str
+    shift: int
+    gain_db: float
+
+
+@dataclass(frozen=True, slots=True)
+class Rendition:
+    """One rendition of a piece: a row of ``renditions-NNNNN.parquet``.
+
+    Attributes
+    ----------
+    rendition_id : str
+        ``<song_id>/<point>``.
+    song_id, track, split : str
+        The piece.
+    point : str
+        Number of the point in the space of renditions (it may exceed 64 bits).
+    tempo : str
+        As it was asked for.
+    sample_rate, n_samples : int
+        Of all its stems.
+    sources : tuple of RenditionSource
+        In order of part.
+    """
+
+    rendition_id: str
+    song_id: str
+    track: str
+    split: str
+    point: str
+    tempo: str
+    sample_rate: int
+    n_samples: int
+    sources: tuple[RenditionSource, ...]
