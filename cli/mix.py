@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 from stemsmith.cli.options import Common, common_options, decorate
@@ -22,13 +22,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Names", "make_mixtures", "mix"]
 
+_DEFAULT_CLIP_S: Final = 10.0
 _KIND_OPTIONS = decorate(
     click.option(
         "--mode",
-        type=click.Choice(["coherent", "incoherent"]),
+        type=click.Choice(["coherent", "incoherent", "renditions"]),
         default="coherent",
         show_default=True,
-        help="All stems of a moment of a song, or clips of any song, equally loud.",
+        help="All stems of a moment of a song; clips of any song, equally loud; or renditions.",
     ),
     click.option("--target", help="Must be present in every mixture; names come from --taxonomy."),
     click.option(
@@ -41,7 +42,9 @@ _KIND_OPTIONS = decorate(
     click.option("--hours", type=float, help="The same as a duration.  [default: 1]"),
     click.option("--split", "splits", multiple=True, help="Only this split; may be repeated."),
     click.option(
-        "--clip", type=float, default=10.0, show_default=True, help="Seconds of a mixture."
+        "--clip",
+        type=float,
+        help="Seconds of a mixture.  [default: 10; renditions are taken whole]",
     ),
     click.option(
         "--min-rms",
@@ -69,6 +72,11 @@ _KIND_OPTIONS = decorate(
         "may be repeated.",
     ),
     click.option("--overlay", metavar="TARGET", help="Put it over coherent songs that lack it."),
+    click.option(
+        "--level",
+        type=click.Choice(["native", "equal"]),
+        help="Stems of renditions keep their levels, or have --target-lufs.  [default: native]",
+    ),
 )
 _SOUND_OPTIONS = decorate(
     click.option(
@@ -149,6 +157,8 @@ def make_mixtures(
     from stemsmith.mixing import measure
     from stemsmith.mixing.catalogue import split_catalogues
     from stemsmith.mixing.mixture_run import MixtureRun, plan
+    from stemsmith.mixing.recipes import Mode
+    from stemsmith.mixing.rendition_mixes import read_renditions
     from stemsmith.mixing.sources import check_destination, find_sources
     from stemsmith.mixing.taxonomy import read_taxonomy
 
@@ -160,7 +170,8 @@ def make_mixtures(
         stems = _stems_of(common, pool, found, config)
         catalogues = split_catalogues(stems, taxonomy)
         partners = _partners_of(common, pool, found, catalogues, config)
-        mixture_plan = plan(found, catalogues, taxonomy, config, partners)
+        renditions = read_renditions(found) if config.mode is Mode.RENDITIONS else []
+        mixture_plan = plan(found, catalogues, taxonomy, config, partners, renditions)
         for warning in mixture_plan.warnings:
             warn(common, warning)
         run = MixtureRun(mixtures, mixture_plan, targets, audio_format)
@@ -178,11 +189,17 @@ def _config(options: Mapping[str, Any]) -> MixConfig:
     from stemsmith.mixing.pairing import Pairing
     from stemsmith.mixing.recipes import Augment, MixConfig, Mode
 
+    mode = Mode(options["mode"])
     n_mixtures, hours = options["n_mixtures"], options["hours"]
+    clip_s = _DEFAULT_CLIP_S if options["clip"] is None else options["clip"]
+    if mode is Mode.RENDITIONS and (n_mixtures is not None or hours is not None):
+        raise UsageError("--mode renditions makes all of them: not with --mixtures or --hours")
+    if mode is not Mode.RENDITIONS and options["level"] is not None:
+        raise UsageError("--level: only with --mode renditions")
     if n_mixtures is not None and hours is not None:
         raise UsageError("give either --mixtures or --hours")
     if n_mixtures is None:
-        wanted = (1.0 if hours is None else hours) * 3600 / (options["clip"] or math.nan)
+        wanted = (1.0 if hours is None else hours) * 3600 / (clip_s or math.nan)
         n_mixtures = round(wanted) if math.isfinite(wanted) else 0  # refused below
     names = [name for text in options["augment"] for name in text.split(",") if name]
     if unknown := [name for name in names if name not in list(Augment)]:
@@ -191,10 +208,12 @@ def _config(options: Mapping[str, Any]) -> MixConfig:
         raise UsageError(f"--split {unknown[0]}: unknown; known: {', '.join(SPLITS)}")
     return MixConfig(
         seed=options["seed"],
-        mode=Mode(options["mode"]),
+        mode=mode,
         target=options["target"],
         n_mixtures=n_mixtures,
-        clip_s=options["clip"],
+        clip_s=clip_s,
+        is_whole=mode is Mode.RENDITIONS and options["clip"] is None,
+        is_equally_loud=options["level"] == "equal",
         min_rms_dbfs=options["min_rms"],
         pairing=Pairing(options["pairing"]),
         pairing_threshold=options["pairing_threshold"],
@@ -301,7 +320,7 @@ def _summary(mixtures: Path, header: Mapping[str, Any], config: MixConfig) -> Su
     # A manifest that was read again has its keys in order of the alphabet.
     counts = {split: n for split in SPLITS if (n := header["n_mixtures"].get(split)) is not None}
     n_mixtures = sum(counts.values())
-    hours = n_mixtures * config.clip_s / 3600
+    hours = header["hours"]
     by_split = ", ".join(f"{n} {split}" for split, n in counts.items())
     audio = f", audio in {len(header['audio_shards'])} shards" if header["audio"] else ""
     return Summary(

@@ -23,8 +23,13 @@ def validate(folder: Path, common: Common) -> None:
     """
     from stemsmith.manifests.shards import read_manifest
 
-    checks = {"corpus": _check_corpus, "mixtures": _check_mixtures}
-    checks[read_manifest(folder.resolve(), *checks)["stage"]](folder, common)
+    header = read_manifest(folder.resolve(), "corpus", "mixtures")
+    if header["stage"] == "mixtures":
+        _check_mixtures(folder, common)
+    elif header.get("kind") == "renditions":
+        _check_renditions(folder, common)
+    else:
+        _check_corpus(folder, common)
 
 
 def _check_corpus(corpus: Path, common: Common) -> None:
@@ -51,6 +56,36 @@ def _check_corpus(corpus: Path, common: Common) -> None:
     summary = Summary(
         f"{corpus}: valid; {len(content.songs)} songs, {len(content.stems)} stems",
         {"corpus": str(corpus), "n_songs": len(content.songs), "n_stems": len(content.stems)},
+    )
+    print_summary(common, summary)
+
+
+def _check_renditions(corpus: Path, common: Common) -> None:
+    from stemsmith.cli.cluster import Died, workers
+    from stemsmith.cli.console import Summary, print_summary, progress
+    from stemsmith.manifests.errors import InvalidCorpus
+    from stemsmith.render import rendition_validate as checks
+    from stemsmith.render.validate import Finding
+
+    content = checks.RenditionContent.read(corpus.resolve())
+    jobs = list(checks.plan(content))
+    offenders: dict[str, str] = {}
+    with (
+        workers(common.n_jobs, common.scheduler) as pool,
+        progress(common, "validate", len(jobs)) as ticker,
+    ):
+        for finding in pool.map(checks.run, jobs):
+            if isinstance(finding, Died):
+                finding = Finding(finding.job.track, "checking it killed the worker")
+            if finding.offence:
+                offenders[finding.track] = finding.offence
+            ticker.advance()
+    if offenders:
+        raise InvalidCorpus(offenders[min(offenders)])
+    n_stems, n_renditions = len(content.stems), len(content.renditions)
+    summary = Summary(
+        f"{corpus}: valid; {n_renditions} renditions of {len(jobs)} scores, {n_stems} stems",
+        {"corpus": str(corpus), "n_renditions": n_renditions, "n_stems": n_stems},
     )
     print_summary(common, summary)
 

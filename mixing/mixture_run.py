@@ -17,6 +17,7 @@ from typing import Any, Final
 from stemsmith.manifests import shards, storage
 from stemsmith.manifests.errors import NothingToDo, UsageError
 from stemsmith.manifests.mixtures import Mixture
+from stemsmith.manifests.renditions import Rendition
 from stemsmith.manifests.run_folder import RunFolder
 from stemsmith.mixing.audio_shards import AudioFormat, AudioJob
 from stemsmith.mixing.catalogue import CatalogueStem, SplitCatalogue
@@ -24,9 +25,16 @@ from stemsmith.mixing.coherent import CoherentPlan
 from stemsmith.mixing.incoherent import IncoherentPlan, Partners
 from stemsmith.mixing.loudness import ENVELOPE_HZ
 from stemsmith.mixing.pairing import Pairing
-from stemsmith.mixing.recipes import Augment, MixConfig, common_sample_rate, n_per_split
+from stemsmith.mixing.recipes import (
+    Augment,
+    MixConfig,
+    Mode,
+    common_sample_rate,
+    n_per_split,
+)
+from stemsmith.mixing.rendition_mixes import RenditionMixes
 from stemsmith.mixing.silence import Gapless
-from stemsmith.mixing.sources import Source
+from stemsmith.mixing.sources import RENDITIONS, Source
 from stemsmith.mixing.taxonomy import Taxonomy
 
 __all__ = ["STAGE", "MixturePlan", "MixtureRun", "fingerprint_of", "plan"]
@@ -36,10 +44,13 @@ STATE_FOLDER: Final = ".mix"
 _PER_SHARD: Final = 4096
 _PER_AUDIO_SHARD: Final = 256  # 10 s at 44.1 kHz, mixture and one target: about 0.3 GB
 _NO_DECISION: Final = frozenset(
-    {"schema_version", "roots", "shards", "audio_shards", "fingerprint"}
+    {"schema_version", "roots", "hours", "shards", "audio_shards", "fingerprint"}
 )
 _PACKAGES: Final = ("numpy", "scipy", "pyloudnorm", "soundfile", "soxr", "pyarrow")
 _AUGMENT_PACKAGES: Final = ("librosa", "colorednoise", "pedalboard")
+
+
+SplitPlan = CoherentPlan | IncoherentPlan | RenditionMixes
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +71,7 @@ class MixturePlan:
         What a user should know.
     """
 
-    splits: Mapping[str, CoherentPlan | IncoherentPlan]
+    splits: Mapping[str, SplitPlan]
     n_mixtures: Mapping[str, int]
     header: Mapping[str, Any]
     roots: Mapping[str, str]
@@ -73,6 +84,7 @@ def plan(
     taxonomy: Taxonomy,
     config: MixConfig,
     partners: Mapping[str, Partners],
+    renditions: Sequence[tuple[str, Rendition]],
 ) -> MixturePlan:
     """Decide on a set of mixtures.
 
@@ -88,6 +100,8 @@ def plan(
         Options.
     partners : mapping of str to Partners
         For a pairing, which clips may meet in every split; else empty.
+    renditions : sequence of (str, Rendition)
+        Of the sources, for the mode of that name; else empty.
 
     Raises
     ------
@@ -96,14 +110,17 @@ def plan(
     """
     wanted = {s: c for s, c in catalogues.items() if s in config.splits or not config.splits}
     stems = [stem for catalogue in wanted.values() for stem in catalogue.stems]
+    _check_kinds(sources, config)
     _check_target(wanted, taxonomy, config)
     if not stems:
         raise NothingToDo(_why_nothing(stems, config))
     sample_rate = common_sample_rate(stems, config.sample_rate)
-    splits: dict[str, CoherentPlan | IncoherentPlan] = {}
+    splits: dict[str, SplitPlan] = {}
     for split, catalogue in wanted.items():
-        made: CoherentPlan | IncoherentPlan
-        if config.is_coherent:
+        made: SplitPlan
+        if config.mode is Mode.RENDITIONS:
+            made = RenditionMixes(catalogue, split, config, sample_rate, renditions)
+        elif config.is_coherent:
             made = CoherentPlan(catalogue, split, config, sample_rate)
         else:
             gapless = Gapless(catalogue, taxonomy) if Augment.SILENCE in config.augment else None
@@ -114,7 +131,11 @@ def plan(
             splits[split] = made
     if not splits:
         raise NothingToDo(_why_nothing(stems, config))
-    counts = n_per_split(config.n_mixtures, {s: made.n_songs for s, made in splits.items()})
+    if config.mode is Mode.RENDITIONS:
+        mixes = {s: made for s, made in splits.items() if isinstance(made, RenditionMixes)}
+        counts = {s: made.n_mixtures for s, made in mixes.items()}
+    else:
+        counts = n_per_split(config.n_mixtures, {s: made.n_songs for s, made in splits.items()})
     header = _header(sources, stems, taxonomy, config, sample_rate, counts)
     roots = {source.name: str(source.root) for source in sources}
     return MixturePlan(
@@ -124,6 +145,16 @@ def plan(
         roots=roots,
         warnings=tuple(_warnings(splits, counts, config)),
     )
+
+
+def _check_kinds(sources: Sequence[Source], config: MixConfig) -> None:
+    """Check that renditions are mixed as renditions: their stems are not one performance."""
+    kinds = {source.kind for source in sources}
+    if config.mode is Mode.RENDITIONS and kinds != {RENDITIONS}:
+        raise UsageError("--mode renditions: all sources must be corpora of renditions")
+    if config.is_coherent and RENDITIONS in kinds:
+        names = [str(source.root) for source in sources if source.kind == RENDITIONS]
+        raise UsageError(f"{names[0]}: holds renditions; use --mode renditions")
 
 
 def _check_target(
@@ -145,8 +176,10 @@ def _why_nothing(stems: Sequence[CatalogueStem], config: MixConfig) -> str:
     if not stems:
         return "no stem of any source belongs to a target of the taxonomy, in the splits wanted"
     longest_s = max(stem.n_steps for stem in stems) / ENVELOPE_HZ
-    if longest_s < config.clip_s:
+    if longest_s < config.clip_s and not config.is_whole:
         return f"--clip {config.clip_s:g}: the longest stem has {longest_s:g} s"
+    if config.mode is Mode.RENDITIONS:
+        return f"no rendition has {config.target or 'a stem'}, in the splits wanted"
     if config.is_coherent:
         wanted = config.target or "any stem"
         return (
@@ -160,7 +193,7 @@ def _why_nothing(stems: Sequence[CatalogueStem], config: MixConfig) -> str:
 
 
 def _warnings(
-    splits: Mapping[str, CoherentPlan | IncoherentPlan],
+    splits: Mapping[str, SplitPlan],
     counts: Mapping[str, int],
     config: MixConfig,
 ) -> Iterator[str]:
@@ -241,6 +274,7 @@ class MixtureRun:
     ) -> None:
         self._root, self._plan = root, mixture_plan
         self._targets, self._format = tuple(targets), audio_format
+        self._duration_s = 0.0
         self._header = {
             **mixture_plan.header,
             "audio": audio_format and {"format": str(audio_format), "targets": list(targets)},
@@ -270,6 +304,7 @@ class MixtureRun:
                 mixtures = list(made.mixtures(first, min(first + size, n_mixtures)))
                 path = self._root / f"mixtures-{split}-{number:05d}.parquet"
                 shards.write_records(path, Mixture, mixtures)
+                self._duration_s += sum(m.n_samples / m.sample_rate for m in mixtures)
                 yield mixtures
 
     def audio_jobs(self) -> Iterator[AudioJob]:
@@ -297,6 +332,7 @@ class MixtureRun:
         tars = sorted(self._root.glob("audio-*.tar"))
         header = {
             **self._header,
+            "hours": round(self._duration_s / 3600, 6),
             "shards": [shards.shard_entry(path) for path in recipes],
             "audio_shards": [
                 {"file": path.name, "sha256": storage.file_hash(path)} for path in tars

@@ -33,9 +33,6 @@ GAIN_DECIMALS: Final = 4
 SILENCE_RMS_DBFS: Final = -60.0
 _LONGEST_CLIP_S: Final = 7200
 _MOST_MIXTURES: Final = 10**8  # names have eight digits
-_INCOHERENT_ONLY: Final = frozenset({"silence"})
-# Incoherent clips come from other songs, and from any moment of them, as it is.
-_COHERENT_ONLY: Final = frozenset({"remix", "shift", "shift-padded"})
 
 
 class Mode(StrEnum):
@@ -43,6 +40,7 @@ class Mode(StrEnum):
 
     COHERENT = "coherent"
     INCOHERENT = "incoherent"
+    RENDITIONS = "renditions"  # of a corpus of renditions, as they are (Miron 3.4)
 
 
 class Augment(StrEnum):
@@ -57,6 +55,23 @@ class Augment(StrEnum):
     REMIX = "remix"  # Martel 3.2 b, Brunner IV-C: sources from different songs
     GAIN = "gain"  # amplitude times 0.25 to 1.25 (Open-Unmix)
     POLARITY = "polarity"  # half of the sources upside down
+
+
+_EXCLUDED: Final = {
+    Mode.COHERENT: frozenset({Augment.SILENCE}),
+    # Clips come from other songs, and from any moment of them, as it is.
+    Mode.INCOHERENT: frozenset({Augment.REMIX, Augment.SHIFT, Augment.SHIFT_PADDED}),
+    # Tempo and shift are factors of the renditions themselves.
+    Mode.RENDITIONS: frozenset(
+        {
+            Augment.SILENCE,
+            Augment.REMIX,
+            Augment.SHIFT,
+            Augment.SHIFT_PADDED,
+            Augment.TEMPO,
+        }
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +113,10 @@ class MixConfig:
         Highest sample peak.
     splits : tuple of str
         Splits to make; empty for all.
+    is_whole : bool
+        Renditions are not cut into clips of `clip_s`.
+    is_equally_loud : bool
+        Stems of renditions are brought to `target_lufs`, instead of keeping their levels.
     """
 
     seed: int = 0
@@ -115,6 +134,8 @@ class MixConfig:
     target_lufs: float = -25.0
     peak_ceiling_dbfs: float = -1.0
     splits: tuple[str, ...] = ()
+    is_whole: bool = False
+    is_equally_loud: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense, with one line."""
@@ -144,12 +165,12 @@ class MixConfig:
             raise UsageError("--peak-ceiling must be between -40 and 0 dBFS")
         if self.pairing_threshold is not None and not math.isfinite(self.pairing_threshold):
             raise UsageError("--pairing-threshold must be a number")
-        if wrong := augment & (_INCOHERENT_ONLY if self.is_coherent else _COHERENT_ONLY):
+        if wrong := augment & _EXCLUDED[self.mode]:
             raise UsageError(f"--augment {', '.join(sorted(wrong))}: not with --mode {self.mode}")
         if {Augment.SHIFT, Augment.SHIFT_PADDED} <= augment:
             raise UsageError("--augment shift and shift-padded exclude each other")
         if self.pairing is not Pairing.RANDOM:
-            if self.is_coherent:
+            if self.mode is not Mode.INCOHERENT:
                 raise UsageError(f"--pairing {self.pairing}: only with --mode incoherent")
             if augment & {Augment.TEMPO, Augment.SILENCE}:
                 raise UsageError("--pairing compares clips as recorded: not with tempo or silence")
@@ -237,14 +258,17 @@ def recipe(
     config: MixConfig,
     sample_rate: int,
     sources: Sequence[MixtureSource],
+    n_steps: int | None = None,
 ) -> Mixture:
-    """Return the record of one mixture."""
+    """Return the record of one mixture, of some 100 ms or of the ordinary clip length."""
+    if n_steps is None:
+        n_steps = config.clip_steps
     return Mixture(
         mixture_id=f"{split}-{number:08d}",
         mode=str(config.mode),
         split=split,
         sample_rate=sample_rate,
-        n_samples=config.clip_steps * (sample_rate // ENVELOPE_HZ),
+        n_samples=n_steps * (sample_rate // ENVELOPE_HZ),
         n_channels=config.n_channels,
         peak_ceiling_dbfs=config.peak_ceiling_dbfs,
         sources=tuple(sources),

@@ -18,15 +18,25 @@ from stemsmith.manifests import shards, storage
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.mixtures import MeasuredFile, SourceFile
 from stemsmith.manifests.records import Song, Stem
+from stemsmith.manifests.renditions import RenditionStem
 from stemsmith.mixing import measure
 from stemsmith.mixing.catalogue import CatalogueStem
 from stemsmith.mixing.layouts import LAYOUTS, find_files
 from stemsmith.mixing.measure import MeasureJob
 from stemsmith.mixing.taxonomy import slug
 
-__all__ = ["Source", "check_destination", "find_sources", "locate", "parse_source", "read_stems"]
+__all__ = [
+    "RENDITIONS",
+    "Source",
+    "check_destination",
+    "find_sources",
+    "locate",
+    "parse_source",
+    "read_stems",
+]
 
 CORPUS: Final = "corpus"
+RENDITIONS: Final = "renditions"  # kind of a corpus
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +51,8 @@ class Source:
         ``corpus`` or one of `LAYOUTS`.
     root : Path
         Absolute.
+    kind : str
+        ``renditions`` for a corpus of renditions, else empty.
     files : tuple of SourceFile
         What is there; empty for a corpus, which has records.
     jobs : tuple of MeasureJob
@@ -50,6 +62,7 @@ class Source:
     name: str
     layout: str
     root: Path
+    kind: str = ""
     files: tuple[SourceFile, ...] = ()
     jobs: tuple[MeasureJob, ...] = ()
 
@@ -90,12 +103,12 @@ def find_sources(texts: Sequence[str], cache: Path) -> list[Source]:
         number = 1 + sum(other.layout == layout for other in sources)
         name = layout if number == 1 else f"{layout}{number}"
         if layout == CORPUS:
-            shards.read_manifest(root, CORPUS)
-            sources.append(Source(name, layout, root))
+            kind = str(shards.read_manifest(root, CORPUS).get("kind", ""))
+            sources.append(Source(name, layout, root, kind))
         else:
             files = tuple(find_files(layout, root))
             jobs = measure.plan([(root / file.path, file.stream) for file in files], cache)
-            sources.append(Source(name, layout, root, files, tuple(jobs)))
+            sources.append(Source(name, layout, root, "", files, tuple(jobs)))
     return sources
 
 
@@ -149,17 +162,28 @@ def _corpus_stems(source: Source, n_channels: int) -> list[CatalogueStem]:
     header = shards.read_manifest(source.root, CORPUS)
     shards.check_shards(source.root, header)
     files = [source.root / entry["file"] for entry in header["shards"]]
-    songs = shards.read_records([f for f in files if f.name.startswith("songs-")], Song)
-    stems = shards.read_records([f for f in files if f.name.startswith("stems-")], Stem)
-    notes_of = {song.song_id: song.notes_sha256 for song in songs}
+    stem_files = [f for f in files if f.name.startswith("stems-")]
+    stems: list[tuple[str, str, Stem | RenditionStem]]
+    if source.kind == RENDITIONS:
+        stems = [
+            (f"{stem.song_id}/{stem.stem_id}", stem.notes_sha256, stem)
+            for stem in shards.read_records(stem_files, RenditionStem)
+        ]
+    else:
+        songs = shards.read_records([f for f in files if f.name.startswith("songs-")], Song)
+        notes_of = {song.song_id: song.notes_sha256 for song in songs}
+        stems = [
+            (stem.stem_id, notes_of[stem.song_id], stem)
+            for stem in shards.read_records(stem_files, Stem)
+        ]
     found = []
-    for stem in stems:
+    for stem_id, notes_sha256, stem in stems:
         factor = np.float32(10 ** (stem.gain_db / 10))
         found.append(
             CatalogueStem(
-                stem_id=f"{source.name}:{stem.stem_id}",
+                stem_id=f"{source.name}:{stem_id}",
                 song_id=f"{source.name}:{stem.song_id}",
-                content_id=notes_of[stem.song_id],
+                content_id=notes_sha256,
                 split=stem.split,
                 classes=(slug(stem.inst_class), slug(stem.rendering_class)),
                 root=source.name,

@@ -79,7 +79,12 @@ TAXONOMIES: Final = {
         ),
         Taxonomy(
             "bach10",
-            {name: [name] for name in ("violin", "clarinet", "saxophone", "bassoon")},
+            {
+                "violin": ["violin"],
+                "clarinet": ["clarinet"],
+                "saxophone": ["saxophone", "tenor-sax", "soprano-alto-sax", "baritone-sax"],
+                "bassoon": ["bassoon"],
+            },
         ),
     )
 }

@@ -18,9 +18,9 @@ from stemsmith.render.performance import (
 )
 from stemsmith.render.points import Rule
 
-_NONE: Final = Deviations()
-
 __all__ = ["PRESETS", "RenditionConfig", "parse_dynamics", "parse_shifts", "parse_tempos"]
+
+_NONE: Final = Deviations()
 
 
 @dataclass(frozen=True, slots=True)

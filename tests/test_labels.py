@@ -305,11 +305,13 @@ BURSTS: list[Row] = [
 ]
 
 
-def write_bursts(root: Path, rate: int) -> MixtureSource:
+def write_bursts(root: Path, rate: int, is_noise: bool = False) -> MixtureSource:
     audio = np.zeros(48_000, np.float32)
-    tone = 0.5 * np.sin(2 * np.pi * 1000 / rate * np.arange(48_000))
+    sound = 0.5 * np.sin(2 * np.pi * 1000 / rate * np.arange(48_000))
+    if is_noise:
+        sound = np.random.default_rng(0).uniform(-0.5, 0.5, 48_000)
     for start, stop, _, _ in BURSTS:
-        audio[start:stop] = tone[start:stop]
+        audio[start:stop] = sound[start:stop]
     return write_corpus(root, {"a": (BURSTS, audio, rate)})["a"]
 
 
@@ -337,8 +339,8 @@ def test_energy_begins_and_ends_at_labels_after_resampling(
     mixture = mixture_of(source, n_samples=38_400 * rate // file_rate, rate=rate)
     table = table_of((tmp_path, {}), source, mixture.n_samples, rate)
     begins, ends = sounding(tmp_path, mixture)
-    # Of the four bursts, two begin where the circular shift puts the other end of the stem.
-    assert len(table) == (2 if is_padded else 4)
+    # The first two bursts, and the last one where the shift is circular.
+    assert table.pitch.tolist() == ([60, 61] if is_padded else [63, 60, 61])
     near = 0.001 * rate
     np.testing.assert_allclose(table.onset, begins, atol=near, rtol=0)
     np.testing.assert_allclose(table.offset, ends, atol=near, rtol=0)
@@ -350,14 +352,17 @@ def test_energy_begins_and_ends_at_labels_after_a_change_of_tempo(
 ) -> None:
     pytest.importorskip("librosa")
     stretch = encode({"name": "tempo", "factor": factor})
-    source = dataclasses.replace(write_bursts(tmp_path, 44_100), transforms=(stretch,))
+    # Noise: slowed down, a steady tone would have gaps of the phase vocoder's.
+    bursts = write_bursts(tmp_path, 44_100, is_noise=True)
+    source = dataclasses.replace(bursts, transforms=(stretch,))
     n_samples = round(48_000 / factor)
     table = table_of((tmp_path, {}), source, n_samples, 44_100)
-    begins, ends = sounding(tmp_path, mixture_of(source, n_samples=n_samples, rate=44_100))
+    mixture = mixture_of(source, n_samples=n_samples, rate=44_100)
+    begins, ends = sounding(tmp_path, mixture, gap=500)
     assert len(table) == 4
     # The phase vocoder smears over its window of 2048 samples.
-    np.testing.assert_allclose(table.onset, begins, atol=1024, rtol=0)
-    np.testing.assert_allclose(table.offset, ends, atol=1024, rtol=0)
+    np.testing.assert_allclose(table.onset, begins, atol=1500, rtol=0)
+    np.testing.assert_allclose(table.offset, ends, atol=1500, rtol=0)
     np.testing.assert_allclose(table.onset * factor, [row[0] for row in BURSTS], rtol=1e-12)
 
 

@@ -1,0 +1,145 @@
+"""Mixtures of a corpus of renditions: one for every rendition, or for every block of it.
+
+Miron et al. 2017, section 3.4: the stems of a rendition are shifted in a circle, each by its own
+shift, and summed. Levels are the synthesiser's, so that a soft part stays softer, or equal by
+BS.1770.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from stemsmith.manifests import shards
+from stemsmith.manifests.errors import InvalidCorpus
+from stemsmith.manifests.mixtures import Mixture, MixtureSource
+from stemsmith.manifests.renditions import Rendition, RenditionSource
+from stemsmith.mixing.augment import draw_muted, draw_transforms
+from stemsmith.mixing.catalogue import SplitCatalogue
+from stemsmith.mixing.recipes import GAIN_DECIMALS, MixConfig, recipe, recipe_source
+from stemsmith.mixing.sources import RENDITIONS, Source
+
+__all__ = ["RenditionMixes", "read_renditions"]
+
+
+def read_renditions(sources: Sequence[Source]) -> list[tuple[str, Rendition]]:
+    """Return the renditions of all corpora, each with the name of its root."""
+    found = []
+    for source in sources:
+        if source.kind == RENDITIONS:
+            files = sorted(source.root.glob("renditions-*.parquet"))
+            found += [(source.name, r) for r in shards.read_records(files, Rendition)]
+    return found
+
+
+class RenditionMixes:
+    """The mixtures of the renditions of one split.
+
+    Parameters
+    ----------
+    catalogue : SplitCatalogue
+        The stems of the split.
+    split : str
+        Its name.
+    config : MixConfig
+        Options.
+    sample_rate : int
+        Of the mixtures, in Hz.
+    renditions : sequence of (str, Rendition)
+        Renditions of all splits, with the name of their root.
+
+    Attributes
+    ----------
+    n_songs : int
+        Pieces that have mixtures.
+    n_mixtures : int
+        Blocks of all renditions. What is left of a rendition after its last whole block is not
+        used.
+    """
+
+    def __init__(
+        self,
+        catalogue: SplitCatalogue,
+        split: str,
+        config: MixConfig,
+        sample_rate: int,
+        renditions: Sequence[tuple[str, Rendition]],
+    ) -> None:
+        self._catalogue, self._split, self._config = catalogue, split, config
+        self._sample_rate = sample_rate
+        self._index: Mapping[str, int] = {s.stem_id: k for k, s in enumerate(catalogue.stems)}
+        self._blocks = [
+            (root, rendition, first, n_steps)
+            for root, rendition in renditions
+            if rendition.split == split and self._is_usable(root, rendition)
+            for first, n_steps in self._blocks_of(rendition)
+        ]
+        self.n_mixtures = len(self._blocks)
+        self.n_songs = len({rendition.song_id for _, rendition, _, _ in self._blocks})
+
+    def _is_usable(self, root: str, rendition: Rendition) -> bool:
+        """Tell whether the target plays in a rendition, and anything does."""
+        groups = {
+            self._catalogue.groups[k]
+            for source in rendition.sources
+            if (k := self._stem(root, rendition, source)) is not None
+        }
+        return bool(groups) and self._config.target in (None, *groups)
+
+    def _stem(self, root: str, rendition: Rendition, source: RenditionSource) -> int | None:
+        """Return a stem's number, or None if no target of the taxonomy has it."""
+        return self._index.get(f"{root}:{rendition.song_id}/{source.stem_id}")
+
+    def _blocks_of(self, rendition: Rendition) -> list[tuple[int, int]]:
+        n_steps = rendition.n_samples * 10 // rendition.sample_rate
+        if self._config.is_whole:
+            return [(0, n_steps)]
+        size = self._config.clip_steps
+        return [(first, size) for first in range(0, n_steps - size + 1, size)]
+
+    def mixtures(self, first: int, stop: int) -> Iterator[Mixture]:
+        """Yield the mixtures of some numbers, in order of rendition and block."""
+        for number in range(first, stop):
+            root, rendition, start, n_steps = self._blocks[number]
+            stems = [
+                (k, source)
+                for source in rendition.sources
+                if (k := self._stem(root, rendition, source)) is not None
+            ]
+            groups = [self._catalogue.groups[k] for k, _ in stems]
+            muted = draw_muted(self._config, groups, self._split, number)
+            sources = [
+                self._source(k, source, number, start, n_steps, muted) for k, source in stems
+            ]
+            yield recipe(self._split, number, self._config, self._sample_rate, sources, n_steps)
+
+    def _source(
+        self,
+        k: int,
+        source: RenditionSource,
+        number: int,
+        start: int,
+        n_steps: int,
+        muted: str | None,
+    ) -> MixtureSource:
+        stem = self._catalogue.stems[k]
+        shift_steps, rest = divmod(source.shift, stem.step_samples)
+        if rest:
+            raise InvalidCorpus(f"{stem.stem_id}: a shift of {source.shift} is not on the grid")
+        is_muted = self._catalogue.groups[k] == muted
+        transforms, gain_db = draw_transforms(
+            self._config, 1.0, is_muted, self._split, number, stem.stem_id
+        )
+        gain_db += source.gain_db
+        loudness_lufs = self._catalogue.loudness_lufs(k)
+        if self._config.is_equally_loud and loudness_lufs is not None:
+            gain_db += self._config.target_lufs - loudness_lufs
+        return recipe_source(
+            self._catalogue,
+            k,
+            self._config,
+            start_step=start,
+            n_steps=n_steps,
+            shift_steps=shift_steps,
+            transforms=transforms,
+            gain_db=round(gain_db, GAIN_DECIMALS),
+        )
