@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 from stemsmith.cli.demo import demo
+from stemsmith.cli.export import export
 from stemsmith.cli.mix import mix
 from stemsmith.cli.render import render
 from stemsmith.cli.scan import scan
@@ -54,7 +55,7 @@ def main() -> None:
     """Make multi-track corpora for music source separation from MIDI files."""
 
 
-for _command in (scan, render, mix, validate, demo):
+for _command in (scan, render, mix, export, validate, demo):
     main.add_command(_command)
 
 

@@ -40,6 +40,13 @@ _KIND_OPTIONS = decorate(
     ),
     click.option("--mixtures", "n_mixtures", type=int, help="Number of mixtures of all splits."),
     click.option("--hours", type=float, help="The same as a duration.  [default: 1]"),
+    click.option(
+        "--leave-out",
+        "left_out",
+        multiple=True,
+        metavar="SONG",
+        help="Splits anew: this song in test, all others in train; may be repeated.",
+    ),
     click.option("--split", "splits", multiple=True, help="Only this split; may be repeated."),
     click.option(
         "--clip",
@@ -159,7 +166,7 @@ def make_mixtures(
     from stemsmith.mixing.mixture_run import MixtureRun, plan
     from stemsmith.mixing.recipes import Mode
     from stemsmith.mixing.rendition_mixes import read_renditions
-    from stemsmith.mixing.sources import check_destination, find_sources
+    from stemsmith.mixing.sources import check_destination, find_sources, leave_out
     from stemsmith.mixing.taxonomy import read_taxonomy
 
     taxonomy = read_taxonomy(names.taxonomy)
@@ -168,6 +175,8 @@ def make_mixtures(
     check_destination(mixtures, found)
     with workers(common.n_jobs, common.scheduler) as pool:
         stems = _stems_of(common, pool, found, config)
+        if config.left_out:
+            stems = leave_out(stems, config.left_out)
         catalogues = split_catalogues(stems, taxonomy)
         partners = _partners_of(common, pool, found, catalogues, config)
         renditions = read_renditions(found) if config.mode is Mode.RENDITIONS else []
@@ -212,6 +221,7 @@ def _config(options: Mapping[str, Any]) -> MixConfig:
         target=options["target"],
         n_mixtures=n_mixtures,
         clip_s=clip_s,
+        left_out=tuple(sorted(set(options["left_out"]))),
         is_whole=mode is Mode.RENDITIONS and options["clip"] is None,
         is_equally_loud=options["level"] == "equal",
         min_rms_dbfs=options["min_rms"],

@@ -37,6 +37,11 @@ rendition_options = decorate(
     click.option("--shift", help="Circular shifts of each part in seconds: 0,0.1,0.2."),
     click.option("--jitter", type=float, help="Standard deviation of note onsets in seconds."),
     click.option("--tuning", type=float, help="Standard deviation of note tuning in cents."),
+    click.option(
+        "--aligned",
+        type=click.Path(exists=True, file_okay=False, path_type=Path),
+        help="Folder of aligned scores (MIDI, or Bach10's text) whose timing is played.",
+    ),
     click.option("--headroom", type=float, help="dB below the synthesiser's level.  [default: 18]"),
 )
 
@@ -55,7 +60,7 @@ def are_wanted(options: Mapping[str, Any]) -> bool:
 
     if options["renditions"] is not None or options["preset"] is not None:
         return True
-    for name in (*_NAMES, "headroom"):
+    for name in (*_NAMES, "aligned", "headroom"):
         if options[name] is not None:
             raise UsageError(f"--{name.replace('_', '-')} needs --renditions or --preset")
     return False
@@ -92,6 +97,8 @@ def config_of(options: Mapping[str, Any], base: RenderConfig) -> RenditionConfig
         values["shifts_s"] = factors.parse_shifts(options["shift"])
     if options["headroom"] is not None:
         values["headroom_db"] = options["headroom"]
+    if options["aligned"] is not None:
+        values["aligned"] = str(options["aligned"].resolve())
     deviations = Deviations(options["jitter"] or 0.0, options["tuning"] or 0.0)
     return factors.RenditionConfig(base=base, deviations=deviations, **values)
 

@@ -127,6 +127,8 @@ class Rendition:
         ``<song_id>/<point>``.
     song_id, track, split : str
         The piece.
+    source : str
+        Path of its score relative to the folder the corpus was made from.
     point : str
         Number of the point in the space of renditions (it may exceed 64 bits).
     tempo : str
@@ -141,6 +143,7 @@ class Rendition:
     song_id: str
     track: str
     split: str
+    source: str
     point: str
     tempo: str
     sample_rate: int

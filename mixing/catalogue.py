@@ -50,6 +50,8 @@ class CatalogueStem:
     k_power, power : numpy.ndarray
         (n_steps,) K-weighted and plain mean square of each whole 100 ms of the file as it lies on
         disk, with the channels of the mixtures.
+    label : str
+        What people call the song: ``Track00003``, ``Artist - Title``.
     """
 
     stem_id: str
@@ -65,6 +67,7 @@ class CatalogueStem:
     n_samples: int
     k_power: Float32s
     power: Float32s
+    label: str = ""
 
     @property
     def n_steps(self) -> int:

@@ -113,6 +113,9 @@ class MixConfig:
         Highest sample peak.
     splits : tuple of str
         Splits to make; empty for all.
+    left_out : tuple of str
+        Songs that are the test split, all others being the training split; empty for the splits
+        of the sources.
     is_whole : bool
         Renditions are not cut into clips of `clip_s`.
     is_equally_loud : bool
@@ -134,6 +137,7 @@ class MixConfig:
     target_lufs: float = -25.0
     peak_ceiling_dbfs: float = -1.0
     splits: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
     is_whole: bool = False
     is_equally_loud: bool = False
 
@@ -189,7 +193,7 @@ class MixConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the options as JSON has them."""
-        return {**dataclasses.asdict(self), "augment": list(self.augment), "splits": [*self.splits]}
+        return {**dataclasses.asdict(self), "augment": list(self.augment)}
 
 
 def common_sample_rate(stems: Sequence[CatalogueStem], wanted: int | None) -> int:

@@ -70,14 +70,14 @@ class RenditionMixes:
         self._blocks = [
             (root, rendition, first, n_steps)
             for root, rendition in renditions
-            if rendition.split == split and self._is_usable(root, rendition)
+            if self._is_usable(root, rendition)
             for first, n_steps in self._blocks_of(rendition)
         ]
         self.n_mixtures = len(self._blocks)
         self.n_songs = len({rendition.song_id for _, rendition, _, _ in self._blocks})
 
     def _is_usable(self, root: str, rendition: Rendition) -> bool:
-        """Tell whether the target plays in a rendition, and anything does."""
+        """Tell whether a rendition's stems are in this split, and the target plays in it."""
         groups = {
             self._catalogue.groups[k]
             for source in rendition.sources

@@ -7,8 +7,9 @@ files are measured once (`stemsmith.mixing.measure`).
 
 from __future__ import annotations
 
+import dataclasses
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -30,6 +31,7 @@ __all__ = [
     "Source",
     "check_destination",
     "find_sources",
+    "leave_out",
     "locate",
     "parse_source",
     "read_stems",
@@ -129,7 +131,7 @@ def check_destination(folder: Path, sources: Iterable[Source]) -> None:
 def read_stems(
     sources: Iterable[Source], measured: Mapping[MeasureJob, MeasuredFile], n_channels: int
 ) -> list[CatalogueStem]:
-    """Return all stems of all sources.
+    """Return all stems of all sources, in their own splits.
 
     Parameters
     ----------
@@ -183,6 +185,7 @@ def _corpus_stems(source: Source, n_channels: int) -> list[CatalogueStem]:
             CatalogueStem(
                 stem_id=f"{source.name}:{stem_id}",
                 song_id=f"{source.name}:{stem.song_id}",
+                label=stem.track,
                 content_id=notes_sha256,
                 split=stem.split,
                 classes=(slug(stem.inst_class), slug(stem.rendering_class)),
@@ -199,6 +202,32 @@ def _corpus_stems(source: Source, n_channels: int) -> list[CatalogueStem]:
     return found
 
 
+def leave_out(stems: Sequence[CatalogueStem], names: Collection[str]) -> list[CatalogueStem]:
+    """Return the stems with other splits: songs of some names in ``test``, all others in ``train``.
+
+    For leave-one-out cross-validation by piece (LOOCV).
+
+    Parameters
+    ----------
+    stems : sequence of CatalogueStem
+        All stems.
+    names : collection of str
+        Labels of corpora (``Track00003``), and song names of other sources.
+
+    Raises
+    ------
+    UsageError
+        If a name is no song's.
+    """
+    known = {stem.label for stem in stems}
+    if unknown := sorted(set(names) - known):
+        raise UsageError(f"--leave-out {unknown[0]}: no song of this name; there is {min(known)}")
+    return [
+        dataclasses.replace(stem, split="test" if stem.label in names else "train")
+        for stem in stems
+    ]
+
+
 def _foreign_stem(
     root: str, file: SourceFile, measured: MeasuredFile, n_channels: int
 ) -> CatalogueStem:
@@ -213,6 +242,7 @@ def _foreign_stem(
     return CatalogueStem(
         stem_id=stem_id,
         song_id=f"{root}:{file.song_id}",
+        label=file.song_id.rpartition("/")[2],
         content_id=content,
         split=file.split,
         classes=(file.inst_class,),

@@ -50,6 +50,8 @@ class RenditionConfig:
     headroom_db : float
         All stems are this much softer than the synthesiser plays them, so that none clips and
         soft ones stay softer.
+    aligned : str or None
+        Folder of scores whose timing replaces the scores' own (`stemsmith.render.aligned`).
     """
 
     base: RenderConfig
@@ -62,6 +64,7 @@ class RenditionConfig:
     rule: Rule = Rule.ANY
     deviations: Deviations = _NONE
     headroom_db: float = 18.0
+    aligned: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse values out of range, naming the option."""
@@ -76,6 +79,10 @@ class RenditionConfig:
             "--tuning must be between 0 and 50 cents": 0 <= self.deviations.cents <= 50,
             "--headroom must be between 0 and 60 dB": 0 <= self.headroom_db <= 60,
         }
+        is_retimed = any(tempo.name != AS_WRITTEN for tempo in self.tempos)
+        checks["--aligned scores have their own tempo: not with --tempo"] = not (
+            self.aligned and is_retimed
+        )
         for message, holds in checks.items():
             if not holds:
                 raise UsageError(message)
@@ -94,6 +101,7 @@ class RenditionConfig:
             "jitter_s": self.deviations.onset_s,
             "tuning_cents": self.deviations.cents,
             "headroom_db": self.headroom_db,
+            "is_aligned": self.aligned is not None,
         }
 
 

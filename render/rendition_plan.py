@@ -19,6 +19,7 @@ from stemsmith.manifests.programs import PROGRAM_NAMES
 from stemsmith.manifests.records import Part, Rejection, ScannedSong
 from stemsmith.manifests.seeds import rng_for
 from stemsmith.render import fluid, slakh
+from stemsmith.render.aligned import aligned_hash
 from stemsmith.render.corpus import STAGE, bank_header, why_nothing
 from stemsmith.render.patches import Bank, Patch
 from stemsmith.render.points import Point, Space
@@ -181,13 +182,21 @@ class _Planner:
             raise UsageError(f"{where}, not {n:,}; vary more, or ask for fewer")
         rng = rng_for(config.base.seed, chosen.song.md5, "renditions")
         points = tuple(space.draw(rng, n))
+        aligned = self._aligned_hash(chosen, parts)
         specs = {}
         for point in map(space.point, points):
             for j, (timbre, dynamic, _) in enumerate(point.parts):
                 key = point.tempo, j, timbre, dynamic
                 if key not in specs:
-                    specs[key] = self._spec(chosen.song, parts[j], key, timbres[j][timbre])
+                    patch = timbres[j][timbre]
+                    specs[key] = self._spec(chosen.song, parts[j], key, patch, aligned)
         return Piece(chosen, parts, space, points, specs)
+
+    def _aligned_hash(self, chosen: Chosen, parts: Sequence[int]) -> str | None:
+        if self._config.aligned is None:
+            return None
+        song = chosen.song
+        return aligned_hash(Path(self._config.aligned), song.path, song.parts, parts)
 
     def _timbres(self, chosen: Chosen, k: int) -> list[Patch]:
         part, wanted = chosen.song.parts[k], self._config.n_timbres
@@ -202,7 +211,12 @@ class _Planner:
         return found[:wanted]
 
     def _spec(
-        self, song: ScannedSong, k: int, key: tuple[int, int, int, int], patch: Patch
+        self,
+        song: ScannedSong,
+        k: int,
+        key: tuple[int, int, int, int],
+        patch: Patch,
+        aligned: str | None,
     ) -> StemSpec:
         config = self._config
         tempo, dynamic = config.tempos[key[0]], config.dynamics[key[3]]
@@ -216,6 +230,7 @@ class _Planner:
             list(dynamic),
             [config.deviations.onset_s, config.deviations.cents],
             config.base.seed if is_deviating else None,
+            aligned,
             [config.base.sample_rate, config.base.tail_s, config.headroom_db],
             self._versions,
         ]

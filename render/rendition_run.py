@@ -175,6 +175,7 @@ class RenditionRun:
                 song_id=chosen.song.md5,
                 track=chosen.track,
                 split=chosen.split,
+                source=chosen.song.path,
                 point=str(number),
                 tempo=config.tempos[point.tempo].name,
                 sample_rate=sample_rate,

@@ -20,6 +20,7 @@ from stemsmith.manifests.seeds import rng_for
 from stemsmith.mixing.automix import db_to_linear
 from stemsmith.mixing.loudness import ENVELOPE_HZ, envelope, integrated_loudness
 from stemsmith.render import slakh
+from stemsmith.render.aligned import aligned_notes
 from stemsmith.render.inventory import load_score
 from stemsmith.render.midi import Score, TempoMap
 from stemsmith.render.patches import Patch
@@ -29,6 +30,7 @@ from stemsmith.render.performance import (
     PartNotes,
     Performance,
     Tempo,
+    TimedNotes,
     perform,
 )
 from stemsmith.render.player import attack_of, play
@@ -141,11 +143,23 @@ class _Studio:
         self._job, self._score = job, score
         self._tempo_map: TempoMap = job.tempo.of(score.tempo_map, job.config.tempo_mode)
         self._sample_rate = job.config.base.sample_rate
-        written_s = float(self._tempo_map.seconds(score.end_tick))
+        self._aligned = self._read_aligned()
+        ends_s = [float(notes.offset_s.max()) for notes in self._aligned.values()]
+        written_s = max(ends_s, default=float(self._tempo_map.seconds(score.end_tick)))
         # All stems are equally long, whatever their deviations are.
         length_s = written_s + 3 * job.config.deviations.onset_s + job.config.base.tail_s
         steps = math.ceil(round(length_s * ENVELOPE_HZ, 6))
         self._n_samples = steps * (self._sample_rate // ENVELOPE_HZ)
+
+    def _read_aligned(self) -> dict[int, TimedNotes]:
+        """Return the aligned notes of every part that is rendered; none without `aligned`."""
+        folder = self._job.config.aligned
+        if folder is None:
+            return {}
+        rendered = sorted({spec.k for spec in self._job.specs})
+        return {
+            k: aligned_notes(Path(folder), self._job.source, self._score.parts, k) for k in rendered
+        }
 
     def render(self, spec: StemSpec) -> RenditionStem:
         """Render one stem, write its files, and return its record."""
@@ -195,6 +209,7 @@ class _Studio:
             config.deviations,
             self._sample_rate,
             rng_for(config.base.seed, job.song_id, spec.k, "deviations"),
+            self._aligned.get(spec.k),
         )
 
     def _quantised(

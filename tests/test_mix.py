@@ -70,7 +70,7 @@ def audio_set(corpus: Path, tmp_path_factory: pytest.TempPathFactory, stemsmith)
     return folder
 
 
-@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize("n_jobs", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_same_bytes_for_any_number_of_workers(
     audio_set: Path, corpus: Path, tmp_path: Path, stemsmith, n_jobs: int
 ) -> None:
@@ -84,7 +84,10 @@ def test_same_bytes_for_any_number_of_workers(
     "options",
     [
         ("--mode", "incoherent", "--pairing", "correlation", "--augment", "gain", "--audio"),
-        ("--augment", "shift", "--augment", "remix", "--audio", "--sample-rate", 16000),
+        pytest.param(
+            ("--augment", "shift", "--augment", "remix", "--audio", "--sample-rate", 16000),
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=["paired", "augmented"],
 )
