@@ -28,7 +28,7 @@ def demo(folder: Path, common: Common) -> None:
     bank = bank_of(common, (), None)
     made = make_corpus(common, scores, corpus, RenderConfig(band=None), bank)
     mixed = {}
-    for mode in Mode:
+    for mode in (Mode.COHERENT, Mode.INCOHERENT):
         config = MixConfig(mode=mode, target="bass", n_mixtures=24)
         mixtures = folder / str(mode)
         mixed[str(mode)] = make_mixtures(

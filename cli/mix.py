@@ -161,14 +161,16 @@ def make_mixtures(
     """Find, measure, plan, write and close a set of mixtures; return what came of it."""
     from stemsmith.cli.cluster import workers
     from stemsmith.cli.console import warn
+    from stemsmith.manifests.run_folder import refuse_foreign
     from stemsmith.mixing import measure
     from stemsmith.mixing.catalogue import split_catalogues
-    from stemsmith.mixing.mixture_run import MixtureRun, plan
+    from stemsmith.mixing.mixture_run import STAGE, STATE_FOLDER, MixtureRun, plan
     from stemsmith.mixing.recipes import Mode
     from stemsmith.mixing.rendition_mixes import read_renditions
     from stemsmith.mixing.sources import check_destination, find_sources, leave_out
     from stemsmith.mixing.taxonomy import read_taxonomy
 
+    refuse_foreign(mixtures, STAGE, STATE_FOLDER)
     taxonomy = read_taxonomy(names.taxonomy)
     targets = _written_targets(names.stems, config.target, taxonomy.targets)
     found = find_sources(sources, measure.cache_folder())

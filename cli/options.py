@@ -62,6 +62,10 @@ def _load_config(context: click.Context, _: click.Parameter, path: Path | None) 
             known = ", ".join(sorted(options))
             raise UsageError(f"{path}: unknown key {key!r}; known: {known}")
         option = options[name]
+        if not isinstance(value, str | int | float | list):  # TOML knows dates and tables too
+            raise UsageError(f"{path}: {key}: expected text, a number, true, false or a list")
+        if not isinstance(value, list | bool):
+            value = str(value)  # read as a flag would be: 4.5 is no whole number
         items = [str(item) for item in value] if isinstance(value, list) else [value]
         if option.multiple:
             value = items

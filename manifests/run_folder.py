@@ -7,12 +7,39 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from stemsmith.manifests import shards, storage
 from stemsmith.manifests.errors import UsageError
 
-__all__ = ["RunFolder"]
+__all__ = ["RunFolder", "refuse_foreign"]
+
+_PLAN: Final = "plan.json"
+
+
+def refuse_foreign(root: Path, stage: str, state: str) -> None:
+    """Check that a destination is new, or may be a run's: worth finding out before long work.
+
+    Parameters
+    ----------
+    root : Path
+        The destination.
+    stage : str
+        What is to be written.
+    state : str
+        Name of the folder in which a run of this stage keeps its state.
+
+    Raises
+    ------
+    UsageError
+        If it is no folder, or holds other files.
+    """
+    if not root.exists() or (root / shards.MANIFEST).exists() or (root / state / _PLAN).exists():
+        return
+    if not root.is_dir():
+        raise UsageError(f"{root}: is not a folder")
+    if any(path.name != state for path in root.iterdir()):
+        raise UsageError(f"{root}: not empty and no {stage} folder; choose another")
 
 
 class RunFolder:
@@ -38,7 +65,7 @@ class RunFolder:
         self.staging = state / "staging"
         self._stage, self._fingerprint = stage, fingerprint
         self.lock = state / "lock"
-        self._plan = state / "plan.json"
+        self._plan = state / _PLAN
 
     @property
     def is_closed(self) -> bool:
@@ -81,11 +108,8 @@ class RunFolder:
                     f"{root}: the unfinished run here {other}; "
                     "repeat its command to go on, or choose another folder"
                 )
-        elif root.exists():
-            if not root.is_dir():
-                raise UsageError(f"{root}: is not a folder")
-            if any(path != self.state for path in root.iterdir()):
-                raise UsageError(f"{root}: not empty and no {self._stage} folder; choose another")
+        else:
+            refuse_foreign(root, self._stage, self.state.name)
 
     def _planned(self) -> Any:
         """Return the fingerprint of the unfinished run."""

@@ -10,7 +10,7 @@ from typing import Any
 from stemsmith.manifests import shards, storage
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.mixtures import Mixture, MixtureSource
-from stemsmith.mixing.mixture_run import STAGE, STATE_FOLDER, fingerprint_of
+from stemsmith.mixing.mixture_run import STAGE, STATE_FOLDER, fingerprint_of, hours_of
 from stemsmith.mixing.silence import kept_stretches
 from stemsmith.mixing.sources import locate
 from stemsmith.mixing.transforms import decode
@@ -84,6 +84,7 @@ def plan(folder: Path) -> tuple[int, list[CheckJob]]:
         raise InvalidCorpus(f"{folder / shards.MANIFEST}: its roots are not those of its sources")
     wanted: dict[str, str] = {}
     seen: set[str] = set()
+    duration_s = 0.0
     for path in (folder / entry["file"] for entry in header["shards"]):
         for mixture in shards.read_records(path, Mixture):
             if mixture.mixture_id in seen or f"-{mixture.split}-" not in path.name:
@@ -91,6 +92,7 @@ def plan(folder: Path) -> tuple[int, list[CheckJob]]:
                     f"{path}: {mixture.mixture_id} is not alone, or not in its split"
                 )
             seen.add(mixture.mixture_id)
+            duration_s += mixture.n_samples / mixture.sample_rate
             if problem := next(_problems(mixture, header), None):
                 raise InvalidCorpus(f"{path}: {mixture.mixture_id}: {problem}")
             for source in mixture.sources:
@@ -99,6 +101,8 @@ def plan(folder: Path) -> tuple[int, list[CheckJob]]:
                     raise InvalidCorpus(f"{path}: two recipes disagree about {file}")
     if len(seen) != sum(header["n_mixtures"].values()):
         raise InvalidCorpus(f"{folder}: {len(seen)} mixtures, not as many as in the manifest")
+    if header.get("hours") != hours_of(duration_s):
+        raise InvalidCorpus(f"{folder}: {hours_of(duration_s)} h, not as it says")
     for entry in _audio_shards(folder, header):
         wanted[str(storage.inside(folder, entry["file"]))] = entry["sha256"]
     return len(seen), [CheckJob(path, sha256) for path, sha256 in sorted(wanted.items())]

@@ -37,7 +37,15 @@ from stemsmith.mixing.silence import Gapless
 from stemsmith.mixing.sources import RENDITIONS, Source
 from stemsmith.mixing.taxonomy import Taxonomy
 
-__all__ = ["STAGE", "MixturePlan", "MixtureRun", "fingerprint_of", "plan"]
+__all__ = [
+    "STAGE",
+    "STATE_FOLDER",
+    "MixturePlan",
+    "MixtureRun",
+    "fingerprint_of",
+    "hours_of",
+    "plan",
+]
 
 STAGE: Final = "mixtures"
 STATE_FOLDER: Final = ".mix"
@@ -241,6 +249,11 @@ def _versions(config: MixConfig) -> dict[str, str]:
     return versions
 
 
+def hours_of(duration_s: float) -> float:
+    """Return a duration as manifests have it."""
+    return round(duration_s / 3600, 6)
+
+
 def fingerprint_of(header: Mapping[str, Any]) -> str:
     """Return the hash of all decisions in a manifest, or in what will be one.
 
@@ -332,7 +345,7 @@ class MixtureRun:
         tars = sorted(self._root.glob("audio-*.tar"))
         header = {
             **self._header,
-            "hours": round(self._duration_s / 3600, 6),
+            "hours": hours_of(self._duration_s),
             "shards": [shards.shard_entry(path) for path in recipes],
             "audio_shards": [
                 {"file": path.name, "sha256": storage.file_hash(path)} for path in tars

@@ -206,7 +206,7 @@ def perform(
     played = written if aligned is None else aligned
     n_notes = len(played.pitch)
     moved_s = _deviation(rng, deviations.onset_s, n_notes)
-    cents = _deviation(rng, deviations.cents, n_notes).astype(np.float32)
+    cents = _tunable(_deviation(rng, deviations.cents, n_notes), played.pitch)
     onset_s = np.maximum(played.onset_s + moved_s, 0.0)
     notes = _tidied(
         PartNotes(
@@ -223,12 +223,10 @@ def perform(
     if aligned is not None:
         control_s = _moved_along(control_s, written, aligned)
     frames = on_grid(control_s, sample_rate).tolist()
-    happening = [
-        (frame, _CONTROLS, i, e.data)
-        for i, (frame, e) in enumerate(zip(frames, controls, strict=True))
-    ]
+    sent = list(zip(frames, [e.data for e in controls], strict=True))
     if deviations.cents:
-        happening += [(0, _TUNINGS, i, data) for i, data in enumerate(_tuning_selected(channel))]
+        sent = list(_with_tuning_selected(sent, channel))
+    happening = [(frame, _CONTROLS, i, data) for i, (frame, data) in enumerate(sent)]
     happening += _note_messages(notes, channel, bool(deviations.cents))
     happening.sort()
     return Performance(notes, [Event(frame, data) for frame, _, _, data in happening])
@@ -263,6 +261,12 @@ def _deviation(rng: np.random.Generator, scale: float, n: int) -> Float64s:
     return deviations
 
 
+def _tunable(cents: Float64s, pitch: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    """Keep keys within what the tuning standard has words for: 0 to just below 128 semitones."""
+    keys = pitch.astype(np.float64)
+    return np.clip(cents, -100 * keys, 100 * (127 - keys) + 99).astype(np.float32)
+
+
 def _velocities(written: npt.NDArray[np.uint8], dynamic: Dynamic) -> npt.NDArray[np.uint8]:
     if dynamic.velocity is None:
         return written
@@ -271,17 +275,20 @@ def _velocities(written: npt.NDArray[np.uint8], dynamic: Dynamic) -> npt.NDArray
 
 
 def _tidied(notes: PartNotes) -> PartNotes:
-    """Order notes by onset; end a note where its key is struck again; none without length."""
+    """Order notes by onset; end a note where its key is struck again; none without length.
+
+    Strikes of one key at one moment are one voice: they end together, at the last one's end.
+    """
     order = np.lexsort((notes.pitch, notes.onset))
     onset, pitch = notes.onset[order], notes.pitch[order]
-    next_of: dict[int, int] = {}
     offset = np.maximum(notes.offset[order], onset + BLOCK)
-    for i in range(len(onset) - 1, -1, -1):
-        key = int(pitch[i])
-        following = next_of.get(key)
-        if following is not None and following > onset[i]:
-            offset[i] = min(offset[i], following)
-        next_of[key] = int(onset[i])
+    for key in np.unique(pitch):
+        (strikes,) = np.nonzero(pitch == key)
+        moments, group = np.unique(onset[strikes], return_inverse=True)
+        ends = np.zeros_like(moments)
+        np.maximum.at(ends, group, offset[strikes])
+        ends[:-1] = np.minimum(ends[:-1], moments[1:])
+        offset[strikes] = ends[group]
     return PartNotes(onset, offset, pitch, notes.velocity[order], notes.cents[order])
 
 
@@ -292,10 +299,25 @@ def _note_messages(
     for i, (onset, offset, pitch, velocity, cents) in enumerate(zip(*notes, strict=True)):
         onset, offset = int(onset), int(offset)
         if is_tuned:
-            messages.append((onset, _TUNINGS, i + 16, _tuning_of(int(pitch), float(cents))))
+            messages.append((onset, _TUNINGS, i, _tuning_of(int(pitch), float(cents))))
         messages.append((onset, _ONS, i, bytes((0x90 | channel, int(pitch), int(velocity)))))
         messages.append((offset, _OFFS, i, bytes((0x80 | channel, int(pitch), 0))))
     return messages
+
+
+def _with_tuning_selected(
+    sent: Sequence[tuple[int, bytes]], channel: int
+) -> Iterator[tuple[int, bytes]]:
+    """Select a tuning before all messages, and again after what may be a reset.
+
+    Before them, since the score's own selection of a parameter (RPN) holds for what it sends.
+    """
+    yield from ((0, data) for data in _tuning_selected(channel))
+    for k, (frame, data) in enumerate(sent):
+        yield frame, data
+        if data[0] == _SYSEX:
+            yield from ((frame, again) for again in _tuning_selected(channel))
+            yield from ((frame, again) for again in _parameter_selected(sent[:k], channel))
 
 
 def _tuning_selected(channel: int) -> list[bytes]:

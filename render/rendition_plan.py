@@ -203,10 +203,10 @@ class _Planner:
         found = self._bank.timbres(part)
         if len(found) < wanted:
             instrument = PROGRAM_NAMES[part.program]
+            where = f"{chosen.song.path}: {slakh.stem_name(k)} ({instrument})"
             raise UsageError(
-                f"{chosen.song.path}: {slakh.stem_name(k)} ({instrument}): {len(found)} timbres in "
-                f"the patch bank, not {wanted}; give more --soundfont files, or --timbres "
-                f"{len(found)}"
+                f"{where}: {len(found)} of {wanted} timbres are in the patch bank; "
+                f"give more --soundfont files, or --timbres {len(found)}"
             )
         return found[:wanted]
 

@@ -497,6 +497,16 @@ def transforms_of(source: MixtureSource) -> list[dict[str, Any]]:
     return [json.loads(text) for text in source.transforms]
 
 
+@pytest.mark.parametrize("augment", [Augment.SHIFT, Augment.SHIFT_PADDED])
+def test_the_interval_moves_along_with_the_shifted_target(augment: Augment) -> None:
+    read: dict[str, set[int]] = {"one": set(), "three": set()}
+    for mixture in coherent(CATALOGUE, target="bass", augment=(augment,)).mixtures(0, 400):
+        (target,) = (source for source in mixture.sources if source.group == "bass")
+        assert {source.start for source in mixture.sources} == {target.start}
+        read[target.song_id].add((target.start - target.shift) // STEP)
+    assert read == {"one": set(range(12, 39)), "three": set(range(41))}
+
+
 @pytest.mark.parametrize("plan_of", [coherent, incoherent])
 def test_tempo_is_one_factor_for_a_song_and_one_for_every_clip(plan_of: Any) -> None:
     counts = Counter[float]()
