@@ -81,7 +81,7 @@ def config_of(options: Mapping[str, Any], base: RenderConfig) -> RenditionConfig
     values = dict(factors.PRESETS[options["preset"]]) if options["preset"] else {}
     n = options["renditions"]
     if n is not None:
-        if n != "all" and not n.isdigit():
+        if n != "all" and not n.isdecimal():
             raise UsageError(f"--renditions {n}: a number, or all")
         values["n_renditions"] = None if n == "all" else int(n)
     if options["tempo"] is not None:

@@ -41,14 +41,13 @@ def draw_shift_steps(config: MixConfig, *ids: str | int) -> int:
     return int(rng_for(config.seed, *ids, "shift").choice(SHIFT_STEPS))
 
 
-def draw_muted(config: MixConfig, groups: Sequence[str], *ids: str | int) -> str | None:
-    """Return the group that is muted: none, or one that is not the target, all alike likely.
-
-    One that is alone is not muted.
-    """
+def draw_muted(
+    config: MixConfig, groups: Sequence[str], kept: str | None, *ids: str | int
+) -> str | None:
+    """Return the group that is muted: none, or one other than `kept`, all alike likely."""
     if Augment.INSTRUMENT not in config.augment or len(set(groups)) < 2:
         return None
-    candidates = [None, *sorted(set(groups) - {config.target})]
+    candidates = [None, *sorted(set(groups) - {kept})]
     return candidates[int(rng_for(config.seed, *ids, "instrument").integers(len(candidates)))]
 
 

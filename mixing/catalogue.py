@@ -164,6 +164,14 @@ class SplitCatalogue:
         is_loud &= _sliding_sums(is_heard, n_blocks) > 0.5
         return np.flatnonzero(is_loud).astype(np.int32)
 
+    def loudest_group(self, clips: Sequence[tuple[int, int]], n_steps: int) -> str:
+        """Return the target whose stem has the most power in its clip (stem, first step)."""
+
+        def power(clip: tuple[int, int]) -> float:
+            return float(self.stems[clip[0]].power[clip[1] : clip[1] + n_steps].sum())
+
+        return self.groups[max(clips, key=power)[0]]
+
     def loudness_lufs(self, k: int) -> float | None:
         """Return the integrated loudness of a whole stem as it lies on disk."""
         if k not in self._loudness_lufs:

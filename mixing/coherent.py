@@ -98,11 +98,25 @@ class CoherentPlan:
         clips = [(k, song, offset) for k in self._catalogue.songs[song]]
         if Augment.REMIX in config.augment:
             clips = self._remixed(clips, number, factor)
-        muted = draw_muted(config, [self._catalogue.groups[k] for k, _, _ in clips], split, number)
+        muted = self._muted(clips, number, factor)
         sources = [self._source(k, o, number, factor, muted) for k, _, o in clips]
         if config.overlay is not None:
             sources += self._overlay(song, number, factor, muted)
         return recipe(split, number, config, self._sample_rate, sources)
+
+    def _muted(
+        self, clips: Sequence[tuple[int, str, int]], number: int, factor: float
+    ) -> str | None:
+        """Draw the group to mute; what is present in the mixture stays."""
+        config, catalogue = self._config, self._catalogue
+        if Augment.INSTRUMENT not in config.augment:
+            return None
+        kept = config.target
+        if kept is None:
+            places = [(k, offset) for k, _, offset in clips]
+            kept = catalogue.loudest_group(places, stretched_steps(config, factor))
+        groups = [catalogue.groups[k] for k, _, _ in clips]
+        return draw_muted(config, groups, kept, self._split, number)
 
     def _order_of(self, turn: int) -> npt.NDArray[np.int64]:
         """Return the order of the songs in a turn; it depends on their names and the turn."""

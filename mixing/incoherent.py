@@ -185,7 +185,8 @@ class IncoherentPlan:
     def _block(self, block: int, places: list[int]) -> list[list[MixtureSource]]:
         """Return the sources of some places of a block, target by target."""
         numbers = [block * _BLOCK + place for place in places]
-        muted = [draw_muted(self._config, self.groups, self._split, number) for number in numbers]
+        config, split = self._config, self._split
+        muted = [draw_muted(config, self.groups, config.target, split, n) for n in numbers]
         anchors = np.zeros(0, np.int64)
         if self._partners is not None:
             u, _ = self._uniform(block, self._partners.anchor)

@@ -137,10 +137,9 @@ def _read(source: MixtureSource, path: Path, mixture: Mixture) -> Float32s:
     is_resampled = source.sample_rate != mixture.sample_rate
     margin = source.sample_rate // ENVELOPE_HZ if is_resampled else 0
     if stretches is None:
-        start = source.start - source.shift
-        audio = _excerpt(source, path, start - margin, source.n_read + 2 * margin)
+        audio = _excerpt(source, path, margin)
     else:
-        pieces = [_excerpt(source, path, start, n) for start, n in stretches]
+        pieces = [read_excerpt(path, start, n, source.stream) for start, n in stretches]
         audio = np.pad(np.concatenate(pieces, axis=1), ((0, 0), (margin, margin)))
     if len(audio) > mixture.n_channels:
         audio = audio.mean(axis=0, keepdims=True, dtype=np.float32)
@@ -153,21 +152,24 @@ def _read(source: MixtureSource, path: Path, mixture: Mixture) -> Float32s:
     return np.ascontiguousarray(audio, np.float32)
 
 
-def _excerpt(source: MixtureSource, path: Path, start: int, n_samples: int) -> Float32s:
-    """Return a stretch of a stem that may begin before it and end after it.
+def _excerpt(source: MixtureSource, path: Path, margin: int) -> Float32s:
+    """Return a source's excerpt with a margin on both sides.
 
-    What lies outside is the other end of the stem, as in a loop, or silence if the shift is
-    padded.
+    What lies outside the stem is its other end, as in a loop, or silence if the shift is padded;
+    what surrounds an excerpt that keeps inside is silence there too.
     """
     length = source.n_stem_samples
-    if start >= 0 and start + n_samples <= length:
-        return read_excerpt(path, start, n_samples, source.stream)
+    first = source.start - source.shift
+    position, end = first - margin, first + source.n_read + margin
+    if position >= 0 and end <= length:
+        return read_excerpt(path, position, end - position, source.stream)
+    is_inside = first >= 0 and first + source.n_read <= length
+    is_padded = source.is_shift_padded or (is_inside and not source.shift)
     pieces: list[Float32s | int] = []
-    position, end = start, start + n_samples
     while position < end:
         turn, inside = divmod(position, length)
         n = min(end - position, length - inside)
-        is_outside = turn != 0 and source.is_shift_padded
+        is_outside = turn != 0 and is_padded
         pieces.append(n if is_outside else read_excerpt(path, inside, n, source.stream))
         position += n
     n_channels = next((len(p) for p in pieces if not isinstance(p, int)), 1)

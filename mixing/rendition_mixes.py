@@ -106,7 +106,10 @@ class RenditionMixes:
                 if (k := self._stem(root, rendition, source)) is not None
             ]
             groups = [self._catalogue.groups[k] for k, _ in stems]
-            muted = draw_muted(self._config, groups, self._split, number)
+            kept = self._config.target or self._catalogue.loudest_group(
+                [(k, start) for k, _ in stems], n_steps
+            )
+            muted = draw_muted(self._config, groups, kept, self._split, number)
             sources = [
                 self._source(k, source, number, start, n_steps, muted) for k, source in stems
             ]

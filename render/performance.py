@@ -9,6 +9,7 @@ of accents stays.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, NamedTuple
@@ -37,6 +38,12 @@ AS_WRITTEN: Final = "as-written"
 # Medians of a part's velocities. Layers of soundfonts mostly part near 64 and 100.
 DEFAULT_VELOCITIES: Final = {"pp": 32, "p": 48, "mp": 64, "m": 80, "mf": 80, "f": 112, "ff": 124}
 _HIGHEST_FACTOR: Final = 8.0  # numbers up to this one are factors, larger ones BPM
+_SYSEX: Final = 0xF0
+_RESETS: Final = (  # after maker and device
+    (b"\x7e", b"\x09"),
+    (b"\x41", b"\x42\x12\x40\x00\x7f"),
+    (b"\x43", b"\x4c\x00\x00\x7e"),
+)
 _OFFS, _CONTROLS, _TUNINGS, _ONS = range(4)  # order of what happens at one moment
 
 Float64s = npt.NDArray[np.float64]
@@ -308,16 +315,23 @@ def _note_messages(
 def _with_tuning_selected(
     sent: Sequence[tuple[int, bytes]], channel: int
 ) -> Iterator[tuple[int, bytes]]:
-    """Select a tuning before all messages, and again after what may be a reset.
+    """Select a tuning before all messages, and again after every reset.
 
     Before them, since the score's own selection of a parameter (RPN) holds for what it sends.
     """
     yield from ((0, data) for data in _tuning_selected(channel))
-    for k, (frame, data) in enumerate(sent):
+    for frame, data in sent:
         yield frame, data
-        if data[0] == _SYSEX:
+        if _is_reset(data):
             yield from ((frame, again) for again in _tuning_selected(channel))
-            yield from ((frame, again) for again in _parameter_selected(sent[:k], channel))
+
+
+def _is_reset(data: bytes) -> bool:
+    """Tell whether a message is a system reset of General MIDI, GS or XG."""
+    maker, content = data[1:2], data[3:]
+    return data[0] == _SYSEX and any(
+        maker == known and content.startswith(start) for known, start in _RESETS
+    )
 
 
 def _tuning_selected(channel: int) -> list[bytes]:

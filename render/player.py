@@ -11,7 +11,7 @@ import numpy.typing as npt
 from stemsmith.render.attack import attack_s
 from stemsmith.render.effects import apply_effects, play_instrument
 from stemsmith.render.patches import Patch
-from stemsmith.render.sample_folder import read_sample_folder
+from stemsmith.render.sample_folder import SampleFolder, read_sample_folder
 from stemsmith.render.smf import Event
 from stemsmith.render.synth import Spans, shared_synth
 
@@ -78,13 +78,24 @@ def play(
     return spans
 
 
-def attack_of(patch: Patch, pitch: int, velocity: int, dynamic: str, sample_rate: int) -> float:
+def attack_of(
+    patch: Patch, pitch: int, velocity: int, dynamic: str | None, sample_rate: int
+) -> float:
     """Return the time from the start of a patch's voice to 10 % of its peak, in seconds.
 
-    NaN for a VST3 instrument, whose voices start when they like.
+    The dynamic is as in `play`. NaN for a VST3 instrument, whose voices start when they like.
     """
     if patch.folder is not None:
-        return read_sample_folder(Path(patch.folder)).attack_s(pitch, dynamic)
+        folder = read_sample_folder(Path(patch.folder))
+        return folder.attack_s(pitch, dynamic or _dynamic_of(folder, pitch, velocity))
     if patch.preset is None:
         return math.nan
     return attack_s(patch.preset, pitch, velocity, sample_rate)
+
+
+def _dynamic_of(folder: SampleFolder, pitch: int, velocity: int) -> str:
+    """Return the dynamic of the recording that `SampleFolder.render` takes for a velocity."""
+    recorded = {recording.pitch for recording in folder.recordings}
+    nearest = min(recorded, key=lambda other: (abs(other - pitch), other))
+    layers = [r.dynamic for r in folder.recordings if r.pitch == nearest]
+    return layers[(velocity - 1) * len(layers) // 127]

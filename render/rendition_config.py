@@ -121,7 +121,7 @@ def parse_dynamics(text: str, velocities: str | None) -> tuple[Dynamic, ...]:
     table: dict[str, int | None] = {AS_WRITTEN: None, **DEFAULT_VELOCITIES}
     for field in velocities.split(",") if velocities else []:
         name, _, value = field.partition("=")
-        if not value.strip().isdigit() or not 1 <= int(value) <= 127:
+        if not value.strip().isdecimal() or not 1 <= int(value) <= 127:
             raise UsageError(f"--velocities {field}: expected a name and 1 to 127, as p=48")
         table[name.strip()] = int(value)
     names = [name.strip() for name in text.split(",")]

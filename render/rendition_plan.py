@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from stemsmith.manifests.errors import NothingToDo, UsageError
 from stemsmith.manifests.programs import PROGRAM_NAMES
-from stemsmith.manifests.records import Part, Rejection, ScannedSong
+from stemsmith.manifests.records import Rejection, ScannedSong
 from stemsmith.manifests.seeds import rng_for
 from stemsmith.render import fluid, slakh
 from stemsmith.render.aligned import aligned_hash
@@ -24,6 +24,7 @@ from stemsmith.render.corpus import STAGE, bank_header, why_nothing
 from stemsmith.render.patches import Bank, Patch
 from stemsmith.render.points import Point, Space
 from stemsmith.render.rendition_config import RenditionConfig
+from stemsmith.render.sample_folder import read_sample_folder
 from stemsmith.render.selection import Chosen, select
 from stemsmith.render.stem_job import StemSpec
 from stemsmith.render.velocity_layers import velocity_layers
@@ -158,7 +159,7 @@ class _Planner:
     def __init__(self, config: RenditionConfig, bank: Bank) -> None:
         self._config, self._bank = config, bank
         self._sha256 = {soundfont.path: soundfont.sha256 for soundfont in bank.soundfonts}
-        self._without_layers: set[str] = set()
+        self._changes: dict[str, str] = {}
         self._versions = [package_version("stemsmith"), fluid.version()]
 
     def piece(self, chosen: Chosen) -> Piece:
@@ -178,8 +179,8 @@ class _Planner:
         where = f"{chosen.song.path} has {space.n_points:,} renditions"
         if config.n_renditions is None and n > _MOST_POINTS:
             raise UsageError(f"{where}, too many for --renditions all; give a number")
-        if n > space.n_points:
-            raise UsageError(f"{where}, not {n:,}; vary more, or ask for fewer")
+        if n > space.n_points or not space.n_points:
+            raise UsageError(f"{where}, not {n or 1:,}; vary more, or ask for fewer")
         rng = rng_for(config.base.seed, chosen.song.md5, "renditions")
         points = tuple(space.draw(rng, n))
         aligned = self._aligned_hash(chosen, parts)
@@ -204,9 +205,10 @@ class _Planner:
         if len(found) < wanted:
             instrument = PROGRAM_NAMES[part.program]
             where = f"{chosen.song.path}: {slakh.stem_name(k)} ({instrument})"
+            fewer = f", or --timbres {len(found)}" if found else ""
             raise UsageError(
                 f"{where}: {len(found)} of {wanted} timbres are in the patch bank; "
-                f"give more --soundfont files, or --timbres {len(found)}"
+                f"give more --soundfont files{fewer}"
             )
         return found[:wanted]
 
@@ -225,7 +227,8 @@ class _Planner:
             song.md5,
             k,
             [tempo.name, str(config.tempo_mode)],
-            [patch.name, patch.effects, patch.instrument, patch.folder],
+            [patch.name, patch.effects, patch.instrument],
+            patch.folder and read_sample_folder(Path(patch.folder)).fingerprint,
             patch.preset and [self._sha256[patch.preset.soundfont], *patch.preset[1:]],
             list(dynamic),
             [config.deviations.onset_s, config.deviations.cents],
@@ -235,28 +238,39 @@ class _Planner:
             self._versions,
         ]
         stem_id = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:40]
-        return StemSpec(stem_id, k, patch, dynamic, self._change(patch, song.parts[k]))
+        if patch.name not in self._changes:
+            self._changes[patch.name] = self._change(patch)
+        return StemSpec(stem_id, k, patch, dynamic, self._changes[patch.name])
 
-    def _change(self, patch: Patch, part: Part) -> str:
+    @property
+    def _velocities(self) -> list[int]:
+        return [d.velocity for d in self._config.dynamics if d.velocity is not None]
+
+    def _change(self, patch: Patch) -> str:
         """Return what the dynamics of this corpus change in a patch."""
-        velocities = [d.velocity for d in self._config.dynamics if d.velocity is not None]
+        velocities = self._velocities
         if not velocities:
             return "nothing"
+        if patch.folder is not None:
+            folder = read_sample_folder(Path(patch.folder))
+            has_layers = any(folder.layers(r.pitch) > 1 for r in folder.recordings)
+            return "timbre" if has_layers else "nothing"  # its velocities only choose recordings
         if patch.preset is None:
-            return "timbre" if patch.folder else "level"
+            return "level"
         layers = velocity_layers(Path(patch.preset.soundfont))[patch.preset[1:]]
         keys = range(21, 109)
         is_timbre = any(layers.differ(key, min(velocities), max(velocities)) for key in keys)
-        if not is_timbre and len(velocities) > 1:
-            self._without_layers.add(patch.name)
         return "timbre" if is_timbre else "level"
 
     def warnings(self) -> Iterator[str]:
         """Yield what a user should know."""
-        names = sorted(self._without_layers)
-        if names:
-            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-            yield (
-                "dynamics change only the level, not the timbre, of patches without velocity "
-                f"layers: {', '.join(names[:3])}{more}"
-            )
+        if len(self._velocities) < 2:
+            return
+        for change, text in (
+            ("level", "only the level, not the timbre, of patches without velocity layers"),
+            ("nothing", "nothing in folders of notes that have one dynamic"),
+        ):
+            names = sorted(name for name, found in self._changes.items() if found == change)
+            if names:
+                more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+                yield f"dynamics change {text}: {', '.join(names[:3])}{more}"

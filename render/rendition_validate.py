@@ -85,8 +85,10 @@ class RenditionContent:
         if header["n_songs"] != counted:
             raise InvalidCorpus(f"{root / shards.MANIFEST}: has {counted} songs, not as it says")
         known = {stem.path for stem in self.stems} | {stem.midi_path for stem in self.stems}
-        for path in sorted((root / "stems").glob("*/*")):
-            if path.relative_to(root).as_posix() not in known:
+        known |= {f"{SCORES_FOLDER}/{stem.track}.mid" for stem in self.stems}
+        known |= {shards.MANIFEST, *(entry["file"] for entry in header["shards"])}
+        for path in sorted(root.rglob("*")):
+            if not path.is_dir() and path.relative_to(root).as_posix() not in known:
                 raise InvalidCorpus(f"{path}: no record names it")
 
 

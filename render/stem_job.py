@@ -178,7 +178,6 @@ class _Studio:
     def _play(self, spec: StemSpec, performance: Performance, out: Float32s) -> Spans:
         notes = performance.notes
         table = np.stack([notes.onset, notes.offset, notes.pitch, notes.velocity], axis=1)
-        dynamic = None if spec.dynamic.name == AS_WRITTEN else spec.dynamic.name
         try:
             return play(
                 spec.patch,
@@ -187,14 +186,15 @@ class _Studio:
                 lambda: (table, notes.cents),
                 out,
                 self._sample_rate,
-                dynamic,
+                _recorded_dynamic(spec),
             )
         except UsageError as error:
             raise UsageError(f"{self._job.source}: {error}") from error
 
     def _attack_s(self, spec: StemSpec, notes: PartNotes) -> float:
         pitch, velocity = int(np.median(notes.pitch)), int(np.median(notes.velocity))
-        return attack_of(spec.patch, pitch, velocity, spec.dynamic.name, self._sample_rate)
+        dynamic = _recorded_dynamic(spec)
+        return attack_of(spec.patch, pitch, velocity, dynamic, self._sample_rate)
 
     def _path(self, spec: StemSpec, suffix: str) -> Path:
         return Path(self._job.corpus, _relative(spec, suffix))
@@ -285,6 +285,11 @@ class _Studio:
             note_velocity=notes.velocity,
             note_cents=notes.cents,
         )
+
+
+def _recorded_dynamic(spec: StemSpec) -> str | None:
+    """Return the dynamic whose recordings are taken; None if the velocities choose."""
+    return None if spec.dynamic.name == AS_WRITTEN else spec.dynamic.name
 
 
 def _relative(spec: StemSpec, suffix: str) -> str:

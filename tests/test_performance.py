@@ -253,8 +253,7 @@ def test_jitter_is_normal_clipped_and_keeps_durations() -> None:
     exact, moved = play(score), play(score, deviations=Deviations(onset_s=sigma_s))
     # Half a second apart, notes keep their order.
     deviation_s = (moved.notes.onset - exact.notes.onset) / RATE
-    half_block_s = BLOCK / 2 / RATE
-    assert np.abs(deviation_s).max() <= 3 * sigma_s + half_block_s
+    assert np.abs(deviation_s).max() <= 3 * sigma_s + BLOCK / RATE  # both are rounded
     assert np.std(deviation_s) == pytest.approx(sigma_s, rel=0.1)
     assert np.mean(deviation_s) == pytest.approx(0, abs=4 * sigma_s / np.sqrt(len(SCALE)))
     duration_s = (moved.notes.offset - moved.notes.onset) / RATE
@@ -368,7 +367,7 @@ def test_a_key_struck_twice_at_once_sounds_to_its_end(tmp_path: Path) -> None:
     performance = play(score)
     audio = rendered(performance, write_sine(tmp_path / "sine.sf2"))
     level = np.abs(audio[: RATE // 2].reshape(-1, 2205)).max(axis=1)
-    assert level[1:].min() > 0.5 * level.max()
+    assert level[1:].min() > 0.95 * level[1:].max()  # the other voice is let go at once
     assert performance.notes.offset.tolist()[:2] == [on_grid(0.5, RATE)] * 2
 
 
@@ -413,6 +412,8 @@ def cents_of_notes(performance: Performance, path: Path, bank: int = 0) -> list[
 
 
 GM_RESET = (0xF0, 0x7E, 0x7F, 0x09, 0x01, 0xF7)
+GS_RESET = (0xF0, 0x41, 0x10, 0x42, 0x12, 0x40, 0x00, 0x7F, 0x00, 0x41, 0xF7)
+XG_ON = (0xF0, 0x43, 0x10, 0x4C, 0x00, 0x00, 0x7E, 0x00, 0xF7)
 SELECT_BEND_RANGE = ((0xB0, 101, 0), (0xB0, 100, 0))
 HALVES: list[Row] = [(480 * i, 480 * i + 400, key, 100) for i, key in enumerate([69, 57, 69, 81])]
 
@@ -437,10 +438,19 @@ def test_rendered_notes_deviate_by_the_recorded_cents(tmp_path: Path, channel: i
     [
         [(0, GM_RESET)],
         [(240, GM_RESET)],
+        [(240, GS_RESET)],
+        [(240, XG_ON)],
         [(0, data) for data in SELECT_BEND_RANGE] + [(240, (0xB0, 6, 12))],
         [(0, (0xB0, 121, 0)), (500, (0xB0, 121, 0))],
     ],
-    ids=["reset-first", "reset-later", "data-entry-later", "controllers-reset"],
+    ids=[
+        "reset-first",
+        "gm-later",
+        "gs-later",
+        "xg-later",
+        "data-entry-later",
+        "controllers-reset",
+    ],
 )
 def test_what_else_a_score_sends_leaves_the_tuning_alone(
     tmp_path: Path, controls: list[Control]
@@ -460,9 +470,10 @@ def test_the_range_of_bends_a_score_sets_is_kept(tmp_path: Path) -> None:
     score = score_of(rows, [(0, 500_000)], bend)
     path = write_sine(tmp_path / "sine.sf2")
     performance = play(score, deviations=Deviations(cents=25), seed=3)
-    np.testing.assert_allclose(cents_of_notes(play(score), path), 600, atol=1)
+    bent = np.array(cents_of_notes(play(score), path))
+    np.testing.assert_allclose(bent, 600, atol=10)  # FluidSynth divides by 128, not by 127
     measured = cents_of_notes(performance, path)
-    np.testing.assert_allclose(measured, performance.notes.cents + 600, atol=1)
+    np.testing.assert_allclose(measured, performance.notes.cents + bent, atol=1)
 
 
 def test_tuning_changes_nothing_else() -> None:
@@ -478,6 +489,10 @@ def test_pitches_at_the_ends_of_the_keyboard() -> None:
     rows = [(480 * i, 480 * i + 400, key, 100) for i, key in enumerate([0, 127] * 20)]
     performance = play(score_of(rows), deviations=Deviations(cents=50))
     assert all(max(e.data[1:-1]) < 128 for e in performance.events if e.data[0] == 0xF0)
+    # What cannot be tuned is not recorded either.
+    pitch, cents = performance.notes.pitch, performance.notes.cents
+    assert cents[pitch == 0].min() == 0
+    assert cents[pitch == 127].max() == 99
 
 
 # ---------------------------------------------------------------------------------------------
