@@ -45,7 +45,7 @@ def export(
     from stemsmith.cli.console import Summary, print_summary, progress
     from stemsmith.manifests.errors import UsageError
     from stemsmith.mixing.catalogue import split_catalogues
-    from stemsmith.mixing.mixture_run import plan as mixture_plan
+    from stemsmith.mixing.mixture_plan import plan as mixture_plan
     from stemsmith.mixing.recipes import MixConfig, Mode
     from stemsmith.mixing.rendition_mixes import read_renditions
     from stemsmith.mixing.sources import check_destination, find_sources, read_stems

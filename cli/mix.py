@@ -164,7 +164,8 @@ def make_mixtures(
     from stemsmith.manifests.run_folder import refuse_foreign
     from stemsmith.mixing import measure
     from stemsmith.mixing.catalogue import split_catalogues
-    from stemsmith.mixing.mixture_run import STAGE, STATE_FOLDER, MixtureRun, plan
+    from stemsmith.mixing.mixture_plan import STAGE, plan
+    from stemsmith.mixing.mixture_run import STATE_FOLDER, MixtureRun
     from stemsmith.mixing.recipes import Mode
     from stemsmith.mixing.rendition_mixes import read_renditions
     from stemsmith.mixing.sources import check_destination, find_sources, leave_out

@@ -10,7 +10,8 @@ from typing import Any
 from stemsmith.manifests import shards, storage
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.mixtures import Mixture, MixtureSource
-from stemsmith.mixing.mixture_run import STAGE, STATE_FOLDER, fingerprint_of, hours_of
+from stemsmith.mixing.mixture_plan import STAGE
+from stemsmith.mixing.mixture_run import STATE_FOLDER, fingerprint_of, hours_of
 from stemsmith.mixing.silence import kept_stretches
 from stemsmith.mixing.sources import locate
 from stemsmith.mixing.transforms import decode

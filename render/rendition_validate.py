@@ -86,8 +86,9 @@ class RenditionContent:
             raise InvalidCorpus(f"{root / shards.MANIFEST}: has {counted} songs, not as it says")
         known = {stem.path for stem in self.stems} | {stem.midi_path for stem in self.stems}
         known |= {f"{SCORES_FOLDER}/{stem.track}.mid" for stem in self.stems}
-        known |= {shards.MANIFEST, *(entry["file"] for entry in header["shards"])}
-        for path in sorted(root.rglob("*")):
+        known |= {entry["file"] for entry in header["shards"]}
+        found = [*root.glob("*.parquet"), *root.glob("stems/**/*"), *root.glob("scores/**/*")]
+        for path in sorted(found):
             if not path.is_dir() and path.relative_to(root).as_posix() not in known:
                 raise InvalidCorpus(f"{path}: no record names it")
 

@@ -126,11 +126,11 @@ def run(job: StemJob) -> RenderedStems | Rejection:
             data, score = load_score(
                 Path(job.midi_root) / job.source, job.config.base.max_duration_s
             )
+            if hashlib.md5(data, usedforsecurity=False).hexdigest() != job.song_id:
+                raise Unusable(Reason.CHANGED, "changed since it was scanned")
+            studio = _Studio(job, score)
         except Unusable as finding:
             return Rejection(job.source, "render", finding.reason, finding.detail)
-        if hashlib.md5(data, usedforsecurity=False).hexdigest() != job.song_id:
-            return Rejection(job.source, "render", Reason.CHANGED, "changed since it was scanned")
-        studio = _Studio(job, score)
         records = [studio.render(spec) for spec in job.specs]
         shards.write_records(Path(job.record), RenditionStem, records)
     return RenderedStems(len(records), sum(r.n_samples / r.sample_rate for r in records))
@@ -146,6 +146,10 @@ class _Studio:
         self._aligned = self._read_aligned()
         ends_s = [float(notes.offset_s.max()) for notes in self._aligned.values()]
         written_s = max(ends_s, default=float(self._tempo_map.seconds(score.end_tick)))
+        limit_s = job.config.base.max_duration_s
+        if written_s > limit_s:  # a very slow tempo, or a first one of microseconds, scaled
+            detail = f"lasts {written_s:.0f} s at tempo {job.tempo.name}, more than {limit_s:g} s"
+            raise Unusable(Reason.TOO_LONG, detail)
         # All stems are equally long, whatever their deviations are.
         length_s = written_s + 3 * job.config.deviations.onset_s + job.config.base.tail_s
         steps = math.ceil(round(length_s * ENVELOPE_HZ, 6))

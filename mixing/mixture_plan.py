@@ -1,0 +1,226 @@
+"""Deciding on a set of mixtures: which splits, how many, and what the manifest will say."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as package_version
+from typing import Any, Final
+
+from stemsmith.manifests.errors import NothingToDo, UsageError
+from stemsmith.manifests.renditions import Rendition
+from stemsmith.mixing.catalogue import CatalogueStem, SplitCatalogue
+from stemsmith.mixing.coherent import CoherentPlan
+from stemsmith.mixing.incoherent import IncoherentPlan, Partners
+from stemsmith.mixing.loudness import ENVELOPE_HZ
+from stemsmith.mixing.pairing import Pairing
+from stemsmith.mixing.recipes import (
+    Augment,
+    MixConfig,
+    Mode,
+    common_sample_rate,
+    n_per_split,
+)
+from stemsmith.mixing.rendition_mixes import RenditionMixes
+from stemsmith.mixing.silence import Gapless
+from stemsmith.mixing.sources import RENDITIONS, Source
+from stemsmith.mixing.taxonomy import Taxonomy
+
+__all__ = ["STAGE", "MixturePlan", "SplitPlan", "plan"]
+
+STAGE: Final = "mixtures"
+_PACKAGES: Final = ("numpy", "scipy", "pyloudnorm", "soundfile", "soxr", "pyarrow")
+_AUGMENT_PACKAGES: Final = ("librosa", "colorednoise", "pedalboard")
+
+SplitPlan = CoherentPlan | IncoherentPlan | RenditionMixes
+
+
+@dataclass(frozen=True, slots=True)
+class MixturePlan:
+    """All decisions of a run, made when they are asked for.
+
+    Attributes
+    ----------
+    splits : mapping of str to plan
+        Plan of every split that has mixtures.
+    n_mixtures : mapping of str to int
+        Mixtures of every split.
+    header : mapping
+        What the manifest will say of the run; also what makes two runs the same.
+    roots : mapping of str to str
+        Absolute folders of the roots.
+    warnings : tuple of str
+        What a user should know.
+    """
+
+    splits: Mapping[str, SplitPlan]
+    n_mixtures: Mapping[str, int]
+    header: Mapping[str, Any]
+    roots: Mapping[str, str]
+    warnings: tuple[str, ...]
+
+
+def plan(
+    sources: Sequence[Source],
+    catalogues: Mapping[str, SplitCatalogue],
+    taxonomy: Taxonomy,
+    config: MixConfig,
+    partners: Mapping[str, Partners],
+    renditions: Sequence[tuple[str, Rendition]],
+) -> MixturePlan:
+    """Decide on a set of mixtures.
+
+    Parameters
+    ----------
+    sources : sequence of Source
+        Where the stems are.
+    catalogues : mapping of str to SplitCatalogue
+        The stems of every split.
+    taxonomy : Taxonomy
+        Targets.
+    config : MixConfig
+        Options.
+    partners : mapping of str to Partners
+        For a pairing, which clips may meet in every split; else empty.
+    renditions : sequence of (str, Rendition)
+        Of the sources, for the mode of that name; else empty.
+
+    Raises
+    ------
+    NothingToDo
+        If no clip can be drawn, saying why and what to change.
+    """
+    wanted = {s: c for s, c in catalogues.items() if s in config.splits or not config.splits}
+    stems = [stem for catalogue in wanted.values() for stem in catalogue.stems]
+    _check_kinds(sources, config)
+    _check_target(wanted, taxonomy, config)
+    if not stems:
+        raise NothingToDo(_why_nothing(stems, config))
+    sample_rate = common_sample_rate(stems, config.sample_rate)
+    splits: dict[str, SplitPlan] = {}
+    for split, catalogue in wanted.items():
+        made: SplitPlan
+        if config.mode is Mode.RENDITIONS:
+            made = RenditionMixes(catalogue, split, config, sample_rate, renditions)
+        elif config.is_coherent:
+            made = CoherentPlan(catalogue, split, config, sample_rate)
+        else:
+            gapless = Gapless(catalogue, taxonomy) if Augment.SILENCE in config.augment else None
+            made = IncoherentPlan(
+                catalogue, split, config, sample_rate, gapless, partners.get(split)
+            )
+        if made.n_songs:
+            splits[split] = made
+    if not splits:
+        raise NothingToDo(_why_nothing(stems, config))
+    if config.mode is Mode.RENDITIONS:
+        mixes = {s: made for s, made in splits.items() if isinstance(made, RenditionMixes)}
+        counts = {s: made.n_mixtures for s, made in mixes.items()}
+    else:
+        counts = n_per_split(config.n_mixtures, {s: made.n_songs for s, made in splits.items()})
+    header = _header(sources, stems, taxonomy, config, sample_rate, counts)
+    roots = {source.name: str(source.root) for source in sources}
+    return MixturePlan(
+        splits={split: made for split, made in splits.items() if counts[split]},
+        n_mixtures={split: n for split, n in counts.items() if n},
+        header=header,
+        roots=roots,
+        warnings=tuple(_warnings(splits, counts, config)),
+    )
+
+
+def _check_kinds(sources: Sequence[Source], config: MixConfig) -> None:
+    """Check that renditions are mixed as renditions: their stems are not one performance."""
+    kinds = {source.kind for source in sources}
+    if config.mode is Mode.RENDITIONS and kinds != {RENDITIONS}:
+        raise UsageError("--mode renditions: all sources must be corpora of renditions")
+    if config.is_coherent and RENDITIONS in kinds:
+        names = [str(source.root) for source in sources if source.kind == RENDITIONS]
+        raise UsageError(f"{names[0]}: holds renditions; use --mode renditions")
+
+
+def _check_target(
+    catalogues: Mapping[str, SplitCatalogue], taxonomy: Taxonomy, config: MixConfig
+) -> None:
+    found = {target for catalogue in catalogues.values() for target in catalogue.members}
+    for option, target in (("--target", config.target), ("--overlay", config.overlay)):
+        if target is None:
+            continue
+        if target not in taxonomy.targets:
+            known = ", ".join(taxonomy.targets)
+            raise UsageError(f"{option} {target}: the taxonomy {taxonomy.name} has {known}")
+        if target not in found:
+            have = ", ".join(sorted(found)) or "nothing"
+            raise NothingToDo(f"{option} {target}: no stem of it in any source; there is {have}")
+
+
+def _why_nothing(stems: Sequence[CatalogueStem], config: MixConfig) -> str:
+    if not stems:
+        return "no stem of any source belongs to a target of the taxonomy, in the splits wanted"
+    longest_s = max(stem.n_steps for stem in stems) / ENVELOPE_HZ
+    if longest_s < config.clip_s and not config.is_whole:
+        return f"--clip {config.clip_s:g}: the longest stem has {longest_s:g} s"
+    if config.mode is Mode.RENDITIONS:
+        return f"no rendition has {config.target or 'a stem'}, in the splits wanted"
+    if config.is_coherent:
+        wanted = config.target or "any stem"
+        return (
+            f"no clip of {config.clip_s:g} s with {wanted} above {config.min_rms_dbfs:g} dBFS RMS; "
+            "lower --min-rms or --clip"
+        )
+    return (
+        f"no split has clips of {config.clip_s:g} s of two targets that may meet; "
+        "lower --min-rms or --clip, or loosen --pairing-threshold"
+    )
+
+
+def _warnings(
+    splits: Mapping[str, SplitPlan],
+    counts: Mapping[str, int],
+    config: MixConfig,
+) -> Iterator[str]:
+    for split, made in splits.items():
+        if isinstance(made, CoherentPlan) and counts[split] > made.n_clips:
+            yield f"{split}: {counts[split]} mixtures of {made.n_clips} different clips"
+        if isinstance(made, IncoherentPlan) and made.missing:
+            yield f"{split}: no clip of {', '.join(made.missing)}; its mixtures do without"
+
+
+def _header(
+    sources: Sequence[Source],
+    stems: Sequence[CatalogueStem],
+    taxonomy: Taxonomy,
+    config: MixConfig,
+    sample_rate: int,
+    counts: Mapping[str, int],
+) -> dict[str, Any]:
+    content = hashlib.sha256()
+    for stem in sorted(stems, key=lambda stem: stem.stem_id):
+        content.update(f"{stem.stem_id}|{stem.split}|{stem.path}|{stem.sha256}\n".encode())
+    return {
+        "stage": STAGE,
+        "config": config.to_dict(),
+        "taxonomy": {target: list(classes) for target, classes in taxonomy.classes.items()},
+        "sources": [
+            {"root": source.name, "layout": source.layout}
+            for source in sorted(sources, key=lambda source: source.name)
+        ],
+        "stems_sha256": content.hexdigest(),
+        "sample_rate": sample_rate,
+        "n_mixtures": dict(counts),
+        "versions": _versions(config),
+    }
+
+
+def _versions(config: MixConfig) -> dict[str, str]:
+    names = ["stemsmith", *_PACKAGES, *(_AUGMENT_PACKAGES if config.augment else ())]
+    if config.pairing is Pairing.CHROMA and "librosa" not in names:
+        names.append("librosa")
+    versions = {}
+    for name in names:
+        with contextlib.suppress(PackageNotFoundError):  # an extra this set does not need
+            versions[name] = package_version(name)
+    return versions
