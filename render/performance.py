@@ -9,7 +9,6 @@ of accents stays.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, NamedTuple
@@ -20,6 +19,7 @@ from stemsmith.manifests.errors import UsageError
 from stemsmith.render.midi import Score, TempoMap
 from stemsmith.render.smf import Event
 from stemsmith.render.synth import BLOCK, on_grid
+from stemsmith.render.tuning import tunable, tuning_of, with_tuning_selected
 
 __all__ = [
     "AS_WRITTEN",
@@ -38,12 +38,6 @@ AS_WRITTEN: Final = "as-written"
 # Medians of a part's velocities. Layers of soundfonts mostly part near 64 and 100.
 DEFAULT_VELOCITIES: Final = {"pp": 32, "p": 48, "mp": 64, "m": 80, "mf": 80, "f": 112, "ff": 124}
 _HIGHEST_FACTOR: Final = 8.0  # numbers up to this one are factors, larger ones BPM
-_SYSEX: Final = 0xF0
-_RESETS: Final = (  # after maker and device
-    (b"\x7e", b"\x09"),
-    (b"\x41", b"\x42\x12\x40\x00\x7f"),
-    (b"\x43", b"\x4c\x00\x00\x7e"),
-)
 _OFFS, _CONTROLS, _TUNINGS, _ONS = range(4)  # order of what happens at one moment
 
 Float64s = npt.NDArray[np.float64]
@@ -213,7 +207,7 @@ def perform(
     played = written if aligned is None else aligned
     n_notes = len(played.pitch)
     moved_s = _deviation(rng, deviations.onset_s, n_notes)
-    cents = _tunable(_deviation(rng, deviations.cents, n_notes), played.pitch)
+    cents = tunable(_deviation(rng, deviations.cents, n_notes), played.pitch)
     onset_s = np.maximum(played.onset_s + moved_s, 0.0)
     notes = _tidied(
         PartNotes(
@@ -232,7 +226,7 @@ def perform(
     frames = on_grid(control_s, sample_rate).tolist()
     sent = list(zip(frames, [e.data for e in controls], strict=True))
     if deviations.cents:
-        sent = list(_with_tuning_selected(sent, channel))
+        sent = list(with_tuning_selected(sent, channel))
     happening = [(frame, _CONTROLS, i, data) for i, (frame, data) in enumerate(sent)]
     happening += _note_messages(notes, channel, bool(deviations.cents))
     happening.sort()
@@ -268,12 +262,6 @@ def _deviation(rng: np.random.Generator, scale: float, n: int) -> Float64s:
     return deviations
 
 
-def _tunable(cents: Float64s, pitch: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    """Keep keys within what the tuning standard has words for: 0 to just below 128 semitones."""
-    keys = pitch.astype(np.float64)
-    return np.clip(cents, -100 * keys, 100 * (127 - keys) + 99).astype(np.float32)
-
-
 def _velocities(written: npt.NDArray[np.uint8], dynamic: Dynamic) -> npt.NDArray[np.uint8]:
     if dynamic.velocity is None:
         return written
@@ -306,49 +294,7 @@ def _note_messages(
     for i, (onset, offset, pitch, velocity, cents) in enumerate(zip(*notes, strict=True)):
         onset, offset = int(onset), int(offset)
         if is_tuned:
-            messages.append((onset, _TUNINGS, i, _tuning_of(int(pitch), float(cents))))
+            messages.append((onset, _TUNINGS, i, tuning_of(int(pitch), float(cents))))
         messages.append((onset, _ONS, i, bytes((0x90 | channel, int(pitch), int(velocity)))))
         messages.append((offset, _OFFS, i, bytes((0x80 | channel, int(pitch), 0))))
     return messages
-
-
-def _with_tuning_selected(
-    sent: Sequence[tuple[int, bytes]], channel: int
-) -> Iterator[tuple[int, bytes]]:
-    """Select a tuning before all messages, and again after every reset.
-
-    Before them, since the score's own selection of a parameter (RPN) holds for what it sends.
-    """
-    yield from ((0, data) for data in _tuning_selected(channel))
-    for frame, data in sent:
-        yield frame, data
-        if _is_reset(data):
-            yield from ((frame, again) for again in _tuning_selected(channel))
-
-
-def _is_reset(data: bytes) -> bool:
-    """Tell whether a message is a system reset of General MIDI, GS or XG."""
-    maker, content = data[1:2], data[3:]
-    return data[0] == _SYSEX and any(
-        maker == known and content.startswith(start) for known, start in _RESETS
-    )
-
-
-def _tuning_selected(channel: int) -> list[bytes]:
-    """Return the messages that put a channel under tuning program 0 of bank 0 (RPN 4 and 3)."""
-    status = 0xB0 | channel
-    return [
-        bytes((status, controller, value))
-        for rpn in (4, 3)
-        for controller, value in ((101, 0), (100, rpn), (6, 0))
-    ]
-
-
-def _tuning_of(pitch: int, cents: float) -> bytes:
-    """Return the MIDI tuning standard's message for a key: later notes only (not real time)."""
-    semitones = pitch + cents / 100
-    whole = min(max(math.floor(semitones), 0), 127)
-    fraction = min(round((semitones - whole) * 16384), 16383)
-    return bytes(
-        (0xF0, 0x7E, 0x7F, 8, 7, 0, 0, 1, pitch, whole, fraction >> 7, fraction & 127, 0xF7)
-    )

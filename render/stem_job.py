@@ -160,10 +160,13 @@ class _Studio:
         folder = self._job.config.aligned
         if folder is None:
             return {}
+        source, parts = self._job.source, self._score.parts
         rendered = sorted({spec.k for spec in self._job.specs})
-        return {
-            k: aligned_notes(Path(folder), self._job.source, self._score.parts, k) for k in rendered
-        }
+        found = {k: aligned_notes(Path(folder), source, parts, k) for k in rendered}
+        for k, notes in found.items():
+            if not len(notes.pitch):
+                raise UsageError(f"{folder}: no aligned note of {source}: {slakh.stem_name(k)}")
+        return found
 
     def render(self, spec: StemSpec) -> RenditionStem:
         """Render one stem, write its files, and return its record."""

@@ -442,6 +442,7 @@ def test_rendered_notes_deviate_by_the_recorded_cents(tmp_path: Path, channel: i
         [(240, XG_ON)],
         [(0, data) for data in SELECT_BEND_RANGE] + [(240, (0xB0, 6, 12))],
         [(0, (0xB0, 121, 0)), (500, (0xB0, 121, 0))],
+        [(240, (0xB0, 6, 12))],
     ],
     ids=[
         "reset-first",

@@ -160,13 +160,15 @@ def test_levels_are_native_or_equal(corpus: Corpus, mix) -> None:
     for plain, levelled in zip(native, equal, strict=True):
         made = [realise(m, {"corpus": corpus.root}) for m in (plain, levelled)]
         assert made[1].guard_gain_db == 0
-        for name, stem_id in zip(("violin", "flute"), sources_of(plain), strict=True):
+        for source, stem_id in zip(plain.sources, sources_of(plain), strict=True):
             on_disk = loudness(audio_of(corpus, stem_id))
+            # A level is the stem's: a shift, which tears the audio apart elsewhere, leaves it.
+            unrolled = [np.roll(m[source.group][0], -source.shift) for m in made]
             stem = corpus.stems[stem_id]
             assert stem.loudness_lufs is not None
             assert stem.loudness_lufs + stem.gain_db == pytest.approx(on_disk, abs=0.15)
-            assert loudness(made[0][name][0]) == pytest.approx(on_disk, abs=0.15)
-            assert loudness(made[1][name][0]) == pytest.approx(-23, abs=0.15)
+            assert loudness(unrolled[0]) == pytest.approx(on_disk, abs=0.15)
+            assert loudness(unrolled[1]) == pytest.approx(-23, abs=0.15)
         of_dynamic = [corpus.stems[stem_id].dynamic for stem_id in sources_of(plain)]
         if of_dynamic == ["p", "f"]:
             spread_lu.add(loudness(made[0]["flute"][0]) - loudness(made[0]["violin"][0]) > 6)
@@ -174,7 +176,8 @@ def test_levels_are_native_or_equal(corpus: Corpus, mix) -> None:
 
 
 def test_stereo_and_another_rate(corpus: Corpus, mix) -> None:
-    (mixture, *_) = mix("--channels", 2, "--level", "equal", "--sample-rate", 22050)
+    options = ("--channels", 2, "--level", "equal", "--sample-rate", 22050)
+    mixture = next(m for m in mix(*options) if not any(source.shift for source in m.sources))
     made = realise(mixture, {"corpus": corpus.root})
     assert made[MIXTURE].shape == (2, mixture.n_samples)
     assert mixture.n_samples == corpus.renditions[0].n_samples // 2
@@ -208,11 +211,11 @@ def test_audio_shards_hold_the_same(corpus: Corpus, tmp_path: Path, here: Comman
 
 
 def test_same_recipes_for_any_number_of_workers(
-    corpus: Corpus, tmp_path: Path, stemsmith: Command
+    corpus: Corpus, tmp_path: Path, stemsmith: Command, here: Command
 ) -> None:
     found = []
-    for n_jobs in (0, 1):
-        done = stemsmith("mix", corpus.root, tmp_path / f"m{n_jobs}", "--mode", "renditions",
+    for n_jobs, run in ((0, here), (1, stemsmith)):
+        done = run("mix", corpus.root, tmp_path / f"m{n_jobs}", "--mode", "renditions",
                          "--audio", "--jobs", n_jobs)  # fmt: skip
         assert done.returncode == 0, done.stderr
         files = sorted((tmp_path / f"m{n_jobs}").iterdir())
@@ -255,7 +258,7 @@ def test_labels_agree_with_the_onsets_of_energy(corpus: Corpus, mix, clip) -> No
                 is_labelled[int(onset) : int(offset) + 4410] = True
             stray = heard[~is_labelled[heard]]
             assert len(stray) == 0 or stray.max() < 4410  # of a note before the block
-    assert n_onsets >= 2 * 2 * 32
+    assert n_onsets >= (100 if clip else 2 * 2 * 32)
 
 
 def test_labels_are_rolled_as_the_stems_are(corpus: Corpus, mix) -> None:
