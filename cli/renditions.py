@@ -90,6 +90,8 @@ def config_of(options: Mapping[str, Any], base: RenderConfig) -> RenditionConfig
         values["tempo_mode"] = TempoMode(options["tempo_mode"])
     if options["timbres"] is not None:
         values["n_timbres"] = options["timbres"]
+    if options["velocities"] is not None and not (options["dynamics"] or values.get("dynamics")):
+        raise UsageError("--velocities needs --dynamics")
     if options["dynamics"] is not None or options["velocities"] is not None:
         names = options["dynamics"] or ",".join(d.name for d in values.get("dynamics", ()))
         values["dynamics"] = factors.parse_dynamics(names or "as-written", options["velocities"])

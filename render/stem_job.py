@@ -232,7 +232,7 @@ class _Studio:
             raise UsageError(
                 f"{self._job.source}: {slakh.stem_name(spec.k)} with {spec.patch.name} peaks "
                 f"{peak_dbfs:.1f} dB above full scale; "
-                f"use --headroom {math.ceil(headroom_db + peak_dbfs + 1)}"
+                f"use --headroom {math.ceil(headroom_db + peak_dbfs + 1)}, in another folder"
             )
         factor = db_to_linear(-headroom_db) * FULL_SCALE_24
         return np.rint(native * np.float64(factor)).astype(np.int32), peak_dbfs

@@ -451,6 +451,7 @@ def test_rendered_notes_deviate_by_the_recorded_cents(tmp_path: Path, channel: i
         "xg-later",
         "data-entry-later",
         "controllers-reset",
+        "data-entry-alone",
     ],
 )
 def test_what_else_a_score_sends_leaves_the_tuning_alone(
