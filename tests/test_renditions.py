@@ -978,7 +978,11 @@ BAD: dict[str, tuple[tuple[object, ...], str]] = {
     "dynamics twice": (("--renditions", 1, "--dynamics", "p,p"), "--dynamics names one twice"),
     "shift twice": (("--renditions", 1, "--shift", "0.1,0.10"), "--shift names one twice"),
     "dynamic": (("--renditions", 1, "--dynamics", "loud"), "--dynamics loud"),
-    "velocities": (("--renditions", 1, "--velocities", "p=200"), "--velocities p=200"),
+    "velocities": (
+        ("--renditions", 1, "--dynamics", "p", "--velocities", "p=200"),
+        "--velocities p=200",
+    ),
+    "velocities of nothing": (("--renditions", 1, "--velocities", "p=48"), "needs --dynamics"),
     "shift": (("--renditions", 1, "--shift", "0.05"), "--shift 0.05"),
     "timbres": (("--renditions", 1, "--timbres", 0), "--timbres must be between"),
     "jitter": (("--renditions", 1, "--jitter", -1), "--jitter must be between"),
