@@ -66,7 +66,9 @@ def synthesise(pieces: tuple[Piece, ...], config: RenditionConfig, scores: Path)
         song = piece.chosen.song
         _, score = inventory.load_score(scores / song.path, 1200.0)
         for (tempo, *_), spec in piece.specs.items():
-            tempo_map = config.tempos[tempo].of(score.tempo_map, config.tempo_mode)
+            tempo_map = config.tempos[tempo].of(
+                score.tempo_map, config.tempo_mode, score.first_tick
+            )
             rng = rng_for(0, "unused")
             performance = perform(
                 score, spec.k, tempo_map, spec.dynamic, config.deviations, rate, rng

@@ -134,7 +134,7 @@ class Mixture:
     mixture_id : str
         ``train-00000042``.
     mode : str
-        ``coherent`` or ``incoherent``.
+        ``coherent``, ``incoherent`` or ``renditions``.
     split : str
         Of all its sources.
     sample_rate, n_samples, n_channels : int

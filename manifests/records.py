@@ -40,6 +40,7 @@ class Reason(StrEnum):
     # found when rendering
     CHANGED = "changed"  # the file is not the one that was scanned
     SILENT = "silent"  # no stem of the song sounds
+    UNPLAYABLE = "unplayable"  # a folder of notes does not reach a pitch of the song
     RENDERER_DIED = "renderer-died"  # killed its worker process twice
 
 

@@ -88,6 +88,10 @@ class RunFolder:
             return
         self.state.mkdir(parents=True, exist_ok=True)
         with storage.exclusive(self.lock):
+            self._check()  # another process may have finished in the meantime
+            if self.is_closed:
+                yield
+                return
             shutil.rmtree(self.staging, ignore_errors=True)
             self.staging.mkdir(exist_ok=True)
             content = json.dumps({"fingerprint": self._fingerprint}).encode()
@@ -129,4 +133,4 @@ class RunFolder:
 
     def abandon(self) -> None:
         """Remove the run's own files: another plan may do better in this folder."""
-        shutil.rmtree(self.state)
+        shutil.rmtree(self.state, ignore_errors=True)

@@ -198,9 +198,10 @@ def check_splits(stems: Sequence[CatalogueStem]) -> None:
         other = seen.setdefault(stem.content_id, stem)
         if other.split != stem.split:
             raise UsageError(
-                f"{stem.stem_id} of split {stem.split} is the same music as {other.stem_id} of "
-                f"split {other.split}; a mixture set must not have both: leave one source out, "
-                "or make the corpora with one --seed"
+                f"{stem.label or stem.stem_id} in {stem.root} of split {stem.split} is the same "
+                f"music as {other.label or other.stem_id} in {other.root} of split {other.split}; "
+                "a mixture set must not have both: name both with --leave-out, leave one source "
+                "out, or make the corpora with one --seed"
             )
 
 

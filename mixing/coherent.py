@@ -1,9 +1,9 @@
 """Coherent mixtures: all stems of one song over one interval (Slakh section 3.2).
 
-Songs take turns in a random order, and every song has its own random order of offsets, so that
-no clip comes twice before all have come, and adding a song leaves the offsets of the others as
-they were. Departure from the paper, which draws song and offset anew each time: the distribution
-of single clips is the same, repetitions are rarer.
+Songs take turns in a random order, and every song has its own random order of offsets; a song that
+has none left sits out. So no clip comes twice before all have come (with one tempo), and adding a
+song leaves the offsets of the others as they were. Departure from the paper, which draws song and
+offset anew each time: while no song sits out, the distribution of single clips is the same.
 """
 
 from __future__ import annotations
@@ -78,7 +78,11 @@ class CoherentPlan:
                 raise UsageError(f"{song}: its stems have {len(rates)} sample rates: {rates}")
         self._songs = [song for song in catalogue.songs if len(self._offsets(song, 1.0))]
         self.n_songs = len(self._songs)
-        self.n_clips = sum(len(self._offsets(song, 1.0)) for song in self._songs)
+        self._n_offsets = np.array([len(self._offsets(song, 1.0)) for song in self._songs])
+        self.n_clips = int(self._n_offsets.sum())
+        # Songs that have a clip left in each turn, and where the turns end.
+        sizes = [(self._n_offsets > turn).sum() for turn in range(max(self._n_offsets, default=0))]
+        self._turn_ends = np.cumsum(sizes, dtype=np.int64)
         self._order: tuple[int, npt.NDArray[np.int64]] = (-1, np.zeros(0, np.int64))
 
     def mixtures(self, first: int, stop: int) -> Iterator[Mixture]:
@@ -88,7 +92,9 @@ class CoherentPlan:
 
     def _mixture(self, number: int) -> Mixture:
         config, split = self._config, self._split
-        turn, place = divmod(number, len(self._songs))
+        rest = number % self.n_clips
+        turn = int(np.searchsorted(self._turn_ends, rest, side="right"))
+        place = rest - (int(self._turn_ends[turn - 1]) if turn else 0)
         song = self._songs[self._order_of(turn)[place]]
         factor = draw_stretch(config, split, number)
         offsets = self._offsets(song, factor)
@@ -122,7 +128,7 @@ class CoherentPlan:
         """Return the order of the songs in a turn; it depends on their names and the turn."""
         if self._order[0] != turn:
             rng = rng_for(self._config.seed, self._split, "songs", turn)
-            self._order = turn, rng.permutation(len(self._songs))
+            self._order = turn, rng.permutation(np.flatnonzero(self._n_offsets > turn))
         return self._order[1]
 
     def _offsets(self, song: str, factor: float) -> Int32s:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError
@@ -122,13 +123,16 @@ def plan(
     else:
         counts = n_per_split(config.n_mixtures, {s: made.n_songs for s, made in splits.items()})
     header = _header(sources, stems, taxonomy, config, sample_rate, counts)
+    if renditions:  # their stems alone do not say which renditions they are
+        text = "\n".join(f"{root} {rendition}" for root, rendition in renditions)
+        header["renditions_sha256"] = hashlib.sha256(text.encode()).hexdigest()
     roots = {source.name: str(source.root) for source in sources}
     return MixturePlan(
         splits={split: made for split, made in splits.items() if counts[split]},
         n_mixtures={split: n for split, n in counts.items() if n},
         header=header,
         roots=roots,
-        warnings=tuple(_warnings(splits, counts, config)),
+        warnings=tuple(_warnings(wanted, splits, counts)),
     )
 
 
@@ -171,22 +175,33 @@ def _why_nothing(stems: Sequence[CatalogueStem], config: MixConfig) -> str:
             f"no clip of {config.clip_s:g} s with {wanted} above {config.min_rms_dbfs:g} dBFS RMS; "
             "lower --min-rms or --clip"
         )
+    loosened = "" if config.pairing is Pairing.RANDOM else ", or loosen --pairing-threshold"
+    loudest = max(float(stem.power.max(initial=0.0)) for stem in stems)
+    level = f"{10 * math.log10(loudest):.0f} dBFS" if loudest else "silent"
     return (
-        f"no split has clips of {config.clip_s:g} s of two targets that may meet; "
-        "lower --min-rms or --clip, or loosen --pairing-threshold"
+        f"no split has clips of {config.clip_s:g} s of two targets that may meet (the loudest "
+        f"moment of any stem is {level}); lower --min-rms or --clip{loosened}"
     )
 
 
 def _warnings(
+    wanted: Mapping[str, SplitCatalogue],
     splits: Mapping[str, SplitPlan],
     counts: Mapping[str, int],
-    config: MixConfig,
 ) -> Iterator[str]:
-    for split, made in splits.items():
+    found = {group for made in splits.values() for group in getattr(made, "groups", ())}
+    for split in wanted:
+        if not counts.get(split):
+            why = "too few are asked for" if split in splits else "no clip fits"
+            yield f"{split}: no mixtures; {why}"
+            continue
+        made = splits[split]
         if isinstance(made, CoherentPlan) and counts[split] > made.n_clips:
             yield f"{split}: {counts[split]} mixtures of {made.n_clips} different clips"
-        if isinstance(made, IncoherentPlan) and made.missing:
-            yield f"{split}: no clip of {', '.join(made.missing)}; its mixtures do without"
+        if isinstance(made, IncoherentPlan):
+            missing = sorted({*made.missing, *(found - set(made.groups))})
+            if missing:
+                yield f"{split}: no clip of {', '.join(missing)}; its mixtures do without"
 
 
 def _header(
@@ -211,14 +226,16 @@ def _header(
         "stems_sha256": content.hexdigest(),
         "sample_rate": sample_rate,
         "n_mixtures": dict(counts),
-        "versions": _versions(config),
+        "versions": _versions(config, sources),
     }
 
 
-def _versions(config: MixConfig) -> dict[str, str]:
+def _versions(config: MixConfig, sources: Sequence[Source]) -> dict[str, str]:
     names = ["stemsmith", *_PACKAGES, *(_AUGMENT_PACKAGES if config.augment else ())]
     if config.pairing is Pairing.CHROMA and "librosa" not in names:
         names.append("librosa")
+    if any(file.path.endswith(".mp4") for source in sources for file in source.files):
+        names.append("av")
     versions = {}
     for name in names:
         with contextlib.suppress(PackageNotFoundError):  # an extra this set does not need

@@ -59,10 +59,10 @@ class TempoMap:
         steps = np.diff(self._ticks) * self._s_per_tick[:-1]
         self._seconds = np.concatenate([[0.0], np.cumsum(steps)])
 
-    @property
-    def first_bpm(self) -> float:
-        """Quarter notes a minute at the beginning."""
-        return 60 / (float(self._s_per_tick[0]) * self._ticks_per_quarter)
+    def bpm_at(self, tick: int) -> float:
+        """Return the tempo in force at a tick, in quarter notes a minute."""
+        i = int(np.searchsorted(self._ticks, tick, side="right")) - 1
+        return 60 / (float(self._s_per_tick[i]) * self._ticks_per_quarter)
 
     def constant(self, bpm: float) -> TempoMap:
         """Return a map of the same ticks with one tempo throughout."""
@@ -102,8 +102,8 @@ class Score:
         In order of track, channel and first note.
     tempo_map : TempoMap
         Seconds of ticks.
-    end_tick : int
-        Tick at which the last note ends.
+    first_tick, end_tick : int
+        Ticks at which the first note begins and the last note ends.
     duration_s : float
         Time at which the last note ends. Notes without an end stop with the last event.
     n_notes : int
@@ -129,6 +129,7 @@ class Score:
             [(e.tick, int.from_bytes(e.data[2:], "big")) for e in tempos],
         )
         n_hanging, self.end_tick = self._end_notes()
+        self.first_tick = min(note[0] for part in self._open for note in part.notes)
         self.duration_s = float(self.tempo_map.seconds(self.end_tick))
         self.repairs = raw.repairs
         if n_hanging:

@@ -35,6 +35,7 @@ from stemsmith.render.job import SongJob
 from stemsmith.render.midi import Score
 from stemsmith.render.patches import Patch
 from stemsmith.render.player import play
+from stemsmith.render.sample_folder import Unplayable
 from stemsmith.render.smf import Event
 from stemsmith.render.synth import Spans, on_grid, shared_synth
 from stemsmith.render.track_folder import RenderedPart, TrackWriter
@@ -171,6 +172,8 @@ class Mixdown:
         notes = partial(self._notes, k)
         try:
             return play(patch, events, frames, notes, out, self._config.sample_rate)
+        except Unplayable:
+            raise
         except UsageError as error:
             raise UsageError(f"{self._job.song.path}: {error}") from error
 

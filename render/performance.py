@@ -89,15 +89,15 @@ class Tempo:
             raise UsageError(f"--tempo {text}: BPM (80), a factor (0.8), or {AS_WRITTEN}")
         return cls(text, factor=value) if value <= _HIGHEST_FACTOR else cls(text, bpm=value)
 
-    def of(self, written: TempoMap, mode: TempoMode) -> TempoMap:
-        """Return the tempo map of a score at this tempo."""
+    def of(self, written: TempoMap, mode: TempoMode, first_tick: int = 0) -> TempoMap:
+        """Return the tempo map of a score at this tempo; its first note is at `first_tick`."""
         if self.factor is not None:
             return written.faster(self.factor)
         if self.bpm is None:
             return written
         if mode is TempoMode.REPLACE:
             return written.constant(self.bpm)
-        return written.faster(self.bpm / written.first_bpm)
+        return written.faster(self.bpm / written.bpm_at(first_tick))
 
 
 class Dynamic(NamedTuple):

@@ -10,7 +10,6 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,7 +17,7 @@ from stemsmith.manifests.errors import NothingToDo, UsageError
 from stemsmith.manifests.programs import PROGRAM_NAMES
 from stemsmith.manifests.records import Rejection, ScannedSong
 from stemsmith.manifests.seeds import rng_for
-from stemsmith.render import fluid, slakh
+from stemsmith.render import slakh
 from stemsmith.render.aligned import aligned_hash
 from stemsmith.render.corpus import STAGE, bank_header, why_nothing
 from stemsmith.render.patches import Bank, Patch
@@ -160,7 +159,7 @@ class _Planner:
         self._config, self._bank = config, bank
         self._sha256 = {soundfont.path: soundfont.sha256 for soundfont in bank.soundfonts}
         self._changes: dict[str, str] = {}
-        self._versions = [package_version("stemsmith"), fluid.version()]
+        self._versions = bank_header(bank)["versions"]
 
     def piece(self, chosen: Chosen) -> Piece:
         """Plan one piece."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from stemsmith.manifests import shards, storage
-from stemsmith.manifests.errors import NothingToDo
+from stemsmith.manifests.errors import NothingToDo, UsageError
 from stemsmith.manifests.records import Reason, Rejection
 from stemsmith.manifests.renditions import Rendition, RenditionSource, RenditionStem
 from stemsmith.manifests.run_folder import RunFolder
@@ -160,7 +161,10 @@ class RenditionRun:
         folder = self._root / SCORES_FOLDER
         folder.mkdir(exist_ok=True)
         for piece in pieces:
-            data = Path(self._plan.midi_root, piece.chosen.song.path).read_bytes()
+            path = Path(self._plan.midi_root, piece.chosen.song.path)
+            data = path.read_bytes()
+            if hashlib.md5(data, usedforsecurity=False).hexdigest() != piece.chosen.song.md5:
+                raise UsageError(f"{path}: has changed since it was rendered; restore it")
             storage.write_atomic(folder / f"{piece.chosen.track}.mid", data)
 
     def _renditions(self, piece: Piece, lengths: dict[str, int]) -> Iterator[Rendition]:

@@ -27,7 +27,7 @@ from stemsmith.manifests.errors import InvalidCorpus, UsageError
 from stemsmith.render.note_files import DYNAMICS, Recording, read_recordings
 from stemsmith.render.synth import Spans
 
-__all__ = ["MAX_SEMITONES", "RELEASE_S", "SampleFolder", "read_sample_folder"]
+__all__ = ["MAX_SEMITONES", "RELEASE_S", "SampleFolder", "Unplayable", "read_sample_folder"]
 
 RELEASE_S: Final = 0.030  # a note fades out from its offset on for so long
 MAX_SEMITONES: Final = 2  # a recording that is shifted further has another timbre
@@ -38,6 +38,10 @@ _ATTACK: Final = 0.1  # of the peak
 _CACHED_RECORDINGS: Final = 256  # notes of 5 s at 44.1 kHz take 0.9 MB each
 # Read beyond the end of a note that is resampled, so that it does not end in the filter's edge.
 _MARGIN: Final = 1024
+
+
+class Unplayable(UsageError):
+    """A note is out of the reach of a folder; that is for its song to be left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +171,7 @@ class SampleFolder:
         """Return the recording that plays a note: by pitch first, then by dynamic."""
         nearest = min(self._by_pitch, key=lambda recorded: (abs(recorded - pitch), recorded))
         if abs(nearest - pitch) > MAX_SEMITONES:
-            raise UsageError(
+            raise Unplayable(
                 f"{self.path}: no recording within {MAX_SEMITONES} semitones of pitch {pitch}; "
                 f"{len(self._by_pitch)} pitches from {min(self._by_pitch)} to "
                 f"{max(self._by_pitch)} are recorded, the nearest is {nearest}"

@@ -14,6 +14,7 @@ from stemsmith.render.inventory import load_score
 from stemsmith.render.job import RenderedSong, SongJob
 from stemsmith.render.layout import Layout
 from stemsmith.render.mixdown import Mixdown
+from stemsmith.render.sample_folder import Unplayable
 from stemsmith.render.smf import Unusable
 
 __all__ = ["run"]
@@ -63,6 +64,8 @@ def _run(job: SongJob) -> RenderedSong | Rejection:
         shards.write_records(layout.record(job.track, "stems"), Stem, stems)
         shards.write_records(layout.record(job.track, "songs"), Song, [song])
         storage.publish_folder(staged, layout.track(job.split, job.track))
+    except Unplayable as finding:
+        return _reject(job, layout, Reason.UNPLAYABLE, str(finding))
     finally:
         shutil.rmtree(staged, ignore_errors=True)
     return RenderedSong(song.n_samples / song.sample_rate)

@@ -18,10 +18,16 @@ from stemsmith.manifests.records import Reason, Rejection
 from stemsmith.manifests.renditions import RenditionStem
 from stemsmith.manifests.seeds import rng_for
 from stemsmith.mixing.automix import db_to_linear
-from stemsmith.mixing.loudness import ENVELOPE_HZ, envelope, integrated_loudness
+from stemsmith.mixing.loudness import (
+    ENVELOPE_HZ,
+    Envelope,
+    envelope,
+    integrated_loudness,
+)
 from stemsmith.render import slakh
 from stemsmith.render.aligned import aligned_notes
 from stemsmith.render.inventory import load_score
+from stemsmith.render.layout import Layout
 from stemsmith.render.midi import Score, TempoMap
 from stemsmith.render.patches import Patch
 from stemsmith.render.performance import (
@@ -35,6 +41,7 @@ from stemsmith.render.performance import (
 )
 from stemsmith.render.player import attack_of, play
 from stemsmith.render.rendition_config import RenditionConfig
+from stemsmith.render.sample_folder import Unplayable
 from stemsmith.render.smf import Unusable
 from stemsmith.render.sounding import sounding_midi
 from stemsmith.render.synth import Spans
@@ -131,7 +138,10 @@ def run(job: StemJob) -> RenderedStems | Rejection:
             studio = _Studio(job, score)
         except Unusable as finding:
             return Rejection(job.source, "render", finding.reason, finding.detail)
-        records = [studio.render(spec) for spec in job.specs]
+        try:
+            records = [studio.render(spec) for spec in job.specs]
+        except Unplayable as finding:
+            return Rejection(job.source, "render", Reason.UNPLAYABLE, str(finding))
         shards.write_records(Path(job.record), RenditionStem, records)
     return RenderedStems(len(records), sum(r.n_samples / r.sample_rate for r in records))
 
@@ -141,7 +151,9 @@ class _Studio:
 
     def __init__(self, job: StemJob, score: Score) -> None:
         self._job, self._score = job, score
-        self._tempo_map: TempoMap = job.tempo.of(score.tempo_map, job.config.tempo_mode)
+        self._tempo_map: TempoMap = job.tempo.of(
+            score.tempo_map, job.config.tempo_mode, score.first_tick
+        )
         self._sample_rate = job.config.base.sample_rate
         self._aligned = self._read_aligned()
         ends_s = [float(notes.offset_s.max()) for notes in self._aligned.values()]
@@ -178,9 +190,17 @@ class _Studio:
         midi = self._path(spec, "mid")
         flac.parent.mkdir(parents=True, exist_ok=True)
         samples, peak_dbfs = self._quantised(native, levels.peak, spec)
-        storage.write_atomic(flac, encode_flac_24(samples[None], self._sample_rate))
-        storage.write_atomic(midi, self._sounding(spec, performance.notes))
-        return self._record(spec, performance.notes, levels.k_power, levels.power, peak_dbfs)
+        hashes = (
+            self._write(flac, encode_flac_24(samples[None], self._sample_rate)),
+            self._write(midi, self._sounding(spec, performance.notes)),
+        )
+        return self._record(spec, performance.notes, levels, peak_dbfs, hashes)
+
+    def _write(self, path: Path, content: bytes) -> str:
+        """Write a file that a worker which was given up may write too; return its SHA-256."""
+        with storage.atomic_file(path, Layout(Path(self._job.corpus)).staging) as file:
+            file.write(content)
+        return hashlib.sha256(content).hexdigest()
 
     def _play(self, spec: StemSpec, performance: Performance, out: Float32s) -> Spans:
         notes = performance.notes
@@ -195,11 +215,14 @@ class _Studio:
                 self._sample_rate,
                 _recorded_dynamic(spec),
             )
+        except Unplayable:
+            raise
         except UsageError as error:
             raise UsageError(f"{self._job.source}: {error}") from error
 
     def _attack_s(self, spec: StemSpec, notes: PartNotes) -> float:
-        pitch, velocity = int(np.median(notes.pitch)), int(np.median(notes.velocity))
+        middle = int(np.argsort(notes.pitch, kind="stable")[len(notes.pitch) // 2])  # a real note
+        pitch, velocity = int(notes.pitch[middle]), int(notes.velocity[middle])
         dynamic = _recorded_dynamic(spec)
         return attack_of(spec.patch, pitch, velocity, dynamic, self._sample_rate)
 
@@ -254,9 +277,9 @@ class _Studio:
         self,
         spec: StemSpec,
         notes: PartNotes,
-        k_power: Float32s,
-        power: Float32s,
+        levels: Envelope,
         peak_dbfs: float | None,
+        hashes: tuple[str, str],
     ) -> RenditionStem:
         job, part = self._job, self._score.parts[spec.k]
         return RenditionStem(
@@ -278,14 +301,14 @@ class _Studio:
             midi_path=_relative(spec, "mid"),
             sample_rate=self._sample_rate,
             n_samples=self._n_samples,
-            loudness_lufs=integrated_loudness(k_power),
+            loudness_lufs=integrated_loudness(levels.k_power),
             gain_db=-job.config.headroom_db,
             peak_dbfs=peak_dbfs,
             n_notes=len(notes.pitch),
-            sha256=storage.file_hash(self._path(spec, "flac")),
-            midi_sha256=storage.file_hash(self._path(spec, "mid")),
-            k_power=k_power,
-            power=power,
+            sha256=hashes[0],
+            midi_sha256=hashes[1],
+            k_power=levels.k_power,
+            power=levels.power,
             note_onset=notes.onset.astype(np.int32),
             note_offset=np.minimum(notes.offset, self._n_samples).astype(np.int32),
             note_pitch=notes.pitch,

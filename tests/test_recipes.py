@@ -335,13 +335,24 @@ def test_every_offset_at_which_the_target_sounds_comes_once_before_any_comes_twi
 
 def test_songs_take_turns() -> None:
     plan = coherent(CATALOGUE)
-    songs = [mixture.sources[0].song_id for mixture in plan.mixtures(0, 400)]
+    songs = [mixture.sources[0].song_id for mixture in plan.mixtures(0, plan.n_clips)]
     assert plan.n_songs == 4
-    turns = [songs[k : k + 4] for k in range(0, 400, 4)]
+    n_clips = Counter(songs)
+    n_turns = min(n_clips.values())  # then the first song has no clip left and sits out
+    turns = [songs[k : k + 4] for k in range(0, 4 * n_turns, 4)]
+    assert n_turns >= 5
     assert all(set(turn) == {"one", "two", "three", "four"} for turn in turns)
-    first = Counter(turn[0] for turn in turns)
-    assert len(first) == 4
-    assert max(first.values()) < 45  # 25 expected, 4.3 the standard deviation
+    last = max(n_clips.values()) - sorted(n_clips.values())[-2]
+    assert set(songs[len(songs) - last :]) <= {max(n_clips, key=n_clips.__getitem__)}
+
+
+def test_no_clip_comes_twice_before_all_have_come() -> None:
+    plan = coherent(CATALOGUE, target="bass")
+    mixtures = list(plan.mixtures(0, 2 * plan.n_clips))
+    clips = [(m.sources[0].song_id, m.sources[0].start) for m in mixtures]
+    first, second = clips[: plan.n_clips], clips[plan.n_clips :]
+    assert len(set(first)) == plan.n_clips
+    assert second == first
 
 
 def test_no_clip_comes_from_a_silent_target() -> None:
@@ -461,7 +472,10 @@ def test_a_song_more_leaves_the_offsets_of_the_others_in_their_order() -> None:
     before = starts(list(coherent(CATALOGUE, target="bass").mixtures(0, 60)))
     after = starts(list(coherent(more, target="bass").mixtures(0, 90)))
     assert set(after) == {*before, "six"}
-    assert all(after[song] == offsets for song, offsets in before.items())
+    for song, offsets in before.items():
+        n = min(len(offsets), len(after[song]))
+        assert n >= 5
+        assert after[song][:n] == offsets[:n]
 
 
 def test_what_sounds_at_a_moment_does_not_depend_on_the_effects_asked_for() -> None:
