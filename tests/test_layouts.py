@@ -5,16 +5,23 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import shutil
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
+import soundfile
 import yaml
+from stemsmith.manifests.audio import read_excerpt
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
 from stemsmith.manifests.mixtures import SourceFile
+from stemsmith.manifests.records import Stem
+from stemsmith.manifests.shards import read_records
 from stemsmith.mixing.layouts import LAYOUTS, MUSDB_VALIDATION, find_files
+from stemsmith.mixing.taxonomy import TAXONOMIES, slug
 
 STEMS = ("bass", "drums", "other", "vocals")
 BACH10 = ("bassoon", "clarinet", "saxphone", "violin")
@@ -142,6 +149,37 @@ def test_the_musdb_package_reads_the_same_songs(tmp_path: Path, musdb: ModuleTyp
         ours = {(file.song_id, file.stem, file.path) for file in found if file.split == split}
         assert ours == expected
         assert len(ours) == 4 * len(tracks) > 0
+
+
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="musdb reads audio through ffmpeg")
+def test_a_rendered_song_in_musdbs_layout_sounds_the_same_through_musdb(
+    tmp_path: Path, corpus: Path, musdb: ModuleType
+) -> None:
+    root = tmp_path / "musdb"
+    files = sorted(corpus.glob("stems-*.parquet"))
+    stems = read_records(files, Stem)
+    song_id = stems[0].song_id
+    own = [stem for stem in stems if stem.song_id == song_id]
+    groups: dict[str, np.ndarray] = {
+        name: np.zeros((own[0].n_samples, 2), np.float32)
+        for name in ("vocals", "drums", "bass", "other")
+    }
+    for stem in own:
+        target = TAXONOMIES["musdb"].target_of((slug(stem.inst_class),))
+        audio = read_excerpt(corpus / stem.path, 0, stem.n_samples)
+        groups[str(target)] += np.repeat(audio.T, 2, axis=1)
+    folder = root / "train" / "Somebody - Something"
+    folder.mkdir(parents=True)
+    mixture = np.sum(list(groups.values()), axis=0)
+    for name, audio in {**groups, "mixture": mixture}.items():
+        soundfile.write(folder / f"{name}.wav", audio, 44100, subtype="FLOAT")
+    (track,) = musdb.DB(root=str(root), is_wav=True, subsets="train")
+    assert np.abs(track.audio - mixture).max() < 1e-4
+    for found in find_files("musdb", root):
+        ours = read_excerpt(root / found.path, 0, own[0].n_samples)
+        theirs = track.targets[found.stem].audio
+        assert np.abs(ours.T - groups[found.stem]).max() == 0
+        assert np.abs(ours.T - theirs).max() < 1e-4  # they go through 16 bits
 
 
 # folders of solos
