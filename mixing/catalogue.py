@@ -70,6 +70,11 @@ class CatalogueStem:
     label: str = ""
 
     @property
+    def name(self) -> str:
+        """What messages call its song."""
+        return f"{self.root}:{self.label}" if self.label else self.stem_id
+
+    @property
     def n_steps(self) -> int:
         """Whole 100 ms."""
         return len(self.power)
@@ -198,10 +203,9 @@ def check_splits(stems: Sequence[CatalogueStem]) -> None:
         other = seen.setdefault(stem.content_id, stem)
         if other.split != stem.split:
             raise UsageError(
-                f"{stem.label or stem.stem_id} in {stem.root} of split {stem.split} is the same "
-                f"music as {other.label or other.stem_id} in {other.root} of split {other.split}; "
-                "a mixture set must not have both: name both with --leave-out, leave one source "
-                "out, or make the corpora with one --seed"
+                f"{stem.name} of split {stem.split} is the same music as {other.name} of split "
+                f"{other.split}; a mixture set must not have both: name both with --leave-out, "
+                "leave one source out, or make the corpora with one --seed"
             )
 
 
