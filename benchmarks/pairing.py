@@ -18,12 +18,12 @@ import click
 import numpy as np
 import numpy.typing as npt
 from stemsmith.manifests.audio import FULL_SCALE_16, read_int16
+from stemsmith.manifests.programs import slug
 from stemsmith.manifests.records import Stem
 from stemsmith.manifests.shards import read_records
 from stemsmith.mixing import pairing
 from stemsmith.mixing.pairing import Pairing
 from stemsmith.mixing.recipes import SILENCE_RMS_DBFS
-from stemsmith.mixing.taxonomy import slug
 
 PERCENTILES = (5, 50, 95)
 MAX_BYTES = 1 << 30

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 from stemsmith.cli.options import Common, common_options
 
+if TYPE_CHECKING:
+    from stemsmith.manifests.records import Finding
+
 __all__ = ["validate"]
+
+J = TypeVar("J")
 
 
 @click.command()
@@ -21,38 +28,26 @@ def validate(folder: Path, common: Common) -> None:
     folders. Of mixtures: checksums of shards, of audio and of every stem a recipe names, and that
     every recipe can be followed.
     """
+    from stemsmith.manifests.renditions import RENDITIONS
     from stemsmith.manifests.shards import read_manifest
 
     header = read_manifest(folder.resolve(), "corpus", "mixtures")
     if header["stage"] == "mixtures":
         _check_mixtures(folder, common)
-    elif header.get("kind") == "renditions":
+    elif header.get("kind") == RENDITIONS:
         _check_renditions(folder, common)
     else:
         _check_corpus(folder, common)
 
 
 def _check_corpus(corpus: Path, common: Common) -> None:
-    from stemsmith.cli.cluster import Died, workers
-    from stemsmith.cli.console import Summary, print_summary, progress
-    from stemsmith.manifests.errors import InvalidCorpus
+    from stemsmith.cli.console import Summary, print_summary
     from stemsmith.render import validate as checks
 
     content = checks.CorpusContent.read(corpus.resolve())
     checks.check_whole(content)
-    offenders: dict[str, str] = {}
-    with (
-        workers(common.n_jobs, common.scheduler) as pool,
-        progress(common, "validate", len(content.songs)) as ticker,
-    ):
-        for finding in pool.map(checks.run, checks.plan(content)):
-            if isinstance(finding, Died):
-                finding = checks.Finding(finding.job.song.track, "checking it killed the worker")
-            if finding.offence:
-                offenders[finding.track] = finding.offence
-            ticker.advance()
-    if offenders:
-        raise InvalidCorpus(offenders[min(offenders)])
+    jobs = list(checks.plan(content))
+    _check_all(common, checks.run, jobs, lambda job: job.song.track)
     summary = Summary(
         f"{corpus}: valid; {len(content.songs)} songs, {len(content.stems)} stems",
         {"corpus": str(corpus), "n_songs": len(content.songs), "n_stems": len(content.stems)},
@@ -61,27 +56,12 @@ def _check_corpus(corpus: Path, common: Common) -> None:
 
 
 def _check_renditions(corpus: Path, common: Common) -> None:
-    from stemsmith.cli.cluster import Died, workers
-    from stemsmith.cli.console import Summary, print_summary, progress
-    from stemsmith.manifests.errors import InvalidCorpus
+    from stemsmith.cli.console import Summary, print_summary
     from stemsmith.render import rendition_validate as checks
-    from stemsmith.render.validate import Finding
 
     content = checks.RenditionContent.read(corpus.resolve())
     jobs = list(checks.plan(content))
-    offenders: dict[str, str] = {}
-    with (
-        workers(common.n_jobs, common.scheduler) as pool,
-        progress(common, "validate", len(jobs)) as ticker,
-    ):
-        for finding in pool.map(checks.run, jobs):
-            if isinstance(finding, Died):
-                finding = Finding(finding.job.track, "checking it killed the worker")
-            if finding.offence:
-                offenders[finding.track] = finding.offence
-            ticker.advance()
-    if offenders:
-        raise InvalidCorpus(offenders[min(offenders)])
+    _check_all(common, checks.run, jobs, lambda job: job.track)
     n_stems, n_renditions = len(content.stems), len(content.renditions)
     summary = Summary(
         f"{corpus}: valid; {n_renditions} renditions of {len(jobs)} scores, {n_stems} stems",
@@ -91,28 +71,41 @@ def _check_renditions(corpus: Path, common: Common) -> None:
 
 
 def _check_mixtures(folder: Path, common: Common) -> None:
-    from stemsmith.cli.cluster import Died, workers
-    from stemsmith.cli.console import Summary, print_summary, progress
-    from stemsmith.manifests.errors import InvalidCorpus
+    from stemsmith.cli.console import Summary, print_summary
     from stemsmith.mixing import check
 
     n_mixtures, jobs = check.plan(folder.resolve())
-    offenders: dict[str, str] = {}
-    with (
-        workers(common.n_jobs, common.scheduler) as pool,
-        progress(common, "validate", len(jobs)) as ticker,
-    ):
-        for finding in pool.map(check.run, jobs):
-            if isinstance(finding, Died):
-                finding = check.Finding(finding.job.path, "reading it killed the worker")
-            if finding.offence:
-                offenders[finding.path] = finding.offence
-            ticker.advance()
-    if offenders:
-        path = min(offenders)
-        raise InvalidCorpus(f"{path}: {offenders[path]}")
+    _check_all(common, check.run, jobs, lambda job: job.path)
     summary = Summary(
         f"{folder}: valid; {n_mixtures} mixtures of {len(jobs)} files",
         {"mixtures": str(folder), "n_mixtures": n_mixtures, "n_files": len(jobs)},
     )
     print_summary(common, summary)
+
+
+def _check_all(
+    common: Common,
+    check: Callable[[J], Finding],
+    jobs: Sequence[J],
+    name_of: Callable[[J], str],
+) -> None:
+    """Run all checks; raise the finding of the first offender by name."""
+    from stemsmith.cli.cluster import Died, workers
+    from stemsmith.cli.console import progress
+    from stemsmith.manifests.errors import InvalidCorpus
+    from stemsmith.manifests.records import Finding
+
+    offenders: dict[str, str] = {}
+    with (
+        workers(common.n_jobs, common.scheduler) as pool,
+        progress(common, "validate", len(jobs)) as ticker,
+    ):
+        for finding in pool.map(check, jobs):
+            if isinstance(finding, Died):
+                name = name_of(finding.job)
+                finding = Finding(name, f"{name}: checking it killed the worker")
+            if finding.offence:
+                offenders[finding.name] = finding.offence
+            ticker.advance()
+    if offenders:
+        raise InvalidCorpus(offenders[min(offenders)])

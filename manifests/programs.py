@@ -20,6 +20,7 @@ __all__ = [
     "inst_class_of",
     "players",
     "rendering_class_of",
+    "slug",
 ]
 
 DRUMS: Final = 128
@@ -140,7 +141,8 @@ def rendering_class_of(program: int) -> str:
     return _RENDERING_CLASS_OF[program]
 
 
-def _slug(name: str) -> str:
+def slug(name: str) -> str:
+    """Return a class name as it is compared: lower case, hyphens for everything else."""
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
@@ -148,9 +150,9 @@ def _player_programs() -> dict[str, frozenset[int]]:
     table: dict[str, set[int]] = {}
     for classes in (RENDERING_CLASSES, _OMITTED_CLASSES):
         for name, programs in classes.items():
-            table.setdefault(_slug(name), set()).update(programs)
+            table.setdefault(slug(name), set()).update(programs)
     for program in range(DRUMS + 1):  # coarse classes win where both tables have the name
-        table.setdefault(_slug(inst_class_of(program)), set()).add(program)
+        table.setdefault(slug(inst_class_of(program)), set()).add(program)
     table["strings"] = set(range(40, 56))  # "Strings" and "Strings (continued)" are one section
     return {name: frozenset(programs) for name, programs in table.items()}
 
@@ -179,8 +181,8 @@ def players(names: Iterable[str]) -> dict[str, frozenset[int]]:
     """
     band: dict[str, frozenset[int]] = {}
     for name in names:
-        slug = _slug(name)
-        if slug not in _PLAYERS:
+        key = slug(name)
+        if key not in _PLAYERS:
             raise KeyError(f"no instrument class {name!r}; known: {', '.join(sorted(_PLAYERS))}")
-        band[slug] = _PLAYERS[slug]
+        band[key] = _PLAYERS[key]
     return band

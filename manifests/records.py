@@ -12,7 +12,7 @@ from enum import StrEnum
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Part", "Reason", "Rejection", "ScannedSong", "Song", "Stem"]
+__all__ = ["Finding", "Part", "Reason", "Rejection", "ScannedSong", "Song", "Stem"]
 
 Float32s = npt.NDArray[np.float32]
 Int32s = npt.NDArray[np.int32]
@@ -64,6 +64,22 @@ class Rejection:
     stage: str
     reason: Reason
     detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What `validate` finds of one song or file.
+
+    Attributes
+    ----------
+    name : str
+        Track, or path.
+    offence : str or None
+        What is wrong with it, naming the file; None if nothing is.
+    """
+
+    name: str
+    offence: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Rendition", "RenditionSource", "RenditionStem"]
+__all__ = ["RENDITIONS", "Rendition", "RenditionSource", "RenditionStem"]
+
+RENDITIONS: Final = "renditions"  # kind of a corpus, in its manifest
 
 Float32s = npt.NDArray[np.float32]
 Int32s = npt.NDArray[np.int32]

@@ -10,13 +10,14 @@ from typing import Any
 from stemsmith.manifests import shards, storage
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.mixtures import Mixture, MixtureSource
+from stemsmith.manifests.records import Finding
 from stemsmith.mixing.mixture_plan import STAGE
 from stemsmith.mixing.mixture_run import STATE_FOLDER, fingerprint_of, hours_of
 from stemsmith.mixing.silence import kept_stretches
 from stemsmith.mixing.sources import locate
 from stemsmith.mixing.transforms import decode
 
-__all__ = ["CheckJob", "Finding", "plan", "roots_of", "run"]
+__all__ = ["CheckJob", "plan", "roots_of", "run"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,14 +26,6 @@ class CheckJob:
 
     path: str
     sha256: str
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What is wrong with a file; None if nothing is."""
-
-    path: str
-    offence: str | None
 
 
 def roots_of(folder: Path, header: Mapping[str, Any]) -> dict[str, str]:
@@ -156,6 +149,6 @@ def run(job: CheckJob) -> Finding:
     try:
         found = storage.file_hash(path)
     except OSError as error:
-        return Finding(job.path, f"cannot be read: {error.strerror}")
-    changed = "SHA-256 is not the one recorded; it has changed"
+        return Finding(job.path, f"{path}: cannot be read: {error.strerror}")
+    changed = f"{path}: SHA-256 is not the one recorded; it has changed"
     return Finding(job.path, None if found == job.sha256 else changed)

@@ -20,7 +20,7 @@ from stemsmith.manifests import shards
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.mixtures import Mixture, MixtureSource
 from stemsmith.manifests.records import Stem
-from stemsmith.manifests.renditions import RenditionStem
+from stemsmith.manifests.renditions import RENDITIONS, RenditionStem
 from stemsmith.mixing.silence import kept_stretches
 from stemsmith.mixing.sources import locate
 from stemsmith.mixing.transforms import decode
@@ -28,7 +28,6 @@ from stemsmith.mixing.transforms import decode
 __all__ = ["Labels", "NoteTable", "realise_labels"]
 
 _CORPUS: Final = "corpus"
-_RENDITIONS: Final = "renditions"  # the kind of corpus whose stems have other records
 
 Bools = npt.NDArray[np.bool_]
 Float64s = npt.NDArray[np.float64]
@@ -179,7 +178,7 @@ def _corpus_notes(root: Path, changed_at: int) -> dict[str, _StemNotes] | None:
         return None
     header = shards.read_manifest(root, _CORPUS)
     shards.check_shards(root, header)
-    record_type = RenditionStem if header.get("kind") == _RENDITIONS else Stem
+    record_type = RenditionStem if header.get("kind") == RENDITIONS else Stem
     found = {}
     for entry in header["shards"]:
         if entry["file"].startswith("stems-"):

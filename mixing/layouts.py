@@ -15,7 +15,7 @@ from typing import Final
 
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
 from stemsmith.manifests.mixtures import SourceFile
-from stemsmith.mixing.taxonomy import slug
+from stemsmith.manifests.programs import slug
 
 __all__ = ["LAYOUTS", "MUSDB_VALIDATION", "find_files"]
 

@@ -12,7 +12,7 @@ from importlib.metadata import version as package_version
 from typing import Any, Final
 
 from stemsmith.manifests.errors import NothingToDo, UsageError
-from stemsmith.manifests.renditions import Rendition
+from stemsmith.manifests.renditions import RENDITIONS, Rendition
 from stemsmith.mixing.catalogue import CatalogueStem, SplitCatalogue
 from stemsmith.mixing.coherent import CoherentPlan
 from stemsmith.mixing.incoherent import IncoherentPlan, Partners
@@ -27,7 +27,7 @@ from stemsmith.mixing.recipes import (
 )
 from stemsmith.mixing.rendition_mixes import RenditionMixes
 from stemsmith.mixing.silence import Gapless
-from stemsmith.mixing.sources import RENDITIONS, Source
+from stemsmith.mixing.sources import Source
 from stemsmith.mixing.taxonomy import Taxonomy
 
 __all__ = ["STAGE", "MixturePlan", "SplitPlan", "plan"]

@@ -18,16 +18,15 @@ import numpy as np
 from stemsmith.manifests import shards, storage
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.mixtures import MeasuredFile, SourceFile
+from stemsmith.manifests.programs import slug
 from stemsmith.manifests.records import Song, Stem
-from stemsmith.manifests.renditions import RenditionStem
+from stemsmith.manifests.renditions import RENDITIONS, RenditionStem
 from stemsmith.mixing import measure
 from stemsmith.mixing.catalogue import CatalogueStem
 from stemsmith.mixing.layouts import LAYOUTS, find_files
 from stemsmith.mixing.measure import MeasureJob
-from stemsmith.mixing.taxonomy import slug
 
 __all__ = [
-    "RENDITIONS",
     "Source",
     "check_destination",
     "find_sources",
@@ -38,7 +37,6 @@ __all__ = [
 ]
 
 CORPUS: Final = "corpus"
-RENDITIONS: Final = "renditions"  # kind of a corpus
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,22 +8,17 @@ classes; ``*`` stands for every class.
 
 from __future__ import annotations
 
-import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
 from stemsmith.manifests.errors import UsageError
+from stemsmith.manifests.programs import slug
 
-__all__ = ["TAXONOMIES", "Taxonomy", "read_taxonomy", "slug"]
+__all__ = ["TAXONOMIES", "Taxonomy", "read_taxonomy"]
 
 ANY: Final = "*"
-
-
-def slug(name: str) -> str:
-    """Return a class name as it is compared: lower case, hyphens for everything else."""
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
 class Taxonomy:

@@ -9,7 +9,6 @@ part, named after the stem (``S00.txt``), the part or its instrument (``violin.t
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -17,7 +16,7 @@ from typing import Final
 import numpy as np
 from stemsmith.manifests import storage
 from stemsmith.manifests.errors import UsageError
-from stemsmith.manifests.programs import rendering_class_of
+from stemsmith.manifests.programs import rendering_class_of, slug
 from stemsmith.manifests.records import Part
 from stemsmith.render.inventory import load_score
 from stemsmith.render.performance import TimedNotes
@@ -93,7 +92,7 @@ def aligned_notes(folder: Path, path: str, parts: Sequence[Part], k: int) -> Tim
 def _text(folder: Path, path: str, parts: Sequence[Part], k: int) -> Path:
     part = parts[k]
     texts = folder / Path(path).with_suffix("")
-    names = [stem_name(k), _slug(part.name), _slug(rendering_class_of(part.program))]
+    names = [stem_name(k), slug(part.name), slug(rendering_class_of(part.program))]
     if names[-1].endswith("-sax"):
         names += ["saxophone", "saxphone"]  # Bach10 spells it the second way
     for name in filter(None, names):
@@ -102,7 +101,3 @@ def _text(folder: Path, path: str, parts: Sequence[Part], k: int) -> Path:
                 return file
     wanted = ", ".join(f"{name}.txt" for name in names if name)
     raise UsageError(f"{folder / path}: no aligned score, and no {wanted} in {texts}")
-
-
-def _slug(name: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")

@@ -16,6 +16,7 @@ from typing import Any, Final
 from stemsmith.manifests.errors import NothingToDo, UsageError
 from stemsmith.manifests.programs import PROGRAM_NAMES
 from stemsmith.manifests.records import Rejection, ScannedSong
+from stemsmith.manifests.renditions import RENDITIONS
 from stemsmith.manifests.seeds import rng_for
 from stemsmith.render import slakh
 from stemsmith.render.aligned import aligned_hash
@@ -28,9 +29,8 @@ from stemsmith.render.selection import Chosen, select
 from stemsmith.render.stem_job import StemSpec
 from stemsmith.render.velocity_layers import velocity_layers
 
-__all__ = ["KIND", "Piece", "RenditionPlan", "plan"]
+__all__ = ["Piece", "RenditionPlan", "plan"]
 
-KIND: Final = "renditions"
 _MOST_POINTS: Final = 1_000_000  # of a piece, for --renditions all
 
 
@@ -135,7 +135,7 @@ def plan(
     pieces = tuple(planner.piece(chosen) for chosen in selection.chosen)
     header = {
         "stage": STAGE,
-        "kind": KIND,
+        "kind": RENDITIONS,
         "config": config.to_dict(),
         **bank_header(bank),
         "roots": {"corpus": "."},

@@ -20,7 +20,7 @@ from stemsmith.render.corpus import STAGE, why_nothing
 from stemsmith.render.layout import Layout
 from stemsmith.render.rendition_plan import Piece, RenditionPlan
 from stemsmith.render.slakh import stem_name
-from stemsmith.render.stem_job import STEMS_FOLDER, StemJob, StemSpec
+from stemsmith.render.stem_job import STEMS_FOLDER, StemJob, StemSpec, stem_path
 
 __all__ = ["SCORES_FOLDER", "RenditionRun"]
 
@@ -154,8 +154,7 @@ class RenditionRun:
         for piece in refused:
             for spec in piece.specs.values():
                 for suffix in ("flac", "mid"):
-                    path = f"{STEMS_FOLDER}/{spec.stem_id[:2]}/{spec.stem_id}.{suffix}"
-                    (self._root / path).unlink(missing_ok=True)
+                    (self._root / stem_path(spec, suffix)).unlink(missing_ok=True)
 
     def _copy_scores(self, pieces: Sequence[Piece]) -> None:
         folder = self._root / SCORES_FOLDER

@@ -14,6 +14,7 @@ from stemsmith.manifests import shards, storage
 from stemsmith.manifests.audio import audio_info, read_excerpt
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.mixtures import Mixture, MixtureSource
+from stemsmith.manifests.records import Finding
 from stemsmith.manifests.renditions import Rendition, RenditionStem
 from stemsmith.mixing.automix import db_to_linear
 from stemsmith.mixing.loudness import envelope, integrated_loudness
@@ -22,7 +23,6 @@ from stemsmith.render.config import SPLITS
 from stemsmith.render.corpus import STAGE
 from stemsmith.render.layout import RUN_FOLDER
 from stemsmith.render.rendition_run import SCORES_FOLDER
-from stemsmith.render.validate import Finding
 
 __all__ = ["PieceCheck", "RenditionContent", "plan", "run"]
 

@@ -47,7 +47,7 @@ from stemsmith.render.sounding import sounding_midi
 from stemsmith.render.synth import Spans
 from stemsmith.render.workspace import shared_workspace
 
-__all__ = ["STEMS_FOLDER", "RenderedStems", "StemJob", "StemSpec", "run"]
+__all__ = ["STEMS_FOLDER", "RenderedStems", "StemJob", "StemSpec", "run", "stem_path"]
 
 STEMS_FOLDER: Final = "stems"
 
@@ -227,7 +227,7 @@ class _Studio:
         return attack_of(spec.patch, pitch, velocity, dynamic, self._sample_rate)
 
     def _path(self, spec: StemSpec, suffix: str) -> Path:
-        return Path(self._job.corpus, _relative(spec, suffix))
+        return Path(self._job.corpus, stem_path(spec, suffix))
 
     def _performance(self, spec: StemSpec) -> Performance:
         job, config = self._job, self._job.config
@@ -297,8 +297,8 @@ class _Studio:
             dynamic=spec.dynamic.name,
             dynamic_changes=spec.dynamic_changes,
             attack_s=self._attack_s(spec, notes),
-            path=_relative(spec, "flac"),
-            midi_path=_relative(spec, "mid"),
+            path=stem_path(spec, "flac"),
+            midi_path=stem_path(spec, "mid"),
             sample_rate=self._sample_rate,
             n_samples=self._n_samples,
             loudness_lufs=integrated_loudness(levels.k_power),
@@ -322,5 +322,6 @@ def _recorded_dynamic(spec: StemSpec) -> str | None:
     return None if spec.dynamic.name == AS_WRITTEN else spec.dynamic.name
 
 
-def _relative(spec: StemSpec, suffix: str) -> str:
+def stem_path(spec: StemSpec, suffix: str) -> str:
+    """Return the path of a stem's file below its corpus."""
     return f"{STEMS_FOLDER}/{spec.stem_id[:2]}/{spec.stem_id}.{suffix}"

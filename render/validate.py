@@ -16,7 +16,7 @@ import yaml
 from stemsmith.manifests import audio, shards, storage
 from stemsmith.manifests.audio import FULL_SCALE_16
 from stemsmith.manifests.errors import InvalidCorpus
-from stemsmith.manifests.records import Rejection, Song, Stem
+from stemsmith.manifests.records import Finding, Rejection, Song, Stem
 from stemsmith.mixing.automix import db_to_linear
 from stemsmith.mixing.loudness import envelope, integrated_loudness
 from stemsmith.render import slakh
@@ -24,7 +24,7 @@ from stemsmith.render.config import SPLITS, MixSource
 from stemsmith.render.corpus import STAGE
 from stemsmith.render.layout import RUN_FOLDER
 
-__all__ = ["CorpusContent", "Finding", "ValidationJob", "check_whole", "plan", "run"]
+__all__ = ["CorpusContent", "ValidationJob", "check_whole", "plan", "run"]
 
 _LOUDNESS_TOLERANCE_LU: Final = 0.1
 # Rounding to 16 bits is noise at about -98 LUFS; quieter stems than this are not comparable.
@@ -77,14 +77,6 @@ class ValidationJob:
     stems: tuple[Stem, ...]
     target_lufs: float
     target_peak_dbfs: float
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What is wrong with a song, if anything."""
-
-    track: str
-    offence: str | None
 
 
 def plan(content: CorpusContent) -> Iterator[ValidationJob]:

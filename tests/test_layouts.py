@@ -18,10 +18,11 @@ import yaml
 from stemsmith.manifests.audio import read_excerpt
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
 from stemsmith.manifests.mixtures import SourceFile
+from stemsmith.manifests.programs import slug
 from stemsmith.manifests.records import Stem
 from stemsmith.manifests.shards import read_records
 from stemsmith.mixing.layouts import LAYOUTS, MUSDB_VALIDATION, find_files
-from stemsmith.mixing.taxonomy import TAXONOMIES, slug
+from stemsmith.mixing.taxonomy import TAXONOMIES
 
 STEMS = ("bass", "drums", "other", "vocals")
 BACH10 = ("bassoon", "clarinet", "saxphone", "violin")
