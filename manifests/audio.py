@@ -24,6 +24,7 @@ __all__ = [
     "FULL_SCALE_24",
     "AudioInfo",
     "audio_info",
+    "decode",
     "encode_flac",
     "encode_flac_24",
     "encode_wav",
@@ -96,6 +97,35 @@ def encode_wav(samples: Float32s, sample_rate: int) -> bytes:
     encoded = io.BytesIO()
     wavfile.write(encoded, sample_rate, samples.astype(np.float32, copy=False).T)
     return encoded.getvalue()
+
+
+def decode(data: bytes, name: str) -> tuple[Float32s, int]:
+    """Decode a file that lies in memory.
+
+    Parameters
+    ----------
+    data : bytes
+        Whatever libsndfile reads.
+    name : str
+        What to call it in an error.
+
+    Returns
+    -------
+    audio : numpy.ndarray
+        (n_channels, n_samples) float32 as in `read_excerpt`.
+    sample_rate : int
+        In Hz.
+
+    Raises
+    ------
+    InvalidCorpus
+        If it cannot be decoded.
+    """
+    try:
+        with soundfile.SoundFile(io.BytesIO(data)) as file:
+            return _read(file, Path(name), file.frames), file.samplerate
+    except soundfile.LibsndfileError as error:
+        raise InvalidCorpus(f"{name}: cannot be decoded: {error}") from error
 
 
 def write_flac(path: Path, samples: Int16s, sample_rate: int) -> None:

@@ -20,10 +20,9 @@ from typing import Any
 
 import numpy as np
 from stemsmith.manifests import storage
-from stemsmith.manifests.audio import FULL_SCALE_16, encode_flac, encode_wav
+from stemsmith.manifests.audio import encode_flac, encode_wav
 from stemsmith.manifests.mixtures import Mixture
-from stemsmith.mixing.automix import quantise
-from stemsmith.mixing.realise import MIXTURE, Realised, realise
+from stemsmith.mixing.realise import MIXTURE, Realised, quantised, realise
 
 __all__ = ["AudioFormat", "AudioJob", "ShardReport", "run"]
 
@@ -130,11 +129,7 @@ def _encode_wav(made: Realised, names: Sequence[str], sample_rate: int) -> dict[
 
 
 def _encode_flac(made: Realised, names: Sequence[str], sample_rate: int) -> dict[str, bytes]:
-    integers = {
-        name: quantise(audio, 0.0, FULL_SCALE_16) for name, audio in made.items() if name != MIXTURE
-    }
-    # Partial sums may wrap around; the whole sum is below full scale (the guard gain sees to it).
-    integers[MIXTURE] = np.sum(list(integers.values()), axis=0, dtype=np.int16)
+    integers = quantised(made)
     return {name: encode_flac(integers[name], sample_rate) for name in names}
 
 

@@ -18,17 +18,18 @@ from stemsmith.manifests import storage
 from stemsmith.manifests.audio import FULL_SCALE_16, read_excerpt
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.mixtures import Mixture, MixtureSource
-from stemsmith.mixing.automix import db_to_linear, uniform_gain_db
+from stemsmith.mixing.automix import db_to_linear, quantise, uniform_gain_db
 from stemsmith.mixing.loudness import ENVELOPE_HZ, envelope, loudness_when_played_at
 from stemsmith.mixing.silence import kept_stretches
 from stemsmith.mixing.sources import locate
 from stemsmith.mixing.transforms import apply_transforms
 
-__all__ = ["MIXTURE", "Realised", "realise"]
+__all__ = ["MIXTURE", "Realised", "quantised", "realise"]
 
 MIXTURE: Final = "mixture"
 _GAIN_DECIMALS: Final = 4
 
+Int16s = npt.NDArray[np.int16]
 Float32s = npt.NDArray[np.float32]
 
 
@@ -112,6 +113,27 @@ def realise(
     for name in groups if targets is None else targets:
         made[name] = groups[name] if name in groups else np.zeros(shape, np.float32)
     return made
+
+
+def quantised(made: Realised) -> dict[str, Int16s]:
+    """Round the audio of a recipe to 16 bits.
+
+    Parameters
+    ----------
+    made : Realised
+        Of `realise`, with all targets of the recipe.
+
+    Returns
+    -------
+    dict of str to numpy.ndarray
+        (n_channels, n_samples) int16 by name: every target, and ``mixture``, their exact sum.
+    """
+    integers = {
+        name: quantise(audio, 0.0, FULL_SCALE_16) for name, audio in made.items() if name != MIXTURE
+    }
+    # Partial sums may wrap around; the whole sum is below full scale (the guard gain sees to it).
+    integers[MIXTURE] = np.sum(list(integers.values()), axis=0, dtype=np.int16)
+    return integers
 
 
 @functools.lru_cache(maxsize=100_000)
