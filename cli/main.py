@@ -16,6 +16,7 @@ from stemsmith.cli.export import export
 from stemsmith.cli.mix import mix
 from stemsmith.cli.render import render
 from stemsmith.cli.scan import scan
+from stemsmith.cli.train import train
 from stemsmith.cli.validate import validate
 from stemsmith.manifests.errors import StemsmithError, UsageError
 
@@ -55,7 +56,7 @@ def main() -> None:
     """Make multi-track corpora for music source separation from MIDI files."""
 
 
-for _command in (scan, render, mix, export, validate, demo):
+for _command in (scan, render, mix, train, export, validate, demo):
     main.add_command(_command)
 
 

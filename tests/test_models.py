@@ -1,0 +1,535 @@
+"""The four models: shapes, masks, parameter counts of the papers, gradients, silence."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from stemsmith.manifests.errors import UsageError
+
+torch = pytest.importorskip("torch")
+# ruff: noqa: E402
+
+from stemsmith.train.blstm import BLSTM, BLSTMConfig
+from stemsmith.train.cnn import CNN, CNNConfig
+from stemsmith.train.model import ModelConfig, SeparationModel
+from stemsmith.train.resnet import ResNet, ResNetConfig
+from stemsmith.train.umx import UMX, UMXConfig
+from torch import Tensor, nn
+
+Model = SeparationModel[Any]
+
+FOUR = ("bassoon", "clarinet", "saxophone", "violin")
+BLSTM_SMALL = BLSTMConfig(
+    targets=("bass",), n_fft=64, hop=32, segment_frames=16, n_layers=2, n_units=16, dropout=0.2
+)
+UMX_SMALL = UMXConfig(
+    targets=("bass",), n_fft=64, hop=16, segment_frames=16, n_units=16, n_layers=2, dropout=0.2
+)
+CNN_SMALL = CNNConfig(
+    targets=("bass", "drums", "piano"),
+    n_fft=64,
+    hop=8,
+    segment_frames=12,
+    n_filters=6,
+    filter_bins=6,
+    n_bottleneck=16,
+    step_frames=10,
+)
+RESNET_SMALL = ResNetConfig(
+    targets=("bass", "drums"), n_fft=64, hop=16, segment_frames=16, n_latent=16, n_blocks=2
+)
+SMALL: dict[str, Callable[[], Model]] = {
+    "blstm": lambda: BLSTM(BLSTM_SMALL),
+    "umx": lambda: UMX(UMX_SMALL),
+    "cnn": lambda: CNN(CNN_SMALL),
+    "resnet": lambda: ResNet(RESNET_SMALL),
+    "resnet-4": lambda: ResNet(replace(RESNET_SMALL, targets=FOUR, is_decoder_shared=False)),
+}
+FULL: dict[str, Callable[[], Model]] = {
+    "blstm": lambda: BLSTM(BLSTMConfig(targets=("bass",))),
+    "umx": lambda: UMX(UMXConfig(targets=("bass",))),
+    "cnn": lambda: CNN(CNNConfig(targets=FOUR)),
+    "resnet": lambda: ResNet(ResNetConfig(targets=FOUR)),
+    "resnet-separate": lambda: ResNet(ResNetConfig(targets=FOUR, is_decoder_shared=False)),
+}
+every_model = pytest.mark.parametrize("name", SMALL)
+
+
+def small(name: str) -> Model:
+    torch.manual_seed(0)
+    return SMALL[name]()
+
+
+def on_meta(name: str) -> Model:
+    """Return a model of the paper's size without its weights: shapes only."""
+    with torch.device("meta"):
+        return FULL[name]()
+
+
+def example(model: Model, n_batch: int = 3, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Return spectra of a mixture and of its targets: tones and noise, and what is no target."""
+    config, rng = model.config, np.random.default_rng(seed)
+    n_samples = config.segment_samples
+    shape = (n_batch, len(config.targets) + 1, 1)
+    frequency = rng.uniform(0.02, 0.4, shape)
+    tones = np.sin(2 * np.pi * (frequency * np.arange(n_samples) + rng.random(shape)))
+    audio = tones + 0.1 * rng.standard_normal((*shape[:2], n_samples))
+    sources = model.stft(torch.from_numpy(audio).float())
+    return sources.sum(dim=1), sources[:, :-1]
+
+
+def n_trained(module: nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters() if p.requires_grad)
+
+
+# ---------------------------------------------------------------------------------------------
+# What every model does
+
+
+@every_model
+def test_estimates_have_the_shape_and_kind_the_model_says(name: str) -> None:
+    model = small(name)
+    mixture, reference = example(model)
+    estimate = model(mixture)
+    assert estimate.shape == reference.shape
+    assert estimate.dtype == (torch.complex64 if model.is_complex else torch.float32)
+    assert model.loss(estimate, reference, mixture).shape == ()
+
+
+@pytest.mark.parametrize("name", FULL)
+def test_models_of_the_papers_sizes_give_all_bins_and_frames_back(name: str) -> None:
+    model = on_meta(name)
+    config = model.config
+    n_frames = config.segment_frames if model.is_fixed_length else 3  # slow to step through
+    shape = (2, config.stft.n_bins, n_frames)
+    estimate = model(torch.empty(shape, dtype=torch.complex64, device="meta"))
+    assert estimate.shape == (2, len(config.targets), *shape[1:])
+
+
+@pytest.mark.parametrize(
+    ("name", "n_bins", "seconds"),
+    [("blstm", 257, 6.4), ("umx", 2049, 6.0), ("cnn", 2049, 0.4), ("resnet", 513, 0.83)],
+)
+def test_segments_are_as_long_as_the_papers_say(name: str, n_bins: int, seconds: float) -> None:
+    config = on_meta(name).config
+    assert config.stft.n_bins == n_bins
+    # 400 frames, 6.0 s, 30 frames ("300 ms" of hops and one window), "about 0.8 seconds"
+    assert config.segment_samples / config.sample_rate == pytest.approx(seconds, abs=0.03)
+
+
+@every_model
+def test_gradients_reach_every_parameter(name: str) -> None:
+    model = small(name)
+    mixture, reference = example(model)
+    model.loss(model(mixture), reference, mixture).backward()
+    without = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()]
+    assert not without
+
+
+@pytest.mark.parametrize(
+    ("name", "factor"),
+    [("blstm", 0.3), ("umx", 0.1), ("cnn", 0.3), ("resnet", 0.4), ("resnet-4", 0.3)],
+)
+def test_one_batch_is_learnt_by_heart(name: str, factor: float) -> None:
+    model = small(name)
+    mixture, reference = example(model)
+    model.fit_statistics([mixture])
+    optimiser = torch.optim.Adam(model.parameters(), lr=0.01)
+    losses = []
+    for _ in range(60):
+        optimiser.zero_grad()
+        loss = model.loss(model(mixture), reference, mixture)
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert losses[-1] < factor * losses[0]
+
+
+@every_model
+def test_separation_is_deterministic_and_of_each_example_alone(name: str) -> None:
+    model = small(name)
+    mixture, _ = example(model)
+    model(mixture)  # moves the running statistics
+    model.eval()
+    with torch.no_grad():
+        estimate = model(mixture)
+        torch.testing.assert_close(model(mixture), estimate, rtol=0, atol=0)
+        torch.testing.assert_close(model(mixture[1:2]), estimate[1:2], rtol=1e-4, atol=1e-5)
+
+
+@every_model
+@pytest.mark.parametrize("is_training", [True, False])
+@pytest.mark.parametrize("is_reference_silent", [True, False])  # sources may cancel each other
+def test_silence_gives_finite_estimates_and_gradients(
+    name: str, is_training: bool, is_reference_silent: bool
+) -> None:
+    model = small(name).train(is_training)
+    mixture, reference = example(model)
+    silence = torch.zeros_like(mixture)
+    estimate = model(silence)
+    assert torch.isfinite(torch.view_as_real(estimate) if model.is_complex else estimate).all()
+    if not model.is_complex:
+        assert not estimate.any()
+    model.loss(estimate, reference * (not is_reference_silent), silence).backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+
+
+@every_model
+def test_statistics_of_silence_leave_a_model_that_separates(name: str) -> None:
+    model = small(name)
+    mixture, _ = example(model)
+    model.fit_statistics([torch.zeros_like(mixture)])
+    assert model(mixture).abs().isfinite().all()
+
+
+@every_model
+def test_bfloat16_autocast_trains_on_the_cpu(name: str) -> None:
+    model = small(name)
+    mixture, reference = example(model)
+    with torch.autocast("cpu", torch.bfloat16):
+        estimate = model(mixture)
+        loss = model.loss(estimate, reference, mixture)
+    assert estimate.dtype == (torch.complex64 if model.is_complex else torch.float32)
+    loss.backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+    exact = model.loss(model(mixture), reference, mixture).item()
+    assert loss.item() == pytest.approx(exact, rel=0.3)  # dropout differs too
+
+
+@every_model
+def test_weights_survive_a_file_that_holds_nothing_but_tensors(name: str) -> None:
+    model, file = small(name), io.BytesIO()
+    mixture, _ = example(model)
+    model.fit_statistics([mixture])
+    model(mixture)
+    torch.save(model.state_dict(), file)
+    file.seek(0)
+    torch.manual_seed(1)
+    other = SMALL[name]()
+    other.load_state_dict(torch.load(file, weights_only=True))
+    with torch.no_grad():
+        torch.testing.assert_close(other.eval()(mixture), model.eval()(mixture), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", ["blstm", "umx"])
+@pytest.mark.parametrize("n_frames", [1, 7, 100])
+def test_recurrent_models_take_any_number_of_frames(name: str, n_frames: int) -> None:
+    model = small(name)
+    assert not model.is_fixed_length
+    mixture = torch.ones(2, 33, n_frames, dtype=torch.complex64)
+    assert model(mixture).shape == (2, 1, 33, n_frames)
+
+
+@pytest.mark.parametrize("name", ["cnn", "resnet"])
+def test_convolutional_models_say_that_their_length_is_fixed(name: str) -> None:
+    assert small(name).is_fixed_length
+
+
+@pytest.mark.parametrize("name", ["cnn", "resnet"])
+def test_models_whose_paper_normalises_nothing_have_no_statistics(name: str) -> None:
+    model = small(name)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    model.fit_statistics([example(model)[0]])
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+
+
+# ---------------------------------------------------------------------------------------------
+# Numbers of parameters
+
+
+def n_lstm(n_input: int, n_units: int, n_layers: int) -> int:
+    """Count a bidirectional LSTM: four gates, with PyTorch's two biases each."""
+    first = 4 * n_units * (n_input + n_units + 2)
+    others = (n_layers - 1) * 4 * n_units * (2 * n_units + n_units + 2)
+    return 2 * (first + others)
+
+
+def test_blstm_has_the_parameters_of_its_layers() -> None:
+    dense = 1200 * 257 + 257
+    assert on_meta("blstm").n_parameters == n_lstm(257, 600, 4) + dense == 30_380_657
+
+
+def n_open_unmix(n_channels: int) -> int:
+    """Count Open-Unmix: dense layers without bias, batch normalisation, trained statistics."""
+    n_crop, n_bins, n_units = 1487, 2049, 512  # 16 kHz are bin 1486.08
+    dense = n_channels * n_crop * n_units + 2 * n_units * n_units + n_units * n_channels * n_bins
+    norms = 2 * (n_units + n_units + n_channels * n_bins)
+    return dense + norms + n_lstm(n_units, n_units // 2, 3) + 2 * n_crop + 2 * n_bins
+
+
+def test_umx_has_the_parameters_of_the_published_network() -> None:
+    # Published are stereo networks, of 8.9 million parameters each and 35.6 for four targets.
+    assert round(n_open_unmix(2) / 1e6, 1) == 8.9
+    assert round(4 * n_open_unmix(2) / 1e6, 1) == 35.6
+    assert on_meta("umx").n_parameters == n_open_unmix(1) == 7_078_818
+
+
+def test_cnn_has_171_million_parameters_nearly_all_of_them_dense() -> None:
+    model = on_meta("cnn")
+    assert isinstance(model, CNN)
+    p2, f1, t2 = 30, (2049 - 30) // 5 + 1, 30 - 20 + 1
+    assert model.config.feature_shape == (p2, f1, t2) == (30, 404, 11)
+    n_features = p2 * f1 * t2
+    convolutions = (30 * 30 + 30) + (30 * 30 * 20 + 30)
+    assert n_trained(model.vertical) + n_trained(model.horizontal) == convolutions == 18_960
+    assert n_trained(model.bottleneck) == n_features * 256 + 256 == 34_130_176
+    assert n_trained(model.expansion) == 4 * (256 * n_features + n_features) == 137_052_960
+    assert model.n_parameters == 171_202_096
+
+
+def test_resnet_has_the_parameters_of_table_1() -> None:
+    model = on_meta("resnet")
+    assert isinstance(model, ResNet)
+    assert n_trained(model.encoder) == 1_486_208
+    assert n_trained(model.separator) == 7_084_032
+    assert n_trained(model.decoders) == 605_608
+    assert model.n_parameters == 1_486_208 + 7_084_032 + 605_608
+    separate = on_meta("resnet-separate")
+    assert separate.n_parameters == 1_486_208 + 7_084_032 + 4 * 605_608
+
+
+# ---------------------------------------------------------------------------------------------
+# Masks
+
+
+@pytest.mark.parametrize("name", ["blstm", "cnn"])
+def test_masks_lie_between_0_and_1(name: str) -> None:
+    model = small(name)
+    mixture, _ = example(model)
+    estimate = model(mixture)
+    assert (estimate >= 0).all()
+    assert (estimate <= mixture.abs()[:, None] * (1 + 1e-6)).all()
+
+
+def test_masks_of_umx_are_not_negative() -> None:
+    model = small("umx")
+    assert (model(example(model)[0]) >= 0).all()
+
+
+def test_umx_hears_16_khz_and_masks_the_full_band() -> None:
+    model = small("umx").eval()
+    assert isinstance(model, UMX)
+    n_input = model.config.n_input_bins
+    assert n_input == 24 == sum(k * 44100 / 64 <= 16000 for k in range(33))
+    mixture, _ = example(model)
+    louder = mixture.clone()
+    louder[:, n_input:] *= 3
+    estimate, other = model(mixture)[:, 0], model(louder)[:, 0]
+    torch.testing.assert_close(other[:, :n_input], estimate[:, :n_input])
+    torch.testing.assert_close(other[:, n_input:], 3 * estimate[:, n_input:])
+    assert estimate[:, n_input:].any()
+
+
+def test_estimates_of_cnn_sum_to_the_mixture() -> None:
+    model = small("cnn")
+    mixture, _ = example(model)
+    torch.testing.assert_close(model(mixture).sum(dim=1), mixture.abs())
+
+
+def test_masks_of_cnn_are_equation_1() -> None:
+    model = small("cnn").eval()
+    assert isinstance(model, CNN)
+    mixture, _ = example(model)
+    decoded: list[Tensor] = []
+    decode = model.decode
+    model.decode = lambda features: decoded.append(decode(features)) or decoded[0]  # type: ignore
+    estimate = model(mixture).detach().numpy()
+    size = decoded[0].detach().numpy().reshape(3, 3, *mixture.shape[1:])
+    n_reached = 31  # filters of 6 bins every 5 of 33
+    assert not size[:, :, n_reached:].any()
+    expected = np.abs(size) / np.maximum(np.abs(size).sum(axis=1, keepdims=True), 1e-30)
+    expected[:, :, n_reached:] = 1 / 3
+    np.testing.assert_allclose(estimate, expected * mixture.abs().numpy()[:, None], atol=1e-4)
+
+
+def test_cnn_shares_equally_where_it_estimates_nothing() -> None:
+    model = small("cnn")
+    assert isinstance(model, CNN)
+    nn.init.zeros_(model.expansion.weight)
+    nn.init.zeros_(model.expansion.bias)
+    mixture, reference = example(model)
+    estimate = model(mixture)
+    torch.testing.assert_close(estimate, mixture.abs()[:, None].expand_as(estimate) / 3)
+    model.loss(estimate, reference, mixture).backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+
+
+# ---------------------------------------------------------------------------------------------
+# Inside
+
+
+def test_the_inverse_of_cnn_is_the_adjoint_of_its_convolutions() -> None:
+    model = small("cnn").double()
+    assert isinstance(model, CNN)
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(4, 33, 12, generator=generator, dtype=torch.float64)
+    y = torch.randn(4, *model.config.feature_shape, generator=generator, dtype=torch.float64)
+    with torch.no_grad():
+        linear = model.encode(x) - model.encode(torch.zeros_like(x))  # less the biases
+        back = model.decode(y)
+    assert back.shape == x.shape
+    assert float((linear * y).sum()) == pytest.approx(float((x * back).sum()), rel=1e-12)
+
+
+def test_the_inverse_of_cnn_has_no_parameters_of_its_own() -> None:
+    model = small("cnn")
+    assert isinstance(model, CNN)
+    n_filters, n_bins, n_frames = model.config.feature_shape
+    features = torch.ones(1, n_filters, n_bins, n_frames)
+    before = model.decode(features)
+    with torch.no_grad():
+        model.vertical.weight *= 2
+        model.horizontal.weight *= 3
+    torch.testing.assert_close(model.decode(features), 6 * before)
+
+
+def test_the_loss_of_cnn_is_a_distance_per_example() -> None:
+    model = small("cnn")
+    mixture, reference = example(model)
+    estimate = model(mixture).detach()
+    expected = np.sum((estimate.numpy() - np.abs(reference.numpy())) ** 2) / 64 / 3
+    assert model.loss(estimate, reference, mixture).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_latents_of_resnet_are_127_frequencies_wide() -> None:
+    model = on_meta("resnet")
+    assert isinstance(model, ResNet)
+    latent = model.encoder(torch.empty(1, 2, 513, 140, device="meta"))
+    assert model.separator(latent).shape == latent.shape == (1, 256, 127, 35)
+
+
+@pytest.mark.parametrize("is_decoder_shared", [True, False])
+def test_each_target_of_resnet_has_its_own_latents(is_decoder_shared: bool) -> None:
+    model = ResNet(replace(RESNET_SMALL, is_decoder_shared=is_decoder_shared)).eval()
+    latents: list[Tensor] = []
+    model.separator.register_forward_hook(lambda *args: latents.append(args[2]))
+    estimate = model(example(model)[0])
+    for j in range(2):
+        power = torch.view_as_real(estimate[:, j]).square().sum()
+        (gradient,) = torch.autograd.grad(power, latents[0], retain_graph=True)
+        own = torch.zeros(16, dtype=torch.bool)
+        own[8 * j : 8 * (j + 1)] = True
+        assert gradient[:, own].any()
+        assert not gradient[:, ~own].any()
+
+
+def test_a_shared_decoder_of_resnet_does_the_same_to_every_target() -> None:
+    model = ResNet(RESNET_SMALL).eval()
+    latents = torch.randn(3, 8, 7, 4, generator=torch.Generator().manual_seed(0))
+    model.separator = nn.Identity()
+    model.encoder = nn.Module()
+    model.encoder.forward = lambda _: latents.repeat(1, 2, 1, 1)  # type: ignore[method-assign]
+    with torch.no_grad():
+        estimate = model(example(model)[0])
+    torch.testing.assert_close(estimate[:, 0], estimate[:, 1])
+    assert len(model.decoders) == 1
+
+
+def test_resnet_starts_with_the_weights_of_its_authors() -> None:
+    weights = [p.detach() for p in small("resnet").parameters() if p.ndim == 4]
+    assert len(weights) == 3 + 2 * 2 + 4
+    assert all(float(w.abs().max()) <= 0.04 for w in weights)
+    assert all(float(w.std()) == pytest.approx(0.0176, rel=0.2) for w in weights[:-1])
+
+
+# ---------------------------------------------------------------------------------------------
+# Statistics of the input
+
+
+def batches(n: int = 4) -> list[Tensor]:
+    """Return spectra whose bins differ in level, in batches of unequal sizes."""
+    rng = np.random.default_rng(0)
+    level = np.geomspace(1e-2, 10, 33)[:, None]
+    parts = [rng.standard_normal((2, 1 + k, 33, 5 + k)) * level for k in range(n)]
+    return [torch.from_numpy(real + 1j * imag) for real, imag in parts]
+
+
+def frames_of(mixtures: list[Tensor]) -> np.ndarray:
+    return np.concatenate([m.abs().movedim(1, 2).flatten(0, 1).numpy() for m in mixtures])
+
+
+def test_blstm_sees_zero_mean_and_unit_variance() -> None:
+    model = small("blstm")
+    assert isinstance(model, BLSTM)
+    model.fit_statistics(batches())
+    features = np.log(np.maximum(frames_of(batches()), 1e-4))
+    seen = (features - model.mean.numpy()) * model.scale.numpy()
+    np.testing.assert_allclose(seen.mean(axis=0), 0, atol=1e-5)
+    np.testing.assert_allclose(seen.std(axis=0), 1, atol=1e-5)
+
+
+def test_umx_sees_zero_mean_and_unit_variance_below_16_khz() -> None:
+    model = small("umx")
+    assert isinstance(model, UMX)
+    model.fit_statistics(batches())
+    magnitudes = frames_of(batches())[:, :24]
+    seen = (magnitudes + model.input_mean.detach().numpy()) * model.input_scale.detach().numpy()
+    np.testing.assert_allclose(seen.mean(axis=0), 0, atol=1e-5)
+    np.testing.assert_allclose(seen.std(axis=0), 1, atol=1e-5)
+    assert model.input_mean.requires_grad  # trained on, as published
+    assert model.input_scale.requires_grad
+
+
+def test_umx_does_not_blow_up_nearly_silent_bins() -> None:
+    model = small("umx")
+    assert isinstance(model, UMX)
+    mixtures = batches()
+    for mixture in mixtures:
+        mixture[:, :3] *= 1e-6
+        mixture[:, 30] *= 100  # the largest deviation lies above 16 kHz
+    model.fit_statistics(mixtures)
+    largest = frames_of(mixtures).std(axis=0).max()
+    np.testing.assert_allclose(model.input_scale.detach()[:3], 1 / (1e-4 * largest), rtol=1e-5)
+
+
+# ---------------------------------------------------------------------------------------------
+# Errors
+
+
+@pytest.mark.parametrize(
+    ("config", "changes", "message"),
+    [
+        (BLSTM_SMALL, {"targets": ()}, "must be named"),
+        (CNN_SMALL, {"targets": ("bass", "bass")}, "each once"),
+        (BLSTM_SMALL, {"targets": ("bass", "drums")}, "one target, not bass, drums"),
+        (UMX_SMALL, {"targets": ("bass", "drums")}, "one target, not bass, drums"),
+        (UMX_SMALL, {"n_units": 15}, "even number of units, not 15"),
+        (CNN_SMALL, {"targets": ("bass",)}, "at least two"),
+        (CNN_SMALL, {"n_fft": 8, "hop": 4}, "at least 6 bins and 2 frames, not 5 and 12"),
+        (CNN_SMALL, {"segment_frames": 1, "step_frames": 1}, "2 frames, not 33 and 1"),
+        (CNN_SMALL, {"step_frames": 13}, "gaps between segments of 12"),
+        (CNN_SMALL, {"step_frames": 0}, "step of 0 frames"),
+        (RESNET_SMALL, {"targets": FOUR[:3]}, "16 latent channels .* by 3 targets"),
+        (RESNET_SMALL, {"n_latent": 6}, "divide by 4"),
+        (RESNET_SMALL, {"n_fft": 36, "hop": 9}, "not 36"),
+        (RESNET_SMALL, {"n_fft": 24, "hop": 6}, "not 24"),
+        (RESNET_SMALL, {"segment_frames": 18}, "not 18"),
+        (RESNET_SMALL, {"segment_frames": 4}, "not 4"),
+    ],
+)
+def test_shapes_that_cannot_be_are_refused(
+    config: ModelConfig, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        replace(config, **changes)
+
+
+@pytest.mark.parametrize("n_fft", [32, 40, 48])
+def test_the_smallest_resnet_gives_all_bins_back(n_fft: int) -> None:
+    model = ResNet(replace(RESNET_SMALL, n_fft=n_fft, hop=n_fft // 4, segment_frames=8))
+    mixture, reference = example(model)
+    assert model(mixture).shape == reference.shape
+
+
+@pytest.mark.parametrize("n_fft", [10, 20, 22, 24, 26, 28, 30])
+@pytest.mark.parametrize("segment_frames", [2, 3, 4, 30])
+def test_cnn_of_any_size_gives_all_bins_back(n_fft: int, segment_frames: int) -> None:
+    sizes = {"n_fft": n_fft, "hop": 2, "segment_frames": segment_frames, "step_frames": 1}
+    model = CNN(replace(CNN_SMALL, **sizes))
+    mixture, reference = example(model)
+    assert model(mixture).shape == reference.shape

@@ -1,0 +1,274 @@
+"""Mixtures of one or several folders as clips: decoded to 16 bits, mono, at a model's rate.
+
+A clip is what ``stemsmith mix --audio`` would write, whether it is read from tar shards or made
+from its recipe: targets are rounded to 16 bits, and the mixture is their exact sum.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tarfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import soxr
+from stemsmith.manifests import shards, storage
+from stemsmith.manifests.audio import FULL_SCALE_16, decode
+from stemsmith.manifests.errors import InvalidCorpus, NothingToDo, UsageError
+from stemsmith.manifests.mixtures import Mixture
+from stemsmith.mixing.automix import quantise
+from stemsmith.mixing.check import roots_of
+from stemsmith.mixing.mixture_plan import STAGE
+from stemsmith.mixing.realise import MIXTURE, quantised, realise
+from stemsmith.mixing.sources import locate
+
+__all__ = ["Clip", "ClipSource", "Clips", "find_clips", "read_clip"]
+
+_FORMAT: Final = 1  # of decoded clips
+
+Int16s = npt.NDArray[np.int16]
+Int64s = npt.NDArray[np.int64]
+Float32s = npt.NDArray[np.float32]
+
+
+class ClipSource(Protocol):
+    """Decoded clips by number, wherever they are.
+
+    Attributes
+    ----------
+    n_samples : numpy.ndarray
+        (n_clips,) int64, length of each.
+    targets : tuple of str
+        In this order beside the mixture.
+    """
+
+    @property
+    def n_samples(self) -> Int64s: ...  # noqa: D102
+
+    @property
+    def targets(self) -> tuple[str, ...]: ...  # noqa: D102
+
+    def read(self, number: int) -> Int16s:
+        """Return mixture and targets of a clip, (1 + n_targets, n_samples) int16."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """One mixture and where its audio is.
+
+    Attributes
+    ----------
+    mixture : Mixture
+        Its recipe.
+    roots : mapping of str to str
+        Folders of its sources.
+    tar : str
+        Tar shard with its audio; empty if the audio is made from the recipe.
+    """
+
+    mixture: Mixture
+    roots: Mapping[str, str]
+    tar: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Clips:
+    """The clips of one split, decoded when they are asked for; a `ClipSource`.
+
+    Attributes
+    ----------
+    clips : tuple of Clip
+        In the order of the folders and of their shards.
+    n_samples : numpy.ndarray
+        (n_clips,) int64, length of each when decoded.
+    targets : tuple of str
+        In this order beside the mixture.
+    sample_rate : int
+        In Hz, of the decoded clips.
+    identity : str
+        Hash of everything that decides the samples.
+    """
+
+    clips: tuple[Clip, ...]
+    n_samples: Int64s
+    targets: tuple[str, ...]
+    sample_rate: int
+    identity: str
+
+    @property
+    def n_bytes(self) -> int:
+        """Size of all decoded samples."""
+        return int(self.n_samples.sum()) * (1 + len(self.targets)) * 2
+
+    def read(self, number: int) -> Int16s:
+        """Return mixture and targets of a clip, (1 + n_targets, n_samples) int16."""
+        return read_clip(self.clips[number], self.targets, self.sample_rate)
+
+
+def find_clips(
+    folders: Sequence[Path], split: str, targets: tuple[str, ...], sample_rate: int
+) -> Clips:
+    """Find the clips of a split, and check that they can be decoded, without decoding them.
+
+    Parameters
+    ----------
+    folders : sequence of Path
+        What `mix` wrote; their clips are concatenated.
+    split : str
+        ``train``, ``validation`` or ``test``.
+    targets : tuple of str
+        Wanted beside the mixture.
+    sample_rate : int
+        In Hz, wanted; no folder may have a lower one.
+
+    Raises
+    ------
+    InvalidCorpus
+        If a folder is not finished or damaged, or audio is missing.
+    UsageError
+        If a folder's taxonomy lacks a target, or its sample rate is too low.
+    NothingToDo
+        If there is no clip, or none with one of the targets.
+    """
+    clips: list[Clip] = []
+    rules = f"{_FORMAT}|{soxr.__version__}|{split}|{targets}|{sample_rate}"
+    identity = hashlib.sha256(rules.encode())
+    for folder in folders:
+        header = shards.read_manifest(folder, STAGE)
+        _check_fit(folder, header, targets, sample_rate)
+        is_audio = set(targets) <= set((header["audio"] or {}).get("targets", ()))
+        identity.update(f"|{header['fingerprint']}".encode())
+        clips += _clips_of(folder, header, split, is_audio)
+    if not clips:
+        names = ", ".join(map(str, folders))
+        raise NothingToDo(f"{names}: no {split} mixtures; mix more, or of more songs")
+    present = {source.group for clip in clips for source in clip.mixture.sources}
+    if absent := [target for target in targets if target not in present]:
+        names = ", ".join(map(str, folders))
+        raise NothingToDo(f"{names}: no {split} mixture has {absent[0]}; mix with --target")
+    _check_audio(clips)
+    lengths = [_n_decoded(clip.mixture, sample_rate) for clip in clips]
+    return Clips(
+        tuple(clips), np.array(lengths, np.int64), targets, sample_rate, identity.hexdigest()
+    )
+
+
+def _check_fit(
+    folder: Path, header: Mapping[str, Any], targets: Sequence[str], sample_rate: int
+) -> None:
+    known = header["taxonomy"]
+    if absent := [target for target in targets if target not in known]:
+        raise UsageError(f"{folder}: has no target {absent[0]!r}; it has {', '.join(known)}")
+    if header["sample_rate"] < sample_rate:
+        raise UsageError(
+            f"{folder}: is at {header['sample_rate']} Hz and the model at {sample_rate} Hz; "
+            "mix with a higher --sample-rate, or give the model a lower one"
+        )
+
+
+def _clips_of(
+    folder: Path, header: Mapping[str, Any], split: str, is_audio: bool
+) -> Iterator[Clip]:
+    roots: Mapping[str, str] = {} if is_audio else roots_of(folder, header)
+    for entry in header["shards"]:
+        path = storage.inside(folder, entry["file"])
+        if not path.name.startswith(f"mixtures-{split}-"):
+            continue
+        tar = path.with_name(path.name.replace("mixtures-", "audio-")).with_suffix(".tar")
+        for mixture in shards.read_records(path, Mixture):
+            yield Clip(mixture, roots, str(tar) if is_audio else "")
+
+
+def _check_audio(clips: Sequence[Clip]) -> None:
+    """Check that every file that will be read is there."""
+    wanted = dict.fromkeys(Path(clip.tar) for clip in clips if clip.tar)
+    for clip in clips:
+        if not clip.tar:
+            for source in clip.mixture.sources:
+                wanted.setdefault(locate(clip.roots, source.root, source.path))
+    for path in wanted:
+        if not path.is_file():
+            raise InvalidCorpus(f"{path}: is missing; restore it, or run mix again")
+
+
+def _n_decoded(mixture: Mixture, sample_rate: int) -> int:
+    return mixture.n_samples * sample_rate // mixture.sample_rate
+
+
+def read_clip(clip: Clip, targets: Sequence[str], sample_rate: int) -> Int16s:
+    """Decode a clip.
+
+    Parameters
+    ----------
+    clip : Clip
+        Where it is.
+    targets : sequence of str
+        Wanted beside the mixture; one that it lacks is silent.
+    sample_rate : int
+        In Hz, at most that of the mixture.
+
+    Returns
+    -------
+    numpy.ndarray
+        (1 + n_targets, n_samples) int16, the mixture first; stereo becomes (left + right) / 2.
+
+    Raises
+    ------
+    InvalidCorpus
+        If a file is missing, damaged or has changed; the text names it.
+    """
+    mixture = clip.mixture
+    if clip.tar:
+        parts = {name: _from_tar(clip, name) for name in (MIXTURE, *targets)}
+    else:
+        parts = quantised(realise(mixture, clip.roots))
+    decoded = np.zeros((1 + len(targets), _n_decoded(mixture, sample_rate)), np.int16)
+    for row, name in zip(decoded, (MIXTURE, *targets), strict=True):
+        if name in parts:
+            row[:] = _resampled(parts[name], mixture.sample_rate, sample_rate, len(row))
+    return decoded
+
+
+def _resampled(samples: Int16s, rate: int, wanted_rate: int, n_samples: int) -> Int16s:
+    """Return mono at the wanted rate; what is so already is returned as it is."""
+    if len(samples) == 1 and rate == wanted_rate:
+        mono: Int16s = samples[0]
+        return mono
+    audio: Float32s = samples.mean(axis=0, dtype=np.float32)
+    if rate != wanted_rate:
+        audio = soxr.resample(audio, rate, wanted_rate, quality="HQ")[:n_samples]
+    limits = np.iinfo(np.int16)  # resampling overshoots, though rarely past the ceiling of a mix
+    rounded = np.zeros(n_samples, np.int16)
+    rounded[: len(audio)] = np.clip(np.rint(audio), limits.min, limits.max)
+    return rounded
+
+
+def _from_tar(clip: Clip, name: str) -> Int16s:
+    member = f"{clip.mixture.mixture_id}.{name}"
+    try:
+        offset, n_bytes = _members(clip.tar)[member]
+    except KeyError:
+        raise InvalidCorpus(f"{clip.tar}: has no {member}; run mix again") from None
+    with Path(clip.tar).open("rb") as file:
+        file.seek(offset)
+        audio, _ = decode(file.read(n_bytes), f"{clip.tar}: {member}")
+    if audio.shape != (clip.mixture.n_channels, clip.mixture.n_samples):
+        raise InvalidCorpus(f"{clip.tar}: {member} is not as long as its recipe says")
+    return quantise(audio, 0.0, FULL_SCALE_16)
+
+
+@lru_cache(maxsize=1024)
+def _members(tar: str) -> dict[str, tuple[int, int]]:
+    """Return where the files of a tar shard are, by their name without the suffix."""
+    try:
+        with tarfile.open(tar, "r:") as file:
+            return {
+                member.name.rpartition(".")[0]: (member.offset_data, member.size) for member in file
+            }
+    except (OSError, tarfile.TarError) as error:
+        raise InvalidCorpus(f"{tar}: cannot be read as tar: {error}") from error

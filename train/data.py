@@ -1,0 +1,244 @@
+"""Training examples, from recipes or shards (stream) or from decoded clips (resident).
+
+Both loaders give batches of the same tensors for the same seed, epoch and index: the rules
+(`stemsmith.train.examples`) decide what an example is, and samples are 16-bit integers in both.
+
+An example is ``(mixture, references)``: float32 tensors (n_samples,) and (n_targets, n_samples).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Final, Protocol
+
+import numpy as np
+import torch
+from stemsmith.manifests.audio import FULL_SCALE_16
+from stemsmith.train.clips import ClipSource, find_clips
+from stemsmith.train.examples import EpochTable, ExampleRules, Turns
+from stemsmith.train.model import ModelConfig
+from stemsmith.train.store import ClipStore
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+__all__ = ["Batches", "MixtureDataset", "ResidentLoader", "example_loader"]
+
+Example = tuple[Tensor, Tensor]
+
+_PREFETCHED_BATCHES: Final = 4  # by each worker
+
+
+class Batches(Protocol):
+    """Batches of an epoch: (n_batch, n_samples) and (n_batch, n_targets, n_samples) float32."""
+
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[Example]: ...
+
+
+class MixtureDataset(Dataset[Example]):
+    """Examples of mixtures, by index.
+
+    Indices are rows of an epoch's table: ``dataset[i]`` is of the epoch last given to `set_epoch`
+    (0 at first), ``dataset[epoch, i]`` of any. Examples of an epoch are in random order already.
+
+    Parameters
+    ----------
+    source : ClipSource
+        Clips.
+    rules : ExampleRules
+        How examples are drawn from them.
+    """
+
+    def __init__(self, source: ClipSource, rules: ExampleRules) -> None:
+        self._source, self._rules = source, rules
+        self._epoch = 0
+        self._table = lru_cache(maxsize=2)(self._draw)
+
+    @classmethod
+    def of(
+        cls,
+        folders: Sequence[str | Path],
+        config: ModelConfig,
+        split: str = "train",
+        seed: int = 0,
+    ) -> MixtureDataset:
+        """Return the examples that a model trains on by default: one segment of each mixture.
+
+        Parameters
+        ----------
+        folders : sequence of path
+            What ``stemsmith mix`` wrote.
+        config : ModelConfig
+            Of the model: its targets, sample rate and segment length.
+        split : str
+            ``train``, ``validation`` or ``test``.
+        seed : int
+            Of all draws.
+
+        Raises
+        ------
+        StemsmithError
+            If the folders do not have what it takes; see `find_clips`.
+        """
+        clips = find_clips([Path(f) for f in folders], split, config.targets, config.sample_rate)
+        return cls(clips, ExampleRules(seed, config.segment_samples))
+
+    def __getstate__(self) -> dict[str, object]:
+        return {k: v for k, v in self.__dict__.items() if k != "_table"}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        self.__dict__.update(state)
+        self._table = lru_cache(maxsize=2)(self._draw)
+
+    def _draw(self, epoch: int) -> EpochTable:
+        return self._rules.table(self._source.n_samples, len(self._source.targets), epoch)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch of plain indices."""
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self._table(self._epoch))
+
+    def __getitem__(self, index: int | tuple[int, int]) -> Example:
+        epoch, row = index if isinstance(index, tuple) else (self._epoch, index)
+        table = self._table(epoch)
+        if not 0 <= row < len(table):
+            raise IndexError(f"example {row} of {len(table)}")  # ends iteration
+        clips, starts = table.clip[row], table.start[row]
+        whole = self._excerpt(int(clips[0]), int(starts[0]))
+        if table.is_plain:
+            return _plain(whole)
+        targets = torch.stack(
+            [
+                self._excerpt(int(clip), int(start))[j]
+                for j, (clip, start) in enumerate(zip(clips[1:], starts[1:], strict=True), 1)
+            ]
+        )
+        return _mixed(whole, targets, torch.from_numpy(table.gain[row]))
+
+    def _excerpt(self, clip: int, start: int) -> Tensor:
+        """Return mixture and targets, (1 + n_targets, segment_samples) int16."""
+        found = self._source.read(clip)[:, start : start + self._rules.segment_samples]
+        excerpt = np.zeros((len(found), self._rules.segment_samples), np.int16)
+        excerpt[:, : found.shape[1]] = found
+        return torch.from_numpy(excerpt)
+
+
+def _plain(whole: Tensor) -> Example:
+    """Make examples of (..., 1 + n_targets, n_samples) int16 as they are."""
+    audio = whole.float() / FULL_SCALE_16
+    return audio[..., 0, :], audio[..., 1:, :]
+
+
+def _mixed(whole: Tensor, targets: Tensor, gain: Tensor) -> Example:
+    """Make examples of an accompaniment and targets from elsewhere.
+
+    Parameters
+    ----------
+    whole : Tensor
+        (..., 1 + n_targets, n_samples) int16: a mixture and its targets.
+    targets : Tensor
+        (..., n_targets, n_samples) int16.
+    gain : Tensor
+        (..., 1 + n_targets) float32.
+    """
+    accompaniment = whole[..., 0, :].int() - whole[..., 1:, :].sum(dim=-2, dtype=torch.int32)
+    references = targets.float() / FULL_SCALE_16 * gain[..., 1:, None]
+    mixture = accompaniment.float() / FULL_SCALE_16 * gain[..., :1]
+    for target in references.unbind(dim=-2):  # one after the other: the same sum on any device
+        mixture = mixture + target
+    return mixture, references
+
+
+def example_loader(
+    dataset: MixtureDataset, turns: Turns, n_workers: int, is_pinned: bool
+) -> DataLoader[Example]:
+    """Return a loader of a data set.
+
+    Parameters
+    ----------
+    dataset : MixtureDataset
+        Examples. Nothing random happens when they are loaded, so that workers need no seeds.
+    turns : Turns
+        Batches.
+    n_workers : int
+        Processes that load ahead; 0 loads in this one.
+    is_pinned : bool
+        Whether batches lie in pinned memory, from which a GPU copies faster.
+    """
+    return DataLoader(
+        dataset,
+        batch_sampler=turns,
+        num_workers=n_workers,
+        pin_memory=is_pinned,
+        persistent_workers=n_workers > 0,
+        prefetch_factor=_PREFETCHED_BATCHES if n_workers else None,
+        multiprocessing_context="forkserver" if n_workers else None,
+    )
+
+
+class ResidentLoader:
+    """Batches made on a device from clips that lie there as a whole.
+
+    Parameters
+    ----------
+    store : ClipStore
+        Decoded clips; copied to the device.
+    rules : ExampleRules
+        How examples are drawn.
+    turns : Turns
+        Batches.
+    device : torch.device
+        Where the clips are to lie.
+    """
+
+    def __init__(
+        self, store: ClipStore, rules: ExampleRules, turns: Turns, device: torch.device
+    ) -> None:
+        self.batch_sampler = turns
+        self._rules, self._n_samples = rules, store.n_samples
+        self._n_targets = len(store.targets)
+        sizes = [len(part) for part in store.parts]
+        # Clips that are shorter than a segment are followed by others, and masked; the last one
+        # by silence.
+        self._samples = torch.zeros(
+            sum(sizes) + rules.segment_samples, dtype=torch.int16, device=device
+        )
+        first = np.cumsum(sizes) - sizes
+        for position, part in zip(first, store.parts, strict=True):
+            self._samples[position : position + len(part)] = torch.from_numpy(np.array(part))
+        self._offset = first[store.part] + store.offset
+
+    def __len__(self) -> int:
+        return len(self.batch_sampler)
+
+    def __iter__(self) -> Iterator[Example]:
+        table: EpochTable | None = None
+        for batch in self.batch_sampler:
+            if table is None:
+                table = self._rules.table(self._n_samples, self._n_targets, batch[0][0])
+            yield self._batch(table, [row for _, row in batch])
+
+    def _batch(self, table: EpochTable, rows: list[int]) -> Example:
+        clip, start = table.clip[rows], table.start[rows]
+        channels = np.arange(1 + self._n_targets)
+        whole = self._gather(clip[:, :1], start[:, :1], channels[None])
+        if table.is_plain:
+            return _plain(whole)
+        targets = self._gather(clip[:, 1:], start[:, 1:], channels[None, 1:])
+        return _mixed(whole, targets, torch.from_numpy(table.gain[rows]).to(whole.device))
+
+    def _gather(self, clip: np.ndarray, start: np.ndarray, channel: np.ndarray) -> Tensor:
+        """Return excerpts, (n_batch, n_channels, segment_samples) int16."""
+        n_segment, device = self._rules.segment_samples, self._samples.device
+        n_clip = self._n_samples[clip]
+        position = torch.from_numpy(self._offset[clip] + channel * n_clip + start).to(device)
+        excerpts = self._samples.unfold(0, n_segment, 1)[position]
+        n_inside = np.broadcast_to(n_clip - start, position.shape)
+        if (n_inside < n_segment).any():
+            inside = torch.from_numpy(n_inside.copy()).to(device)
+            excerpts *= torch.arange(n_segment, device=device) < inside[..., None]
+        return excerpts

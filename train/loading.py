@@ -1,0 +1,159 @@
+"""Which loader a run uses, and its batches for every process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+import torch
+from lightning.pytorch import LightningDataModule
+from stemsmith.train.clips import Clips
+from stemsmith.train.data import Batches, MixtureDataset, ResidentLoader, example_loader
+from stemsmith.train.examples import VALIDATION, ExampleRules, Turns
+from stemsmith.train.store import ClipStore, Decoding
+
+__all__ = ["Choice", "Data", "Loader", "choose_loader", "free_memory"]
+
+_GPU_SHARE: Final = 0.6  # of the free memory of a GPU; the rest is for the model
+_MEMORY_SHARE: Final = 0.7  # of the memory that is not in use
+
+
+class Loader(StrEnum):
+    """Where examples come from."""
+
+    AUTO = "auto"
+    STREAM = "stream"  # decoded from recipes or shards again and again
+    RESIDENT = "resident"  # decoded once
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A loader and where its clips lie.
+
+    Attributes
+    ----------
+    loader : Loader
+        `STREAM` or `RESIDENT`.
+    is_on_device : bool
+        Resident in the memory of the GPU, else in the page cache of this machine.
+    reason : str
+        Why, for people.
+    """
+
+    loader: Loader
+    is_on_device: bool
+    reason: str
+
+
+def choose_loader(wanted: Loader, n_bytes: int, n_free: int, n_free_on_device: int) -> Choice:
+    """Choose a loader.
+
+    Parameters
+    ----------
+    wanted : Loader
+        By the user.
+    n_bytes : int
+        Of all clips when decoded.
+    n_free : int
+        Bytes of memory that are not in use.
+    n_free_on_device : int
+        The same of the GPU; 0 without one.
+    """
+    size = f"{n_bytes / 1e9:.1f} GB of decoded clips"
+    if wanted is Loader.STREAM:
+        return Choice(Loader.STREAM, False, "as asked")
+    if n_free_on_device and n_bytes <= _GPU_SHARE * n_free_on_device:
+        free = f"{n_free_on_device / 1e9:.0f} GB are free on the GPU"
+        return Choice(Loader.RESIDENT, True, f"{size}; {free}")
+    if wanted is Loader.RESIDENT or n_bytes <= _MEMORY_SHARE * n_free:
+        return Choice(Loader.RESIDENT, False, f"{size} in the page cache")
+    return Choice(Loader.STREAM, False, f"{size}; {n_free / 1e9:.0f} GB of memory are free")
+
+
+def free_memory() -> int:
+    """Return how many bytes of memory are not in use, the page cache counted as free."""
+    try:
+        lines = Path("/proc/meminfo").read_text("ascii").splitlines()
+        values = dict(line.split(":", 1) for line in lines)
+        return int(values["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError):  # no Linux
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+
+
+class Data(LightningDataModule):
+    """Batches for training and validation in one process of a run.
+
+    Parameters
+    ----------
+    clips : tuple of Clips
+        For training and for validation.
+    rules : ExampleRules
+        How examples are drawn.
+    n_batch : int
+        Examples of a batch in one process.
+    choice : Choice
+        The loader.
+    n_workers : int
+        Processes that load ahead, unless clips are on the device.
+    prepare : callable
+        Is given the stores of a resident loader in the first process only, to fill them.
+    cache : Path
+        Folder of the stores.
+    begin : callable
+        Is given the training examples before the first step, in every process.
+    """
+
+    def __init__(
+        self,
+        clips: tuple[Clips, Clips],
+        rules: ExampleRules,
+        n_batch: int,
+        choice: Choice,
+        n_workers: int,
+        prepare: Callable[[list[Decoding]], None],
+        cache: Path,
+        begin: Callable[[MixtureDataset], None],
+    ) -> None:
+        super().__init__()
+        self.prepare_data_per_node = False
+        self._rules, self._n_batch = rules, n_batch
+        self._choice, self._n_workers = choice, n_workers
+        self._prepare, self._begin = prepare, begin
+        self._decodings = [Decoding(one, cache) for one in clips]
+        self._sources: list[Clips | ClipStore] = list(clips)
+
+    def prepare_data(self) -> None:
+        """Decode what is resident; Lightning has the other processes wait."""
+        if self._choice.loader is Loader.RESIDENT:
+            self._prepare(self._decodings)
+
+    def setup(self, stage: str) -> None:
+        """Open what was decoded."""
+        if self._choice.loader is Loader.RESIDENT:
+            self._sources = [decoding.store() for decoding in self._decodings]
+        self._begin(MixtureDataset(self._sources[0], self._rules))
+
+    def train_dataloader(self) -> Batches:
+        """Return the batches of training."""
+        return self._batches(0, 0)
+
+    def val_dataloader(self) -> Batches:
+        """Return the batches of validation, the same in every epoch."""
+        return self._batches(1, VALIDATION)
+
+    def _batches(self, number: int, epoch: int) -> Batches:
+        source = self._sources[number]
+        dataset = MixtureDataset(source, self._rules)
+        table = self._rules.table(source.n_samples, len(source.targets), epoch)
+        assert self.trainer is not None
+        turns = Turns(
+            len(table), self._n_batch, self.trainer.global_rank, self.trainer.world_size, epoch
+        )
+        device: torch.device = self.trainer.strategy.root_device
+        if self._choice.is_on_device and isinstance(source, ClipStore):
+            return ResidentLoader(source, self._rules, turns, device)
+        return example_loader(dataset, turns, self._n_workers, device.type == "cuda")

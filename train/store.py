@@ -1,0 +1,194 @@
+"""Decoded clips on disk: 16-bit samples as they are, memory-mapped, with checksums.
+
+Clips are decoded and resampled once, by many workers, into parts of a folder in the user's cache;
+every later run of the same mixtures, targets and rate finds them there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from stemsmith.manifests import shards, storage
+from stemsmith.manifests.errors import InvalidCorpus
+from stemsmith.manifests.run_folder import RunFolder
+from stemsmith.train.clips import Clip, Clips, read_clip
+
+__all__ = ["ClipStore", "DecodeJob", "Decoding", "run"]
+
+_STAGE: Final = "decoded"
+_STATE_FOLDER: Final = ".decode"
+_PER_PART: Final = 256  # clips; 10 s of mixture and one target at 16 kHz: 164 MB
+
+Int16s = npt.NDArray[np.int16]
+Int64s = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeJob:
+    """One part to write.
+
+    Attributes
+    ----------
+    path : str
+        The part.
+    clips : tuple of Clip
+        What it holds, one after the other.
+    targets : tuple of str
+        Beside each mixture.
+    sample_rate : int
+        In Hz.
+    staging : str
+        Folder for what is not finished.
+    """
+
+    path: str
+    clips: tuple[Clip, ...]
+    targets: tuple[str, ...]
+    sample_rate: int
+    staging: str
+
+
+def run(job: DecodeJob) -> int:
+    """Write a part, unless a run that was killed has finished it; return its number of clips.
+
+    Raises
+    ------
+    InvalidCorpus
+        If audio is missing, damaged or has changed; the text names the file.
+    """
+    path = Path(job.path)
+    if not path.exists():
+        with storage.atomic_file(path, Path(job.staging)) as file:
+            for clip in job.clips:
+                file.write(read_clip(clip, job.targets, job.sample_rate).astype("<i2").tobytes())
+    return len(job.clips)
+
+
+class Decoding:
+    """Fills the store of some clips, once.
+
+    Parameters
+    ----------
+    clips : Clips
+        What to decode.
+    cache : Path
+        Folder that holds stores.
+    """
+
+    def __init__(self, clips: Clips, cache: Path) -> None:
+        self._clips = clips
+        self.root = cache / "decoded" / clips.identity
+        self._folder = RunFolder(self.root, _STAGE, self.root / _STATE_FOLDER, clips.identity)
+
+    @property
+    def n_clips(self) -> int:
+        """Clips to decode."""
+        return len(self._clips.clips)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether all is there."""
+        return self._folder.is_closed
+
+    def opened(self) -> AbstractContextManager[None]:
+        """Hold the folder; see `RunFolder.opened`."""
+        return self._folder.opened()
+
+    def jobs(self) -> Iterator[DecodeJob]:
+        """Yield one job for each part."""
+        clips = self._clips
+        for number, first in enumerate(range(0, len(clips.clips), _PER_PART)):
+            yield DecodeJob(
+                path=str(self.root / _part_name(number)),
+                clips=clips.clips[first : first + _PER_PART],
+                targets=clips.targets,
+                sample_rate=clips.sample_rate,
+                staging=str(self._folder.staging),
+            )
+
+    def close(self) -> None:
+        """Write the manifest."""
+        if self._folder.is_closed:
+            return
+        parts = sorted(self.root.glob("part-*.i16"))
+        self._folder.close(
+            {
+                "stage": _STAGE,
+                "sample_rate": self._clips.sample_rate,
+                "targets": list(self._clips.targets),
+                "parts": [{"file": p.name, "sha256": storage.file_hash(p)} for p in parts],
+            }
+        )
+
+    def store(self) -> ClipStore:
+        """Open what was decoded.
+
+        Raises
+        ------
+        InvalidCorpus
+            If it is not complete, or a part is not as its checksum says; the text names it.
+        """
+        return ClipStore(self.root, self._clips)
+
+
+def _part_name(number: int) -> str:
+    return f"part-{number:05d}.i16"
+
+
+class ClipStore:
+    """Decoded clips, memory-mapped; a `stemsmith.train.clips.ClipSource`.
+
+    Parameters
+    ----------
+    root : Path
+        What `Decoding` filled.
+    clips : Clips
+        What was decoded.
+
+    Attributes
+    ----------
+    parts : tuple of numpy.ndarray
+        One-dimensional int16; clip after clip, and of each the mixture and then its targets.
+    part, offset : numpy.ndarray
+        (n_clips,) int64: where the first sample of each clip's mixture is.
+    """
+
+    def __init__(self, root: Path, clips: Clips) -> None:
+        self.n_samples, self.targets = clips.n_samples, clips.targets
+        header = shards.read_manifest(root, _STAGE)
+        sizes = self.n_samples * (1 + len(clips.targets))
+        self.part = np.arange(len(sizes)) // _PER_PART
+        before = np.cumsum(sizes) - sizes
+        self.offset = before - before[self.part * _PER_PART]
+        n_per_part = np.bincount(self.part, weights=sizes).astype(np.int64)
+        self.parts = tuple(_mapped(root, header["parts"], n_per_part))
+
+    def read(self, number: int) -> Int16s:
+        """Return mixture and targets of a clip, (1 + n_targets, n_samples) int16, not copied."""
+        n_rows, n_samples = 1 + len(self.targets), int(self.n_samples[number])
+        first = int(self.offset[number])
+        clip: Int16s = self.parts[self.part[number]][first : first + n_rows * n_samples]
+        return clip.reshape(n_rows, n_samples)
+
+
+def _mapped(root: Path, entries: Sequence[Any], sizes: Int64s) -> Iterator[Int16s]:
+    """Map the parts into memory, checking them (which brings them into the page cache)."""
+    advice = f"remove {root} to have it made again"
+    if len(entries) != len(sizes):
+        raise InvalidCorpus(f"{root}: {len(entries)} parts, not {len(sizes)}; {advice}")
+    for entry, size in zip(entries, sizes, strict=True):
+        path = storage.inside(root, entry["file"])
+        try:
+            samples: Int16s = np.memmap(path, "<i2", "r")
+        except (OSError, ValueError) as error:
+            raise InvalidCorpus(f"{path}: cannot be read: {error}; {advice}") from error
+        if len(samples) != size or hashlib.sha256(samples.data).hexdigest() != entry["sha256"]:
+            raise InvalidCorpus(f"{path}: is not as it was written; {advice}")
+        yield samples

@@ -1,0 +1,130 @@
+"""Open-Unmix (Stöter et al. 2019), mono, as Chiu et al. 2020 use it (sections II-B and V-A).
+
+Every frame of the mixture's magnitudes, cropped at 16 kHz and normalised, is encoded by a dense
+layer; a three-layer bidirectional LSTM follows, its input is joined to its output, and two dense
+layers make a mask over the full band. The loss is the mean squared error of magnitudes. One network
+per target. The layers bear the names that the published weights have.
+
+Chiu names the framework, the transform, the sample rate and the loss; the rest is Open-Unmix's
+published code and its defaults.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from stemsmith.manifests.errors import UsageError
+from stemsmith.train.losses import magnitude_loss
+from stemsmith.train.model import BinStatistics, ModelConfig, SeparationModel
+from stemsmith.train.stft import Window
+from torch import Tensor, nn
+
+__all__ = ["UMX", "UMXConfig"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class UMXConfig(ModelConfig):
+    """Shape of a `UMX`; defaults are those of Open-Unmix.
+
+    Its training examples are 6.0 s long: 255 whole frames of 4096 samples, 1024 apart (5.99 s).
+
+    Attributes
+    ----------
+    bandwidth_hz : int
+        The input is cropped above it; the mask is not.
+    n_layers : int
+        LSTM layers, ``n_units / 2`` units in each direction.
+    n_units : int
+        Width of the dense layers; even.
+    dropout : float
+        Between the LSTM layers.
+    """
+
+    sample_rate: int = 44100
+    n_fft: int = 4096
+    hop: int = 1024
+    window: Window = Window.HANN
+    segment_frames: int = 255
+    bandwidth_hz: int = 16000
+    n_layers: int = 3
+    n_units: int = 512
+    dropout: float = 0.4
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.targets) != 1:
+            raise UsageError(f"umx separates one target, not {', '.join(self.targets)}")
+        if self.n_units % 2:
+            raise UsageError(f"umx needs an even number of units, not {self.n_units}")
+
+    @property
+    def n_input_bins(self) -> int:
+        """Number of frequencies up to `bandwidth_hz`."""
+        return min(self.stft.n_bins, self.bandwidth_hz * self.n_fft // self.sample_rate + 1)
+
+
+class UMX(SeparationModel[UMXConfig]):
+    """Mask inference with Open-Unmix's network. Masks are at least 0 and may exceed 1."""
+
+    def __init__(self, config: UMXConfig) -> None:
+        super().__init__(config)
+        n_input, n_bins, n_units = config.n_input_bins, config.stft.n_bins, config.n_units
+        # As published, the normalisation is trained on from the statistics it starts with.
+        self.input_mean = nn.Parameter(torch.zeros(n_input))
+        self.input_scale = nn.Parameter(torch.ones(n_input))
+        self.fc1 = nn.Linear(n_input, n_units, bias=False)
+        self.bn1 = nn.BatchNorm1d(n_units)
+        self.lstm = nn.LSTM(
+            input_size=n_units,
+            hidden_size=n_units // 2,
+            num_layers=config.n_layers,
+            dropout=config.dropout if config.n_layers > 1 else 0.0,
+            bidirectional=True,
+            batch_first=True,
+        )
+        self.fc2 = nn.Linear(2 * n_units, n_units, bias=False)
+        self.bn2 = nn.BatchNorm1d(n_units)
+        self.fc3 = nn.Linear(n_units, n_bins, bias=False)
+        self.bn3 = nn.BatchNorm1d(n_bins)
+        self.output_scale = nn.Parameter(torch.ones(n_bins))
+        self.output_mean = nn.Parameter(torch.ones(n_bins))
+
+    def forward(self, mixture: Tensor) -> Tensor:
+        """Return masked magnitudes; see `SeparationModel.forward`."""
+        frames = mixture.abs().transpose(1, 2)  # (n_batch, n_frames, n_bins)
+        features = (frames[..., : self.config.n_input_bins] + self.input_mean) * self.input_scale
+        encoded = torch.tanh(_normalised(self.fc1(features), self.bn1))
+        recurrent, _ = self.lstm(encoded)
+        joined = torch.cat([encoded, recurrent], dim=-1)
+        hidden = torch.relu(_normalised(self.fc2(joined), self.bn2))
+        shape = _normalised(self.fc3(hidden), self.bn3)
+        mask = torch.relu(shape * self.output_scale + self.output_mean)
+        return (mask * frames).transpose(1, 2)[:, None]
+
+    def loss(self, estimate: Tensor, reference: Tensor, mixture: Tensor) -> Tensor:
+        """Return the mean squared error of magnitudes (Chiu, section II-B)."""
+        return magnitude_loss(estimate, reference)
+
+    @torch.no_grad()
+    def fit_statistics(self, mixtures: Iterable[Tensor]) -> None:
+        """Bring every bin of the input to zero mean and unit variance over `mixtures`.
+
+        As in Open-Unmix, no deviation counts as less than 1e-4 of the largest one, so that nearly
+        silent bins are not blown up. `input_mean` is the negative mean: it is added.
+        """
+        statistics = BinStatistics()
+        for mixture in mixtures:
+            statistics.add(mixture.abs())
+        mean, deviation = statistics.moments()
+        floor = 1e-4 * deviation.max()
+        scale = deviation.clamp_min(floor.item() or 1.0)  # silent mixtures stay as they are
+        self.input_mean.copy_(-mean[: self.config.n_input_bins])
+        self.input_scale.copy_(1 / scale[: self.config.n_input_bins])
+
+
+def _normalised(values: Tensor, norm: nn.BatchNorm1d) -> Tensor:
+    """Normalise (n_batch, n_frames, n_units) over batch and frames."""
+    normalised: Tensor = norm(values.flatten(0, 1))
+    return normalised.reshape(values.shape)
