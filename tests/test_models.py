@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from stemsmith.manifests.errors import UsageError
 
@@ -22,6 +23,7 @@ from stemsmith.train.umx import UMX, UMXConfig
 from torch import Tensor, nn
 
 Model = SeparationModel[Any]
+Float64s = npt.NDArray[np.float64]
 
 FOUR = ("bassoon", "clarinet", "saxophone", "violin")
 BLSTM_SMALL = BLSTMConfig(
@@ -331,20 +333,44 @@ def test_estimates_of_cnn_sum_to_the_mixture() -> None:
     torch.testing.assert_close(model(mixture).sum(dim=1), mixture.abs())
 
 
-def test_masks_of_cnn_are_equation_1() -> None:
-    model = small("cnn").eval()
+def slow_cnn(model: CNN, magnitude: Float64s) -> Float64s:
+    """Return the estimates for (n_bins, n_frames) magnitudes by the sums of Miron, section 3.1."""
+    weight = {name: p.detach().numpy() for name, p in model.named_parameters()}
+    vertical, horizontal = (
+        weight["vertical.weight"][:, 0, :, 0],
+        weight["horizontal.weight"][:, :, 0],
+    )
+    stride, (_, n_rows, n_columns) = model.config.stride_bins, model.config.feature_shape
+    n_high, n_wide = vertical.shape[1], horizontal.shape[2]
+    x = magnitude / np.sqrt(model.config.n_fft)
+    rows = [vertical @ x[stride * f : stride * f + n_high] for f in range(n_rows)]
+    first = np.stack(rows, 1) + weight["vertical.bias"][:, None, None]
+    columns = [
+        np.einsum("qpl,pfl->qf", horizontal, first[:, :, t : t + n_wide]) for t in range(n_columns)
+    ]
+    second = np.stack(columns, 2) + weight["horizontal.bias"][:, None, None]
+    hidden = weight["bottleneck.weight"] @ second.ravel() + weight["bottleneck.bias"]
+    expanded = weight["expansion.weight"] @ np.maximum(hidden, 0) + weight["expansion.bias"]
+    size = np.zeros((len(model.config.targets), *x.shape))
+    for j, features in enumerate(np.maximum(expanded, 0).reshape(-1, *second.shape)):
+        wide = np.zeros_like(first)
+        for t in range(n_columns):
+            wide[:, :, t : t + n_wide] += np.einsum("qpl,qf->pfl", horizontal, features[:, :, t])
+        for f in range(n_rows):
+            size[j, stride * f : stride * f + n_high] += vertical.T @ wide[:, f]
+    total = np.abs(size).sum(axis=0)
+    shares = np.divide(np.abs(size), total, out=np.full_like(size, 1 / len(size)), where=total > 0)
+    return shares * magnitude  # equation 1
+
+
+def test_cnn_is_the_sums_of_its_paper() -> None:
+    model = small("cnn").double()
     assert isinstance(model, CNN)
-    mixture, _ = example(model)
-    decoded: list[Tensor] = []
-    decode = model.decode
-    model.decode = lambda features: decoded.append(decode(features)) or decoded[0]  # type: ignore
-    estimate = model(mixture).detach().numpy()
-    size = decoded[0].detach().numpy().reshape(3, 3, *mixture.shape[1:])
-    n_reached = 31  # filters of 6 bins every 5 of 33
-    assert not size[:, :, n_reached:].any()
-    expected = np.abs(size) / np.maximum(np.abs(size).sum(axis=1, keepdims=True), 1e-30)
-    expected[:, :, n_reached:] = 1 / 3
-    np.testing.assert_allclose(estimate, expected * mixture.abs().numpy()[:, None], atol=1e-4)
+    mixture = example(model)[0].to(torch.complex128)
+    expected = np.stack([slow_cnn(model, m) for m in mixture.abs().numpy()])
+    # Filters of 6 bins every 5 of 33 do not reach the last two.
+    np.testing.assert_allclose(expected[:, 0, 31:], mixture.abs().numpy()[:, 31:] / 3)
+    np.testing.assert_allclose(model(mixture).detach().numpy(), expected, atol=1e-9)
 
 
 def test_cnn_shares_equally_where_it_estimates_nothing() -> None:
@@ -403,6 +429,16 @@ def test_latents_of_resnet_are_127_frequencies_wide() -> None:
     assert model.separator(latent).shape == latent.shape == (1, 256, 127, 35)
 
 
+def test_blocks_of_resnet_add_to_what_they_are_fed() -> None:
+    model = small("resnet")
+    assert isinstance(model, ResNet)
+    for module in model.separator.modules():
+        if isinstance(module, nn.Sequential) and isinstance(module[-1], nn.BatchNorm2d):
+            nn.init.zeros_(module[-1].weight)
+    latent = torch.randn(2, 16, 7, 4, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(model.separator(latent), latent)  # and no ReLU follows
+
+
 @pytest.mark.parametrize("is_decoder_shared", [True, False])
 def test_each_target_of_resnet_has_its_own_latents(is_decoder_shared: bool) -> None:
     model = ResNet(replace(RESNET_SMALL, is_decoder_shared=is_decoder_shared)).eval()
@@ -449,7 +485,7 @@ def batches(n: int = 4) -> list[Tensor]:
     return [torch.from_numpy(real + 1j * imag) for real, imag in parts]
 
 
-def frames_of(mixtures: list[Tensor]) -> np.ndarray:
+def frames_of(mixtures: list[Tensor]) -> Float64s:
     return np.concatenate([m.abs().movedim(1, 2).flatten(0, 1).numpy() for m in mixtures])
 
 
@@ -457,8 +493,11 @@ def test_blstm_sees_zero_mean_and_unit_variance() -> None:
     model = small("blstm")
     assert isinstance(model, BLSTM)
     model.fit_statistics(batches())
-    features = np.log(np.maximum(frames_of(batches()), 1e-4))
-    seen = (features - model.mean.numpy()) * model.scale.numpy()
+    inputs: list[Tensor] = []
+    model.lstm.register_forward_pre_hook(lambda _, args: inputs.append(args[0].flatten(0, 1)))
+    for mixture in batches():
+        model(mixture.to(torch.complex64))
+    seen = torch.cat(inputs).numpy()
     np.testing.assert_allclose(seen.mean(axis=0), 0, atol=1e-5)
     np.testing.assert_allclose(seen.std(axis=0), 1, atol=1e-5)
 
@@ -467,8 +506,12 @@ def test_umx_sees_zero_mean_and_unit_variance_below_16_khz() -> None:
     model = small("umx")
     assert isinstance(model, UMX)
     model.fit_statistics(batches())
-    magnitudes = frames_of(batches())[:, :24]
-    seen = (magnitudes + model.input_mean.detach().numpy()) * model.input_scale.detach().numpy()
+    inputs: list[Tensor] = []
+    model.fc1.register_forward_pre_hook(lambda _, args: inputs.append(args[0].flatten(0, 1)))
+    for mixture in batches():
+        model(mixture.to(torch.complex64))
+    seen = torch.cat(inputs).detach().numpy()
+    assert seen.shape == (len(frames_of(batches())), 24)
     np.testing.assert_allclose(seen.mean(axis=0), 0, atol=1e-5)
     np.testing.assert_allclose(seen.std(axis=0), 1, atol=1e-5)
     assert model.input_mean.requires_grad  # trained on, as published

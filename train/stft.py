@@ -91,7 +91,7 @@ class Stft(nn.Module):
         return self._frames(audio, is_padded=False)
 
     def whole(self, audio: Tensor) -> Tensor:
-        """Transform a recording: every sample lies in ``n_fft / hop`` frames, ends included.
+        """Transform a recording: frames are centred on multiples of the hop, from its first sample.
 
         Parameters
         ----------
