@@ -1,1 +1,1 @@
-"""Evaluation of separators. Empty in this version."""
+"""Separation of audio by trained models, oracles, metrics, and benchmarks of whole data sets."""

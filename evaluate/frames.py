@@ -1,0 +1,90 @@
+"""The frames of BSS Eval: which are asked for, and the scores they are given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["DSD100", "SISEC18", "BssScores", "Framing", "SilenceRule"]
+
+Float64s = npt.NDArray[np.float64]
+
+
+class Framing(NamedTuple):
+    """Windows of one length at regular distances.
+
+    Attributes
+    ----------
+    window_s, hop_s : float
+        In s; rounded down to samples, as museval does.
+    has_own_filters : bool
+        Fit the filters to each window (BSS Eval 3) instead of the track (version 4).
+    """
+
+    window_s: float
+    hop_s: float
+    has_own_filters: bool = False
+
+    def windows(self, sample_rate: int, n_samples: int) -> list[tuple[int, int]]:
+        """Return start and stop of each frame, in samples.
+
+        Parameters
+        ----------
+        sample_rate : int
+            In Hz.
+        n_samples : int
+            Of the track.
+
+        Returns
+        -------
+        list of (int, int)
+            All of one length; one shorter frame if the track is shorter than a window.
+
+        Raises
+        ------
+        ValueError
+            If the window or the hop is shorter than a sample.
+        """
+        if self.window_s * sample_rate >= n_samples:
+            return [(0, n_samples)]
+        window, hop = int(self.window_s * sample_rate), int(self.hop_s * sample_rate)
+        if window < 1 or hop < 1:
+            raise ValueError(f"{self} is less than a sample at {sample_rate} Hz")
+        return [(start, start + window) for start in range(0, n_samples - window + 1, hop)]
+
+
+SISEC18: Final = Framing(1.0, 1.0)  # Stöter et al. 2018, and museval's default
+DSD100: Final = Framing(30.0, 15.0, has_own_filters=True)  # SiSEC 2015 and 2016
+
+
+class SilenceRule(StrEnum):
+    """Whose scores are NaN in a frame in which a reference or an estimate is silent."""
+
+    ALL = "all"  # museval's: those of all targets
+    OWN = "own"  # those of the target it belongs to
+
+
+@dataclass(frozen=True)
+class BssScores:
+    """Scores of the frames of one track.
+
+    Attributes
+    ----------
+    sdr_db, isr_db, sir_db, sar_db : numpy.ndarray
+        (n_targets, n_frames) float64. NaN where there is silence, inf where there is no error.
+    start_s : numpy.ndarray
+        (n_frames,) of the frames.
+    duration_s : float
+        Of every frame.
+    """
+
+    sdr_db: Float64s
+    isr_db: Float64s
+    sir_db: Float64s
+    sar_db: Float64s
+    start_s: Float64s
+    duration_s: float
