@@ -7,12 +7,17 @@ DEMO ?= demo
 
 .PHONY: demo test test-fast lint wheel-smoke bench clean
 
-$(VENV)/.installed: pyproject.toml constraints.txt
+# What renders and mixes, without PyTorch.
+$(VENV)/.core: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+$(VENV)/.installed: $(VENV)/.core
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[all,dev]'
 	touch $@
 
-demo: $(VENV)/.installed
+demo: $(VENV)/.core
 	$(BIN)/stemsmith demo $(DEMO)
 
 test: lint wheel-smoke

@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from lightning.pytorch import Trainer
-from stemsmith.train.data import MixtureDataset, ResidentLoader, example_loader
+from stemsmith.train.data import MixtureDataset, ResidentLoader, StreamLoader
 from stemsmith.train.examples import ExampleRules, Turns
 from stemsmith.train.model import SeparationModel
 from stemsmith.train.models import MODELS, configure, make_model
@@ -221,7 +221,7 @@ def measure(
     loader: Any = (
         ResidentLoader(store, rules, turns, device)
         if device.type == "cuda"
-        else example_loader(MixtureDataset(store, rules), turns, 0, is_pinned=False)
+        else StreamLoader(MixtureDataset(store, rules), turns)
     )
     ratios, rates, constant_s = [], [], 1.0
     steps = Steps(make_model(name, model_config), config, device)

@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from stemsmith.cli.options import Common, common_options
+
+if TYPE_CHECKING:
+    from stemsmith.cli.console import Summary
 
 __all__ = ["demo"]
 
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path), default=Path("demo"))
+@click.option("--train", "is_trained", is_flag=True, help="Also train a tiny blstm on the bass.")
 @common_options
-def demo(folder: Path, common: Common) -> None:
+def demo(folder: Path, is_trained: bool, common: Common) -> None:
     """Render the bundled scores into FOLDER/corpus, mix them, and say what to look at."""
     from stemsmith.cli.console import Summary, print_summary
     from stemsmith.cli.mix import Names, make_mixtures
     from stemsmith.cli.render import bank_of, make_corpus
+    from stemsmith.cli.train import require_torch
     from stemsmith.mixing.audio_shards import AudioFormat
     from stemsmith.mixing.recipes import MixConfig, Mode
     from stemsmith.render.config import RenderConfig
 
+    if is_trained:
+        require_torch()
     scores = Path(__file__).parent / "scores"
     corpus = folder / "corpus"
     folder.mkdir(parents=True, exist_ok=True)
@@ -36,8 +44,37 @@ def demo(folder: Path, common: Common) -> None:
         )
     lines = [made.line, *(summary.line for summary in mixed.values())]
     values = {**made.values, "mixtures": {mode: dict(s.values) for mode, s in mixed.items()}}
+    if is_trained:
+        trained = _train(common, folder / str(Mode.COHERENT), folder / "run")
+        lines.append(trained.line)
+        values["run"] = dict(trained.values)
     print_summary(common, Summary("\n".join(lines), values))
     if not common.is_json and not common.is_quiet:
         print(f"Listen to {corpus}/*/Track*/mix.flac and its stems/ beside it.")
         print(f"Mixtures of them, with the bass apart: {folder}/*coherent/audio-train-00000.tar")
         print(f"Check them with: stemsmith validate {corpus}")
+
+
+def _train(common: Common, mixtures: Path, run: Path) -> Summary:
+    """Train a network that is much too small, on much too little, for a few seconds."""
+    import dataclasses
+
+    from stemsmith.cli.train import train_model
+    from stemsmith.train.blstm import BLSTMConfig
+    from stemsmith.train.examples import ExampleRules
+    from stemsmith.train.models import MODELS
+    from stemsmith.train.request import Machine, Request
+
+    settings = BLSTMConfig(targets=("bass",), n_layers=1, n_units=32, segment_frames=100)
+    request = Request(
+        mixtures=(mixtures,),
+        validation=(),
+        model="blstm",
+        settings=settings,
+        training=dataclasses.replace(
+            MODELS["blstm"].training, epochs=8, batch_size=4, learning_rate=0.01
+        ),
+        rules=ExampleRules(0, settings.segment_samples),
+    )
+    machine = Machine(device="cpu", cache=run.parent / "cache")
+    return train_model(common, request, run, machine, is_resumed=run.exists())

@@ -12,10 +12,12 @@ from typing import Any
 
 import click
 from stemsmith.cli.demo import demo
+from stemsmith.cli.evaluate import evaluate
 from stemsmith.cli.export import export
 from stemsmith.cli.mix import mix
 from stemsmith.cli.render import render
 from stemsmith.cli.scan import scan
+from stemsmith.cli.separate import separate
 from stemsmith.cli.train import train
 from stemsmith.cli.validate import validate
 from stemsmith.manifests.errors import StemsmithError, UsageError
@@ -56,7 +58,7 @@ def main() -> None:
     """Make multi-track corpora for music source separation from MIDI files."""
 
 
-for _command in (scan, render, mix, train, export, validate, demo):
+for _command in (scan, render, mix, train, separate, evaluate, export, validate, demo):
     main.add_command(_command)
 
 

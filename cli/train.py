@@ -12,9 +12,9 @@ from stemsmith.cli.options import Common, common_options, decorate
 
 if TYPE_CHECKING:
     from stemsmith.cli.console import Summary
+    from stemsmith.train.request import Machine, Request, Result
     from stemsmith.train.schedule import TrainConfig
     from stemsmith.train.store import Decoding
-    from stemsmith.train.trainer import Machine, Request, Result
 
 __all__ = ["require_torch", "train", "train_model"]
 
@@ -139,7 +139,16 @@ def train(mixtures: tuple[Path, ...], run: Path, common: Common, **options: Any)
 
     require_torch()
     request, machine = _request(mixtures, options), _machine(options, common)
-    print_summary(common, train_model(common, request, run, machine, options["resume"]))
+    summary = train_model(common, request, run, machine, options["resume"])
+    if _speaks():
+        print_summary(common, summary)
+
+
+def _speaks() -> bool:
+    """Return whether this process of a run speaks for all that Lightning has started."""
+    from stemsmith.train.trainer import is_first_process
+
+    return is_first_process()
 
 
 def require_torch() -> None:
@@ -167,7 +176,7 @@ def train_model(
     from stemsmith.train.trainer import fit
 
     def say(line: str) -> None:
-        if not common.is_quiet:
+        if not common.is_quiet and _speaks():
             print(line, file=sys.stderr)
 
     def decode(decodings: list[Decoding]) -> None:
@@ -198,7 +207,7 @@ def _decode(common: Common, decodings: list[Decoding]) -> None:
 def _request(mixtures: tuple[Path, ...], options: Mapping[str, Any]) -> Request:
     from stemsmith.train.examples import ExampleRules
     from stemsmith.train.models import configure
-    from stemsmith.train.trainer import Request
+    from stemsmith.train.request import Request
 
     name = options["model"]
     model = configure(name, _targets(options), dict(map(_setting, options["settings"])))
@@ -273,7 +282,7 @@ def _machine(options: Mapping[str, Any], common: Common) -> Machine:
     import sys
 
     from stemsmith.train.loading import Loader
-    from stemsmith.train.trainer import Machine
+    from stemsmith.train.request import Machine
 
     return Machine(
         device=options["device"],

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import BinaryIO, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,7 @@ __all__ = [
     "encode_flac",
     "encode_flac_24",
     "encode_wav",
+    "encoding_flac_24",
     "read_blocks",
     "read_excerpt",
     "read_int16",
@@ -78,6 +79,28 @@ def encode_flac_24(samples: Int32s, sample_rate: int) -> bytes:
     encoded = io.BytesIO()
     soundfile.write(encoded, samples.T << 8, sample_rate, format="FLAC", subtype="PCM_24")
     return encoded.getvalue()
+
+
+@contextmanager
+def encoding_flac_24(file: BinaryIO, info: AudioInfo) -> Iterator[Callable[[Int32s], None]]:
+    """Write a 24-bit FLAC file block by block.
+
+    Parameters
+    ----------
+    file : BinaryIO
+        Open for writing, and seekable. Its errors are lost: libsndfile swallows them.
+    info : AudioInfo
+        Rate and channels.
+
+    Yields
+    ------
+    callable
+        Takes (n_channels, n_samples) int32 as in `encode_flac_24`, one block after the other.
+    """
+    with soundfile.SoundFile(
+        file, "w", info.sample_rate, info.n_channels, "PCM_24", format="FLAC"
+    ) as encoder:
+        yield lambda samples: encoder.write(samples.T << 8)
 
 
 def encode_wav(samples: Float32s, sample_rate: int) -> bytes:

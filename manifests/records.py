@@ -42,6 +42,11 @@ class Reason(StrEnum):
     SILENT = "silent"  # no stem of the song sounds
     UNPLAYABLE = "unplayable"  # a folder of notes does not reach a pitch of the song
     RENDERER_DIED = "renderer-died"  # killed its worker process twice
+    # found when evaluating
+    NO_ESTIMATE = "no-estimate"  # the system has nothing for this song, or not every target
+    MISMATCH = "mismatch"  # stems or estimates of other lengths, rates or channels
+    NOT_FINITE = "not-finite"  # samples that are NaN or infinite
+    WORKER_DIED = "worker-died"  # killed the process that scored it, twice
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +56,9 @@ class Rejection:
     Attributes
     ----------
     id : str
-        Path of the file relative to the scanned folder.
+        Path of the file relative to the scanned folder; for ``evaluate`` the name of the song.
     stage : str
-        ``scan``, ``select`` or ``render``.
+        ``scan``, ``select``, ``render`` or ``evaluate``.
     reason : Reason
         Machine-readable reason.
     detail : str

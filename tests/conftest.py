@@ -16,6 +16,7 @@ import pytest
 import soundfile
 
 BAND = ((0, 0), (33, 1), (27, 2), (0, 9))  # program and channel: piano, bass, guitar, drums
+MIXED = ("--clip", 2, "--mixtures", 40, "--sample-rate", 16000, "--jobs", 0)
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -175,4 +176,14 @@ def shared() -> Path:
     folder = Path(os.environ.get("STEMSMITH_SHARED", default))
     if not (folder / "midi" / "dev").is_dir():
         pytest.skip(f"no real scores at {folder}; set STEMSMITH_SHARED to use some")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def mixtures(tmp_path_factory: pytest.TempPathFactory, corpus: Path, here: Command) -> Path:
+    """Return a folder of the same mixtures as ``recipes`` and as ``audio``; read only."""
+    folder = tmp_path_factory.mktemp("mixtures")
+    for name, extra in (("recipes", ()), ("audio", ("--audio",))):
+        done = here("mix", corpus, folder / name, *MIXED, *extra)
+        assert done.returncode == 0, done.stderr
     return folder

@@ -33,8 +33,26 @@ OWNERS = {
     "fluidsynth": ("render/fluid.py",),
     "av": ("manifests/stem_mp4.py",),
     "pyarrow": ("manifests/shards.py",),
+    "lightning": (
+        "train/checkpoints.py",
+        "train/loading.py",
+        "train/module.py",
+        "train/trainer.py",
+    ),
 }
-HEAVY = {"numpy", "scipy", "pyarrow", "dask", "distributed", "soundfile", "yaml", "rich"}
+HEAVY = {
+    "numpy",
+    "scipy",
+    "pyarrow",
+    "dask",
+    "distributed",
+    "soundfile",
+    "yaml",
+    "rich",
+    "lightning",
+    "tensorboard",
+    "torch",
+}
 
 MODULES = sorted(p for package in MAY_IMPORT for p in (ROOT / package).glob("*.py"))
 

@@ -51,6 +51,8 @@ class BLSTMConfig(ModelConfig):
         super().__post_init__()
         if len(self.targets) != 1:
             raise UsageError(f"blstm separates one target, not {', '.join(self.targets)}")
+        if not self.log_floor > 0:
+            raise UsageError(f"log_floor={self.log_floor}: magnitudes need a floor above 0")
 
 
 class BLSTM(SeparationModel[BLSTMConfig]):

@@ -1,7 +1,8 @@
 """Mixtures of one or several folders as clips: decoded to 16 bits, mono, at a model's rate.
 
 A clip is what ``stemsmith mix --audio`` would write, whether it is read from tar shards or made
-from its recipe: targets are rounded to 16 bits, and the mixture is their exact sum.
+from its recipe: targets are rounded to 16 bits, and the mixture is their exact sum. (WAV shards,
+and clips that are resampled or made mono here, are rounded one by one: a sum to half a step each.)
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from stemsmith.manifests.mixtures import Mixture
 from stemsmith.mixing.automix import quantise
 from stemsmith.mixing.check import roots_of
 from stemsmith.mixing.mixture_plan import STAGE
+from stemsmith.mixing.mixture_run import fingerprint_of
 from stemsmith.mixing.realise import MIXTURE, quantised, realise
 from stemsmith.mixing.sources import locate
 
@@ -140,6 +142,9 @@ def find_clips(
     identity = hashlib.sha256(rules.encode())
     for folder in folders:
         header = shards.read_manifest(folder, STAGE)
+        if fingerprint_of(header) != header.get("fingerprint"):
+            raise InvalidCorpus(f"{folder / shards.MANIFEST}: was changed: not what its hash is of")
+        shards.check_shards(folder, header)
         _check_fit(folder, header, targets, sample_rate)
         is_audio = set(targets) <= set((header["audio"] or {}).get("targets", ()))
         identity.update(f"|{header['fingerprint']}".encode())

@@ -16,6 +16,7 @@ from typing import Final, Protocol
 import numpy as np
 import torch
 from stemsmith.manifests.audio import FULL_SCALE_16
+from stemsmith.manifests.errors import StemsmithError
 from stemsmith.train.clips import ClipSource, find_clips
 from stemsmith.train.examples import EpochTable, ExampleRules, Turns
 from stemsmith.train.model import ModelConfig
@@ -23,7 +24,7 @@ from stemsmith.train.store import ClipStore
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-__all__ = ["Batches", "MixtureDataset", "ResidentLoader", "example_loader"]
+__all__ = ["Batches", "MixtureDataset", "ResidentLoader", "StreamLoader"]
 
 Example = tuple[Tensor, Tensor]
 
@@ -31,7 +32,16 @@ _PREFETCHED_BATCHES: Final = 4  # by each worker
 
 
 class Batches(Protocol):
-    """Batches of an epoch: (n_batch, n_samples) and (n_batch, n_targets, n_samples) float32."""
+    """Batches of an epoch: (n_batch, n_samples) and (n_batch, n_targets, n_samples) float32.
+
+    Attributes
+    ----------
+    batch_sampler : Turns
+        Which examples; Lightning looks for it under this name.
+    """
+
+    @property
+    def batch_sampler(self) -> Turns: ...  # noqa: D102
 
     def __len__(self) -> int: ...
     def __iter__(self) -> Iterator[Example]: ...
@@ -107,16 +117,13 @@ class MixtureDataset(Dataset[Example]):
         table = self._table(epoch)
         if not 0 <= row < len(table):
             raise IndexError(f"example {row} of {len(table)}")  # ends iteration
-        clips, starts = table.clip[row], table.start[row]
-        whole = self._excerpt(int(clips[0]), int(starts[0]))
+        places = list(zip(table.clip[row].tolist(), table.start[row].tolist(), strict=True))
+        # Each is decoded once: most examples are from one place.
+        excerpts = {place: self._excerpt(*place) for place in dict.fromkeys(places)}
+        whole = excerpts[places[0]]
         if table.is_plain:
             return _plain(whole)
-        targets = torch.stack(
-            [
-                self._excerpt(int(clip), int(start))[j]
-                for j, (clip, start) in enumerate(zip(clips[1:], starts[1:], strict=True), 1)
-            ]
-        )
+        targets = torch.stack([excerpts[place][j] for j, place in enumerate(places[1:], 1)])
         return _mixed(whole, targets, torch.from_numpy(table.gain[row]))
 
     def _excerpt(self, clip: int, start: int) -> Tensor:
@@ -153,10 +160,8 @@ def _mixed(whole: Tensor, targets: Tensor, gain: Tensor) -> Example:
     return mixture, references
 
 
-def example_loader(
-    dataset: MixtureDataset, turns: Turns, n_workers: int, is_pinned: bool
-) -> DataLoader[Example]:
-    """Return a loader of a data set.
+class StreamLoader:
+    """Batches of a data set, loaded by this process or by others.
 
     Parameters
     ----------
@@ -169,15 +174,36 @@ def example_loader(
     is_pinned : bool
         Whether batches lie in pinned memory, from which a GPU copies faster.
     """
-    return DataLoader(
-        dataset,
-        batch_sampler=turns,
-        num_workers=n_workers,
-        pin_memory=is_pinned,
-        persistent_workers=n_workers > 0,
-        prefetch_factor=_PREFETCHED_BATCHES if n_workers else None,
-        multiprocessing_context="forkserver" if n_workers else None,
-    )
+
+    def __init__(
+        self, dataset: MixtureDataset, turns: Turns, n_workers: int = 0, is_pinned: bool = False
+    ) -> None:
+        self.batch_sampler = turns
+        self._loader = DataLoader(
+            dataset,
+            batch_sampler=turns,
+            num_workers=n_workers,
+            pin_memory=is_pinned,
+            persistent_workers=n_workers > 0,
+            prefetch_factor=_PREFETCHED_BATCHES if n_workers else None,
+            multiprocessing_context="forkserver" if n_workers else None,
+            generator=torch.Generator(),  # seeds of workers: dropout's are left alone
+        )
+
+    def __len__(self) -> int:
+        return len(self.batch_sampler)
+
+    def __iter__(self) -> Iterator[Example]:
+        # Begins when the first batch is asked for, by when the epoch is known: Lightning makes
+        # the iterator before that, and workers load ahead from the moment it is there.
+        try:
+            yield from self._loader
+        except StemsmithError as error:
+            if not self._loader.num_workers:
+                raise
+            # PyTorch makes the worker's traceback the text; its last line is "type: text".
+            text = str(error).strip().splitlines()[-1].partition(": ")[2]
+            raise type(error)(text) from error
 
 
 class ResidentLoader:

@@ -6,6 +6,7 @@ whoever loads them, in whatever order, resumed or not.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -86,7 +87,7 @@ class ExampleRules:
     def __post_init__(self) -> None:
         if not 0 <= self.remix <= 1:
             raise UsageError(f"the share of remixed examples is between 0 and 1, not {self.remix}")
-        if not 0 < self.gain_low <= self.gain_high:
+        if not 0 < self.gain_low <= self.gain_high < math.inf:
             raise UsageError(f"gains from {self.gain_low} to {self.gain_high}: not a range above 0")
         if self.n_examples is not None and self.n_examples < 1:
             raise UsageError(f"{self.n_examples} examples an epoch: at least one")
@@ -174,6 +175,11 @@ class Turns:
         self._n, self._n_batch, self._rank, self._n_ranks = n_examples, n_batch, rank, n_ranks
         self._epoch = epoch
 
+    @property
+    def sampler(self) -> Turns:
+        """What is told the epoch: Lightning asks a batch sampler for it."""
+        return self
+
     def set_epoch(self, epoch: int) -> None:
         """Go to an epoch; validation stays where it is."""
         if self._epoch != VALIDATION:
@@ -184,9 +190,15 @@ class Turns:
         is_dropped = self._epoch != VALIDATION and self._n >= whole
         return self._n // whole if is_dropped else -(-self._n // whole)
 
+    def n_own(self, batch: int) -> int:
+        """Return how many examples of a batch no other rank has: 0 where it repeats one."""
+        return len(self._rows(batch))
+
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         for batch in range(len(self)):
-            first = (batch * self._n_ranks + self._rank) * self._n_batch
-            rows = range(first, min(first + self._n_batch, self._n))
             # A rank that has run out repeats the last example: all ranks take as many steps.
-            yield [(self._epoch, row) for row in rows or [self._n - 1]]
+            yield [(self._epoch, row) for row in self._rows(batch) or [self._n - 1]]
+
+    def _rows(self, batch: int) -> range:
+        first = (batch * self._n_ranks + self._rank) * self._n_batch
+        return range(first, min(first + self._n_batch, self._n))

@@ -12,7 +12,7 @@ from typing import Final
 import torch
 from lightning.pytorch import LightningDataModule
 from stemsmith.train.clips import Clips
-from stemsmith.train.data import Batches, MixtureDataset, ResidentLoader, example_loader
+from stemsmith.train.data import Batches, MixtureDataset, ResidentLoader, StreamLoader
 from stemsmith.train.examples import VALIDATION, ExampleRules, Turns
 from stemsmith.train.store import ClipStore, Decoding
 
@@ -133,6 +133,9 @@ class Data(LightningDataModule):
 
     def setup(self, stage: str) -> None:
         """Open what was decoded."""
+        assert self.trainer is not None
+        # Each process has seen another amount of free memory: the first one's choice is it.
+        self._choice = self.trainer.strategy.broadcast(self._choice)
         if self._choice.loader is Loader.RESIDENT:
             self._sources = [decoding.store() for decoding in self._decodings]
         self._begin(MixtureDataset(self._sources[0], self._rules))
@@ -156,4 +159,4 @@ class Data(LightningDataModule):
         device: torch.device = self.trainer.strategy.root_device
         if self._choice.is_on_device and isinstance(source, ClipStore):
             return ResidentLoader(source, self._rules, turns, device)
-        return example_loader(dataset, turns, self._n_workers, device.type == "cuda")
+        return StreamLoader(dataset, turns, self._n_workers, device.type == "cuda")

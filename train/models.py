@@ -51,9 +51,9 @@ MODELS: Final[Mapping[str, ModelKind]] = {
             stop_epochs=140,
         ),
     ),
-    # Miron, section 4.2: training stops when the cost changes by less than 0.05, which is 0.0174 of
-    # our loss (`CNN.loss`). AdaDelta's rate of 1 is its paper's, the number of epochs the largest in
-    # the authors' code.
+    # Miron, section 4.2: training stops when the cost changes by less than 0.05, which is 0.0174
+    # of our loss (`CNN.loss`). AdaDelta's rate of 1 is its paper's; the number of epochs is the
+    # largest in the authors' code.
     "cnn": ModelKind(
         CNNConfig,
         CNN,
@@ -130,9 +130,21 @@ def _checked(name: str, kind: type[ModelConfig], values: Mapping[str, Any]) -> M
         _ = config.stft  # has rules of its own
     except ValueError as error:
         raise UsageError(f"{name}: {error}") from error
+    for field in ("sample_rate", "segment_frames"):
+        if getattr(config, field) < 1:
+            raise UsageError(f"{name}: {field} must be above 0, not {getattr(config, field)}")
     return config
 
 
 def make_model(name: str, config: ModelConfig) -> SeparationModel[Any]:
-    """Return a model with new weights, drawn from PyTorch's random generator."""
-    return MODELS[name].model(config)
+    """Return a model with new weights, drawn from PyTorch's random generator.
+
+    Raises
+    ------
+    UsageError
+        If there is no such network.
+    """
+    try:
+        return MODELS[name].model(config)
+    except (ValueError, RuntimeError, ZeroDivisionError) as error:
+        raise UsageError(f"{name}: {error}") from error

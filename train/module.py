@@ -12,18 +12,26 @@ import torch
 from lightning.pytorch import LightningModule
 from stemsmith.manifests.errors import NothingToDo
 from stemsmith.manifests.seeds import rng_for
+from stemsmith.train.examples import Turns
 from stemsmith.train.model import SeparationModel
 from stemsmith.train.schedule import Epoch, TrainConfig, is_over, make_optimiser, make_plateau
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-__all__ = ["VALIDATION_LOSS", "SeparationModule"]
+__all__ = ["SeparationModule", "history_of"]
 
-VALIDATION_LOSS: Final = "validation_loss"
 _STATE: Final = "stemsmith"  # key of our part of a checkpoint
 
 Batch = tuple[Tensor, Tensor]
+
+
+@dataclasses.dataclass(slots=True)
+class _Total:
+    """Of an epoch in one process; the loss stays on the device, which nobody waits for."""
+
+    loss: Tensor | float = 0.0
+    n_examples: int = 0
 
 
 class SeparationModule(LightningModule):
@@ -53,7 +61,8 @@ class SeparationModule(LightningModule):
         self.model, self._config, self._seed, self._report = model, config, seed, report
         self.history: list[Epoch] = []
         self._plateau: ReduceLROnPlateau | None = None
-        self._totals: dict[str, Tensor] = {}
+        self._plateau_state: dict[str, Any] | None = None  # of a checkpoint
+        self._totals: dict[str, _Total] = {}
         self._started_s = 0.0
 
     def configure_optimizers(self) -> Optimizer:
@@ -63,41 +72,42 @@ class SeparationModule(LightningModule):
         """
         optimiser = make_optimiser(self.model.parameters(), self._config)
         self._plateau = make_plateau(optimiser, self._config)
+        if self._plateau is not None and self._plateau_state is not None:
+            self._plateau.load_state_dict(self._plateau_state)
         return optimiser
 
     def on_train_epoch_start(self) -> None:
         """Seed dropout and begin to count."""
         rng = rng_for(self._seed, self.current_epoch, self.global_rank, "dropout")
         torch.manual_seed(int(rng.integers(1 << 62)))
-        zeros = torch.zeros(2, dtype=torch.float64)  # loss times examples, examples
-        self._totals = {"train": zeros, "validation": zeros.clone()}
+        self._totals = {"train": _Total(), "validation": _Total()}
         self._started_s = time.monotonic()
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """Return the loss of a batch."""
-        return self._step("train", batch)
+        return self._step("train", batch, len(batch[0]))
 
-    def validation_step(self, batch: Batch, _: int) -> None:
-        """Count the loss of a batch."""
-        self._step("validation", batch)
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Count the loss of a batch, unless it repeats what another process counts."""
+        turns: Turns = self.trainer.val_dataloaders.batch_sampler  # type: ignore[union-attr]
+        self._step("validation", batch, turns.n_own(batch_idx))
 
-    def _step(self, name: str, batch: Batch) -> Tensor:
+    def _step(self, name: str, batch: Batch, n: int) -> Tensor:
         mixture, references = batch
         # Spectra need float32: a half has neither the range nor the precision.
         with torch.autocast(self.device.type, enabled=False):
             spectrum, targets = self.model.stft(mixture), self.model.stft(references)
         loss = self.model.loss(self.model(spectrum), targets, spectrum)
-        n = len(mixture)
-        totals = self._totals[name].to(loss.device)
-        totals += torch.stack([loss.detach().double() * n, torch.tensor(n, device=loss.device)])
-        self._totals[name] = totals
+        total = self._totals[name]
+        total.loss = total.loss + loss.detach().double() * n
+        total.n_examples += n
         return loss
 
     def on_validation_epoch_end(self) -> None:
         """Sum up the epoch, lower the learning rate, and decide whether to go on."""
         loss = {name: self._mean(name) for name in self._totals}
         (group,) = self.optimizers().param_groups  # type: ignore[union-attr]
-        n_seen = sum(float(total[1]) for total in self._totals.values())
+        n_seen = sum(total.n_examples for total in self._totals.values())
         elapsed_s = time.monotonic() - self._started_s
         self.history.append(
             Epoch(
@@ -114,7 +124,7 @@ class SeparationModule(LightningModule):
                 "or clip the gradient"
             )
         self.log("train_loss", loss["train"])
-        self.log(VALIDATION_LOSS, loss["validation"])
+        self.log("validation_loss", loss["validation"])
         self.log("learning_rate", group["lr"])
         if self._plateau is not None:
             self._plateau.step(loss["validation"])
@@ -124,8 +134,10 @@ class SeparationModule(LightningModule):
 
     def _mean(self, name: str) -> float:
         """Return the mean loss over the examples of all processes."""
-        total = self.trainer.strategy.reduce(self._totals[name], reduce_op="sum")
-        self._totals[name] = torch.as_tensor(total)
+        own = self._totals[name]
+        pair = torch.tensor([float(own.loss), own.n_examples], dtype=torch.float64)
+        total = self.trainer.strategy.reduce(pair.to(self.device), reduce_op="sum")
+        own.n_examples = round(float(total[1]))
         return float(total[0] / total[1])
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -137,7 +149,10 @@ class SeparationModule(LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take up where a run was killed."""
-        state = checkpoint[_STATE]
-        self.history = [Epoch(**epoch) for epoch in state["history"]]
-        if self._plateau is not None:
-            self._plateau.load_state_dict(state["plateau"])
+        self.history = history_of(checkpoint)
+        self._plateau_state = checkpoint[_STATE]["plateau"]  # there is no optimiser yet
+
+
+def history_of(checkpoint: dict[str, Any]) -> list[Epoch]:
+    """Return the epochs before a checkpoint."""
+    return [Epoch(**epoch) for epoch in checkpoint[_STATE]["history"]]

@@ -11,9 +11,10 @@ import csv
 import dataclasses
 import io
 import json
-import pickle
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, Final
 
 import torch
@@ -23,11 +24,12 @@ from stemsmith.train.model import SeparationModel
 from stemsmith.train.models import MODELS, from_settings, make_model
 from stemsmith.train.schedule import Epoch
 
-__all__ = ["BEST", "LAST", "RunDir", "load_run"]
+__all__ = ["BEST", "LAST", "RunDir", "load_run", "read_checkpoint"]
 
 BEST: Final = "best"
 LAST: Final = "last"
 _RUN: Final = "run.json"
+_LOCK: Final = ".lock"
 _VERSION: Final = 1  # of run.json and of the weights' names
 # What may differ when a run goes on: how far, not where to.
 _FREE: Final = ("epochs",)
@@ -51,8 +53,9 @@ class RunDir:
         """Return where a checkpoint is, `BEST` or `LAST`."""
         return self.checkpoints / f"{name}.ckpt"
 
-    def begin(self, content: dict[str, Any], is_resumed: bool) -> None:
-        """Write ``run.json``, or check that it is of the same run.
+    @contextmanager
+    def opened(self, content: dict[str, Any], is_resumed: bool) -> Iterator[None]:
+        """Write ``run.json``, or check that it is of the same run, and keep other runs out.
 
         Parameters
         ----------
@@ -64,10 +67,19 @@ class RunDir:
         Raises
         ------
         UsageError
-            If the folder holds another run, one that was not to be resumed, or other files.
+            If the folder holds another run, one that was not to be resumed, or other files; or
+            if another process is writing there.
         """
-        path = self.root / _RUN
-        if path.exists():
+        self._check(content, is_resumed)
+        self.checkpoints.mkdir(parents=True, exist_ok=True)
+        with storage.exclusive(self.checkpoints / _LOCK):
+            self._check(content, is_resumed)
+            text = json.dumps({"version": _VERSION, **content}, indent=2, sort_keys=True)
+            storage.write_atomic(self.root / _RUN, text.encode() + b"\n")
+            yield
+
+    def _check(self, content: dict[str, Any], is_resumed: bool) -> None:
+        if (self.root / _RUN).exists():
             if not is_resumed:
                 raise UsageError(
                     f"{self.root}: holds a run; --resume goes on with it, or choose another folder"
@@ -78,11 +90,13 @@ class RunDir:
                     f"{self.root}: the run here has another {other}; repeat its command with "
                     "--resume, or choose another folder"
                 )
-        elif self.root.exists() and (not self.root.is_dir() or any(self.root.iterdir())):
+        elif self.root.exists() and not (self.root.is_dir() and self._is_new()):
             raise UsageError(f"{self.root}: not empty and no run; choose another folder")
-        self.root.mkdir(parents=True, exist_ok=True)
-        text = json.dumps({"version": _VERSION, **content}, indent=2, sort_keys=True)
-        storage.write_atomic(path, text.encode() + b"\n")
+
+    def _is_new(self) -> bool:
+        """Whether nothing is in the folder but what a run leaves that was killed at once."""
+        own = {f".{_RUN}.tmp", self.checkpoints.name, f"{self.checkpoints.name}/{_LOCK}"}
+        return all(path.relative_to(self.root).as_posix() in own for path in self.root.rglob("*"))
 
     def describe(self) -> dict[str, Any]:
         """Read ``run.json``.
@@ -101,6 +115,9 @@ class RunDir:
             raise InvalidCorpus(f"{path}: cannot be read: {error}") from error
         if not isinstance(content, dict) or content.get("version") != _VERSION:
             raise InvalidCorpus(f"{path}: not a run of this version of stemsmith; train again")
+        config = content.get("config")
+        if not isinstance(config, dict) or str(config.get("model")) not in MODELS:
+            raise InvalidCorpus(f"{path}: does not say what was trained")
         return content
 
     def write_history(self, history: Sequence[Epoch]) -> None:
@@ -120,6 +137,26 @@ def _difference(known: Any, wanted: Any, name: str = "configuration") -> str:
                 return found
         return ""
     return "" if known == wanted else name
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint, running no code of it.
+
+    Raises
+    ------
+    InvalidCorpus
+        If it is missing or damaged; the text names it.
+    """
+    try:
+        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise InvalidCorpus(f"{path}: missing; the run has not ended an epoch yet") from None
+    except (OSError, RuntimeError, ValueError, KeyError, EOFError, UnpicklingError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise InvalidCorpus(f"{path}: cannot be read: {reason}") from error
+    if not isinstance(content, dict) or not isinstance(content.get("state_dict"), dict):
+        raise InvalidCorpus(f"{path}: not a checkpoint of a run")
+    return content
 
 
 def load_run(root: Path, checkpoint: str = BEST) -> SeparationModel[Any]:
@@ -146,22 +183,19 @@ def load_run(root: Path, checkpoint: str = BEST) -> SeparationModel[Any]:
     folder = RunDir(root)
     config = folder.describe()["config"]
     path = folder.checkpoint(checkpoint)
+    weights = {
+        name.removeprefix(_WEIGHTS): value
+        for name, value in read_checkpoint(path)["state_dict"].items()
+        if name.startswith(_WEIGHTS)
+    }
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        weights = {
-            name.removeprefix(_WEIGHTS): value
-            for name, value in content["state_dict"].items()
-            if name.startswith(_WEIGHTS)
-        }
-        if config["model"] not in MODELS:
-            raise KeyError(config["model"])
-        model = make_model(config["model"], from_settings(config["model"], config["settings"]))
+        settings = from_settings(config["model"], config["settings"])
+        model = make_model(config["model"], settings)
+    except (KeyError, TypeError, ValueError, UsageError) as error:
+        raise InvalidCorpus(f"{root / _RUN}: {error}") from error
+    try:
         model.load_state_dict(weights)
-    except FileNotFoundError:
-        raise InvalidCorpus(f"{path}: missing; the run has not ended an epoch yet") from None
-    except (OSError, RuntimeError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0]
-        raise InvalidCorpus(f"{path}: not a checkpoint of this run: {reason}") from error
-    except UsageError as error:
-        raise InvalidCorpus(f"{root}: {error}") from error
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise InvalidCorpus(f"{path}: not of the model of {_RUN}: {reason}") from error
     return model.eval()

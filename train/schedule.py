@@ -104,9 +104,12 @@ class TrainConfig:
         for name in ("epochs", "batch_size", "learning_rate"):
             if not getattr(self, name) > 0:
                 raise UsageError(f"{name} must be above 0, not {getattr(self, name)}")
-        for name in ("weight_decay", "plateau_epochs", "stop_epochs", "stop_change"):
+        names = ("weight_decay", "plateau_epochs", "plateau_cooldown", "stop_epochs")
+        for name in (*names, "stop_change", "clip_gradient"):
             if not getattr(self, name) >= 0:
                 raise UsageError(f"{name} must be at least 0, not {getattr(self, name)}")
+        if not 0 < self.plateau_factor < 1:
+            raise UsageError(f"plateau_factor must be between 0 and 1, not {self.plateau_factor}")
 
 
 def make_optimiser(parameters: Iterable[Tensor], config: TrainConfig) -> Optimizer:

@@ -7,7 +7,7 @@ every later run of the same mixtures, targets and rate finds them there.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -168,7 +168,17 @@ class ClipStore:
         before = np.cumsum(sizes) - sizes
         self.offset = before - before[self.part * _PER_PART]
         n_per_part = np.bincount(self.part, weights=sizes).astype(np.int64)
-        self.parts = tuple(_mapped(root, header["parts"], n_per_part))
+        self._paths = [root / _part_name(number) for number in range(len(n_per_part))]
+        hashes = _hashes(root, header, self._paths)
+        self.parts = tuple(map(_checked, self._paths, n_per_part.tolist(), hashes))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in self.__dict__.items() if k != "parts"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Map the parts again: pickled for a loader's worker, they would be copied."""
+        self.__dict__.update(state)
+        self.parts = tuple(_map(path) for path in self._paths)
 
     def read(self, number: int) -> Int16s:
         """Return mixture and targets of a clip, (1 + n_targets, n_samples) int16, not copied."""
@@ -178,17 +188,34 @@ class ClipStore:
         return clip.reshape(n_rows, n_samples)
 
 
-def _mapped(root: Path, entries: Sequence[Any], sizes: Int64s) -> Iterator[Int16s]:
-    """Map the parts into memory, checking them (which brings them into the page cache)."""
-    advice = f"remove {root} to have it made again"
-    if len(entries) != len(sizes):
-        raise InvalidCorpus(f"{root}: {len(entries)} parts, not {len(sizes)}; {advice}")
-    for entry, size in zip(entries, sizes, strict=True):
-        path = storage.inside(root, entry["file"])
-        try:
-            samples: Int16s = np.memmap(path, "<i2", "r")
-        except (OSError, ValueError) as error:
-            raise InvalidCorpus(f"{path}: cannot be read: {error}; {advice}") from error
-        if len(samples) != size or hashlib.sha256(samples.data).hexdigest() != entry["sha256"]:
-            raise InvalidCorpus(f"{path}: is not as it was written; {advice}")
-        yield samples
+def _map(path: Path) -> Int16s:
+    samples: Int16s = np.memmap(path, "<i2", "r")
+    return samples
+
+
+def _hashes(root: Path, header: Mapping[str, Any], paths: Sequence[Path]) -> list[str]:
+    """Return the hash that each part must have."""
+    try:
+        known = {entry["file"]: str(entry["sha256"]) for entry in header["parts"]}
+    except (KeyError, TypeError):
+        known = {}
+    if list(known) != [path.name for path in paths]:
+        path = root / shards.MANIFEST
+        raise InvalidCorpus(f"{path}: does not list the parts; {_advice(root)}")
+    return list(known.values())
+
+
+def _checked(path: Path, n_samples: int, sha256: str) -> Int16s:
+    """Map a part into memory, reading it once (which brings it into the page cache)."""
+    try:
+        samples = _map(path)
+    except (OSError, ValueError) as error:
+        advice = _advice(path.parent)
+        raise InvalidCorpus(f"{path}: cannot be read: {error}; {advice}") from error
+    if len(samples) != n_samples or hashlib.sha256(samples.data).hexdigest() != sha256:
+        raise InvalidCorpus(f"{path}: is not as it was written; {_advice(path.parent)}")
+    return samples
+
+
+def _advice(root: Path) -> str:
+    return f"remove {root} to have it made again"

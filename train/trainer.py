@@ -2,127 +2,42 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
+import os
+import signal
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
 import torch
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from stemsmith.manifests import shards, storage
 from stemsmith.manifests.errors import UsageError
 from stemsmith.mixing.measure import cache_folder
 from stemsmith.mixing.mixture_plan import STAGE
+from stemsmith.train.checkpoints import AtomicCheckpointIO, BestAndLast, read_history
 from stemsmith.train.clips import Clips, find_clips
 from stemsmith.train.data import MixtureDataset
-from stemsmith.train.examples import ExampleRules
-from stemsmith.train.loading import Choice, Data, Loader, choose_loader, free_memory
-from stemsmith.train.model import ModelConfig, SeparationModel
+from stemsmith.train.loading import Choice, Data, choose_loader, free_memory
+from stemsmith.train.model import SeparationModel
 from stemsmith.train.models import make_model
-from stemsmith.train.module import VALIDATION_LOSS, SeparationModule
+from stemsmith.train.module import SeparationModule
+from stemsmith.train.request import Machine, Request, Result
 from stemsmith.train.run_dir import BEST, LAST, RunDir, load_run
-from stemsmith.train.schedule import Epoch, TrainConfig
+from stemsmith.train.schedule import Precision, TrainConfig, is_over
 from stemsmith.train.store import Decoding, run
 from torch import Tensor
 
-__all__ = ["Machine", "Request", "Result", "decode_here", "fit"]
+__all__ = ["decode_here", "fit", "is_first_process"]
 
 _STATISTICS_EXAMPLES: Final = 256  # from which the input's normalisation is measured
 _PACKAGES: Final = ("stemsmith", "torch", "lightning", "numpy", "soundfile", "soxr")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """What is to be trained, on what: everything that decides the result.
-
-    Attributes
-    ----------
-    mixtures : tuple of Path
-        Folders of `mix` whose training mixtures are concatenated.
-    validation : tuple of Path
-        Folders whose validation mixtures count; empty for those of `mixtures`.
-    model : str
-        Name of the model.
-    settings : ModelConfig
-        Its shape and targets.
-    training : TrainConfig
-        How it learns.
-    rules : ExampleRules
-        How examples are drawn; has the seed of everything.
-    init : Path or None
-        A run whose best weights are the first ones (fine-tuning).
-    """
-
-    mixtures: tuple[Path, ...]
-    validation: tuple[Path, ...]
-    model: str
-    settings: ModelConfig
-    training: TrainConfig
-    rules: ExampleRules
-    init: Path | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Machine:
-    """On what it is trained: this changes how long it takes.
-
-    Attributes
-    ----------
-    device : str
-        ``auto``, ``cpu`` or ``cuda``.
-    n_devices, n_nodes : int
-        Processes of one machine, and machines; batches add up (Lightning's DDP). Their launchers
-        are Lightning's: local processes, or torchrun and SLURM where they started this one.
-    loader : Loader
-        Where examples come from.
-    n_workers : int
-        Processes that load ahead.
-    cache : Path or None
-        Folder of decoded clips; None is the user's cache.
-    is_with_progress : bool
-        Whether Lightning shows a progress bar.
-    """
-
-    device: str = "auto"
-    n_devices: int = 1
-    n_nodes: int = 1
-    loader: Loader = Loader.AUTO
-    n_workers: int = 0
-    cache: Path | None = None
-    is_with_progress: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What came of a run.
-
-    Attributes
-    ----------
-    history : tuple of Epoch
-        Every epoch, those before a resumption included.
-    choice : Choice
-        The loader.
-    n_parameters : int
-        Trained parameters of the model.
-    n_examples : int
-        Training examples of an epoch.
-    """
-
-    history: tuple[Epoch, ...]
-    choice: Choice
-    n_parameters: int
-    n_examples: int
-
-    @property
-    def best(self) -> Epoch:
-        """The epoch of the lowest validation loss."""
-        return min(self.history, key=lambda epoch: epoch.validation_loss)
 
 
 def decode_here(decodings: list[Decoding]) -> None:
@@ -169,41 +84,54 @@ def fit(
     settings = request.settings
     clips = _clips_of(request)
     device = _device(machine.device)
+    if device.type == "cpu" and request.training.precision is Precision.HALF:
+        raise UsageError(f"--precision {Precision.HALF}: needs a GPU; take {Precision.BFLOAT16}")
     choice = _choice(machine, clips, device)
     say(f"loader: {choice.loader}, {choice.reason}")
     torch.manual_seed(request.rules.seed)
     # The other runs' weights are read before the folder is made.
     model = make_model(request.model, settings) if request.init is None else _init(request)
     folder = RunDir(root)
-    is_first = _rank() == 0
-    if is_first:
-        folder.begin(_description(request, root, model), is_resumed)
-    last = folder.checkpoint(LAST)
-    is_going_on = is_resumed and last.exists()
-    module = SeparationModule(model, request.training, request.rules.seed, folder.write_history)
-
-    def begin(dataset: MixtureDataset) -> None:
-        if not is_going_on and request.init is None:
-            model.fit_statistics(_spectra(model, dataset))
-
-    data = Data(
-        clips,
-        request.rules,
-        request.training.batch_size,
-        choice,
-        machine.n_workers,
-        decode,
-        machine.cache or cache_folder(),
-        begin,
-    )
-    trainer = _trainer(folder, request.training, machine, device)
-    with warnings.catch_warnings():
-        # Advice to set options that are set on purpose, or not ours to set.
-        warnings.filterwarnings("ignore", module=r"lightning\..*")
-        warnings.filterwarnings("ignore", module=r"torch\.utils\.data\..*")
-        trainer.fit(module, data, ckpt_path=str(last) if is_going_on else None, weights_only=True)
     table = request.rules.table(clips[0].n_samples, len(settings.targets), 0)
-    return Result(tuple(module.history), choice, model.n_parameters, len(table))
+    result = Result([], choice, model.n_parameters, len(table))
+    content = _description(request, root, model)
+    with folder.opened(content, is_resumed) if is_first_process() else contextlib.nullcontext():
+        is_going_on = is_resumed and folder.checkpoint(LAST).exists()
+        history = read_history(folder) if is_going_on else []
+        if is_over(history, request.training):
+            return dataclasses.replace(result, history=history)
+        report = folder.write_history
+        module = SeparationModule(model, request.training, request.rules.seed, report)
+
+        def begin(dataset: MixtureDataset) -> None:
+            if not is_going_on and request.init is None:
+                model.fit_statistics(_spectra(model, dataset))
+
+        data = Data(
+            clips,
+            request.rules,
+            request.training.batch_size,
+            choice,
+            machine.n_workers,
+            decode,
+            machine.cache or cache_folder(),
+            begin,
+        )
+        with warnings.catch_warnings():
+            # Advice to set options that are set on purpose, or not ours to set.
+            warnings.filterwarnings("ignore", module=r"lightning\..*")
+            warnings.filterwarnings("ignore", module=r"torch\.utils\.data\..*")
+            trainer = _trainer(folder, request.training, machine, device)
+            _run(trainer, module, data, folder.checkpoint(LAST) if is_going_on else None)
+    return dataclasses.replace(result, history=module.history)
+
+
+def _run(trainer: Trainer, module: SeparationModule, data: Data, checkpoint: Path | None) -> None:
+    try:
+        trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
+    except SystemExit:  # what Lightning makes of Ctrl-C and SIGTERM; the former is then ignored
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        raise KeyboardInterrupt from None
 
 
 def _clips_of(request: Request) -> tuple[Clips, Clips]:
@@ -241,11 +169,13 @@ def _init(request: Request) -> SeparationModel[Any]:
     return model.train()
 
 
-def _rank() -> int:
-    """Return the number of this process where a launcher has started several."""
+def is_first_process() -> bool:
+    """Return whether this is the process of a run that writes: others are on its behalf."""
     from lightning.pytorch.utilities import rank_zero_only
 
-    return int(getattr(rank_zero_only, "rank", 0) or 0)
+    # Lightning's own launcher gives a machine's first process no rank.
+    node = os.environ.get("GROUP_RANK", os.environ.get("NODE_RANK", "0"))
+    return int(getattr(rank_zero_only, "rank", 0) or 0) == 0 and int(node) == 0
 
 
 def _description(request: Request, root: Path, model: SeparationModel[Any]) -> dict[str, Any]:
@@ -288,29 +218,24 @@ def _trainer(
     for name in ("lightning.pytorch", "lightning.fabric", "lightning"):
         logging.getLogger(name).setLevel(logging.ERROR)
     is_parallel = machine.n_devices * machine.n_nodes > 1
-    callbacks: list[Callback] = [
-        ModelCheckpoint(
-            dirpath=folder.checkpoints,
-            filename=BEST,
-            monitor=VALIDATION_LOSS,
-            save_last=True,
-            save_on_train_epoch_end=False,
-            enable_version_counter=False,
-        )
-    ]
+    plugins: list[Any] = [AtomicCheckpointIO()]
+    if SLURMEnvironment.detect():  # which would write a checkpoint within an epoch
+        plugins.append(SLURMEnvironment(auto_requeue=False))
     return Trainer(
         accelerator=device.type,
         devices=machine.n_devices,
         num_nodes=machine.n_nodes,
         strategy="ddp" if is_parallel else "auto",
-        sync_batchnorm=is_parallel,
+        sync_batchnorm=is_parallel and device.type == "cuda",  # PyTorch has it for GPUs alone
         use_distributed_sampler=False,  # our batches know their process
         precision=training.precision.value,
         max_epochs=training.epochs,
         gradient_clip_val=training.clip_gradient or None,
         num_sanity_val_steps=0,
         logger=TensorBoardLogger(folder.root, name="tensorboard", version=""),
-        callbacks=callbacks,
+        callbacks=[BestAndLast(folder)],
+        plugins=plugins,
+        default_root_dir=folder.root,
         enable_progress_bar=machine.is_with_progress,
         enable_model_summary=False,
         log_every_n_steps=10,
