@@ -1,0 +1,274 @@
+"""What systems are scored on: the songs of a data set, their true sources and their mixtures.
+
+The stems of a target are summed to its reference, and all stems that belong to a target to the
+mixture, as in coherent mixtures. MUSDB18 is the exception: its own mixture is what is separated.
+Its mixtures are masters, and in ``.stem.mp4`` they and the stems were encoded by themselves: the
+stems do not quite sum to them (by -15 and by -32 dB in the two songs of its public sample).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from stemsmith.evaluate.song_folders import find_songs
+from stemsmith.manifests import shards, storage
+from stemsmith.manifests.errors import InvalidCorpus, UsageError
+from stemsmith.manifests.programs import slug
+from stemsmith.manifests.records import Stem
+from stemsmith.manifests.renditions import RENDITIONS, Rendition, RenditionStem
+from stemsmith.manifests.seeds import unit_hash
+from stemsmith.mixing.catalogue import SPLITS
+from stemsmith.mixing.layouts import find_files
+from stemsmith.mixing.sources import CORPUS, parse_source
+from stemsmith.mixing.taxonomy import Taxonomy, read_taxonomy
+
+__all__ = ["Dataset", "DatasetSong", "StemFile", "find_dataset", "folds_of"]
+
+_TAXONOMY_OF: Final = {CORPUS: "slakh", "bach10": "bach10"}  # of all other layouts: musdb
+_MUSDB: Final = "musdb"
+_FOLDER: Final = "folder"
+_MIXTURES: Final = ("mixture", "linear_mixture", "mix")
+
+
+@dataclass(frozen=True, slots=True)
+class StemFile:
+    """One stem of a song.
+
+    Attributes
+    ----------
+    target : str
+        Of the taxonomy.
+    path, stream : str, int
+        Absolute path and audio stream.
+    shift : int
+        Circular shift in samples, later for positive values: of renditions.
+    gain_db : float
+        Gain: of renditions.
+    """
+
+    target: str
+    path: str
+    stream: int = 0
+    shift: int = 0
+    gain_db: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetSong:
+    """One song to separate.
+
+    Attributes
+    ----------
+    name : str
+        Unique in the data set, and a file name.
+    split : str
+        ``train``, ``validation`` or ``test``.
+    stems : tuple of StemFile
+        Those that belong to a target.
+    mixture : StemFile or None
+        The mixture to separate; None for the sum of the stems.
+    """
+
+    name: str
+    split: str
+    stems: tuple[StemFile, ...]
+    mixture: StemFile | None = None
+
+    @property
+    def files(self) -> tuple[StemFile, ...]:
+        """All files of the song."""
+        return self.stems if self.mixture is None else (*self.stems, self.mixture)
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """The songs of some splits of a data set.
+
+    Attributes
+    ----------
+    name : str
+        As the command line has it.
+    root : Path
+        Its folder.
+    taxonomy : str
+        Name of the taxonomy.
+    targets : tuple of str
+        Those that some song has, in the taxonomy's order.
+    songs : tuple of DatasetSong
+        By name.
+    """
+
+    name: str
+    root: Path
+    taxonomy: str
+    targets: tuple[str, ...]
+    songs: tuple[DatasetSong, ...]
+
+
+class _Found(NamedTuple):
+    """A stem of any class, before the taxonomy is asked."""
+
+    song: str
+    split: str
+    classes: tuple[str, ...]
+    file: StemFile
+
+
+def find_dataset(name: str, taxonomy: str | None, splits: Sequence[str]) -> Dataset:
+    """Find the songs of some splits, without reading audio.
+
+    Parameters
+    ----------
+    name : str
+        A corpus, or ``musdb:PATH``, ``dsd100:PATH``, ``bach10:PATH`` as for mixing, or
+        ``folder:PATH``, which here is a folder of songs: ``[train|valid|test/]<song>/<stem>.wav``
+        or ``.flac``. Songs in no folder of a split are test songs.
+    taxonomy : str or None
+        Name or TOML file; None for the layout's: slakh for corpora, bach10 for Bach10, else musdb.
+    splits : sequence of str
+        Of `SPLITS`.
+
+    Returns
+    -------
+    Dataset
+        With at least one song.
+
+    Raises
+    ------
+    UsageError
+        If there is no such folder or taxonomy, no song of these splits, or no stem of a target.
+    InvalidCorpus
+        If the folder is not what it was said to be, or two songs have one name.
+    """
+    layout, path = parse_source(name)
+    root = path.resolve()
+    known = read_taxonomy(taxonomy or _TAXONOMY_OF.get(layout, _MUSDB))
+    found = list(_stems_of(layout, root, known))
+    wanted = [stem for stem in found if stem.split in splits]
+    if not wanted:
+        counts = Counter({stem.song: stem.split for stem in found}.values())
+        others = ", ".join(f"{counts[split]} of {split}" for split in SPLITS if counts[split])
+        raise UsageError(
+            f"{path}: no songs of split {' or '.join(splits)}; there are {others or 'none at all'}"
+            " (--split)"
+        )
+    songs = tuple(_songs(layout, root, wanted, known))
+    if not songs:
+        raise UsageError(f"{path}: no stem belongs to a target of the taxonomy {known.name}")
+    present = {stem.target for song in songs for stem in song.stems}
+    targets = tuple(target for target in known.targets if target in present)
+    return Dataset(name, root, known.name, targets, songs)
+
+
+def _stems_of(layout: str, root: Path, taxonomy: Taxonomy) -> Iterator[_Found]:
+    if layout == CORPUS:
+        yield from _corpus_stems(root)
+    elif layout == _FOLDER:
+        yield from _folder_stems(root, taxonomy)
+    else:
+        for file in find_files(layout, root):
+            song = file.song_id.rpartition("/")[2]
+            stem = StemFile("", str(root / file.path), file.stream)
+            yield _Found(song, file.split, (file.inst_class,), stem)
+
+
+def _corpus_stems(root: Path) -> Iterator[_Found]:
+    header = shards.read_manifest(root, CORPUS)
+    shards.check_shards(root, header)
+    files = [root / entry["file"] for entry in header["shards"]]
+    stem_files = [file for file in files if file.name.startswith("stems-")]
+    if header.get("kind") != RENDITIONS:
+        for stem in shards.read_records(stem_files, Stem):
+            yield _corpus_stem(root, stem, stem.track, 0, 0.0)
+        return
+    stems = {
+        (stem.song_id, stem.stem_id): stem
+        for stem in shards.read_records(stem_files, RenditionStem)
+    }
+    rendition_files = [file for file in files if file.name.startswith("renditions-")]
+    for rendition in shards.read_records(rendition_files, Rendition):
+        song = f"{rendition.track}-{rendition.point}"
+        for source in rendition.sources:
+            part = stems[rendition.song_id, source.stem_id]
+            yield _corpus_stem(root, part, song, source.shift, source.gain_db)
+
+
+def _corpus_stem(
+    root: Path, stem: Stem | RenditionStem, song: str, shift: int, gain_db: float
+) -> _Found:
+    classes = (slug(stem.inst_class), slug(stem.rendering_class))
+    path = str(storage.inside(root, stem.path))
+    return _Found(song, stem.split, classes, StemFile("", path, 0, shift, gain_db))
+
+
+def _folder_stems(root: Path, taxonomy: Taxonomy) -> Iterator[_Found]:
+    folders = find_songs(root)
+    if not folders:
+        raise InvalidCorpus(f"{root}: no songs: expected <song>/<stem>.wav or test/<song>/...")
+    classes = {name for members in taxonomy.classes.values() for name in members}
+    if all(slug(folder.song) in classes for folder in folders):
+        raise UsageError(
+            f"{root}: folders of solos ({folders[0].song}), which are not played together; "
+            "expected <song>/<stem>.wav or test/<song>/<stem>.wav"
+        )
+    for folder in folders:
+        for stem, path in folder.files.items():
+            if stem not in _MIXTURES:
+                file = StemFile("", str(path))
+                yield _Found(folder.song, folder.split, (slug(stem),), file)
+
+
+def _songs(
+    layout: str, root: Path, stems: Iterable[_Found], taxonomy: Taxonomy
+) -> Iterator[DatasetSong]:
+    """Yield the songs, each with its stems that belong to a target."""
+    splits: dict[str, str] = {}
+    members: dict[str, list[StemFile]] = {}
+    for stem in stems:
+        if splits.setdefault(stem.song, stem.split) != stem.split:
+            raise InvalidCorpus(
+                f"{root}: {stem.song} is in {splits[stem.song]} and in {stem.split}; "
+                "results need one name a song"
+            )
+        if (target := taxonomy.target_of(stem.classes)) is not None:
+            members.setdefault(stem.song, []).append(replace(stem.file, target=target))
+    for name in sorted(members):
+        files = tuple(sorted(members[name], key=lambda f: (f.target, f.path, f.stream)))
+        mixture = _musdb_mixture(files[0]) if layout == _MUSDB else None
+        yield DatasetSong(name, splits[name], files, mixture)
+
+
+def _musdb_mixture(stem: StemFile) -> StemFile:
+    path = Path(stem.path)
+    is_mp4 = path.suffix == ".mp4"
+    return StemFile("mixture", str(path if is_mp4 else path.with_name("mixture.wav")))
+
+
+def folds_of(songs: Sequence[str], n_folds: int) -> dict[str, int]:
+    """Divide songs into folds of equal size, give or take one, in an order that names decide.
+
+    Parameters
+    ----------
+    songs : sequence of str
+        Names; the same ones give the same folds in any order.
+    n_folds : int
+        At least 2, and at most one for each song.
+
+    Returns
+    -------
+    dict of str to int
+        Number of each song's fold, from 1.
+
+    Raises
+    ------
+    UsageError
+        If there are fewer songs than folds.
+    """
+    if not 2 <= n_folds <= len(songs):
+        raise UsageError(f"--folds {n_folds}: from 2 to {len(songs)}, the number of songs")
+    ranked = sorted(songs, key=lambda name: (unit_hash(0, "fold", name), name))
+    return {name: 1 + rank % n_folds for rank, name in enumerate(ranked)}

@@ -1,0 +1,297 @@
+"""The plan of an evaluation: which songs are scored for which targets, with whose estimates.
+
+All that decides a score is in the plan's fingerprint: songs, size and time of every file, weights
+of runs, options, versions of packages.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version as package_version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from stemsmith.evaluate import benchmark
+from stemsmith.evaluate.benchmark import Engine, MetricOptions, SongJob
+from stemsmith.evaluate.datasets import Dataset, DatasetSong, folds_of
+from stemsmith.evaluate.systems import FOLD, EstimateFolder, Kind, Runs, System
+from stemsmith.manifests.errors import NothingToDo, UsageError
+from stemsmith.manifests.records import Reason, Rejection
+
+if TYPE_CHECKING:
+    from stemsmith.evaluate.separation_options import SeparationOptions
+
+__all__ = ["STAGE", "STATE_FOLDER", "EvaluationPlan", "Request", "plan", "why_nothing"]
+
+STAGE: Final = "evaluation"
+STATE_FOLDER: Final = ".evaluate"
+_PACKAGES: Final = ("numpy", "scipy", "soundfile", "soxr", "pyarrow")
+
+Estimator = EstimateFolder | Runs | None  # None: estimates are made while scoring
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked for.
+
+    Attributes
+    ----------
+    dataset : Dataset
+        Songs.
+    system : System
+        What is scored on them.
+    sums : mapping of str to tuple of str
+        Names whose estimates sum to that of a target, where it is not its own.
+    targets : tuple of str
+        Those to score; empty for all that the songs and the system have.
+    metrics : MetricOptions
+        What is computed.
+    n_folds : int
+        Of cross-validation; 0 for none.
+    separation : SeparationOptions or None
+        What is done with the estimates of runs.
+    device : str
+        Where runs separate: ``auto``, ``cpu`` or ``cuda``.
+    label : str
+        What tables call the system; empty for its name.
+    """
+
+    dataset: Dataset
+    system: System
+    sums: Mapping[str, tuple[str, ...]]
+    targets: tuple[str, ...]
+    metrics: MetricOptions
+    n_folds: int = 0
+    separation: SeparationOptions | None = None
+    device: str = "auto"
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationPlan:
+    """All decisions of an evaluation.
+
+    Attributes
+    ----------
+    jobs : tuple of SongJob
+        One for each song that can be scored as far as is known, by name.
+    rejections : tuple of Rejection
+        Songs of which the system lacks an estimate.
+    folds : dict of str to int, or None
+        Number of each song's fold.
+    estimators : dict of str to Estimator
+        Where the estimates of each song come from.
+    header : dict
+        What the manifest says of it.
+    fingerprint : str
+        Hash of all that decides a score.
+    unused : tuple of str
+        Names of estimates that belong to no target.
+    """
+
+    jobs: tuple[SongJob, ...]
+    rejections: tuple[Rejection, ...]
+    folds: dict[str, int] | None
+    estimators: dict[str, Estimator]
+    header: dict[str, Any]
+    fingerprint: str
+    unused: tuple[str, ...]
+
+
+def plan(request: Request, results: Path) -> EvaluationPlan:
+    """Decide which songs are scored for which targets.
+
+    Parameters
+    ----------
+    request : Request
+        What is asked for.
+    results : Path
+        Destination.
+
+    Returns
+    -------
+    EvaluationPlan
+        With at least one job.
+
+    Raises
+    ------
+    UsageError
+        If the parts of the request do not go together.
+    NothingToDo
+        If the system has estimates of none of the songs.
+    InvalidCorpus
+        If a run or a folder of estimates is not what it should be.
+    """
+    dataset, system = request.dataset, request.system
+    if results.resolve().is_relative_to(dataset.root):
+        raise UsageError(f"{results}: lies in the data set {dataset.root}; choose another folder")
+    if system.is_folded and not request.n_folds:
+        raise UsageError(f"{system.name}: {FOLD} stands for the number of a fold; give --folds")
+    names = [song.name for song in dataset.songs]
+    folds = folds_of(names, request.n_folds) if request.n_folds else None
+    fold_of = folds if folds and system.is_folded else dict.fromkeys(names, 0)
+    of_fold = {fold: _estimator(request, fold) for fold in sorted(set(fold_of.values()))}
+    targets, unused = _targets(request, [each for each in of_fold.values() if each])
+    estimators = {name: of_fold[fold] for name, fold in fold_of.items()}
+    jobs: list[SongJob] = []
+    rejections: list[Rejection] = []
+    for number, song in enumerate(dataset.songs):
+        state = results / STATE_FOLDER
+        planned = _job(request, estimators[song.name], song, targets, state, f"{number:05d}")
+        if isinstance(planned, SongJob):
+            jobs.append(planned)
+        else:
+            rejections.append(planned)
+    if not jobs:
+        raise NothingToDo(why_nothing(system.name, rejections))
+    header = {
+        "stage": STAGE,
+        "system": request.label or system.name,
+        "dataset": dataset.name,
+        "config": _config(request, targets),
+        "versions": _versions(request),
+    }
+    fingerprint = _fingerprint(header, jobs, estimators)
+    return EvaluationPlan(
+        tuple(jobs), tuple(rejections), folds, estimators, header, fingerprint, unused
+    )
+
+
+def _estimator(request: Request, fold: int) -> Estimator:
+    system = request.system.of_fold(fold)
+    if system.kind is Kind.ESTIMATES:
+        return EstimateFolder(system.folders[0])
+    if system.kind is Kind.RUN:
+        return Runs(system.folders, request.separation, request.device)
+    if request.sums:
+        raise UsageError("--map: only with run: and estimates:")
+    return None
+
+
+def _targets(
+    request: Request, estimators: Sequence[EstimateFolder | Runs]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the targets to score, and names of estimates that none of them needs."""
+    known, wanted = request.dataset.targets, request.targets
+    if unknown := [target for target in wanted if target not in known]:
+        raise UsageError(
+            f"--target {unknown[0]}: no song of {request.dataset.name} has it; "
+            f"there is {', '.join(known)}"
+        )
+    needed = {target: set(request.sums.get(target, (target,))) for target in known}
+    offered: set[str] = set()
+    if estimators:
+        offered = set.intersection(*(set(estimator.names) for estimator in estimators))
+    scored = [target for target in known if not estimators or needed[target] <= offered]
+    lacking = [target for target in wanted or known if target not in scored]
+    if lacking and (wanted or not scored):
+        raise UsageError(
+            f"{request.system.name}: has {', '.join(sorted(offered))}, which is no estimate of "
+            f"{lacking[0]}; --map {lacking[0]}=NAME+NAME sums what it has"
+        )
+    targets = tuple(target for target in scored if target in wanted or not wanted)
+    if request.metrics.engine is Engine.MUSEVAL:
+        if targets != known:
+            raise UsageError(f"--engine museval: scores all targets or none ({', '.join(known)})")
+        if find_spec("museval") is None:
+            raise UsageError("--engine museval: needs pip install 'stemsmith[evaluate]'")
+    used = {name for target in scored for name in needed[target]}
+    return targets, tuple(sorted(offered - used))
+
+
+def _job(
+    request: Request,
+    estimator: Estimator,
+    song: DatasetSong,
+    targets: Sequence[str],
+    state: Path,
+    key: str,
+) -> SongJob | Rejection:
+    staged = state / "staging" / key
+    estimates: dict[str, tuple[str, ...]] = {}
+    present = {stem.target for stem in song.stems}
+    for target in (target for target in targets if estimator and target in present):
+        files = []
+        for name in request.sums.get(target, (target,)):
+            if isinstance(estimator, EstimateFolder):
+                file = estimator.find(song.name, name)
+                if file is None:
+                    detail = f"{estimator.root / song.name}: no {name}.wav or .flac"
+                    return Rejection(song.name, benchmark.STAGE, Reason.NO_ESTIMATE, detail)
+            else:
+                file = staged / f"{name}.wav"
+            files.append(str(file))
+        estimates[target] = tuple(files)
+    return SongJob(
+        song=song,
+        targets=tuple(targets),
+        oracle=request.system.oracle,
+        estimates=tuple(estimates.items()) if estimator else None,
+        metrics=request.metrics,
+        staged=str(staged),
+        scores=str(state / "songs" / f"{key}-scores.parquet"),
+        rejection=str(state / "songs" / f"{key}-rejection.parquet"),
+        frames=str(state.parent / "museval" / "test" / f"{song.name}.json"),
+    )
+
+
+def _config(request: Request, targets: Sequence[str]) -> dict[str, Any]:
+    return {
+        "kind": str(request.system.kind),
+        "oracle": request.system.oracle,
+        "map": dict(sorted(request.sums.items())),
+        "taxonomy": request.dataset.taxonomy,
+        "splits": sorted({song.split for song in request.dataset.songs}),
+        "targets": list(targets),
+        "n_folds": request.n_folds,
+        "separation": request.separation and dataclasses.asdict(request.separation),
+        "metrics": request.metrics.to_dict(),
+    }
+
+
+def _versions(request: Request) -> dict[str, str]:
+    names = list(_PACKAGES)
+    names += ["torch"] * (request.system.kind is Kind.RUN)
+    names += ["museval"] * (request.metrics.engine is Engine.MUSEVAL)
+    return {name: package_version(name) for name in ("stemsmith", *names)}
+
+
+def _fingerprint(
+    header: Mapping[str, Any], jobs: Sequence[SongJob], estimators: Mapping[str, Estimator]
+) -> str:
+    """Return a hash that does not depend on where things lie."""
+    songs = []
+    for job in jobs:
+        stems = [
+            (f.target, f.stream, f.shift, f.gain_db, _identity(f.path)) for f in job.song.files
+        ]
+        estimator, given = estimators[job.song.name], list[Any]()
+        if isinstance(estimator, Runs):  # what they have separated is no input
+            given = estimator.weights
+        elif job.estimates is not None:
+            given = [[*map(_identity, paths)] for _, paths in job.estimates]
+        songs.append((job.song.name, stems, given))
+    text = json.dumps([header["config"], header["versions"], songs])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _identity(path: str) -> tuple[str, int, int]:
+    """Return the name, size and time of a file; nothing of one that is not there."""
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return Path(path).name, -1, -1
+    return Path(path).name, status.st_size, status.st_mtime_ns
+
+
+def why_nothing(system: str, rejections: Sequence[Rejection]) -> str:
+    """Say why no song is left, with the first as an example."""
+    reasons = ", ".join(f"{n} {r}" for r, n in Counter(r.reason for r in rejections).most_common())
+    first = rejections[0].detail
+    return f"{system}: none of {len(rejections)} songs can be scored: {reasons}; {first}"

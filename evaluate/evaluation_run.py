@@ -1,0 +1,129 @@
+"""The folder of an evaluation's results: resuming it, separating ahead of it, and closing it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from stemsmith.evaluate import benchmark
+from stemsmith.evaluate.benchmark import Score, SongJob
+from stemsmith.evaluate.evaluation import STAGE, STATE_FOLDER, EvaluationPlan, why_nothing
+from stemsmith.evaluate.report import SUMMARY, TABLE, compare, plain, summarise_scores
+from stemsmith.evaluate.systems import Runs
+from stemsmith.manifests import shards, storage
+from stemsmith.manifests.errors import NothingToDo
+from stemsmith.manifests.records import Reason, Rejection
+from stemsmith.manifests.run_folder import RunFolder
+
+__all__ = ["EvaluationRun"]
+
+
+class EvaluationRun:
+    """A folder of results while songs are being scored.
+
+    Parameters
+    ----------
+    root : Path
+        The folder.
+    evaluation_plan : EvaluationPlan
+        What goes into it.
+    """
+
+    def __init__(self, root: Path, evaluation_plan: EvaluationPlan) -> None:
+        self._root, self._plan = root, evaluation_plan
+        state = root / STATE_FOLDER
+        self._staged = {job.song.name: job.staged for job in evaluation_plan.jobs}
+        self._folder = RunFolder(root, STAGE, state, evaluation_plan.fingerprint)
+
+    @contextmanager
+    def opened(self) -> Iterator[None]:
+        """Hold the folder; see `RunFolder.opened`."""
+        with self._folder.opened():
+            if not self._folder.is_closed:
+                Path(self._plan.jobs[0].scores).parent.mkdir(exist_ok=True)  # of all jobs
+            yield
+
+    def open_jobs(self) -> list[SongJob]:
+        """Return the jobs that are not finished."""
+        if self._folder.is_closed:
+            return []
+        return [job for job in self._plan.jobs if not _is_finished(job)]
+
+    def prepared(self, jobs: list[SongJob]) -> Iterator[SongJob]:
+        """Yield jobs, each when its estimates are there.
+
+        The mixtures of runs are separated here, one whenever a job is asked for: as many are ahead
+        as there are workers.
+        """
+        for job in jobs:
+            estimator = self._plan.estimators[job.song.name]
+            if isinstance(estimator, Runs):
+                estimator.separate(job.song, Path(job.staged))
+            yield job
+
+    def forget(self, song: str) -> None:
+        """Remove what was separated of a song that is done."""
+        shutil.rmtree(self._staged[song], ignore_errors=True)
+
+    def reject(self, job: SongJob, reason: Reason, detail: str) -> None:
+        """Record that a job could not be done at all, unless it was done before it died."""
+        if not _is_finished(job):
+            rejection = Rejection(job.song.name, benchmark.STAGE, reason, detail)
+            shards.write_records(Path(job.rejection), Rejection, [rejection])
+
+    def close(self) -> dict[str, Any]:
+        """Gather the scores, write what they say, and the manifest; return the manifest.
+
+        Raises
+        ------
+        NothingToDo
+            If every song was rejected.
+        """
+        if self._folder.is_closed:
+            return shards.read_manifest(self._root, STAGE)
+        done = [job for job in self._plan.jobs if Path(job.scores).exists()]
+        refused = [Path(job.rejection) for job in self._plan.jobs if job not in done]
+        rejections = [*self._plan.rejections, *shards.read_records(refused, Rejection)]
+        rejections.sort(key=lambda rejection: rejection.id)
+        if not done:
+            self._folder.abandon()
+            raise NothingToDo(why_nothing(self._plan.header["system"], rejections))
+        scores = shards.read_records([Path(job.scores) for job in done], Score)
+        files = [self._root / "scores.parquet", self._root / "rejections.parquet"]
+        shards.write_records(files[0], Score, scores)
+        shards.write_records(files[1], Rejection, rejections)
+        summary = self._summary(scores, [job.song.name for job in done], rejections)
+        text = json.dumps(summary, indent=2, allow_nan=False)
+        storage.write_atomic(self._root / SUMMARY, text.encode() + b"\n")
+        storage.write_atomic(self._root / TABLE, compare([summary]).encode())
+        reasons = Counter(str(rejection.reason) for rejection in rejections)
+        header = {
+            **self._plan.header,
+            "n_songs": len(done),
+            "rejections": dict(sorted(reasons.items())),
+            "shards": [shards.shard_entry(file) for file in files],
+        }
+        return self._folder.close(header)
+
+    def _summary(
+        self, scores: Sequence[Score], songs: Sequence[str], rejections: Sequence[Rejection]
+    ) -> dict[str, Any]:
+        header, folds = self._plan.header, self._plan.folds
+        targets = header["config"]["targets"]
+        return {
+            **{key: header[key] for key in ("system", "dataset")},
+            **header["config"],
+            "songs": sorted([*songs, *(rejection.id for rejection in rejections)]),
+            "n_scored": len(songs),
+            "folds": folds,
+            "scores": plain(summarise_scores(scores, targets, folds)),
+        }
+
+
+def _is_finished(job: SongJob) -> bool:
+    return Path(job.scores).exists() or Path(job.rejection).exists()

@@ -1,0 +1,275 @@
+"""Trained runs as one system: audio in, audio of every target out.
+
+What happens, block by block in bounded memory: resampling to the rate of the networks, the
+transform, the networks (`estimation`), masks, thresholds and phases as asked for, the inverse
+transform, resampling back. Runs of the same transform share it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from stemsmith.evaluate.estimation import Estimates, Segments
+from stemsmith.evaluate.phase import GriffinLim
+from stemsmith.evaluate.postprocess import EnergyGate, Masking
+from stemsmith.evaluate.separation_options import RESIDUAL, SeparationOptions, check_options
+from stemsmith.evaluate.streaming import Analysis, Chain, Queue, Resampler, Stage, Synthesis
+from stemsmith.manifests.audio import audio_info, read_blocks
+from stemsmith.manifests.errors import InvalidCorpus, UsageError
+from stemsmith.train.model import ModelConfig, SeparationModel
+from stemsmith.train.run_dir import load_run
+from torch import Tensor
+
+__all__ = ["SeparationOptions", "SeparationStream", "Separator"]
+
+_BLOCK_SAMPLES: Final = 1 << 17  # three seconds at 44.1 kHz
+
+Float32s = npt.NDArray[np.float32]
+Model = SeparationModel[Any]
+
+
+class Separator:
+    """One or several runs as one system.
+
+    Parameters
+    ----------
+    models : mapping of str to SeparationModel
+        By what to call them in errors; each estimates other targets.
+    options : SeparationOptions
+        What is done with their estimates.
+    device : str
+        ``auto``, ``cpu`` or ``cuda``.
+
+    Attributes
+    ----------
+    targets : tuple of str
+        Of all models in their order, but those of one transform together; and the residual, if
+        asked for.
+
+    Raises
+    ------
+    UsageError
+        If models or options do not go together, or there is no such device.
+    """
+
+    def __init__(
+        self,
+        models: Mapping[str, Model],
+        options: SeparationOptions | None = None,
+        device: str = "auto",
+    ) -> None:
+        self.options = options or SeparationOptions()
+        self._device = _device(device)
+        owners: dict[str, str] = {}
+        groups: dict[object, list[Model]] = {}
+        for name, model in models.items():
+            for target in model.config.targets:
+                if target in owners:
+                    raise UsageError(f"{name}: separates {target}, as {owners[target]} does")
+                owners[target] = name
+            key = model.config.sample_rate, model.config.stft
+            groups.setdefault(key, []).append(model.eval().to(self._device))
+        self._groups = list(groups.values())
+        self.targets = tuple(t for g in self._groups for m in g for t in m.config.targets)
+        check_options(self.options, models, self.targets, len(self._groups))
+        if self.options.is_with_residual:
+            self.targets += (RESIDUAL,)
+
+    @classmethod
+    def of_runs(
+        cls, runs: Sequence[Path], options: SeparationOptions | None = None, device: str = "auto"
+    ) -> Self:
+        """Make a system of what ``stemsmith train`` wrote, with the best weights of every run.
+
+        Raises
+        ------
+        InvalidCorpus
+            If a run cannot be read.
+        UsageError
+            As the class does.
+        """
+        if len(set(runs)) < len(runs):
+            raise UsageError("the same run is given twice")
+        return cls({str(run): load_run(run) for run in runs}, options, device)
+
+    @property
+    def latency_s(self) -> float:
+        """How long after a sample came in it goes out at the latest, if nothing took any time.
+
+        A sample lies in the frames that begin up to ``n_fft`` samples before it. The last of these
+        may be the first frame of a segment of T frames, which ends ``(T - 1) hop + n_fft`` samples
+        after that frame's start; earlier segments have ended before. So the latency is ``((T - 1)
+        hop + n_fft) / sample_rate``, whatever the step. (A longer step only makes what goes out at
+        once more and rarer.)
+        """
+        configs: list[ModelConfig] = [model.config for group in self._groups for model in group]
+        return max(c.stft.n_samples(c.segment_frames) / c.sample_rate for c in configs)
+
+    def stream(self, sample_rate: int) -> SeparationStream:
+        """Begin a recording that comes in piece by piece.
+
+        Raises
+        ------
+        UsageError
+            If the rate in Hz is none, or the options ask for streaming and it is not the models':
+            resampling would delay it further.
+        """
+        if sample_rate <= 0:
+            raise UsageError(f"a sample rate of {sample_rate} Hz")
+        for group in self._groups:
+            model_hz = group[0].config.sample_rate
+            if self.options.is_streaming and model_hz != sample_rate:
+                raise UsageError(f"streaming: the audio has {sample_rate} Hz, not {model_hz} Hz")
+        chains = [self._chain(group, sample_rate) for group in self._groups]
+        return SeparationStream(chains, self.targets, self.options.is_with_residual)
+
+    def separate(self, audio: Float32s, sample_rate: int) -> dict[str, Float32s]:
+        """Separate a recording that lies in memory.
+
+        Parameters
+        ----------
+        audio : numpy.ndarray
+            (n_channels, n_samples) float32, full scale at 1.
+        sample_rate : int
+            In Hz.
+
+        Returns
+        -------
+        dict of str to numpy.ndarray
+            Every target, (n_channels, n_samples) float32 at the same rate, and aligned.
+
+        Raises
+        ------
+        InvalidCorpus
+            If it is empty or has values that are no numbers.
+        UsageError
+            As `stream` does.
+        """
+        n_samples, n_block = audio.shape[1], self._block_samples(sample_rate)
+        starts = range(0, n_samples, n_block)
+        blocks = (audio[:, start : start + n_block] for start in starts)
+        estimates = {name: np.empty_like(audio, np.float32) for name in self.targets}
+        end = 0
+        for separated in self._separated(blocks, sample_rate, "audio"):
+            start, end = end, end + next(iter(separated.values())).shape[1]
+            for name, values in separated.items():
+                estimates[name][:, start:end] = values
+        return estimates
+
+    def separate_file(self, path: Path) -> Iterator[dict[str, Float32s]]:
+        """Separate a file piece by piece, in bounded memory.
+
+        Parameters
+        ----------
+        path : Path
+            Whatever `read_blocks` reads.
+
+        Yields
+        ------
+        dict of str to numpy.ndarray
+            The next samples of every target, as in `separate`; perhaps none.
+
+        Raises
+        ------
+        InvalidCorpus
+            If the file is missing, damaged or empty, or has values that are no numbers.
+        UsageError
+            As `stream` does.
+        """
+        sample_rate = audio_info(path).sample_rate
+        blocks = read_blocks(path, self._block_samples(sample_rate))
+        yield from self._separated(blocks, sample_rate, str(path))
+
+    def _separated(
+        self, blocks: Iterator[Float32s], sample_rate: int, name: str
+    ) -> Iterator[dict[str, Float32s]]:
+        stream, block = self.stream(sample_rate), None
+        for block in blocks:
+            if not np.isfinite(block).all():
+                raise InvalidCorpus(f"{name}: holds values that are not numbers (NaN or infinity)")
+            yield stream.push(block)
+        if block is None:
+            raise InvalidCorpus(f"{name}: holds no samples")
+        yield stream.finish(block[:, :0])
+
+    def _block_samples(self, sample_rate: int) -> int:
+        if self.options.is_streaming:
+            return min(int(group[0].config.hop) for group in self._groups)
+        return _BLOCK_SAMPLES
+
+    def _chain(self, group: Sequence[Model], sample_rate: int) -> Chain:
+        """Return all that happens to a recording in the networks of one transform."""
+        options, model = self.options, group[0]
+        model_hz = model.config.sample_rate
+        analysis = Analysis(model.stft)
+        networks = []
+        for network in group:
+            overlap = options.overlap if network.is_fixed_length else None
+            networks.append((network, Segments(network, overlap, options.is_streaming)))
+        stages: list[Stage] = [Resampler(sample_rate, model_hz), analysis, Estimates(networks)]
+        if options.mask_exponent is not None:
+            stages.append(Masking(options.mask_exponent))
+        if options.thresholds:
+            thresholds = [options.threshold_of(t) for n in group for t in n.config.targets]
+            stages.append(EnergyGate(thresholds, model.stft, model_hz))
+        if options.griffin_lim_iterations:
+            stages.append(GriffinLim(model.stft, options.griffin_lim_iterations))
+        return Chain([*stages, Synthesis(analysis), Resampler(model_hz, sample_rate)])
+
+
+class SeparationStream:
+    """A recording that is separated while it comes in; made by `Separator.stream`."""
+
+    def __init__(
+        self, chains: Sequence[Chain], targets: Sequence[str], is_with_residual: bool
+    ) -> None:
+        self._chains, self._targets = chains, targets
+        self._estimates = [Queue() for _ in chains]
+        self._mixture = Queue() if is_with_residual else None
+        self._n_in = self._n_out = 0
+
+    def push(self, audio: Float32s) -> dict[str, Float32s]:
+        """Take the next (n_channels, n_samples); return the estimates that have become final.
+
+        Together and in order they are aligned with what was taken.
+        """
+        return self._separated(audio, is_last=False)
+
+    def finish(self, audio: Float32s) -> dict[str, Float32s]:
+        """Take the last samples, perhaps none; return the estimates that remain."""
+        return self._separated(audio, is_last=True)
+
+    @torch.inference_mode()
+    def _separated(self, audio: Float32s, is_last: bool) -> dict[str, Float32s]:
+        self._n_in += audio.shape[1]
+        block = torch.from_numpy(np.array(audio, np.float32, order="C"))
+        for chain, queue in zip(self._chains, self._estimates, strict=True):
+            queue.push(chain.finish(block) if is_last else chain.push(block))
+            if is_last:
+                queue.push(self._missing(queue))
+        n_final = min(self._n_in - self._n_out, *map(len, self._estimates))
+        self._n_out += n_final
+        estimates = torch.cat([queue.pop(n_final) for queue in self._estimates])
+        if self._mixture is not None:
+            self._mixture.push(block)
+            residual = self._mixture.pop(n_final)[None] - estimates.sum(dim=0, keepdim=True)
+            estimates = torch.cat([estimates, residual])
+        return dict(zip(self._targets, estimates.numpy(), strict=True))
+
+    def _missing(self, queue: Queue) -> Tensor:
+        """Return the few samples that resampling to and fro may lack in the end."""
+        n_missing = max(0, self._n_in - self._n_out - len(queue))
+        return queue.peek(0).new_zeros(*queue.peek(0).shape[:-1], n_missing)
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UsageError("there is no CUDA device here")
+    return torch.device(name)

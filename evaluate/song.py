@@ -1,0 +1,157 @@
+"""A song in memory: its true sources, and the mixture that is separated.
+
+A target that is silent is left out: nothing can be said of its estimate, and as a reference it
+changes nothing for the others. Silence is museval's: the channels sum to zero throughout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from stemsmith.evaluate.datasets import DatasetSong, StemFile
+from stemsmith.manifests.audio import AudioInfo, audio_info, read_excerpt
+from stemsmith.manifests.errors import InvalidCorpus
+from stemsmith.manifests.records import Reason
+
+__all__ = ["SongAudio", "Unscorable", "read_estimate", "read_song"]
+
+Float32s = npt.NDArray[np.float32]
+
+
+class Unscorable(Exception):
+    """A song cannot be scored; carries the reason for its `Rejection`."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
+
+
+class SongAudio(NamedTuple):
+    """A song in memory.
+
+    Attributes
+    ----------
+    sample_rate : int
+        In Hz.
+    mixture : numpy.ndarray
+        (n_channels, n_samples) float32.
+    targets : tuple of str
+        Those that sound.
+    references : numpy.ndarray
+        (n_targets, n_channels, n_samples) float32.
+    """
+
+    sample_rate: int
+    mixture: Float32s
+    targets: tuple[str, ...]
+    references: Float32s
+
+
+def read_song(song: DatasetSong, first: Sequence[str] = ()) -> SongAudio:
+    """Read a song's references and its mixture.
+
+    Parameters
+    ----------
+    song : DatasetSong
+        The song.
+    first : sequence of str
+        Targets that come before others.
+
+    Returns
+    -------
+    SongAudio
+        With at least one target.
+
+    Raises
+    ------
+    Unscorable
+        If a file cannot be decoded or has samples that are not finite, files differ in rate,
+        channels or length, or no reference sounds.
+    """
+    info = _common_info(song.files)
+    names = sorted({stem.target for stem in song.stems}, key=lambda name: (name not in first, name))
+    references = np.zeros((len(names), info.n_channels, info.n_samples), np.float32)
+    for stem in song.stems:
+        references[names.index(stem.target)] += _read(stem, info)
+    mixture = references.sum(axis=0) if song.mixture is None else _read(song.mixture, info)
+    is_heard = references.sum(axis=1).any(axis=1)
+    if not is_heard.any():
+        raise Unscorable(Reason.SILENT, f"{song.stems[0].path}: nothing sounds in this song")
+    if not is_heard.all():
+        references = references[is_heard]
+    heard = tuple(name for name, sounds in zip(names, is_heard, strict=True) if sounds)
+    return SongAudio(info.sample_rate, mixture, heard, references)
+
+
+def _common_info(files: Sequence[StemFile]) -> AudioInfo:
+    first = _info(files[0].path, files[0].stream)
+    for file in files[1:]:
+        _check_info(file.path, _info(file.path, file.stream), files[0].path, first)
+    return first
+
+
+def _info(path: str, stream: int = 0) -> AudioInfo:
+    try:
+        return audio_info(Path(path), stream)
+    except InvalidCorpus as error:
+        raise Unscorable(Reason.DAMAGED, str(error)) from error
+
+
+def _check_info(path: str, info: AudioInfo, other_path: str, other: AudioInfo) -> None:
+    if info != other:
+        raise Unscorable(
+            Reason.MISMATCH, f"{path}: {_described(info)}; {other_path}: {_described(other)}"
+        )
+
+
+def _described(info: AudioInfo) -> str:
+    channels = "channel" if info.n_channels == 1 else "channels"
+    return f"{info.n_samples} samples at {info.sample_rate} Hz, {info.n_channels} {channels}"
+
+
+def _read(file: StemFile, info: AudioInfo) -> Float32s:
+    try:
+        audio = read_excerpt(Path(file.path), 0, info.n_samples, file.stream)
+    except InvalidCorpus as error:
+        raise Unscorable(Reason.DAMAGED, str(error)) from error
+    if not np.isfinite(audio).all():
+        raise Unscorable(Reason.NOT_FINITE, f"{file.path}: has samples that are not finite")
+    if file.shift:
+        audio = np.roll(audio, file.shift, axis=1)
+    return audio * np.float32(10 ** (file.gain_db / 20)) if file.gain_db else audio
+
+
+def read_estimate(paths: Sequence[str], audio: SongAudio, reference: str) -> Float32s:
+    """Read the estimate of one target: the sum of a system's files.
+
+    Parameters
+    ----------
+    paths : sequence of str
+        The files.
+    audio : SongAudio
+        The song.
+    reference : str
+        A file of the song, to name in an error.
+
+    Returns
+    -------
+    numpy.ndarray
+        (n_channels, n_samples) float32.
+
+    Raises
+    ------
+    Unscorable
+        If a file is missing, cannot be decoded or has samples that are not finite, or is of
+        another rate, length or number of channels than the song.
+    """
+    info = AudioInfo(audio.sample_rate, *audio.mixture.shape)
+    estimate = np.zeros_like(audio.mixture)
+    for path in paths:
+        _check_info(path, _info(path), reference, info)
+        estimate += _read(StemFile("", path), info)
+    return estimate

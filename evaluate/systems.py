@@ -1,0 +1,223 @@
+"""Systems that can be scored: the mixture as it is, oracles, trained runs, anyone's files.
+
+A run separates the mixtures in this process, ahead of the workers that score its estimates; they
+are files in the meantime, so that a run is scored by the same code as everybody's estimates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from stemsmith.evaluate.datasets import DatasetSong
+from stemsmith.evaluate.oracle import Oracle
+from stemsmith.evaluate.song import Unscorable, read_song
+from stemsmith.evaluate.song_folders import find_songs
+from stemsmith.manifests import storage
+from stemsmith.manifests.audio import encode_wav
+from stemsmith.manifests.errors import UsageError
+
+if TYPE_CHECKING:
+    from stemsmith.evaluate.separation_options import SeparationOptions
+
+__all__ = ["FOLD", "EstimateFolder", "Kind", "Runs", "System", "parse_sums", "parse_system"]
+
+FOLD: Final = "{fold}"  # stands for the number of a fold in a path
+
+
+class Kind(StrEnum):
+    """Where estimates come from."""
+
+    MIXTURE = "mixture"
+    ORACLE = "oracle"
+    RUN = "run"
+    ESTIMATES = "estimates"
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """What is scored.
+
+    Attributes
+    ----------
+    name : str
+        As the command line has it.
+    kind : Kind
+        Where its estimates come from.
+    oracle : Oracle or None
+        Which one.
+    folders : tuple of Path
+        Of runs, or the one of estimates.
+    """
+
+    name: str
+    kind: Kind
+    oracle: Oracle | None = None
+    folders: tuple[Path, ...] = ()
+
+    @property
+    def is_folded(self) -> bool:
+        """Whether every fold has a system of its own."""
+        return any(FOLD in str(folder) for folder in self.folders)
+
+    def of_fold(self, fold: int) -> System:
+        """Return the system of a fold."""
+        folders = tuple(Path(str(path).replace(FOLD, str(fold))) for path in self.folders)
+        return replace(self, folders=folders)
+
+
+def parse_system(text: str) -> System:
+    """Return the system that a text means.
+
+    Parameters
+    ----------
+    text : str
+        ``mixture``, ``oracle:irm``, ``run:DIR[,run:DIR...]`` or ``estimates:DIR``.
+
+    Raises
+    ------
+    UsageError
+        If it is none of them.
+    """
+    kind, _, rest = text.partition(":")
+    if text == Kind.MIXTURE:
+        return System(text, Kind.MIXTURE)
+    if kind == Kind.ORACLE and rest in list(Oracle):
+        return System(text, Kind.ORACLE, Oracle(rest))
+    if kind == Kind.ESTIMATES and rest:
+        return System(text, Kind.ESTIMATES, None, (Path(rest),))
+    runs = [part.partition(":") for part in text.split(",")]
+    if all(kind == Kind.RUN and path for kind, _, path in runs):
+        return System(text, Kind.RUN, None, tuple(Path(path) for _, _, path in runs))
+    oracles = "|".join(Oracle)
+    raise UsageError(
+        f"{text}: unknown system; known: mixture, oracle:{oracles}, run:DIR[,run:DIR...], "
+        "estimates:DIR"
+    )
+
+
+def parse_sums(texts: Sequence[str], targets: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Return the names whose estimates sum to the estimate of a target.
+
+    Chiu et al. 2020, section V-A: "From the result of Spleeter, we sum all but the piano stem as
+    the separated violin stem."
+
+    Parameters
+    ----------
+    texts : sequence of str
+        Such as ``violin=vocals+drums+bass+other``.
+    targets : sequence of str
+        Of the taxonomy.
+
+    Raises
+    ------
+    UsageError
+        If one is not written so, or its target is unknown or given twice.
+    """
+    sums: dict[str, tuple[str, ...]] = {}
+    for text in texts:
+        target, equals, parts = (part.strip() for part in text.partition("="))
+        names = tuple(name.strip() for name in parts.split("+"))
+        if not equals or not all(names):
+            raise UsageError(f"--map {text}: write TARGET=NAME+NAME")
+        if target not in targets:
+            raise UsageError(f"--map {text}: no target {target!r}; known: {', '.join(targets)}")
+        if target in sums:
+            raise UsageError(f"--map {text}: {target} is given twice")
+        sums[target] = names
+    return sums
+
+
+class EstimateFolder:
+    """Anyone's separated files: ``[test/]<song>/<name>.wav`` or ``.flac``.
+
+    Parameters
+    ----------
+    root : Path
+        The folder.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Of what some song has an estimate of.
+
+    Raises
+    ------
+    UsageError
+        If it is no folder, or has no estimates.
+    InvalidCorpus
+        If a song or an estimate is there twice.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        if not root.is_dir():
+            raise UsageError(f"{root}: not a folder of estimates")
+        self._files: Mapping[str, Mapping[str, Path]] = {
+            folder.song: folder.files for folder in find_songs(root)
+        }
+        if not self._files:
+            raise UsageError(f"{root}: no estimates: expected <song>/<target>.wav or .flac")
+        self.names = tuple(sorted({name for files in self._files.values() for name in files}))
+
+    def find(self, song: str, name: str) -> Path | None:
+        """Return the file of an estimate, or None if there is none."""
+        return self._files.get(song, {}).get(name)
+
+
+class Runs:
+    """Trained runs that are one system together.
+
+    Parameters
+    ----------
+    folders : sequence of Path
+        What ``stemsmith train`` wrote.
+    options : SeparationOptions
+        What is done with their estimates.
+    device : str
+        ``auto``, ``cpu`` or ``cuda``.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Of what they separate.
+    weights : list of str
+        SHA-256 of their files.
+
+    Raises
+    ------
+    InvalidCorpus
+        If one is no run, or has no weights.
+    UsageError
+        If torch is not there, or the runs or options do not go together.
+    """
+
+    def __init__(
+        self, folders: Sequence[Path], options: SeparationOptions | None, device: str
+    ) -> None:
+        if find_spec("torch") is None:
+            raise UsageError("separating needs torch: pip install 'stemsmith[train]'")
+        from stemsmith.evaluate.separator import Separator
+        from stemsmith.train.run_dir import BEST, RunDir
+
+        self._separator = Separator.of_runs(folders, options, device)
+        self.names = self._separator.targets
+        self.weights = [storage.file_hash(RunDir(folder).checkpoint(BEST)) for folder in folders]
+
+    def separate(self, song: DatasetSong, folder: Path) -> None:
+        """Write the estimates of a song as ``<name>.wav``, 32-bit float.
+
+        Nothing is written for a song that cannot be read: scoring it will say why.
+        """
+        try:
+            audio = read_song(song)
+        except Unscorable:
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        estimates = self._separator.separate(audio.mixture, audio.sample_rate)
+        for name, estimate in estimates.items():
+            (folder / f"{name}.wav").write_bytes(encode_wav(estimate, audio.sample_rate))

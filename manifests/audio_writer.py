@@ -1,0 +1,158 @@
+"""Files of any length, written block by block, that have their name when they are whole."""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+import numpy as np
+import numpy.typing as npt
+from stemsmith.manifests import storage
+from stemsmith.manifests.audio import (
+    FULL_SCALE_16,
+    FULL_SCALE_24,
+    AudioInfo,
+    encoding_flac_24,
+)
+from stemsmith.manifests.errors import UsageError
+
+__all__ = ["FileFormat", "writing"]
+
+
+Float32s = npt.NDArray[np.float32]
+Write = Callable[[Float32s], object]
+
+
+class FileFormat(StrEnum):
+    """How samples are written."""
+
+    WAV = "wav"  # 32-bit float, as they are
+    WAV16 = "wav16"  # 16-bit, and below 24-bit: rounded, and clipped to full scale
+    FLAC = "flac"
+
+    @property
+    def suffix(self) -> str:
+        """Of file names."""
+        return ".flac" if self is FileFormat.FLAC else ".wav"
+
+    @property
+    def is_integer(self) -> bool:
+        """Whether samples beyond full scale are clipped."""
+        return self is not FileFormat.WAV
+
+
+@contextmanager
+def writing(path: Path, info: AudioInfo, file_format: FileFormat) -> Iterator[Write]:
+    """Open a file that has its name only when the body has ended without an error.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    info : AudioInfo
+        What it is going to hold.
+    file_format : FileFormat
+        Its format.
+
+    Yields
+    ------
+    callable
+        Takes (n_channels, n_samples) float32, one block after the other.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written, naming it.
+    UsageError
+        If it would be longer than a WAV file can be.
+    """
+    # Made first: it may be refused.
+    header = b"" if file_format is FileFormat.FLAC else _wav_header(info, file_format)
+    with storage.atomic_file(path) as file:
+        if file_format is FileFormat.FLAC:
+            held = _Held(file)
+            with encoding_flac_24(held, info) as encode:  # type: ignore[arg-type]
+
+                def write(block: Float32s) -> None:
+                    encode(_integers(block, FULL_SCALE_24))
+                    held.check()
+
+                yield write
+            held.check()
+        else:
+            file.write(header)
+            yield lambda block: file.write(_wav_data(block, file_format))
+
+
+_WAV_TYPES: Final = {FileFormat.WAV: "<f4", FileFormat.WAV16: "<i2"}
+_N_SAMPLES_AT: Final = 46  # in the chunk "fact" that files of floats have
+
+
+class _Held:
+    """A file whose errors are kept until somebody asks; until then all seems well."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._error: OSError | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def write(self, data: bytes) -> int:
+        self._try(self._file.write, data)
+        return len(data)
+
+    def seek(self, *where: int) -> int:  # writes what has been buffered
+        self._try(self._file.seek, *where)
+        return self._file.tell()
+
+    def _try(self, method: Callable[..., int], *arguments: Any) -> None:
+        try:
+            method(*arguments)
+        except OSError as error:
+            self._error = self._error or error
+
+    def check(self) -> None:
+        """Raise the first error."""
+        if self._error is not None:
+            raise self._error
+
+
+def _integers(block: Float32s, full_scale: int) -> npt.NDArray[np.int32]:
+    """Round k / full_scale to k."""
+    scaled = np.rint(block.astype(np.float64) * full_scale)
+    return np.clip(scaled, -full_scale, full_scale - 1).astype(np.int32)
+
+
+def _wav_data(block: Float32s, file_format: FileFormat) -> bytes:
+    values = _integers(block, FULL_SCALE_16) if file_format.is_integer else block
+    return values.T.astype(_WAV_TYPES[file_format]).tobytes()
+
+
+def _wav_header(info: AudioInfo, file_format: FileFormat) -> bytes:
+    """Return a file of nothing, in the format of `encode_wav`, with the sizes of what is to come.
+
+    Raises
+    ------
+    UsageError
+        If they are too large for it.
+    """
+    from scipy.io import wavfile  # takes long, as said in `encode_wav`
+
+    kind = np.dtype(_WAV_TYPES[file_format])
+    n_bytes = info.n_channels * info.n_samples * kind.itemsize
+    encoded = io.BytesIO()
+    wavfile.write(encoded, info.sample_rate, np.zeros((0, info.n_channels), kind))
+    header = bytearray(encoded.getvalue())
+    if len(header) + n_bytes >= 1 << 32:
+        raise UsageError("longer than a WAV file can be (4 GiB); take FLAC")
+    struct.pack_into("<I", header, 4, len(header) - 8 + n_bytes)
+    struct.pack_into("<I", header, len(header) - 4, n_bytes)
+    if not file_format.is_integer:
+        struct.pack_into("<I", header, _N_SAMPLES_AT, info.n_samples)
+    return bytes(header)

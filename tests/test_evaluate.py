@@ -1,0 +1,529 @@
+"""`stemsmith evaluate`: scores that are known, systems, folds, bad input, kills."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import soundfile
+from stemsmith.evaluate.benchmark import Score
+from stemsmith.evaluate.datasets import folds_of
+from stemsmith.manifests import shards, storage
+from stemsmith.manifests.records import Rejection
+
+RATE = 8000
+N_SAMPLES = 2 * RATE
+STEMS = ("vocals", "drums", "bass")
+SONGS = ("One", "Three", "Two")
+DB = {"One": 3.0, "Two": 10.0, "Three": -4.0}  # SI-SDR of estimates
+NO_BSS = ("--bss", "none", "--jobs", 0)
+SHORT = ("--si-sdr-rate", RATE, *NO_BSS)
+
+Float64s = npt.NDArray[np.float64]
+
+
+def write(path: Path, audio: Float64s, rate: int = RATE) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, audio, rate, subtype="FLOAT")
+    return path
+
+
+def stem(song: str, name: str) -> Float64s:
+    rng = np.random.default_rng([SONGS.index(song), STEMS.index(name)])
+    return 0.1 * rng.standard_normal(N_SAMPLES)
+
+
+def with_noise(reference: Float64s, snr_db: float) -> Float64s:
+    """Add noise that is orthogonal to a reference in each of its two seconds."""
+    noise = np.random.default_rng(9).standard_normal((2, RATE))
+    halves = reference.reshape(2, RATE)
+    energy = np.square(halves).sum(axis=1, keepdims=True)
+    noise -= (noise * halves).sum(axis=1, keepdims=True) / energy * halves
+    noise *= np.sqrt(energy / np.square(noise).sum(axis=1, keepdims=True)) * 10 ** (-snr_db / 20)
+    return reference + noise.ravel()
+
+
+@pytest.fixture(scope="module")
+def songs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three songs of three stems, mono, 2 s at 8 kHz; Three has no bass, Two a silent one."""
+    root = tmp_path_factory.mktemp("songs")
+    for song in SONGS:
+        for name in STEMS:
+            if (song, name) != ("Three", "bass"):
+                is_silent = (song, name) == ("Two", "bass")
+                write(root / song / f"{name}.wav", stem(song, name) * (not is_silent))
+    return root
+
+
+@pytest.fixture
+def estimates(tmp_path: Path) -> Path:
+    """Estimates of all songs with noise: SI-SDR and SDR are `DB`."""
+    root = tmp_path / "estimates"
+    for song in SONGS:
+        for name in STEMS:
+            write(root / song / f"{name}.wav", with_noise(stem(song, name), DB[song]))
+    return root
+
+
+def scores_of(results: Path) -> dict[tuple[str, str, int | None, str], float]:
+    scores = shards.read_records(results / "scores.parquet", Score)
+    return {(s.song, s.target, s.frame, s.metric): s.value for s in scores}
+
+
+def rejections_of(results: Path) -> dict[str, tuple[str, str]]:
+    records = shards.read_records(results / "rejections.parquet", Rejection)
+    return {r.id: (str(r.reason), r.detail) for r in records}
+
+
+def summary_of(results: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((results / "summary.json").read_bytes())
+    return content
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def assert_one_line_error(done: subprocess.CompletedProcess[str], code: int, *texts: str) -> None:
+    assert done.returncode == code, (done.stdout, done.stderr)
+    assert done.stderr.startswith("Error: "), done.stderr
+    assert done.stderr.count("\n") == 1, done.stderr
+    for text in texts:
+        assert text in done.stderr, (text, done.stderr)
+
+
+def test_scores_of_estimates_with_known_noise(
+    songs: Path, estimates: Path, tmp_path: Path, here
+) -> None:
+    system, dataset, results = f"estimates:{estimates}", f"folder:{songs}", tmp_path / "r"
+    done = here("evaluate", system, dataset, results, "--si-sdr-rate", RATE, "--jobs", 0)
+    assert done.returncode == 0, done.stderr
+    scores = scores_of(results)
+    for song in SONGS:
+        for name in STEMS:
+            value = scores[song, name, None, "SI-SDR"]
+            if name == "bass" and song != "One":  # silent, or not there at all
+                assert math.isnan(value)
+                assert math.isnan(scores[song, name, None, "SDR"])
+                assert (song, name, 0, "SDR") not in scores
+            else:
+                assert value == pytest.approx(DB[song], abs=1e-4)
+                # The estimate is not scaled, so that SDR is the same, in each frame.
+                for frame in range(2):
+                    assert scores[song, name, frame, "SDR"] == pytest.approx(DB[song], abs=1e-4)
+                assert (song, name, 2, "SDR") not in scores
+    found = summary_of(results)["scores"]
+    assert list(found) == ["vocals", "drums", "bass"]
+    assert list(found["bass"]) == ["SI-SDR", "SDR", "SIR", "SAR", "ISR"]
+    for metric in ("SI-SDR", "SDR"):
+        assert found["drums"][metric]["mean"] == pytest.approx(3, abs=1e-4)
+        assert found["drums"][metric]["median"] == pytest.approx(3, abs=1e-4)
+        assert (found["drums"][metric]["n"], found["drums"][metric]["n_left_out"]) == (3, 0)
+        assert (found["bass"][metric]["n"], found["bass"][metric]["n_left_out"]) == (1, 2)
+    assert "| 3.00 [-4.00, 10.00] |" in (results / "summary.md").read_text()
+    assert "| 3.00 [-4.00, 10.00] |" in done.stdout
+
+
+def test_museval_reads_what_is_written(songs: Path, estimates: Path, tmp_path: Path, here) -> None:
+    museval = pytest.importorskip("museval")
+    results = tmp_path / "r"
+    done = here("evaluate", f"estimates:{estimates}", f"folder:{songs}", results, "--jobs", 0)
+    assert done.returncode == 0, done.stderr
+    store = museval.EvalStore()
+    store.add_eval_dir(results / "museval")
+    medians = store.agg_frames_tracks_scores()
+    found = summary_of(results)["scores"]
+    for target in STEMS:
+        for metric in ("SDR", "SIR", "SAR", "ISR"):
+            expected = found[target][metric]["median"]
+            assert medians[target, metric] == pytest.approx(expected, abs=1e-5)
+
+
+def test_musevals_engine_gives_the_same(songs: Path, estimates: Path, tmp_path: Path, here) -> None:
+    pytest.importorskip("museval")
+    command = ("evaluate", f"estimates:{estimates}", f"folder:{songs}")
+    window = ("--window", 1, "--hop", 0.5, "--jobs", 0)
+    assert here(*command, tmp_path / "ours", *window).returncode == 0
+    done = here(*command, tmp_path / "museval", *window, "--engine", "museval")
+    assert done.returncode == 0, done.stderr
+    ours, theirs = scores_of(tmp_path / "ours"), scores_of(tmp_path / "museval")
+    assert ours.keys() == theirs.keys()
+    for key, value in ours.items():
+        assert theirs[key] == pytest.approx(value, abs=1e-5, nan_ok=True)
+    done = here(*command, tmp_path / "x", "--engine", "museval", "--target", "bass")
+    assert_one_line_error(done, 2, "--engine museval", "vocals, drums, bass")
+
+
+def test_one_target_is_scored_against_all_sources(
+    songs: Path, estimates: Path, tmp_path: Path, here
+) -> None:
+    command = ("evaluate", f"estimates:{estimates}", f"folder:{songs}")
+    assert here(*command, tmp_path / "all", "--jobs", 0).returncode == 0
+    assert here(*command, tmp_path / "one", "--target", "drums", "--jobs", 0).returncode == 0
+    one = scores_of(tmp_path / "one")
+    assert {target for _, target, _, _ in one} == {"drums"}
+    every = scores_of(tmp_path / "all")
+    for key, value in one.items():  # no estimate is silent in any frame
+        assert value == pytest.approx(every[key], abs=1e-6)
+
+
+def test_the_mixture_as_it_is(songs: Path, tmp_path: Path, here) -> None:
+    done = here("evaluate", "mixture", f"folder:{songs}", tmp_path / "r", *SHORT, "--json")
+    assert done.returncode == 0, done.stderr
+    values = scores_of(tmp_path / "r")
+    for song in SONGS:
+        drums, vocals = stem(song, "drums"), stem(song, "vocals")
+        mixture = drums + vocals + (stem(song, "bass") if song == "One" else 0)
+        part = (mixture @ drums) / (drums @ drums) * drums
+        expected = 10 * np.log10(part @ part / np.square(mixture - part).sum())
+        assert values[song, "drums", None, "SI-SDR"] == pytest.approx(expected, abs=1e-4)
+    printed = json.loads(done.stdout)
+    assert printed["n_scored"] == 3
+    assert printed["scores"] == summary_of(tmp_path / "r")["scores"]
+    assert not list((tmp_path / "r").rglob("*.json.tmp"))
+
+
+def test_estimates_are_summed_to_targets(songs: Path, tmp_path: Path, here) -> None:
+    """Chiu et al. 2020, section V-A: all of Spleeter's stems but the piano are the violin."""
+    root = tmp_path / "estimates" / "test"  # as museval writes them
+    for song in SONGS:
+        half = 0.5 * with_noise(stem(song, "drums"), DB[song])
+        write(root / song / "snare.flac.wav", half)
+        write(root / song / "kick.wav", half)
+        write(root / song / "piano.wav", half)
+    (root.parent / "notes").mkdir()
+    command = ("evaluate", f"estimates:{root.parent}", f"folder:{songs}", tmp_path / "r", *SHORT)
+    assert_one_line_error(here(*command), 2, "has kick, piano, snare.flac", "no estimate of vocals")
+    done = here(*command, "--map", "drums=kick+snare.flac")
+    assert done.returncode == 0, done.stderr
+    assert "estimates of piano belong to no target" in done.stderr
+    for (song, target, _, _), value in scores_of(tmp_path / "r").items():
+        assert target == "drums"
+        assert value == pytest.approx(DB[song], abs=1e-4)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two runs of networks that have learned nothing, for bass and drums."""
+    torch = pytest.importorskip("torch")
+    from stemsmith.train import run_dir
+    from stemsmith.train.blstm import BLSTMConfig
+    from stemsmith.train.models import make_model
+
+    folders = []
+    for name in ("bass", "drums"):
+        config = BLSTMConfig(
+            targets=(name,), sample_rate=RATE, n_fft=128, hop=32, n_layers=1, n_units=4
+        )
+        torch.manual_seed(0)
+        model = make_model("blstm", config).state_dict()
+        folder = run_dir.RunDir(tmp_path_factory.mktemp("runs") / name)
+        folder.checkpoints.mkdir(parents=True)
+        weights = {f"model.{key}": value for key, value in model.items()}
+        torch.save({"state_dict": weights}, folder.checkpoint(run_dir.BEST))
+        content = {"model": "blstm", "settings": dataclasses.asdict(config)}
+        text = json.dumps({"version": run_dir._VERSION, "config": content})
+        (folder.root / "run.json").write_text(text)
+        folders.append(folder.root)
+    return folders
+
+
+def test_runs_are_scored_as_what_they_separate(
+    songs: Path, runs: list[Path], tmp_path: Path, here
+) -> None:
+    from stemsmith.evaluate.separator import Separator
+
+    system, results = ",".join(f"run:{run}" for run in runs), tmp_path / "r"
+    done = here("evaluate", system, f"folder:{songs}", results, *SHORT)
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in results.iterdir()) == [
+        "manifest.json", "rejections.parquet", "scores.parquet", "summary.json", "summary.md",
+    ]  # fmt: skip
+    scores = scores_of(results)
+    assert {target for _, target, _, _ in scores} == {"bass", "drums"}
+    separator = Separator.of_runs(runs)
+    estimates = tmp_path / "estimates"
+    for song in SONGS:
+        names = STEMS if song == "One" else STEMS[:2]
+        mixture = np.sum([stem(song, name).astype(np.float32) for name in names], axis=0)
+        for name, audio in separator.separate(mixture[None], RATE).items():
+            write(estimates / song / f"{name}.wav", audio.T)
+    done = here("evaluate", f"estimates:{estimates}", f"folder:{songs}", tmp_path / "e", *SHORT)
+    assert done.returncode == 0, done.stderr
+    for key, value in scores_of(tmp_path / "e").items():
+        assert value == pytest.approx(scores[key], abs=1e-3, nan_ok=True)
+
+
+def test_runs_that_do_not_fit_are_refused(
+    songs: Path, runs: list[Path], tmp_path: Path, here
+) -> None:
+    dataset = f"folder:{songs}"
+    done = here("evaluate", f"run:{runs[0]}", dataset, tmp_path / "r", "--target", "vocals")
+    assert_one_line_error(done, 2, "has bass, which is no estimate of vocals")
+    done = here("evaluate", f"run:{tmp_path}", dataset, tmp_path / "r")
+    assert_one_line_error(done, 1, "run.json")
+    done = here("evaluate", f"run:{runs[0]},run:{runs[0]}", dataset, tmp_path / "r")
+    assert_one_line_error(done, 2, "given twice")
+
+
+@pytest.mark.slow
+def test_runs_separate_ahead_of_workers(
+    songs: Path, runs: list[Path], tmp_path: Path, here
+) -> None:
+    damaged = tmp_path / "songs"
+    shutil.copytree(songs, damaged)
+    (damaged / "Two" / "drums.wav").write_bytes(b"")
+    command = ("evaluate", f"run:{runs[1]}", f"folder:{damaged}")
+    scores = []
+    for n_jobs in (0, 2):
+        results = tmp_path / f"r{n_jobs}"
+        done = here(*command, results, "--si-sdr-rate", RATE, "--jobs", n_jobs)
+        assert done.returncode == 0, done.stderr
+        assert rejections_of(results).keys() == {"Two"}
+        assert not (results / ".evaluate").exists()
+        scores.append(scores_of(results))
+    assert scores[0].keys() == scores[1].keys()
+    for key, value in scores[0].items():
+        assert scores[1][key] == pytest.approx(value, abs=1e-6, nan_ok=True)
+
+
+def test_folds_have_systems_of_their_own(songs: Path, tmp_path: Path, here) -> None:
+    folds = folds_of(SONGS, 2)
+    for song, fold in folds.items():
+        for name in ("vocals", "drums"):
+            reference = stem(song, name)
+            write(tmp_path / f"e{fold}" / song / f"{name}.wav", with_noise(reference, DB[song]))
+            other = tmp_path / f"e{3 - fold}" / song / f"{name}.wav"
+            write(other, with_noise(reference, 90))  # trained on it
+    command = ("evaluate", f"estimates:{tmp_path}/e{{fold}}", f"folder:{songs}", tmp_path / "r")
+    assert_one_line_error(here(*command), 2, "{fold} stands for the number of a fold")
+    done = here(*command, *SHORT, "--folds", 2)
+    assert done.returncode == 0, done.stderr
+    found = summary_of(tmp_path / "r")
+    assert found["folds"] == folds
+    of_fold = [np.mean([DB[s] for s, fold in folds.items() if fold == k]) for k in (1, 2)]
+    assert found["scores"]["drums"]["SI-SDR"]["mean"] == pytest.approx(np.mean(of_fold), abs=1e-4)
+    assert "mean over 2 folds" in (tmp_path / "r" / "summary.md").read_text()
+    done = here("evaluate", "mixture", f"folder:{songs}", tmp_path / "m", *SHORT, "--folds", 4)
+    assert_one_line_error(done, 2, "--folds 4: from 2 to 3")
+
+
+def test_results_are_compared(songs: Path, estimates: Path, tmp_path: Path, here) -> None:
+    command = ("evaluate", f"estimates:{estimates}", f"folder:{songs}")
+    assert here(*command, tmp_path / "a", *SHORT, "--label", "noise").returncode == 0
+    mixture = ("evaluate", "mixture", f"folder:{songs}", tmp_path / "b", *SHORT)
+    done = here(*mixture, "--compare", tmp_path / "a")
+    assert done.returncode == 0, done.stderr
+    rows = [line.split("|")[1].strip() for line in done.stdout.splitlines() if "[-" in line]
+    assert rows == ["noise", "mixture"]
+    done = here(*mixture[:3], tmp_path / "c", *NO_BSS, "--compare", tmp_path / "a")
+    assert_one_line_error(done, 2, "other metrics")
+
+
+Break = Callable[[Path], object]
+BROKEN: list[tuple[Break, str, str]] = [
+    (lambda p: write(p, np.ones(N_SAMPLES - 1)), "mismatch", "15999 samples at 8000 Hz, 1 channel"),
+    (lambda p: write(p, np.ones(N_SAMPLES), 16000), "mismatch", "at 16000 Hz"),
+    (lambda p: write(p, np.ones((N_SAMPLES, 2))), "mismatch", "2 channels"),
+    (lambda p: write(p, np.full(N_SAMPLES, np.nan)), "not-finite", "not finite"),
+    (lambda p: write(p, np.full(N_SAMPLES, np.inf)), "not-finite", "not finite"),
+    (lambda p: p.write_bytes(b"RIFF"), "damaged", "cannot be decoded"),
+    (lambda p: p.unlink(), "no-estimate", "no drums.wav or .flac"),
+    (lambda p: shutil.rmtree(p.parent), "no-estimate", "no vocals.wav or .flac"),
+]
+
+
+@pytest.mark.parametrize(("damage", "reason", "text"), BROKEN, ids=[b[2] for b in BROKEN])
+def test_a_broken_estimate_is_left_out_and_the_rest_is_scored(
+    songs: Path, estimates: Path, tmp_path: Path, here, damage: Break, reason: str, text: str
+) -> None:
+    damage(estimates / "Two" / "drums.wav")
+    done = here("evaluate", f"estimates:{estimates}", f"folder:{songs}", tmp_path / "r", *SHORT)
+    assert done.returncode == 0, done.stderr
+    assert "1 left out" in done.stdout
+    ((song, (found, detail)),) = rejections_of(tmp_path / "r").items()
+    assert (song, found) == ("Two", reason)
+    assert text in detail
+    assert str(estimates / "Two") in detail
+    assert {song for song, *_ in scores_of(tmp_path / "r")} == {"One", "Three"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "texts"),
+    [
+        (["magic", "folder:{songs}"], 2, ["magic: unknown system; known: mixture, oracle:ibm|irm"]),
+        (["oracle:psf", "folder:{songs}"], 2, ["oracle:psf: unknown system"]),
+        (["run:", "folder:{songs}"], 2, ["run:: unknown system"]),
+        (["estimates:{tmp}/no", "folder:{songs}"], 2, ["/no: not a folder of estimates"]),
+        (["estimates:{tmp}", "folder:{songs}"], 2, ["no estimates: expected <song>/<target>.wav"]),
+        (["mixture", "folder:{tmp}"], 1, ["no songs"]),
+        (["mixture", "{songs}"], 1, ["not a finished corpus folder"]),
+        (["mixture", "folder:{songs}", "--split", "train"], 2, ["no songs of split train", "3 of"]),
+        (["mixture", "folder:{songs}", "--target", "kazoo"], 2, ["--target kazoo: no song of"]),
+        (["mixture", "folder:{songs}", "--map", "bass=a+b"], 2, ["--map: only with run:"]),
+        (["mixture", "folder:{songs}", "--map", "bass"], 2, ["write TARGET=NAME+NAME"]),
+        (["mixture", "folder:{songs}", "--map", "kazoo=a"], 2, ["no target 'kazoo'"]),
+        (["mixture", "folder:{songs}", "--window", "0"], 2, ["--window 0"]),
+        (["mixture", "folder:{songs}", "--hop", "nan"], 2, ["--hop nan"]),
+        (
+            ["mixture", "folder:{songs}", "--engine", "museval", "--silence", "own"],
+            2,
+            ["--silence own"],
+        ),
+        (["mixture", "folder:{songs}", "--residual"], 2, ["--residual: only with run:"]),
+        (["mixture", "folder:{songs}", "--compare", "{tmp}"], 1, ["summary.json: missing"]),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_in_one_line(
+    songs: Path, tmp_path: Path, here, arguments: list[str], code: int, texts: list[str]
+) -> None:
+    system, dataset, *rest = (text.format(songs=songs, tmp=tmp_path) for text in arguments)
+    done = here("evaluate", system, dataset, tmp_path / "r", *rest)
+    assert_one_line_error(done, code, *texts)
+    assert not (tmp_path / "r").exists()
+
+
+def test_results_of_something_else_are_not_touched(songs: Path, tmp_path: Path, here) -> None:
+    command = ("evaluate", "mixture", f"folder:{songs}")
+    assert here(*command, tmp_path / "r", *SHORT).returncode == 0
+    before = tree(tmp_path / "r")
+    assert here(*command, tmp_path / "r", *SHORT).returncode == 0  # nothing to do
+    done = here("evaluate", "oracle:irm", f"folder:{songs}", tmp_path / "r", *SHORT)
+    assert_one_line_error(done, 2, "was made with other arguments")
+    assert tree(tmp_path / "r") == before
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / "thesis.txt").touch()
+    assert_one_line_error(here(*command, tmp_path / "x"), 2, "not empty and no evaluation folder")
+    assert_one_line_error(here(*command, songs / "r"), 2, "lies in the data set")
+
+
+def test_when_no_song_can_be_scored_nothing_is_left(songs: Path, tmp_path: Path, here) -> None:
+    for song in SONGS:
+        for name in STEMS:
+            write(tmp_path / "e" / song / f"{name}.wav", np.ones(9))
+    command = ("evaluate", f"estimates:{tmp_path / 'e'}", f"folder:{songs}", tmp_path / "r", *SHORT)
+    assert_one_line_error(here(*command), 1, "none of 3 songs can be scored: 3 mismatch; ")
+    shutil.move(tmp_path / "e" / "One", tmp_path / "e" / "Other")
+    shutil.rmtree(tmp_path / "e" / "Two")
+    shutil.rmtree(tmp_path / "e" / "Three")
+    assert_one_line_error(here(*command), 1, "3 no-estimate", "e/One: no vocals.wav or .flac")
+
+
+@pytest.mark.slow
+def test_the_same_bytes_with_any_number_of_workers(songs: Path, tmp_path: Path, stemsmith) -> None:
+    trees = []
+    for n_jobs in (0, 1, 2):
+        results = tmp_path / f"r{n_jobs}"
+        command = ("evaluate", "oracle:irm", f"folder:{songs}", results, "--jobs", n_jobs)
+        done = stemsmith(*command)
+        assert done.returncode == 0, done.stderr
+        trees.append(tree(results))
+    assert trees[0] == trees[1] == trees[2]
+    assert "museval/test/One.json" in trees[0]
+
+
+class Killed(BaseException):
+    """Stands for the end of the process."""
+
+
+def test_killed_at_every_step_and_resumed(
+    songs: Path, estimates: Path, tmp_path: Path, here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process ends at the 1st, 2nd, ... sync or rename, the steps that files appear by."""
+    (estimates / "Two" / "drums.wav").write_bytes(b"")
+
+    def score(folder: Path) -> subprocess.CompletedProcess[str]:
+        system = f"estimates:{estimates}"
+        done: subprocess.CompletedProcess[str] = here(
+            "evaluate", system, f"folder:{songs}", folder, *SHORT
+        )
+        return done
+
+    assert score(tmp_path / "whole").returncode == 0
+    whole = tree(tmp_path / "whole")
+    sync, replace = storage.sync, Path.replace
+    for n_steps in range(1000):
+        folder = tmp_path / f"r{n_steps}"
+        left = [n_steps]
+
+        def step(left: list[int] = left) -> None:
+            left[0] -= 1
+            if left[0] < 0:
+                raise Killed
+
+        with monkeypatch.context() as patch:
+            patch.setattr(storage, "sync", lambda path: (step(), sync(path))[1])
+            patch.setattr(Path, "replace", lambda *paths: (step(), replace(*paths))[1])
+            try:
+                assert score(folder).returncode == 0
+            except Killed:
+                if (folder / "manifest.json").exists():
+                    assert whole.items() <= tree(folder).items()
+            else:
+                break
+        done = score(folder)
+        assert done.returncode == 0, done.stderr
+        assert tree(folder) == whole
+        shutil.rmtree(folder)
+    assert n_steps > 20
+
+
+def test_songs_that_are_done_are_not_scored_again(
+    songs: Path, tmp_path: Path, here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from stemsmith.evaluate import benchmark
+
+    run, scored = benchmark.run, []
+
+    def interrupted(job: benchmark.SongJob) -> Any:
+        if len(scored) == 2:
+            raise Killed
+        scored.append(job.song.name)
+        return run(job)
+
+    command = ("evaluate", "mixture", f"folder:{songs}", tmp_path / "r", *SHORT)
+    monkeypatch.setattr(benchmark, "run", interrupted)
+    with pytest.raises(Killed):
+        here(*command)
+    monkeypatch.setattr(benchmark, "run", lambda job: (scored.append(job.song.name), run(job))[1])
+    assert here(*command).returncode == 0
+    assert scored == ["One", "Three", "Two"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("system", ["mixture", "oracle:tpsa"])
+def test_real_songs(shared: Path, tmp_path: Path, here, system: str) -> None:
+    """Seven songs of 20 s, four of them without a bass, and two of MUSDB18."""
+    done = here(
+        "evaluate", system, f"folder:{shared / 'audio' / 'cc0_everything_is_free_20s'}",
+        tmp_path / "cc0", "--jobs", 0,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = summary_of(tmp_path / "cc0")
+    assert found["n_scored"] == 7
+    assert found["scores"]["bass"]["SI-SDR"]["n_left_out"] == 4
+    assert found["scores"]["bass"]["SDR"]["n"] == 3
+    results = []
+    (tmp_path / "hq").mkdir()
+    (tmp_path / "hq" / "test").symlink_to(shared / "audio" / "musdb7_wav" / "train")
+    (tmp_path / "mp4" / "test").mkdir(parents=True)
+    for path in (shared / "audio" / "musdb_stem_mp4").glob("*.mp4"):
+        (tmp_path / "mp4" / "test" / path.name).symlink_to(path)
+    for kind in ("hq", "mp4"):
+        dataset, folder = f"musdb:{tmp_path / kind}", tmp_path / f"r{kind}"
+        done = here("evaluate", system, dataset, folder, "--jobs", 0)
+        assert done.returncode == 0, done.stderr
+        results.append(summary_of(tmp_path / f"r{kind}")["scores"])
+    for target in ("vocals", "drums", "bass", "other"):
+        values = [scores[target]["SI-SDR"]["mean"] for scores in results]
+        assert values[0] == pytest.approx(values[1], abs=0.05)

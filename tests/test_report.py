@@ -1,0 +1,120 @@
+"""Summaries and tables of scores: what counts, what is left out, what may stand side by side."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from stemsmith.evaluate.benchmark import Score
+from stemsmith.evaluate.report import compare, plain, read_summary, summarise_scores
+from stemsmith.manifests.errors import InvalidCorpus, UsageError
+
+NAN, INF = math.nan, math.inf
+
+
+def si_sdr(*values: float, target: str = "bass") -> list[Score]:
+    return [Score(f"s{k}", target, None, "SI-SDR", value) for k, value in enumerate(values)]
+
+
+def sdr(song: str, *values: float) -> list[Score]:
+    return [Score(song, "bass", frame, "SDR", value) for frame, value in enumerate(values)]
+
+
+def summary(scores: list[Score], **changes: Any) -> dict[str, Any]:
+    targets = list(dict.fromkeys(score.target for score in scores))
+    songs = sorted({score.song for score in scores})
+    bss = {"version": "v4", "window_s": 1.0, "hop_s": 1.0}
+    return {
+        "system": "mixture",
+        "dataset": "corpus",
+        "splits": ["test"],
+        "n_folds": 0,
+        "metrics": {"si_sdr_rate": 16000, "bss": bss},
+        "songs": songs,
+        "n_scored": len(songs),
+        "scores": plain(summarise_scores(scores, targets)),
+        **changes,
+    }
+
+
+def test_si_sdr_is_averaged_over_songs_in_which_the_target_sounds() -> None:
+    found = summarise_scores(si_sdr(1, 2, 6, NAN), ["bass"])["bass"]["SI-SDR"]
+    assert (found.n, found.n_left_out, found.mean, found.median) == (3, 1, 3, 2)
+    assert 1 <= found.mean_interval[0] < 3 < found.mean_interval[1] <= 6
+
+
+def test_bss_eval_is_the_median_of_medians_over_what_is_finite() -> None:
+    scores = [*sdr("a", 1, 2, 9, NAN, INF), *sdr("b", 4, 6), *sdr("c", NAN, NAN), *sdr("d", 0)]
+    found = summarise_scores(scores, ["bass"])["bass"]["SDR"]
+    assert (found.n, found.n_left_out) == (3, 1)
+    assert found.median == 2  # of 2, 5 and 0
+    assert found.mean == pytest.approx(7 / 3)
+
+
+def test_a_target_that_never_sounds_has_no_score() -> None:
+    found = summarise_scores(si_sdr(NAN, NAN), ["bass"])
+    assert found["bass"]["SI-SDR"].n == 0
+    assert plain(found)["bass"]["SI-SDR"]["mean"] is None
+    assert "| mixture | 2 | - |" in compare([summary(si_sdr(NAN, NAN))])
+
+
+def test_a_silent_estimate_is_not_forgotten() -> None:
+    found = summarise_scores(si_sdr(1, 2, -INF), ["bass"])
+    assert found["bass"]["SI-SDR"].mean == -INF
+    assert found["bass"]["SI-SDR"].median == 1
+    text = json.dumps(plain(found), allow_nan=False)
+    assert json.loads(text)["bass"]["SI-SDR"]["mean"] == "-inf"
+    assert "| -inf [-inf, " in compare([summary(si_sdr(1, 2, -INF))])
+
+
+def test_folds_are_summarised_and_averaged() -> None:
+    """Brunner et al. 2019, section V-C: results of folds are averaged, whatever their sizes."""
+    folds = {"s0": 1, "s1": 1, "s2": 1, "s3": 2, "s4": 3}
+    found = summarise_scores(si_sdr(1, 2, 6, 9, NAN), ["bass"], folds)["bass"]["SI-SDR"]
+    assert (found.n, found.n_left_out) == (4, 1)
+    assert found.mean == (3 + 9) / 2
+    assert found.median == (2 + 9) / 2
+    assert found.mean_interval == (3, 9)
+    nothing = summarise_scores(si_sdr(NAN, NAN), ["bass"], folds)["bass"]["SI-SDR"]
+    assert (nothing.n, nothing.n_left_out) == (0, 2)
+    assert math.isnan(nothing.mean)
+
+
+def test_the_table_has_a_row_for_each_system_and_a_column_for_each_target() -> None:
+    one = summary([*si_sdr(1, 1), *si_sdr(2.5, NAN, target="drums")])
+    other = summary(si_sdr(3, 3, target="drums"), system="oracle:ibm|x")
+    assert compare([one, other]).splitlines() == [
+        "**SI-SDR [dB], mono at 16000 Hz: mean over songs**",
+        "",
+        "| system | songs | bass | drums |",
+        "| --- | --: | --: | --: |",
+        "| mixture | 2 | 1.00 [1.00, 1.00] | 2.50 [2.50, 2.50] (1) |",
+        "| oracle:ibm\\|x | 2 | - | 3.00 [3.00, 3.00] |",
+    ]
+
+
+def test_titles_say_what_is_averaged() -> None:
+    text = compare([summary(sdr("a", 1, 2))])
+    assert "**SDR [dB], BSS Eval v4, 1 s every 1 s: median over songs of the median" in text
+    text = compare([summary(si_sdr(1, 2), n_folds=2)])
+    assert "mean over 2 folds of the mean over songs" in text
+
+
+@pytest.mark.parametrize(
+    "changes", [{"songs": ["s9"]}, {"n_folds": 3}, {"metrics": {}}, {"splits": ["train"]}]
+)
+def test_what_is_not_comparable_is_not_compared(changes: dict[str, Any]) -> None:
+    scores = si_sdr(1, 2)
+    with pytest.raises(UsageError, match=f"other {next(iter(changes))} than"):
+        compare([summary(scores), summary(scores, **changes)])
+
+
+@pytest.mark.parametrize("content", [None, "{", "[]", "{}"])
+def test_what_is_no_summary_is_named(tmp_path: Path, content: str | None) -> None:
+    if content is not None:
+        (tmp_path / "summary.json").write_text(content)
+    with pytest.raises(InvalidCorpus, match=r"summary\.json: "):
+        read_summary(tmp_path)
