@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO ?= demo
 
-.PHONY: demo test test-fast lint wheel-smoke bench clean
+.PHONY: demo test test-all lint wheel-smoke bench clean
 
 # What renders and mixes, without PyTorch.
 $(VENV)/.core: pyproject.toml constraints.txt
@@ -21,10 +21,10 @@ demo: $(VENV)/.core
 	$(BIN)/stemsmith demo $(DEMO)
 
 test: lint wheel-smoke
-	$(BIN)/python -m pytest -n auto
-
-test-fast: lint
 	$(BIN)/python -m pytest -n auto -m 'not slow'
+
+test-all: lint wheel-smoke
+	$(BIN)/python -m pytest -n auto
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
