@@ -136,7 +136,9 @@ def read_records(paths: Path | Sequence[Path], record_type: type[R]) -> list[R]:
     for path in [paths] if isinstance(paths, Path) else paths:
         try:
             with path.open("rb") as file:
-                table = pq.ParquetFile(file, page_checksum_verification=True).read(
+                table = pq.ParquetFile(
+                    file, page_checksum_verification=True, pre_buffer=False
+                ).read(
                     use_threads=False  # small files; no threads to wait for at exit
                 )
             if not table.schema.equals(schema):
