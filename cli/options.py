@@ -12,7 +12,7 @@ import click
 from stemsmith.cli.cluster import default_jobs
 from stemsmith.manifests.errors import UsageError
 
-__all__ = ["Common", "common_options", "decorate", "score_options"]
+__all__ = ["Common", "common_options", "decorate", "score_options", "serial_options"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ _CONFIG = click.option(
     help="TOML file with values for these options (same names); flags win.",
 )
 
-_COMMON = decorate(
+_WORKERS = decorate(
     click.option(
         "--jobs",
         type=click.IntRange(min=0),
@@ -93,6 +93,8 @@ _COMMON = decorate(
         help="Local worker processes; 0 runs in this process.",
     ),
     click.option("--scheduler", metavar="ADDRESS", help="Use a running Dask scheduler instead."),
+)
+_OUTPUT = decorate(
     click.option("--json", "is_json", is_flag=True, help="Print the summary as one JSON object."),
     click.option("-q", "--quiet", is_flag=True, help="No progress and no tables."),
     click.option("-v", "--verbose", is_flag=True, help="Say more."),
@@ -101,12 +103,17 @@ _COMMON = decorate(
 
 
 def common_options(function: Any) -> Any:
-    """Add the options of every command; the function gets them as `common`."""
+    """Add the options of commands with workers; the function gets them as `common`."""
+    return _WORKERS(serial_options(function))
+
+
+def serial_options(function: Any) -> Any:
+    """Add the options of every command; the function gets them as `common`, with no workers."""
 
     def wrapped(
         *args: Any,
-        jobs: int,
-        scheduler: str | None,
+        jobs: int = 0,
+        scheduler: str | None = None,
         is_json: bool,
         quiet: bool,
         verbose: bool,
@@ -118,7 +125,7 @@ def common_options(function: Any) -> Any:
     wrapped.__doc__ = function.__doc__
     wrapped.__name__ = function.__name__
     wrapped.__click_params__ = getattr(function, "__click_params__", [])  # type: ignore[attr-defined]
-    return _COMMON(wrapped)
+    return _OUTPUT(wrapped)
 
 
 score_options = decorate(

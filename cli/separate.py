@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from stemsmith.cli.options import Common, common_options, decorate
+from stemsmith.cli.options import Common, decorate, serial_options
 
 if TYPE_CHECKING:
     from stemsmith.cli.console import Summary
@@ -77,7 +77,7 @@ separation_options = decorate(
     "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True
 )
 @click.option("--overwrite", is_flag=True, help="Replace files that are there.")
-@common_options
+@serial_options
 def separate(
     runs: str,
     audio: tuple[Path, ...],
@@ -169,13 +169,12 @@ class _Work:
 
         from stemsmith.cli.console import progress
         from stemsmith.evaluate.separated_files import outputs_of, separate_to_files
-        from stemsmith.manifests.errors import InvalidCorpus, NothingToDo, UsageError
+        from stemsmith.manifests.errors import InvalidCorpus, NothingToDo
         from stemsmith.manifests.records import Reason, Rejection
 
-        outputs = outputs_of(self._separator, recordings, self._destination, self._format)
-        there = [path for files in outputs for path in files.values() if path.exists()]
-        if there and not is_overwriting:
-            raise UsageError(f"{there[0]}: is there already; --overwrite replaces it")
+        outputs = outputs_of(
+            self._separator, recordings, self._destination, self._format, is_overwriting
+        )
         with progress(common, "separate", len(recordings)) as ticker:
             for recording, files in zip(recordings, outputs, strict=True):
                 start = time.perf_counter()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, NamedTuple
@@ -42,13 +43,16 @@ class Framing(NamedTuple):
         Returns
         -------
         list of (int, int)
-            All of one length; one shorter frame if the track is shorter than a window.
+            All of one length; one shorter frame if the track is shorter than a window, which may
+            be infinite.
 
         Raises
         ------
         ValueError
-            If the window or the hop is shorter than a sample.
+            If the window or the hop is shorter than a sample, or no number.
         """
+        if math.isnan(self.window_s) or not math.isfinite(self.hop_s):
+            raise ValueError(f"{self} is no framing")
         if self.window_s * sample_rate >= n_samples:
             return [(0, n_samples)]
         window, hop = int(self.window_s * sample_rate), int(self.hop_s * sample_rate)

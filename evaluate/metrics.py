@@ -51,8 +51,8 @@ def si_sdr_db(reference: npt.NDArray[Any], estimate: npt.NDArray[Any]) -> float:
         If the shapes differ or are not mono, or a sample is not finite.
     """
     s, estimated = _pair(reference, estimate)
-    if s.ndim > 1 and len(s) > 1:
-        raise ValueError(f"SI-SDR is of mono signals, these have {len(s)} channels")
+    if s.ndim not in (1, 2) or (s.ndim == 2 and len(s) > 1):
+        raise ValueError(f"SI-SDR is of mono signals, these are of shape {s.shape}")
     s, estimated = s.ravel(), estimated.ravel()
     energy = s @ s
     if energy == 0:
@@ -146,10 +146,12 @@ def summarise(values: Sequence[float] | Float64s, seed: int = 0) -> Summary:
     n_left_out = len(scores) - len(counted)
     if not len(counted):
         return Summary(0, n_left_out, math.nan, (math.nan,) * 2, math.nan, (math.nan,) * 2)
+    with np.errstate(invalid="ignore"):  # the mean of inf and -inf
+        mean = float(counted.mean())
     return Summary(
         len(counted),
         n_left_out,
-        float(counted.mean()),
+        mean,
         bootstrap_interval(counted, np.mean, seed),
         float(np.median(counted)),
         bootstrap_interval(counted, np.median, seed),

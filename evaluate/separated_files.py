@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from stemsmith.evaluate.separator import Separator
+from stemsmith.manifests import storage
 from stemsmith.manifests.audio import AudioInfo, audio_info
-from stemsmith.manifests.audio_writer import FileFormat, writing
-from stemsmith.manifests.errors import UsageError
+from stemsmith.manifests.audio_writer import FileFormat, check_format, writing
+from stemsmith.manifests.errors import InvalidCorpus, UsageError
 
 __all__ = ["Separated", "folder_names", "outputs_of", "separate_to_files"]
+
+_STAGING: Final = ".separating-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +49,13 @@ def folder_names(recordings: Sequence[Path]) -> list[str]:
     ['song', 'other']
     >>> folder_names([Path("a/mixture.wav"), Path("b/mixture.wav")])
     ['a-mixture', 'b-mixture']
+    >>> folder_names([Path("Falcon 69.stem.mp4")])  # as MUSDB18 calls the song
+    ['Falcon 69']
     """
     paths = [path.absolute() for path in recordings]
     for names in (
-        [path.stem for path in paths],
-        [f"{path.parent.name}-{path.stem}" for path in paths],
+        [_title(path) for path in paths],
+        [f"{path.parent.name}-{_title(path)}" for path in paths],
         [f"{path.parent.name}-{path.name}" for path in paths],
     ):
         if len({name.casefold() for name in names}) == len(names):
@@ -58,15 +63,29 @@ def folder_names(recordings: Sequence[Path]) -> list[str]:
     raise UsageError("two recordings have the same name in folders of the same name, or are one")
 
 
+def _title(path: Path) -> str:
+    title = path.stem.removesuffix(".stem") if path.suffix.lower() == ".mp4" else path.stem
+    return title if title.strip(".") else path.name  # neither nothing nor a way up
+
+
 def outputs_of(
-    separator: Separator, recordings: Sequence[Path], destination: Path, file_format: FileFormat
+    separator: Separator,
+    recordings: Sequence[Path],
+    destination: Path,
+    file_format: FileFormat,
+    is_overwriting: bool = False,
 ) -> list[dict[str, Path]]:
     """Return the files that are to be written of every recording, by target.
+
+    All that can be refused is refused here, before long work. Recordings that cannot be read are
+    not: that is found out again when they are separated.
 
     Raises
     ------
     UsageError
-        If two recordings cannot be told apart, or one would be overwritten.
+        If two recordings cannot be told apart, or one would be overwritten; if a file is there, and
+        not to be replaced, or something else is that cannot be; if system or format do not take a
+        recording's rate, channels or length.
     """
     outputs = [
         {
@@ -79,7 +98,34 @@ def outputs_of(
     for recording in recordings:
         if recording.resolve() in written:
             raise UsageError(f"{recording}: would be overwritten; choose another destination")
+    for files in outputs:
+        _check_free(destination, files.values(), is_overwriting)
+    for recording in recordings:
+        _check_recording(separator, recording, file_format)
     return outputs
+
+
+def _check_free(destination: Path, files: Iterable[Path], is_overwriting: bool) -> None:
+    for path in files:
+        for folder in (destination, path.parent):
+            if folder.exists() and not folder.is_dir():
+                raise UsageError(f"{folder}: is not a folder; choose another destination")
+        if path.is_dir():
+            raise UsageError(f"{path}: is a folder; choose another destination")
+        if path.exists() and not is_overwriting:
+            raise UsageError(f"{path}: is there already; --overwrite replaces it")
+
+
+def _check_recording(separator: Separator, recording: Path, file_format: FileFormat) -> None:
+    try:
+        info = audio_info(recording)
+    except InvalidCorpus:
+        return
+    try:
+        separator.check_rate(info.sample_rate)
+        check_format(info, file_format)
+    except UsageError as error:
+        raise UsageError(f"{recording}: {error}") from None
 
 
 def separate_to_files(
@@ -103,16 +149,16 @@ def separate_to_files(
     Raises
     ------
     InvalidCorpus
-        If the recording cannot be read; nothing is written then.
+        If the recording cannot be read, or its estimates are no numbers; nothing is written then.
     UsageError
-        If it is too long for the format, or the system does not take its sample rate.
+        If system or format do not take its rate, channels or length.
     """
     info = audio_info(recording)
     folder = next(iter(outputs.values())).parent
     folder.parent.mkdir(parents=True, exist_ok=True)
     peaks = dict.fromkeys(outputs, 0.0)
-    with tempfile.TemporaryDirectory(prefix=".separating-", dir=folder.parent) as staging:
-        staged = {target: Path(staging, path.name) for target, path in outputs.items()}
+    with storage.scratch_folder(folder.parent, _STAGING) as staging:
+        staged = {target: staging / path.name for target, path in outputs.items()}
         with ExitStack() as stack:
             writers = {
                 target: stack.enter_context(writing(path, info, file_format))

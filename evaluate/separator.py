@@ -110,13 +110,13 @@ class Separator:
         configs: list[ModelConfig] = [model.config for group in self._groups for model in group]
         return max(c.stft.n_samples(c.segment_frames) / c.sample_rate for c in configs)
 
-    def stream(self, sample_rate: int) -> SeparationStream:
-        """Begin a recording that comes in piece by piece.
+    def check_rate(self, sample_rate: int) -> None:
+        """Check that recordings of a rate in Hz can be separated.
 
         Raises
         ------
         UsageError
-            If the rate in Hz is none, or the options ask for streaming and it is not the models':
+            If the rate is none, or the options ask for streaming and it is not the models':
             resampling would delay it further.
         """
         if sample_rate <= 0:
@@ -125,6 +125,16 @@ class Separator:
             model_hz = group[0].config.sample_rate
             if self.options.is_streaming and model_hz != sample_rate:
                 raise UsageError(f"streaming: the audio has {sample_rate} Hz, not {model_hz} Hz")
+
+    def stream(self, sample_rate: int) -> SeparationStream:
+        """Begin a recording that comes in piece by piece.
+
+        Raises
+        ------
+        UsageError
+            As `check_rate` does.
+        """
+        self.check_rate(sample_rate)
         chains = [self._chain(group, sample_rate) for group in self._groups]
         return SeparationStream(chains, self.targets, self.options.is_with_residual)
 
@@ -146,10 +156,15 @@ class Separator:
         Raises
         ------
         InvalidCorpus
-            If it is empty or has values that are no numbers.
+            If it is empty, or has values that are no numbers, or its estimates have.
         UsageError
-            As `stream` does.
+            As `stream` does, or if it is not such an array.
         """
+        if audio.ndim != 2 or not len(audio) or audio.dtype.kind != "f":
+            raise UsageError(
+                f"audio of shape {audio.shape} and type {audio.dtype}: it is (n_channels, "
+                "n_samples), of floats with full scale at 1"
+            )
         n_samples, n_block = audio.shape[1], self._block_samples(sample_rate)
         starts = range(0, n_samples, n_block)
         blocks = (audio[:, start : start + n_block] for start in starts)
@@ -177,7 +192,7 @@ class Separator:
         Raises
         ------
         InvalidCorpus
-            If the file is missing, damaged or empty, or has values that are no numbers.
+            As `separate` does, or if the file is missing or damaged.
         UsageError
             As `stream` does.
         """
@@ -192,10 +207,10 @@ class Separator:
         for block in blocks:
             if not np.isfinite(block).all():
                 raise InvalidCorpus(f"{name}: holds values that are not numbers (NaN or infinity)")
-            yield stream.push(block)
+            yield _checked(stream.push(block), name)
         if block is None:
             raise InvalidCorpus(f"{name}: holds no samples")
-        yield stream.finish(block[:, :0])
+        yield _checked(stream.finish(block[:, :0]), name)
 
     def _block_samples(self, sample_rate: int) -> int:
         if self.options.is_streaming:
@@ -265,6 +280,16 @@ class SeparationStream:
         """Return the few samples that resampling to and fro may lack in the end."""
         n_missing = max(0, self._n_in - self._n_out - len(queue))
         return queue.peek(0).new_zeros(*queue.peek(0).shape[:-1], n_missing)
+
+
+def _checked(estimates: dict[str, Float32s], name: str) -> dict[str, Float32s]:
+    for target, values in estimates.items():
+        if not np.isfinite(values).all():
+            raise InvalidCorpus(
+                f"{name}: the estimate of {target} is no audio (NaN or infinity): samples far "
+                "beyond full scale, or weights of a training that diverged"
+            )
+    return estimates
 
 
 def _device(name: str) -> torch.device:

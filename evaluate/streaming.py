@@ -132,10 +132,12 @@ class Analysis:
         self.stft = stft
         self.n_samples = 0
         self._queue = Queue()
+        self._is_begun = False
 
     def push(self, audio: Tensor) -> Tensor:
         """Return the (n_channels, n_bins, n_frames) spectra that (n_channels, n_samples) end."""
-        if not self.n_samples:
+        if not self._is_begun:  # once: the first pieces may be empty, as a resampler's are
+            self._is_begun = True
             self._queue.push(self._zeros(audio, self.stft.config.n_fft // 2))
         self.n_samples += audio.shape[-1]
         return self._frames(audio)

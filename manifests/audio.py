@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 from stemsmith.manifests import stem_mp4
-from stemsmith.manifests.errors import InvalidCorpus
+from stemsmith.manifests.errors import InvalidCorpus, UsageError
 
 __all__ = [
     "FULL_SCALE_16",
@@ -96,10 +96,21 @@ def encoding_flac_24(file: BinaryIO, info: AudioInfo) -> Iterator[Callable[[Int3
     ------
     callable
         Takes (n_channels, n_samples) int32 as in `encode_flac_24`, one block after the other.
+
+    Raises
+    ------
+    UsageError
+        If such files have no such rate or not so many channels.
     """
-    with soundfile.SoundFile(
-        file, "w", info.sample_rate, info.n_channels, "PCM_24", format="FLAC"
-    ) as encoder:
+    try:
+        encoder = soundfile.SoundFile(
+            file, "w", info.sample_rate, info.n_channels, "PCM_24", format="FLAC"
+        )
+    except soundfile.LibsndfileError:
+        raise UsageError(
+            f"{info.n_channels} channels at {info.sample_rate} Hz: not in a FLAC file; take WAV"
+        ) from None
+    with encoder:
         yield lambda samples: encoder.write(samples.T << 8)
 
 

@@ -21,8 +21,7 @@ from stemsmith.manifests.audio import (
 )
 from stemsmith.manifests.errors import UsageError
 
-__all__ = ["FileFormat", "writing"]
-
+__all__ = ["FileFormat", "check_format", "writing"]
 
 Float32s = npt.NDArray[np.float32]
 Write = Callable[[Float32s], object]
@@ -44,6 +43,21 @@ class FileFormat(StrEnum):
     def is_integer(self) -> bool:
         """Whether samples beyond full scale are clipped."""
         return self is not FileFormat.WAV
+
+
+def check_format(info: AudioInfo, file_format: FileFormat) -> None:
+    """Check that a file can hold what it is to hold: worth finding out before long work.
+
+    Raises
+    ------
+    UsageError
+        If it would be longer, or have more channels or a higher rate, than the format allows.
+    """
+    if file_format is FileFormat.FLAC:
+        with encoding_flac_24(io.BytesIO(), info):
+            pass
+    else:
+        _wav_header(info, file_format)
 
 
 @contextmanager
@@ -69,7 +83,7 @@ def writing(path: Path, info: AudioInfo, file_format: FileFormat) -> Iterator[Wr
     OSError
         If it cannot be written, naming it.
     UsageError
-        If it would be longer than a WAV file can be.
+        As `check_format` does.
     """
     # Made first: it may be refused.
     header = b"" if file_format is FileFormat.FLAC else _wav_header(info, file_format)
@@ -90,6 +104,7 @@ def writing(path: Path, info: AudioInfo, file_format: FileFormat) -> Iterator[Wr
 
 
 _WAV_TYPES: Final = {FileFormat.WAV: "<f4", FileFormat.WAV16: "<i2"}
+_WAV_LIMIT: Final = 1 << 32  # what a size, and bytes per second, are below
 _N_SAMPLES_AT: Final = 46  # in the chunk "fact" that files of floats have
 
 
@@ -140,16 +155,19 @@ def _wav_header(info: AudioInfo, file_format: FileFormat) -> bytes:
     Raises
     ------
     UsageError
-        If they are too large for it.
+        If they, or the rate, are too large for it.
     """
     from scipy.io import wavfile  # takes long, as said in `encode_wav`
 
     kind = np.dtype(_WAV_TYPES[file_format])
-    n_bytes = info.n_channels * info.n_samples * kind.itemsize
+    n_bytes_of_time = info.n_channels * kind.itemsize
+    n_bytes = n_bytes_of_time * info.n_samples
+    if n_bytes_of_time * info.sample_rate >= _WAV_LIMIT:
+        raise UsageError(f"{info.n_channels} channels at {info.sample_rate} Hz: not in a WAV file")
     encoded = io.BytesIO()
     wavfile.write(encoded, info.sample_rate, np.zeros((0, info.n_channels), kind))
     header = bytearray(encoded.getvalue())
-    if len(header) + n_bytes >= 1 << 32:
+    if len(header) + n_bytes >= _WAV_LIMIT:
         raise UsageError("longer than a WAV file can be (4 GiB); take FLAC")
     struct.pack_into("<I", header, 4, len(header) - 8 + n_bytes)
     struct.pack_into("<I", header, len(header) - 4, n_bytes)

@@ -8,10 +8,11 @@ import hashlib
 import os
 import secrets
 import shutil
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
 
@@ -23,9 +24,12 @@ __all__ = [
     "naming",
     "publish_folder",
     "relative",
+    "scratch_folder",
     "sync",
     "write_atomic",
 ]
+
+_SCRATCH_LOCK: Final = "lock"
 
 
 def file_hash(path: Path, algorithm: str = "sha256") -> str:
@@ -135,3 +139,34 @@ def exclusive(path: Path) -> Iterator[None]:
                 f"{path.parent.parent}: another run is writing here; wait for it to end"
             ) from None
         yield
+
+
+@contextmanager
+def scratch_folder(parent: Path, prefix: str) -> Iterator[Path]:
+    """Make a folder that lasts as long as the body, and sweep those that killed processes left.
+
+    A folder is locked while it is in use: several processes may have one each.
+
+    Parameters
+    ----------
+    parent : Path
+        A folder that is there.
+    prefix : str
+        Of the names of such folders, and of nothing else in `parent`.
+    """
+    for left in parent.glob(f"{prefix}*"):
+        with suppress(UsageError, OSError), exclusive(left / _SCRATCH_LOCK):
+            shutil.rmtree(left)
+    with ExitStack() as stack:
+        while True:
+            folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+            lock = folder / _SCRATCH_LOCK
+            # Another process may sweep it before it is locked; then once more.
+            with suppress(UsageError, FileNotFoundError):
+                stack.enter_context(exclusive(lock))
+                if lock.exists():
+                    break
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
