@@ -51,10 +51,10 @@ class Framing(NamedTuple):
         ValueError
             If the window or the hop is shorter than a sample, or no number.
         """
-        if math.isnan(self.window_s) or not math.isfinite(self.hop_s):
-            raise ValueError(f"{self} is no framing")
         if self.window_s * sample_rate >= n_samples:
             return [(0, n_samples)]
+        if math.isnan(self.window_s) or not math.isfinite(self.hop_s):
+            raise ValueError(f"{self} is no framing")
         window, hop = int(self.window_s * sample_rate), int(self.hop_s * sample_rate)
         if window < 1 or hop < 1:
             raise ValueError(f"{self} is less than a sample at {sample_rate} Hz")

@@ -147,15 +147,14 @@ def summarise(values: Sequence[float] | Float64s, seed: int = 0) -> Summary:
     if not len(counted):
         return Summary(0, n_left_out, math.nan, (math.nan,) * 2, math.nan, (math.nan,) * 2)
     with np.errstate(invalid="ignore"):  # the mean of inf and -inf
-        mean = float(counted.mean())
-    return Summary(
-        len(counted),
-        n_left_out,
-        mean,
-        bootstrap_interval(counted, np.mean, seed),
-        float(np.median(counted)),
-        bootstrap_interval(counted, np.median, seed),
-    )
+        return Summary(
+            len(counted),
+            n_left_out,
+            float(counted.mean()),
+            bootstrap_interval(counted, np.mean, seed),
+            float(np.median(counted)),
+            bootstrap_interval(counted, np.median, seed),
+        )
 
 
 def bootstrap_interval(

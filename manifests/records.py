@@ -43,6 +43,7 @@ class Reason(StrEnum):
     UNPLAYABLE = "unplayable"  # a folder of notes does not reach a pitch of the song
     RENDERER_DIED = "renderer-died"  # killed its worker process twice
     # found when evaluating
+    MISSING = "missing"  # a file of the song is not there
     NO_ESTIMATE = "no-estimate"  # the system has nothing for this song, or not every target
     MISMATCH = "mismatch"  # stems or estimates of other lengths, rates or channels
     NOT_FINITE = "not-finite"  # samples that are NaN or infinite

@@ -444,6 +444,20 @@ def test_a_framing_without_samples_is_refused(framing: Framing) -> None:
         bss_eval(*make_track(2, 1, 3 * RATE), RATE, [framing])
 
 
+@pytest.mark.parametrize(
+    "framings", [[], [Framing(math.nan, 1.0)], [Framing(1.0, math.nan)], [Framing(1.0, math.inf)]]
+)
+def test_what_is_no_framing_is_refused(framings: list[Framing]) -> None:
+    with pytest.raises(ValueError, match="no framing"):
+        bss_eval(*make_track(2, 1, 3 * RATE), RATE, framings)
+
+
+def test_an_infinite_window_is_the_track() -> None:
+    track = make_track(2, 1, 3 * RATE)
+    infinite, whole = bss_eval(*track, RATE, [Framing(math.inf, 1.0), Framing(3.0, 1.0)])
+    np.testing.assert_array_equal(matrix(infinite), matrix(whole))
+
+
 # ---------------------------------------------------------------------------------------------
 # The solver
 

@@ -59,8 +59,9 @@ def test_silent_references_have_no_score_and_silent_estimates_the_worst() -> Non
 def test_si_sdr_is_of_mono_alone() -> None:
     s, noise = orthonormal(2)
     assert si_sdr_db(s[None], (s + noise)[None]) == si_sdr_db(s, s + noise)
-    with pytest.raises(ValueError, match="these have 2 channels"):
-        si_sdr_db(np.stack([s, s]), np.stack([s, noise]))
+    for shape in ((2, -1), (1, 2, -1), (-1, 1)):
+        with pytest.raises(ValueError, match="mono"):
+            si_sdr_db(s.reshape(shape), noise.reshape(shape))
 
 
 def test_snr_is_over_all_channels() -> None:
@@ -157,3 +158,9 @@ def test_a_summary_of_nothing_is_nan(scores: list[float]) -> None:
 def test_infinite_scores_count() -> None:
     summary = summarise([1.0, math.inf, 3.0, 2.0])
     assert (summary.n, summary.mean, summary.median) == (4, math.inf, 2.5)
+
+
+@pytest.mark.filterwarnings("error")
+def test_infinite_scores_of_both_signs_have_no_mean_and_warn_of_nothing() -> None:
+    summary = summarise([1.0, 2.0, -math.inf, math.inf])
+    assert math.isnan(summary.mean) and summary.median == 1.5 and summary.n == 4

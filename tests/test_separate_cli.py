@@ -8,6 +8,7 @@ import resource
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from stemsmith.manifests.audio import AudioInfo, encode_wav
+from stemsmith.manifests.audio import AudioInfo, audio_info, encode_wav, read_blocks
 from stemsmith.manifests.audio_writer import FileFormat, writing
 from stemsmith.manifests.errors import UsageError
 
@@ -212,6 +213,8 @@ def test_the_same_files_have_the_same_bytes(
 
 
 def test_names_of_recordings() -> None:
+    assert folder_names([Path("A song.stem.mp4"), Path("b.stem.wav")]) == ["A song", "b.stem"]
+    assert folder_names([Path("...wav"), Path(".wav")]) == ["...wav", ".wav"]
     assert folder_names([Path("x/a.wav"), Path("y/b.flac")]) == ["a", "b"]
     assert folder_names([Path("x/a.wav"), Path("y/a.wav")]) == ["x-a", "y-a"]
     assert folder_names([Path("x/a.wav"), Path("x/a.flac")]) == ["x-a.wav", "x-a.flac"]
@@ -229,7 +232,7 @@ def test_names_of_recordings() -> None:
         (["--mask-exponent", "-1"], "above 0"),
         (["--iterations", "3"], "griffin-lim"),
         (["--streaming", "--phase", "griffin-lim"], "later"),
-        (["--streaming"], "8000 Hz"),
+        (["--streaming"], "song.wav: streaming: the audio has 44100 Hz, not 8000 Hz"),
     ],
 )
 def test_misuse(
@@ -238,6 +241,16 @@ def test_misuse(
     song = make_noise(tmp_path / "song.wav", 0.2)
     assert_one_line_error(here("separate", cnn, song, tmp_path / "out", *options), 2, words)
     assert not files(tmp_path / "out")
+
+
+@pytest.mark.parametrize("option", ["--jobs", "--scheduler"])
+def test_there_are_no_workers(cnn: Path, tmp_path: Path, here: Command, option: str) -> None:
+    done = here("separate", cnn, "song.wav", tmp_path / "out", option, "2")
+    assert done.returncode == 2 and f"No such option '{option}'" in done.stderr
+    config = tmp_path / "c.toml"
+    config.write_text("jobs = 2")
+    done = here("separate", cnn, "song.wav", tmp_path / "out", "--config", config)
+    assert_one_line_error(done, 2, "unknown key 'jobs'")
 
 
 def test_runs_that_cannot_be(
@@ -253,6 +266,88 @@ def test_runs_that_cannot_be(
     assert_one_line_error(here("separate", blstm, song, out, "--streaming"), 2, "recurrent")
     (tmp_path / "copy" / "checkpoints" / "best.ckpt").write_bytes(b"x")
     assert_one_line_error(here("separate", tmp_path / "copy", song, out), 1, "best.ckpt")
+
+
+def test_all_is_refused_before_anything_is_written(
+    cnn: Path, tmp_path: Path, make_noise, here: Command
+) -> None:
+    """The first recording is fine."""
+    first = make_noise(tmp_path / "first.wav", 0.2, sample_rate=8000)
+    second = make_noise(tmp_path / "second.wav", 0.2)
+    many, fast = tmp_path / "many.wav", tmp_path / "fast.wav"
+    soundfile.write(many, np.zeros((100, 9)), 8000)
+    soundfile.write(fast, np.zeros(100), 2_000_000_000)
+    out = tmp_path / "out"
+
+    def refuse(*arguments: object) -> str:
+        done = here("separate", cnn, first, *arguments)
+        assert_one_line_error(done, 2)
+        assert not files(out)
+        return done.stderr
+
+    assert f"{second}: streaming" in refuse(second, out, "--streaming")
+    assert f"{many}: 9 channels at 8000 Hz: not in a FLAC" in refuse(many, out, "--format", "flac")
+    assert f"{fast}: 1 channels at" in refuse(fast, out, "--format", "flac")
+    assert f"{fast}: 1 channels at" in refuse(fast, out)
+    assert f"{second}: is not a folder" in refuse(second)  # somebody forgot the destination
+    (out / "first" / "drums.wav").mkdir(parents=True)
+    assert "drums.wav: is a folder" in refuse(out, "--overwrite")
+    (out / "second").write_bytes(b"")
+    done = here("separate", cnn, second, out)
+    assert_one_line_error(done, 2, f"{out / 'second'}: is not a folder")
+
+
+def test_a_run_that_diverged_writes_nothing(tmp_path: Path, make_noise, here: Command) -> None:
+    run = write_run(tmp_path / "run", "cnn", CNN)
+    path = run / "checkpoints" / "best.ckpt"
+    content = torch.load(path, weights_only=True)
+    for weights in content["state_dict"].values():
+        weights.fill_(float("nan"))
+    torch.save(content, path)
+    song, out = make_noise(tmp_path / "song.wav", 0.2), tmp_path / "out"
+    done = here("separate", run, song, out, "--format", "wav16")
+    assert_one_line_error(done, 1, str(song), "is no audio", "diverged")
+    assert not list(out.iterdir())
+
+
+def test_what_a_killed_run_left_is_swept(
+    cnn: Path, tmp_path: Path, make_noise, here: Command
+) -> None:
+    song, out = make_noise(tmp_path / "song.wav", 60.0, sample_rate=8000), tmp_path / "out"
+    script = "from stemsmith.cli.main import main; main()"
+    command = [sys.executable, "-c", script, "separate", *map(str, (cnn, song, out)), "--streaming"]
+    with subprocess.Popen(command) as process:
+        while not list(out.glob(".separating-*/.*.tmp")):
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.kill()
+    assert [path.name.startswith(".separating-") for path in out.iterdir()] == [True]
+    short = make_noise(tmp_path / "short.wav", 0.2, sample_rate=8000)
+    assert here("separate", cnn, short, out).returncode == 0
+    assert [path.name for path in out.iterdir()] == ["short"]
+
+
+def test_the_mixture_of_a_stem_mp4(cnn: Path, tmp_path: Path, here: Command) -> None:
+    """Its first stream, to which all that is written sums."""
+    av = pytest.importorskip("av")
+    song = tmp_path / "A song.stem.mp4"
+    rng = np.random.default_rng(0)
+    mixture = (0.2 * rng.standard_normal((2, 44100))).astype(np.float32)
+    with av.open(str(song), "w", format="mp4") as container:
+        streams = [container.add_stream("aac", rate=44100, layout="stereo") for _ in range(2)]
+        for stream, audio in zip(streams, (mixture, 0.3 * mixture), strict=True):
+            frame = av.AudioFrame.from_ndarray(audio, format="fltp", layout="stereo")
+            frame.sample_rate = 44100
+            container.mux([*stream.encode(frame), *stream.encode(None)])
+    out = tmp_path / "out"
+    done = here("separate", cnn, song, out, "--residual")
+    assert done.returncode == 0, done.stderr
+    folder = out / "A song"
+    assert files(folder) == ["bass.wav", "drums.wav", "residual.wav"]
+    total = sum(soundfile.read(path)[0].T for path in folder.iterdir())
+    info = audio_info(song)
+    assert total.shape == (2, info.n_samples)
+    np.testing.assert_allclose(total, next(read_blocks(song, info.n_samples)), atol=1e-6)
 
 
 @pytest.fixture

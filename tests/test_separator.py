@@ -318,6 +318,22 @@ def test_resampling_by_pieces_is_resampling() -> None:
     torch.testing.assert_close(torch.cat(pieces, dim=-1), whole, atol=1e-7, rtol=0)
 
 
+@pytest.mark.parametrize("rate", [RATE, 11025, 44100])
+def test_a_beginning_of_small_pieces_moves_nothing(rate: int) -> None:
+    """Of which a resampler gives nothing at first, or until the end of a short recording."""
+    model = fake(rate=RATE)
+    for n_samples, n_piece in ((4000, 16), (4000, 4000), (60, 60), (200, 200)):
+        audio = np.hanning(n_samples).astype(np.float32)[None]
+        stream = system(model).stream(rate)
+        pieces = [stream.push(audio[:, :0])["a"]]
+        pieces += [
+            stream.push(audio[:, start : start + n_piece])["a"]
+            for start in range(0, n_samples, n_piece)
+        ]
+        pieces.append(stream.finish(audio[:, :0])["a"])
+        np.testing.assert_allclose(np.concatenate(pieces, axis=1), audio, atol=0.02)
+
+
 # ---------------------------------------------------------------------------------------------
 # Several runs
 
@@ -572,3 +588,17 @@ def test_values_that_are_no_numbers(value: float) -> None:
         system(fake()).separate(audio[:, :0], RATE)
     with pytest.raises(UsageError, match="0 Hz"):
         system(fake()).separate(audio, 0)
+
+
+def test_estimates_that_are_no_numbers() -> None:
+    with pytest.raises(InvalidCorpus, match="estimate of b is no audio"):
+        system(fake(masks=(1.0, float("nan")))).separate(noise(3000), RATE)
+
+
+@pytest.mark.parametrize(
+    "audio",
+    [noise(300)[0], noise(300)[None], noise(300)[:0], (1000 * noise(300)).astype(np.int16)],
+)
+def test_arrays_that_are_no_audio(audio: Any) -> None:
+    with pytest.raises(UsageError, match="n_samples"):
+        system(fake()).separate(audio, RATE)

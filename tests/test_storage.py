@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -228,6 +231,57 @@ def test_a_lock_is_free_after_an_error_in_the_block(lock: Path) -> None:
         raise RuntimeError("in the block")
     with storage.exclusive(lock):
         pass
+
+
+SCRATCH = """
+import sys
+from pathlib import Path
+from stemsmith.manifests import storage
+with storage.scratch_folder(Path(sys.argv[1]), ".work-") as folder:
+    (folder / "half").write_bytes(b"ha")
+    print(folder, flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_scratch_folder_is_swept_when_its_process_is_gone_and_not_before(tmp_path: Path) -> None:
+    (tmp_path / ".work-unlocked").mkdir()  # killed before it was locked
+    (tmp_path / "song").mkdir()
+    command = [sys.executable, "-c", SCRATCH, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        try:
+            assert other.stdout is not None
+            theirs = Path(other.stdout.readline().decode().rstrip())
+            with storage.scratch_folder(tmp_path, ".work-") as ours:
+                assert (theirs / "half").read_bytes() == b"ha"
+                assert sorted(tmp_path.iterdir()) == sorted([tmp_path / "song", theirs, ours])
+        finally:
+            other.kill()
+            other.wait(60)
+    assert sorted(tmp_path.iterdir()) == sorted([tmp_path / "song", theirs])
+    with storage.scratch_folder(tmp_path, ".work-") as ours:
+        assert sorted(tmp_path.iterdir()) == sorted([tmp_path / "song", ours])
+    assert [path.name for path in tmp_path.iterdir()] == ["song"]
+
+
+def test_a_scratch_folder_that_is_swept_before_it_is_locked_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exclusive, swept = storage.exclusive, []
+
+    @contextmanager
+    def late(path: Path) -> Iterator[None]:
+        with exclusive(path):
+            if len(swept) < 2:  # by one that had the lock when ours was opened
+                swept.append(path.parent)
+                shutil.rmtree(path.parent)
+            yield
+
+    monkeypatch.setattr(storage, "exclusive", late)
+    with storage.scratch_folder(tmp_path, ".work-") as folder:
+        assert len(swept) == 2 and folder not in swept
+        assert list(tmp_path.iterdir()) == [folder]
+    assert not list(tmp_path.iterdir())
 
 
 def test_locks_of_two_corpora_are_two_locks(tmp_path: Path) -> None:
