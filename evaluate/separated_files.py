@@ -17,6 +17,7 @@ from stemsmith.manifests.errors import InvalidCorpus, UsageError
 __all__ = ["Separated", "folder_names", "outputs_of", "separate_to_files"]
 
 _STAGING: Final = ".separating-"
+_MIXTURES: Final = ("mix", "mixture")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,8 @@ class Separated:
 def folder_names(recordings: Sequence[Path]) -> list[str]:
     """Return a name for every recording: its own, or if two are alike that of its folder before it.
 
+    A mixture in a song's folder, as corpora and MUSDB18-HQ have it, is called what the folder is.
+
     Raises
     ------
     UsageError
@@ -47,8 +50,10 @@ def folder_names(recordings: Sequence[Path]) -> list[str]:
     --------
     >>> folder_names([Path("a/song.wav"), Path("b/other.wav")])
     ['song', 'other']
-    >>> folder_names([Path("a/mixture.wav"), Path("b/mixture.wav")])
-    ['a-mixture', 'b-mixture']
+    >>> folder_names([Path("test/Track00001/mix.flac"), Path("test/Track00002/mix.flac")])
+    ['Track00001', 'Track00002']
+    >>> folder_names([Path("a/song.wav"), Path("b/song.wav")])
+    ['a-song', 'b-song']
     >>> folder_names([Path("Falcon 69.stem.mp4")])  # as MUSDB18 calls the song
     ['Falcon 69']
     """
@@ -65,6 +70,8 @@ def folder_names(recordings: Sequence[Path]) -> list[str]:
 
 def _title(path: Path) -> str:
     title = path.stem.removesuffix(".stem") if path.suffix.lower() == ".mp4" else path.stem
+    if title in _MIXTURES and path.parent.name:
+        title = path.parent.name
     return title if title.strip(".") else path.name  # neither nothing nor a way up
 
 
