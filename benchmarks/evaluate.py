@@ -15,7 +15,9 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
 from importlib.metadata import version
@@ -24,11 +26,13 @@ from pathlib import Path
 import click
 import numpy as np
 import numpy.typing as npt
+import scipy.io.wavfile
 import scipy.signal
 import threadpoolctl
 from stemsmith.evaluate.bsseval import bss_eval
 from stemsmith.evaluate.frames import BssScores
 from stemsmith.evaluate.museval_engine import museval_bss_eval
+from stemsmith.manifests.audio import read_excerpt
 
 _SAMPLE_RATE = 44100
 _MUSDB18_TEST_S = 12_439  # 50 songs, in whole seconds
@@ -83,6 +87,35 @@ def row(name: str, values: list[float], digits: int = 2) -> str:
     return f"| {name} | " + " | ".join(f"{cell:,.{digits}f}" for cell in cells) + " |"
 
 
+def compare_reading() -> str:
+    """Read 10 s out of a MUSDB18-HQ song of a minute, here and with the musdb package."""
+    if not (shutil.which("ffmpeg") and shutil.which("ffprobe")):
+        return "musdb cannot be compared: it needs ffmpeg and ffprobe"
+    import musdb
+
+    with tempfile.TemporaryDirectory() as name:
+        song = Path(name, "train", "A - Song")
+        song.mkdir(parents=True)
+        noise = np.random.default_rng(0).uniform(-0.3, 0.3, (2, 60 * _SAMPLE_RATE))
+        samples = (noise * 32767).astype(np.int16)
+        for stem in ("mixture", "vocals", "drums", "bass", "other"):
+            scipy.io.wavfile.write(song / f"{stem}.wav", _SAMPLE_RATE, samples.T)
+        (track,) = musdb.DB(name, is_wav=True, subsets="train")
+        track.chunk_start, track.chunk_duration = 20.0, 10.0
+        start, n = 20 * _SAMPLE_RATE, 10 * _SAMPLE_RATE
+        assert np.array_equal(track.audio.T, read_excerpt(song / "mixture.wav", start, n))
+        ours_s = theirs_s = 0.0
+        for _ in range(20):
+            begin = time.perf_counter()
+            read_excerpt(song / "mixture.wav", start, n)
+            ours_s += time.perf_counter() - begin
+            begin = time.perf_counter()
+            _ = track.audio
+            theirs_s += time.perf_counter() - begin
+    ratio = theirs_s / ours_s
+    return f"Reading 10 s of a WAV: musdb {version('musdb')} takes {ratio:.0f} times as long"
+
+
 @click.command()
 @click.option("--seconds", default=60, help="Length of the track.")
 @click.option("--repeats", default=3, help="Pairs of runs.")
@@ -116,6 +149,8 @@ def main(seconds: int, repeats: int) -> None:
     print(f"\nLargest deviation: {max(deviations_db):.1e} dB")
     hours = [_MUSDB18_TEST_S * statistics.median(s) / seconds / 3600 for s in (ours_s, theirs_s)]
     print(f"Projected for MUSDB18 test: {60 * hours[0]:.1f} min; museval {hours[1]:.1f} h")
+
+    print(compare_reading())
 
 
 if __name__ == "__main__":
