@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,6 +75,7 @@ _METRIC_OPTIONS = decorate(
         "--window", "window_s", type=float, default=1.0, show_default=True, help="Of BSS Eval, s."
     ),
     click.option("--hop", "hop_s", type=float, help="From window to window, s.  [default: window]"),
+    click.option("--mono", "is_mono", is_flag=True, help="BSS Eval of the mean of the channels."),
     click.option(
         "--silence",
         type=click.Choice(["all", "own"]),
@@ -147,19 +148,24 @@ def evaluate(
     refuse_foreign(results, STAGE, STATE_FOLDER)
     known = [read_summary(other) for other in others]
     request = _request(system, dataset, options)
-    summary = evaluate_system(common, request, results)
+    summary = evaluate_system(common, request, results, known)
     if not common.is_json and not common.is_quiet:
         print(compare([*known, read_summary(results)]))
     print_summary(common, summary)
 
 
-def evaluate_system(common: Common, request: Request, results: Path) -> Summary:
-    """Plan, score and close an evaluation; print what was left out, return what came of it."""
+def evaluate_system(
+    common: Common, request: Request, results: Path, known: Sequence[Mapping[str, Any]] = ()
+) -> Summary:
+    """Plan, score and close an evaluation; print what was left out, return what came of it.
+
+    Summaries that it is to be compared with are known before, lest hours are spent in vain.
+    """
     from stemsmith.cli.cluster import workers
     from stemsmith.cli.console import Summary, print_rejections, warn
     from stemsmith.evaluate.evaluation import plan
     from stemsmith.evaluate.evaluation_run import EvaluationRun
-    from stemsmith.evaluate.report import read_summary
+    from stemsmith.evaluate.report import check_comparable, read_summary
     from stemsmith.manifests.records import Rejection
     from stemsmith.manifests.shards import read_records
 
@@ -167,6 +173,7 @@ def evaluate_system(common: Common, request: Request, results: Path) -> Summary:
     if evaluation_plan.unused:
         warn(common, f"estimates of {', '.join(evaluation_plan.unused)} belong to no target")
     run = EvaluationRun(results, evaluation_plan)
+    check_comparable([*known, run.subject])
     with run.opened():
         if jobs := run.open_jobs():
             with workers(common.n_jobs, common.scheduler) as pool:
@@ -258,4 +265,5 @@ def _metrics(options: Mapping[str, Any]) -> MetricOptions:
         framing=None if options["bss"] == "none" else framing,
         silence=SilenceRule(options["silence"]),
         engine=Engine(options["engine"]),
+        is_mono=options["is_mono"],
     )

@@ -1,8 +1,9 @@
-"""`stemsmith validate`: check a corpus or mixtures against checksums and invariants."""
+"""`stemsmith validate`: check what a command wrote against checksums and invariants."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -21,19 +22,26 @@ J = TypeVar("J")
 @click.argument("folder", type=click.Path(path_type=Path))
 @common_options
 def validate(folder: Path, common: Common) -> None:
-    """Check every checksum and invariant of FOLDER, a corpus or mixtures; name the first offender.
+    """Check every checksum and invariant of FOLDER; name the first offender.
 
     Of a corpus: checksums of shards and files, MD5 of the scores, equal lengths, mixture = exact
     sum of the stems, loudness and peaks on disk as recorded, duplicates within one split, no stray
     folders. Of mixtures: checksums of shards, of audio and of every stem a recipe names, and that
-    every recipe can be followed.
+    every recipe can be followed. Of scores of `stemsmith evaluate`: checksums of all files, and a
+    score for every song and target. Of a run of `stemsmith train`: that its checkpoints can be
+    loaded and are of the model it says.
     """
     from stemsmith.manifests.renditions import RENDITIONS
     from stemsmith.manifests.shards import read_manifest
 
-    header = read_manifest(folder.resolve(), "corpus", "mixtures")
+    if (folder / "run.json").exists():
+        _check_run(folder, common)
+        return
+    header = read_manifest(folder.resolve(), "corpus", "mixtures", "evaluation")
     if header["stage"] == "mixtures":
         _check_mixtures(folder, common)
+    elif header["stage"] == "evaluation":
+        _check_results(folder, common)
     elif header.get("kind") == RENDITIONS:
         _check_renditions(folder, common)
     else:
@@ -81,6 +89,28 @@ def _check_mixtures(folder: Path, common: Common) -> None:
         {"mixtures": str(folder), "n_mixtures": n_mixtures, "n_files": len(jobs)},
     )
     print_summary(common, summary)
+
+
+def _check_results(folder: Path, common: Common) -> None:
+    from stemsmith.cli.console import Summary, print_summary
+    from stemsmith.evaluate.check import check_results
+
+    found = check_results(folder.resolve())
+    line = f"{folder}: valid; {found.n_scores} scores of {found.n_songs} songs"
+    print_summary(common, Summary(line, {"results": str(folder), **found._asdict()}))
+
+
+def _check_run(folder: Path, common: Common) -> None:
+    from stemsmith.cli.console import Summary, print_summary
+    from stemsmith.manifests.errors import UsageError
+
+    if any(find_spec(name) is None for name in ("torch", "lightning")):
+        raise UsageError("checking a run needs torch: pip install 'stemsmith[train]'")
+    from stemsmith.train.check import check_run
+
+    found = check_run(folder)
+    line = f"{folder}: valid; {found.model} for {', '.join(found.targets)}, {found.n_epochs} epochs"
+    print_summary(common, Summary(line, {"run": str(folder), **found._asdict()}))
 
 
 def _check_all(

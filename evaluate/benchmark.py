@@ -1,7 +1,8 @@
 """Scoring one song: what a system makes of its mixture, and how far that is from the truth.
 
 SI-SDR is taken of mono audio at 16 kHz (Manilow et al. 2019, section 3.1), one number a song, and
-oracles are made from what it is taken of. BSS Eval is taken of the audio as it is, frame by frame.
+oracles are made from what it is taken of. BSS Eval is taken of the audio as it is, or of the mean
+of its channels (Brunner et al. 2019 and Chiu et al. 2020 separate mono audio), frame by frame.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from stemsmith.evaluate.metrics import si_sdr_db
 from stemsmith.evaluate.museval_engine import museval_bss_eval
 from stemsmith.evaluate.museval_json import METRICS as BSS_METRICS
 from stemsmith.evaluate.museval_json import write_track
-from stemsmith.evaluate.oracle import Oracle, oracle_estimate
+from stemsmith.evaluate.oracle import Oracle, oracle_estimates
 from stemsmith.evaluate.song import SongAudio, Unscorable, read_estimate, read_song
 from stemsmith.manifests import shards
 from stemsmith.manifests.records import Reason, Rejection
@@ -57,12 +58,15 @@ class MetricOptions:
         Of BSS Eval.
     engine : Engine
         Of BSS Eval.
+    is_mono : bool
+        Take BSS Eval of the mean of the channels.
     """
 
     si_sdr_rate: int = 16000
     framing: Framing | None = None
     silence: SilenceRule = SilenceRule.ALL
     engine: Engine = Engine.STEMSMITH
+    is_mono: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for a manifest."""
@@ -73,6 +77,7 @@ class MetricOptions:
             "hop_s": framing.hop_s,
             "silence": str(self.silence),
             "engine": str(self.engine),
+            "is_mono": self.is_mono,
         }
         return {"si_sdr_rate": self.si_sdr_rate, "bss": bss}
 
@@ -157,9 +162,10 @@ def run(job: SongJob) -> Scored | Rejection:
 def _score(job: SongJob, audio: SongAudio) -> Iterator[Score]:
     heard = [target for target in audio.targets if target in job.targets]
     given = None if job.estimates is None else _read_estimates(job, audio, heard)
-    yield from _si_sdr_scores(job, audio, heard, given)
-    if job.metrics.framing is not None and heard:
-        yield from _bss_scores(job, audio, heard, given)
+    if heard:
+        yield from _si_sdr_scores(job, audio, heard, given)
+        if job.metrics.framing is not None:
+            yield from _bss_scores(job, audio, heard, given)
     metrics = (SI_SDR,) if job.metrics.framing is None else (SI_SDR, *BSS_METRICS)
     for target in job.targets:
         if target not in heard:
@@ -180,14 +186,11 @@ def _si_sdr_scores(
     """Yield SI-SDR of mono audio (Slakh 3.1: 16 kHz), of which oracles are made too."""
     rates = audio.sample_rate, job.metrics.si_sdr_rate
     mixture = _mono(audio.mixture, *rates)
-    for row, target in enumerate(targets):
-        reference = _mono(audio.references[row], *rates)
-        if given is not None:
-            estimate = _mono(given[row], *rates)
-        elif job.oracle is not None:
-            estimate = oracle_estimate(job.oracle, reference, mixture, rates[1])
-        else:
-            estimate = mixture
+    references = np.array([_mono(each, *rates) for each in audio.references[: len(targets)]])
+    if given is not None:
+        given = np.array([_mono(estimate, *rates) for estimate in given])
+    estimates = _estimates(job, references, mixture, rates[1], given)
+    for target, reference, estimate in zip(targets, references, estimates, strict=True):
         yield Score(job.song.name, target, None, SI_SDR, si_sdr_db(reference, estimate))
 
 
@@ -199,21 +202,28 @@ def _mono(audio: Float32s, sample_rate: int, wanted_rate: int) -> Float32s:
     return mono[np.newaxis]
 
 
+def _estimates(
+    job: SongJob, references: Float32s, mixture: Float32s, sample_rate: int, given: Float32s | None
+) -> Float32s:
+    """Return the estimates that are given, or are made of the mixture."""
+    if given is not None:
+        return given
+    if job.oracle is not None:
+        return oracle_estimates(job.oracle, references, mixture, sample_rate)
+    return np.broadcast_to(mixture, references.shape)
+
+
 def _bss_scores(
     job: SongJob, audio: SongAudio, targets: Sequence[str], given: Float32s | None
 ) -> Iterator[Score]:
     """Yield the frames of BSS Eval, and write them for museval."""
-    shape = (len(targets), *audio.mixture.shape)
-    if given is not None:
-        estimates = given
-    elif job.oracle is not None:
-        estimates = np.empty(shape, np.float32)
-        for row, reference in enumerate(audio.references[: len(targets)]):
-            estimates[row] = oracle_estimate(
-                job.oracle, reference, audio.mixture, audio.sample_rate
-            )
-    else:
-        estimates = np.broadcast_to(audio.mixture, shape)
+    if job.metrics.is_mono:
+        mixture = audio.mixture.mean(axis=0, keepdims=True)
+        references = audio.references.mean(axis=1, keepdims=True)
+        audio = audio._replace(mixture=mixture, references=references)
+        given = None if given is None else given.mean(axis=1, keepdims=True)
+    references = audio.references[: len(targets)]
+    estimates = _estimates(job, references, audio.mixture, audio.sample_rate, given)
     result = _bss_eval(job, audio, estimates)
     path = Path(job.frames)
     path.parent.mkdir(parents=True, exist_ok=True)

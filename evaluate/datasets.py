@@ -31,7 +31,7 @@ __all__ = ["Dataset", "DatasetSong", "StemFile", "find_dataset", "folds_of"]
 _TAXONOMY_OF: Final = {CORPUS: "slakh", "bach10": "bach10"}  # of all other layouts: musdb
 _MUSDB: Final = "musdb"
 _FOLDER: Final = "folder"
-_MIXTURES: Final = ("mixture", "linear_mixture", "mix")
+_MIXTURES: Final = ("mixture", "linear-mixture", "mix")  # as `slug` writes them
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +170,8 @@ def _stems_of(layout: str, root: Path, taxonomy: Taxonomy) -> Iterator[_Found]:
     elif layout == _FOLDER:
         yield from _folder_stems(root, taxonomy)
     else:
-        for file in find_files(layout, root):
+        # A song that lacks a stem is left out when it is read, and the rest is scored.
+        for file in find_files(layout, root, is_complete=False):
             song = file.song_id.rpartition("/")[2]
             stem = StemFile("", str(root / file.path), file.stream)
             yield _Found(song, file.split, (file.inst_class,), stem)
@@ -217,7 +218,7 @@ def _folder_stems(root: Path, taxonomy: Taxonomy) -> Iterator[_Found]:
         )
     for folder in folders:
         for stem, path in folder.files.items():
-            if stem not in _MIXTURES:
+            if slug(stem) not in _MIXTURES:
                 file = StemFile("", str(path))
                 yield _Found(folder.song, folder.split, (slug(stem),), file)
 
@@ -237,6 +238,8 @@ def _songs(
         if (target := taxonomy.target_of(stem.classes)) is not None:
             members.setdefault(stem.song, []).append(replace(stem.file, target=target))
     for name in sorted(members):
+        if name.encode("utf-8", "ignore").decode() != name:
+            raise InvalidCorpus(f"{root}: {name!r}: scores cannot hold this name: not UTF-8")
         files = tuple(sorted(members[name], key=lambda f: (f.target, f.path, f.stream)))
         mixture = _musdb_mixture(files[0]) if layout == _MUSDB else None
         yield DatasetSong(name, splits[name], files, mixture)

@@ -243,6 +243,7 @@ def _job(
 
 def _config(request: Request, targets: Sequence[str]) -> dict[str, Any]:
     return {
+        "label": request.label,
         "kind": str(request.system.kind),
         "oracle": request.system.oracle,
         "map": dict(sorted(request.sums.items())),

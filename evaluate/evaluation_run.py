@@ -48,6 +48,17 @@ class EvaluationRun:
                 Path(self._plan.jobs[0].scores).parent.mkdir(exist_ok=True)  # of all jobs
             yield
 
+    @property
+    def subject(self) -> dict[str, Any]:
+        """What the summary says but the scores: of what they will be."""
+        header = self._plan.header
+        songs = [job.song.name for job in self._plan.jobs]
+        return {
+            **{key: header[key] for key in ("system", "dataset")},
+            **header["config"],
+            "songs": sorted([*songs, *(rejection.id for rejection in self._plan.rejections)]),
+        }
+
     def open_jobs(self) -> list[SongJob]:
         """Return the jobs that are not finished."""
         if self._folder.is_closed:
@@ -73,6 +84,7 @@ class EvaluationRun:
     def reject(self, job: SongJob, reason: Reason, detail: str) -> None:
         """Record that a job could not be done at all, unless it was done before it died."""
         if not _is_finished(job):
+            Path(job.frames).unlink(missing_ok=True)  # museval would count the song
             rejection = Rejection(job.song.name, benchmark.STAGE, reason, detail)
             shards.write_records(Path(job.rejection), Rejection, [rejection])
 
@@ -87,7 +99,7 @@ class EvaluationRun:
         if self._folder.is_closed:
             return shards.read_manifest(self._root, STAGE)
         done = [job for job in self._plan.jobs if Path(job.scores).exists()]
-        refused = [Path(job.rejection) for job in self._plan.jobs if job not in done]
+        refused = [Path(job.rejection) for job in self._plan.jobs if not Path(job.scores).exists()]
         rejections = [*self._plan.rejections, *shards.read_records(refused, Rejection)]
         rejections.sort(key=lambda rejection: rejection.id)
         if not done:
@@ -97,29 +109,30 @@ class EvaluationRun:
         files = [self._root / "scores.parquet", self._root / "rejections.parquet"]
         shards.write_records(files[0], Score, scores)
         shards.write_records(files[1], Rejection, rejections)
-        summary = self._summary(scores, [job.song.name for job in done], rejections)
+        summary = self._summary(scores, len(done))
         text = json.dumps(summary, indent=2, allow_nan=False)
         storage.write_atomic(self._root / SUMMARY, text.encode() + b"\n")
         storage.write_atomic(self._root / TABLE, compare([summary]).encode())
+        frames = [Path(job.frames) for job in done if Path(job.frames).exists()]
         reasons = Counter(str(rejection.reason) for rejection in rejections)
         header = {
             **self._plan.header,
             "n_songs": len(done),
             "rejections": dict(sorted(reasons.items())),
             "shards": [shards.shard_entry(file) for file in files],
+            "files": [
+                {"file": file.relative_to(self._root).as_posix(), "sha256": storage.file_hash(file)}
+                for file in (self._root / SUMMARY, self._root / TABLE, *frames)
+            ],
         }
         return self._folder.close(header)
 
-    def _summary(
-        self, scores: Sequence[Score], songs: Sequence[str], rejections: Sequence[Rejection]
-    ) -> dict[str, Any]:
-        header, folds = self._plan.header, self._plan.folds
-        targets = header["config"]["targets"]
+    def _summary(self, scores: Sequence[Score], n_scored: int) -> dict[str, Any]:
+        folds = self._plan.folds
+        targets = self._plan.header["config"]["targets"]
         return {
-            **{key: header[key] for key in ("system", "dataset")},
-            **header["config"],
-            "songs": sorted([*songs, *(rejection.id for rejection in rejections)]),
-            "n_scored": len(songs),
+            **self.subject,
+            "n_scored": n_scored,
             "folds": folds,
             "scores": plain(summarise_scores(scores, targets, folds)),
         }

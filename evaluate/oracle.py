@@ -33,7 +33,14 @@ import numpy as np
 import numpy.typing as npt
 import scipy.fft
 
-__all__ = ["MASKS", "Oracle", "inverse_transform", "oracle_estimate", "transform", "window_samples"]
+__all__ = [
+    "MASKS",
+    "Oracle",
+    "inverse_transform",
+    "oracle_estimates",
+    "transform",
+    "window_samples",
+]
 
 _HOP_S: Final = 0.016  # Slakh 3.1: windows of 32 ms, 512 samples at 16 kHz
 
@@ -88,31 +95,34 @@ MASKS: Final[Mapping[Oracle, Callable[[Array, Array], Array]]] = {
 }
 
 
-def oracle_estimate(oracle: Oracle, reference: Array, mixture: Array, sample_rate: int) -> Array:
-    """Return what a mask made from the true source takes out of the mixture.
+def oracle_estimates(oracle: Oracle, references: Array, mixture: Array, sample_rate: int) -> Array:
+    """Return what masks made from the true sources take out of the mixture.
 
     Parameters
     ----------
     oracle : Oracle
         Which mask.
-    reference, mixture : numpy.ndarray
-        (n_channels, n_samples) float. Every channel has its own mask.
+    references : numpy.ndarray
+        (n_targets, n_channels, n_samples) float. Every channel has its own mask.
+    mixture : numpy.ndarray
+        (n_channels, n_samples) float.
     sample_rate : int
         In Hz. The window is 32 ms long at every rate: 512 samples at 16 kHz, 1412 at 44.1 kHz.
 
     Returns
     -------
     numpy.ndarray
-        (n_channels, n_samples) float, of the same type.
+        (n_targets, n_channels, n_samples) float, of the same type.
     """
     n_fft = window_samples(sample_rate)
-    estimate = np.empty_like(reference)
-    for channel in range(len(reference)):  # one at a time, for memory
-        target = transform(reference[channel], n_fft)
-        whole = transform(mixture[channel], n_fft)
-        whole *= MASKS[oracle](target, whole)
-        estimate[channel] = inverse_transform(whole, reference.shape[1])
-    return estimate
+    estimates = np.empty_like(references)
+    for channel, audio in enumerate(mixture):  # one transform of each at a time, for memory
+        whole = transform(audio, n_fft)
+        for row, reference in enumerate(references):
+            target = transform(reference[channel], n_fft)
+            np.multiply(whole, MASKS[oracle](target, whole), out=target)
+            estimates[row, channel] = inverse_transform(target, len(audio))
+    return estimates
 
 
 def window_samples(sample_rate: int) -> int:

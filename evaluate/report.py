@@ -25,12 +25,21 @@ from stemsmith.evaluate.benchmark import SI_SDR, Score
 from stemsmith.evaluate.metrics import Summary, bootstrap_interval, summarise
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
 
-__all__ = ["SUMMARY", "TABLE", "compare", "plain", "read_summary", "summarise_scores"]
+__all__ = [
+    "SUMMARY",
+    "TABLE",
+    "check_comparable",
+    "compare",
+    "plain",
+    "read_summary",
+    "summarise_scores",
+]
 
 SUMMARY: Final = "summary.json"
 TABLE: Final = "summary.md"
 # What must be the same for scores to stand in one table.
-_SAME: Final = ("metrics", "splits", "n_folds", "songs")
+_SAME: Final = ("metrics", "taxonomy", "splits", "n_folds", "songs")
+_NEEDED: Final = frozenset((*_SAME, "system", "dataset", "n_scored", "scores"))
 
 Summaries = dict[str, dict[str, Summary]]
 
@@ -75,6 +84,11 @@ def _song_value(metric: str, values: Sequence[float]) -> float:
 
 
 def _summary(by_song: Mapping[str, float], folds: Mapping[str, int] | None) -> Summary:
+    with np.errstate(invalid="ignore"):  # the mean of infinities of both signs is NaN
+        return _summary_of_songs(by_song, folds)
+
+
+def _summary_of_songs(by_song: Mapping[str, float], folds: Mapping[str, int] | None) -> Summary:
     if folds is None:
         return summarise(list(by_song.values()))
     members: dict[int, list[float]] = {}
@@ -129,9 +143,26 @@ def read_summary(results: Path) -> dict[str, Any]:
         raise InvalidCorpus(f"{path}: missing; not a finished folder of scores") from None
     except (OSError, ValueError) as error:
         raise InvalidCorpus(f"{path}: cannot be read: {error}") from error
-    if not isinstance(content, dict) or "scores" not in content:
+    if not isinstance(content, dict) or not content.keys() >= _NEEDED:
         raise InvalidCorpus(f"{path}: not a summary of scores")
     return content
+
+
+def check_comparable(summaries: Sequence[Mapping[str, Any]]) -> None:
+    """Check that summaries, with scores or yet without, may stand in one table.
+
+    Raises
+    ------
+    UsageError
+        If they are of other songs, other references or other metrics.
+    """
+    first = summaries[0]
+    for other in summaries[1:]:
+        if names := [name for name in _SAME if first[name] != other[name]]:
+            raise UsageError(
+                f"{other['system']} on {other['dataset']}: other {names[0]} than "
+                f"{first['system']} on {first['dataset']}; not for one table"
+            )
 
 
 def compare(summaries: Sequence[Mapping[str, Any]]) -> str:
@@ -153,15 +184,9 @@ def compare(summaries: Sequence[Mapping[str, Any]]) -> str:
     Raises
     ------
     UsageError
-        If they are of other songs, or other metrics.
+        See `check_comparable`.
     """
-    first = summaries[0]
-    for other in summaries[1:]:
-        if names := [name for name in _SAME if first[name] != other[name]]:
-            raise UsageError(
-                f"{other['system']} on {other['dataset']}: other {names[0]} than "
-                f"{first['system']} on {first['dataset']}; not for one table"
-            )
+    check_comparable(summaries)
     targets = list(dict.fromkeys(t for summary in summaries for t in summary["scores"]))
     metrics = list(dict.fromkeys(m for s in summaries for by in s["scores"].values() for m in by))
     return "\n".join(_table(summaries, metric, targets) for metric in metrics)
@@ -186,8 +211,9 @@ def _title(summary: Mapping[str, Any], metric: str) -> str:
         return f"SI-SDR [dB], mono at {options['si_sdr_rate']} Hz: {folds}mean over songs"
     bss = options["bss"]
     windows = f"{bss['window_s']:g} s every {bss['hop_s']:g} s"
+    channels = ", mono" if bss["is_mono"] else ""
     return (
-        f"{metric} [dB], BSS Eval {bss['version']}, {windows}: "
+        f"{metric} [dB], BSS Eval {bss['version']}{channels}, {windows}: "
         f"{folds}median over songs of the median over frames"
     )
 
@@ -197,6 +223,8 @@ def _cell(score: Mapping[str, Any] | None, metric: str, n_songs: int) -> str:
     if score is None or score["n"] == 0:
         return "-"
     name = "mean" if metric == SI_SDR else "median"
-    low, high = score[f"{name}_interval"]
-    value = f"{float(score[name]):.2f} [{float(low):.2f}, {float(high):.2f}]"
+    # null: a perfect and a silent estimate have no mean.
+    numbers = (score[name], *score[f"{name}_interval"])
+    middle, low, high = (math.nan if number is None else float(number) for number in numbers)
+    value = f"{middle:.2f} [{low:.2f}, {high:.2f}]"
     return value if score["n"] == n_songs else f"{value} ({score['n']})"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,10 @@ from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.records import Reason
 
 __all__ = ["SongAudio", "Unscorable", "read_estimate", "read_song"]
+
+# Powers of transforms of louder samples are beyond single precision. Bytes of another type that
+# are read as floats are.
+_LOUDEST: Final = 1e12
 
 Float32s = npt.NDArray[np.float32]
 
@@ -70,8 +74,8 @@ def read_song(song: DatasetSong, first: Sequence[str] = ()) -> SongAudio:
     Raises
     ------
     Unscorable
-        If a file cannot be decoded or has samples that are not finite, files differ in rate,
-        channels or length, or no reference sounds.
+        If a file is missing, cannot be decoded or has samples that are not finite, files differ in
+        rate, channels or length, or no reference sounds.
     """
     info = _common_info(song.files)
     names = sorted({stem.target for stem in song.stems}, key=lambda name: (name not in first, name))
@@ -96,6 +100,8 @@ def _common_info(files: Sequence[StemFile]) -> AudioInfo:
 
 
 def _info(path: str, stream: int = 0) -> AudioInfo:
+    if not Path(path).exists():
+        raise Unscorable(Reason.MISSING, f"{path}: missing; a song needs all of its files")
     try:
         return audio_info(Path(path), stream)
     except InvalidCorpus as error:
@@ -119,8 +125,9 @@ def _read(file: StemFile, info: AudioInfo) -> Float32s:
         audio = read_excerpt(Path(file.path), 0, info.n_samples, file.stream)
     except InvalidCorpus as error:
         raise Unscorable(Reason.DAMAGED, str(error)) from error
-    if not np.isfinite(audio).all():
-        raise Unscorable(Reason.NOT_FINITE, f"{file.path}: has samples that are not finite")
+    if not (np.abs(audio) < _LOUDEST).all():  # NaN is not below anything
+        detail = f"{file.path}: has samples that are not finite, or {_LOUDEST:g} and more"
+        raise Unscorable(Reason.NOT_FINITE, detail)
     if file.shift:
         audio = np.roll(audio, file.shift, axis=1)
     return audio * np.float32(10 ** (file.gain_db / 20)) if file.gain_db else audio

@@ -62,7 +62,7 @@ _BACH10_SPELLINGS: Final = {
 }
 
 
-def find_files(layout: str, root: Path) -> list[SourceFile]:
+def find_files(layout: str, root: Path, *, is_complete: bool = True) -> list[SourceFile]:
     """Return all stems of a data set, without looking into the files.
 
     Parameters
@@ -84,6 +84,8 @@ def find_files(layout: str, root: Path) -> list[SourceFile]:
             is split ``test``, for it has no other use with ten pieces.
     root : Path
         Folder of the data set.
+    is_complete : bool
+        Whether a song that lacks a stem is refused; else a record says where the stem should be.
 
     Returns
     -------
@@ -102,6 +104,8 @@ def find_files(layout: str, root: Path) -> list[SourceFile]:
         raise UsageError(f"{root}: not a folder")
     files = sorted(LAYOUTS[layout](root), key=lambda file: (file.song_id, file.stem))
     for file in files:
+        if is_complete and not (root / file.path).is_file():
+            raise InvalidCorpus(f"{root / file.path}: missing; a song needs all of its stems")
         if any("\ud800" <= character <= "\udfff" for character in file.path):
             raise InvalidCorpus(f"{root / file.path}: a recipe cannot hold this name: not UTF-8")
     for one, other in pairwise(files):
@@ -204,11 +208,9 @@ def _wav_song(root: Path, folder: Path, song_id: str, split: str) -> list[Source
 
 
 def _first_file(paths: Iterable[Path]) -> Path:
+    """Return the first that is there, or the first: that is where it should be."""
     candidates = list(paths)
-    for path in candidates:
-        if path.is_file():
-            return path
-    raise InvalidCorpus(f"{candidates[0]}: missing; a song needs all of its stems")
+    return next((path for path in candidates if path.is_file()), candidates[0])
 
 
 def _some(found: list[SourceFile], root: Path, what: str, expected: str) -> list[SourceFile]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -114,6 +115,7 @@ def test_gains_are_in_db(tmp_path: Path, make_noise: Noise) -> None:
 def test_folders_of_songs_may_lie_in_folders_of_splits(tmp_path: Path, make_noise: Noise) -> None:
     write_songs(
         tmp_path, make_noise, "One/bass.wav", "One/drums.wav", "One/mixture.wav", "One/.x.wav",
+        "One/Mix.wav", "One/linear_mixture.wav",
         "test/Two/bass.flac", "train/Three/Vocals.wav", "valid/Four/kazoo.wav", ".git/x.wav",
     )  # fmt: skip
     (tmp_path / "One" / "info.json").write_text("{}")
@@ -144,6 +146,38 @@ def test_dsd100_and_bach10_are_read_as_for_mixing(tmp_path: Path, make_noise: No
     dataset = find_dataset(f"bach10:{tmp_path / 'b'}", None, TEST)
     assert names(dataset) == ["01-Ach"]
     assert dataset.targets == ("violin", "clarinet", "saxophone", "bassoon")
+
+
+@pytest.mark.parametrize(
+    ("layout", "place", "files"),
+    [
+        ("musdb", "test/{} - X/{}.wav", ("bass", "drums", "other", "vocals", "mixture")),
+        ("dsd100", "Sources/Test/{} - X/{}.wav", ("bass", "drums", "other", "vocals")),
+        ("bach10", "{0}-X/{0}-X-{1}.wav", ("bassoon", "clarinet", "saxphone", "violin")),
+    ],
+)
+def test_a_song_that_lacks_a_file_is_left_out_alone(
+    tmp_path: Path, make_noise: Noise, layout: str, place: str, files: tuple[str, ...]
+) -> None:
+    songs = [f"{number:02d}" for number in range(len(files) + 1)]
+    write_songs(tmp_path, make_noise, *(place.format(s, f) for s in songs for f in files))
+    removed = [tmp_path / place.format(*pair) for pair in zip(songs, files, strict=False)]
+    for path in removed:
+        path.unlink()
+    *broken, whole = find_dataset(f"{layout}:{tmp_path}", None, TEST).songs
+    assert len(read_song(whole).targets) == 4
+    for song, path in zip(broken, removed, strict=True):
+        with pytest.raises(Unscorable, match="missing; a song needs all of its files") as caught:
+            read_song(song)
+        assert caught.value.reason is Reason.MISSING
+        assert caught.value.detail.startswith(f"{path}: ")
+
+
+def test_a_song_whose_name_no_table_can_hold_is_refused(tmp_path: Path, make_noise: Noise) -> None:
+    write_songs(tmp_path, make_noise, "One/bass.wav", "Two/bass.wav")
+    (tmp_path / "Two").rename(tmp_path / os.fsdecode(b"T\xff"))
+    with pytest.raises(InvalidCorpus, match="not UTF-8"):
+        find_dataset(f"folder:{tmp_path}", None, TEST)
 
 
 @pytest.mark.parametrize(
@@ -210,7 +244,7 @@ def test_stems_that_do_not_fit_together_are_named(
     assert str(odd) in caught.value.detail
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -3e38])
 def test_samples_that_are_not_finite_are_named(
     tmp_path: Path, make_noise: Noise, value: float
 ) -> None:

@@ -266,7 +266,7 @@ def test_what_is_no_source(corpus: Path, musdb: Path, tmp_path: Path, here, monk
         f"folder:{musdb / 'train'}": (1, "no solos"),
         f"dsd100:{musdb}": (1, "no DSD100 songs"),
         f"bach10:{musdb}": (1, "no Bach10 pieces"),
-        f"musdb:{corpus}": (1, "drums.wav: missing"),
+        f"musdb:{corpus}": (1, "bass.wav: missing"),
         f"MUSDB:{musdb}": (2, "musdb:PATH"),
     }
     for source, (code, text) in cases.items():

@@ -26,10 +26,11 @@ def sdr(song: str, *values: float) -> list[Score]:
 def summary(scores: list[Score], **changes: Any) -> dict[str, Any]:
     targets = list(dict.fromkeys(score.target for score in scores))
     songs = sorted({score.song for score in scores})
-    bss = {"version": "v4", "window_s": 1.0, "hop_s": 1.0}
+    bss = {"version": "v4", "window_s": 1.0, "hop_s": 1.0, "is_mono": False}
     return {
         "system": "mixture",
         "dataset": "corpus",
+        "taxonomy": "slakh",
         "splits": ["test"],
         "n_folds": 0,
         "metrics": {"si_sdr_rate": 16000, "bss": bss},
@@ -70,6 +71,16 @@ def test_a_silent_estimate_is_not_forgotten() -> None:
     assert "| -inf [-inf, " in compare([summary(si_sdr(1, 2, -INF))])
 
 
+def test_infinities_of_both_signs_have_no_mean() -> None:
+    folds = {"s0": 1, "s1": 2}
+    for found in (
+        summarise_scores(si_sdr(INF, -INF), ["bass"]),
+        summarise_scores(si_sdr(INF, -INF), ["bass"], folds),
+    ):
+        assert plain(found)["bass"]["SI-SDR"]["mean"] is None
+    assert "| mixture | 2 | nan [nan, nan] |" in compare([summary(si_sdr(INF, -INF))])
+
+
 def test_folds_are_summarised_and_averaged() -> None:
     """Brunner et al. 2019, section V-C: results of folds are averaged, whatever their sizes."""
     folds = {"s0": 1, "s1": 1, "s2": 1, "s3": 2, "s4": 3}
@@ -99,12 +110,22 @@ def test_the_table_has_a_row_for_each_system_and_a_column_for_each_target() -> N
 def test_titles_say_what_is_averaged() -> None:
     text = compare([summary(sdr("a", 1, 2))])
     assert "**SDR [dB], BSS Eval v4, 1 s every 1 s: median over songs of the median" in text
+    mono = summary(sdr("a", 1, 2))
+    mono["metrics"]["bss"]["is_mono"] = True
+    assert "**SDR [dB], BSS Eval v4, mono, 1 s every 1 s: median" in compare([mono])
     text = compare([summary(si_sdr(1, 2), n_folds=2)])
     assert "mean over 2 folds of the mean over songs" in text
 
 
 @pytest.mark.parametrize(
-    "changes", [{"songs": ["s9"]}, {"n_folds": 3}, {"metrics": {}}, {"splits": ["train"]}]
+    "changes",
+    [
+        {"songs": ["s9"]},
+        {"n_folds": 3},
+        {"metrics": {}},
+        {"splits": ["train"]},
+        {"taxonomy": "musdb"},  # other stems in a target, or in the mixture
+    ],
 )
 def test_what_is_not_comparable_is_not_compared(changes: dict[str, Any]) -> None:
     scores = si_sdr(1, 2)
@@ -112,7 +133,7 @@ def test_what_is_not_comparable_is_not_compared(changes: dict[str, Any]) -> None
         compare([summary(scores), summary(scores, **changes)])
 
 
-@pytest.mark.parametrize("content", [None, "{", "[]", "{}"])
+@pytest.mark.parametrize("content", [None, "{", "[]", "{}", '{"scores": {}}'])
 def test_what_is_no_summary_is_named(tmp_path: Path, content: str | None) -> None:
     if content is not None:
         (tmp_path / "summary.json").write_text(content)

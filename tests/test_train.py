@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -120,6 +120,38 @@ def whole(mixtures: Path, here, tmp_path_factory: pytest.TempPathFactory) -> Pat
     run = tmp_path_factory.mktemp("runs") / "whole"
     train(here, mixtures, run, n=5)
     return run
+
+
+def test_a_run_is_validated(whole: Path, tmp_path: Path, here) -> None:
+    done = here("validate", whole, "--json")
+    assert done.returncode == 0, done.stderr
+    expected = {"run": str(whole), "model": "blstm", "targets": ["bass"], "n_epochs": 5}
+    assert json.loads(done.stdout) == expected
+
+    def spoil(checkpoint: Path) -> None:
+        content = torch.load(checkpoint, weights_only=True)
+        next(iter(content["state_dict"].values())).fill_(torch.nan)
+        torch.save(content, checkpoint)
+
+    def of_another_model(run: Path) -> None:
+        (run / "run.json").write_text((run / "run.json").read_text().replace("blstm", "umx"))
+
+    damage: list[tuple[Callable[[Path], object], str]] = [
+        (lambda run: (run / "run.json").write_text("{"), "run.json: cannot be read"),
+        (lambda run: (run / "checkpoints" / "best.ckpt").unlink(), "best.ckpt: missing"),
+        (lambda run: (run / "checkpoints" / "last.ckpt").write_bytes(b"x"), "last.ckpt: cannot be"),
+        (lambda run: spoil(run / "checkpoints" / "last.ckpt"), "last.ckpt: has weights that are"),
+        (of_another_model, "run.json: "),
+    ]
+    for number, (change, text) in enumerate(damage):
+        copy = tmp_path / str(number)
+        shutil.copytree(whole, copy)
+        change(copy)
+        done = here("validate", copy)
+        assert done.returncode == 1, done.stdout
+        assert done.stderr.startswith(f"Error: {copy}/"), done.stderr
+        assert done.stderr.count("\n") == 1
+        assert text in done.stderr
 
 
 # The four models.
