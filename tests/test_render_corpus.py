@@ -199,8 +199,9 @@ def test_shards_open_without_stemsmith(corpus: Path) -> None:
     assert (frame.groupby("song_id")["n_samples"].nunique() == 1).all()
 
 
-# Deprecations inside mirdata's own dependencies (audioread imports aifc, sunau and audioop).
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+# Of mirdata's own dependencies: audioread imports aifc, sunau and audioop; google.api_core asks for
+# grpcio-status where it finds the grpcio of TensorBoard.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ImportWarning")
 def test_mirdata_reads_the_corpus(corpus: Path, tmp_path: Path) -> None:
     """Mirdata's own slakh loader, on an index made as its script makes it."""
     from mirdata.datasets import slakh
