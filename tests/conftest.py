@@ -187,3 +187,42 @@ def mixtures(tmp_path_factory: pytest.TempPathFactory, corpus: Path, here: Comma
         done = here("mix", corpus, folder / name, *MIXED, *extra)
         assert done.returncode == 0, done.stderr
     return folder
+
+
+class _Killed(BaseException):
+    """Stands for the end of the process."""
+
+
+@pytest.fixture
+def killed_after() -> Callable[[int], contextlib.AbstractContextManager[None]]:
+    """Return a context that ends, as a kill would end the process, after so many syncs and renames.
+
+    What is left of its body is not done; nobody learns of it.
+    """
+    from stemsmith.manifests import storage
+
+    @contextlib.contextmanager
+    def dying(n_steps: int) -> Iterator[None]:
+        sync, replace = storage.sync, Path.replace
+        left = n_steps
+
+        def step() -> None:
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise _Killed
+
+        def dying_sync(path: Path) -> None:
+            step()
+            sync(path)
+
+        def dying_replace(self: Path, target: Path) -> Path:
+            step()
+            return replace(self, target)
+
+        with pytest.MonkeyPatch.context() as patch, contextlib.suppress(_Killed):
+            patch.setattr(storage, "sync", dying_sync)
+            patch.setattr(Path, "replace", dying_replace)
+            yield
+
+    return dying

@@ -223,18 +223,20 @@ def test_a_folder_of_another_stage(corpus: Path) -> None:
     refuse(InvalidCorpus, corpus, corpus / "manifest.json", "mixtures")
 
 
+KEYS = ("taxonomy", "sample_rate", "shards", "fingerprint", "audio", "roots", "config")
+
+
+# "audio" is null in a folder of recipes.
 @pytest.mark.parametrize(
-    "key", ["taxonomy", "sample_rate", "shards", "fingerprint", "audio", "roots", "config"]
+    ("key", "value"), [*((k, "absent") for k in KEYS), *((k, None) for k in KEYS if k != "audio")]
 )
-@pytest.mark.parametrize("value", [None, "absent"])
 def test_a_manifest_without_one_of_its_keys(
     mixtures: Path, tmp_path: Path, key: str, value: object
 ) -> None:
     folder = copied(mixtures / "recipes", tmp_path / "m")
     header = json.loads((folder / "manifest.json").read_bytes())
     assert key in header
-    if (header.pop(key), value) == (None, None):
-        pytest.skip("that is its value")
+    del header[key]
     if value is None:
         header[key] = None
     (folder / "manifest.json").write_text(json.dumps(header))

@@ -93,14 +93,8 @@ def test_killed_at_random_instants_and_resumed(corpus: Path, tmp_path: Path, ste
     killed_and_resumed(corpus, tmp_path, stemsmith, N_KILLS)
 
 
-def test_killed_at_every_step_and_resumed(
-    corpus: Path, tmp_path: Path, here, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_killed_at_every_step_and_resumed(corpus: Path, tmp_path: Path, here, killed_after) -> None:
     """The process ends at the 1st, 2nd, ... sync or rename, the steps that files appear by."""
-
-    class Killed(BaseException):
-        """Stands for the end of the process."""
-
     arguments = ("mix", corpus, None, "--clip", 1, "--mixtures", 4, "--jobs", 0, "--audio")
 
     def mix(folder: Path):
@@ -109,31 +103,11 @@ def test_killed_at_every_step_and_resumed(
     (tmp_path / "c").symlink_to(corpus)
     assert mix(tmp_path / "whole").returncode == 0
     whole = tree(tmp_path / "whole")
-    sync, replace = storage.sync, Path.replace
     for n_steps in range(1000):
         folder = tmp_path / f"m{n_steps}"
-        left = [n_steps]
-
-        def step(left=left) -> None:
-            left[0] -= 1
-            if left[0] < 0:
-                raise Killed
-
-        def dying_sync(path: Path, step=step) -> None:
-            step()
-            sync(path)
-
-        def dying_replace(self: Path, target: Path, step=step) -> Path:
-            step()
-            return replace(self, target)
-
-        with monkeypatch.context() as patch:
-            patch.setattr(storage, "sync", dying_sync)
-            patch.setattr(Path, "replace", dying_replace)
-            try:
-                is_done = mix(folder).returncode == 0
-            except Killed:
-                is_done = False
+        is_done = False
+        with killed_after(n_steps):
+            is_done = mix(folder).returncode == 0
         if folder.exists():
             assert_what_has_a_name_is_whole(folder, whole)
         assert mix(folder).returncode == 0

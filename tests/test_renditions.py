@@ -876,13 +876,9 @@ def test_a_finished_corpus_is_left_alone(album, fonts, here: Command) -> None:
 
 
 def test_killed_at_every_step_and_resumed(
-    tmp_path: Path, fonts, here: Command, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, fonts, here: Command, killed_after
 ) -> None:
     """The process ends at the 1st, 2nd, ... sync or rename, the steps that files appear by."""
-
-    class Killed(BaseException):
-        """Stands for the end of the process."""
-
     write_score(tmp_path / "midi" / "a.mid", [(VIOLIN, 0)], n_notes=1)
 
     def render(corpus: Path) -> subprocess.CompletedProcess[str]:
@@ -891,31 +887,11 @@ def test_killed_at_every_step_and_resumed(
 
     assert render(tmp_path / "whole").returncode == 0
     whole = hashes(tmp_path / "whole")
-    sync, replace_ = storage.sync, Path.replace
     for n_steps in range(1000):
         corpus = tmp_path / f"c{n_steps}"
-        left = [n_steps]
-
-        def step(left=left) -> None:
-            left[0] -= 1
-            if left[0] < 0:
-                raise Killed
-
-        def dying_sync(path: Path, step=step) -> None:
-            step()
-            sync(path)
-
-        def dying_replace(self: Path, target: Path, step=step) -> Path:
-            step()
-            return replace_(self, target)
-
-        with monkeypatch.context() as patch:
-            patch.setattr(storage, "sync", dying_sync)
-            patch.setattr(Path, "replace", dying_replace)
-            try:
-                is_done = render(corpus).returncode == 0
-            except Killed:
-                is_done = False
+        is_done = False
+        with killed_after(n_steps):
+            is_done = render(corpus).returncode == 0
         if (corpus / shards.MANIFEST).exists():
             assert whole.items() <= hashes(corpus).items()
         assert render(corpus).returncode == 0

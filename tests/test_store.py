@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from stemsmith.manifests import storage
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
 from stemsmith.train import store
 from stemsmith.train.clips import Clips, find_clips
@@ -82,36 +81,14 @@ class Killed(BaseException):
     """Stands for the end of the process."""
 
 
-def test_killed_at_every_step_and_resumed(
-    clips: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_killed_at_every_step_and_resumed(clips: Clips, tmp_path: Path, killed_after) -> None:
     whole = tree(fill(clips, tmp_path / "whole").root)
-    sync, replace = storage.sync, Path.replace
     for n_steps in range(100):
-        left = [n_steps]
-
-        def step(left=left) -> None:
-            left[0] -= 1
-            if left[0] < 0:
-                raise Killed
-
-        def dying_sync(path: Path, step=step) -> None:
-            step()
-            sync(path)
-
-        def dying_replace(self: Path, target: Path, step=step) -> Path:
-            step()
-            return replace(self, target)
-
         cache = tmp_path / str(n_steps)
-        with monkeypatch.context() as patch:
-            patch.setattr(storage, "sync", dying_sync)
-            patch.setattr(Path, "replace", dying_replace)
-            try:
-                fill(clips, cache)
-                is_done = True
-            except Killed:
-                is_done = False
+        is_done = False
+        with killed_after(n_steps):
+            fill(clips, cache)
+            is_done = True
         decoding = Decoding(clips, cache)
         if not is_done and not decoding.is_closed:
             with pytest.raises(InvalidCorpus, match=r"manifest\.json: missing"):
