@@ -1,4 +1,4 @@
-"""Reading and writing samples: the only file that touches soundfile.
+"""Reading samples: the only file that touches soundfile. For FLAC see `manifests.flac`.
 
 A stem on disk is mono 16-bit FLAC, and the integer k stands for k / 32768 of full scale: reading
 gives back exactly what was quantised.
@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import soundfile
 from stemsmith.manifests import stem_mp4
-from stemsmith.manifests.errors import InvalidCorpus, UsageError
+from stemsmith.manifests.errors import InvalidCorpus
 
 __all__ = [
     "FULL_SCALE_16",
@@ -25,21 +25,16 @@ __all__ = [
     "AudioInfo",
     "audio_info",
     "decode",
-    "encode_flac",
-    "encode_flac_24",
     "encode_wav",
-    "encoding_flac_24",
     "read_blocks",
     "read_excerpt",
     "read_int16",
-    "write_flac",
 ]
 
 FULL_SCALE_16: Final = 32768
 FULL_SCALE_24: Final = 1 << 23
 
 Int16s = npt.NDArray[np.int16]
-Int32s = npt.NDArray[np.int32]
 Float32s = npt.NDArray[np.float32]
 
 
@@ -49,69 +44,6 @@ class AudioInfo(NamedTuple):
     sample_rate: int
     n_channels: int
     n_samples: int
-
-
-def encode_flac(samples: Int16s, sample_rate: int) -> bytes:
-    """Return samples as a 16-bit FLAC file.
-
-    Parameters
-    ----------
-    samples : numpy.ndarray
-        (n_channels, n_samples) int16.
-    sample_rate : int
-        In Hz.
-    """
-    encoded = io.BytesIO()
-    soundfile.write(encoded, samples.T, sample_rate, format="FLAC", subtype="PCM_16")
-    return encoded.getvalue()
-
-
-def encode_flac_24(samples: Int32s, sample_rate: int) -> bytes:
-    """Return samples as a 24-bit FLAC file.
-
-    Parameters
-    ----------
-    samples : numpy.ndarray
-        (n_channels, n_samples) int32, from -2^23 to 2^23 - 1.
-    sample_rate : int
-        In Hz.
-    """
-    encoded = io.BytesIO()
-    soundfile.write(encoded, samples.T << 8, sample_rate, format="FLAC", subtype="PCM_24")
-    return encoded.getvalue()
-
-
-@contextmanager
-def encoding_flac_24(file: BinaryIO, info: AudioInfo) -> Iterator[Callable[[Int32s], None]]:
-    """Write a 24-bit FLAC file block by block.
-
-    Parameters
-    ----------
-    file : BinaryIO
-        Open for writing, and seekable. Its errors are lost: libsndfile swallows them.
-    info : AudioInfo
-        Rate and channels.
-
-    Yields
-    ------
-    callable
-        Takes (n_channels, n_samples) int32 as in `encode_flac_24`, one block after the other.
-
-    Raises
-    ------
-    UsageError
-        If such files have no such rate or not so many channels.
-    """
-    try:
-        encoder = soundfile.SoundFile(
-            file, "w", info.sample_rate, info.n_channels, "PCM_24", format="FLAC"
-        )
-    except soundfile.LibsndfileError:
-        raise UsageError(
-            f"{info.n_channels} channels at {info.sample_rate} Hz: not in a FLAC file; take WAV"
-        ) from None
-    with encoder:
-        yield lambda samples: encoder.write(samples.T << 8)
 
 
 def encode_wav(samples: Float32s, sample_rate: int) -> bytes:
@@ -160,27 +92,6 @@ def decode(data: bytes, name: str) -> tuple[Float32s, int]:
             return _read(file, Path(name), file.frames), file.samplerate
     except soundfile.LibsndfileError as error:
         raise InvalidCorpus(f"{name}: cannot be decoded: {error}") from error
-
-
-def write_flac(path: Path, samples: Int16s, sample_rate: int) -> None:
-    """Write mono 16-bit FLAC.
-
-    Parameters
-    ----------
-    path : Path
-        Destination; a partial file remains if the disk is full, so write in a staging folder.
-    samples : numpy.ndarray
-        (n_samples,) int16.
-    sample_rate : int
-        In Hz.
-
-    Raises
-    ------
-    OSError
-        If the file cannot be written, naming it.
-    """
-    # Encoded in memory: libsndfile does not report what fails when it closes a file on a full disk.
-    path.write_bytes(encode_flac(samples[np.newaxis], sample_rate))
 
 
 def read_int16(path: Path) -> tuple[Int16s, int]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -17,9 +17,9 @@ from stemsmith.manifests.audio import (
     FULL_SCALE_16,
     FULL_SCALE_24,
     AudioInfo,
-    encoding_flac_24,
 )
 from stemsmith.manifests.errors import UsageError
+from stemsmith.manifests.flac import encoding_flac
 
 __all__ = ["FileFormat", "check_format", "writing"]
 
@@ -54,7 +54,7 @@ def check_format(info: AudioInfo, file_format: FileFormat) -> None:
         If it would be longer, or have more channels or a higher rate, than the format allows.
     """
     if file_format is FileFormat.FLAC:
-        with encoding_flac_24(io.BytesIO(), info):
+        with encoding_flac(io.BytesIO(), info.sample_rate, info.n_channels, _FLAC_BITS):
             pass
     else:
         _wav_header(info, file_format)
@@ -89,53 +89,17 @@ def writing(path: Path, info: AudioInfo, file_format: FileFormat) -> Iterator[Wr
     header = b"" if file_format is FileFormat.FLAC else _wav_header(info, file_format)
     with storage.atomic_file(path) as file:
         if file_format is FileFormat.FLAC:
-            held = _Held(file)
-            with encoding_flac_24(held, info) as encode:  # type: ignore[arg-type]
-
-                def write(block: Float32s) -> None:
-                    encode(_integers(block, FULL_SCALE_24))
-                    held.check()
-
-                yield write
-            held.check()
+            with encoding_flac(file, info.sample_rate, info.n_channels, _FLAC_BITS) as encode:
+                yield lambda block: encode(_integers(block, FULL_SCALE_24))
         else:
             file.write(header)
             yield lambda block: file.write(_wav_data(block, file_format))
 
 
+_FLAC_BITS: Final = 24
 _WAV_TYPES: Final = {FileFormat.WAV: "<f4", FileFormat.WAV16: "<i2"}
 _WAV_LIMIT: Final = 1 << 32  # what a size, and bytes per second, are below
 _N_SAMPLES_AT: Final = 46  # in the chunk "fact" that files of floats have
-
-
-class _Held:
-    """A file whose errors are kept until somebody asks; until then all seems well."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self._error: OSError | None = None
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._file, name)
-
-    def write(self, data: bytes) -> int:
-        self._try(self._file.write, data)
-        return len(data)
-
-    def seek(self, *where: int) -> int:  # writes what has been buffered
-        self._try(self._file.seek, *where)
-        return self._file.tell()
-
-    def _try(self, method: Callable[..., int], *arguments: Any) -> None:
-        try:
-            method(*arguments)
-        except OSError as error:
-            self._error = self._error or error
-
-    def check(self) -> None:
-        """Raise the first error."""
-        if self._error is not None:
-            raise self._error
 
 
 def _integers(block: Float32s, full_scale: int) -> npt.NDArray[np.int32]:

@@ -16,7 +16,7 @@ from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import Any, Final
 
-from stemsmith.manifests import shards
+from stemsmith.manifests import flac, shards
 from stemsmith.manifests.errors import NothingToDo, UsageError
 from stemsmith.manifests.records import Reason, Rejection, ScannedSong, Song, Stem
 from stemsmith.manifests.run_folder import RunFolder
@@ -179,6 +179,7 @@ def bank_header(bank: Bank) -> dict[str, Any]:
         "versions": {
             "stemsmith": package_version("stemsmith"),
             "libfluidsynth": fluid.version(),
+            "libflac": flac.version(),
             **{name: package_version(name) for name in _PACKAGES},
             **{name: package_version(name) for name in _packages_of(bank)},
         },

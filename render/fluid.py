@@ -1,9 +1,7 @@
 """Finding libfluidsynth, and the functions of it that pyfluidsynth does not declare.
 
-"Couldn't find the FluidSynth library" is the first thing every user of pyfluidsynth meets. The
-wheel of pygame-ce carries a self-contained libfluidsynth, which is loaded from there without
-importing pygame. Order: the environment variable STEMSMITH_LIBFLUIDSYNTH, the wheel's library,
-the system's.
+The environment variable STEMSMITH_LIBFLUIDSYNTH may name another library than that of the wheel of
+pygame-ce.
 """
 
 from __future__ import annotations
@@ -12,15 +10,13 @@ import contextlib
 import ctypes
 import ctypes.util
 import importlib
-import importlib.util
 import io
-import os
 import sys
 from functools import cache
-from pathlib import Path
 from typing import Any, Final
 
 from stemsmith.manifests.errors import UsageError
+from stemsmith.manifests.native import find_library
 
 __all__ = ["VARIABLE", "fluidsynth", "version"]
 
@@ -41,7 +37,7 @@ def fluidsynth() -> Any:
     if _MODULE in sys.modules:  # somebody imported it first: there is one library a process
         module = sys.modules[_MODULE]
     else:
-        module = _import_bound_to(os.environ.get(VARIABLE) or _wheel_library())
+        module = _import_bound_to(find_library("fluidsynth", VARIABLE))
     _declare(module)
     for level in range(_LOG_LEVELS):  # it writes to stderr, where the progress bar lives
         module.fluid_set_log_function(level, None, None)
@@ -56,7 +52,7 @@ def version() -> str:
 
 
 def _import_bound_to(library: str | None) -> Any:
-    find_library = ctypes.util.find_library
+    original = ctypes.util.find_library
     if library is not None:
         ctypes.util.find_library = lambda name: library
     try:
@@ -69,20 +65,7 @@ def _import_bound_to(library: str | None) -> Any:
             f"install pygame-ce, or set {VARIABLE} to the library's path"
         ) from error
     finally:
-        ctypes.util.find_library = find_library
-
-
-def _wheel_library() -> str | None:
-    """Return the library inside the pygame-ce wheel: Linux, macOS or Windows."""
-    spec = importlib.util.find_spec("pygame")
-    if spec is None or spec.origin is None:
-        return None
-    package = Path(spec.origin).parent
-    for folder in (package.parent / "pygame_ce.libs", package / ".dylibs", package):
-        for pattern in ("libfluidsynth*.so*", "libfluidsynth*.dylib", "libfluidsynth*.dll"):
-            for path in sorted(folder.glob(pattern)):
-                return str(path)
-    return None
+        ctypes.util.find_library = original
 
 
 def _declare(module: Any) -> None:

@@ -11,8 +11,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 from stemsmith.manifests import shards, storage
-from stemsmith.manifests.audio import FULL_SCALE_24, encode_flac_24
+from stemsmith.manifests.audio import FULL_SCALE_24
 from stemsmith.manifests.errors import UsageError
+from stemsmith.manifests.flac import encode_flac
 from stemsmith.manifests.programs import inst_class_of
 from stemsmith.manifests.records import Reason, Rejection
 from stemsmith.manifests.renditions import RenditionStem
@@ -191,7 +192,7 @@ class _Studio:
         flac.parent.mkdir(parents=True, exist_ok=True)
         samples, peak_dbfs = self._quantised(native, levels.peak, spec)
         hashes = (
-            self._write(flac, encode_flac_24(samples[None], self._sample_rate)),
+            self._write(flac, encode_flac(samples[None], self._sample_rate, n_bits=24)),
             self._write(midi, self._sounding(spec, performance.notes)),
         )
         return self._record(spec, performance.notes, levels, peak_dbfs, hashes)

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from stemsmith.manifests import audio, storage
+from stemsmith.manifests import storage
 from stemsmith.manifests.audio import FULL_SCALE_16
+from stemsmith.manifests.flac import write_flac
 from stemsmith.manifests.programs import inst_class_of
 from stemsmith.manifests.records import Part, Song, Stem
 from stemsmith.mixing.automix import StemGain
@@ -88,7 +89,7 @@ class TrackWriter:
         job, config = self._job, self._config
         name = slakh.stem_name(part.k)
         flac, midi = self._staged / f"stems/{name}.flac", self._staged / f"MIDI/{name}.mid"
-        audio.write_flac(flac, samples, config.sample_rate)
+        write_flac(flac, samples, config.sample_rate)
         midi.write_bytes(self._score.midi(part.k))
         notes = self._score.notes(part.k)
         folder = f"{job.split}/{job.track}"
@@ -143,7 +144,7 @@ class TrackWriter:
         (staged / slakh.YAML).write_bytes(
             slakh.metadata(job.song, entries, overall_gain_db, config)
         )
-        audio.write_flac(staged / slakh.MIX, mix, config.sample_rate)
+        write_flac(staged / slakh.MIX, mix, config.sample_rate)
         peak = int(max(mix.max(), -mix.min().astype(np.int32)))
         folder = f"{job.split}/{job.track}"
         return Song(

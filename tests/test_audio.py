@@ -17,14 +17,13 @@ from scipy.io import wavfile
 from stemsmith.manifests.audio import (
     FULL_SCALE_16,
     audio_info,
-    encode_flac,
     encode_wav,
     read_blocks,
     read_excerpt,
     read_int16,
-    write_flac,
 )
 from stemsmith.manifests.errors import InvalidCorpus
+from stemsmith.manifests.flac import encode_flac, write_flac
 
 Int16s = npt.NDArray[np.int16]
 

@@ -1,0 +1,152 @@
+"""FLAC files: libsndfile reads from them every bit, and an error of the file is an error here."""
+
+from __future__ import annotations
+
+import errno
+import io
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import soundfile
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from stemsmith.manifests import flac, native
+from stemsmith.manifests.errors import UsageError
+from stemsmith.manifests.flac import encode_flac, encoding_flac
+
+Integers = npt.NDArray[np.int32]
+
+
+def noise(n_channels: int, n_samples: int, n_bits: int) -> Integers:
+    full = 1 << (n_bits - 1)
+    return np.random.default_rng(0).integers(-full, full, (n_channels, n_samples)).astype(np.int32)
+
+
+def read(data: bytes, n_bits: int) -> tuple[Integers, int]:
+    """Return what libsndfile reads: (n_channels, n_samples) integers, and the rate."""
+    frames, sample_rate = soundfile.read(io.BytesIO(data), dtype="int32", always_2d=True)
+    return frames.T >> (32 - n_bits), sample_rate
+
+
+@settings(deadline=None, max_examples=40)
+@example(1, 0, 16, 44100, [])
+@example(8, 5000, 24, 655350, [4096])
+@given(
+    st.integers(1, 8),
+    st.integers(0, 9000),
+    st.sampled_from([16, 24]),
+    st.sampled_from([8000, 11025, 16000, 32001, 44100, 65537, 96000, 192000]),
+    st.lists(st.integers(0, 9000), max_size=4),
+)
+def test_blocks_of_any_size_are_one_file_that_gives_back_every_bit(
+    n_channels: int, n_samples: int, n_bits: int, sample_rate: int, cuts: list[int]
+) -> None:
+    samples = noise(n_channels, n_samples, n_bits)
+    whole = encode_flac(samples, sample_rate, n_bits)
+    pieces = io.BytesIO()
+    with encoding_flac(pieces, sample_rate, n_channels, n_bits) as encode:
+        for piece in np.split(samples, sorted(cuts), axis=1):
+            encode(piece)
+    assert pieces.getvalue() == whole
+    if n_samples:  # libsndfile takes a file without samples for damaged
+        back, rate = read(whole, n_bits)
+        np.testing.assert_array_equal(back, samples)
+        assert rate == sample_rate
+
+
+def test_more_than_one_piece_and_silence_between_sounds() -> None:
+    samples = np.zeros((1, 300_000), np.int16)
+    samples[0, 1000:2000] = 32767
+    samples[0, 250_000:] = noise(1, 50_000, 16)
+    np.testing.assert_array_equal(read(encode_flac(samples, 44100), 16)[0], samples)
+
+
+def test_the_header_is_whole() -> None:
+    """STREAMINFO (RFC 9639, section 8.2): sizes of frames and number of samples known, no MD5."""
+    data = encode_flac(noise(2, 10_000, 16), 48000)
+    assert data[:4] == b"fLaC"
+    info = data[8:42]
+    assert int.from_bytes(info[:2]) == int.from_bytes(info[2:4]) == 4096
+    smallest, largest = int.from_bytes(info[4:7]), int.from_bytes(info[7:10])
+    assert 0 < smallest <= largest < len(data)
+    packed = int.from_bytes(info[10:18])
+    assert packed >> 44 == 48000
+    assert (packed >> 41 & 7) + 1 == 2
+    assert (packed >> 36 & 31) + 1 == 16
+    assert packed & (1 << 36) - 1 == 10_000
+    assert info[18:] == bytes(16)
+
+
+def test_samples_may_be_a_strided_view() -> None:
+    samples = noise(4, 6000, 24)
+    view = samples[::2, ::-1]
+    np.testing.assert_array_equal(read(encode_flac(view, 16000, 24), 24)[0], view)
+
+
+@pytest.mark.parametrize(("n_channels", "sample_rate"), [(9, 44100), (0, 44100), (1, 1_048_576)])
+def test_what_flac_cannot_hold_is_refused(n_channels: int, sample_rate: int) -> None:
+    with pytest.raises(UsageError, match=f"{n_channels} channels at {sample_rate} Hz.*take WAV"):
+        encode_flac(np.zeros((n_channels, 10), np.int16), sample_rate)
+
+
+@pytest.mark.parametrize("value", [32768, -32769, 1 << 30])
+def test_a_sample_beyond_its_bits_is_an_error(value: int) -> None:
+    with pytest.raises(ValueError, match="beyond 16 bits"):
+        encode_flac(np.full((1, 5000), value, np.int32), 44100)
+
+
+class Full(io.BytesIO):
+    """A disk with room for so many bytes."""
+
+    def __init__(self, room: int, error: BaseException) -> None:
+        super().__init__()
+        self.room, self.error = room, error
+
+    def write(self, data: bytes, /) -> int:  # type: ignore[override]
+        if self.tell() + len(data) > self.room:
+            raise self.error
+        return super().write(data)
+
+
+@pytest.mark.parametrize("room", [0, 50, 20_000, 99_000])
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "full"), KeyboardInterrupt()])
+def test_an_error_of_the_file_comes_out(room: int, error: BaseException) -> None:
+    """In the header, in a frame, in the last frame, which is written when all is over."""
+    file = Full(room, error)
+    with (
+        pytest.raises(type(error)) as caught,
+        encoding_flac(file, 44100, 1, 16) as encode,
+    ):
+        encode(noise(1, 50_000, 16))
+    assert caught.value is error
+    assert file.tell() <= room
+
+
+def test_an_error_of_the_body_ends_the_encoder_and_comes_out() -> None:
+    with pytest.raises(ZeroDivisionError), encoding_flac(io.BytesIO(), 44100, 1, 16) as encode:
+        encode(noise(1, 5000, 16))
+        1 / 0  # noqa: B018
+
+
+def test_a_library_that_cannot_be_loaded_is_named_with_the_way_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = tmp_path / "libFLAC.so"
+    broken.write_bytes(b"not a library")
+    monkeypatch.setenv(flac.VARIABLE, str(broken))
+    assert native.find_library("FLAC", flac.VARIABLE) == str(broken)
+    flac._libflac.cache_clear()
+    try:
+        with pytest.raises(UsageError, match=rf"{broken}.*install pygame-ce.*{flac.VARIABLE}"):
+            encode_flac(noise(1, 10, 16), 44100)
+    finally:
+        flac._libflac.cache_clear()
+
+
+def test_the_library_comes_with_a_wheel() -> None:
+    found = native.find_library("FLAC", flac.VARIABLE)
+    assert found is not None
+    assert "pygame" in found
+    assert flac.version().split(".")[0] == "1"
