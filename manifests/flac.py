@@ -13,7 +13,6 @@ import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
-from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 import numpy as np
@@ -21,7 +20,7 @@ import numpy.typing as npt
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.native import find_library
 
-__all__ = ["VARIABLE", "encode_flac", "encoding_flac", "version", "write_flac"]
+__all__ = ["VARIABLE", "encode_flac", "encoding_flac", "version"]
 
 VARIABLE: Final = "STEMSMITH_LIBFLAC"
 _LEVEL: Final = 5  # libFLAC's default
@@ -48,7 +47,6 @@ _PROTOTYPES: Final[dict[str, tuple[Any, list[Any]]]] = {
     "finish": (ctypes.c_int, [_Pointer]),
 }
 
-Int16s = npt.NDArray[np.int16]
 Integers = npt.NDArray[np.int16] | npt.NDArray[np.int32]
 
 
@@ -79,26 +77,6 @@ def encode_flac(samples: Integers, sample_rate: int, n_bits: int = 16) -> bytes:
     with encoding_flac(encoded, sample_rate, len(samples), n_bits) as encode:
         encode(samples)
     return encoded.getvalue()
-
-
-def write_flac(path: Path, samples: Int16s, sample_rate: int) -> None:
-    """Write mono 16-bit FLAC.
-
-    Parameters
-    ----------
-    path : Path
-        Destination; a partial file remains if the disk is full, so write in a staging folder.
-    samples : numpy.ndarray
-        (n_samples,) int16.
-    sample_rate : int
-        In Hz.
-
-    Raises
-    ------
-    OSError
-        If the file cannot be written, naming it.
-    """
-    path.write_bytes(encode_flac(samples[np.newaxis], sample_rate))
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,9 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from stemsmith.manifests import storage
 from stemsmith.manifests.audio import FULL_SCALE_16
-from stemsmith.manifests.flac import write_flac
+from stemsmith.manifests.flac import encode_flac
 from stemsmith.manifests.programs import inst_class_of
 from stemsmith.manifests.records import Part, Song, Stem
 from stemsmith.mixing.automix import StemGain
@@ -88,9 +88,10 @@ class TrackWriter:
         """Write a stem's FLAC and MIDI; return its record."""
         job, config = self._job, self._config
         name = slakh.stem_name(part.k)
-        flac, midi = self._staged / f"stems/{name}.flac", self._staged / f"MIDI/{name}.mid"
-        write_flac(flac, samples, config.sample_rate)
-        midi.write_bytes(self._score.midi(part.k))
+        sha256 = self._write(
+            f"stems/{name}.flac", encode_flac(samples[np.newaxis], config.sample_rate)
+        )
+        midi_sha256 = self._write(f"MIDI/{name}.mid", self._score.midi(part.k))
         notes = self._score.notes(part.k)
         folder = f"{job.split}/{job.track}"
         return Stem(
@@ -112,8 +113,8 @@ class TrackWriter:
             is_silent=part.loudness_lufs is None,
             is_gain_limited=part.gain.is_limited,
             n_notes=len(notes.pitch),
-            sha256=storage.file_hash(flac),
-            midi_sha256=storage.file_hash(midi),
+            sha256=sha256,
+            midi_sha256=midi_sha256,
             k_power=part.levels.k_power,
             power=part.levels.power,
             note_onset=self._frames_of(notes.onset_tick),
@@ -121,6 +122,11 @@ class TrackWriter:
             note_pitch=notes.pitch,
             note_velocity=notes.velocity,
         )
+
+    def _write(self, name: str, data: bytes) -> str:
+        """Write a file of the folder; return its SHA-256."""
+        (self._staged / name).write_bytes(data)
+        return hashlib.sha256(data).hexdigest()
 
     def _frames_of(self, ticks: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
         seconds = self._score.tempo_map.seconds(ticks)
@@ -130,7 +136,7 @@ class TrackWriter:
         self, parts: Sequence[RenderedPart], mix: Int16s, overall_gain_db: float
     ) -> Song:
         """Write score, mixture and metadata; return the song's record."""
-        job, config, staged = self._job, self._config, self._staged
+        job, config = self._job, self._config
         entries = {
             part.k: slakh.StemEntry(
                 patch=part.patch.name,
@@ -140,11 +146,8 @@ class TrackWriter:
             )
             for part in parts
         }
-        (staged / slakh.SOURCE_MIDI).write_bytes(self._data)
-        (staged / slakh.YAML).write_bytes(
-            slakh.metadata(job.song, entries, overall_gain_db, config)
-        )
-        write_flac(staged / slakh.MIX, mix, config.sample_rate)
+        metadata = slakh.metadata(job.song, entries, overall_gain_db, config)
+        encoded = encode_flac(mix[np.newaxis], config.sample_rate)
         peak = int(max(mix.max(), -mix.min().astype(np.int32)))
         folder = f"{job.split}/{job.track}"
         return Song(
@@ -161,7 +164,7 @@ class TrackWriter:
             overall_gain_db=overall_gain_db,
             mix_peak_dbfs=round(20 * math.log10(peak / FULL_SCALE_16), 4) if peak else None,
             n_stems=len(parts),
-            midi_sha256=storage.file_hash(staged / slakh.SOURCE_MIDI),
-            mix_sha256=storage.file_hash(staged / slakh.MIX),
-            metadata_sha256=storage.file_hash(staged / slakh.YAML),
+            midi_sha256=self._write(slakh.SOURCE_MIDI, self._data),
+            mix_sha256=self._write(slakh.MIX, encoded),
+            metadata_sha256=self._write(slakh.YAML, metadata),
         )
