@@ -143,10 +143,9 @@ def plan_songs(midi: Path, folder: Path, n_songs: int) -> tuple[corpus.RunPlan, 
     return corpus.plan(scanned, midi.resolve(), folder, config, bank), bank
 
 
-def compare_songs(midi: Path, n_songs: int, repeats: int) -> tuple[list[str], float, float]:
-    """Time bare synthesis, song and script in turn; return rows, audio and bare seconds."""
+def compare_songs(midi: Path, n_songs: int, repeats: int) -> tuple[list[str], float]:
+    """Time bare synthesis, song and script in turn; return rows and seconds of audio."""
     ratios: dict[str, list[float]] = {"song / bare": [], "script / song": []}
-    bare_s: list[float] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         plan, bank = plan_songs(midi, folder / "corpus", n_songs)
@@ -167,10 +166,9 @@ def compare_songs(midi: Path, n_songs: int, repeats: int) -> tuple[list[str], fl
             shutil.rmtree(folder / "corpus")
             ratios["song / bare"].append(totals["song"] / totals["bare"])
             ratios["script / song"].append(totals["script"] / totals["song"])
-            bare_s.append(totals["bare"])
             click.echo(f"# {totals}, {audio_s / totals['song']:.0f} x real time", err=True)
     rows = [row(name, values) for name, values in ratios.items()]
-    return rows, audio_s, statistics.median(bare_s)
+    return rows, audio_s
 
 
 def row(name: str, values: list[float]) -> str:
@@ -178,20 +176,37 @@ def row(name: str, values: list[float]) -> str:
     return f"| {name} | {statistics.median(values):.2f} | {min(values):.2f} | {max(values):.2f} |"
 
 
-def compare_commands(midi: Path, n_songs: int, repeats: int, bare_s: float) -> list[str]:
-    """Time the whole command with one and two workers."""
-    times: dict[int, list[float]] = {1: [], 2: []}
+def compare_commands(midi: Path, n_songs: int, repeats: int) -> list[str]:
+    """Time the whole command with one and two workers, and bare synthesis before and after each.
+
+    A command takes minutes, in which the machine may become another: its time is divided by the
+    mean of the two around it.
+    """
+    ratios: dict[int, list[float]] = {1: [], 2: []}
+    with tempfile.TemporaryDirectory() as name:
+        plan, bank = plan_songs(midi, Path(name), n_songs)
+    loop = BareLoop(bank.soundfonts[0].path)
+
+    def bare_s() -> float:
+        return sum(timed(partial(loop.run, loop.prepare(job))) for job in plan.jobs)
+
+    before_s = bare_s()
     for _ in range(repeats):
-        for n_jobs, seconds in times.items():
+        for n_jobs, found in ratios.items():
             with tempfile.TemporaryDirectory() as name:
                 command = [
                     sys.executable, "-m", "stemsmith.cli.main", "render", str(midi), f"{name}/c",
                     "--seed", "1", "--songs", str(n_songs), "--jobs", str(n_jobs), "-q",
                 ]  # fmt: skip
-                seconds.append(timed(partial(subprocess.run, command, check=True)))
+                command_s = timed(partial(subprocess.run, command, check=True))
+            after_s = bare_s()
+            found.append(2 * command_s / (before_s + after_s))
+            click.echo(f"# --jobs {n_jobs}: {command_s}, bare {before_s}, {after_s}", err=True)
+            before_s = after_s
     return [
-        row("command --jobs 1 / bare", [t / bare_s for t in times[1]]),
-        row("--jobs 1 / --jobs 2", [a / b for a, b in zip(times[1], times[2], strict=True)]),
+        row("command --jobs 1 / bare", ratios[1]),
+        row("command --jobs 2 / bare", ratios[2]),
+        row("--jobs 1 / --jobs 2", [a / b for a, b in zip(ratios[1], ratios[2], strict=True)]),
     ]
 
 
@@ -232,8 +247,8 @@ def main(midi_dir: Path, songs: int, repeats: int) -> None:
     os.environ.pop("CI", None)
     memory = peak_memory_mib()
     fluid.fluidsynth()  # before pretty_midi, so that both use the same library
-    rows, audio_s, bare_s = compare_songs(midi_dir, songs, repeats)
-    rows += compare_commands(midi_dir, songs, repeats, bare_s)
+    rows, audio_s = compare_songs(midi_dir, songs, repeats)
+    rows += compare_commands(midi_dir, songs, repeats)
     packages = ("numpy", "scipy", "soundfile", "pretty_midi")
     versions = ", ".join(f"{name} {version(name)}" for name in packages)
     print(

@@ -8,7 +8,8 @@ and seconds are those the process gets, since others may have the rest.
 
 * end to end: ``stemsmith train``'s own loop with the resident loader, examples drawn with gains and
   remixing, against a bare loop of forward, backward and optimiser on one constant batch of spectra;
-* FLOP/s: of forward and backward, against a large matrix product in the same run;
+* FLOP/s: of forward and backward, against a large matrix product in the same run (for 32-true on a
+  GPU in TF32, which cuDNN's layers use and others do not);
 * shares: where the time of a step goes, waiting for the device after each part.
 """
 
@@ -70,6 +71,9 @@ class Steps:
     ) -> None:
         self.model, self.device, self.config = model.to(device).train(), device, config
         self.optimiser = make_optimiser(model.parameters(), config)
+        self.scaler = torch.amp.GradScaler(
+            device.type, enabled=config.precision is Precision.HALF
+        )  # as Lightning has
         shape = config.batch_size, model.config.stft.n_bins, model.config.segment_frames
         self.mixture = torch.randn(shape, dtype=torch.complex64, device=device)
         n_targets = len(model.config.targets)
@@ -82,16 +86,22 @@ class Steps:
             estimate = self.model(self.mixture)
             return self.model.loss(estimate, self.references, self.mixture)
 
+    def backward(self, loss: Tensor) -> None:
+        """Find the gradients."""
+        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+
     def update(self) -> None:
         """Change the weights."""
+        self.scaler.unscale_(self.optimiser)
         if self.config.clip_gradient:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_gradient)
-        self.optimiser.step()
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
         self.optimiser.zero_grad()
 
     def step(self) -> None:
         """Do all of a step."""
-        self.forward().backward()  # type: ignore[no-untyped-call]
+        self.backward(self.forward())
         self.update()
 
 
@@ -123,7 +133,11 @@ def ceiling_flops(device: torch.device, precision: Precision) -> float:
     n = _MATRIX[device.type]
     dtype = _AUTOCAST.get(precision, torch.float32)
     a = torch.randn(n, n, device=device, dtype=dtype)
-    return 2 * n**3 / seconds(lambda: a @ a, 10, device)
+    torch.backends.cuda.matmul.allow_tf32 = True
+    try:
+        return 2 * n**3 / seconds(lambda: a @ a, 10, device)
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = False  # PyTorch's default
 
 
 def step_flops(steps: Steps) -> float:
@@ -198,10 +212,14 @@ def shares(steps: Steps, data: Callable[[], object], n: int) -> str:
     for _ in range(n):
         marks = [now(device)]
         loss = steps.forward()
-        for act in (lambda: None, loss.backward, steps.update):  # forward has been done
-            act()
-            wait(device)
-            marks.append(now(device))
+        wait(device)
+        marks.append(now(device))
+        steps.backward(loss)
+        wait(device)
+        marks.append(now(device))
+        steps.update()
+        wait(device)
+        marks.append(now(device))
         names = ("forward", "backward", "optimiser")
         for name, (a, b) in zip(names, pairwise(marks), strict=True):
             times[name] += (b - a) / n
@@ -223,6 +241,8 @@ def measure(
         remix=0.5, gain_low=0.25, gain_high=1.25,
     )  # fmt: skip
     table = rules.table(store.n_samples, len(targets), 0)
+    if len(table) < config.batch_size:
+        raise click.ClickException(f"{len(table)} examples are no batch; give more --clips")
     turns = Turns(len(table), config.batch_size)
     loader: Any = (
         ResidentLoader(store, rules, turns, device)

@@ -133,7 +133,7 @@ def train(mixtures: tuple[Path, ...], run: Path, common: Common, **options: Any)
     """Train a model on MIXTURES that `stemsmith mix` made; the folder RUN holds what comes of it.
 
     Several MIXTURES are concatenated. Killed at any moment, the same command with --resume goes
-    on and ends with the same weights.
+    on and, on a CPU, ends with the same weights.
     """
     from stemsmith.cli.console import print_summary
 

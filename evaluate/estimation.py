@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Final
 
 import torch
@@ -35,8 +36,10 @@ CONTEXT_FRAMES: Final = 128
 _CONTEXT_WEIGHT: Final = 1e-9
 # Frames and chunks, of all channels, of one forward pass: a compromise between memory (resnet needs
 # 1 GiB for 420 frames) and idle processors.
-_FRAMES_OF_BATCH: Final = {"cpu": 512, "cuda": 4096}
-_CHUNKS_OF_BATCH: Final = {"cpu": 8, "cuda": 128}
+_FRAMES_OF_BATCH: Final = {"cpu": 512, "cuda": 1024}
+_CHUNKS_OF_BATCH: Final = {"cpu": 8, "cuda": 32}
+# cuDNN would round factors to 10 bits (TF32), and not the same way for every number of segments.
+_EXACTLY: Final = partial(torch.backends.cudnn.flags, enabled=True, allow_tf32=False)
 
 
 def step_of(model: SeparationModel[Any], overlap: float | None) -> int:
@@ -167,7 +170,8 @@ class Segments:
 
     def _estimated(self, segments: Tensor) -> Tensor:
         """Run the network on (n_segments, n_channels, n_bins, n_frames)."""
-        estimates: Tensor = self._model(segments.flatten(0, 1))
+        with _EXACTLY():
+            estimates: Tensor = self._model(segments.flatten(0, 1))
         estimates = estimates.reshape(*segments.shape[:2], *estimates.shape[1:])
         estimates = estimates.permute(2, 1, 3, 0, 4)
         if self._model.is_complex:

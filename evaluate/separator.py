@@ -39,7 +39,8 @@ class Separator:
     Parameters
     ----------
     models : mapping of str to SeparationModel
-        By what to call them in errors; each estimates other targets.
+        By what to call them in errors; each estimates other targets. They are moved to the device,
+        and so cannot be another system's on another one.
     options : SeparationOptions
         What is done with their estimates.
     device : str
@@ -204,13 +205,18 @@ class Separator:
         self, blocks: Iterator[Float32s], sample_rate: int, name: str
     ) -> Iterator[dict[str, Float32s]]:
         stream, block = self.stream(sample_rate), None
-        for block in blocks:
-            if not np.isfinite(block).all():
-                raise InvalidCorpus(f"{name}: holds values that are not numbers (NaN or infinity)")
-            yield _checked(stream.push(block), name)
-        if block is None:
-            raise InvalidCorpus(f"{name}: holds no samples")
-        yield _checked(stream.finish(block[:, :0]), name)
+        try:
+            for block in blocks:
+                if not np.isfinite(block).all():
+                    raise InvalidCorpus(
+                        f"{name}: holds values that are not numbers (NaN or infinity)"
+                    )
+                yield _checked(stream.push(block), name)
+            if block is None:
+                raise InvalidCorpus(f"{name}: holds no samples")
+            yield _checked(stream.finish(block[:, :0]), name)
+        except torch.OutOfMemoryError as error:
+            raise UsageError(f"{name}: the GPU's memory is too small; use --device cpu") from error
 
     def _block_samples(self, sample_rate: int) -> int:
         if self.options.is_streaming:

@@ -12,14 +12,16 @@ import itertools
 import json
 import types
 import typing
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from stemsmith.manifests import storage
 from stemsmith.manifests.errors import InvalidCorpus
@@ -27,6 +29,7 @@ from stemsmith.manifests.errors import InvalidCorpus
 __all__ = [
     "MANIFEST",
     "SCHEMA_VERSION",
+    "RecordTable",
     "check_shards",
     "read_manifest",
     "read_records",
@@ -132,23 +135,83 @@ def read_records(paths: Path | Sequence[Path], record_type: type[R]) -> list[R]:
         If a file is missing, is not Parquet or has other columns; the text names it.
     """
     records: list[R] = []
-    schema = schema_of(record_type)
     for path in [paths] if isinstance(paths, Path) else paths:
-        try:
-            with path.open("rb") as file:
-                table = pq.ParquetFile(
-                    file, page_checksum_verification=True, pre_buffer=False
-                ).read(
-                    use_threads=False  # small files; no threads to wait for at exit
-                )
-            if not table.schema.equals(schema):
-                raise InvalidCorpus(
-                    f"{path}: columns are not those of a {record_type.__name__} record"
-                )
-            records.extend(_rows(table.combine_chunks(), record_type))
-        except (OSError, ValueError, pa.ArrowException) as error:
-            raise InvalidCorpus(f"{path}: cannot be read as Parquet: {error}") from error
+        records.extend(RecordTable(path, record_type)[:])
     return records
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Name the file in what cannot be read."""
+    try:
+        yield
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise InvalidCorpus(f"{path}: cannot be read as Parquet: {error}") from error
+
+
+class RecordTable(Sequence[R]):
+    """Records of one file that are made when they are asked for: for a million of them.
+
+    They lie in Arrow's columns, the same text once: in a tenth of the memory.
+
+    Parameters
+    ----------
+    path : Path
+        What `write_records` wrote.
+    record_type : type
+        Of the records.
+
+    Raises
+    ------
+    InvalidCorpus
+        As `read_records` does.
+    """
+
+    def __init__(self, path: Path, record_type: type[R]) -> None:
+        self._path, self._type = path, record_type
+        with _reading(path), path.open("rb") as file:
+            schema = pq.read_schema(file)
+        if not schema.equals(schema_of(record_type)):
+            raise InvalidCorpus(f"{path}: columns are not those of a {record_type.__name__} record")
+        with _reading(path), path.open("rb") as file:
+            columns = pq.read_metadata(file).schema
+            names = [columns.column(i).path for i in range(len(columns))]
+            self._table = pq.ParquetFile(  # read_dictionary is for those of text only
+                file, read_dictionary=names, page_checksum_verification=True, pre_buffer=False
+            ).read(
+                use_threads=False  # small files; no threads to wait for at exit
+            )
+
+    def __len__(self) -> int:
+        return int(self._table.num_rows)
+
+    @overload
+    def __getitem__(self, index: int) -> R: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[R]: ...
+    def __getitem__(self, index: int | slice) -> R | list[R]:
+        rows = range(len(self))[index]  # IndexError beyond the end
+        with _reading(self._path):
+            if isinstance(rows, int):
+                return self._take([rows])[0]
+            return self._take(rows)
+
+    def _take(self, rows: Sequence[int]) -> list[R]:
+        is_all = rows == range(len(self))
+        taken = self._table if is_all else self._table.take(pa.array(rows, pa.int64()))
+        return _rows(taken, self._type)
+
+    def column(self, name: str) -> npt.NDArray[Any]:
+        """Return a column of numbers, (n_records,)."""
+        values: npt.NDArray[Any] = self._table.column(name).to_numpy()
+        return values
+
+    def distinct(self, name: str, *fields: str) -> list[dict[str, Any]]:
+        """Return the different combinations of some fields in a column of records."""
+        members = pa.Table.from_struct_array(pc.list_flatten(self._table.column(name)))
+        groups = members.select(fields).group_by(fields, use_threads=False)
+        rows: list[dict[str, Any]] = groups.aggregate([]).to_pylist()
+        return rows
 
 
 def _rows(table: Any, record_type: type[R]) -> list[R]:
@@ -182,6 +245,8 @@ def _values(column: pa.Array, hint: Any) -> list[Any]:
         return [tuple(members[a:b]) for a, b in itertools.pairwise(offsets)]
     if pa.types.is_list(column.type):
         return [np.asarray(cell.values) for cell in column]
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
     values: list[Any] = column.to_pylist()
     for kind in typing.get_args(hint) or (hint,):
         if isinstance(kind, type) and issubclass(kind, StrEnum):

@@ -18,6 +18,7 @@ torch = pytest.importorskip("torch")
 from stemsmith.train.blstm import BLSTM, BLSTMConfig
 from stemsmith.train.cnn import CNN, CNNConfig
 from stemsmith.train.model import ModelConfig, SeparationModel
+from stemsmith.train.recurrent import run_lstm
 from stemsmith.train.resnet import ResNet, ResNetConfig
 from stemsmith.train.umx import UMX, UMXConfig
 from torch import Tensor, nn
@@ -187,6 +188,22 @@ def test_statistics_of_silence_leave_a_model_that_separates(name: str) -> None:
     mixture, _ = example(model)
     model.fit_statistics([torch.zeros_like(mixture)])
     assert model(mixture).abs().isfinite().all()
+
+
+def test_an_lstm_is_left_in_float32_by_bfloat16_autocast() -> None:
+    """The one of cuDNN would run in float16 instead."""
+    torch.manual_seed(0)
+    lstm = nn.LSTM(5, 7, num_layers=2, bidirectional=True, batch_first=True)
+    features = torch.randn(3, 11, 5)
+    expected, _ = lstm(features)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert lstm(features)[0].dtype == torch.bfloat16  # what is to be avoided
+        found = run_lstm(lstm, features)
+        from_bfloat16 = run_lstm(lstm, features.bfloat16())
+    assert found.dtype == from_bfloat16.dtype == torch.float32
+    assert torch.equal(found, expected)
+    torch.testing.assert_close(from_bfloat16, expected, atol=0.02, rtol=0.1)
+    assert torch.equal(run_lstm(lstm, features), expected)
 
 
 @every_model

@@ -86,7 +86,7 @@ def test_two_runs_separate_two_recordings(
     first = make_noise(tmp_path / "first.wav", 1.0)
     second = make_noise(tmp_path / "second.wav", 0.7, sample_rate=8000, n_channels=1)
     out = tmp_path / "out"
-    done = here("separate", f"{cnn},{blstm}", first, second, out, "--residual")
+    done = here("separate", f"{cnn},{blstm}", first, second, out, "--residual", "--device", "cpu")
     assert done.returncode == 0, done.stderr
     names = ("bass", "drums", "piano", "residual")
     assert files(out) == [f"{song}/{name}.wav" for song in ("first", "second") for name in names]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import pickle
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -158,6 +159,54 @@ def test_a_shard_without_records_has_columns_and_no_rows(path: Path) -> None:
     shards.write_records(path, Everything, [])
     assert shards.read_records(path, Everything) == []
     assert pq.read_schema(path).names == [f.name for f in dataclasses.fields(Everything)]
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(any_record, min_size=1, max_size=6), st.data())
+def test_a_table_makes_the_same_records_one_by_one(
+    folder: Path, records: list[Everything], data: st.DataObject
+) -> None:
+    shards.write_records(folder / "a.parquet", Everything, records)
+    table = shards.RecordTable(folder / "a.parquet", Everything)
+    assert_same(list(table), records)
+    assert_same(list(pickle.loads(pickle.dumps(table))), records)
+    some = data.draw(st.slices(len(records)))
+    assert_same(table[some], records[some])
+    assert_same([table[-1]], records[-1:])
+    for beyond in (len(records), -len(records) - 1):
+        with pytest.raises(IndexError):
+            table[beyond]
+    assert table.column("count").tolist() == [record.count for record in records]
+
+
+@dataclass(frozen=True)
+class Chord:
+    name: str
+    notes: tuple[Note, ...]
+
+
+def test_a_table_knows_what_is_in_its_lists(path: Path) -> None:
+    chords = [
+        Chord("a", (Note("c", 60), Note("e", 64))),
+        Chord("b", ()),
+        Chord("c", (Note("e", 76), Note("c", 60))),
+    ]
+    shards.write_records(path, Chord, chords)
+    table = shards.RecordTable(path, Chord)
+    assert [table[1], table[2], *table[::-2]] == [chords[1], chords[2], chords[2], chords[0]]
+    assert table.distinct("notes", "name") == [{"name": "c"}, {"name": "e"}]
+    found = table.distinct("notes", "name", "pitch")
+    assert [(note["name"], note["pitch"]) for note in found] == [("c", 60), ("e", 64), ("e", 76)]
+
+
+def test_a_table_of_many_records_is_small(path: Path) -> None:
+    """What training holds of a million recipes."""
+    n = 20_000
+    notes = (Note("a rather long name of a note", 60), Note("another one", 64))
+    shards.write_records(path, Chord, (Chord(f"{i:08d}", notes) for i in range(n)))
+    table = shards.RecordTable(path, Chord)
+    assert len(pickle.dumps(table)) < 100 * n
+    assert table[n - 1] == Chord(f"{n - 1:08d}", notes)
 
 
 def test_records_may_come_from_a_generator(path: Path) -> None:

@@ -17,6 +17,7 @@ import torch
 from stemsmith.manifests.errors import UsageError
 from stemsmith.train.losses import tpsa_loss
 from stemsmith.train.model import BinStatistics, ModelConfig, SeparationModel
+from stemsmith.train.recurrent import run_lstm
 from stemsmith.train.stft import Window
 from torch import Tensor, nn
 
@@ -81,7 +82,7 @@ class BLSTM(SeparationModel[BLSTMConfig]):
         """Return masked magnitudes; see `SeparationModel.forward`."""
         magnitude = mixture.abs()
         features = (self._log(magnitude) - self.mean[:, None]) * self.scale[:, None]
-        hidden, _ = self.lstm(features.transpose(1, 2))
+        hidden = run_lstm(self.lstm, features.transpose(1, 2))
         mask = torch.sigmoid(self.dense(self.dropout(hidden)))
         return (mask.transpose(1, 2) * magnitude)[:, None]
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import tarfile
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import accumulate
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -78,13 +80,42 @@ class Clip:
     tar: str
 
 
+class _Shard(NamedTuple):
+    recipes: shards.RecordTable[Mixture]
+    roots: Mapping[str, str]
+    tar: str
+
+
+class _ClipTable(Sequence[Clip]):
+    """The clips of shards in their order, made when they are asked for."""
+
+    def __init__(self, members: Sequence[_Shard]) -> None:
+        self._members = tuple(members)
+        self._ends = list(accumulate(len(member.recipes) for member in members))
+
+    def __len__(self) -> int:
+        return self._ends[-1] if self._ends else 0
+
+    @overload
+    def __getitem__(self, index: int) -> Clip: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Clip]: ...
+    def __getitem__(self, index: int | slice) -> Clip | list[Clip]:
+        rows = range(len(self))[index]  # IndexError beyond the end
+        if isinstance(rows, range):
+            return [self[row] for row in rows]
+        number = bisect_right(self._ends, rows)
+        recipes, roots, tar = self._members[number]
+        return Clip(recipes[rows - self._ends[number]], roots, tar)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Clips:
     """The clips of one split, decoded when they are asked for; a `ClipSource`.
 
     Attributes
     ----------
-    clips : tuple of Clip
+    clips : sequence of Clip
         In the order of the folders and of their shards.
     n_samples : numpy.ndarray
         (n_clips,) int64, length of each when decoded.
@@ -96,7 +127,7 @@ class Clips:
         Hash of everything that decides the samples.
     """
 
-    clips: tuple[Clip, ...]
+    clips: Sequence[Clip]
     n_samples: Int64s
     targets: tuple[str, ...]
     sample_rate: int
@@ -137,7 +168,7 @@ def find_clips(
     NothingToDo
         If there is no clip, or none with one of the targets.
     """
-    clips: list[Clip] = []
+    members: list[_Shard] = []
     rules = f"{_FORMAT}|{soxr.__version__}|{split}|{targets}|{sample_rate}"
     identity = hashlib.sha256(rules.encode())
     for folder in folders:
@@ -148,19 +179,25 @@ def find_clips(
         _check_fit(folder, header, targets, sample_rate)
         is_audio = set(targets) <= set((header["audio"] or {}).get("targets", ()))
         identity.update(f"|{header['fingerprint']}".encode())
-        clips += _clips_of(folder, header, split, is_audio)
-    if not clips:
+        members += _shards_of(folder, header, split, is_audio)
+    if not any(len(member.recipes) for member in members):
         names = ", ".join(map(str, folders))
         raise NothingToDo(f"{names}: no {split} mixtures; mix more, or of more songs")
-    present = {source.group for clip in clips for source in clip.mixture.sources}
+    present = {
+        found["group"]
+        for member in members
+        for found in member.recipes.distinct("sources", "group")
+    }
     if absent := [target for target in targets if target not in present]:
         names = ", ".join(map(str, folders))
         raise NothingToDo(f"{names}: no {split} mixture has {absent[0]}; mix with --target")
-    _check_audio(clips)
-    lengths = [_n_decoded(clip.mixture, sample_rate) for clip in clips]
-    return Clips(
-        tuple(clips), np.array(lengths, np.int64), targets, sample_rate, identity.hexdigest()
-    )
+    _check_audio(members)
+    lengths = [
+        recipes.column("n_samples") * sample_rate // recipes.column("sample_rate")
+        for recipes, _, _ in members
+    ]
+    n_samples = np.concatenate(lengths)
+    return Clips(_ClipTable(members), n_samples, targets, sample_rate, identity.hexdigest())
 
 
 def _check_fit(
@@ -176,29 +213,32 @@ def _check_fit(
         )
 
 
-def _clips_of(
+def _shards_of(
     folder: Path, header: Mapping[str, Any], split: str, is_audio: bool
-) -> Iterator[Clip]:
+) -> Iterator[_Shard]:
     roots: Mapping[str, str] = {} if is_audio else roots_of(folder, header)
     for entry in header["shards"]:
         path = storage.inside(folder, entry["file"])
         if not path.name.startswith(f"mixtures-{split}-"):
             continue
         tar = path.with_name(path.name.replace("mixtures-", "audio-")).with_suffix(".tar")
-        for mixture in shards.read_records(path, Mixture):
-            yield Clip(mixture, roots, str(tar) if is_audio else "")
+        yield _Shard(shards.RecordTable(path, Mixture), roots, str(tar) if is_audio else "")
 
 
-def _check_audio(clips: Sequence[Clip]) -> None:
+def _check_audio(members: Sequence[_Shard]) -> None:
     """Check that every file that will be read is there."""
-    wanted = dict.fromkeys(Path(clip.tar) for clip in clips if clip.tar)
-    for clip in clips:
-        if not clip.tar:
-            for source in clip.mixture.sources:
-                wanted.setdefault(locate(clip.roots, source.root, source.path))
+    wanted: dict[Path, None] = {}
+    for recipes, roots, tar in members:
+        files = [Path(tar)] if tar else _files_of(recipes, roots)
+        wanted.update(dict.fromkeys(files))
     for path in wanted:
         if not path.is_file():
             raise InvalidCorpus(f"{path}: is missing; restore it, or run mix again")
+
+
+def _files_of(recipes: shards.RecordTable[Mixture], roots: Mapping[str, str]) -> list[Path]:
+    found = recipes.distinct("sources", "root", "path")
+    return [locate(roots, file["root"], file["path"]) for file in found]
 
 
 def _n_decoded(mixture: Mixture, sample_rate: int) -> int:

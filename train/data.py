@@ -255,16 +255,23 @@ class ResidentLoader:
         if table.is_plain:
             return _plain(whole)
         targets = self._gather(clip[:, 1:], start[:, 1:], channels[None, 1:])
-        return _mixed(whole, targets, torch.from_numpy(table.gain[rows]).to(whole.device))
+        return _mixed(whole, targets, self._on_device(table.gain[rows]))
 
     def _gather(self, clip: np.ndarray, start: np.ndarray, channel: np.ndarray) -> Tensor:
         """Return excerpts, (n_batch, n_channels, segment_samples) int16."""
-        n_segment, device = self._rules.segment_samples, self._samples.device
+        n_segment = self._rules.segment_samples
         n_clip = self._n_samples[clip]
-        position = torch.from_numpy(self._offset[clip] + channel * n_clip + start).to(device)
+        position = self._on_device(self._offset[clip] + channel * n_clip + start)
         excerpts = self._samples.unfold(0, n_segment, 1)[position]
         n_inside = np.broadcast_to(n_clip - start, position.shape)
         if (n_inside < n_segment).any():
-            inside = torch.from_numpy(n_inside.copy()).to(device)
-            excerpts *= torch.arange(n_segment, device=device) < inside[..., None]
+            places = torch.arange(n_segment, device=excerpts.device)
+            excerpts *= places < self._on_device(n_inside.copy())[..., None]
         return excerpts
+
+    def _on_device(self, values: np.ndarray) -> Tensor:
+        tensor, device = torch.from_numpy(values), self._samples.device
+        if device.type != "cuda":
+            return tensor.to(device)
+        # From other memory a copy waits until the GPU has done all before it.
+        return tensor.pin_memory().to(device, non_blocking=True)

@@ -107,7 +107,7 @@ class Decoding:
         for number, first in enumerate(range(0, len(clips.clips), _PER_PART)):
             yield DecodeJob(
                 path=str(self.root / _part_name(number)),
-                clips=clips.clips[first : first + _PER_PART],
+                clips=tuple(clips.clips[first : first + _PER_PART]),
                 targets=clips.targets,
                 sample_rate=clips.sample_rate,
                 staging=str(self._folder.staging),

@@ -83,7 +83,7 @@ def fit(
     """
     settings = request.settings
     clips = _clips_of(request)
-    device = _device(machine.device)
+    device = _device(machine.device, machine.n_devices)
     if device.type == "cpu" and request.training.precision is Precision.HALF:
         raise UsageError(f"--precision {Precision.HALF}: needs a GPU; take {Precision.BFLOAT16}")
     choice = _choice(machine, clips, device)
@@ -132,6 +132,11 @@ def _run(trainer: Trainer, module: SeparationModule, data: Data, checkpoint: Pat
     except SystemExit:  # what Lightning makes of Ctrl-C and SIGTERM; the former is then ignored
         signal.signal(signal.SIGINT, signal.default_int_handler)
         raise KeyboardInterrupt from None
+    except torch.OutOfMemoryError as error:
+        raise UsageError(
+            "the GPU's memory is too small: train with a smaller --batch-size, "
+            "or with --loader stream"
+        ) from error
 
 
 def _clips_of(request: Request) -> tuple[Clips, Clips]:
@@ -144,16 +149,20 @@ def _clips_of(request: Request) -> tuple[Clips, Clips]:
     return train, validation
 
 
-def _device(wanted: str) -> torch.device:
+def _device(wanted: str, n_devices: int) -> torch.device:
     if wanted == "cuda" and not torch.cuda.is_available():
         raise UsageError("--device cuda: PyTorch finds no such device")
     is_cuda = wanted != "cpu" and torch.cuda.is_available()
+    if is_cuda and n_devices > torch.cuda.device_count():
+        raise UsageError(f"--devices {n_devices}: this machine has {torch.cuda.device_count()}")
     return torch.device("cuda" if is_cuda else "cpu")
 
 
 def _choice(machine: Machine, clips: tuple[Clips, Clips], device: torch.device) -> Choice:
     n_bytes = sum(c.n_bytes for c in clips)
-    n_free = torch.cuda.mem_get_info()[0] if device.type == "cuda" else 0
+    # Of its own GPU: asking another one takes memory there.
+    own = int(os.environ.get("LOCAL_RANK", "0"))
+    n_free = torch.cuda.mem_get_info(own)[0] if device.type == "cuda" else 0
     return choose_loader(machine.loader, n_bytes, free_memory(), n_free)
 
 

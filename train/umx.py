@@ -18,6 +18,7 @@ import torch
 from stemsmith.manifests.errors import UsageError
 from stemsmith.train.losses import magnitude_loss
 from stemsmith.train.model import BinStatistics, ModelConfig, SeparationModel
+from stemsmith.train.recurrent import run_lstm
 from stemsmith.train.stft import Window
 from torch import Tensor, nn
 
@@ -96,7 +97,7 @@ class UMX(SeparationModel[UMXConfig]):
         frames = mixture.abs().transpose(1, 2)  # (n_batch, n_frames, n_bins)
         features = (frames[..., : self.config.n_input_bins] + self.input_mean) * self.input_scale
         encoded = torch.tanh(_normalised(self.fc1(features), self.bn1))
-        recurrent, _ = self.lstm(encoded)
+        recurrent = run_lstm(self.lstm, encoded)
         joined = torch.cat([encoded, recurrent], dim=-1)
         hidden = torch.relu(_normalised(self.fc2(joined), self.bn2))
         shape = _normalised(self.fc3(hidden), self.bn3)
