@@ -1,6 +1,6 @@
 """What rendering costs, as ratios of things timed in one run.
 
-    python benchmarks/render.py MIDI_DIR [--songs 12] [--repeats 3]
+    python benchmarks/render.py MIDI_DIR [--songs 12] [--repeats 3] [--only commands]
 
 * bare synthesis: the smallest loop that renders the same stems with the same libfluidsynth;
 * song: `stemsmith.render.song.run` in process, from MIDI file to published track folder;
@@ -143,8 +143,8 @@ def plan_songs(midi: Path, folder: Path, n_songs: int) -> tuple[corpus.RunPlan, 
     return corpus.plan(scanned, midi.resolve(), folder, config, bank), bank
 
 
-def compare_songs(midi: Path, n_songs: int, repeats: int) -> tuple[list[str], float]:
-    """Time bare synthesis, song and script in turn; return rows and seconds of audio."""
+def compare_songs(midi: Path, n_songs: int, repeats: int) -> list[str]:
+    """Time bare synthesis, song and script in turn."""
     ratios: dict[str, list[float]] = {"song / bare": [], "script / song": []}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -167,8 +167,7 @@ def compare_songs(midi: Path, n_songs: int, repeats: int) -> tuple[list[str], fl
             ratios["song / bare"].append(totals["song"] / totals["bare"])
             ratios["script / song"].append(totals["script"] / totals["song"])
             click.echo(f"# {totals}, {audio_s / totals['song']:.0f} x real time", err=True)
-    rows = [row(name, values) for name, values in ratios.items()]
-    return rows, audio_s
+    return [row(name, values) for name, values in ratios.items()]
 
 
 def row(name: str, values: list[float]) -> str:
@@ -242,17 +241,21 @@ def peak_memory_mib() -> float:
 @click.argument("midi_dir", type=click.Path(exists=True, path_type=Path))
 @click.option("--songs", default=12)
 @click.option("--repeats", default=3)
-def main(midi_dir: Path, songs: int, repeats: int) -> None:
+@click.option("--only", type=click.Choice(["songs", "commands"]))
+def main(midi_dir: Path, songs: int, repeats: int, only: str | None) -> None:
     """Print the table of docs/benchmarks.md."""
     os.environ.pop("CI", None)
     memory = peak_memory_mib()
     fluid.fluidsynth()  # before pretty_midi, so that both use the same library
-    rows, audio_s = compare_songs(midi_dir, songs, repeats)
-    rows += compare_commands(midi_dir, songs, repeats)
+    rows = []
+    if only != "commands":
+        rows += compare_songs(midi_dir, songs, repeats)
+    if only != "songs":
+        rows += compare_commands(midi_dir, songs, repeats)
     packages = ("numpy", "scipy", "soundfile", "pretty_midi")
     versions = ", ".join(f"{name} {version(name)}" for name in packages)
     print(
-        f"{songs} songs, {audio_s / 60:.1f} min; {os.cpu_count()} cores, {platform.machine()}, "
+        f"{songs} songs; {os.cpu_count()} cores, {platform.machine()}, "
         f"Python {platform.python_version()}, libfluidsynth {fluid.version()}, {versions}"
     )
     print("\n| ratio | median | min | max |\n|---|--:|--:|--:|")

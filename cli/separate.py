@@ -51,7 +51,7 @@ separation_options = decorate(
         show_default=True,
         help="The mixture's (resnet has phases of its own), or one that fits the magnitudes.",
     ),
-    click.option("--iterations", type=int, help="Of Griffin-Lim.  [default: 32]"),
+    click.option("--iterations", type=click.IntRange(min=1), help="Of Griffin-Lim.  [default: 32]"),
 )
 
 

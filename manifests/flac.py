@@ -149,22 +149,24 @@ class _Sink:
         self.callbacks = _Write(self._write), _Seek(self._seek), _Tell(self._tell)
 
     def _write(self, _: int, data: int, n_bytes: int, *__: int) -> int:
-        return self._try(lambda: self._file.write(ctypes.string_at(data, n_bytes)))
+        return self._try(self._file.write, ctypes.string_at(data, n_bytes))
 
     def _seek(self, _: int, offset: int, __: int) -> int:
-        return self._try(lambda: self._file.seek(offset))
+        return self._try(self._file.seek, offset)
 
     def _tell(self, _: int, offset: Any, __: int) -> int:
         offset[0] = self._file.tell()
         return _DONE
 
-    def _try(self, action: Callable[[], object]) -> int:
-        if self._error is None:
-            try:
-                action()
-            except BaseException as error:  # raised again by `check`
-                self._error = error
-        return _DONE if self._error is None else _FAILED
+    def _try(self, method: Callable[[Any], object], argument: bytes | int) -> int:
+        if self._error is not None:
+            return _FAILED
+        try:
+            method(argument)
+        except BaseException as error:  # raised again by `check`
+            self._error = error
+            return _FAILED
+        return _DONE
 
     def check(self) -> None:
         """Raise the first error."""

@@ -25,8 +25,6 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-import pyloudnorm
-import scipy.signal
 
 __all__ = [
     "ENVELOPE_HZ",
@@ -67,6 +65,8 @@ def k_weighting(sample_rate: int) -> npt.NDArray[np.float64]:
     numpy.ndarray
         (2, 6) second-order sections for `scipy.signal.sosfilt`.
     """
+    import pyloudnorm  # imports scipy.signal, which takes a second
+
     shelf = pyloudnorm.IIRfilter(
         3.99984385397, 0.7071752369554193, 1681.9744509555319, sample_rate, "high_shelf_DeMan"
     )
@@ -118,6 +118,8 @@ def envelope(audio: Float32s, sample_rate: int, spans: Spans | None = None) -> E
     ValueError
         If the length is not a whole number of 100 ms.
     """
+    import scipy.signal  # takes a second, which processes that only plan do without
+
     step, rest = divmod(sample_rate, ENVELOPE_HZ)
     if rest or len(audio) % step:
         raise ValueError(

@@ -49,7 +49,7 @@ Float32s = npt.NDArray[np.float32]
 _PIECE: Final = 1 << 16  # samples handled at a time, so that they stay in the cache
 _MIXING_TURNS: Final = 3
 _AUDIBLE_DB: Final = 0.02  # smaller changes of gain are not worth mixing again
-_MAX_BYTES_IN_MEMORY: Final = 384 << 20  # of stems between the two passes; beyond, on disk
+_MAX_BYTES_IN_MEMORY: Final = 640 << 20  # of a song; beyond, stems are on disk between passes
 
 
 class Mixdown:
@@ -73,7 +73,9 @@ class Mixdown:
         steps = math.ceil(round((score.duration_s + config.tail_s) * ENVELOPE_HZ, 6))
         self._n_samples = steps * (config.sample_rate // ENVELOPE_HZ)
         self._writer = TrackWriter(job, data, score, staged, self._n_samples)
-        self._fits_in_memory = len(job.patches) * self._n_samples * 4 <= _MAX_BYTES_IN_MEMORY
+        # All stems and the mixture in float32; the mixture and one stem in int16.
+        n_bytes = (4 * len(job.patches) + 8) * self._n_samples
+        self._fits_in_memory = n_bytes <= _MAX_BYTES_IN_MEMORY
         self._workspace = shared_workspace()
         self._is_unsplit = config.mix_source is MixSource.UNSPLIT
 
@@ -104,7 +106,9 @@ class Mixdown:
         kept: Float32s | Path = native
         if not self._fits_in_memory:
             kept = self._staged / f"native-{k}.f32"
-            native.tofile(kept)
+            with kept.open("wb") as file:
+                for start, stop in spans:
+                    file.write(native[start:stop].data)
         return RenderedPart(
             k=k,
             part=self._score.parts[k],
@@ -214,12 +218,13 @@ class Mixdown:
         return self._writer.write_stem(part, samples, gain_db)
 
     def _native(self, part: RenderedPart) -> Float32s:
-        """Return a part's audio, from memory or from its file."""
+        """Return a part's audio, from memory or from its file: then it is right in its spans."""
         if not isinstance(part.native, Path):
             return part.native
         native = self._buffer(part.k)
         with part.native.open("rb") as file:
-            file.readinto(native.data)
+            for start, stop in part.spans:
+                file.readinto(native[start:stop].data)
         return native
 
 

@@ -13,6 +13,7 @@ from stemsmith.manifests.records import Reason, Rejection, Song, Stem
 from stemsmith.render.inventory import load_score
 from stemsmith.render.job import RenderedSong, SongJob
 from stemsmith.render.layout import Layout
+from stemsmith.render.midi import collector_paused
 from stemsmith.render.mixdown import Mixdown
 from stemsmith.render.sample_folder import Unplayable
 from stemsmith.render.smf import Unusable
@@ -41,7 +42,7 @@ def run(job: SongJob) -> RenderedSong | Rejection:
     OSError
         If the corpus cannot be written.
     """
-    with _ONE_SONG, storage.naming(Path(job.corpus)):
+    with _ONE_SONG, storage.naming(Path(job.corpus)), collector_paused():
         return _run(job)
 
 

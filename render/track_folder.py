@@ -39,7 +39,7 @@ class RenderedPart:
     part, patch : Part, Patch
         What it is and what plays it.
     native : numpy.ndarray or Path
-        (n_samples,) float32 before any gain; a file where memory would not do.
+        (n_samples,) float32 before any gain; a file with its spans where memory would not do.
     spans : list of (int, int)
         Where it may be other than zero.
     levels : Envelope

@@ -231,6 +231,7 @@ def test_names_of_recordings() -> None:
         (["--overlap", "1"], "overlap"),
         (["--mask-exponent", "-1"], "above 0"),
         (["--iterations", "3"], "griffin-lim"),
+        (["--phase", "griffin-lim", "--iterations", "0"], "--iterations"),
         (["--streaming", "--phase", "griffin-lim"], "later"),
         (["--streaming"], "song.wav: streaming: the audio has 44100 Hz, not 8000 Hz"),
     ],

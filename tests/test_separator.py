@@ -590,6 +590,18 @@ def test_values_that_are_no_numbers(value: float) -> None:
         system(fake()).separate(audio, 0)
 
 
+class ExhaustedFake(Fake):
+    def forward(self, mixture: Tensor) -> Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 3 GiB.\nGPU 0 has ...")
+
+
+def test_a_gpu_without_memory_is_one_line() -> None:
+    with pytest.raises(
+        UsageError, match=r"^audio: the GPU's memory is too small; use --device cpu$"
+    ):
+        system(fake(ExhaustedFake)).separate(noise(3000), RATE)
+
+
 def test_estimates_that_are_no_numbers() -> None:
     with pytest.raises(InvalidCorpus, match="estimate of b is no audio"):
         system(fake(masks=(1.0, float("nan")))).separate(noise(3000), RATE)

@@ -760,6 +760,18 @@ def test_a_loss_that_is_not_finite_is_one_line(
     assert all(torch.isfinite(p).all() for p in network.parameters())
 
 
+def test_a_gpu_without_memory_is_one_line(
+    mixtures: Path, tmp_path: Path, here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def exhausted(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 3 GiB.\nGPU 0 has ...")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SeparationModule, "training_step", exhausted)
+        done = here("train", mixtures / "recipes", tmp_path / "r", *TINY, "--epochs", 1)
+    assert_one_line_error(done, 2, "memory is too small", "--batch-size", "--loader stream")
+
+
 def test_a_learning_rate_that_is_too_high(mixtures: Path, tmp_path: Path, here) -> None:
     done = here(
         "train", mixtures / "recipes", tmp_path / "r", *options("cnn"), "--epochs", 5,

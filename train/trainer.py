@@ -134,8 +134,8 @@ def _run(trainer: Trainer, module: SeparationModule, data: Data, checkpoint: Pat
         raise KeyboardInterrupt from None
     except torch.OutOfMemoryError as error:
         raise UsageError(
-            "the GPU's memory is too small: train with a smaller --batch-size, "
-            "or with --loader stream"
+            "the GPU's memory is too small; train with --loader stream, or in another folder "
+            "with a smaller --batch-size"
         ) from error
 
 
