@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import gc
 import io
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -122,6 +124,20 @@ def test_an_error_of_the_file_comes_out(room: int, error: BaseException) -> None
         encode(noise(1, 50_000, 16))
     assert caught.value is error
     assert file.tell() <= room
+
+
+def test_a_file_is_let_go_when_it_is_written() -> None:
+    """Without a search for circles, which `render` does without."""
+    file = Full(1 << 20, OSError())
+    alive = weakref.ref(file)
+    gc.disable()
+    try:
+        with encoding_flac(file, 44100, 1, 16) as encode:
+            encode(noise(1, 5000, 16))
+        del file, encode
+        assert alive() is None
+    finally:
+        gc.enable()
 
 
 def test_an_error_of_the_body_ends_the_encoder_and_comes_out() -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from stemsmith.manifests import storage
+from stemsmith.render import mixdown
 
 N_KILLS = 20
 
@@ -32,6 +33,17 @@ def test_same_bytes_for_any_number_of_workers(
         done = stemsmith("render", band_folder, again, "--seed", 3, "--jobs", n_jobs)
         assert done.returncode == 0, done.stderr
         assert hashes(again) == hashes(corpus)
+
+
+def test_stems_that_wait_on_disk_for_the_second_pass_are_the_same(
+    corpus: Path, band_folder: Path, tmp_path: Path, here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What happens to long songs of many parts."""
+    monkeypatch.setattr(mixdown, "_MAX_BYTES_IN_MEMORY", 0)
+    again = tmp_path / "again"
+    done = here("render", band_folder, again, "--seed", 3, "--jobs", 0)
+    assert done.returncode == 0, done.stderr
+    assert hashes(again) == hashes(corpus)
 
 
 def test_file_names_and_other_songs_do_not_change_a_song(
