@@ -51,7 +51,7 @@ separation_options = decorate(
         show_default=True,
         help="The mixture's (resnet has phases of its own), or one that fits the magnitudes.",
     ),
-    click.option("--iterations", type=click.IntRange(min=1), help="Of Griffin-Lim.  [default: 32]"),
+    click.option("--iterations", type=int, help="Of Griffin-Lim.  [default: 32]"),
 )
 
 
@@ -121,6 +121,8 @@ def options_of(options: Mapping[str, Any]) -> SeparationOptions:
     n_iterations = options["iterations"]
     if options["phase"] == "griffin-lim":
         n_iterations = ITERATIONS if n_iterations is None else n_iterations
+        if n_iterations < 1:
+            raise UsageError(f"--iterations {n_iterations}: at least 1")
     elif n_iterations is not None:
         raise UsageError("--iterations: only with --phase griffin-lim")
     return SeparationOptions(
