@@ -12,6 +12,7 @@ from stemsmith.evaluate.report import read_summary
 from stemsmith.manifests import shards, storage
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.records import Rejection
+from stemsmith.manifests.run_folder import refuse_unfinished
 
 __all__ = ["Checked", "check_results"]
 
@@ -43,8 +44,7 @@ def check_results(root: Path) -> Checked:
         Naming the first offender.
     """
     header = shards.read_manifest(root, STAGE)
-    if (root / STATE_FOLDER).exists():
-        raise InvalidCorpus(f"{root / STATE_FOLDER}: left by a run; repeat the evaluate command")
+    refuse_unfinished(root / STATE_FOLDER, "evaluate")
     shards.check_shards(root, header)
     _check_files(root, header)
     scores = shards.read_records(root / "scores.parquet", Score)

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from stemsmith.manifests import shards, storage
-from stemsmith.manifests.errors import UsageError
+from stemsmith.manifests.errors import InvalidCorpus, UsageError
 
-__all__ = ["RunFolder", "refuse_foreign"]
+__all__ = ["RunFolder", "refuse_foreign", "refuse_unfinished"]
 
 _PLAN: Final = "plan.json"
 
@@ -40,6 +40,18 @@ def refuse_foreign(root: Path, stage: str, state: str) -> None:
         raise UsageError(f"{root}: is not a folder")
     if any(path.name != state for path in root.iterdir()):
         raise UsageError(f"{root}: not empty and no {stage} folder; choose another")
+
+
+def refuse_unfinished(state: Path, command: str) -> None:
+    """Check that nothing is left of a run, whose last act is to remove its state.
+
+    Raises
+    ------
+    InvalidCorpus
+        If the folder of its state is there, naming it and the command to repeat.
+    """
+    if state.exists():
+        raise InvalidCorpus(f"{state}: left by a run; repeat the {command} command")
 
 
 class RunFolder:

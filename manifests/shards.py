@@ -21,7 +21,6 @@ from typing import Any, Final, TypeVar, overload
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from stemsmith.manifests import storage
 from stemsmith.manifests.errors import InvalidCorpus
@@ -170,14 +169,19 @@ class RecordTable(Sequence[R]):
     def __init__(self, path: Path, record_type: type[R]) -> None:
         self._path, self._type = path, record_type
         with _reading(path), path.open("rb") as file:
-            schema = pq.read_schema(file)
+            metadata = pq.read_metadata(file)
+            schema = metadata.schema.to_arrow_schema()
         if not schema.equals(schema_of(record_type)):
             raise InvalidCorpus(f"{path}: columns are not those of a {record_type.__name__} record")
         with _reading(path), path.open("rb") as file:
-            columns = pq.read_metadata(file).schema
+            columns = metadata.schema
             names = [columns.column(i).path for i in range(len(columns))]
-            self._table = pq.ParquetFile(  # read_dictionary is for those of text only
-                file, read_dictionary=names, page_checksum_verification=True, pre_buffer=False
+            self._table = pq.ParquetFile(
+                file,
+                metadata=metadata,
+                read_dictionary=names,  # of which it takes those of text
+                page_checksum_verification=True,
+                pre_buffer=False,
             ).read(
                 use_threads=False  # small files; no threads to wait for at exit
             )
@@ -208,7 +212,7 @@ class RecordTable(Sequence[R]):
 
     def distinct(self, name: str, *fields: str) -> list[dict[str, Any]]:
         """Return the different combinations of some fields in a column of records."""
-        members = pa.Table.from_struct_array(pc.list_flatten(self._table.column(name)))
+        members = pa.Table.from_struct_array(self._table.column(name).combine_chunks().flatten())
         groups = members.select(fields).group_by(fields, use_threads=False)
         rows: list[dict[str, Any]] = groups.aggregate([]).to_pylist()
         return rows

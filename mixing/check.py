@@ -11,6 +11,7 @@ from stemsmith.manifests import shards, storage
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.mixtures import Mixture, MixtureSource
 from stemsmith.manifests.records import Finding
+from stemsmith.manifests.run_folder import refuse_unfinished
 from stemsmith.mixing.mixture_plan import STAGE
 from stemsmith.mixing.mixture_run import STATE_FOLDER, fingerprint_of, hours_of
 from stemsmith.mixing.silence import kept_stretches
@@ -70,8 +71,7 @@ def plan(folder: Path) -> tuple[int, list[CheckJob]]:
     header = shards.read_manifest(folder, STAGE)
     if fingerprint_of(header) != header.get("fingerprint"):
         raise InvalidCorpus(f"{folder / shards.MANIFEST}: was changed: not what its hash is of")
-    if (folder / STATE_FOLDER).exists():
-        raise InvalidCorpus(f"{folder / STATE_FOLDER}: left by a run; repeat the mix command")
+    refuse_unfinished(folder / STATE_FOLDER, "mix")
     shards.check_shards(folder, header)
     roots = roots_of(folder, header)
     if set(roots) != {source["root"] for source in header["sources"]}:

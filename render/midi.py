@@ -20,7 +20,7 @@ from stemsmith.render.parts import TEMPO, OpenPart, Streams, by_time, collect_pa
 from stemsmith.render.smf import META, Event, Unusable
 from stemsmith.render.smf_writer import serialise
 
-__all__ = ["DEFAULT_MAX_DURATION_S", "Notes", "Score", "TempoMap", "read_score"]
+__all__ = ["DEFAULT_MAX_DURATION_S", "Notes", "Score", "TempoMap", "collector_paused", "read_score"]
 
 DEFAULT_MAX_DURATION_S: Final = 1200.0
 MAX_NOTES_PER_S: Final = 1000

@@ -16,6 +16,7 @@ from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.mixtures import Mixture, MixtureSource
 from stemsmith.manifests.records import Finding
 from stemsmith.manifests.renditions import Rendition, RenditionStem
+from stemsmith.manifests.run_folder import refuse_unfinished
 from stemsmith.mixing.automix import db_to_linear
 from stemsmith.mixing.loudness import envelope, integrated_loudness
 from stemsmith.mixing.realise import MIXTURE, realise
@@ -54,8 +55,7 @@ class RenditionContent:
             Naming the first offender.
         """
         header = shards.read_manifest(root, STAGE)
-        if (root / RUN_FOLDER).exists():
-            raise InvalidCorpus(f"{root / RUN_FOLDER}: left by a run; repeat the render command")
+        refuse_unfinished(root / RUN_FOLDER, "render")
         shards.check_shards(root, header)
         files = [storage.inside(root, entry["file"]) for entry in header["shards"]]
         stems = shards.read_records(

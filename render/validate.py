@@ -17,6 +17,7 @@ from stemsmith.manifests import audio, shards, storage
 from stemsmith.manifests.audio import FULL_SCALE_16
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.records import Finding, Rejection, Song, Stem
+from stemsmith.manifests.run_folder import refuse_unfinished
 from stemsmith.mixing.automix import db_to_linear
 from stemsmith.mixing.loudness import envelope, integrated_loudness
 from stemsmith.render import slakh
@@ -106,8 +107,7 @@ def check_whole(content: CorpusContent) -> None:
         Naming the first offender.
     """
     root, songs = content.root, content.songs
-    if (root / RUN_FOLDER).exists():
-        raise InvalidCorpus(f"{root / RUN_FOLDER}: left by a run; repeat the render command")
+    refuse_unfinished(root / RUN_FOLDER, "render")
     _unique(root, "song", (song.song_id for song in songs))
     _unique(root, "track", (song.track for song in songs))
     _unique(root, "stem", (stem.stem_id for stem in content.stems))
