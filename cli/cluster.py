@@ -1,7 +1,7 @@
 """Running jobs in this process, on local worker processes, or on a Dask cluster.
 
-Dask does the distributing and restarts workers that die. A job that was on a worker when it died
-is tried once more, alone; if the worker dies again, it was the job.
+Dask does the distributing and restarts workers that die. All jobs that were on a worker when it
+died, at work or at hand, are tried again, alone; one that then kills its worker twice is given up.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import signal
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
@@ -24,15 +25,17 @@ __all__ = ["Died", "Workers", "default_jobs", "survivors", "workers"]
 J = TypeVar("J")
 R = TypeVar("R")
 
-_DEATHS_ALLOWED: Final = 0  # by Dask; the second try is ours
+_DEATHS_ALLOWED: Final = 0  # by Dask; further tries are ours
+_DEATHS_ALONE: Final = 2
 _CONNECT_TIMEOUT_S: Final = 10
+_JOBS_PER_WORKER: Final = 2  # one in work, one at hand: between two jobs Dask takes 15 ms
 _MALLOC: Final = "distributed.nanny.pre-spawn-environ.MALLOC_{}_THRESHOLD_"
 _POLL_S: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Died(Generic[J]):
-    """A job that killed its worker process twice, the second time alone."""
+    """A job that killed its worker process twice, being alone."""
 
     job: J
 
@@ -71,14 +74,21 @@ class _Dask(Workers):
     def map(self, function: Callable[[J], R], jobs: Iterable[J]) -> Iterator[R | Died[J]]:
         waiting = iter(jobs)
         suspects: list[J] = []
-        for job, outcome in self._run(function, waiting, self._n_workers()):
+        for job, outcome in self._run(function, waiting, _JOBS_PER_WORKER * self._n_workers()):
             if isinstance(outcome, Died):
                 suspects.append(job)
             else:
                 yield outcome
-        # When a worker dies, all jobs on it are suspect. Alone, only the culprit dies again.
         for job in suspects:
-            yield from (outcome for _, outcome in self._run(function, iter([job]), 1))
+            yield self._alone(function, job)
+
+    def _alone(self, function: Callable[[J], R], job: J) -> R | Died[J]:
+        """Return a job's result, or that it died twice."""
+        for _ in range(_DEATHS_ALONE):
+            ((_, outcome),) = self._run(function, iter([job]), 1)
+            if not isinstance(outcome, Died):
+                break
+        return outcome
 
     def _run(
         self, function: Callable[[J], R], jobs: Iterator[J], n_running: int
@@ -101,14 +111,14 @@ class _Dask(Workers):
         while running:
             future = self._next(finished)
             _, job = running.pop(future.key)
-            if future.status == "finished":
-                outcome = future.result()
-            elif future.status == "error" and isinstance(future.exception(), KilledWorker):
+            try:
+                # Waits while a result that was lost with its worker is computed once more.
+                outcome: R | Died[J] = future.result()
+            except KilledWorker:
                 outcome = Died(job)
-            elif future.status == "error":
-                raise future.exception()
-            else:
-                raise UsageError(f"the Dask scheduler gave up a job ({future.status}); run again")
+            except CancelledError as error:
+                raise UsageError("the Dask scheduler gave up a job; run again to go on") from error
+            future.release()  # or Dask computes a result again that is lost with a later death
             submit_next()
             yield job, outcome
 

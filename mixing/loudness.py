@@ -42,7 +42,7 @@ _ABSOLUTE_GATE_LUFS: Final = -70.0
 _RELATIVE_GATE_LU: Final = -10.0
 _OFFSET_DB: Final = -0.691  # BS.1770-4 eq. 2
 _RINGING_STEPS: Final = 3  # 0.3 s of filter ringing are kept after a sound
-_FILTERED_STEPS: Final = 20  # filtered at a time, so that they stay in the cache
+_FILTERED_STEPS: Final = 40  # filtered at a time, so that they stay in the cache
 _MATCHING_TURNS: Final = 6
 _MATCHED_LU: Final = 1e-3
 

@@ -49,7 +49,7 @@ Float32s = npt.NDArray[np.float32]
 _PIECE: Final = 1 << 16  # samples handled at a time, so that they stay in the cache
 _MIXING_TURNS: Final = 3
 _AUDIBLE_DB: Final = 0.02  # smaller changes of gain are not worth mixing again
-_MAX_BYTES_IN_MEMORY: Final = 640 << 20  # of a song; beyond, stems are on disk between passes
+_MAX_BYTES_IN_MEMORY: Final = 720 << 20  # of a song; beyond, stems are on disk between passes
 
 
 class Mixdown:
@@ -73,10 +73,14 @@ class Mixdown:
         steps = math.ceil(round((score.duration_s + config.tail_s) * ENVELOPE_HZ, 6))
         self._n_samples = steps * (config.sample_rate // ENVELOPE_HZ)
         self._writer = TrackWriter(job, data, score, staged, self._n_samples)
-        # All stems and the mixture in float32; the mixture and one stem in int16.
-        n_bytes = (4 * len(job.patches) + 8) * self._n_samples
-        self._fits_in_memory = n_bytes <= _MAX_BYTES_IN_MEMORY
-        self._workspace = shared_workspace()
+        n, n_natives = self._n_samples, len(job.patches)
+        self._fits_in_memory = _n_bytes(n, n_natives) <= _MAX_BYTES_IN_MEMORY
+        if not self._fits_in_memory:
+            n_natives = 1  # one after the other
+        memory = shared_workspace().take(_n_bytes(n, n_natives))
+        floats = memory[: 4 * n * (n_natives + 1)].view(np.float32).reshape(-1, n)
+        self._natives, self._mixture = floats[:-1], floats[-1]
+        self._mix = memory[floats.nbytes :].view(np.int16)
         self._is_unsplit = config.mix_source is MixSource.UNSPLIT
 
     def render(self) -> tuple[Song, list[Stem]] | None:
@@ -88,14 +92,13 @@ class Mixdown:
         ]
         if all(part.loudness_lufs is None for part in parts):
             return None
-        mixture, overall_gain_db = self._unsplit(parts) if self._is_unsplit else self._mix(parts)
-        mix = self._workspace.take("mix", self._n_samples, np.int16)
-        mix.fill(0)
-        stems = [self._second_pass(part, overall_gain_db, mix) for part in parts]
+        overall_gain_db = self._mix_unsplit(parts) if self._is_unsplit else self._mix_stems(parts)
+        self._mix.fill(0)
+        stems = [self._second_pass(part, overall_gain_db) for part in parts]
         if self._is_unsplit:
             for piece in _pieces([(0, self._n_samples)]):
-                mix[piece] = quantise(mixture[piece], overall_gain_db, FULL_SCALE_16)
-        return self._writer.write_song(parts, mix, overall_gain_db), stems
+                self._mix[piece] = quantise(self._mixture[piece], overall_gain_db, FULL_SCALE_16)
+        return self._writer.write_song(parts, self._mix, overall_gain_db), stems
 
     def _first_pass(self, k: int, patch: Patch) -> RenderedPart:
         native = self._buffer(k)
@@ -122,13 +125,11 @@ class Mixdown:
 
     def _buffer(self, k: int) -> Float32s:
         """Return the memory for a part: its own, or one for all where that would not do."""
-        n, n_parts = self._n_samples, len(self._job.patches)
-        if not self._fits_in_memory:
-            k, n_parts = 0, 1
-        return self._workspace.take("native", n_parts * n, np.float32)[k * n : (k + 1) * n]
+        buffer: Float32s = self._natives[k if self._fits_in_memory else 0]
+        return buffer
 
-    def _mix(self, parts: Sequence[RenderedPart]) -> tuple[Float32s, float]:
-        """Give each part its gain; return the mixture and the uniform gain.
+    def _mix_stems(self, parts: Sequence[RenderedPart]) -> float:
+        """Give each part its gain, and mix; return the uniform gain.
 
         Stems shall be equally loud as written, after the uniform gain, which is only known when
         they are mixed: where it makes a difference, they are mixed again.
@@ -150,19 +151,17 @@ class Mixdown:
                 break
             for part, gain in zip(parts, gains, strict=True):
                 part.gain = gain
-            mixture = self._sum(parts)
-            overall_gain_db = self._uniform_gain_db(parts, _peak(mixture))
-        return mixture, overall_gain_db
+            self._sum(parts)
+            overall_gain_db = self._uniform_gain_db(parts, _peak(self._mixture))
+        return overall_gain_db
 
-    def _sum(self, parts: Sequence[RenderedPart]) -> Float32s:
-        mixture = self._workspace.take("mixture", self._n_samples, np.float32)
-        mixture.fill(0.0)
+    def _sum(self, parts: Sequence[RenderedPart]) -> None:
+        self._mixture.fill(0.0)
         for part in parts:
             native = self._native(part)
             factor = np.float32(db_to_linear(part.gain.gain_db))
             for piece in _pieces(part.spans):
-                mixture[piece] += native[piece] * factor
-        return mixture
+                self._mixture[piece] += native[piece] * factor
 
     def _uniform_gain_db(self, parts: Sequence[RenderedPart], mixture_peak: float) -> float:
         stem_peaks = [part.levels.peak * db_to_linear(part.gain.gain_db) for part in parts]
@@ -191,31 +190,38 @@ class Mixdown:
     def _seconds(self, events: Sequence[Event]) -> npt.NDArray[np.float64]:
         return self._score.tempo_map.seconds([event.tick for event in events])
 
-    def _unsplit(self, parts: Sequence[RenderedPart]) -> tuple[Float32s, float]:
-        """Render the whole file at once; return it and the uniform gain."""
+    def _mix_unsplit(self, parts: Sequence[RenderedPart]) -> float:
+        """Render the whole file at once; return the uniform gain."""
         sample_rate = self._config.sample_rate
-        sum_peak = _peak(self._sum(parts))
+        self._sum(parts)
+        sum_peak = _peak(self._mixture)
         events = self._score.unsplit_events()
         frames = on_grid(self._seconds(events), sample_rate)
         synth = shared_synth(sample_rate, self._job.soundfonts)
-        mixture = self._workspace.take("mixture", self._n_samples, np.float32)
-        synth.render(events, frames, None, mixture)
-        return mixture, self._uniform_gain_db(parts, max(sum_peak, _peak(mixture)))
+        synth.render(events, frames, None, self._mixture)
+        return self._uniform_gain_db(parts, max(sum_peak, _peak(self._mixture)))
 
-    def _second_pass(self, part: RenderedPart, overall_gain_db: float, mix: Int16s) -> Stem:
+    def _second_pass(self, part: RenderedPart, overall_gain_db: float) -> Stem:
         gain_db = round(part.gain.gain_db + overall_gain_db, 4)
-        samples = self._workspace.take("stem", self._n_samples, np.int16)
-        samples.fill(0)
         native = self._native(part)
         if isinstance(part.native, Path):
             part.native.unlink()
-        for piece in _pieces(part.spans):
-            quantised = quantise(native[piece], gain_db, FULL_SCALE_16)
-            samples[piece] = quantised
-            # Partial sums may wrap around; the whole sum is below full scale, and integers
-            # modulo 2^16 add up to it exactly.
-            mix[piece] += quantised
-        return self._writer.write_stem(part, samples, gain_db)
+        blocks = self._quantised(native, part.spans, gain_db)
+        return self._writer.write_stem(part, blocks, gain_db)
+
+    def _quantised(self, native: Float32s, spans: Spans, gain_db: float) -> Iterator[Int16s]:
+        """Yield a stem block by block, each added to the mixture."""
+        silence = np.zeros(_PIECE, np.int16)
+        now = 0
+        for start, stop in [*spans, (self._n_samples, self._n_samples)]:
+            yield from (silence[: gap.stop - gap.start] for gap in _pieces([(now, start)]))
+            for piece in _pieces([(start, stop)]):
+                quantised = quantise(native[piece], gain_db, FULL_SCALE_16)
+                # Partial sums may wrap around; the whole sum is below full scale, and integers
+                # modulo 2^16 add up to it exactly.
+                self._mix[piece] += quantised
+                yield quantised
+            now = stop
 
     def _native(self, part: RenderedPart) -> Float32s:
         """Return a part's audio, from memory or from its file: then it is right in its spans."""
@@ -226,6 +232,11 @@ class Mixdown:
             for start, stop in part.spans:
                 file.readinto(native[start:stop].data)
         return native
+
+
+def _n_bytes(n_samples: int, n_natives: int) -> int:
+    """Return the size of stems and mixture in float32, and of the mixture in int16."""
+    return (4 * (n_natives + 1) + 2) * n_samples
 
 
 def _pieces(spans: Sequence[tuple[int, int]]) -> Iterator[slice]:

@@ -184,7 +184,7 @@ class _Studio:
     def render(self, spec: StemSpec) -> RenditionStem:
         """Render one stem, write its files, and return its record."""
         performance = self._performance(spec)
-        native = shared_workspace().take("rendition", self._n_samples, np.float32)
+        native = shared_workspace().take(4 * self._n_samples).view(np.float32)
         spans = self._play(spec, performance, native)
         levels = envelope(native, self._sample_rate, spans)
         flac = self._path(spec, "flac")

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from stemsmith.manifests.audio import FULL_SCALE_16
-from stemsmith.manifests.flac import encode_flac
+from stemsmith.manifests.flac import encode_flac, encoding_flac
 from stemsmith.manifests.programs import inst_class_of
 from stemsmith.manifests.records import Part, Song, Stem
 from stemsmith.mixing.automix import StemGain
@@ -84,13 +85,15 @@ class TrackWriter:
         self._config = job.config
         self._n_samples = n_samples
 
-    def write_stem(self, part: RenderedPart, samples: Int16s, gain_db: float) -> Stem:
-        """Write a stem's FLAC and MIDI; return its record."""
+    def write_stem(self, part: RenderedPart, blocks: Iterable[Int16s], gain_db: float) -> Stem:
+        """Write a stem's FLAC, from blocks in order, and its MIDI; return its record."""
         job, config = self._job, self._config
         name = slakh.stem_name(part.k)
-        sha256 = self._write(
-            f"stems/{name}.flac", encode_flac(samples[np.newaxis], config.sample_rate)
-        )
+        encoded = io.BytesIO()
+        with encoding_flac(encoded, config.sample_rate, 1, n_bits=16) as encode:
+            for block in blocks:
+                encode(block[np.newaxis])
+        sha256 = self._write(f"stems/{name}.flac", encoded.getvalue())
         midi_sha256 = self._write(f"MIDI/{name}.mid", self._score.midi(part.k))
         notes = self._score.notes(part.k)
         folder = f"{job.split}/{job.track}"
