@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final
 
-from stemsmith.manifests import shards, storage
+from stemsmith.manifests import flac, shards, storage
 from stemsmith.manifests.mixtures import Mixture
 from stemsmith.manifests.run_folder import RunFolder
 from stemsmith.mixing.audio_shards import AudioFormat, AudioJob
@@ -67,6 +67,7 @@ class MixtureRun:
         self._duration_s = 0.0
         self._header = {
             **mixture_plan.header,
+            "versions": {**mixture_plan.header["versions"], **_versions(audio_format)},
             "audio": audio_format and {"format": str(audio_format), "targets": list(targets)},
             "roots": {
                 name: storage.relative(Path(path), root)
@@ -129,3 +130,8 @@ class MixtureRun:
             ],
         }
         return self._folder.close(header)
+
+
+def _versions(audio_format: AudioFormat | None) -> dict[str, str]:
+    """Return what the bytes of the audio depend on, beyond its samples."""
+    return {"libflac": flac.version()} if audio_format is AudioFormat.FLAC else {}

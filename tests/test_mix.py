@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import soundfile
 import webdataset
-from stemsmith.manifests import shards
+from stemsmith.manifests import flac, shards
 from stemsmith.manifests.mixtures import Mixture
 
 SHORT = ("--clip", 1, "--mixtures", 12)
@@ -167,6 +167,14 @@ def test_recipes_name_stems_of_their_split(audio_set: Path, corpus: Path) -> Non
         for source in mixture.sources:
             assert source.path.startswith(f"{mixture.split}/")
             assert (corpus / source.path).is_file()
+
+
+def test_the_manifest_names_the_library_that_wrote_its_flac(
+    audio_set: Path, corpus: Path, tmp_path: Path, here
+) -> None:
+    assert shards.read_manifest(audio_set, "mixtures")["versions"]["libflac"] == flac.version()
+    assert here("mix", corpus, tmp_path / "recipes", *SHORT, "--jobs", 0).returncode == 0
+    assert "libflac" not in shards.read_manifest(tmp_path / "recipes", "mixtures")["versions"]
 
 
 def test_audio_shards_are_read_by_webdataset(audio_set: Path) -> None:
