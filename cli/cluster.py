@@ -12,6 +12,7 @@ import os
 import queue
 import signal
 import threading
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
@@ -28,9 +29,11 @@ R = TypeVar("R")
 _DEATHS_ALLOWED: Final = 0  # by Dask; further tries are ours
 _DEATHS_ALONE: Final = 2
 _CONNECT_TIMEOUT_S: Final = 10
-_JOBS_PER_WORKER: Final = 2  # one in work, one at hand: between two jobs Dask takes 15 ms
+_JOBS_PER_WORKER: Final = 2  # one in work, one at hand: between two jobs Dask takes 17 ms
 _MALLOC: Final = "distributed.nanny.pre-spawn-environ.MALLOC_{}_THRESHOLD_"
 _POLL_S: Final = 5
+_FETCH_S: Final = 60  # longer than any result takes to come
+_WORKERLESS_S: Final = 300  # in which a cluster may start others
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,7 @@ class _InProcess(Workers):
 class _Dask(Workers):
     def __init__(self, client: Any) -> None:
         self._client = client
+        self._alive_at = time.monotonic()
 
     def map(self, function: Callable[[J], R], jobs: Iterable[J]) -> Iterator[R | Died[J]]:
         waiting = iter(jobs)
@@ -95,6 +99,7 @@ class _Dask(Workers):
     ) -> Iterator[tuple[J, R | Died[J]]]:
         """Keep a number of jobs running; yield each with its result, or with its death."""
         from distributed import KilledWorker
+        from distributed.comm import CommClosedError
 
         running: dict[str, tuple[Any, J]] = {}  # Dask forgets a future that nobody holds
         finished: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -112,24 +117,47 @@ class _Dask(Workers):
             future = self._next(finished)
             _, job = running.pop(future.key)
             try:
-                # Waits while a result that was lost with its worker is computed once more.
-                outcome: R | Died[J] = future.result()
+                outcome: R | Died[J] = self._result(future)
             except KilledWorker:
                 outcome = Died(job)
-            except CancelledError as error:
+            except (CancelledError, CommClosedError) as error:
                 raise UsageError("the Dask scheduler gave up a job; run again to go on") from error
             future.release()  # or Dask computes a result again that is lost with a later death
             submit_next()
             yield job, outcome
 
     def _next(self, finished: queue.SimpleQueue[Any]) -> Any:
-        """Wait for a future, as long as there is a scheduler to wait for."""
+        """Wait for a future, as long as there are a scheduler and workers to wait for."""
         while True:
             try:
                 return finished.get(timeout=_POLL_S)
             except queue.Empty:
-                if self._client.status not in ("running", "connecting"):
-                    raise UsageError("the Dask scheduler is gone; run again to go on") from None
+                self._check_workers()
+
+    def _result(self, future: Any) -> Any:
+        """Return a job's result; Dask computes one again that was lost with its worker."""
+        while True:
+            try:
+                result = future.result(timeout=_FETCH_S)
+            except TimeoutError:
+                if future.status == "error":  # it is the job's own
+                    raise
+                self._check_workers()
+            else:
+                self._alive_at = time.monotonic()
+                return result
+
+    def _check_workers(self) -> None:
+        try:
+            is_scheduled = self._client.status in ("running", "connecting")
+            if is_scheduled and self._client.nthreads():
+                self._alive_at = time.monotonic()
+        except OSError:
+            is_scheduled = False
+        if not is_scheduled:
+            raise UsageError("the Dask scheduler is gone; run again to go on")
+        if time.monotonic() - self._alive_at > _WORKERLESS_S:
+            raise UsageError("all Dask workers are gone; run again to go on")
 
     def _n_workers(self) -> int:
         n_threads = self._client.nthreads()
@@ -210,6 +238,8 @@ def workers(n_jobs: int, scheduler: str | None) -> Iterator[Workers]:
         # Nobody looks at these samplings of a worker, and each takes the interpreter from it.
         "distributed.worker.profile.enabled": False,
         "distributed.admin.tick.interval": "2s",
+        # Some time after a death, Dask would close a worker that is only starting again.
+        "distributed.deploy.lost-worker-timeout": "1000000s",
         # Dask has glibc give back all memory above 64 KiB at once, and a song then faults in
         # 60 times as many pages (18 % of its time); our buffers are kept, so nothing piles up.
         _MALLOC.format("TRIM"): 1 << 30,

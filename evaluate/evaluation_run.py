@@ -68,8 +68,8 @@ class EvaluationRun:
     def prepared(self, jobs: list[SongJob]) -> Iterator[SongJob]:
         """Yield jobs, each when its estimates are there.
 
-        The mixtures of runs are separated here, one whenever a job is asked for: as many are ahead
-        as there are workers.
+        The mixtures of runs are separated here, one whenever a job is asked for: two are ahead
+        for each worker.
         """
         for job in jobs:
             estimator = self._plan.estimators[job.song.name]

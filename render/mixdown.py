@@ -78,7 +78,7 @@ class Mixdown:
         if not self._fits_in_memory:
             n_natives = 1  # one after the other
         memory = shared_workspace().take(_n_bytes(n, n_natives))
-        floats = memory[: 4 * n * (n_natives + 1)].view(np.float32).reshape(-1, n)
+        floats = memory[: 4 * n * (n_natives + 1)].view(np.float32).reshape(n_natives + 1, n)
         self._natives, self._mixture = floats[:-1], floats[-1]
         self._mix = memory[floats.nbytes :].view(np.int16)
         self._is_unsplit = config.mix_source is MixSource.UNSPLIT
@@ -125,7 +125,7 @@ class Mixdown:
 
     def _buffer(self, k: int) -> Float32s:
         """Return the memory for a part: its own, or one for all where that would not do."""
-        buffer: Float32s = self._natives[k if self._fits_in_memory else 0]
+        buffer: Float32s = self._natives[k % len(self._natives)]
         return buffer
 
     def _mix_stems(self, parts: Sequence[RenderedPart]) -> float:

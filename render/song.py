@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import threading
 import uuid
 from pathlib import Path
 
@@ -17,11 +16,9 @@ from stemsmith.render.midi import collector_paused
 from stemsmith.render.mixdown import Mixdown
 from stemsmith.render.sample_folder import Unplayable
 from stemsmith.render.smf import Unusable
+from stemsmith.render.workspace import AT_WORK
 
 __all__ = ["run"]
-
-# Buffers and soundfonts are a process's; a Dask worker may have several threads.
-_ONE_SONG = threading.Lock()
 
 
 def run(job: SongJob) -> RenderedSong | Rejection:
@@ -42,7 +39,7 @@ def run(job: SongJob) -> RenderedSong | Rejection:
     OSError
         If the corpus cannot be written.
     """
-    with _ONE_SONG, storage.naming(Path(job.corpus)), collector_paused():
+    with AT_WORK, storage.naming(Path(job.corpus)), collector_paused():
         return _run(job)
 
 

@@ -46,7 +46,7 @@ from stemsmith.render.sample_folder import Unplayable
 from stemsmith.render.smf import Unusable
 from stemsmith.render.sounding import sounding_midi
 from stemsmith.render.synth import Spans
-from stemsmith.render.workspace import shared_workspace
+from stemsmith.render.workspace import AT_WORK, shared_workspace
 
 __all__ = ["STEMS_FOLDER", "RenderedStems", "StemJob", "StemSpec", "run", "stem_path"]
 
@@ -129,7 +129,7 @@ def run(job: StemJob) -> RenderedStems | Rejection:
     OSError
         If the corpus cannot be written.
     """
-    with storage.naming(Path(job.corpus)):
+    with AT_WORK, storage.naming(Path(job.corpus)):
         try:
             data, score = load_score(
                 Path(job.midi_root) / job.source, job.config.base.max_duration_s

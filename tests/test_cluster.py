@@ -75,6 +75,23 @@ def test_only_jobs_that_kill_their_worker_twice_are_given_up(tmp_path: Path, n_j
     assert {tries[job] for job in first_time} == {2}
 
 
+def test_a_cluster_whose_workers_are_gone_is_not_waited_for_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("stemsmith.cli.cluster._POLL_S", 0.1)
+    monkeypatch.setattr("stemsmith.cli.cluster._FETCH_S", 1)
+    monkeypatch.setattr("stemsmith.cli.cluster._WORKERLESS_S", 1)
+    with (
+        LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0") as cluster,
+        workers(0, cluster.scheduler_address) as pool,
+    ):
+        results = pool.map(squares(), range(1000))
+        next(results)
+        cluster.scale(0)
+        with pytest.raises(UsageError, match="all Dask workers are gone"):
+            list(results)
+
+
 def test_a_running_scheduler_is_used() -> None:
     with (
         LocalCluster(

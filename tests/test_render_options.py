@@ -66,6 +66,19 @@ def test_an_unsplit_mixture_holds_what_the_stems_leave_out(
     assert np.abs(difference).max() > 100
 
 
+def test_a_song_without_a_single_sample_is_rejected(make_song, tmp_path: Path, stemsmith) -> None:
+    make_song(tmp_path / "midi" / "song.mid", [(40, 0)])
+    empty = mido.MidiFile(tracks=[mido.MidiTrack([
+        mido.Message("note_on", note=60, velocity=64), mido.Message("note_off", note=60),
+    ])])  # fmt: skip
+    empty.save(tmp_path / "midi" / "empty.mid")
+    songs, _ = rendered(stemsmith, tmp_path / "midi", tmp_path / "c", "--no-band", "--tail", 0,
+                        "--min-notes", 1)  # fmt: skip
+    assert [song.source for song in songs] == ["song.mid"]
+    (rejection,) = shards.read_records(tmp_path / "c" / "rejections-00000.parquet", Rejection)
+    assert (rejection.id, rejection.reason) == ("empty.mid", "silent")
+
+
 def test_one_program_has_one_patch_in_a_song_and_others_elsewhere(
     make_song, tmp_path: Path, stemsmith
 ) -> None:

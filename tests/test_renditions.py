@@ -25,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import soundfile
+from distributed import LocalCluster
 from stemsmith.manifests import shards, storage
 from stemsmith.manifests.records import Reason, Rejection
 from stemsmith.manifests.renditions import Rendition, RenditionStem
@@ -858,6 +859,17 @@ def test_same_bytes_for_any_number_of_workers(
     midi, corpus = album
     done = stemsmith("render", midi, tmp_path / "c", *QUICK, "--soundfont", fonts[0], *RESUMED,
                      "--jobs", n_jobs)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert hashes(tmp_path / "c") == hashes(corpus)
+
+
+def test_same_bytes_of_a_worker_with_several_threads(
+    album, fonts, tmp_path: Path, stemsmith: Command
+) -> None:
+    midi, corpus = album
+    with LocalCluster(n_workers=1, threads_per_worker=4, dashboard_address=":0") as cluster:
+        done = stemsmith("render", midi, tmp_path / "c", *QUICK, "--soundfont", fonts[0], *RESUMED,
+                         "--scheduler", cluster.scheduler_address)  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert hashes(tmp_path / "c") == hashes(corpus)
 
