@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import queue
 import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from distributed import LocalCluster
-from stemsmith.cli.cluster import Died, workers
+from stemsmith.cli.cluster import Died, _Dask, workers
 from stemsmith.manifests.errors import UsageError
 
 
@@ -75,21 +76,33 @@ def test_only_jobs_that_kill_their_worker_twice_are_given_up(tmp_path: Path, n_j
     assert {tries[job] for job in first_time} == {2}
 
 
-def test_a_cluster_whose_workers_are_gone_is_not_waited_for_for_ever(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("stemsmith.cli.cluster._POLL_S", 0.1)
-    monkeypatch.setattr("stemsmith.cli.cluster._FETCH_S", 1)
-    monkeypatch.setattr("stemsmith.cli.cluster._WORKERLESS_S", 1)
-    with (
-        LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0") as cluster,
-        workers(0, cluster.scheduler_address) as pool,
-    ):
-        results = pool.map(squares(), range(1000))
-        next(results)
-        cluster.scale(0)
-        with pytest.raises(UsageError, match="all Dask workers are gone"):
-            list(results)
+class _Deserted:
+    """A scheduler without workers, and the future of a result that was lost with them."""
+
+    status = "running"
+
+    def nthreads(self) -> dict[str, int]:
+        return {}
+
+    def result(self, timeout: float) -> None:
+        raise TimeoutError
+
+
+def test_workers_that_are_gone_are_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stemsmith.cli.cluster._POLL_S", 0.01)
+    monkeypatch.setattr("stemsmith.cli.cluster._WORKERLESS_S", 0.1)
+    with pytest.raises(UsageError, match="all Dask workers are gone"):
+        _Dask(_Deserted())._next(queue.SimpleQueue())
+    with pytest.raises(UsageError, match="all Dask workers are gone"):
+        _Dask(_Deserted())._result(_Deserted())
+
+
+def test_a_job_may_raise_a_timeout_of_its_own() -> None:
+    def wait(job: int) -> int:
+        raise TimeoutError(110, "Connection timed out", "/net/file")
+
+    with workers(1, None) as pool, pytest.raises(TimeoutError, match="/net/file"):
+        list(pool.map(wait, [0]))
 
 
 def test_a_running_scheduler_is_used() -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import gc
 import io
+import shutil
+import subprocess
+import sys
 import weakref
 from pathlib import Path
 
@@ -166,3 +170,28 @@ def test_the_library_comes_with_a_wheel() -> None:
     assert found is not None
     assert "pygame" in found
     assert flac.version().split(".")[0] == "1"
+
+
+@pytest.mark.skipif(
+    not sys.platform.startswith("linux") or shutil.which("cc") is None, reason="needs Linux and cc"
+)
+def test_what_a_library_needs_is_found_beside_it(tmp_path: Path) -> None:
+    """As in wheels whose libraries do not say where the others are."""
+    for name, code, needed in (
+        ("stemsmith_deep", "int deep(void) { return 42; }", []),
+        ("stemsmith_middle", "int deep(void); int middle(void) { return deep(); }", ["deep"]),
+        ("stemsmith_top", "int middle(void); int top(void) { return middle(); }", ["middle"]),
+    ):
+        (tmp_path / f"{name}.c").write_text(code)
+        flags = ["-shared", "-fPIC", "-Wl,--allow-shlib-undefined", f"-L{tmp_path}"]
+        subprocess.run(
+            ["cc", *flags, f"-Wl,-soname,lib{name}.so", "-o", f"{tmp_path}/lib{name}.so",
+             f"{tmp_path}/{name}.c", *(f"-lstemsmith_{other}" for other in needed)],
+            check=True,
+        )  # fmt: skip
+    top = tmp_path / "libstemsmith_top.so"
+    with pytest.raises(OSError, match="libstemsmith_middle"):
+        ctypes.CDLL(str(top))
+    native.load_needed(top)
+    assert ctypes.CDLL(str(top)).top() == 42
+    native.load_needed(tmp_path / "libmissing.so")  # said later, by whoever wants it
