@@ -82,6 +82,7 @@ def _declare(module: Any) -> None:
         "fluid_synth_process": [
             synth, *ints("len", "nfx"), *pointers("fx"), *ints("nout"), *pointers("out"),
         ],
+        "fluid_synth_get_active_voice_count": [synth],  # not in 1.3.3
         "fluid_synth_channel_pressure": [synth, *ints("chan", "val")],
         "fluid_synth_key_pressure": [synth, *ints("chan", "key", "val")],
         "fluid_synth_sysex": [
