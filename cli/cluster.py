@@ -73,7 +73,6 @@ class _InProcess(Workers):
 class _Dask(Workers):
     def __init__(self, client: Any) -> None:
         self._client = client
-        self._alive_at = time.monotonic()
 
     def map(self, function: Callable[[J], R], jobs: Iterable[J]) -> Iterator[R | Died[J]]:
         waiting = iter(jobs)
@@ -128,36 +127,37 @@ class _Dask(Workers):
 
     def _next(self, finished: queue.SimpleQueue[Any]) -> Any:
         """Wait for a future, as long as there are a scheduler and workers to wait for."""
+        alive_at = time.monotonic()
         while True:
             try:
                 return finished.get(timeout=_POLL_S)
             except queue.Empty:
-                self._check_workers()
+                alive_at = self._last_alive(alive_at)
 
     def _result(self, future: Any) -> Any:
         """Return a job's result; Dask computes one again that was lost with its worker."""
+        alive_at = time.monotonic()
         while True:
             try:
-                result = future.result(timeout=_FETCH_S)
+                return future.result(timeout=_FETCH_S)
             except TimeoutError:
                 if future.status == "error":  # it is the job's own
                     raise
-                self._check_workers()
-            else:
-                self._alive_at = time.monotonic()
-                return result
+                alive_at = self._last_alive(alive_at)
 
-    def _check_workers(self) -> None:
+    def _last_alive(self, alive_at: float) -> float:
+        """Return when there were workers last; an error if that, or the scheduler, is long gone."""
         try:
             is_scheduled = self._client.status in ("running", "connecting")
             if is_scheduled and self._client.nthreads():
-                self._alive_at = time.monotonic()
+                return time.monotonic()
         except OSError:
             is_scheduled = False
         if not is_scheduled:
             raise UsageError("the Dask scheduler is gone; run again to go on")
-        if time.monotonic() - self._alive_at > _WORKERLESS_S:
+        if time.monotonic() - alive_at > _WORKERLESS_S:
             raise UsageError("all Dask workers are gone; run again to go on")
+        return alive_at
 
     def _n_workers(self) -> int:
         n_threads = self._client.nthreads()
