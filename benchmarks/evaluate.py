@@ -32,7 +32,7 @@ import threadpoolctl
 from stemsmith.evaluate.bsseval import bss_eval
 from stemsmith.evaluate.frames import BssScores
 from stemsmith.evaluate.museval_engine import museval_bss_eval
-from stemsmith.manifests.audio import read_excerpt
+from stemsmith.manifests.audio.read import read_excerpt
 
 _SAMPLE_RATE = 44100
 _MUSDB18_TEST_S = 12_439  # 50 songs, in whole seconds

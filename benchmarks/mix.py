@@ -27,7 +27,7 @@ import click
 import numpy as np
 import pyloudnorm
 from stemsmith.manifests import shards
-from stemsmith.manifests.audio import read_excerpt
+from stemsmith.manifests.audio.read import read_excerpt
 from stemsmith.manifests.mixtures import Mixture
 from stemsmith.mixing.catalogue import SplitCatalogue, split_catalogues
 from stemsmith.mixing.coherent import CoherentPlan

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import click
 import numpy as np
 import numpy.typing as npt
-from stemsmith.manifests.audio import FULL_SCALE_16, read_int16
+from stemsmith.manifests.audio.read import FULL_SCALE_16, read_int16
 from stemsmith.manifests.programs import slug
 from stemsmith.manifests.records import Stem
 from stemsmith.manifests.shards import read_records

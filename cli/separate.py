@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from stemsmith.evaluate.separated_files import Separated
     from stemsmith.evaluate.separation_options import SeparationOptions
     from stemsmith.evaluate.separator import Separator
-    from stemsmith.manifests.audio_writer import FileFormat
+    from stemsmith.manifests.audio.write import FileFormat
     from stemsmith.manifests.records import Rejection
 
 __all__ = ["options_of", "separate", "separation_options"]
@@ -95,7 +95,7 @@ def separate(
     """
     from stemsmith.cli.console import print_rejections, print_summary
     from stemsmith.evaluate.separator import Separator
-    from stemsmith.manifests.audio_writer import FileFormat
+    from stemsmith.manifests.audio.write import FileFormat
 
     _require_torch()
     folders = [Path(run) for run in runs.split(",")]

@@ -10,8 +10,8 @@ from typing import Final
 
 from stemsmith.evaluate.separator import Separator
 from stemsmith.manifests import storage
-from stemsmith.manifests.audio import AudioInfo, audio_info
-from stemsmith.manifests.audio_writer import FileFormat, check_format, writing
+from stemsmith.manifests.audio.read import AudioInfo, audio_info
+from stemsmith.manifests.audio.write import FileFormat, check_format, writing
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
 
 __all__ = ["Separated", "folder_names", "outputs_of", "separate_to_files"]

@@ -19,7 +19,7 @@ from stemsmith.evaluate.phase import GriffinLim
 from stemsmith.evaluate.postprocess import EnergyGate, Masking
 from stemsmith.evaluate.separation_options import RESIDUAL, SeparationOptions, check_options
 from stemsmith.evaluate.streaming import Analysis, Chain, Queue, Resampler, Stage, Synthesis
-from stemsmith.manifests.audio import audio_info, read_blocks
+from stemsmith.manifests.audio.read import audio_info, read_blocks
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
 from stemsmith.train.model import ModelConfig, SeparationModel
 from stemsmith.train.run_dir import load_run

@@ -18,7 +18,7 @@ from stemsmith.evaluate.oracle import Oracle
 from stemsmith.evaluate.song import Unscorable, read_song
 from stemsmith.evaluate.song_folders import find_songs
 from stemsmith.manifests import storage
-from stemsmith.manifests.audio import encode_wav
+from stemsmith.manifests.audio.read import encode_wav
 from stemsmith.manifests.errors import UsageError
 
 if TYPE_CHECKING:

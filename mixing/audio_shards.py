@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 from stemsmith.manifests import storage
-from stemsmith.manifests.audio import encode_wav
-from stemsmith.manifests.flac import encode_flac
+from stemsmith.manifests.audio.flac import encode_flac
+from stemsmith.manifests.audio.read import encode_wav
 from stemsmith.manifests.mixtures import Mixture
 from stemsmith.mixing.realise import MIXTURE, Realised, quantised, realise
 

@@ -18,7 +18,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 from stemsmith.manifests import shards, storage
-from stemsmith.manifests.audio import audio_info, read_excerpt
+from stemsmith.manifests.audio.read import audio_info, read_excerpt
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.mixtures import MeasuredFile
 from stemsmith.mixing.loudness import ENVELOPE_HZ, envelope

@@ -10,7 +10,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final
 
-from stemsmith.manifests import flac, shards, storage
+from stemsmith.manifests import shards, storage
+from stemsmith.manifests.audio import flac
 from stemsmith.manifests.mixtures import Mixture
 from stemsmith.manifests.run_folder import RunFolder
 from stemsmith.mixing.audio_shards import AudioFormat, AudioJob

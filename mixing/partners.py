@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 import soxr
-from stemsmith.manifests.audio import read_excerpt
+from stemsmith.manifests.audio.read import read_excerpt
 from stemsmith.mixing import pairing
 from stemsmith.mixing.catalogue import SplitCatalogue
 from stemsmith.mixing.incoherent import Partners, clips_of

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 from stemsmith.manifests import storage
-from stemsmith.manifests.audio import FULL_SCALE_16, read_excerpt
+from stemsmith.manifests.audio.read import FULL_SCALE_16, read_excerpt
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.mixtures import Mixture, MixtureSource
 from stemsmith.mixing.automix import db_to_linear, quantise, uniform_gain_db

@@ -16,7 +16,8 @@ from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import Any, Final
 
-from stemsmith.manifests import flac, shards
+from stemsmith.manifests import shards
+from stemsmith.manifests.audio import flac
 from stemsmith.manifests.errors import NothingToDo, UsageError
 from stemsmith.manifests.records import Reason, Rejection, ScannedSong, Song, Stem
 from stemsmith.manifests.run_folder import RunFolder

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stemsmith.manifests import shards, storage
-from stemsmith.manifests.audio import encode_wav
+from stemsmith.manifests.audio.read import encode_wav
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
 from stemsmith.manifests.mixtures import Mixture
 from stemsmith.manifests.renditions import Rendition

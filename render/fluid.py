@@ -15,8 +15,8 @@ import sys
 from functools import cache
 from typing import Any, Final
 
+from stemsmith.manifests.audio.native import find_library
 from stemsmith.manifests.errors import UsageError
-from stemsmith.manifests.native import find_library
 
 __all__ = ["VARIABLE", "fluidsynth", "version"]
 

@@ -14,7 +14,7 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from stemsmith.manifests.audio import FULL_SCALE_16
+from stemsmith.manifests.audio.read import FULL_SCALE_16
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.records import Song, Stem
 from stemsmith.mixing.automix import (

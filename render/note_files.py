@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from stemsmith.manifests import storage
-from stemsmith.manifests.audio import audio_info
+from stemsmith.manifests.audio.read import audio_info
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
 
 __all__ = ["DYNAMICS", "Recording", "read_recordings"]

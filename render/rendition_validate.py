@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 from stemsmith.manifests import shards, storage
-from stemsmith.manifests.audio import audio_info, read_excerpt
+from stemsmith.manifests.audio.read import audio_info, read_excerpt
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.mixtures import Mixture, MixtureSource
 from stemsmith.manifests.records import Finding

@@ -22,7 +22,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 import soxr
-from stemsmith.manifests.audio import read_excerpt
+from stemsmith.manifests.audio.read import read_excerpt
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
 from stemsmith.render.note_files import DYNAMICS, Recording, read_recordings
 from stemsmith.render.synth import Spans

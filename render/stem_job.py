@@ -11,9 +11,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 from stemsmith.manifests import shards, storage
-from stemsmith.manifests.audio import FULL_SCALE_24
+from stemsmith.manifests.audio.flac import encode_flac
+from stemsmith.manifests.audio.read import FULL_SCALE_24
 from stemsmith.manifests.errors import UsageError
-from stemsmith.manifests.flac import encode_flac
 from stemsmith.manifests.programs import inst_class_of
 from stemsmith.manifests.records import Reason, Rejection
 from stemsmith.manifests.renditions import RenditionStem

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from stemsmith.manifests.audio import FULL_SCALE_16
-from stemsmith.manifests.flac import encode_flac, encoding_flac
+from stemsmith.manifests.audio.flac import encode_flac, encoding_flac
+from stemsmith.manifests.audio.read import FULL_SCALE_16
 from stemsmith.manifests.programs import inst_class_of
 from stemsmith.manifests.records import Part, Song, Stem
 from stemsmith.mixing.automix import StemGain

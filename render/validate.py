@@ -13,8 +13,9 @@ from typing import Any, Final
 import mido
 import numpy as np
 import yaml
-from stemsmith.manifests import audio, shards, storage
-from stemsmith.manifests.audio import FULL_SCALE_16
+from stemsmith.manifests import shards, storage
+from stemsmith.manifests.audio import read as audio
+from stemsmith.manifests.audio.read import FULL_SCALE_16
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.records import Finding, Rejection, Song, Stem
 from stemsmith.manifests.run_folder import refuse_unfinished

@@ -14,7 +14,8 @@ import soundfile
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.io import wavfile
-from stemsmith.manifests.audio import (
+from stemsmith.manifests.audio.flac import encode_flac
+from stemsmith.manifests.audio.read import (
     FULL_SCALE_16,
     audio_info,
     encode_wav,
@@ -23,7 +24,6 @@ from stemsmith.manifests.audio import (
     read_int16,
 )
 from stemsmith.manifests.errors import InvalidCorpus
-from stemsmith.manifests.flac import encode_flac
 
 Int16s = npt.NDArray[np.int16]
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from stemsmith.evaluate.datasets import Dataset, DatasetSong, StemFile, find_dataset, folds_of
 from stemsmith.evaluate.song import Unscorable, read_song
 from stemsmith.evaluate.song_folders import find_songs
-from stemsmith.manifests.audio import read_excerpt
+from stemsmith.manifests.audio.read import read_excerpt
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
 from stemsmith.manifests.records import Reason
 from stemsmith.mixing.layouts import MUSDB_VALIDATION

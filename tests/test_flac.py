@@ -18,9 +18,9 @@ import pytest
 import soundfile
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from stemsmith.manifests import flac, native
+from stemsmith.manifests.audio import flac, native
+from stemsmith.manifests.audio.flac import encode_flac, encoding_flac
 from stemsmith.manifests.errors import UsageError
-from stemsmith.manifests.flac import encode_flac, encoding_flac
 
 Integers = npt.NDArray[np.int32]
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import soundfile
 import yaml
-from stemsmith.manifests.audio import read_excerpt
+from stemsmith.manifests.audio.read import read_excerpt
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
 from stemsmith.manifests.mixtures import SourceFile
 from stemsmith.manifests.programs import slug

@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 import soundfile
 import webdataset
-from stemsmith.manifests import flac, shards
+from stemsmith.manifests import shards
+from stemsmith.manifests.audio import flac
 from stemsmith.manifests.mixtures import Mixture
 
 SHORT = ("--clip", 1, "--mixtures", 12)

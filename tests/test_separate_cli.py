@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from stemsmith.manifests.audio import AudioInfo, audio_info, encode_wav, read_blocks
-from stemsmith.manifests.audio_writer import FileFormat, writing
+from stemsmith.manifests.audio.read import AudioInfo, audio_info, encode_wav, read_blocks
+from stemsmith.manifests.audio.write import FileFormat, writing
 from stemsmith.manifests.errors import UsageError
 
 torch = pytest.importorskip("torch")

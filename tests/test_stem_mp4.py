@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from scipy.signal import correlate
-from stemsmith.manifests import stem_mp4
-from stemsmith.manifests.audio import audio_info, read_blocks, read_excerpt
+from stemsmith.manifests.audio import stem_mp4
+from stemsmith.manifests.audio.read import audio_info, read_blocks, read_excerpt
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
 
 Float32s = npt.NDArray[np.float32]

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 from stemsmith.manifests import shards, storage
-from stemsmith.manifests.audio import FULL_SCALE_16, decode
+from stemsmith.manifests.audio.read import FULL_SCALE_16, decode
 from stemsmith.manifests.errors import InvalidCorpus, NothingToDo, UsageError
 from stemsmith.manifests.mixtures import Mixture
 from stemsmith.mixing.automix import quantise

@@ -15,7 +15,7 @@ from typing import Final, Protocol
 
 import numpy as np
 import torch
-from stemsmith.manifests.audio import FULL_SCALE_16
+from stemsmith.manifests.audio.read import FULL_SCALE_16
 from stemsmith.manifests.errors import StemsmithError
 from stemsmith.train.clips import ClipSource, find_clips
 from stemsmith.train.examples import EpochTable, ExampleRules, Turns

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import soundfile
-from stemsmith.manifests import stem_mp4
+from stemsmith.manifests.audio import stem_mp4
 from stemsmith.manifests.errors import InvalidCorpus
 
 __all__ = [

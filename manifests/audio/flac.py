@@ -17,8 +17,8 @@ from typing import Any, BinaryIO, Final
 
 import numpy as np
 import numpy.typing as npt
+from stemsmith.manifests.audio.native import find_library
 from stemsmith.manifests.errors import UsageError
-from stemsmith.manifests.native import find_library
 
 __all__ = ["VARIABLE", "encode_flac", "encoding_flac", "version"]
 

@@ -13,13 +13,13 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 from stemsmith.manifests import storage
-from stemsmith.manifests.audio import (
+from stemsmith.manifests.audio.flac import encoding_flac
+from stemsmith.manifests.audio.read import (
     FULL_SCALE_16,
     FULL_SCALE_24,
     AudioInfo,
 )
 from stemsmith.manifests.errors import UsageError
-from stemsmith.manifests.flac import encoding_flac
 
 __all__ = ["FileFormat", "check_format", "writing"]
 

@@ -1,0 +1,4 @@
+"""Samples on disk: ``read`` and ``write`` audio files.
+
+``flac`` encodes with libFLAC, which ``native`` finds; ``stem_mp4`` decodes MUSDB18's files.
+"""
