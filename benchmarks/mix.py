@@ -29,14 +29,14 @@ import pyloudnorm
 from stemsmith.manifests import shards
 from stemsmith.manifests.audio.read import read_excerpt
 from stemsmith.manifests.mixtures import Mixture
-from stemsmith.mixing.catalogue import SplitCatalogue, split_catalogues
-from stemsmith.mixing.coherent import CoherentPlan
-from stemsmith.mixing.incoherent import IncoherentPlan
-from stemsmith.mixing.loudness import integrated_loudness
-from stemsmith.mixing.realise import realise
-from stemsmith.mixing.recipes import MixConfig, Mode
-from stemsmith.mixing.sources import find_sources, read_stems
-from stemsmith.mixing.taxonomy import TAXONOMIES
+from stemsmith.mixing.audio.realise import realise
+from stemsmith.mixing.level.loudness import integrated_loudness
+from stemsmith.mixing.plan.coherent import CoherentPlan
+from stemsmith.mixing.plan.incoherent import IncoherentPlan
+from stemsmith.mixing.plan.recipes import MixConfig, Mode
+from stemsmith.mixing.sources.catalogue import SplitCatalogue, split_catalogues
+from stemsmith.mixing.sources.find import find_sources, read_stems
+from stemsmith.mixing.sources.taxonomy import TAXONOMIES
 
 _PLANNED_PER_REALISED = 50  # planning is too quick to be timed on as few mixtures
 

@@ -21,9 +21,9 @@ from stemsmith.manifests.audio.read import FULL_SCALE_16, read_int16
 from stemsmith.manifests.programs import slug
 from stemsmith.manifests.records import Stem
 from stemsmith.manifests.shards import read_records
-from stemsmith.mixing import pairing
-from stemsmith.mixing.pairing import Pairing
-from stemsmith.mixing.recipes import SILENCE_RMS_DBFS
+from stemsmith.mixing.plan import pairing
+from stemsmith.mixing.plan.pairing import Pairing
+from stemsmith.mixing.plan.recipes import SILENCE_RMS_DBFS
 
 PERCENTILES = (5, 50, 95)
 MAX_BYTES = 1 << 30

@@ -25,7 +25,7 @@ def demo(folder: Path, is_trained: bool, common: Common) -> None:
     from stemsmith.cli.render import bank_of, make_corpus
     from stemsmith.cli.train import require_torch
     from stemsmith.mixing.audio_shards import AudioFormat
-    from stemsmith.mixing.recipes import MixConfig, Mode
+    from stemsmith.mixing.plan.recipes import MixConfig, Mode
     from stemsmith.render.config import RenderConfig
 
     if is_trained:

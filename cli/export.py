@@ -44,12 +44,12 @@ def export(
     from stemsmith.cli.cluster import survivors, workers
     from stemsmith.cli.console import Summary, print_summary, progress
     from stemsmith.manifests.errors import UsageError
-    from stemsmith.mixing.catalogue import split_catalogues
-    from stemsmith.mixing.mixture_plan import plan as mixture_plan
-    from stemsmith.mixing.recipes import MixConfig, Mode
-    from stemsmith.mixing.rendition_mixes import read_renditions
-    from stemsmith.mixing.sources import check_destination, find_sources, read_stems
-    from stemsmith.mixing.taxonomy import read_taxonomy
+    from stemsmith.mixing.plan.mixtures import plan as mixture_plan
+    from stemsmith.mixing.plan.recipes import MixConfig, Mode
+    from stemsmith.mixing.plan.renditions import read_renditions
+    from stemsmith.mixing.sources.catalogue import split_catalogues
+    from stemsmith.mixing.sources.find import check_destination, find_sources, read_stems
+    from stemsmith.mixing.sources.taxonomy import read_taxonomy
     from stemsmith.render import export_bach10
 
     if destination.exists() and (not destination.is_dir() or any(destination.iterdir())):

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from stemsmith.cli.cluster import Workers
     from stemsmith.cli.console import Summary
     from stemsmith.mixing.audio_shards import AudioFormat
-    from stemsmith.mixing.catalogue import SplitCatalogue
-    from stemsmith.mixing.incoherent import Partners
-    from stemsmith.mixing.mixture_run import MixtureRun
-    from stemsmith.mixing.recipes import MixConfig
-    from stemsmith.mixing.sources import Source
+    from stemsmith.mixing.mixtures import MixtureRun
+    from stemsmith.mixing.plan.incoherent import Partners
+    from stemsmith.mixing.plan.recipes import MixConfig
+    from stemsmith.mixing.sources.catalogue import SplitCatalogue
+    from stemsmith.mixing.sources.find import Source
 
 __all__ = ["Names", "make_mixtures", "mix"]
 
@@ -162,14 +162,14 @@ def make_mixtures(
     from stemsmith.cli.cluster import workers
     from stemsmith.cli.console import warn
     from stemsmith.manifests.run_folder import refuse_foreign
-    from stemsmith.mixing import measure
-    from stemsmith.mixing.catalogue import split_catalogues
-    from stemsmith.mixing.mixture_plan import STAGE, plan
-    from stemsmith.mixing.mixture_run import STATE_FOLDER, MixtureRun
-    from stemsmith.mixing.recipes import Mode
-    from stemsmith.mixing.rendition_mixes import read_renditions
-    from stemsmith.mixing.sources import check_destination, find_sources, leave_out
-    from stemsmith.mixing.taxonomy import read_taxonomy
+    from stemsmith.mixing.mixtures import STATE_FOLDER, MixtureRun
+    from stemsmith.mixing.plan.mixtures import STAGE, plan
+    from stemsmith.mixing.plan.recipes import Mode
+    from stemsmith.mixing.plan.renditions import read_renditions
+    from stemsmith.mixing.sources import measure
+    from stemsmith.mixing.sources.catalogue import split_catalogues
+    from stemsmith.mixing.sources.find import check_destination, find_sources, leave_out
+    from stemsmith.mixing.sources.taxonomy import read_taxonomy
 
     refuse_foreign(mixtures, STAGE, STATE_FOLDER)
     taxonomy = read_taxonomy(names.taxonomy)
@@ -197,9 +197,9 @@ def make_mixtures(
 
 def _config(options: Mapping[str, Any]) -> MixConfig:
     from stemsmith.manifests.errors import UsageError
-    from stemsmith.mixing.catalogue import SPLITS
-    from stemsmith.mixing.pairing import Pairing
-    from stemsmith.mixing.recipes import Augment, MixConfig, Mode
+    from stemsmith.mixing.plan.pairing import Pairing
+    from stemsmith.mixing.plan.recipes import Augment, MixConfig, Mode
+    from stemsmith.mixing.sources.catalogue import SPLITS
 
     mode = Mode(options["mode"])
     n_mixtures, hours = options["n_mixtures"], options["hours"]
@@ -262,8 +262,8 @@ def _stems_of(
     """Return the stems of all sources; measure those that nobody has measured yet."""
     from stemsmith.cli.cluster import survivors
     from stemsmith.cli.console import progress
-    from stemsmith.mixing import measure
-    from stemsmith.mixing.sources import read_stems
+    from stemsmith.mixing.sources import measure
+    from stemsmith.mixing.sources.find import read_stems
 
     jobs = [job for source in sources for job in source.jobs]
     measured = {job: known for job in jobs if (known := measure.cached(job)) is not None}
@@ -286,8 +286,8 @@ def _partners_of(
     """Return which clips may meet in every split; nothing for random pairing."""
     from stemsmith.cli.cluster import survivors
     from stemsmith.cli.console import progress
-    from stemsmith.mixing import partners
-    from stemsmith.mixing.pairing import Pairing
+    from stemsmith.mixing.plan import partners
+    from stemsmith.mixing.plan.pairing import Pairing
 
     if config.pairing is Pairing.RANDOM:
         return {}
@@ -328,7 +328,7 @@ def _write(
 
 def _summary(mixtures: Path, header: Mapping[str, Any], config: MixConfig) -> Summary:
     from stemsmith.cli.console import Summary
-    from stemsmith.mixing.catalogue import SPLITS
+    from stemsmith.mixing.sources.catalogue import SPLITS
 
     # A manifest that was read again has its keys in order of the alphabet.
     counts = {split: n for split in SPLITS if (n := header["n_mixtures"].get(split)) is not None}

@@ -80,7 +80,7 @@ def _check_renditions(corpus: Path, common: Common) -> None:
 
 def _check_mixtures(folder: Path, common: Common) -> None:
     from stemsmith.cli.console import Summary, print_summary
-    from stemsmith.mixing import check
+    from stemsmith.mixing import validate as check
 
     n_mixtures, jobs = check.plan(folder.resolve())
     _check_all(common, check.run, jobs, lambda job: job.path)

@@ -1,6 +1,6 @@
 """Records of mixing: what a source file is, and the recipe of a mixture.
 
-A recipe is complete: with the files it names, `stemsmith.mixing.realise` makes the same audio
+A recipe is complete: with the files it names, `stemsmith.mixing.audio.realise` makes the same audio
 again. The order of operations is fixed: read, tempo stretch, circular shift, effects, gain, sum,
 and one guard gain for all against clipping.
 """

@@ -23,7 +23,7 @@ from stemsmith.manifests import storage
 from stemsmith.manifests.audio.flac import encode_flac
 from stemsmith.manifests.audio.read import encode_wav
 from stemsmith.manifests.mixtures import Mixture
-from stemsmith.mixing.realise import MIXTURE, Realised, quantised, realise
+from stemsmith.mixing.audio.realise import MIXTURE, Realised, quantised, realise
 
 __all__ = ["AudioFormat", "AudioJob", "ShardReport", "run"]
 

@@ -15,8 +15,8 @@ from stemsmith.manifests.audio.read import encode_wav
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
 from stemsmith.manifests.mixtures import Mixture
 from stemsmith.manifests.renditions import Rendition
-from stemsmith.mixing.labels import realise_labels
-from stemsmith.mixing.realise import MIXTURE, realise
+from stemsmith.mixing.audio.labels import realise_labels
+from stemsmith.mixing.audio.realise import MIXTURE, realise
 from stemsmith.render.sounding import write_aligned_text
 
 __all__ = ["ExportJob", "plan", "run"]

@@ -17,14 +17,14 @@ import numpy.typing as npt
 from stemsmith.manifests.audio.read import FULL_SCALE_16
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.records import Song, Stem
-from stemsmith.mixing.automix import (
+from stemsmith.mixing.level.gains import (
     StemGain,
     db_to_linear,
     quantise,
     stem_gain,
     uniform_gain_db,
 )
-from stemsmith.mixing.loudness import (
+from stemsmith.mixing.level.loudness import (
     ENVELOPE_HZ,
     envelope,
     integrated_loudness,

@@ -17,9 +17,9 @@ from stemsmith.manifests.mixtures import Mixture, MixtureSource
 from stemsmith.manifests.records import Finding
 from stemsmith.manifests.renditions import Rendition, RenditionStem
 from stemsmith.manifests.run_folder import refuse_unfinished
-from stemsmith.mixing.automix import db_to_linear
-from stemsmith.mixing.loudness import envelope, integrated_loudness
-from stemsmith.mixing.realise import MIXTURE, realise
+from stemsmith.mixing.audio.realise import MIXTURE, realise
+from stemsmith.mixing.level.gains import db_to_linear
+from stemsmith.mixing.level.loudness import envelope, integrated_loudness
 from stemsmith.render.config import SPLITS
 from stemsmith.render.corpus import STAGE
 from stemsmith.render.layout import RUN_FOLDER

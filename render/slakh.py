@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 import yaml
 from stemsmith.manifests.programs import PROGRAM_NAMES, inst_class_of
 from stemsmith.manifests.records import Part, ScannedSong
-from stemsmith.mixing.automix import db_to_linear
+from stemsmith.mixing.level.gains import db_to_linear
 from stemsmith.render.config import MixSource, RenderConfig
 
 __all__ = ["MIX", "SOURCE_MIDI", "YAML", "StemEntry", "metadata", "stem_name"]

@@ -18,8 +18,8 @@ from stemsmith.manifests.programs import inst_class_of
 from stemsmith.manifests.records import Reason, Rejection
 from stemsmith.manifests.renditions import RenditionStem
 from stemsmith.manifests.seeds import rng_for
-from stemsmith.mixing.automix import db_to_linear
-from stemsmith.mixing.loudness import (
+from stemsmith.mixing.level.gains import db_to_linear
+from stemsmith.mixing.level.loudness import (
     ENVELOPE_HZ,
     Envelope,
     envelope,

@@ -15,8 +15,8 @@ from stemsmith.manifests.audio.flac import encode_flac, encoding_flac
 from stemsmith.manifests.audio.read import FULL_SCALE_16
 from stemsmith.manifests.programs import inst_class_of
 from stemsmith.manifests.records import Part, Song, Stem
-from stemsmith.mixing.automix import StemGain
-from stemsmith.mixing.loudness import Envelope
+from stemsmith.mixing.level.gains import StemGain
+from stemsmith.mixing.level.loudness import Envelope
 from stemsmith.render import slakh
 from stemsmith.render.job import SongJob
 from stemsmith.render.midi import Score

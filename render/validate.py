@@ -19,8 +19,8 @@ from stemsmith.manifests.audio.read import FULL_SCALE_16
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.records import Finding, Rejection, Song, Stem
 from stemsmith.manifests.run_folder import refuse_unfinished
-from stemsmith.mixing.automix import db_to_linear
-from stemsmith.mixing.loudness import envelope, integrated_loudness
+from stemsmith.mixing.level.gains import db_to_linear
+from stemsmith.mixing.level.loudness import envelope, integrated_loudness
 from stemsmith.render import slakh
 from stemsmith.render.config import SPLITS, MixSource
 from stemsmith.render.corpus import STAGE

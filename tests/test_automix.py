@@ -13,14 +13,14 @@ import pytest
 import scipy.signal
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from stemsmith.mixing.automix import (
+from stemsmith.mixing.level.gains import (
     StemGain,
     db_to_linear,
     quantise,
     stem_gain,
     uniform_gain_db,
 )
-from stemsmith.mixing.loudness import envelope, integrated_loudness
+from stemsmith.mixing.level.loudness import envelope, integrated_loudness
 
 Float32s = npt.NDArray[np.float32]
 Int16s = npt.NDArray[np.int16]

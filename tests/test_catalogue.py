@@ -16,15 +16,15 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stemsmith.manifests.errors import UsageError
-from stemsmith.mixing.catalogue import (
+from stemsmith.mixing.level.loudness import envelope
+from stemsmith.mixing.sources.catalogue import (
     CatalogueStem,
     SplitCatalogue,
     check_splits,
     split_catalogues,
 )
-from stemsmith.mixing.loudness import envelope
-from stemsmith.mixing.sources import find_sources, read_stems
-from stemsmith.mixing.taxonomy import TAXONOMIES, Taxonomy
+from stemsmith.mixing.sources.find import find_sources, read_stems
+from stemsmith.mixing.sources.taxonomy import TAXONOMIES, Taxonomy
 
 Float32s = npt.NDArray[np.float32]
 Float64s = npt.NDArray[np.float64]

@@ -14,8 +14,8 @@ import pytest
 from stemsmith.manifests import shards
 from stemsmith.manifests.errors import InvalidCorpus, NothingToDo, StemsmithError, UsageError
 from stemsmith.manifests.mixtures import Mixture
-from stemsmith.mixing.check import roots_of
-from stemsmith.mixing.realise import quantised, realise
+from stemsmith.mixing.audio.realise import quantised, realise
+from stemsmith.mixing.validate import roots_of
 from stemsmith.train.clips import Clips, find_clips, read_clip
 
 SLAKH = ("piano", "bass", "guitar", "drums", "residual")

@@ -17,7 +17,7 @@ from stemsmith.evaluate.song_folders import find_songs
 from stemsmith.manifests.audio.read import read_excerpt
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
 from stemsmith.manifests.records import Reason
-from stemsmith.mixing.layouts import MUSDB_VALIDATION
+from stemsmith.mixing.sources.layouts import MUSDB_VALIDATION
 
 TEST = ("test",)
 ALL = ("train", "validation", "test")

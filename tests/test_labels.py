@@ -22,14 +22,14 @@ from stemsmith.manifests.errors import InvalidCorpus, UsageError
 from stemsmith.manifests.mixtures import Mixture, MixtureSource
 from stemsmith.manifests.records import Stem
 from stemsmith.manifests.renditions import RenditionStem
-from stemsmith.mixing.catalogue import split_catalogues
-from stemsmith.mixing.coherent import CoherentPlan
-from stemsmith.mixing.labels import NoteTable, realise_labels
-from stemsmith.mixing.realise import realise
-from stemsmith.mixing.recipes import Augment, MixConfig
-from stemsmith.mixing.sources import find_sources, read_stems
-from stemsmith.mixing.taxonomy import TAXONOMIES
-from stemsmith.mixing.transforms import encode
+from stemsmith.mixing.audio.labels import NoteTable, realise_labels
+from stemsmith.mixing.audio.realise import realise
+from stemsmith.mixing.audio.transforms import encode
+from stemsmith.mixing.plan.coherent import CoherentPlan
+from stemsmith.mixing.plan.recipes import Augment, MixConfig
+from stemsmith.mixing.sources.catalogue import split_catalogues
+from stemsmith.mixing.sources.find import find_sources, read_stems
+from stemsmith.mixing.sources.taxonomy import TAXONOMIES
 
 Int64s = npt.NDArray[np.int64]
 Float32s = npt.NDArray[np.float32]

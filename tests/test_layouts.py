@@ -21,8 +21,8 @@ from stemsmith.manifests.mixtures import SourceFile
 from stemsmith.manifests.programs import slug
 from stemsmith.manifests.records import Stem
 from stemsmith.manifests.shards import read_records
-from stemsmith.mixing.layouts import LAYOUTS, MUSDB_VALIDATION, find_files
-from stemsmith.mixing.taxonomy import TAXONOMIES
+from stemsmith.mixing.sources.layouts import LAYOUTS, MUSDB_VALIDATION, find_files
+from stemsmith.mixing.sources.taxonomy import TAXONOMIES
 
 STEMS = ("bass", "drums", "other", "vocals")
 BACH10 = ("bassoon", "clarinet", "saxphone", "violin")

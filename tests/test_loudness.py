@@ -15,7 +15,7 @@ import scipy.signal
 import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stemsmith.mixing.loudness import ENVELOPE_HZ, envelope, integrated_loudness, k_weighting
+from stemsmith.mixing.level.loudness import ENVELOPE_HZ, envelope, integrated_loudness, k_weighting
 
 Float32s = npt.NDArray[np.float32]
 Float64s = npt.NDArray[np.float64]

@@ -350,8 +350,8 @@ def test_a_flipped_bit_of_the_manifest_is_never_a_traceback(mixed: Path, here) -
 
 def test_recipes_alone_can_be_followed_later(corpus: Path, tmp_path: Path, here) -> None:
     """Recipes without audio, realised from the manifest's roots, are the audio of `--audio`."""
-    from stemsmith.mixing.check import roots_of
-    from stemsmith.mixing.realise import realise
+    from stemsmith.mixing.audio.realise import realise
+    from stemsmith.mixing.validate import roots_of
 
     options = ("--clip", 1, "--mixtures", 4, "--jobs", 0, "--channels", 2)
     assert here("mix", corpus, tmp_path / "r", *options).returncode == 0

@@ -16,7 +16,7 @@ import scipy.spatial.distance
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stemsmith.manifests.errors import UsageError
-from stemsmith.mixing.pairing import (
+from stemsmith.mixing.plan.pairing import (
     DEFAULT_THRESHOLDS,
     Pairing,
     chroma_distances,

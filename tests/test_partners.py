@@ -16,14 +16,14 @@ import soundfile
 import soxr
 from stemsmith.manifests.mixtures import MixtureSource
 from stemsmith.manifests.storage import file_hash
-from stemsmith.mixing import partners
-from stemsmith.mixing.catalogue import CatalogueStem, SplitCatalogue, split_catalogues
-from stemsmith.mixing.incoherent import IncoherentPlan, Partners
-from stemsmith.mixing.loudness import envelope
-from stemsmith.mixing.pairing import Pairing
-from stemsmith.mixing.recipes import MixConfig, Mode
-from stemsmith.mixing.sources import find_sources, read_stems
-from stemsmith.mixing.taxonomy import TAXONOMIES, Taxonomy
+from stemsmith.mixing.level.loudness import envelope
+from stemsmith.mixing.plan import partners
+from stemsmith.mixing.plan.incoherent import IncoherentPlan, Partners
+from stemsmith.mixing.plan.pairing import Pairing
+from stemsmith.mixing.plan.recipes import MixConfig, Mode
+from stemsmith.mixing.sources.catalogue import CatalogueStem, SplitCatalogue, split_catalogues
+from stemsmith.mixing.sources.find import find_sources, read_stems
+from stemsmith.mixing.sources.taxonomy import TAXONOMIES, Taxonomy
 
 Float64s = npt.NDArray[np.float64]
 

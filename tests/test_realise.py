@@ -23,12 +23,12 @@ from hypothesis import strategies as st
 from stemsmith.manifests import shards
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
 from stemsmith.manifests.mixtures import Mixture, MixtureSource
-from stemsmith.mixing.catalogue import split_catalogues
-from stemsmith.mixing.loudness import excerpts_when_played_at
-from stemsmith.mixing.realise import realise
-from stemsmith.mixing.sources import find_sources, read_stems
-from stemsmith.mixing.taxonomy import TAXONOMIES
-from stemsmith.mixing.transforms import encode
+from stemsmith.mixing.audio.realise import realise
+from stemsmith.mixing.audio.transforms import encode
+from stemsmith.mixing.level.loudness import excerpts_when_played_at
+from stemsmith.mixing.sources.catalogue import split_catalogues
+from stemsmith.mixing.sources.find import find_sources, read_stems
+from stemsmith.mixing.sources.taxonomy import TAXONOMIES
 
 Float32s = npt.NDArray[np.float32]
 Float64s = npt.NDArray[np.float64]
@@ -516,7 +516,7 @@ import hashlib, sys
 from pathlib import Path
 from stemsmith.manifests import shards
 from stemsmith.manifests.mixtures import Mixture
-from stemsmith.mixing.realise import realise
+from stemsmith.mixing.audio.realise import realise
 root = Path(sys.argv[1])
 for mixture in reversed(shards.read_records(root / "m.parquet", Mixture)):
     made = realise(mixture, {"root": root})

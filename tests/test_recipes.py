@@ -22,14 +22,14 @@ from hypothesis import strategies as st
 from stemsmith.manifests import shards
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.mixtures import Mixture, MixtureSource
-from stemsmith.mixing.catalogue import CatalogueStem, SplitCatalogue, split_catalogues
-from stemsmith.mixing.coherent import CoherentPlan
-from stemsmith.mixing.incoherent import IncoherentPlan
-from stemsmith.mixing.loudness import envelope
-from stemsmith.mixing.pairing import Pairing
-from stemsmith.mixing.recipes import Augment, MixConfig, Mode, common_sample_rate, n_per_split
-from stemsmith.mixing.sources import find_sources, read_stems
-from stemsmith.mixing.taxonomy import TAXONOMIES, Taxonomy
+from stemsmith.mixing.level.loudness import envelope
+from stemsmith.mixing.plan.coherent import CoherentPlan
+from stemsmith.mixing.plan.incoherent import IncoherentPlan
+from stemsmith.mixing.plan.pairing import Pairing
+from stemsmith.mixing.plan.recipes import Augment, MixConfig, Mode, common_sample_rate, n_per_split
+from stemsmith.mixing.sources.catalogue import CatalogueStem, SplitCatalogue, split_catalogues
+from stemsmith.mixing.sources.find import find_sources, read_stems
+from stemsmith.mixing.sources.taxonomy import TAXONOMIES, Taxonomy
 
 Float32s = npt.NDArray[np.float32]
 Float64s = npt.NDArray[np.float64]

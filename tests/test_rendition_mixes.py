@@ -17,8 +17,8 @@ import soundfile
 from stemsmith.manifests import shards
 from stemsmith.manifests.mixtures import Mixture
 from stemsmith.manifests.renditions import Rendition, RenditionStem
-from stemsmith.mixing.labels import realise_labels
-from stemsmith.mixing.realise import MIXTURE, realise
+from stemsmith.mixing.audio.labels import realise_labels
+from stemsmith.mixing.audio.realise import MIXTURE, realise
 
 from tests import soundfont_maker as maker
 from tests.soundfont_maker import SAMPLE_MODES, Program, Zone, tone

@@ -15,13 +15,13 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stemsmith.manifests.storage import file_hash
-from stemsmith.mixing.catalogue import CatalogueStem, SplitCatalogue
-from stemsmith.mixing.incoherent import IncoherentPlan
-from stemsmith.mixing.loudness import envelope
-from stemsmith.mixing.realise import realise
-from stemsmith.mixing.recipes import Augment, MixConfig, Mode
-from stemsmith.mixing.silence import Gapless, kept_stretches, sounding_steps
-from stemsmith.mixing.taxonomy import Taxonomy
+from stemsmith.mixing.audio.realise import realise
+from stemsmith.mixing.audio.silence import Gapless, kept_stretches, sounding_steps
+from stemsmith.mixing.level.loudness import envelope
+from stemsmith.mixing.plan.incoherent import IncoherentPlan
+from stemsmith.mixing.plan.recipes import Augment, MixConfig, Mode
+from stemsmith.mixing.sources.catalogue import CatalogueStem, SplitCatalogue
+from stemsmith.mixing.sources.taxonomy import Taxonomy
 
 Float32s = npt.NDArray[np.float32]
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.programs import DRUMS, inst_class_of, rendering_class_of, slug
-from stemsmith.mixing.taxonomy import TAXONOMIES, Taxonomy, read_taxonomy
+from stemsmith.mixing.sources.taxonomy import TAXONOMIES, Taxonomy, read_taxonomy
 
 # General MIDI level 1, 0-based programs.
 GM_TARGETS = {

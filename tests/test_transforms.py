@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
 from stemsmith.manifests.seeds import rng_for
-from stemsmith.mixing.transforms import (
+from stemsmith.mixing.audio.transforms import (
     Transform,
     apply_transforms,
     decode,

@@ -24,12 +24,12 @@ from stemsmith.manifests import shards, storage
 from stemsmith.manifests.audio.read import FULL_SCALE_16, decode
 from stemsmith.manifests.errors import InvalidCorpus, NothingToDo, UsageError
 from stemsmith.manifests.mixtures import Mixture
-from stemsmith.mixing.automix import quantise
-from stemsmith.mixing.check import roots_of
-from stemsmith.mixing.mixture_plan import STAGE
-from stemsmith.mixing.mixture_run import fingerprint_of
-from stemsmith.mixing.realise import MIXTURE, quantised, realise
-from stemsmith.mixing.sources import locate
+from stemsmith.mixing.audio.realise import MIXTURE, quantised, realise
+from stemsmith.mixing.level.gains import quantise
+from stemsmith.mixing.mixtures import fingerprint_of
+from stemsmith.mixing.plan.mixtures import STAGE
+from stemsmith.mixing.sources.find import locate
+from stemsmith.mixing.validate import roots_of
 
 __all__ = ["Clip", "ClipSource", "Clips", "find_clips", "read_clip"]
 

@@ -19,8 +19,8 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from stemsmith.manifests import shards, storage
 from stemsmith.manifests.errors import UsageError
-from stemsmith.mixing.measure import cache_folder
-from stemsmith.mixing.mixture_plan import STAGE
+from stemsmith.mixing.plan.mixtures import STAGE
+from stemsmith.mixing.sources.measure import cache_folder
 from stemsmith.train.checkpoints import AtomicCheckpointIO, BestAndLast, read_history
 from stemsmith.train.clips import Clips, find_clips
 from stemsmith.train.data import MixtureDataset

@@ -13,10 +13,10 @@ from stemsmith.manifests import shards
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.mixtures import Mixture, MixtureSource
 from stemsmith.manifests.renditions import RENDITIONS, Rendition, RenditionSource
-from stemsmith.mixing.augment import draw_muted, draw_transforms
-from stemsmith.mixing.catalogue import SplitCatalogue
-from stemsmith.mixing.recipes import GAIN_DECIMALS, MixConfig, recipe, recipe_source
-from stemsmith.mixing.sources import Source
+from stemsmith.mixing.plan.augment import draw_muted, draw_transforms
+from stemsmith.mixing.plan.recipes import GAIN_DECIMALS, MixConfig, recipe, recipe_source
+from stemsmith.mixing.sources.catalogue import SplitCatalogue
+from stemsmith.mixing.sources.find import Source
 
 __all__ = ["RenditionMixes", "read_renditions"]
 

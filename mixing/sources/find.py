@@ -2,7 +2,7 @@
 
 A source is written as the command line has it: the path of a corpus, or ``musdb:PATH``,
 ``folder:PATH``, ``dsd100:PATH``, ``bach10:PATH``. Corpora bring their envelopes with them; other
-files are measured once (`stemsmith.mixing.measure`).
+files are measured once (`stemsmith.mixing.sources.measure`).
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from stemsmith.manifests.mixtures import MeasuredFile, SourceFile
 from stemsmith.manifests.programs import slug
 from stemsmith.manifests.records import Song, Stem
 from stemsmith.manifests.renditions import RENDITIONS, RenditionStem
-from stemsmith.mixing import measure
-from stemsmith.mixing.catalogue import CatalogueStem
-from stemsmith.mixing.layouts import LAYOUTS, find_files
-from stemsmith.mixing.measure import MeasureJob
+from stemsmith.mixing.sources import measure
+from stemsmith.mixing.sources.catalogue import CatalogueStem
+from stemsmith.mixing.sources.layouts import LAYOUTS, find_files
+from stemsmith.mixing.sources.measure import MeasureJob
 
 __all__ = [
     "Source",

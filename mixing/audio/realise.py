@@ -18,11 +18,11 @@ from stemsmith.manifests import storage
 from stemsmith.manifests.audio.read import FULL_SCALE_16, read_excerpt
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.mixtures import Mixture, MixtureSource
-from stemsmith.mixing.automix import db_to_linear, quantise, uniform_gain_db
-from stemsmith.mixing.loudness import ENVELOPE_HZ, envelope, loudness_when_played_at
-from stemsmith.mixing.silence import kept_stretches
-from stemsmith.mixing.sources import locate
-from stemsmith.mixing.transforms import apply_transforms
+from stemsmith.mixing.audio.silence import kept_stretches
+from stemsmith.mixing.audio.transforms import apply_transforms
+from stemsmith.mixing.level.gains import db_to_linear, quantise, uniform_gain_db
+from stemsmith.mixing.level.loudness import ENVELOPE_HZ, envelope, loudness_when_played_at
+from stemsmith.mixing.sources.find import locate
 
 __all__ = ["MIXTURE", "Realised", "quantised", "realise"]
 

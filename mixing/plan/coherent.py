@@ -16,15 +16,14 @@ import numpy.typing as npt
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.mixtures import Mixture, MixtureSource
 from stemsmith.manifests.seeds import rng_for
-from stemsmith.mixing.augment import (
+from stemsmith.mixing.plan.augment import (
     draw_muted,
     draw_shift_steps,
     draw_stretch,
     draw_transforms,
     stretched_steps,
 )
-from stemsmith.mixing.catalogue import SplitCatalogue
-from stemsmith.mixing.recipes import (
+from stemsmith.mixing.plan.recipes import (
     GAIN_DECIMALS,
     SILENCE_RMS_DBFS,
     Augment,
@@ -32,6 +31,7 @@ from stemsmith.mixing.recipes import (
     recipe,
     recipe_source,
 )
+from stemsmith.mixing.sources.catalogue import SplitCatalogue
 
 __all__ = ["CoherentPlan"]
 

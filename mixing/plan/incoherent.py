@@ -18,22 +18,22 @@ import numpy as np
 import numpy.typing as npt
 from stemsmith.manifests.mixtures import Mixture, MixtureSource
 from stemsmith.manifests.seeds import rng_for
-from stemsmith.mixing.augment import (
+from stemsmith.mixing.audio.silence import Gapless
+from stemsmith.mixing.level.loudness import excerpts_when_played_at
+from stemsmith.mixing.plan.augment import (
     draw_muted,
     draw_stretch,
     draw_transforms,
     stretched_steps,
 )
-from stemsmith.mixing.catalogue import SplitCatalogue
-from stemsmith.mixing.loudness import excerpts_when_played_at
-from stemsmith.mixing.recipes import (
+from stemsmith.mixing.plan.recipes import (
     GAIN_DECIMALS,
     SILENCE_RMS_DBFS,
     MixConfig,
     recipe,
     recipe_source,
 )
-from stemsmith.mixing.silence import Gapless
+from stemsmith.mixing.sources.catalogue import SplitCatalogue
 
 __all__ = ["ClipTable", "IncoherentPlan", "Partners", "clips_of"]
 

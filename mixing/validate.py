@@ -12,11 +12,11 @@ from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.mixtures import Mixture, MixtureSource
 from stemsmith.manifests.records import Finding
 from stemsmith.manifests.run_folder import refuse_unfinished
-from stemsmith.mixing.mixture_plan import STAGE
-from stemsmith.mixing.mixture_run import STATE_FOLDER, fingerprint_of, hours_of
-from stemsmith.mixing.silence import kept_stretches
-from stemsmith.mixing.sources import locate
-from stemsmith.mixing.transforms import decode
+from stemsmith.mixing.audio.silence import kept_stretches
+from stemsmith.mixing.audio.transforms import decode
+from stemsmith.mixing.mixtures import STATE_FOLDER, fingerprint_of, hours_of
+from stemsmith.mixing.plan.mixtures import STAGE
+from stemsmith.mixing.sources.find import locate
 
 __all__ = ["CheckJob", "plan", "roots_of", "run"]
 

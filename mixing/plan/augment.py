@@ -1,6 +1,6 @@
 """Augmentations as draws: what of a recipe is changed, keyed by mixture and source.
 
-Nothing here touches audio; what the transforms do stands in `stemsmith.mixing.transforms`.
+Nothing here touches audio; what the transforms do stands in `stemsmith.mixing.audio.transforms`.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from stemsmith.manifests.seeds import rng_for
-from stemsmith.mixing.recipes import GAIN_DECIMALS, Augment, MixConfig
-from stemsmith.mixing.transforms import Transform, draw_tempo, draw_wet, encode
+from stemsmith.mixing.audio.transforms import Transform, draw_tempo, draw_wet, encode
+from stemsmith.mixing.plan.recipes import GAIN_DECIMALS, Augment, MixConfig
 
 __all__ = ["draw_muted", "draw_shift_steps", "draw_stretch", "draw_transforms", "stretched_steps"]
 
@@ -70,7 +70,7 @@ def draw_transforms(
     Returns
     -------
     transforms : list of str
-        As `stemsmith.mixing.transforms.encode` writes them.
+        As `stemsmith.mixing.audio.transforms.encode` writes them.
     gain_db : float
         0 without the gain augmentation.
     """

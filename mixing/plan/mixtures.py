@@ -13,22 +13,22 @@ from typing import Any, Final
 
 from stemsmith.manifests.errors import NothingToDo, UsageError
 from stemsmith.manifests.renditions import RENDITIONS, Rendition
-from stemsmith.mixing.catalogue import CatalogueStem, SplitCatalogue
-from stemsmith.mixing.coherent import CoherentPlan
-from stemsmith.mixing.incoherent import IncoherentPlan, Partners
-from stemsmith.mixing.loudness import ENVELOPE_HZ
-from stemsmith.mixing.pairing import Pairing
-from stemsmith.mixing.recipes import (
+from stemsmith.mixing.audio.silence import Gapless
+from stemsmith.mixing.level.loudness import ENVELOPE_HZ
+from stemsmith.mixing.plan.coherent import CoherentPlan
+from stemsmith.mixing.plan.incoherent import IncoherentPlan, Partners
+from stemsmith.mixing.plan.pairing import Pairing
+from stemsmith.mixing.plan.recipes import (
     Augment,
     MixConfig,
     Mode,
     common_sample_rate,
     n_per_split,
 )
-from stemsmith.mixing.rendition_mixes import RenditionMixes
-from stemsmith.mixing.silence import Gapless
-from stemsmith.mixing.sources import Source
-from stemsmith.mixing.taxonomy import Taxonomy
+from stemsmith.mixing.plan.renditions import RenditionMixes
+from stemsmith.mixing.sources.catalogue import CatalogueStem, SplitCatalogue
+from stemsmith.mixing.sources.find import Source
+from stemsmith.mixing.sources.taxonomy import Taxonomy
 
 __all__ = ["STAGE", "MixturePlan", "SplitPlan", "plan"]
 

@@ -13,9 +13,9 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from stemsmith.mixing.catalogue import CatalogueStem, SplitCatalogue
-from stemsmith.mixing.taxonomy import Taxonomy
-from stemsmith.mixing.transforms import decode, encode
+from stemsmith.mixing.audio.transforms import decode, encode
+from stemsmith.mixing.sources.catalogue import CatalogueStem, SplitCatalogue
+from stemsmith.mixing.sources.taxonomy import Taxonomy
 
 __all__ = ["Gapless", "kept_stretches", "sounding_steps"]
 

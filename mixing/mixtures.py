@@ -15,7 +15,7 @@ from stemsmith.manifests.audio import flac
 from stemsmith.manifests.mixtures import Mixture
 from stemsmith.manifests.run_folder import RunFolder
 from stemsmith.mixing.audio_shards import AudioFormat, AudioJob
-from stemsmith.mixing.mixture_plan import STAGE, MixturePlan
+from stemsmith.mixing.plan.mixtures import STAGE, MixturePlan
 
 __all__ = ["STATE_FOLDER", "MixtureRun", "fingerprint_of", "hours_of"]
 

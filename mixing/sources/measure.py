@@ -21,7 +21,7 @@ from stemsmith.manifests import shards, storage
 from stemsmith.manifests.audio.read import audio_info, read_excerpt
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.mixtures import MeasuredFile
-from stemsmith.mixing.loudness import ENVELOPE_HZ, envelope
+from stemsmith.mixing.level.loudness import ENVELOPE_HZ, envelope
 
 __all__ = ["CACHE_VARIABLE", "MeasureJob", "cache_folder", "cached", "plan", "read", "run"]
 

@@ -1,4 +1,4 @@
-"""From a recipe to the notes of its targets: what `stemsmith.mixing.realise` does to time.
+"""From a recipe to the notes of its targets: what `stemsmith.mixing.audio.realise` does to time.
 
 Corpora know their notes by the sample. A recipe moves them as it moves the audio: excerpt, shift,
 stretches without silence, resampling, change of tempo; mute leaves none. Other transforms leave
@@ -21,9 +21,9 @@ from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.mixtures import Mixture, MixtureSource
 from stemsmith.manifests.records import Stem
 from stemsmith.manifests.renditions import RENDITIONS, RenditionStem
-from stemsmith.mixing.silence import kept_stretches
-from stemsmith.mixing.sources import locate
-from stemsmith.mixing.transforms import decode
+from stemsmith.mixing.audio.silence import kept_stretches
+from stemsmith.mixing.audio.transforms import decode
+from stemsmith.mixing.sources.find import locate
 
 __all__ = ["Labels", "NoteTable", "realise_labels"]
 

@@ -13,8 +13,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 from stemsmith.manifests.errors import UsageError
-from stemsmith.mixing.loudness import ENVELOPE_HZ, integrated_loudness
-from stemsmith.mixing.taxonomy import Taxonomy
+from stemsmith.mixing.level.loudness import ENVELOPE_HZ, integrated_loudness
+from stemsmith.mixing.sources.taxonomy import Taxonomy
 
 __all__ = ["SPLITS", "CatalogueStem", "SplitCatalogue", "check_splits", "split_catalogues"]
 

@@ -1,7 +1,7 @@
 """Finding out which clips may meet, on real audio (Chiu et al. 2020, sections IV-B and IV-C).
 
 Clips lie on a grid of one clip length. The target's clips (or the first target's) are the anchors;
-a clip of another target may meet an anchor by the statistic of `stemsmith.mixing.pairing`.
+a clip of another target may meet an anchor by the statistic of `stemsmith.mixing.plan.pairing`.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 from stemsmith.manifests.audio.read import read_excerpt
-from stemsmith.mixing import pairing
-from stemsmith.mixing.catalogue import SplitCatalogue
-from stemsmith.mixing.incoherent import Partners, clips_of
-from stemsmith.mixing.loudness import ENVELOPE_HZ
-from stemsmith.mixing.pairing import Pairing
-from stemsmith.mixing.recipes import MixConfig
-from stemsmith.mixing.sources import locate
+from stemsmith.mixing.level.loudness import ENVELOPE_HZ
+from stemsmith.mixing.plan import pairing
+from stemsmith.mixing.plan.incoherent import Partners, clips_of
+from stemsmith.mixing.plan.pairing import Pairing
+from stemsmith.mixing.plan.recipes import MixConfig
+from stemsmith.mixing.sources.catalogue import SplitCatalogue
+from stemsmith.mixing.sources.find import locate
 
 __all__ = ["Clip", "PairJob", "PairResult", "PartnerSearch", "run"]
 

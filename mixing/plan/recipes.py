@@ -11,9 +11,9 @@ from typing import Any, Final
 
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.mixtures import Mixture, MixtureSource
-from stemsmith.mixing.catalogue import CatalogueStem, SplitCatalogue
-from stemsmith.mixing.loudness import ENVELOPE_HZ
-from stemsmith.mixing.pairing import Pairing
+from stemsmith.mixing.level.loudness import ENVELOPE_HZ
+from stemsmith.mixing.plan.pairing import Pairing
+from stemsmith.mixing.sources.catalogue import CatalogueStem, SplitCatalogue
 
 __all__ = [
     "GAIN_DECIMALS",
