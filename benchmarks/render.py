@@ -3,7 +3,7 @@
     python benchmarks/render.py MIDI_DIR [--songs 12] [--repeats 3] [--only commands]
 
 * bare synthesis: the smallest loop that renders the same stems with the same libfluidsynth;
-* song: `stemsmith.render.song.run` in process, from MIDI file to published track folder;
+* song: `stemsmith.render.songs.render.run` in process, from MIDI file to published track folder;
 * script: what a user would write today with pretty_midi, pyloudnorm and soundfile;
 * command: `stemsmith render` with one and two worker processes, start-up and scan included;
 * memory: largest resident size of a process that renders 10 minutes of 48 parts.
@@ -34,13 +34,16 @@ import mido
 import numpy as np
 import pyloudnorm
 import soundfile
-from stemsmith.render import corpus, fluid, inventory, song
-from stemsmith.render.config import RenderConfig
-from stemsmith.render.job import SongJob
-from stemsmith.render.patches import Bank, bank_from_soundfonts
-from stemsmith.render.smf import Event
-from stemsmith.render.soundfonts import default_soundfont
-from stemsmith.render.synth import BLOCK, on_grid
+from stemsmith.render.corpus.config import RenderConfig
+from stemsmith.render.midi import scan as inventory
+from stemsmith.render.midi.smf import Event
+from stemsmith.render.songs import corpus
+from stemsmith.render.songs import render as song
+from stemsmith.render.songs.job import SongJob
+from stemsmith.render.sound import fluid
+from stemsmith.render.sound.patches import Bank, bank_from_soundfonts
+from stemsmith.render.sound.sf2 import default_soundfont
+from stemsmith.render.sound.synth import BLOCK, on_grid
 
 SAMPLE_RATE = 44100
 

@@ -19,19 +19,19 @@ from pathlib import Path
 import click
 import numpy as np
 from stemsmith.manifests.seeds import rng_for
-from stemsmith.render import inventory
-from stemsmith.render.config import RenderConfig
-from stemsmith.render.patches import bank_from_soundfonts
-from stemsmith.render.performance import perform
-from stemsmith.render.rendition_config import (
+from stemsmith.render.corpus.config import RenderConfig
+from stemsmith.render.midi import scan as inventory
+from stemsmith.render.renditions.config import (
     RenditionConfig,
     parse_dynamics,
     parse_shifts,
     parse_tempos,
 )
-from stemsmith.render.rendition_plan import Piece, plan
-from stemsmith.render.soundfonts import default_soundfont
-from stemsmith.render.synth import shared_synth
+from stemsmith.render.renditions.performance import perform
+from stemsmith.render.renditions.plan import Piece, plan
+from stemsmith.render.sound.patches import bank_from_soundfonts
+from stemsmith.render.sound.sf2 import default_soundfont
+from stemsmith.render.sound.synth import shared_synth
 
 FACTORS = ("--tempo", "80,100,120", "--dynamics", "p,m,f", "--shift", "0,0.1,0.2")
 

@@ -26,7 +26,7 @@ def demo(folder: Path, is_trained: bool, common: Common) -> None:
     from stemsmith.cli.train import require_torch
     from stemsmith.mixing.audio_shards import AudioFormat
     from stemsmith.mixing.plan.recipes import MixConfig, Mode
-    from stemsmith.render.config import RenderConfig
+    from stemsmith.render.corpus.config import RenderConfig
 
     if is_trained:
         require_torch()

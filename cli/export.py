@@ -50,7 +50,7 @@ def export(
     from stemsmith.mixing.sources.catalogue import split_catalogues
     from stemsmith.mixing.sources.find import check_destination, find_sources, read_stems
     from stemsmith.mixing.sources.taxonomy import read_taxonomy
-    from stemsmith.render import export_bach10
+    from stemsmith.render.renditions import export_bach10
 
     if destination.exists() and (not destination.is_dir() or any(destination.iterdir())):
         raise UsageError(f"{destination}: not an empty folder; choose another")

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from stemsmith.cli.cluster import Workers
     from stemsmith.cli.console import Summary
     from stemsmith.manifests.records import Rejection, ScannedSong
-    from stemsmith.render.config import RenderConfig
-    from stemsmith.render.corpus import CorpusRun, RunPlan
-    from stemsmith.render.patches import Bank
+    from stemsmith.render.corpus.config import RenderConfig
+    from stemsmith.render.songs.corpus import CorpusRun, RunPlan
+    from stemsmith.render.sound.patches import Bank
 
 __all__ = ["bank_of", "inventory_of", "make_corpus", "render"]
 
@@ -90,8 +90,8 @@ def render(midi_dir: Path, corpus: Path, common: Common, **options: Any) -> None
     Killed at any moment, the same command goes on where it was and ends with the same bytes.
     """
     from stemsmith.cli.console import print_summary
-    from stemsmith.render.config import MixSource, RenderConfig, Splits, parse_band
-    from stemsmith.render.patches import PatchChoice
+    from stemsmith.render.corpus.config import MixSource, RenderConfig, Splits, parse_band
+    from stemsmith.render.sound.patches import PatchChoice
 
     is_varied = renditions.are_wanted(options)
     band_source = click.get_current_context().get_parameter_source("band")
@@ -126,9 +126,9 @@ def bank_of(common: Common, soundfonts: Sequence[Path], patches: Path | None) ->
     """Build the patch bank that the options name, and check that it can be played."""
     from stemsmith.cli.console import warn
     from stemsmith.manifests.errors import UsageError
-    from stemsmith.render.patches import bank_from_soundfonts, bank_from_yaml
-    from stemsmith.render.soundfonts import default_soundfont
-    from stemsmith.render.synth import check_soundfonts
+    from stemsmith.render.sound.patches import bank_from_soundfonts, bank_from_yaml
+    from stemsmith.render.sound.sf2 import default_soundfont
+    from stemsmith.render.sound.synth import check_soundfonts
 
     if patches is not None and soundfonts:
         raise UsageError("give either --patches or --soundfont")
@@ -153,7 +153,7 @@ def inventory_of(
     from stemsmith.cli.cluster import Died
     from stemsmith.cli.console import progress
     from stemsmith.manifests.records import Reason, Rejection, ScannedSong
-    from stemsmith.render import inventory
+    from stemsmith.render.midi import scan as inventory
 
     paths = inventory.find_midi_files(midi_dir, corpus and corpus.resolve())
     found: list[ScannedSong | Rejection] = []
@@ -183,7 +183,7 @@ def make_corpus(
     """Scan, plan, render and close a corpus; print what was left out, return what came of it."""
     from stemsmith.cli.cluster import workers
     from stemsmith.cli.console import warn
-    from stemsmith.render.corpus import CorpusRun, plan
+    from stemsmith.render.songs.corpus import CorpusRun, plan
 
     with workers(common.n_jobs, common.scheduler) as pool:
         scanned = inventory_of(common, pool, midi_dir, config.max_duration_s, corpus)
@@ -201,7 +201,7 @@ def _render_songs(common: Common, pool: Workers, run: CorpusRun, run_plan: RunPl
     from stemsmith.cli.cluster import Died
     from stemsmith.cli.console import progress
     from stemsmith.manifests.records import Reason
-    from stemsmith.render import song
+    from stemsmith.render.songs import render as song
 
     jobs = run.open_jobs()
     with progress(common, "render", len(run_plan.jobs)) as ticker:

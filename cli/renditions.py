@@ -11,10 +11,10 @@ from stemsmith.cli.options import Common, decorate
 
 if TYPE_CHECKING:
     from stemsmith.cli.console import Summary
-    from stemsmith.render.config import RenderConfig
-    from stemsmith.render.patches import Bank
-    from stemsmith.render.rendition_config import RenditionConfig
-    from stemsmith.render.rendition_run import RenditionRun
+    from stemsmith.render.corpus.config import RenderConfig
+    from stemsmith.render.renditions.config import RenditionConfig
+    from stemsmith.render.renditions.corpus import RenditionRun
+    from stemsmith.render.sound.patches import Bank
 
 __all__ = ["are_wanted", "config_of", "make_renditions", "rendition_options"]
 
@@ -75,8 +75,8 @@ def config_of(options: Mapping[str, Any], base: RenderConfig) -> RenditionConfig
         For a value that makes no sense, naming the option.
     """
     from stemsmith.manifests.errors import UsageError
-    from stemsmith.render import rendition_config as factors
-    from stemsmith.render.performance import Deviations, TempoMode
+    from stemsmith.render.renditions import config as factors
+    from stemsmith.render.renditions.performance import Deviations, TempoMode
 
     values = dict(factors.PRESETS[options["preset"]]) if options["preset"] else {}
     n = options["renditions"]
@@ -114,8 +114,8 @@ def make_renditions(
     from stemsmith.cli.render import inventory_of
     from stemsmith.manifests.records import Rejection
     from stemsmith.manifests.shards import read_records
-    from stemsmith.render.rendition_plan import plan
-    from stemsmith.render.rendition_run import RenditionRun
+    from stemsmith.render.renditions.corpus import RenditionRun
+    from stemsmith.render.renditions.plan import plan
 
     with workers(common.n_jobs, common.scheduler) as pool:
         scanned = inventory_of(common, pool, midi_dir, config.base.max_duration_s, corpus)
@@ -134,7 +134,7 @@ def _render(common: Common, pool: Any, run: RenditionRun) -> None:
     from stemsmith.cli.cluster import Died
     from stemsmith.cli.console import progress
     from stemsmith.manifests.records import Rejection
-    from stemsmith.render import stem_job
+    from stemsmith.render.renditions import render as stem_job
 
     jobs = run.open_jobs()
     with progress(common, "render", run.n_jobs) as ticker:

@@ -54,8 +54,8 @@ def _scan_scores(
     from stemsmith.cli.render import bank_of, inventory_of
     from stemsmith.manifests.errors import NothingToDo
     from stemsmith.manifests.records import Rejection, ScannedSong
-    from stemsmith.render.config import RenderConfig, parse_band
-    from stemsmith.render.selection import select
+    from stemsmith.render.corpus.config import RenderConfig, parse_band
+    from stemsmith.render.corpus.selection import select
 
     config = RenderConfig(
         seed=options["seed"],

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from stemsmith.cli.options import Common
 
 if TYPE_CHECKING:
-    from stemsmith.render.patches import Bank
-    from stemsmith.render.soundfonts import Soundfont
+    from stemsmith.render.sound.patches import Bank
+    from stemsmith.render.sound.sf2 import Soundfont
 
 __all__ = ["scan_soundfonts"]
 
@@ -72,7 +72,7 @@ def _classes(bank: Bank) -> dict[tuple[str, int, int], list[str]]:
 def _presets(
     soundfont: Soundfont, classes: dict[tuple[str, int, int], list[str]]
 ) -> list[dict[str, Any]]:
-    from stemsmith.render.velocity_layers import velocity_layers
+    from stemsmith.render.sound.velocity_layers import velocity_layers
 
     layers = velocity_layers(Path(soundfont.path))
     presets = []

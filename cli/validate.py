@@ -50,7 +50,7 @@ def validate(folder: Path, common: Common) -> None:
 
 def _check_corpus(corpus: Path, common: Common) -> None:
     from stemsmith.cli.console import Summary, print_summary
-    from stemsmith.render import validate as checks
+    from stemsmith.render.songs import validate as checks
 
     content = checks.CorpusContent.read(corpus.resolve())
     checks.check_whole(content)
@@ -65,7 +65,7 @@ def _check_corpus(corpus: Path, common: Common) -> None:
 
 def _check_renditions(corpus: Path, common: Common) -> None:
     from stemsmith.cli.console import Summary, print_summary
-    from stemsmith.render import rendition_validate as checks
+    from stemsmith.render.renditions import validate as checks
 
     content = checks.RenditionContent.read(corpus.resolve())
     jobs = list(checks.plan(content))

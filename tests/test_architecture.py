@@ -37,10 +37,10 @@ OWNERS = {
     "dask": ("cli/cluster.py",),
     "distributed": ("cli/cluster.py",),
     "pyloudnorm": ("mixing/level/loudness.py",),
-    "pedalboard": ("render/effects.py", "mixing/audio/transforms.py"),
+    "pedalboard": ("render/sound/effects.py", "mixing/audio/transforms.py"),
     "librosa": ("mixing/audio/transforms.py", "mixing/plan/pairing.py"),
     "colorednoise": ("mixing/audio/transforms.py",),
-    "fluidsynth": ("render/fluid.py",),
+    "fluidsynth": ("render/sound/fluid.py",),
     "av": ("manifests/audio/stem_mp4.py",),
     "pyarrow": ("manifests/shards.py",),
     "lightning": (

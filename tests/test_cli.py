@@ -150,7 +150,7 @@ def test_values_that_make_no_sense(
 
 
 def test_a_corrupt_soundfont(band_folder: Path, tmp_path: Path, stemsmith) -> None:
-    from stemsmith.render.soundfonts import default_soundfont
+    from stemsmith.render.sound.sf2 import default_soundfont
 
     whole = default_soundfont().read_bytes()
     for name, data in {

@@ -11,10 +11,10 @@ import mido
 import pytest
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.records import Reason, Rejection, ScannedSong
-from stemsmith.render import inventory
-from stemsmith.render.inventory import ScanJob, find_midi_files, load_score, plan, run
-from stemsmith.render.midi import DEFAULT_MAX_DURATION_S
-from stemsmith.render.smf import Unusable
+from stemsmith.render.midi import scan as inventory
+from stemsmith.render.midi.scan import ScanJob, find_midi_files, load_score, plan, run
+from stemsmith.render.midi.score import DEFAULT_MAX_DURATION_S
+from stemsmith.render.midi.smf import Unusable
 
 SHARED = Path(os.environ.get("STEMSMITH_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 ODD = SHARED / "midi" / "odd"

@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stemsmith.manifests.records import Reason
-from stemsmith.render.midi import Score, read_score
-from stemsmith.render.smf import Unusable
+from stemsmith.render.midi.score import Score, read_score
+from stemsmith.render.midi.smf import Unusable
 
 Timed = tuple[int, Any]  # absolute tick and mido message
 

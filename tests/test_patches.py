@@ -21,23 +21,23 @@ from hypothesis import strategies as st
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.programs import DRUMS, rendering_class_of
 from stemsmith.manifests.records import Part
-from stemsmith.render.effects import (
+from stemsmith.render.midi.smf import Event
+from stemsmith.render.sound.effects import (
     EFFECTS,
     Effect,
     apply_effects,
     parse_effects,
     play_instrument,
 )
-from stemsmith.render.patches import (
+from stemsmith.render.sound.patches import (
     Bank,
     Patch,
     PatchChoice,
     bank_from_soundfonts,
     bank_from_yaml,
 )
-from stemsmith.render.smf import Event
-from stemsmith.render.soundfonts import PresetHeader, default_soundfont, read_soundfont
-from stemsmith.render.synth import Preset
+from stemsmith.render.sound.sf2 import PresetHeader, default_soundfont, read_soundfont
+from stemsmith.render.sound.synth import Preset
 
 Floats = npt.NDArray[np.float32]
 TIMGM_SHA256 = "82475b91a76de15cb28a104707d3247ba932e228bada3f47bba63c6b31aaf7a1"
@@ -513,7 +513,7 @@ def test_a_bank_with_nothing_left_is_a_usage_error(write_bank: WriteBank) -> Non
 def test_an_instrument_is_a_patch_without_a_preset(
     write_bank: WriteBank, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("stemsmith.render.patches.instrument_problem", lambda path: "")
+    monkeypatch.setattr("stemsmith.render.sound.patches.instrument_problem", lambda path: "")
     plugin = tmp_path / "plugins" / "Kit.vst3"
     plugin.mkdir(parents=True)  # a bundle
     bank = bank_from_yaml(write_bank("Drums: [{instrument: plugins/Kit.vst3}]"))

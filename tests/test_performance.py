@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stemsmith.manifests.errors import UsageError
-from stemsmith.render.midi import Score, read_score
-from stemsmith.render.performance import (
+from stemsmith.render.midi.score import Score, read_score
+from stemsmith.render.renditions.config import parse_dynamics, parse_shifts, parse_tempos
+from stemsmith.render.renditions.performance import (
     AS_WRITTEN,
     Deviations,
     Dynamic,
@@ -24,8 +25,7 @@ from stemsmith.render.performance import (
     TimedNotes,
     perform,
 )
-from stemsmith.render.rendition_config import parse_dynamics, parse_shifts, parse_tempos
-from stemsmith.render.synth import BLOCK, Preset, Synth, on_grid
+from stemsmith.render.sound.synth import BLOCK, Preset, Synth, on_grid
 
 from tests import soundfont_maker as maker
 from tests.soundfont_maker import SAMPLE_MODES, Program, Zone, tone

@@ -11,7 +11,7 @@ import pytest
 import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
-from stemsmith.render.points import Point, Rule, Space
+from stemsmith.render.renditions.space import Point, Rule, Space
 
 SMALL = [
     (2, 2, 2, 2, 2),

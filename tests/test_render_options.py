@@ -13,7 +13,7 @@ import yaml
 from distributed import LocalCluster
 from stemsmith.manifests import shards
 from stemsmith.manifests.records import Rejection, Song, Stem
-from stemsmith.render.soundfonts import default_soundfont
+from stemsmith.render.sound.sf2 import default_soundfont
 
 
 def rendered(
@@ -148,9 +148,11 @@ def test_sparse_hits_get_no_more_than_the_largest_gain(tmp_path: Path, stemsmith
 
 
 def test_a_song_that_changes_after_the_scan_is_rejected(make_song, tmp_path: Path) -> None:
-    from stemsmith.render import corpus, inventory, song
-    from stemsmith.render.config import RenderConfig
-    from stemsmith.render.patches import bank_from_soundfonts
+    from stemsmith.render.corpus.config import RenderConfig
+    from stemsmith.render.midi import scan as inventory
+    from stemsmith.render.songs import corpus
+    from stemsmith.render.songs import render as song
+    from stemsmith.render.sound.patches import bank_from_soundfonts
 
     path = make_song(tmp_path / "midi" / "song.mid", [(40, 0)])
     jobs = inventory.plan(tmp_path / "midi", ["song.mid"], 1200.0)
@@ -200,10 +202,11 @@ def test_two_threads_of_one_process_render_the_same_bytes(
     """Dask workers may have several threads; buffers and soundfonts are the process's."""
     from concurrent.futures import ThreadPoolExecutor
 
-    from stemsmith.render import corpus as stage
-    from stemsmith.render import inventory, song
-    from stemsmith.render.config import RenderConfig
-    from stemsmith.render.patches import bank_from_soundfonts
+    from stemsmith.render.corpus.config import RenderConfig
+    from stemsmith.render.midi import scan as inventory
+    from stemsmith.render.songs import corpus as stage
+    from stemsmith.render.songs import render as song
+    from stemsmith.render.sound.patches import bank_from_soundfonts
 
     paths = inventory.find_midi_files(band_folder)
     jobs = inventory.plan(band_folder, paths, 1200.0)

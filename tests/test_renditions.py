@@ -29,12 +29,12 @@ from distributed import LocalCluster
 from stemsmith.manifests import shards, storage
 from stemsmith.manifests.records import Reason, Rejection
 from stemsmith.manifests.renditions import Rendition, RenditionStem
-from stemsmith.render import inventory
-from stemsmith.render.config import RenderConfig
-from stemsmith.render.patches import bank_from_soundfonts
-from stemsmith.render.rendition_config import PRESETS, RenditionConfig
-from stemsmith.render.rendition_plan import RenditionPlan
-from stemsmith.render.rendition_plan import plan as plan_renditions
+from stemsmith.render.corpus.config import RenderConfig
+from stemsmith.render.midi import scan as inventory
+from stemsmith.render.renditions.config import PRESETS, RenditionConfig
+from stemsmith.render.renditions.plan import RenditionPlan
+from stemsmith.render.renditions.plan import plan as plan_renditions
+from stemsmith.render.sound.patches import bank_from_soundfonts
 
 from tests import soundfont_maker as maker
 from tests.soundfont_maker import SAMPLE_MODES, Program, Zone, tone
@@ -794,7 +794,7 @@ def test_a_score_that_changes_while_it_is_rendered(
     tmp_path: Path, fonts, here: Command, monkeypatch: pytest.MonkeyPatch, n_scores: int
 ) -> None:
     """Its other stems go as well; nothing is left if there is no other score."""
-    from stemsmith.render import stem_job
+    from stemsmith.render.renditions import render as stem_job
 
     midi = tmp_path / "midi"
     for k in range(n_scores):

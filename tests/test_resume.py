@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from stemsmith.manifests import storage
-from stemsmith.render import mixdown
+from stemsmith.render.songs import mixdown
 
 N_KILLS = 20
 
@@ -141,7 +141,7 @@ def test_a_folder_of_other_files_is_refused(band_folder: Path, tmp_path: Path, s
 def test_two_runs_do_not_write_one_corpus(
     band_folder: Path, tmp_path: Path, stemsmith, make_song
 ) -> None:
-    from stemsmith.render.layout import Layout
+    from stemsmith.render.corpus.layout import Layout
 
     layout = Layout(tmp_path / "c")
     layout.run.mkdir(parents=True)

@@ -19,12 +19,12 @@ from hypothesis import strategies as st
 from stemsmith.manifests import shards
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.records import Stem
-from stemsmith.render.note_files import DYNAMICS
-from stemsmith.render.patches import Patch, bank_from_yaml
-from stemsmith.render.sample_folder import RELEASE_S, SampleFolder, read_sample_folder
-from stemsmith.render.smf import Event
-from stemsmith.render.soundfonts import default_soundfont
-from stemsmith.render.synth import Preset, Synth, on_grid
+from stemsmith.render.midi.smf import Event
+from stemsmith.render.sound.note_files import DYNAMICS
+from stemsmith.render.sound.patches import Patch, bank_from_yaml
+from stemsmith.render.sound.sample_folder import RELEASE_S, SampleFolder, read_sample_folder
+from stemsmith.render.sound.sf2 import default_soundfont
+from stemsmith.render.sound.synth import Preset, Synth, on_grid
 
 Floats = npt.NDArray[np.float32]
 Note = tuple[int, int, int, int]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pretty_midi
 import pytest
 from stemsmith.manifests.programs import DRUMS, OMITTED_PROGRAMS
-from stemsmith.render.midi import Score, read_score
+from stemsmith.render.midi.score import Score, read_score
 
 ROOT = Path(__file__).resolve().parents[1]
 SCORES = ROOT / "cli" / "scores"

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stemsmith.manifests.records import Reason
-from stemsmith.render import smf
-from stemsmith.render.midi import read_score
-from stemsmith.render.smf import META, Event, RawFile, Unusable, parse
-from stemsmith.render.smf_writer import serialise
+from stemsmith.render.midi import smf
+from stemsmith.render.midi.score import read_score
+from stemsmith.render.midi.smf import META, Event, RawFile, Unusable, parse
+from stemsmith.render.midi.smf_writer import serialise
 
 LONGEST_DELTA = 0x0FFFFFFF  # what a variable-length number of a file holds
 END = b"\0\xff\x2f\0"

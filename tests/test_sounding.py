@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stemsmith.manifests.errors import UsageError
-from stemsmith.render.midi import read_score
-from stemsmith.render.sounding import read_aligned_text, sounding_midi, write_aligned_text
-from stemsmith.render.synth import on_grid
+from stemsmith.render.midi.notes import read_aligned_text, sounding_midi, write_aligned_text
+from stemsmith.render.midi.score import read_score
+from stemsmith.render.sound.synth import on_grid
 
 Notes = list[tuple[int, int, int, int]]  # onset, offset, pitch, velocity
 EXACT_RATES = (8000, 11_025, 16_000, 22_050, 32_000, 44_100, 48_000, 96_000)

@@ -15,10 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stemsmith.manifests.errors import UsageError
-from stemsmith.render.smf import Event
-from stemsmith.render.soundfonts import default_soundfont
-from stemsmith.render.synth import Preset, Synth, check_soundfonts
-from stemsmith.render.velocity_layers import Layers, velocity_layers
+from stemsmith.render.midi.smf import Event
+from stemsmith.render.sound.sf2 import default_soundfont
+from stemsmith.render.sound.synth import Preset, Synth, check_soundfonts
+from stemsmith.render.sound.velocity_layers import Layers, velocity_layers
 
 from tests import soundfont_maker as maker
 from tests.soundfont_maker import ATTENUATION, SAMPLE_MODES, Program, Zone, tone

@@ -1,0 +1,169 @@
+"""Which songs make a corpus, and in which split each lies.
+
+Slakh's rule (paper, section 2.1): piano, bass, guitar and drums each play at least 50 notes.
+Here only parts that will be rendered count. Songs with the same note content, whatever their file
+names, metadata, track order or programs, always lie in one split (Slakh2100 has 698 tracks with a
+duplicate, many across splits).
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from stemsmith.manifests.programs import OMITTED_PROGRAMS, players
+from stemsmith.manifests.records import Part, Reason, Rejection, ScannedSong
+from stemsmith.manifests.seeds import split_of, unit_hash
+from stemsmith.render.corpus.config import SPLITS, RenderConfig
+from stemsmith.render.sound.patches import Bank, Patch
+
+__all__ = ["Chosen", "Selection", "patches_of", "select"]
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A song of the corpus: what was scanned, its label, its split, and each part's patch."""
+
+    song: ScannedSong
+    track: str
+    split: str
+    patches: tuple[Patch | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The outcome of `select`.
+
+    Attributes
+    ----------
+    chosen : tuple of Chosen
+        In order of track number.
+    rejections : tuple of Rejection
+        Songs that cannot be taken.
+    n_fitting : int
+        Songs that could be taken; those beyond the number asked for are not rejections.
+    n_grouped : int
+        Chosen songs that share their notes with another chosen song.
+    """
+
+    chosen: tuple[Chosen, ...]
+    rejections: tuple[Rejection, ...]
+    n_fitting: int
+    n_grouped: int
+
+
+def patches_of(song: ScannedSong, config: RenderConfig, bank: Bank) -> tuple[Patch | None, ...]:
+    """Return the patch of each part; None for a part that is not rendered."""
+    return tuple(
+        None
+        if part.program in OMITTED_PROGRAMS and not config.render_omitted
+        else bank.patch_for(part, config.patch_choice, config.seed, song.md5)
+        for part in song.parts
+    )
+
+
+def select(songs: Sequence[ScannedSong], config: RenderConfig, bank: Bank) -> Selection:
+    """Choose songs and splits.
+
+    Parameters
+    ----------
+    songs : sequence of ScannedSong
+        In any order; the outcome does not depend on it.
+    config : RenderConfig
+        Band, number of songs, splits, seed.
+    bank : Bank
+        Patches.
+
+    Returns
+    -------
+    Selection
+        Tracks are numbered from 1 by split and then by a hash of seed and song.
+    """
+    fitting: dict[str, tuple[ScannedSong, tuple[Patch | None, ...]]] = {}
+    rejections: list[Rejection] = []
+    for song in sorted(songs, key=lambda s: s.path):
+        patches = patches_of(song, config, bank)
+        rejection = _refuse(song, patches, config)
+        if rejection is None and song.md5 in fitting:
+            twin = fitting[song.md5][0].path
+            rejection = (Reason.DUPLICATE_FILE, f"the same bytes as {twin}")
+        if rejection is None:
+            fitting[song.md5] = (song, patches)
+        else:
+            rejections.append(Rejection(song.path, "select", *rejection))
+    ranked = sorted(
+        (song for song, _ in fitting.values()),
+        key=lambda song: unit_hash(config.seed, song.md5, "rank"),
+    )
+    if config.splits.are_counts:
+        placed, overflow = _fill_counts(ranked, [int(size) for size in config.splits.sizes])
+        rejections += overflow
+    else:
+        placed = [
+            (split_of(config.seed, song.notes_sha256, config.splits.sizes, SPLITS), song)
+            for song in ranked[: config.n_songs]
+        ]
+    placed.sort(key=lambda item: SPLITS.index(item[0]))
+    contents = Counter(song.notes_sha256 for _, song in placed)
+    return Selection(
+        chosen=tuple(
+            Chosen(song, f"Track{number:05d}", split, fitting[song.md5][1])
+            for number, (split, song) in enumerate(placed, start=1)
+        ),
+        rejections=tuple(rejections),
+        n_fitting=len(ranked),
+        n_grouped=sum(n for n in contents.values() if n > 1),
+    )
+
+
+def _refuse(
+    song: ScannedSong, patches: Sequence[Patch | None], config: RenderConfig
+) -> tuple[Reason, str] | None:
+    rendered = [part for part, patch in zip(song.parts, patches, strict=True) if patch is not None]
+    if not rendered:
+        return Reason.NO_PATCH, "no part has a patch in the bank"
+    missing = _missing_players(rendered, config)
+    return (Reason.NO_BAND, missing) if missing else None
+
+
+def _missing_players(rendered: Sequence[Part], config: RenderConfig) -> str:
+    short = []
+    for name, programs in players(config.band or ()).items():
+        n_notes = sum(part.n_notes for part in rendered if part.program in programs)
+        if n_notes < config.min_notes:
+            short.append(f"{name} has {n_notes} notes")
+    return f"{', '.join(short)}; {config.min_notes} wanted" if short else ""
+
+
+def _fill_counts(
+    ranked: Sequence[ScannedSong], counts: Sequence[int]
+) -> tuple[list[tuple[str, ScannedSong]], list[Rejection]]:
+    """Fill splits of exact sizes with whole groups of songs that share their notes.
+
+    Groups come in order of their first song's rank and go to the first split with room for all
+    of the group; members that fit nowhere together are dropped.
+    """
+    groups: dict[str, list[ScannedSong]] = defaultdict(list)
+    for song in ranked:
+        groups[song.notes_sha256].append(song)
+    room = dict(zip(SPLITS, counts, strict=True))
+    placed: list[tuple[str, ScannedSong]] = []
+    dropped: list[Rejection] = []
+    for group in groups.values():
+        if not any(room.values()):
+            break
+        split = next((s for s in SPLITS if room[s] >= len(group)), max(room, key=room.__getitem__))
+        kept = group[: room[split]]
+        room[split] -= len(kept)
+        placed += [(split, song) for song in kept]
+        dropped += [
+            Rejection(
+                song.path,
+                "select",
+                Reason.SPLIT_FULL,
+                f"the notes of {kept[0].path}; {split} is full",
+            )
+            for song in group[len(kept) :]
+        ]
+    return placed, dropped

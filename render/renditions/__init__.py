@@ -1,0 +1,1 @@
+"""Corpora of renditions: scores varied by tempo, timbre, dynamics, shift, jitter and tuning."""

@@ -1,0 +1,300 @@
+"""How a part is played: its notes and messages in seconds, under tempo, dynamics and deviations.
+
+Miron et al. 2017, section 3.4. Notes are those that are heard (`Score.notes`); controllers keep
+their place in the score. Departure from the paper, which queries recordings of each dynamic: here
+a dynamic moves the velocities of a part so that their median is the dynamic's, and what a part has
+of accents stays.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from stemsmith.manifests.errors import UsageError
+from stemsmith.render.midi.score import Score, TempoMap
+from stemsmith.render.midi.smf import Event
+from stemsmith.render.midi.tuning import tunable, tuning_of, with_tuning_selected
+from stemsmith.render.sound.synth import BLOCK, on_grid
+
+__all__ = [
+    "AS_WRITTEN",
+    "DEFAULT_VELOCITIES",
+    "Deviations",
+    "Dynamic",
+    "PartNotes",
+    "Performance",
+    "Tempo",
+    "TempoMode",
+    "TimedNotes",
+    "perform",
+]
+
+AS_WRITTEN: Final = "as-written"
+# Medians of a part's velocities. Layers of soundfonts mostly part near 64 and 100.
+DEFAULT_VELOCITIES: Final = {"pp": 32, "p": 48, "mp": 64, "m": 80, "mf": 80, "f": 112, "ff": 124}
+_HIGHEST_FACTOR: Final = 8.0  # numbers up to this one are factors, larger ones BPM
+_OFFS, _CONTROLS, _TUNINGS, _ONS = range(4)  # order of what happens at one moment
+
+Float64s = npt.NDArray[np.float64]
+Int64s = npt.NDArray[np.int64]
+
+
+class TempoMode(StrEnum):
+    """What a tempo in BPM does to the tempo changes of a score."""
+
+    SCALE = "scale"  # all tempi in proportion, so that the first one is the one asked for
+    REPLACE = "replace"  # one constant tempo
+
+
+@dataclass(frozen=True, slots=True)
+class Tempo:
+    """A tempo of renditions: ``as-written``, BPM, or a factor.
+
+    Attributes
+    ----------
+    name : str
+        As it was asked for, and as records call it.
+    bpm : float or None
+        Quarter notes a minute.
+    factor : float or None
+        Times the tempo of the score.
+    """
+
+    name: str
+    bpm: float | None = None
+    factor: float | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Tempo:
+        """Read ``as-written``, ``100`` (BPM) or ``0.8`` (a factor: up to 8).
+
+        Raises
+        ------
+        UsageError
+            For anything else.
+        """
+        text = text.strip()
+        if text == AS_WRITTEN:
+            return cls(text)
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not 0.1 <= value <= 1000:
+            raise UsageError(f"--tempo {text}: BPM (80), a factor (0.8), or {AS_WRITTEN}")
+        return cls(text, factor=value) if value <= _HIGHEST_FACTOR else cls(text, bpm=value)
+
+    def of(self, written: TempoMap, mode: TempoMode, first_tick: int = 0) -> TempoMap:
+        """Return the tempo map of a score at this tempo; its first note is at `first_tick`."""
+        if self.factor is not None:
+            return written.faster(self.factor)
+        if self.bpm is None:
+            return written
+        if mode is TempoMode.REPLACE:
+            return written.constant(self.bpm)
+        return written.faster(self.bpm / written.bpm_at(first_tick))
+
+
+class Dynamic(NamedTuple):
+    """A dynamic of renditions and its median velocity; None plays the velocities as written."""
+
+    name: str
+    velocity: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Deviations:
+    """Small departures of single notes from the score; standard deviations, normal.
+
+    Attributes
+    ----------
+    onset_s : float
+        Of note onsets; a note keeps its duration, and three times this is the most.
+    cents : float
+        Of the tuning of notes; three times this is the most.
+    """
+
+    onset_s: float = 0.0
+    cents: float = 0.0
+
+
+class TimedNotes(NamedTuple):
+    """Notes in seconds, in order of onset; four arrays of shape (n_notes,)."""
+
+    onset_s: Float64s
+    offset_s: Float64s
+    pitch: npt.NDArray[np.uint8]
+    velocity: npt.NDArray[np.uint8]
+
+
+class PartNotes(NamedTuple):
+    """Notes of a part in order of onset; five arrays of shape (n_notes,).
+
+    Samples are multiples of 64, where the synthesiser acts.
+    """
+
+    onset: Int64s
+    offset: Int64s
+    pitch: npt.NDArray[np.uint8]
+    velocity: npt.NDArray[np.uint8]
+    cents: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Performance:
+    """A part ready to be synthesised.
+
+    Attributes
+    ----------
+    notes : PartNotes
+        What sounds.
+    events : list of Event
+        All messages in playing order; ticks are samples.
+    """
+
+    notes: PartNotes
+    events: list[Event]
+
+    @property
+    def frames(self) -> Int64s:
+        """Sample of each event."""
+        return np.array([event.tick for event in self.events], np.int64)
+
+
+def perform(
+    score: Score,
+    k: int,
+    tempo_map: TempoMap,
+    dynamic: Dynamic,
+    deviations: Deviations,
+    sample_rate: int,
+    rng: np.random.Generator,
+    aligned: TimedNotes | None = None,
+) -> Performance:
+    """Play a part.
+
+    Parameters
+    ----------
+    score : Score
+        The score.
+    k : int
+        The part.
+    tempo_map : TempoMap
+        Seconds of its ticks.
+    dynamic : Dynamic
+        How loud.
+    deviations : Deviations
+        Of single notes.
+    sample_rate : int
+        In Hz.
+    rng : numpy.random.Generator
+        Of the deviations; the same one gives the same deviations at any tempo and dynamic.
+    aligned : TimedNotes, optional
+        Notes that replace the score's, in seconds: what was really played ("GT" in the paper).
+        The tempo then does nothing, and controllers move along with the notes around them.
+
+    Returns
+    -------
+    Performance
+        Notes and messages.
+    """
+    written = _written(score, k, tempo_map)
+    played = written if aligned is None else aligned
+    n_notes = len(played.pitch)
+    moved_s = _deviation(rng, deviations.onset_s, n_notes)
+    cents = tunable(_deviation(rng, deviations.cents, n_notes), played.pitch)
+    onset_s = np.maximum(played.onset_s + moved_s, 0.0)
+    notes = _tidied(
+        PartNotes(
+            on_grid(onset_s, sample_rate),
+            on_grid(onset_s + played.offset_s - played.onset_s, sample_rate),
+            played.pitch,
+            _velocities(played.velocity, dynamic),
+            cents,
+        )
+    )
+    channel = score.parts[k].channel
+    controls = [e for e in score.events(k) if e.data[0] >> 4 not in (0x8, 0x9)]
+    control_s = tempo_map.seconds([e.tick for e in controls])
+    if aligned is not None:
+        control_s = _moved_along(control_s, written, aligned)
+    frames = on_grid(control_s, sample_rate).tolist()
+    sent = list(zip(frames, [e.data for e in controls], strict=True))
+    if deviations.cents:
+        sent = list(with_tuning_selected(sent, channel))
+    happening = [(frame, _CONTROLS, i, data) for i, (frame, data) in enumerate(sent)]
+    happening += _note_messages(notes, channel, bool(deviations.cents))
+    happening.sort()
+    return Performance(notes, [Event(frame, data) for frame, _, _, data in happening])
+
+
+def _written(score: Score, k: int, tempo_map: TempoMap) -> TimedNotes:
+    notes = score.notes(k)
+    return TimedNotes(
+        tempo_map.seconds(notes.onset_tick),
+        tempo_map.seconds(notes.offset_tick),
+        notes.pitch,
+        notes.velocity,
+    )
+
+
+def _moved_along(seconds: Float64s, written: TimedNotes, aligned: TimedNotes) -> Float64s:
+    """Move moments of the score to where they are when its notes are played as aligned."""
+    ends = [written.offset_s.max(), aligned.offset_s.max()]
+    if len(written.pitch) != len(aligned.pitch):  # no note for note relation: in proportion
+        in_proportion: Float64s = seconds * (ends[1] / ends[0])
+        return in_proportion
+    known, first = np.unique(written.onset_s, return_index=True)
+    moved = np.maximum.accumulate(aligned.onset_s[first])
+    places = np.interp(seconds, [*known, ends[0]], [*moved, max(ends[1], moved[-1])])
+    moved_s: Float64s = np.where(seconds <= known[0], np.minimum(seconds, moved[0]), places)
+    return moved_s
+
+
+def _deviation(rng: np.random.Generator, scale: float, n: int) -> Float64s:
+    draws = rng.standard_normal(n)
+    deviations: Float64s = np.clip(draws, -3, 3) * scale
+    return deviations
+
+
+def _velocities(written: npt.NDArray[np.uint8], dynamic: Dynamic) -> npt.NDArray[np.uint8]:
+    if dynamic.velocity is None:
+        return written
+    moved = written.astype(np.int64) + dynamic.velocity - int(np.median(written))
+    return moved.clip(1, 127).astype(np.uint8)
+
+
+def _tidied(notes: PartNotes) -> PartNotes:
+    """Order notes by onset; end a note where its key is struck again; none without length.
+
+    Strikes of one key at one moment are one voice: they end together, at the last one's end.
+    """
+    order = np.lexsort((notes.pitch, notes.onset))
+    onset, pitch = notes.onset[order], notes.pitch[order]
+    offset = np.maximum(notes.offset[order], onset + BLOCK)
+    for key in np.unique(pitch):
+        (strikes,) = np.nonzero(pitch == key)
+        moments, group = np.unique(onset[strikes], return_inverse=True)
+        ends = np.zeros_like(moments)
+        np.maximum.at(ends, group, offset[strikes])
+        ends[:-1] = np.minimum(ends[:-1], moments[1:])
+        offset[strikes] = ends[group]
+    return PartNotes(onset, offset, pitch, notes.velocity[order], notes.cents[order])
+
+
+def _note_messages(
+    notes: PartNotes, channel: int, is_tuned: bool
+) -> list[tuple[int, int, int, bytes]]:
+    messages = []
+    for i, (onset, offset, pitch, velocity, cents) in enumerate(zip(*notes, strict=True)):
+        onset, offset = int(onset), int(offset)
+        if is_tuned:
+            messages.append((onset, _TUNINGS, i, tuning_of(int(pitch), float(cents))))
+        messages.append((onset, _ONS, i, bytes((0x90 | channel, int(pitch), int(velocity)))))
+        messages.append((offset, _OFFS, i, bytes((0x80 | channel, int(pitch), 0))))
+    return messages

@@ -1,0 +1,275 @@
+"""Planning a corpus of renditions: which points of each piece's space, and which stems they need.
+
+A stem depends on part, tempo, timbre and dynamic; shift and level belong to the rendition. So a
+piece costs at most A x C x D x J syntheses, however many renditions use them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from stemsmith.manifests.errors import NothingToDo, UsageError
+from stemsmith.manifests.programs import PROGRAM_NAMES
+from stemsmith.manifests.records import Rejection, ScannedSong
+from stemsmith.manifests.renditions import RENDITIONS
+from stemsmith.manifests.seeds import rng_for
+from stemsmith.render.corpus.selection import Chosen, select
+from stemsmith.render.renditions.aligned import aligned_hash
+from stemsmith.render.renditions.config import RenditionConfig
+from stemsmith.render.renditions.render import StemSpec
+from stemsmith.render.renditions.space import Point, Space
+from stemsmith.render.songs import metadata as slakh
+from stemsmith.render.songs.corpus import STAGE, bank_header, why_nothing
+from stemsmith.render.sound.patches import Bank, Patch
+from stemsmith.render.sound.sample_folder import read_sample_folder
+from stemsmith.render.sound.velocity_layers import velocity_layers
+
+__all__ = ["Piece", "RenditionPlan", "plan"]
+
+_MOST_POINTS: Final = 1_000_000  # of a piece, for --renditions all
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One piece and its renditions.
+
+    Attributes
+    ----------
+    chosen : Chosen
+        The song, its label and split.
+    parts : tuple of int
+        Parts that are rendered.
+    space : Space
+        All renditions there are.
+    points : tuple of int
+        Those that are made, ascending.
+    specs : dict of (int, int, int, int) to StemSpec
+        Stem of each (tempo, place of the part, timbre, dynamic) that a point uses.
+    """
+
+    chosen: Chosen
+    parts: tuple[int, ...]
+    space: Space
+    points: tuple[int, ...]
+    specs: Mapping[tuple[int, int, int, int], StemSpec]
+
+    def stems_of(self, point: Point) -> list[tuple[StemSpec, int]]:
+        """Return the stem and the number of the shift of every part of a point."""
+        return [
+            (self.specs[point.tempo, j, timbre, dynamic], shift)
+            for j, (timbre, dynamic, shift) in enumerate(point.parts)
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class RenditionPlan:
+    """All decisions of a run.
+
+    Attributes
+    ----------
+    pieces : tuple of Piece
+        In order of track.
+    rejections : tuple of Rejection
+        Scores left out.
+    header : dict
+        What the manifest will say of the run; also what makes two runs the same.
+    warnings : tuple of str
+        What a user should know.
+    midi_root : str
+        Absolute folder of the scores.
+    config : RenditionConfig
+        Options.
+    """
+
+    pieces: tuple[Piece, ...]
+    rejections: tuple[Rejection, ...]
+    header: Mapping[str, Any]
+    warnings: tuple[str, ...]
+    midi_root: str
+    config: RenditionConfig
+
+    def fingerprint(self) -> str:
+        """Return a hash of everything that decides the corpus."""
+        content = [
+            (
+                p.chosen.track,
+                p.chosen.split,
+                p.chosen.song.path,
+                p.chosen.song.md5,
+                p.points,
+                sorted(spec.stem_id for spec in p.specs.values()),
+            )
+            for p in self.pieces
+        ]
+        rejections = [(r.id, str(r.reason), r.detail) for r in self.rejections]
+        text = json.dumps([self.header, content, rejections], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def plan(
+    scanned: Sequence[ScannedSong | Rejection],
+    midi_root: Path,
+    config: RenditionConfig,
+    bank: Bank,
+) -> RenditionPlan:
+    """Decide which renditions are made.
+
+    Raises
+    ------
+    NothingToDo
+        If no score can be used.
+    UsageError
+        If there are fewer timbres or renditions than asked for, saying how many there are.
+    """
+    unusable = [r for r in scanned if isinstance(r, Rejection)]
+    selection = select([s for s in scanned if isinstance(s, ScannedSong)], config.base, bank)
+    rejections = sorted([*unusable, *selection.rejections], key=lambda r: r.id)
+    if not selection.chosen:
+        raise NothingToDo(why_nothing(midi_root, len(scanned), rejections))
+    planner = _Planner(config, bank)
+    pieces = tuple(planner.piece(chosen) for chosen in selection.chosen)
+    header = {
+        "stage": STAGE,
+        "kind": RENDITIONS,
+        "config": config.to_dict(),
+        **bank_header(bank),
+        "roots": {"corpus": "."},
+        "n_points": {piece.chosen.track: str(piece.space.n_points) for piece in pieces},
+        "n_duplicates_grouped": selection.n_grouped,
+    }
+    return RenditionPlan(
+        pieces,
+        tuple(rejections),
+        header,
+        tuple(planner.warnings()),
+        str(midi_root.resolve()),
+        config,
+    )
+
+
+class _Planner:
+    """Plans piece after piece, and remembers what dynamics do to the patches they use."""
+
+    def __init__(self, config: RenditionConfig, bank: Bank) -> None:
+        self._config, self._bank = config, bank
+        self._sha256 = {soundfont.path: soundfont.sha256 for soundfont in bank.soundfonts}
+        self._changes: dict[str, str] = {}
+        self._versions = bank_header(bank)["versions"]
+
+    def piece(self, chosen: Chosen) -> Piece:
+        """Plan one piece."""
+        config = self._config
+        parts = tuple(k for k, patch in enumerate(chosen.patches) if patch is not None)
+        timbres = [self._timbres(chosen, k) for k in parts]
+        space = Space(
+            n_tempos=len(config.tempos),
+            n_timbres=config.n_timbres,
+            n_dynamics=len(config.dynamics),
+            n_shifts=len(config.shifts_s),
+            n_parts=len(parts),
+            rule=config.rule,
+        )
+        n = space.n_points if config.n_renditions is None else config.n_renditions
+        where = f"{chosen.song.path} has {space.n_points:,} renditions"
+        if config.n_renditions is None and n > _MOST_POINTS:
+            raise UsageError(f"{where}, too many for --renditions all; give a number")
+        if n > space.n_points or not space.n_points:
+            raise UsageError(f"{where}, not {n or 1:,}; vary more, or ask for fewer")
+        rng = rng_for(config.base.seed, chosen.song.md5, "renditions")
+        points = tuple(space.draw(rng, n))
+        aligned = self._aligned_hash(chosen, parts)
+        specs = {}
+        for point in map(space.point, points):
+            for j, (timbre, dynamic, _) in enumerate(point.parts):
+                key = point.tempo, j, timbre, dynamic
+                if key not in specs:
+                    patch = timbres[j][timbre]
+                    specs[key] = self._spec(chosen.song, parts[j], key, patch, aligned)
+        return Piece(chosen, parts, space, points, specs)
+
+    def _aligned_hash(self, chosen: Chosen, parts: Sequence[int]) -> str | None:
+        if self._config.aligned is None:
+            return None
+        song = chosen.song
+        return aligned_hash(Path(self._config.aligned), song.path, song.parts, parts)
+
+    def _timbres(self, chosen: Chosen, k: int) -> list[Patch]:
+        part, wanted = chosen.song.parts[k], self._config.n_timbres
+        found = self._bank.timbres(part)
+        if len(found) < wanted:
+            instrument = PROGRAM_NAMES[part.program]
+            where = f"{chosen.song.path}: {slakh.stem_name(k)} ({instrument})"
+            fewer = f", or --timbres {len(found)}" if found else ""
+            raise UsageError(
+                f"{where}: {len(found)} of {wanted} timbres are in the patch bank; "
+                f"give more --soundfont files{fewer}"
+            )
+        return found[:wanted]
+
+    def _spec(
+        self,
+        song: ScannedSong,
+        k: int,
+        key: tuple[int, int, int, int],
+        patch: Patch,
+        aligned: str | None,
+    ) -> StemSpec:
+        config = self._config
+        tempo, dynamic = config.tempos[key[0]], config.dynamics[key[3]]
+        is_deviating = config.deviations.onset_s or config.deviations.cents
+        identity = [
+            song.md5,
+            k,
+            [tempo.name, str(config.tempo_mode)],
+            [patch.name, patch.effects, patch.instrument],
+            patch.folder and read_sample_folder(Path(patch.folder)).fingerprint,
+            patch.preset and [self._sha256[patch.preset.soundfont], *patch.preset[1:]],
+            list(dynamic),
+            [config.deviations.onset_s, config.deviations.cents],
+            config.base.seed if is_deviating else None,
+            aligned,
+            [config.base.sample_rate, config.base.tail_s, config.headroom_db],
+            self._versions,
+        ]
+        stem_id = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:40]
+        if patch.name not in self._changes:
+            self._changes[patch.name] = self._change(patch)
+        return StemSpec(stem_id, k, patch, dynamic, self._changes[patch.name])
+
+    @property
+    def _velocities(self) -> list[int]:
+        return [d.velocity for d in self._config.dynamics if d.velocity is not None]
+
+    def _change(self, patch: Patch) -> str:
+        """Return what the dynamics of this corpus change in a patch."""
+        velocities = self._velocities
+        if not velocities:
+            return "nothing"
+        if patch.folder is not None:
+            folder = read_sample_folder(Path(patch.folder))
+            has_layers = any(folder.layers(r.pitch) > 1 for r in folder.recordings)
+            return "timbre" if has_layers else "nothing"  # its velocities only choose recordings
+        if patch.preset is None:
+            return "level"
+        layers = velocity_layers(Path(patch.preset.soundfont))[patch.preset[1:]]
+        keys = range(21, 109)
+        is_timbre = any(layers.differ(key, min(velocities), max(velocities)) for key in keys)
+        return "timbre" if is_timbre else "level"
+
+    def warnings(self) -> Iterator[str]:
+        """Yield what a user should know."""
+        if len(self._velocities) < 2:
+            return
+        for change, text in (
+            ("level", "only the level, not the timbre, of patches without velocity layers"),
+            ("nothing", "nothing in folders of notes that have one dynamic"),
+        ):
+            names = sorted(name for name, found in self._changes.items() if found == change)
+            if names:
+                more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+                yield f"dynamics change {text}: {', '.join(names[:3])}{more}"

@@ -1,0 +1,328 @@
+"""Synthesising the stems of a piece at one tempo, each once, for all renditions that use it."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from stemsmith.manifests import shards, storage
+from stemsmith.manifests.audio.flac import encode_flac
+from stemsmith.manifests.audio.read import FULL_SCALE_24
+from stemsmith.manifests.errors import UsageError
+from stemsmith.manifests.programs import inst_class_of
+from stemsmith.manifests.records import Reason, Rejection
+from stemsmith.manifests.renditions import RenditionStem
+from stemsmith.manifests.seeds import rng_for
+from stemsmith.mixing.level.gains import db_to_linear
+from stemsmith.mixing.level.loudness import (
+    ENVELOPE_HZ,
+    Envelope,
+    envelope,
+    integrated_loudness,
+)
+from stemsmith.render.corpus.layout import Layout
+from stemsmith.render.midi.notes import sounding_midi
+from stemsmith.render.midi.scan import load_score
+from stemsmith.render.midi.score import Score, TempoMap
+from stemsmith.render.midi.smf import Unusable
+from stemsmith.render.renditions.aligned import aligned_notes
+from stemsmith.render.renditions.config import RenditionConfig
+from stemsmith.render.renditions.performance import (
+    AS_WRITTEN,
+    Dynamic,
+    PartNotes,
+    Performance,
+    Tempo,
+    TimedNotes,
+    perform,
+)
+from stemsmith.render.songs import metadata as slakh
+from stemsmith.render.sound.patches import Patch
+from stemsmith.render.sound.player import attack_of, play
+from stemsmith.render.sound.sample_folder import Unplayable
+from stemsmith.render.sound.synth import Spans
+from stemsmith.render.sound.workspace import AT_WORK, shared_workspace
+
+__all__ = ["STEMS_FOLDER", "RenderedStems", "StemJob", "StemSpec", "run", "stem_path"]
+
+STEMS_FOLDER: Final = "stems"
+
+Float32s = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class StemSpec:
+    """One stem to render.
+
+    Attributes
+    ----------
+    stem_id : str
+        Hash of all that decides its audio.
+    k : int
+        The part.
+    patch : Patch
+        Its timbre.
+    dynamic : Dynamic
+        Its dynamic.
+    dynamic_changes : str
+        As in `RenditionStem`.
+    """
+
+    stem_id: str
+    k: int
+    patch: Patch
+    dynamic: Dynamic
+    dynamic_changes: str
+
+
+@dataclass(frozen=True, slots=True)
+class StemJob:
+    """The stems of one piece at one tempo; all decisions are made.
+
+    Attributes
+    ----------
+    song_id, notes_sha256, track, split, source : str
+        MD5 and note hash of the score, label, split, path of the score below `midi_root`.
+    midi_root, corpus, record : str
+        Folders, and the file the records go to.
+    tempo : Tempo
+        The tempo.
+    specs : tuple of StemSpec
+        What to render.
+    config : RenditionConfig
+        Options.
+    """
+
+    song_id: str
+    notes_sha256: str
+    track: str
+    split: str
+    source: str
+    midi_root: str
+    corpus: str
+    record: str
+    tempo: Tempo
+    specs: tuple[StemSpec, ...]
+    config: RenditionConfig
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedStems:
+    """What came of a job."""
+
+    n_stems: int
+    audio_s: float
+
+
+def run(job: StemJob) -> RenderedStems | Rejection:
+    """Render the stems of a job and write their records last.
+
+    Raises
+    ------
+    UsageError
+        If a stem would clip, saying which headroom it takes.
+    OSError
+        If the corpus cannot be written.
+    """
+    with AT_WORK, storage.naming(Path(job.corpus)):
+        try:
+            data, score = load_score(
+                Path(job.midi_root) / job.source, job.config.base.max_duration_s
+            )
+            if hashlib.md5(data, usedforsecurity=False).hexdigest() != job.song_id:
+                raise Unusable(Reason.CHANGED, "changed since it was scanned")
+            studio = _Studio(job, score)
+        except Unusable as finding:
+            return Rejection(job.source, "render", finding.reason, finding.detail)
+        try:
+            records = [studio.render(spec) for spec in job.specs]
+        except Unplayable as finding:
+            return Rejection(job.source, "render", Reason.UNPLAYABLE, str(finding))
+        shards.write_records(Path(job.record), RenditionStem, records)
+    return RenderedStems(len(records), sum(r.n_samples / r.sample_rate for r in records))
+
+
+class _Studio:
+    """Plays the parts of one piece at one tempo."""
+
+    def __init__(self, job: StemJob, score: Score) -> None:
+        self._job, self._score = job, score
+        self._tempo_map: TempoMap = job.tempo.of(
+            score.tempo_map, job.config.tempo_mode, score.first_tick
+        )
+        self._sample_rate = job.config.base.sample_rate
+        self._aligned = self._read_aligned()
+        ends_s = [float(notes.offset_s.max()) for notes in self._aligned.values()]
+        written_s = max(ends_s, default=float(self._tempo_map.seconds(score.end_tick)))
+        limit_s = job.config.base.max_duration_s
+        if written_s > limit_s:  # a very slow tempo, or a first one of microseconds, scaled
+            detail = f"lasts {written_s:.0f} s at tempo {job.tempo.name}, more than {limit_s:g} s"
+            raise Unusable(Reason.TOO_LONG, detail)
+        # All stems are equally long, whatever their deviations are.
+        length_s = written_s + 3 * job.config.deviations.onset_s + job.config.base.tail_s
+        steps = math.ceil(round(length_s * ENVELOPE_HZ, 6))
+        self._n_samples = steps * (self._sample_rate // ENVELOPE_HZ)
+
+    def _read_aligned(self) -> dict[int, TimedNotes]:
+        """Return the aligned notes of every part that is rendered; none without `aligned`."""
+        folder = self._job.config.aligned
+        if folder is None:
+            return {}
+        source, parts = self._job.source, self._score.parts
+        rendered = sorted({spec.k for spec in self._job.specs})
+        found = {k: aligned_notes(Path(folder), source, parts, k) for k in rendered}
+        for k, notes in found.items():
+            if not len(notes.pitch):
+                raise UsageError(f"{folder}: no aligned note of {source}: {slakh.stem_name(k)}")
+        return found
+
+    def render(self, spec: StemSpec) -> RenditionStem:
+        """Render one stem, write its files, and return its record."""
+        performance = self._performance(spec)
+        native = shared_workspace().take(4 * self._n_samples).view(np.float32)
+        spans = self._play(spec, performance, native)
+        levels = envelope(native, self._sample_rate, spans)
+        flac = self._path(spec, "flac")
+        midi = self._path(spec, "mid")
+        flac.parent.mkdir(parents=True, exist_ok=True)
+        samples, peak_dbfs = self._quantised(native, levels.peak, spec)
+        hashes = (
+            self._write(flac, encode_flac(samples[None], self._sample_rate, n_bits=24)),
+            self._write(midi, self._sounding(spec, performance.notes)),
+        )
+        return self._record(spec, performance.notes, levels, peak_dbfs, hashes)
+
+    def _write(self, path: Path, content: bytes) -> str:
+        """Write a file that a worker which was given up may write too; return its SHA-256."""
+        with storage.atomic_file(path, Layout(Path(self._job.corpus)).staging) as file:
+            file.write(content)
+        return hashlib.sha256(content).hexdigest()
+
+    def _play(self, spec: StemSpec, performance: Performance, out: Float32s) -> Spans:
+        notes = performance.notes
+        table = np.stack([notes.onset, notes.offset, notes.pitch, notes.velocity], axis=1)
+        try:
+            return play(
+                spec.patch,
+                performance.events,
+                performance.frames,
+                lambda: (table, notes.cents),
+                out,
+                self._sample_rate,
+                _recorded_dynamic(spec),
+            )
+        except Unplayable:
+            raise
+        except UsageError as error:
+            raise UsageError(f"{self._job.source}: {error}") from error
+
+    def _attack_s(self, spec: StemSpec, notes: PartNotes) -> float:
+        middle = int(np.argsort(notes.pitch, kind="stable")[len(notes.pitch) // 2])  # a real note
+        pitch, velocity = int(notes.pitch[middle]), int(notes.velocity[middle])
+        dynamic = _recorded_dynamic(spec)
+        return attack_of(spec.patch, pitch, velocity, dynamic, self._sample_rate)
+
+    def _path(self, spec: StemSpec, suffix: str) -> Path:
+        return Path(self._job.corpus, stem_path(spec, suffix))
+
+    def _performance(self, spec: StemSpec) -> Performance:
+        job, config = self._job, self._job.config
+        return perform(
+            self._score,
+            spec.k,
+            self._tempo_map,
+            spec.dynamic,
+            config.deviations,
+            self._sample_rate,
+            rng_for(config.base.seed, job.song_id, spec.k, "deviations"),
+            self._aligned.get(spec.k),
+        )
+
+    def _quantised(
+        self, native: Float32s, peak: float, spec: StemSpec
+    ) -> tuple[npt.NDArray[np.int32], float | None]:
+        headroom_db = self._job.config.headroom_db
+        if not math.isfinite(peak):
+            raise UsageError(f"{spec.patch.name}: its effects or instrument give infinite samples")
+        if not peak:
+            return np.zeros(self._n_samples, np.int32), None
+        peak_dbfs = round(20 * math.log10(peak) - headroom_db, 4)
+        if peak_dbfs > -0.001:
+            raise UsageError(
+                f"{self._job.source}: {slakh.stem_name(spec.k)} with {spec.patch.name} peaks "
+                f"{peak_dbfs:.1f} dB above full scale; "
+                f"use --headroom {math.ceil(headroom_db + peak_dbfs + 1)}, in another folder"
+            )
+        factor = db_to_linear(-headroom_db) * FULL_SCALE_24
+        return np.rint(native * np.float64(factor)).astype(np.int32), peak_dbfs
+
+    def _sounding(self, spec: StemSpec, notes: PartNotes) -> bytes:
+        part = self._score.parts[spec.k]
+        return sounding_midi(
+            notes.onset,
+            notes.offset,
+            notes.pitch,
+            notes.velocity,
+            program=part.kit if part.is_drum else part.program,
+            is_drum=part.is_drum,
+            name=part.name,
+            sample_rate=self._sample_rate,
+        )
+
+    def _record(
+        self,
+        spec: StemSpec,
+        notes: PartNotes,
+        levels: Envelope,
+        peak_dbfs: float | None,
+        hashes: tuple[str, str],
+    ) -> RenditionStem:
+        job, part = self._job, self._score.parts[spec.k]
+        return RenditionStem(
+            stem_id=spec.stem_id,
+            song_id=job.song_id,
+            track=job.track,
+            split=job.split,
+            stem=slakh.stem_name(spec.k),
+            notes_sha256=job.notes_sha256,
+            program=part.program,
+            inst_class=inst_class_of(part.program),
+            rendering_class=spec.patch.rendering_class,
+            patch=spec.patch.name,
+            tempo=job.tempo.name,
+            dynamic=spec.dynamic.name,
+            dynamic_changes=spec.dynamic_changes,
+            attack_s=self._attack_s(spec, notes),
+            path=stem_path(spec, "flac"),
+            midi_path=stem_path(spec, "mid"),
+            sample_rate=self._sample_rate,
+            n_samples=self._n_samples,
+            loudness_lufs=integrated_loudness(levels.k_power),
+            gain_db=-job.config.headroom_db,
+            peak_dbfs=peak_dbfs,
+            n_notes=len(notes.pitch),
+            sha256=hashes[0],
+            midi_sha256=hashes[1],
+            k_power=levels.k_power,
+            power=levels.power,
+            note_onset=notes.onset.astype(np.int32),
+            note_offset=np.minimum(notes.offset, self._n_samples).astype(np.int32),
+            note_pitch=notes.pitch,
+            note_velocity=notes.velocity,
+            note_cents=notes.cents,
+        )
+
+
+def _recorded_dynamic(spec: StemSpec) -> str | None:
+    """Return the dynamic whose recordings are taken; None if the velocities choose."""
+    return None if spec.dynamic.name == AS_WRITTEN else spec.dynamic.name
+
+
+def stem_path(spec: StemSpec, suffix: str) -> str:
+    """Return the path of a stem's file below its corpus."""
+    return f"{STEMS_FOLDER}/{spec.stem_id[:2]}/{spec.stem_id}.{suffix}"

@@ -1,0 +1,224 @@
+"""Checking a corpus of renditions against its checksums and invariants."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from stemsmith.manifests import shards, storage
+from stemsmith.manifests.audio.read import audio_info, read_excerpt
+from stemsmith.manifests.errors import InvalidCorpus
+from stemsmith.manifests.mixtures import Mixture, MixtureSource
+from stemsmith.manifests.records import Finding
+from stemsmith.manifests.renditions import Rendition, RenditionStem
+from stemsmith.manifests.run_folder import refuse_unfinished
+from stemsmith.mixing.audio.realise import MIXTURE, realise
+from stemsmith.mixing.level.gains import db_to_linear
+from stemsmith.mixing.level.loudness import envelope, integrated_loudness
+from stemsmith.render.corpus.config import SPLITS
+from stemsmith.render.corpus.layout import RUN_FOLDER
+from stemsmith.render.renditions.corpus import SCORES_FOLDER
+from stemsmith.render.songs.corpus import STAGE
+
+__all__ = ["PieceCheck", "RenditionContent", "plan", "run"]
+
+_LOUDNESS_TOLERANCE_LU: Final = 0.01
+_PEAK_TOLERANCE_DB: Final = 0.01
+_SUM_TOLERANCE: Final = 1e-5
+# Softer stems and peaks are near the rounding to 24 bits.
+_LOWEST_COMPARED_DB: Final = -90.0
+
+Float32s = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class RenditionContent:
+    """The manifest and the records of a corpus of renditions."""
+
+    root: Path
+    header: dict[str, Any]
+    stems: list[RenditionStem]
+    renditions: list[Rendition]
+
+    @classmethod
+    def read(cls, root: Path) -> RenditionContent:
+        """Read a corpus, checking its shards and what concerns it as a whole.
+
+        Raises
+        ------
+        InvalidCorpus
+            Naming the first offender.
+        """
+        header = shards.read_manifest(root, STAGE)
+        refuse_unfinished(root / RUN_FOLDER, "render")
+        shards.check_shards(root, header)
+        files = [storage.inside(root, entry["file"]) for entry in header["shards"]]
+        stems = shards.read_records(
+            [f for f in files if f.name.startswith("stems-")], RenditionStem
+        )
+        renditions = shards.read_records(
+            [f for f in files if f.name.startswith("renditions-")], Rendition
+        )
+        content = cls(root, header, stems, renditions)
+        content._check()
+        return content
+
+    def _check(self) -> None:
+        header, root = self.header, self.root
+        if (len(self.stems), len(self.renditions)) != (header["n_stems"], header["n_renditions"]):
+            raise InvalidCorpus(f"{root / shards.MANIFEST}: counts are not those of the records")
+        ids = [*(s.stem_id for s in self.stems), *(r.rendition_id for r in self.renditions)]
+        if len(set(ids)) != len(ids):
+            raise InvalidCorpus(f"{root}: a stem or a rendition is recorded twice")
+        split_of: dict[str, str] = {}
+        for stem in self.stems:
+            if split_of.setdefault(stem.notes_sha256, stem.split) != stem.split:
+                raise InvalidCorpus(f"{root}: notes of {stem.track} lie in two splits")
+        counted = {
+            split: len({s.song_id for s in self.stems if s.split == split}) for split in SPLITS
+        }
+        if header["n_songs"] != counted:
+            raise InvalidCorpus(f"{root / shards.MANIFEST}: has {counted} songs, not as it says")
+        known = {stem.path for stem in self.stems} | {stem.midi_path for stem in self.stems}
+        known |= {f"{SCORES_FOLDER}/{stem.track}.mid" for stem in self.stems}
+        known |= {entry["file"] for entry in header["shards"]}
+        found = [*root.glob("*.parquet"), *root.glob("stems/**/*"), *root.glob("scores/**/*")]
+        for path in sorted(found):
+            if not path.is_dir() and path.relative_to(root).as_posix() not in known:
+                raise InvalidCorpus(f"{path}: no record names it")
+
+
+@dataclass(frozen=True, slots=True)
+class PieceCheck:
+    """One piece to check: its stems and renditions."""
+
+    root: str
+    track: str
+    song_id: str
+    stems: tuple[RenditionStem, ...]
+    renditions: tuple[Rendition, ...]
+
+
+def plan(content: RenditionContent) -> Iterator[PieceCheck]:
+    """Return one job a piece."""
+    for song_id in dict.fromkeys(stem.song_id for stem in content.stems):
+        stems = tuple(s for s in content.stems if s.song_id == song_id)
+        renditions = tuple(r for r in content.renditions if r.song_id == song_id)
+        yield PieceCheck(str(content.root), stems[0].track, song_id, stems, renditions)
+
+
+def run(job: PieceCheck) -> Finding:
+    """Check one piece."""
+    try:
+        _check_piece(job)
+    except InvalidCorpus as error:
+        return Finding(job.track, str(error))
+    return Finding(job.track, None)
+
+
+def _check_piece(job: PieceCheck) -> None:
+    root = Path(job.root)
+    score = root / SCORES_FOLDER / f"{job.track}.mid"
+    if not score.is_file() or storage.file_hash(score, "md5") != job.song_id:
+        raise InvalidCorpus(f"{score}: missing, or its MD5 is not the piece's id")
+    stems = {stem.stem_id: stem for stem in job.stems}
+    used: set[str] = set()
+    for rendition in job.renditions:
+        for source in rendition.sources:
+            stem = stems.get(source.stem_id)
+            if stem is None or (stem.n_samples, stem.tempo, stem.stem) != (
+                rendition.n_samples,
+                rendition.tempo,
+                source.stem,
+            ):
+                raise InvalidCorpus(
+                    f"{root}: rendition {rendition.rendition_id}: {source.stem_id} is no stem of "
+                    f"its tempo and length that plays {source.stem}"
+                )
+            used.add(source.stem_id)
+    if unused := set(stems) - used:
+        raise InvalidCorpus(f"{root}: no rendition uses the stem {min(unused)}")
+    for stem in job.stems:
+        _check_stem(root, stem)
+    _check_sum(root, job.renditions[0], stems)
+
+
+def _check_stem(root: Path, stem: RenditionStem) -> None:
+    for relative, sha256 in ((stem.path, stem.sha256), (stem.midi_path, stem.midi_sha256)):
+        file = storage.inside(root, relative)
+        if not file.is_file():
+            raise InvalidCorpus(f"{file}: missing")
+        if storage.file_hash(file) != sha256:
+            raise InvalidCorpus(f"{file}: SHA-256 is not the recorded one")
+    path = storage.inside(root, stem.path)
+    if tuple(audio_info(path)) != (stem.sample_rate, 1, stem.n_samples):
+        raise InvalidCorpus(f"{path}: not {stem.n_samples} mono samples at {stem.sample_rate} Hz")
+    audio = read_excerpt(path, 0, stem.n_samples)[0]
+    levels = envelope(audio, stem.sample_rate)
+    found = integrated_loudness(levels.k_power)
+    recorded = integrated_loudness(stem.k_power, stem.gain_db)
+    if not _agree(found, recorded, _LOUDNESS_TOLERANCE_LU):
+        raise InvalidCorpus(f"{path}: {found} LUFS, not {recorded} as its envelope says")
+    peak_dbfs = 20 * math.log10(levels.peak) if levels.peak else None
+    if not _agree(peak_dbfs, stem.peak_dbfs, _PEAK_TOLERANCE_DB):
+        raise InvalidCorpus(f"{path}: peaks at {peak_dbfs} dBFS, not {stem.peak_dbfs}")
+    if len({len(stem.note_onset), len(stem.note_offset), len(stem.note_pitch), stem.n_notes}) > 1:
+        raise InvalidCorpus(f"{path}: its note columns are not equally long")
+
+
+def _agree(a: float | None, b: float | None, tolerance: float) -> bool:
+    lowest = _LOWEST_COMPARED_DB
+    a, b = max(a if a is not None else lowest, lowest), max(b if b is not None else lowest, lowest)
+    return abs(a - b) <= tolerance
+
+
+def _check_sum(root: Path, rendition: Rendition, stems: dict[str, RenditionStem]) -> None:
+    """Compare what a recipe makes of a rendition with the rolled stems, added up here."""
+    total = np.zeros(rendition.n_samples, np.float64)
+    sources = []
+    for source in rendition.sources:
+        stem = stems[source.stem_id]
+        audio = read_excerpt(storage.inside(root, stem.path), 0, stem.n_samples)[0]
+        total += np.roll(audio.astype(np.float64), source.shift) * db_to_linear(source.gain_db)
+        sources.append(_recipe_of(source.shift, source.gain_db, stem))
+    mixture = Mixture(
+        mixture_id=rendition.rendition_id,
+        mode="renditions",
+        split=rendition.split,
+        sample_rate=rendition.sample_rate,
+        n_samples=rendition.n_samples,
+        n_channels=1,
+        peak_ceiling_dbfs=0.0,
+        sources=tuple(sources),
+    )
+    made = realise(mixture, {"corpus": root}, is_verified=False)
+    expected = total * db_to_linear(made.guard_gain_db)
+    if np.abs(made[MIXTURE][0] - expected).max() > _SUM_TOLERANCE:
+        raise InvalidCorpus(f"{root}: rendition {rendition.rendition_id}: not the sum of its stems")
+
+
+def _recipe_of(shift: int, gain_db: float, stem: RenditionStem) -> MixtureSource:
+    return MixtureSource(
+        stem_id=stem.stem_id,
+        song_id=stem.song_id,
+        root="corpus",
+        path=stem.path,
+        stream=0,
+        sha256=stem.sha256,
+        group=stem.stem,
+        role="source",
+        sample_rate=stem.sample_rate,
+        n_stem_samples=stem.n_samples,
+        start=0,
+        n_read=stem.n_samples,
+        shift=shift,
+        is_shift_padded=False,
+        transforms=(),
+        target_lufs=None,
+        gain_db=gain_db,
+    )

@@ -1,0 +1,249 @@
+"""The two passes over one song.
+
+The first pass synthesises and measures each part; then gains are found and the mixture is summed;
+the second pass quantises and writes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from stemsmith.manifests.audio.read import FULL_SCALE_16
+from stemsmith.manifests.errors import UsageError
+from stemsmith.manifests.records import Song, Stem
+from stemsmith.mixing.level.gains import (
+    StemGain,
+    db_to_linear,
+    quantise,
+    stem_gain,
+    uniform_gain_db,
+)
+from stemsmith.mixing.level.loudness import (
+    ENVELOPE_HZ,
+    envelope,
+    integrated_loudness,
+    loudness_when_played_at,
+)
+from stemsmith.render.corpus.config import MixSource
+from stemsmith.render.midi.score import Score
+from stemsmith.render.midi.smf import Event
+from stemsmith.render.songs.job import SongJob
+from stemsmith.render.songs.track_folder import RenderedPart, TrackWriter
+from stemsmith.render.sound.patches import Patch
+from stemsmith.render.sound.player import play
+from stemsmith.render.sound.sample_folder import Unplayable
+from stemsmith.render.sound.synth import Spans, on_grid, shared_synth
+from stemsmith.render.sound.workspace import shared_workspace
+
+__all__ = ["Mixdown"]
+
+Int16s = npt.NDArray[np.int16]
+Float32s = npt.NDArray[np.float32]
+
+_PIECE: Final = 1 << 16  # samples handled at a time, so that they stay in the cache
+_MIXING_TURNS: Final = 3
+_AUDIBLE_DB: Final = 0.02  # smaller changes of gain are not worth mixing again
+_MAX_BYTES_IN_MEMORY: Final = 720 << 20  # of a song; beyond, stems are on disk between passes
+
+
+class Mixdown:
+    """Renders one song.
+
+    Parameters
+    ----------
+    job : SongJob
+        All decisions.
+    data : bytes
+        The MIDI file.
+    score : Score
+        What it holds.
+    staged : Path
+        The folder to write into.
+    """
+
+    def __init__(self, job: SongJob, data: bytes, score: Score, staged: Path) -> None:
+        self._job, self._score, self._staged = job, score, staged
+        config = self._config = job.config
+        steps = math.ceil(round((score.duration_s + config.tail_s) * ENVELOPE_HZ, 6))
+        self._n_samples = steps * (config.sample_rate // ENVELOPE_HZ)
+        self._writer = TrackWriter(job, data, score, staged, self._n_samples)
+        n, n_natives = self._n_samples, len(job.patches)
+        self._fits_in_memory = _n_bytes(n, n_natives) <= _MAX_BYTES_IN_MEMORY
+        if not self._fits_in_memory:
+            n_natives = 1  # one after the other
+        memory = shared_workspace().take(_n_bytes(n, n_natives))
+        floats = memory[: 4 * n * (n_natives + 1)].view(np.float32).reshape(n_natives + 1, n)
+        self._natives, self._mixture = floats[:-1], floats[-1]
+        self._mix = memory[floats.nbytes :].view(np.int16)
+        self._is_unsplit = config.mix_source is MixSource.UNSPLIT
+
+    def render(self) -> tuple[Song, list[Stem]] | None:
+        """Write all files of the song; return its records, or None if it is silent."""
+        parts = [
+            self._first_pass(k, patch)
+            for k, patch in enumerate(self._job.patches)
+            if patch is not None
+        ]
+        if all(part.loudness_lufs is None for part in parts):
+            return None
+        overall_gain_db = self._mix_unsplit(parts) if self._is_unsplit else self._mix_stems(parts)
+        self._mix.fill(0)
+        stems = [self._second_pass(part, overall_gain_db) for part in parts]
+        if self._is_unsplit:
+            for piece in _pieces([(0, self._n_samples)]):
+                self._mix[piece] = quantise(self._mixture[piece], overall_gain_db, FULL_SCALE_16)
+        return self._writer.write_song(parts, self._mix, overall_gain_db), stems
+
+    def _first_pass(self, k: int, patch: Patch) -> RenderedPart:
+        native = self._buffer(k)
+        spans = self._synthesise(k, patch, native)
+        levels = envelope(native, self._config.sample_rate, spans)
+        if not math.isfinite(levels.peak):
+            raise UsageError(f"{patch.name}: its effects or instrument give infinite samples")
+        kept: Float32s | Path = native
+        if not self._fits_in_memory:
+            kept = self._staged / f"native-{k}.f32"
+            with kept.open("wb") as file:
+                for start, stop in spans:
+                    file.write(native[start:stop].data)
+        return RenderedPart(
+            k=k,
+            part=self._score.parts[k],
+            patch=patch,
+            native=kept,
+            spans=spans,
+            levels=levels,
+            loudness_lufs=integrated_loudness(levels.k_power),
+            gain=StemGain(0.0, False),
+        )
+
+    def _buffer(self, k: int) -> Float32s:
+        """Return the memory for a part: its own, or one for all where that would not do."""
+        buffer: Float32s = self._natives[k % len(self._natives)]
+        return buffer
+
+    def _mix_stems(self, parts: Sequence[RenderedPart]) -> float:
+        """Give each part its gain, and mix; return the uniform gain.
+
+        Stems shall be equally loud as written, after the uniform gain, which is only known when
+        they are mixed: where it makes a difference, they are mixed again.
+        """
+        config = self._config
+        overall_gain_db = 0.0
+        for turn in range(_MIXING_TURNS):
+            level_lufs = config.target_lufs + overall_gain_db
+            gains = [
+                stem_gain(
+                    loudness_when_played_at(part.levels.k_power, level_lufs),
+                    config.target_lufs,
+                    config.max_gain_db,
+                )
+                for part in parts
+            ]
+            changes = [abs(g.gain_db - p.gain.gain_db) for g, p in zip(gains, parts, strict=True)]
+            if turn > 0 and max(changes) < _AUDIBLE_DB:
+                break
+            for part, gain in zip(parts, gains, strict=True):
+                part.gain = gain
+            self._sum(parts)
+            overall_gain_db = self._uniform_gain_db(parts, _peak(self._mixture))
+        return overall_gain_db
+
+    def _sum(self, parts: Sequence[RenderedPart]) -> None:
+        self._mixture.fill(0.0)
+        for part in parts:
+            native = self._native(part)
+            factor = np.float32(db_to_linear(part.gain.gain_db))
+            for piece in _pieces(part.spans):
+                self._mixture[piece] += native[piece] * factor
+
+    def _uniform_gain_db(self, parts: Sequence[RenderedPart], mixture_peak: float) -> float:
+        stem_peaks = [part.levels.peak * db_to_linear(part.gain.gain_db) for part in parts]
+        return uniform_gain_db(
+            mixture_peak, stem_peaks, self._config.target_peak_dbfs, FULL_SCALE_16
+        )
+
+    def _synthesise(self, k: int, patch: Patch, out: Float32s) -> Spans:
+        events = self._score.events(k)
+        frames = on_grid(self._seconds(events), self._config.sample_rate)
+        notes = partial(self._notes, k)
+        try:
+            return play(patch, events, frames, notes, out, self._config.sample_rate)
+        except Unplayable:
+            raise
+        except UsageError as error:
+            raise UsageError(f"{self._job.song.path}: {error}") from error
+
+    def _notes(self, k: int) -> tuple[npt.NDArray[np.int64], None]:
+        """Return the notes of a part at the samples that the note table gives."""
+        onset, offset, pitch, velocity = self._score.notes(k)
+        times = [self._score.tempo_map.seconds(ticks) for ticks in (onset, offset)]
+        frames = [on_grid(seconds, self._config.sample_rate) for seconds in times]
+        return np.stack([*frames, pitch, velocity], axis=1), None
+
+    def _seconds(self, events: Sequence[Event]) -> npt.NDArray[np.float64]:
+        return self._score.tempo_map.seconds([event.tick for event in events])
+
+    def _mix_unsplit(self, parts: Sequence[RenderedPart]) -> float:
+        """Render the whole file at once; return the uniform gain."""
+        sample_rate = self._config.sample_rate
+        self._sum(parts)
+        sum_peak = _peak(self._mixture)
+        events = self._score.unsplit_events()
+        frames = on_grid(self._seconds(events), sample_rate)
+        synth = shared_synth(sample_rate, self._job.soundfonts)
+        synth.render(events, frames, None, self._mixture)
+        return self._uniform_gain_db(parts, max(sum_peak, _peak(self._mixture)))
+
+    def _second_pass(self, part: RenderedPart, overall_gain_db: float) -> Stem:
+        gain_db = round(part.gain.gain_db + overall_gain_db, 4)
+        native = self._native(part)
+        if isinstance(part.native, Path):
+            part.native.unlink()
+        blocks = self._quantised(native, part.spans, gain_db)
+        return self._writer.write_stem(part, blocks, gain_db)
+
+    def _quantised(self, native: Float32s, spans: Spans, gain_db: float) -> Iterator[Int16s]:
+        """Yield a stem block by block, each added to the mixture."""
+        silence = np.zeros(_PIECE, np.int16)
+        now = 0
+        for start, stop in [*spans, (self._n_samples, self._n_samples)]:
+            yield from (silence[: gap.stop - gap.start] for gap in _pieces([(now, start)]))
+            for piece in _pieces([(start, stop)]):
+                quantised = quantise(native[piece], gain_db, FULL_SCALE_16)
+                # Partial sums may wrap around; the whole sum is below full scale, and integers
+                # modulo 2^16 add up to it exactly.
+                self._mix[piece] += quantised
+                yield quantised
+            now = stop
+
+    def _native(self, part: RenderedPart) -> Float32s:
+        """Return a part's audio, from memory or from its file: then it is right in its spans."""
+        if not isinstance(part.native, Path):
+            return part.native
+        native = self._buffer(part.k)
+        with part.native.open("rb") as file:
+            for start, stop in part.spans:
+                file.readinto(native[start:stop].data)
+        return native
+
+
+def _n_bytes(n_samples: int, n_natives: int) -> int:
+    """Return the size of stems and mixture in float32, and of the mixture in int16."""
+    return (4 * (n_natives + 1) + 2) * n_samples
+
+
+def _pieces(spans: Sequence[tuple[int, int]]) -> Iterator[slice]:
+    for start, stop in spans:
+        for first in range(start, stop, _PIECE):
+            yield slice(first, min(first + _PIECE, stop))
+
+
+def _peak(samples: Float32s) -> float:
+    return max(float(samples.max()), -float(samples.min()))

@@ -1,0 +1,173 @@
+"""Writing the files of one song, and the records that describe them."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from stemsmith.manifests.audio.flac import encode_flac, encoding_flac
+from stemsmith.manifests.audio.read import FULL_SCALE_16
+from stemsmith.manifests.programs import inst_class_of
+from stemsmith.manifests.records import Part, Song, Stem
+from stemsmith.mixing.level.gains import StemGain
+from stemsmith.mixing.level.loudness import Envelope
+from stemsmith.render.midi.score import Score
+from stemsmith.render.songs import metadata as slakh
+from stemsmith.render.songs.job import SongJob
+from stemsmith.render.sound.patches import Patch
+from stemsmith.render.sound.synth import Spans, on_grid
+
+__all__ = ["RenderedPart", "TrackWriter"]
+
+Int16s = npt.NDArray[np.int16]
+Float32s = npt.NDArray[np.float32]
+
+
+@dataclass(slots=True)
+class RenderedPart:
+    """One part between the two passes.
+
+    Attributes
+    ----------
+    k : int
+        Index of the part in the score.
+    part, patch : Part, Patch
+        What it is and what plays it.
+    native : numpy.ndarray or Path
+        (n_samples,) float32 before any gain; a file with its spans where memory would not do.
+    spans : list of (int, int)
+        Where it may be other than zero.
+    levels : Envelope
+        Its power and peak.
+    loudness_lufs : float or None
+        Its loudness.
+    gain : StemGain
+        Gain before the uniform one.
+    """
+
+    k: int
+    part: Part
+    patch: Patch
+    native: Float32s | Path
+    spans: Spans
+    levels: Envelope
+    loudness_lufs: float | None
+    gain: StemGain
+
+
+class TrackWriter:
+    """Writes one track folder.
+
+    Parameters
+    ----------
+    job : SongJob
+        All decisions.
+    data : bytes
+        The MIDI file.
+    score : Score
+        What it holds.
+    staged : Path
+        The folder to write into.
+    n_samples : int
+        Length of stems and mixture.
+    """
+
+    def __init__(
+        self, job: SongJob, data: bytes, score: Score, staged: Path, n_samples: int
+    ) -> None:
+        self._job, self._data, self._score, self._staged = job, data, score, staged
+        self._config = job.config
+        self._n_samples = n_samples
+
+    def write_stem(self, part: RenderedPart, blocks: Iterable[Int16s], gain_db: float) -> Stem:
+        """Write a stem's FLAC, from blocks in order, and its MIDI; return its record."""
+        job, config = self._job, self._config
+        name = slakh.stem_name(part.k)
+        encoded = io.BytesIO()
+        with encoding_flac(encoded, config.sample_rate, 1, n_bits=16) as encode:
+            for block in blocks:
+                encode(block[np.newaxis])
+        sha256 = self._write(f"stems/{name}.flac", encoded.getvalue())
+        midi_sha256 = self._write(f"MIDI/{name}.mid", self._score.midi(part.k))
+        notes = self._score.notes(part.k)
+        folder = f"{job.split}/{job.track}"
+        return Stem(
+            stem_id=f"{job.song.md5}/{name}",
+            song_id=job.song.md5,
+            track=job.track,
+            split=job.split,
+            stem=name,
+            program=part.part.program,
+            inst_class=inst_class_of(part.part.program),
+            rendering_class=part.patch.rendering_class,
+            patch=part.patch.name,
+            path=f"{folder}/stems/{name}.flac",
+            midi_path=f"{folder}/MIDI/{name}.mid",
+            sample_rate=config.sample_rate,
+            n_samples=self._n_samples,
+            loudness_lufs=part.loudness_lufs,
+            gain_db=gain_db,
+            is_silent=part.loudness_lufs is None,
+            is_gain_limited=part.gain.is_limited,
+            n_notes=len(notes.pitch),
+            sha256=sha256,
+            midi_sha256=midi_sha256,
+            k_power=part.levels.k_power,
+            power=part.levels.power,
+            note_onset=self._frames_of(notes.onset_tick),
+            note_offset=self._frames_of(notes.offset_tick),
+            note_pitch=notes.pitch,
+            note_velocity=notes.velocity,
+        )
+
+    def _write(self, name: str, data: bytes) -> str:
+        """Write a file of the folder; return its SHA-256."""
+        (self._staged / name).write_bytes(data)
+        return hashlib.sha256(data).hexdigest()
+
+    def _frames_of(self, ticks: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
+        seconds = self._score.tempo_map.seconds(ticks)
+        return on_grid(seconds, self._config.sample_rate).astype(np.int32)
+
+    def write_song(
+        self, parts: Sequence[RenderedPart], mix: Int16s, overall_gain_db: float
+    ) -> Song:
+        """Write score, mixture and metadata; return the song's record."""
+        job, config = self._job, self._config
+        entries = {
+            part.k: slakh.StemEntry(
+                patch=part.patch.name,
+                loudness_lufs=part.loudness_lufs,
+                gain_db=round(part.gain.gain_db + overall_gain_db, 4),
+                is_gain_limited=part.gain.is_limited,
+            )
+            for part in parts
+        }
+        metadata = slakh.metadata(job.song, entries, overall_gain_db, config)
+        encoded = encode_flac(mix[np.newaxis], config.sample_rate)
+        peak = int(max(mix.max(), -mix.min().astype(np.int32)))
+        folder = f"{job.split}/{job.track}"
+        return Song(
+            song_id=job.song.md5,
+            track=job.track,
+            split=job.split,
+            source=job.song.path,
+            notes_sha256=job.song.notes_sha256,
+            path=folder,
+            mix_path=f"{folder}/{slakh.MIX}",
+            sample_rate=config.sample_rate,
+            n_samples=self._n_samples,
+            mix_source=str(config.mix_source),
+            overall_gain_db=overall_gain_db,
+            mix_peak_dbfs=round(20 * math.log10(peak / FULL_SCALE_16), 4) if peak else None,
+            n_stems=len(parts),
+            midi_sha256=self._write(slakh.SOURCE_MIDI, self._data),
+            mix_sha256=self._write(slakh.MIX, encoded),
+            metadata_sha256=self._write(slakh.YAML, metadata),
+        )

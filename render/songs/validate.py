@@ -1,0 +1,258 @@
+"""Checking a finished corpus against its checksums and invariants."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import mido
+import numpy as np
+import yaml
+from stemsmith.manifests import shards, storage
+from stemsmith.manifests.audio import read as audio
+from stemsmith.manifests.audio.read import FULL_SCALE_16
+from stemsmith.manifests.errors import InvalidCorpus
+from stemsmith.manifests.records import Finding, Rejection, Song, Stem
+from stemsmith.manifests.run_folder import refuse_unfinished
+from stemsmith.mixing.level.gains import db_to_linear
+from stemsmith.mixing.level.loudness import envelope, integrated_loudness
+from stemsmith.render.corpus.config import SPLITS, MixSource
+from stemsmith.render.corpus.layout import RUN_FOLDER
+from stemsmith.render.songs import metadata as slakh
+from stemsmith.render.songs.corpus import STAGE
+
+__all__ = ["CorpusContent", "ValidationJob", "check_whole", "plan", "run"]
+
+_LOUDNESS_TOLERANCE_LU: Final = 0.1
+# Rounding to 16 bits is noise at about -98 LUFS; quieter stems than this are not comparable.
+_LOWEST_COMPARED_LUFS: Final = -60.0
+
+
+@dataclass(frozen=True, slots=True)
+class CorpusContent:
+    """The manifest and the records of a corpus."""
+
+    root: Path
+    header: dict[str, Any]
+    songs: list[Song]
+    stems: list[Stem]
+
+    @classmethod
+    def read(cls, root: Path) -> CorpusContent:
+        """Read a corpus, checking its shards first.
+
+        Raises
+        ------
+        InvalidCorpus
+            Naming the first file that is missing or not as the manifest says.
+        """
+        header = shards.read_manifest(root, STAGE)
+        shards.check_shards(root, header)
+
+        def files(kind: str) -> list[Path]:
+            names = (entry["file"] for entry in header["shards"])
+            return [storage.inside(root, name) for name in names if name.startswith(f"{kind}-")]
+
+        songs = shards.read_records(files("songs"), Song)
+        rejections = shards.read_records(files("rejections"), Rejection)
+        counted = {split: sum(song.split == split for song in songs) for split in SPLITS}
+        if header.get("n_songs") != counted:
+            raise InvalidCorpus(f"{root / shards.MANIFEST}: has {counted} songs, not as it says")
+        if header.get("rejections") != dict(Counter(str(r.reason) for r in rejections)):
+            raise InvalidCorpus(
+                f"{root / shards.MANIFEST}: counts of rejections are not the shard's"
+            )
+        return cls(root, header, songs, shards.read_records(files("stems"), Stem))
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationJob:
+    """One song to check."""
+
+    root: str
+    song: Song
+    stems: tuple[Stem, ...]
+    target_lufs: float
+    target_peak_dbfs: float
+
+
+def plan(content: CorpusContent) -> Iterator[ValidationJob]:
+    """Return one job a song."""
+    stems: dict[str, list[Stem]] = {}
+    for stem in content.stems:
+        stems.setdefault(stem.song_id, []).append(stem)
+    config = content.header["config"]
+    for song in content.songs:
+        yield ValidationJob(
+            str(content.root),
+            song,
+            tuple(stems.get(song.song_id, ())),
+            config["target_lufs"],
+            config["target_peak_dbfs"],
+        )
+
+
+def check_whole(content: CorpusContent) -> None:
+    """Check what concerns the corpus as a whole.
+
+    Unique ids, duplicates within one split, folders that no record names, nothing left of a run.
+
+    Raises
+    ------
+    InvalidCorpus
+        Naming the first offender.
+    """
+    root, songs = content.root, content.songs
+    refuse_unfinished(root / RUN_FOLDER, "render")
+    _unique(root, "song", (song.song_id for song in songs))
+    _unique(root, "track", (song.track for song in songs))
+    _unique(root, "stem", (stem.stem_id for stem in content.stems))
+    known_songs = {song.song_id for song in songs}
+    for stem in content.stems:
+        if stem.song_id not in known_songs:
+            raise InvalidCorpus(f"{root}: stem {stem.stem_id} belongs to no song")
+    split_of_content: dict[str, Song] = {}
+    for song in songs:
+        twin = split_of_content.setdefault(song.notes_sha256, song)
+        if twin.split != song.split:
+            raise InvalidCorpus(
+                f"{root / song.path}: has the notes of {twin.path}, which is in another split"
+            )
+    expected = {song.path for song in songs}
+    for split in SPLITS:
+        for folder in sorted((root / split).glob("*")):
+            if f"{split}/{folder.name}" not in expected:
+                raise InvalidCorpus(f"{folder}: no record names it")
+
+
+def _unique(root: Path, what: str, ids: Iterable[str]) -> None:
+    seen: set[str] = set()
+    for identity in ids:
+        if identity in seen:
+            raise InvalidCorpus(f"{root}: {what} {identity} is recorded twice")
+        seen.add(identity)
+
+
+def run(job: ValidationJob) -> Finding:
+    """Check one song."""
+    try:
+        _SongChecker(job).check()
+    except InvalidCorpus as error:
+        return Finding(job.song.track, str(error))
+    return Finding(job.song.track, None)
+
+
+class _SongChecker:
+    """Checks the files of one song."""
+
+    def __init__(self, job: ValidationJob) -> None:
+        self._job = job
+        self._root = Path(job.root)
+
+    def check(self) -> None:
+        """Check everything; raise InvalidCorpus at the first offender."""
+        job, song = self._job, self._job.song
+        folder = storage.inside(self._root, song.path)
+        midi = folder / slakh.SOURCE_MIDI
+        self._hash(midi, song.midi_sha256)
+        if storage.file_hash(midi, "md5") != song.song_id:
+            raise InvalidCorpus(f"{midi}: MD5 is not the song's id {song.song_id}")
+        metadata = folder / slakh.YAML
+        self._hash(metadata, song.metadata_sha256)
+        self._check_metadata(metadata)
+        if len(job.stems) != song.n_stems:
+            raise InvalidCorpus(f"{folder}: {len(job.stems)} stem records, {song.n_stems} stems")
+        total = np.zeros(song.n_samples, np.int32)
+        for stem in job.stems:
+            total += self._check_stem(stem)
+        mix = self._audio(song.mix_path, song.mix_sha256)
+        if song.mix_source == MixSource.AUTOMIX and not np.array_equal(mix, total):
+            first = int(np.flatnonzero(mix != total)[0])
+            raise InvalidCorpus(
+                f"{self._root / song.mix_path}: not the sum of the stems at sample {first}"
+            )
+        self._check_peak(song.mix_path, mix)
+
+    def _hash(self, path: Path, expected: str) -> None:
+        if not path.is_file():
+            raise InvalidCorpus(f"{path}: missing")
+        if storage.file_hash(path) != expected:
+            raise InvalidCorpus(f"{path}: SHA-256 is not the recorded one")
+
+    def _audio(self, relative: str, sha256: str) -> np.ndarray[Any, np.dtype[np.int16]]:
+        path, song = storage.inside(self._root, relative), self._job.song
+        self._hash(path, sha256)
+        samples, sample_rate = audio.read_int16(path)
+        if (len(samples), sample_rate) != (song.n_samples, song.sample_rate):
+            raise InvalidCorpus(
+                f"{path}: {len(samples)} samples at {sample_rate} Hz, "
+                f"recorded {song.n_samples} at {song.sample_rate} Hz"
+            )
+        return samples
+
+    def _check_peak(self, relative: str, samples: np.ndarray[Any, np.dtype[np.int16]]) -> None:
+        peak = int(np.abs(samples.astype(np.int32)).max()) / FULL_SCALE_16
+        if peak > db_to_linear(self._job.target_peak_dbfs):
+            raise InvalidCorpus(
+                f"{self._root / relative}: peak {20 * math.log10(peak):.3f} dBFS is above "
+                f"{self._job.target_peak_dbfs} dBFS"
+            )
+
+    def _check_stem(self, stem: Stem) -> np.ndarray[Any, np.dtype[np.int16]]:
+        samples = self._audio(stem.path, stem.sha256)
+        path = self._root / stem.path
+        self._check_peak(stem.path, samples)
+        midi = storage.inside(self._root, stem.midi_path)
+        self._hash(midi, stem.midi_sha256)
+        try:
+            mido.MidiFile(file=io.BytesIO(midi.read_bytes()))
+        except (OSError, ValueError, EOFError, KeyError, IndexError) as error:
+            raise InvalidCorpus(f"{midi}: not readable MIDI: {error}") from error
+        columns = (stem.note_onset, stem.note_offset, stem.note_pitch, stem.note_velocity)
+        n_notes = {len(column) for column in columns}
+        if n_notes != {stem.n_notes}:
+            raise InvalidCorpus(f"{path}: note columns do not have {stem.n_notes} notes")
+        if stem.is_silent != (stem.loudness_lufs is None):
+            raise InvalidCorpus(f"{path}: flagged silent, but has a loudness")
+        if stem.loudness_lufs != integrated_loudness(stem.k_power):
+            raise InvalidCorpus(f"{path}: loudness is not that of its envelope")
+        self._check_loudness(stem, samples)
+        return samples
+
+    def _check_loudness(self, stem: Stem, samples: np.ndarray[Any, np.dtype[np.int16]]) -> None:
+        """Compare the loudness on disk with the recorded one plus the recorded gain."""
+        expected = integrated_loudness(stem.k_power, stem.gain_db)
+        song = self._job.song
+        level = self._job.target_lufs + song.overall_gain_db
+        is_matched = song.mix_source == MixSource.AUTOMIX and not stem.is_gain_limited
+        if is_matched and expected is not None and abs(expected - level) > _LOUDNESS_TOLERANCE_LU:
+            raise InvalidCorpus(
+                f"{self._root / stem.path}: loudness {expected:.2f} LUFS, the song's is {level:.2f}"
+            )
+        if expected is None or expected < _LOWEST_COMPARED_LUFS:
+            return
+        native = samples.astype(np.float32) / np.float32(FULL_SCALE_16)
+        levels = envelope(native, stem.sample_rate)
+        measured = integrated_loudness(levels.k_power)
+        if measured is None or abs(measured - expected) > _LOUDNESS_TOLERANCE_LU:
+            raise InvalidCorpus(
+                f"{self._root / stem.path}: loudness {measured} LUFS, recorded {expected:.2f} LUFS"
+            )
+
+    def _check_metadata(self, path: Path) -> None:
+        song = self._job.song
+        content = yaml.safe_load(path.read_bytes())
+        if content["UUID"] != song.song_id:
+            raise InvalidCorpus(f"{path}: UUID is not the song's id")
+        rendered = {name for name, stem in content["stems"].items() if stem["audio_rendered"]}
+        recorded = {stem.stem: stem for stem in self._job.stems}
+        if rendered != set(recorded):
+            raise InvalidCorpus(f"{path}: stems differ from the records'")
+        for name, stem in recorded.items():
+            if content["stemsmith"]["stems"][name]["gain_db"] != stem.gain_db:
+                raise InvalidCorpus(f"{path}: gain of {name} differs from the record's")

@@ -1,0 +1,53 @@
+"""How long after its label a note is heard: the attack of a preset."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import numpy as np
+from stemsmith.render.midi.smf import Event
+from stemsmith.render.sound.synth import Preset, shared_synth
+
+__all__ = ["attack_s"]
+
+_NOTE_S: Final = 4.0  # long enough for pads that swell; the note is held all along
+_HEARD: Final = 0.1  # of the peak
+_NOTE_ON: Final = 0x90
+
+
+def attack_s(preset: Preset, key: int, velocity: int, sample_rate: int) -> float:
+    """Return the time from the start of a note's voices to 10 % of its peak.
+
+    Labels say when the voices start (`stemsmith.render.sound.synth.on_grid`); this is how much later
+    the note is there.
+
+    Parameters
+    ----------
+    preset : Preset
+        What plays. Its soundfont is loaded and stays loaded (`shared_synth`).
+    key, velocity : int
+        Of the note, 0 to 127 and 1 to 127. It is held for 4 s; what comes later is no peak.
+    sample_rate : int
+        Of the rendering in Hz, 8000 to 96000.
+
+    Returns
+    -------
+    float
+        In seconds, to the sample: when the magnitude of (left + right) / 2 first is at least a
+        tenth of its maximum. NaN if the note makes no sound.
+
+    Raises
+    ------
+    UsageError
+        If the soundfont cannot be loaded or has no such preset.
+    """
+    out = np.empty(round(_NOTE_S * sample_rate), np.float32)
+    events = [Event(0, bytes((_NOTE_ON, key, velocity)))]
+    synth = shared_synth(sample_rate, (preset.soundfont,))
+    synth.render(events, np.zeros(1, np.int64), preset, out)
+    magnitude = np.abs(out)
+    peak = float(magnitude.max())
+    if peak == 0.0:
+        return math.nan
+    return int(np.argmax(magnitude >= _HEARD * peak)) / sample_rate

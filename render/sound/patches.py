@@ -1,0 +1,295 @@
+"""Patch banks: which sound a part may get.
+
+A bank is read from SoundFont files (every preset is a patch of the class its program belongs to)
+or from a YAML file (class -> patches, with effects, VST3 instruments and folders of notes).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+from stemsmith.manifests.errors import UsageError
+from stemsmith.manifests.programs import DRUMS, rendering_class_of
+from stemsmith.manifests.records import Part
+from stemsmith.manifests.seeds import rng_for
+from stemsmith.render.sound.effects import Effect, instrument_problem, parse_effects
+from stemsmith.render.sound.sample_folder import read_sample_folder
+from stemsmith.render.sound.sf2 import Soundfont, read_soundfont
+from stemsmith.render.sound.synth import Preset
+
+__all__ = ["Bank", "Patch", "PatchChoice", "bank_from_soundfonts", "bank_from_yaml"]
+
+DRUM_BANK: Final = 128
+_SOURCES: Final = ("soundfont", "instrument", "folder")
+_PATCH_KEYS: Final = frozenset({"name", "bank", "preset", "effects", *_SOURCES})
+
+
+class PatchChoice(StrEnum):
+    """How a part gets its patch."""
+
+    CLASS = "class"  # any patch of its class (Slakh)
+    PROGRAM = "program"  # the preset its program names (Flakh)
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """One sound.
+
+    Attributes
+    ----------
+    name : str
+        Unique in the bank; Slakh's ``plugin_name``.
+    rendering_class : str
+        Class it belongs to.
+    preset : Preset or None
+        Soundfont preset; None for a VST3 instrument or a folder of notes.
+    instrument : str or None
+        Path of a VST3 instrument.
+    effects : tuple of Effect
+        Applied after the synthesis.
+    folder : str or None
+        Absolute path of a folder of recorded notes.
+    """
+
+    name: str
+    rendering_class: str
+    preset: Preset | None
+    instrument: str | None = None
+    effects: tuple[Effect, ...] = ()
+    folder: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bank:
+    """All patches of a run.
+
+    Attributes
+    ----------
+    patches : tuple of Patch
+        In the order of the files.
+    soundfonts : tuple of Soundfont
+        Files they come from.
+    warnings : tuple of str
+        Patches that were skipped, and why.
+    is_chosen : bool
+        Whether somebody has put the patches into their classes one by one (a YAML bank).
+    """
+
+    patches: tuple[Patch, ...]
+    soundfonts: tuple[Soundfont, ...]
+    warnings: tuple[str, ...] = ()
+    is_chosen: bool = False
+    _by_class: dict[str, list[Patch]] = field(init=False, repr=False)
+    _by_preset: dict[tuple[int, int], Patch] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        by_class: dict[str, list[Patch]] = defaultdict(list)
+        by_preset: dict[tuple[int, int], Patch] = {}
+        for patch in self.patches:
+            by_class[patch.rendering_class].append(patch)
+            if patch.preset is not None:
+                by_preset.setdefault((patch.preset.bank, patch.preset.number), patch)
+        object.__setattr__(self, "_by_class", dict(by_class))
+        object.__setattr__(self, "_by_preset", by_preset)
+
+    @property
+    def has_effects(self) -> bool:
+        """Whether a patch is more than a soundfont preset."""
+        return any(patch.effects or patch.preset is None for patch in self.patches)
+
+    def patch_for(self, part: Part, choice: PatchChoice, seed: int, song_id: str) -> Patch | None:
+        """Return the patch of a part, or None if the bank has none for it.
+
+        Parameters
+        ----------
+        part : Part
+            The part.
+        choice : PatchChoice
+            By class, drawn from the seed, the song and the program, so that parts with the same
+            program in one song have the same patch; or the program's own preset.
+        seed : int
+            The user's seed.
+        song_id : str
+            MD5 of the song's file.
+        """
+        if choice is PatchChoice.PROGRAM:
+            return self._own_preset(part)
+        candidates = self._by_class.get(rendering_class_of(part.program), [])
+        if not candidates:
+            return None
+        draw = rng_for(seed, song_id, part.program, "patch")
+        return candidates[int(draw.integers(len(candidates)))]
+
+    def timbres(self, part: Part) -> list[Patch]:
+        """Return the patches of a part's very instrument, in the order of the bank.
+
+        In a chosen bank these are the patches of its class; otherwise the presets of its program
+        (for drums, of its kit) in all soundfonts and banks.
+        """
+        candidates = self._by_class.get(rendering_class_of(part.program), [])
+        if self.is_chosen:
+            return candidates
+        number = part.kit if part.program == DRUMS else part.program
+        return [p for p in candidates if p.preset is not None and p.preset.number == number]
+
+    def _own_preset(self, part: Part) -> Patch | None:
+        """Look a program up as FluidSynth does: its bank, then the default one."""
+        if part.program == DRUMS:
+            wanted = [(DRUM_BANK, part.kit), (DRUM_BANK, 0)]
+        else:
+            wanted = [(part.bank, part.program), (0, part.program)]
+        return next((self._by_preset[key] for key in wanted if key in self._by_preset), None)
+
+
+def _class_of_preset(bank: int, number: int) -> str | None:
+    if bank == DRUM_BANK:
+        return rendering_class_of(DRUMS)
+    return rendering_class_of(number) if 0 <= number < DRUMS else None
+
+
+def _distinct(soundfonts: Iterable[Soundfont]) -> list[Soundfont]:
+    """Return soundfonts once each; two files of one name could not be told apart in records."""
+    names: dict[str, str] = {}
+    soundfonts = list(soundfonts)
+    for soundfont in soundfonts:
+        if names.setdefault(soundfont.file, soundfont.path) != soundfont.path:
+            raise UsageError(
+                f"{soundfont.path}: another soundfont is called {soundfont.file} too; rename one"
+            )
+    return list({s.path: s for s in soundfonts}.values())
+
+
+def bank_from_soundfonts(paths: Sequence[Path]) -> Bank:
+    """Build a bank of all presets of some SoundFont files.
+
+    Raises
+    ------
+    UsageError
+        If a file cannot be read, or two different files have the same name.
+    """
+    soundfonts = _distinct(read_soundfont(path) for path in paths)
+    patches = []
+    for soundfont in soundfonts:
+        for preset in soundfont.presets:
+            name = f"{soundfont.file}:{preset.bank:03d}-{preset.number:03d} {preset.name}"
+            rendering_class = _class_of_preset(preset.bank, preset.number)
+            if rendering_class is not None:
+                source = Preset(soundfont.path, preset.bank, preset.number)
+                patches.append(Patch(name, rendering_class, source))
+    return Bank(tuple(patches), tuple(soundfonts))
+
+
+def bank_from_yaml(path: Path) -> Bank:
+    """Read a patch bank file.
+
+    The file maps classes to lists of patches; paths are relative to the file::
+
+        Electric Bass:
+          - {soundfont: fonts/bass.sf2, bank: 0, preset: 33}
+          - {soundfont: fonts/bass.sf2, preset: 34, name: amped,
+             effects: [{Distortion: {drive_db: 6}}, {PeakFilter: {cutoff_frequency_hz: 800}}]}
+        Drums:
+          - {instrument: /usr/lib/vst3/Kit.vst3}
+        Violin:
+          - {folder: notes/violin-1, name: first violin}
+
+    A patch whose VST3 file is missing is skipped with a warning.
+
+    Raises
+    ------
+    UsageError
+        Naming the file, the class and the mistake.
+    """
+    try:
+        content = yaml.safe_load(path.read_bytes())
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except yaml.YAMLError as error:
+        raise UsageError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, Mapping) or not content:
+        raise UsageError(f"{path}: a patch bank maps classes to lists of patches")
+    reader = _BankReader(path)
+    for rendering_class, entries in content.items():
+        reader.read_class(rendering_class, entries)
+    return reader.bank()
+
+
+class _BankReader:
+    """Checks the entries of one bank file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._classes = {rendering_class_of(program) for program in range(DRUMS + 1)}
+        self._patches: list[Patch] = []
+        self._soundfonts: dict[Path, Soundfont] = {}
+        self._warnings: list[str] = []
+
+    def bank(self) -> Bank:
+        """Return what was read."""
+        if not self._patches:
+            raise UsageError(f"{self._path}: no usable patch; {'; '.join(self._warnings)}")
+        names = [patch.name for patch in self._patches]
+        for name in names:
+            if names.count(name) > 1:
+                raise UsageError(f"{self._path}: two patches are called {name!r}; name them apart")
+        soundfonts = _distinct(self._soundfonts.values())
+        return Bank(tuple(self._patches), tuple(soundfonts), tuple(self._warnings), is_chosen=True)
+
+    def read_class(self, rendering_class: object, entries: object) -> None:
+        """Read the patches of one class."""
+        if rendering_class not in self._classes:
+            known = ", ".join(sorted(self._classes))
+            raise UsageError(f"{self._path}: no class {rendering_class!r}; known: {known}")
+        if not isinstance(entries, list):
+            raise UsageError(f"{self._path}: {rendering_class}: must be a list of patches")
+        for k, entry in enumerate(entries):
+            where = f"{self._path}: {rendering_class}[{k}]"
+            if not isinstance(entry, Mapping):
+                raise UsageError(f"{where}: a patch is a mapping, not {entry!r}")
+            if unknown := set(entry) - _PATCH_KEYS:
+                raise UsageError(f"{where}: unknown key {sorted(map(str, unknown))[0]!r}")
+            if sum(source in entry for source in _SOURCES) != 1:
+                raise UsageError(
+                    f"{where}: give either a soundfont or an instrument or a folder of notes"
+                )
+            patch = self._read_patch(str(rendering_class), dict(entry), where)
+            if patch is not None:
+                self._patches.append(patch)
+
+    def _read_patch(self, rendering_class: str, entry: dict[str, Any], where: str) -> Patch | None:
+        effects = parse_effects(entry.get("effects", []), where)
+        if "instrument" in entry:
+            plugin = self._path.parent / str(entry["instrument"])
+            if not plugin.exists():
+                self._warnings.append(f"{where}: skipped, there is no plugin {plugin}")
+                return None
+            if problem := instrument_problem(str(plugin.resolve())):
+                self._warnings.append(f"{where}: skipped, {plugin} does not load: {problem}")
+                return None
+            name = str(entry.get("name", plugin.name))
+            return Patch(name, rendering_class, None, str(plugin.resolve()), effects)
+        if "folder" in entry:
+            folder = self._path.parent / str(entry["folder"])
+            name = str(entry.get("name", folder.name))
+            return Patch(
+                name, rendering_class, None, None, effects, read_sample_folder(folder).path
+            )
+        file = (self._path.parent / str(entry["soundfont"])).resolve()
+        if file not in self._soundfonts:
+            self._soundfonts[file] = read_soundfont(file)
+        soundfont = self._soundfonts[file]
+        bank, number = entry.get("bank", 0), entry.get("preset")
+        if not isinstance(bank, int) or not isinstance(number, int):
+            raise UsageError(f"{where}: bank and preset must be whole numbers")
+        names = {(p.bank, p.number): p.name for p in soundfont.presets}
+        if (bank, number) not in names:
+            raise UsageError(f"{where}: {soundfont.file} has no preset {number} in bank {bank}")
+        own_name = f"{soundfont.file}:{bank:03d}-{number:03d} {names[bank, number]}"
+        name = str(entry.get("name", own_name))
+        return Patch(name, rendering_class, Preset(soundfont.path, bank, number), None, effects)

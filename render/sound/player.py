@@ -1,0 +1,101 @@
+"""Whatever plays a patch: a soundfont preset, recorded notes, or a VST3 instrument."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from stemsmith.render.midi.smf import Event
+from stemsmith.render.sound.attack import attack_s
+from stemsmith.render.sound.effects import apply_effects, play_instrument
+from stemsmith.render.sound.patches import Patch
+from stemsmith.render.sound.sample_folder import SampleFolder, read_sample_folder
+from stemsmith.render.sound.synth import Spans, shared_synth
+
+__all__ = ["attack_of", "play"]
+
+Float32s = npt.NDArray[np.float32]
+Int64s = npt.NDArray[np.int64]
+
+
+def play(
+    patch: Patch,
+    events: Sequence[Event],
+    frames: Int64s,
+    notes: Callable[[], tuple[npt.ArrayLike, npt.ArrayLike | None]],
+    out: Float32s,
+    sample_rate: int,
+    dynamic: str | None = None,
+) -> Spans:
+    """Synthesise a part and apply the patch's effects.
+
+    Parameters
+    ----------
+    patch : Patch
+        What plays.
+    events : sequence of Event
+        Channel messages and system exclusives by time; their ticks do not count.
+    frames : numpy.ndarray
+        (n_events,) sample of each.
+    notes : callable
+        Returns the (n_notes, 4) onset, offset (in samples), pitch and velocity, and their
+        (n_notes,) deviations in cents or None; called for recorded notes only.
+    out : numpy.ndarray
+        (n_samples,) float32, contiguous; receives the part.
+    sample_rate : int
+        In Hz.
+    dynamic : str, optional
+        Recordings to take; by velocity if None.
+
+    Returns
+    -------
+    list of (int, int)
+        Where `out` may be other than zero.
+
+    Raises
+    ------
+    UsageError
+        If recorded notes do not reach a pitch, or a preset is not in its soundfont.
+    """
+    if patch.folder is not None:
+        table, cents = notes()
+        folder = read_sample_folder(Path(patch.folder))
+        spans = folder.render(table, out, sample_rate, dynamic, cents)
+    elif patch.preset is not None:
+        synth = shared_synth(sample_rate, (patch.preset.soundfont,))
+        spans = synth.render(events, frames, patch.preset, out)
+    else:
+        assert patch.instrument is not None
+        seconds = frames / sample_rate
+        out[:] = play_instrument(patch.instrument, events, seconds, len(out), sample_rate)
+        spans = [(0, len(out))]
+    if patch.effects:
+        out[:] = apply_effects(out, patch.effects, sample_rate)
+        spans = [(0, len(out))]
+    return spans
+
+
+def attack_of(
+    patch: Patch, pitch: int, velocity: int, dynamic: str | None, sample_rate: int
+) -> float:
+    """Return the time from the start of a patch's voice to 10 % of its peak, in seconds.
+
+    The dynamic is as in `play`. NaN for a VST3 instrument, whose voices start when they like.
+    """
+    if patch.folder is not None:
+        folder = read_sample_folder(Path(patch.folder))
+        return folder.attack_s(pitch, dynamic or _dynamic_of(folder, pitch, velocity))
+    if patch.preset is None:
+        return math.nan
+    return attack_s(patch.preset, pitch, velocity, sample_rate)
+
+
+def _dynamic_of(folder: SampleFolder, pitch: int, velocity: int) -> str:
+    """Return the dynamic of the recording that `SampleFolder.render` takes for a velocity."""
+    recorded = {recording.pitch for recording in folder.recordings}
+    nearest = min(recorded, key=lambda other: (abs(other - pitch), other))
+    layers = [r.dynamic for r in folder.recordings if r.pitch == nearest]
+    return layers[(velocity - 1) * len(layers) // 127]
