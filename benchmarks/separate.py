@@ -22,11 +22,11 @@ import click
 import numpy as np
 import torch
 from stemsmith.evaluate.separator import SeparationOptions, Separator
-from stemsmith.train.blstm import BLSTM, BLSTMConfig
-from stemsmith.train.cnn import CNN, CNNConfig
-from stemsmith.train.model import SeparationModel
-from stemsmith.train.resnet import ResNet, ResNetConfig
-from stemsmith.train.umx import UMX, UMXConfig
+from stemsmith.train.models.base import SeparationModel
+from stemsmith.train.models.blstm import BLSTM, BLSTMConfig
+from stemsmith.train.models.cnn import CNN, CNNConfig
+from stemsmith.train.models.resnet import ResNet, ResNetConfig
+from stemsmith.train.models.umx import UMX, UMXConfig
 
 FOUR: Final = ("vocals", "drums", "bass", "other")
 MODELS: Final[dict[str, Callable[[], SeparationModel[Any]]]] = {

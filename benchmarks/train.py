@@ -29,10 +29,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from lightning.pytorch import Trainer
-from stemsmith.train.data import MixtureDataset, ResidentLoader, StreamLoader
-from stemsmith.train.examples import ExampleRules, Turns
-from stemsmith.train.model import SeparationModel
-from stemsmith.train.models import MODELS, configure, make_model
+from stemsmith.train.data.examples import ExampleRules, Turns
+from stemsmith.train.data.module import MixtureDataset, ResidentLoader, StreamLoader
+from stemsmith.train.models.base import SeparationModel
+from stemsmith.train.models.registry import MODELS, configure, make_model
 from stemsmith.train.module import SeparationModule
 from stemsmith.train.schedule import Precision, TrainConfig, make_optimiser
 from torch import Tensor, nn
@@ -45,7 +45,7 @@ _AUTOCAST = {Precision.BFLOAT16: torch.bfloat16, Precision.HALF: torch.float16}
 
 
 class NoiseStore:
-    """Clips of noise, laid out as `stemsmith.train.store.ClipStore` lays out decoded ones."""
+    """Clips of noise, laid out as `stemsmith.train.data.store.ClipStore` lays out decoded ones."""
 
     def __init__(self, n_clips: int, targets: tuple[str, ...], sample_rate: int) -> None:
         n = sample_rate * _CLIP_S

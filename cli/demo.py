@@ -60,9 +60,9 @@ def _train(common: Common, mixtures: Path, run: Path) -> Summary:
     import dataclasses
 
     from stemsmith.cli.train import train_model
-    from stemsmith.train.blstm import BLSTMConfig
-    from stemsmith.train.examples import ExampleRules
-    from stemsmith.train.models import MODELS
+    from stemsmith.train.data.examples import ExampleRules
+    from stemsmith.train.models.blstm import BLSTMConfig
+    from stemsmith.train.models.registry import MODELS
     from stemsmith.train.request import Machine, Request
 
     settings = BLSTMConfig(targets=("bass",), n_layers=1, n_units=32, segment_frames=100)

@@ -12,9 +12,9 @@ from stemsmith.cli.options import Common, common_options, decorate
 
 if TYPE_CHECKING:
     from stemsmith.cli.console import Summary
+    from stemsmith.train.data.store import Decoding
     from stemsmith.train.request import Machine, Request, Result
     from stemsmith.train.schedule import TrainConfig
-    from stemsmith.train.store import Decoding
 
 __all__ = ["require_torch", "train", "train_model"]
 
@@ -189,7 +189,7 @@ def _decode(common: Common, decodings: list[Decoding]) -> None:
     """Fill the stores that are not full."""
     from stemsmith.cli.cluster import survivors, workers
     from stemsmith.cli.console import progress
-    from stemsmith.train import store
+    from stemsmith.train.data import store
 
     if all(decoding.is_closed for decoding in decodings):
         return
@@ -205,8 +205,8 @@ def _decode(common: Common, decodings: list[Decoding]) -> None:
 
 
 def _request(mixtures: tuple[Path, ...], options: Mapping[str, Any]) -> Request:
-    from stemsmith.train.examples import ExampleRules
-    from stemsmith.train.models import configure
+    from stemsmith.train.data.examples import ExampleRules
+    from stemsmith.train.models.registry import configure
     from stemsmith.train.request import Request
 
     name = options["model"]
@@ -264,7 +264,7 @@ def _gain(text: str | None) -> tuple[float, float]:
 
 def _training(name: str, options: Mapping[str, Any]) -> TrainConfig:
     """Return the model's own way of training with what the user wants otherwise."""
-    from stemsmith.train.models import MODELS
+    from stemsmith.train.models.registry import MODELS
     from stemsmith.train.schedule import Precision
 
     default = MODELS[name].training
@@ -281,7 +281,7 @@ def _training(name: str, options: Mapping[str, Any]) -> TrainConfig:
 def _machine(options: Mapping[str, Any], common: Common) -> Machine:
     import sys
 
-    from stemsmith.train.loading import Loader
+    from stemsmith.train.data.loaders import Loader
     from stemsmith.train.request import Machine
 
     return Machine(

@@ -106,7 +106,7 @@ def _check_run(folder: Path, common: Common) -> None:
 
     if any(find_spec(name) is None for name in ("torch", "lightning")):
         raise UsageError("checking a run needs torch: pip install 'stemsmith[train]'")
-    from stemsmith.train.check import check_run
+    from stemsmith.train.validate import check_run
 
     found = check_run(folder)
     line = f"{folder}: valid; {found.model} for {', '.join(found.targets)}, {found.n_epochs} epochs"

@@ -23,7 +23,7 @@ from typing import Any, Final
 import torch
 from stemsmith.evaluate.streaming import OverlapAverage, Queue
 from stemsmith.manifests.errors import UsageError
-from stemsmith.train.model import ModelConfig, SeparationModel
+from stemsmith.train.models.base import ModelConfig, SeparationModel
 from torch import Tensor
 
 __all__ = ["CHUNK_FRAMES", "CONTEXT_FRAMES", "Estimates", "Segments", "step_of"]

@@ -15,7 +15,7 @@ from typing import Final
 
 import torch
 from stemsmith.evaluate.streaming import Queue
-from stemsmith.train.stft import Stft
+from stemsmith.train.models.stft import Stft
 from torch import Tensor
 
 __all__ = ["ITERATIONS", "GriffinLim", "griffin_lim", "inconsistency"]

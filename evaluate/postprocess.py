@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 import torch
 from stemsmith.evaluate.streaming import Queue
-from stemsmith.train.stft import Stft
+from stemsmith.train.models.stft import Stft
 from torch import Tensor
 
 __all__ = ["EnergyGate", "Masking", "Threshold", "shares"]

@@ -9,7 +9,7 @@ from typing import Any, Final
 from stemsmith.evaluate.estimation import step_of
 from stemsmith.evaluate.postprocess import Threshold
 from stemsmith.manifests.errors import UsageError
-from stemsmith.train.model import SeparationModel
+from stemsmith.train.models.base import SeparationModel
 
 __all__ = ["RESIDUAL", "SeparationOptions", "check_options"]
 

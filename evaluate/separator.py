@@ -21,7 +21,7 @@ from stemsmith.evaluate.separation_options import RESIDUAL, SeparationOptions, c
 from stemsmith.evaluate.streaming import Analysis, Chain, Queue, Resampler, Stage, Synthesis
 from stemsmith.manifests.audio.read import audio_info, read_blocks
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
-from stemsmith.train.model import ModelConfig, SeparationModel
+from stemsmith.train.models.base import ModelConfig, SeparationModel
 from stemsmith.train.run_dir import load_run
 from torch import Tensor
 

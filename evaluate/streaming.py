@@ -11,7 +11,7 @@ from typing import Protocol
 
 import soxr
 import torch
-from stemsmith.train.stft import Stft
+from stemsmith.train.models.stft import Stft
 from torch import Tensor
 
 __all__ = ["Analysis", "Chain", "OverlapAverage", "Queue", "Resampler", "Stage", "Synthesis"]

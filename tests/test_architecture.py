@@ -45,7 +45,7 @@ OWNERS = {
     "pyarrow": ("manifests/shards.py",),
     "lightning": (
         "train/checkpoints.py",
-        "train/loading.py",
+        "train/data/loaders.py",
         "train/module.py",
         "train/trainer.py",
     ),

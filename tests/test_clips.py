@@ -16,7 +16,7 @@ from stemsmith.manifests.errors import InvalidCorpus, NothingToDo, StemsmithErro
 from stemsmith.manifests.mixtures import Mixture
 from stemsmith.mixing.audio.realise import quantised, realise
 from stemsmith.mixing.validate import roots_of
-from stemsmith.train.clips import Clips, find_clips, read_clip
+from stemsmith.train.data.clips import Clips, find_clips, read_clip
 
 SLAKH = ("piano", "bass", "guitar", "drums", "residual")
 N_TRAIN = 27  # of `mixtures`

@@ -268,8 +268,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Path]]:
     """Two runs of networks that have learned nothing, for bass and drums."""
     torch = pytest.importorskip("torch")
     from stemsmith.train import run_dir
-    from stemsmith.train.blstm import BLSTMConfig
-    from stemsmith.train.models import make_model
+    from stemsmith.train.models.blstm import BLSTMConfig
+    from stemsmith.train.models.registry import make_model
 
     folders = []
     for name in ("bass", "drums"):

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from stemsmith.manifests.errors import UsageError
-from stemsmith.train.examples import VALIDATION, EpochTable, ExampleRules, Turns
+from stemsmith.train.data.examples import VALIDATION, EpochTable, ExampleRules, Turns
 
 N_SEGMENT = 100
 RULES = ExampleRules(seed=5, segment_samples=N_SEGMENT)
@@ -46,7 +46,7 @@ def test_a_table_is_of_a_seed_and_an_epoch(rules: ExampleRules) -> None:
 
 def test_a_table_is_the_same_in_another_process() -> None:
     program = (
-        "import numpy as np; from stemsmith.train.examples import ExampleRules;"
+        "import numpy as np; from stemsmith.train.data.examples import ExampleRules;"
         "t = ExampleRules(5, 100, remix=0.5, gain_low=0.25).table(np.arange(90, 300), 2, 3);"
         "print(t.clip.sum(), t.start.sum(), float(t.gain.sum(dtype=float)))"
     )

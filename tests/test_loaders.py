@@ -17,12 +17,13 @@ pytest.importorskip("lightning")
 # ruff: noqa: E402
 
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
-from stemsmith.train import BLSTMConfig, MixtureDataset, store
-from stemsmith.train.clips import Clips, find_clips
-from stemsmith.train.data import Batches, ResidentLoader, StreamLoader
-from stemsmith.train.examples import VALIDATION, ExampleRules, Turns
-from stemsmith.train.loading import Loader, choose_loader, free_memory
-from stemsmith.train.store import ClipStore, Decoding
+from stemsmith.train import BLSTMConfig, MixtureDataset
+from stemsmith.train.data import store
+from stemsmith.train.data.clips import Clips, find_clips
+from stemsmith.train.data.examples import VALIDATION, ExampleRules, Turns
+from stemsmith.train.data.loaders import Loader, choose_loader, free_memory
+from stemsmith.train.data.module import Batches, ResidentLoader, StreamLoader
+from stemsmith.train.data.store import ClipStore, Decoding
 from stemsmith.train.trainer import decode_here
 from torch.utils.data import DataLoader
 

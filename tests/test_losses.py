@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 torch = pytest.importorskip("torch")
 # ruff: noqa: E402
 
-from stemsmith.train.losses import complex_loss, magnitude_loss, tpsa_loss, tpsa_target
+from stemsmith.train.models.losses import complex_loss, magnitude_loss, tpsa_loss, tpsa_target
 from torch import Tensor
 
 Complex128s = npt.NDArray[np.complex128]

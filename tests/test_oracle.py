@@ -37,7 +37,7 @@ def spectrum(*shape: int, seed: int = 0) -> Array:
 @pytest.mark.parametrize("n_samples", [1, 511, 512, 5000])
 def test_the_transform_is_that_of_training(n_fft: int, n_samples: int) -> None:
     torch = pytest.importorskip("torch")
-    from stemsmith.train.stft import Stft, StftConfig, Window
+    from stemsmith.train.models.stft import Stft, StftConfig, Window
 
     stft = Stft(StftConfig(n_fft, n_fft // 2, Window.SQRT_HANN))
     assert transform(noise(n_samples), n_fft).dtype == np.complex64

@@ -26,10 +26,10 @@ torch = pytest.importorskip("torch")
 from stemsmith.evaluate.separated_files import folder_names
 from stemsmith.evaluate.separator import Separator
 from stemsmith.train import run_dir
-from stemsmith.train.blstm import BLSTMConfig
-from stemsmith.train.cnn import CNNConfig
-from stemsmith.train.model import ModelConfig
-from stemsmith.train.models import make_model
+from stemsmith.train.models.base import ModelConfig
+from stemsmith.train.models.blstm import BLSTMConfig
+from stemsmith.train.models.cnn import CNNConfig
+from stemsmith.train.models.registry import make_model
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 SIZES: dict[str, Any] = {"sample_rate": 8000, "n_fft": 128, "hop": 32}

@@ -21,12 +21,12 @@ from stemsmith.evaluate.postprocess import EnergyGate, Threshold, shares
 from stemsmith.evaluate.separation_options import RESIDUAL, SeparationOptions
 from stemsmith.evaluate.separator import Separator
 from stemsmith.evaluate.streaming import Analysis, Resampler, Synthesis
-from stemsmith.train.blstm import BLSTM, BLSTMConfig
-from stemsmith.train.cnn import CNN, CNNConfig
-from stemsmith.train.model import ModelConfig, SeparationModel
-from stemsmith.train.resnet import ResNet, ResNetConfig
-from stemsmith.train.stft import Stft, StftConfig, Window
-from stemsmith.train.umx import UMX, UMXConfig
+from stemsmith.train.models.base import ModelConfig, SeparationModel
+from stemsmith.train.models.blstm import BLSTM, BLSTMConfig
+from stemsmith.train.models.cnn import CNN, CNNConfig
+from stemsmith.train.models.resnet import ResNet, ResNetConfig
+from stemsmith.train.models.stft import Stft, StftConfig, Window
+from stemsmith.train.models.umx import UMX, UMXConfig
 from torch import Tensor
 
 Float32s = npt.NDArray[np.float32]

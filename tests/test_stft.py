@@ -10,7 +10,7 @@ import scipy.signal
 torch = pytest.importorskip("torch")
 # ruff: noqa: E402
 
-from stemsmith.train.stft import Stft, StftConfig, Window
+from stemsmith.train.models.stft import Stft, StftConfig, Window
 from torch import Tensor
 
 PAPERS = {

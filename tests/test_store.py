@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
-from stemsmith.train import store
-from stemsmith.train.clips import Clips, find_clips
-from stemsmith.train.store import ClipStore, Decoding
+from stemsmith.train.data import store
+from stemsmith.train.data.clips import Clips, find_clips
+from stemsmith.train.data.store import ClipStore, Decoding
 
 TARGETS = ("bass", "drums")
 

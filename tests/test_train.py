@@ -1056,7 +1056,7 @@ import sys
 import torch
 from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
-from stemsmith.train.models import configure, make_model
+from stemsmith.train.models.registry import configure, make_model
 
 rank = int(sys.argv[1])
 distributed.init_process_group(

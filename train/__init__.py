@@ -3,12 +3,12 @@
 The names below are all that a training loop of one's own needs.
 """
 
-from stemsmith.train.blstm import BLSTM, BLSTMConfig
-from stemsmith.train.cnn import CNN, CNNConfig
-from stemsmith.train.data import MixtureDataset
-from stemsmith.train.resnet import ResNet, ResNetConfig
+from stemsmith.train.data.module import MixtureDataset
+from stemsmith.train.models.blstm import BLSTM, BLSTMConfig
+from stemsmith.train.models.cnn import CNN, CNNConfig
+from stemsmith.train.models.resnet import ResNet, ResNetConfig
+from stemsmith.train.models.umx import UMX, UMXConfig
 from stemsmith.train.run_dir import load_run
-from stemsmith.train.umx import UMX, UMXConfig
 
 __all__ = [
     "BLSTM",

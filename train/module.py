@@ -12,8 +12,8 @@ import torch
 from lightning.pytorch import LightningModule
 from stemsmith.manifests.errors import NothingToDo
 from stemsmith.manifests.seeds import rng_for
-from stemsmith.train.examples import Turns
-from stemsmith.train.model import SeparationModel
+from stemsmith.train.data.examples import Turns
+from stemsmith.train.models.base import SeparationModel
 from stemsmith.train.schedule import Epoch, TrainConfig, is_over, make_optimiser, make_plateau
 from torch import Tensor
 from torch.optim import Optimizer

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from stemsmith.train.examples import ExampleRules
-from stemsmith.train.loading import Choice, Loader
-from stemsmith.train.model import ModelConfig
+from stemsmith.train.data.examples import ExampleRules
+from stemsmith.train.data.loaders import Choice, Loader
+from stemsmith.train.models.base import ModelConfig
 from stemsmith.train.schedule import Epoch, TrainConfig
 
 __all__ = ["Machine", "Request", "Result"]

@@ -20,8 +20,8 @@ from typing import Any, Final
 import torch
 from stemsmith.manifests import storage
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
-from stemsmith.train.model import SeparationModel
-from stemsmith.train.models import MODELS, from_settings, make_model
+from stemsmith.train.models.base import SeparationModel
+from stemsmith.train.models.registry import MODELS, from_settings, make_model
 from stemsmith.train.schedule import Epoch
 
 __all__ = ["BEST", "LAST", "RunDir", "load_run", "read_checkpoint"]

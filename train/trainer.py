@@ -22,16 +22,16 @@ from stemsmith.manifests.errors import UsageError
 from stemsmith.mixing.plan.mixtures import STAGE
 from stemsmith.mixing.sources.measure import cache_folder
 from stemsmith.train.checkpoints import AtomicCheckpointIO, BestAndLast, read_history
-from stemsmith.train.clips import Clips, find_clips
-from stemsmith.train.data import MixtureDataset
-from stemsmith.train.loading import Choice, Data, choose_loader, free_memory
-from stemsmith.train.model import SeparationModel
-from stemsmith.train.models import make_model
+from stemsmith.train.data.clips import Clips, find_clips
+from stemsmith.train.data.loaders import Choice, Data, choose_loader, free_memory
+from stemsmith.train.data.module import MixtureDataset
+from stemsmith.train.data.store import Decoding, run
+from stemsmith.train.models.base import SeparationModel
+from stemsmith.train.models.registry import make_model
 from stemsmith.train.module import SeparationModule
 from stemsmith.train.request import Machine, Request, Result
 from stemsmith.train.run_dir import BEST, LAST, RunDir, load_run
 from stemsmith.train.schedule import Precision, TrainConfig, is_over
-from stemsmith.train.store import Decoding, run
 from torch import Tensor
 
 __all__ = ["decode_here", "fit", "is_first_process"]

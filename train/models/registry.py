@@ -10,12 +10,12 @@ from enum import StrEnum
 from typing import Any, Final
 
 from stemsmith.manifests.errors import UsageError
-from stemsmith.train.blstm import BLSTM, BLSTMConfig
-from stemsmith.train.cnn import CNN, CNNConfig
-from stemsmith.train.model import ModelConfig, SeparationModel
-from stemsmith.train.resnet import ResNet, ResNetConfig
+from stemsmith.train.models.base import ModelConfig, SeparationModel
+from stemsmith.train.models.blstm import BLSTM, BLSTMConfig
+from stemsmith.train.models.cnn import CNN, CNNConfig
+from stemsmith.train.models.resnet import ResNet, ResNetConfig
+from stemsmith.train.models.umx import UMX, UMXConfig
 from stemsmith.train.schedule import Optimiser, TrainConfig
-from stemsmith.train.umx import UMX, UMXConfig
 
 __all__ = ["MODELS", "ModelKind", "configure", "from_settings", "make_model"]
 

@@ -25,9 +25,9 @@ from typing import ClassVar
 
 import torch
 from stemsmith.manifests.errors import UsageError
-from stemsmith.train.losses import complex_loss
-from stemsmith.train.model import ModelConfig, SeparationModel
-from stemsmith.train.stft import Window
+from stemsmith.train.models.base import ModelConfig, SeparationModel
+from stemsmith.train.models.losses import complex_loss
+from stemsmith.train.models.stft import Window
 from torch import Tensor, nn
 
 __all__ = ["ResNet", "ResNetConfig"]

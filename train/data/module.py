@@ -1,7 +1,7 @@
 """Training examples, from recipes or shards (stream) or from decoded clips (resident).
 
 Both loaders give batches of the same tensors for the same seed, epoch and index: the rules
-(`stemsmith.train.examples`) decide what an example is, and samples are 16-bit integers in both.
+(`stemsmith.train.data.examples`) decide what an example is, and samples are 16-bit integers in both.
 
 An example is ``(mixture, references)``: float32 tensors (n_samples,) and (n_targets, n_samples).
 """
@@ -17,10 +17,10 @@ import numpy as np
 import torch
 from stemsmith.manifests.audio.read import FULL_SCALE_16
 from stemsmith.manifests.errors import StemsmithError
-from stemsmith.train.clips import ClipSource, find_clips
-from stemsmith.train.examples import EpochTable, ExampleRules, Turns
-from stemsmith.train.model import ModelConfig
-from stemsmith.train.store import ClipStore
+from stemsmith.train.data.clips import ClipSource, find_clips
+from stemsmith.train.data.examples import EpochTable, ExampleRules, Turns
+from stemsmith.train.data.store import ClipStore
+from stemsmith.train.models.base import ModelConfig
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 

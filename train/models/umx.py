@@ -16,10 +16,10 @@ from dataclasses import dataclass
 
 import torch
 from stemsmith.manifests.errors import UsageError
-from stemsmith.train.losses import magnitude_loss
-from stemsmith.train.model import BinStatistics, ModelConfig, SeparationModel
-from stemsmith.train.recurrent import run_lstm
-from stemsmith.train.stft import Window
+from stemsmith.train.models.base import BinStatistics, ModelConfig, SeparationModel
+from stemsmith.train.models.losses import magnitude_loss
+from stemsmith.train.models.recurrent import run_lstm
+from stemsmith.train.models.stft import Window
 from torch import Tensor, nn
 
 __all__ = ["UMX", "UMXConfig"]

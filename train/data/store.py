@@ -18,7 +18,7 @@ import numpy.typing as npt
 from stemsmith.manifests import shards, storage
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.run_folder import RunFolder
-from stemsmith.train.clips import Clip, Clips, read_clip
+from stemsmith.train.data.clips import Clip, Clips, read_clip
 
 __all__ = ["ClipStore", "DecodeJob", "Decoding", "run"]
 
@@ -143,7 +143,7 @@ def _part_name(number: int) -> str:
 
 
 class ClipStore:
-    """Decoded clips, memory-mapped; a `stemsmith.train.clips.ClipSource`.
+    """Decoded clips, memory-mapped; a `stemsmith.train.data.clips.ClipSource`.
 
     Parameters
     ----------

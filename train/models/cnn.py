@@ -21,9 +21,9 @@ from typing import ClassVar
 
 import torch
 from stemsmith.manifests.errors import UsageError
-from stemsmith.train.losses import magnitude_loss
-from stemsmith.train.model import ModelConfig, SeparationModel
-from stemsmith.train.stft import Window
+from stemsmith.train.models.base import ModelConfig, SeparationModel
+from stemsmith.train.models.losses import magnitude_loss
+from stemsmith.train.models.stft import Window
 from torch import Tensor, nn
 from torch.nn.functional import conv_transpose2d
 

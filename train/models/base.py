@@ -9,7 +9,7 @@ from typing import ClassVar, Generic, TypeVar
 
 import torch
 from stemsmith.manifests.errors import UsageError
-from stemsmith.train.stft import Stft, StftConfig, Window
+from stemsmith.train.models.stft import Stft, StftConfig, Window
 from torch import Tensor, nn
 
 __all__ = ["BinStatistics", "ModelConfig", "SeparationModel"]

@@ -11,10 +11,10 @@ from typing import Final
 
 import torch
 from lightning.pytorch import LightningDataModule
-from stemsmith.train.clips import Clips
-from stemsmith.train.data import Batches, MixtureDataset, ResidentLoader, StreamLoader
-from stemsmith.train.examples import VALIDATION, ExampleRules, Turns
-from stemsmith.train.store import ClipStore, Decoding
+from stemsmith.train.data.clips import Clips
+from stemsmith.train.data.examples import VALIDATION, ExampleRules, Turns
+from stemsmith.train.data.module import Batches, MixtureDataset, ResidentLoader, StreamLoader
+from stemsmith.train.data.store import ClipStore, Decoding
 
 __all__ = ["Choice", "Data", "Loader", "choose_loader", "free_memory"]
 
