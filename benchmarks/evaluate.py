@@ -29,9 +29,9 @@ import numpy.typing as npt
 import scipy.io.wavfile
 import scipy.signal
 import threadpoolctl
-from stemsmith.evaluate.bsseval import bss_eval
-from stemsmith.evaluate.frames import BssScores
-from stemsmith.evaluate.museval_engine import museval_bss_eval
+from stemsmith.evaluate.metrics.bsseval.bsseval import bss_eval
+from stemsmith.evaluate.metrics.bsseval.frames import BssScores
+from stemsmith.evaluate.metrics.museval_engine import museval_bss_eval
 from stemsmith.manifests.audio.read import read_excerpt
 
 _SAMPLE_RATE = 44100

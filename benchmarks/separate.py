@@ -21,7 +21,7 @@ from typing import Any, Final, NamedTuple
 import click
 import numpy as np
 import torch
-from stemsmith.evaluate.separator import SeparationOptions, Separator
+from stemsmith.evaluate.separation.separator import SeparationOptions, Separator
 from stemsmith.train.models.base import SeparationModel
 from stemsmith.train.models.blstm import BLSTM, BLSTMConfig
 from stemsmith.train.models.cnn import CNN, CNNConfig

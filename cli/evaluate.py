@@ -14,11 +14,11 @@ from stemsmith.cli.separate import options_of, separation_options
 if TYPE_CHECKING:
     from stemsmith.cli.cluster import Workers
     from stemsmith.cli.console import Summary
-    from stemsmith.evaluate.benchmark import MetricOptions, SongJob
-    from stemsmith.evaluate.evaluation import Request
-    from stemsmith.evaluate.evaluation_run import EvaluationRun
-    from stemsmith.evaluate.separation_options import SeparationOptions
-    from stemsmith.evaluate.systems import System
+    from stemsmith.evaluate.benchmark.plan import Request
+    from stemsmith.evaluate.benchmark.results import EvaluationRun
+    from stemsmith.evaluate.benchmark.score_song import MetricOptions, SongJob
+    from stemsmith.evaluate.benchmark.systems import System
+    from stemsmith.evaluate.separation.options import SeparationOptions
 
 __all__ = ["evaluate", "evaluate_system"]
 
@@ -141,8 +141,8 @@ def evaluate(
     # NumPy is imported.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from stemsmith.cli.console import print_summary
-    from stemsmith.evaluate.evaluation import STAGE, STATE_FOLDER
-    from stemsmith.evaluate.report import compare, read_summary
+    from stemsmith.evaluate.benchmark.plan import STAGE, STATE_FOLDER
+    from stemsmith.evaluate.benchmark.report import compare, read_summary
     from stemsmith.manifests.run_folder import refuse_foreign
 
     refuse_foreign(results, STAGE, STATE_FOLDER)
@@ -163,9 +163,9 @@ def evaluate_system(
     """
     from stemsmith.cli.cluster import workers
     from stemsmith.cli.console import Summary, print_rejections, warn
-    from stemsmith.evaluate.evaluation import plan
-    from stemsmith.evaluate.evaluation_run import EvaluationRun
-    from stemsmith.evaluate.report import check_comparable, read_summary
+    from stemsmith.evaluate.benchmark.plan import plan
+    from stemsmith.evaluate.benchmark.report import check_comparable, read_summary
+    from stemsmith.evaluate.benchmark.results import EvaluationRun
     from stemsmith.manifests.records import Rejection
     from stemsmith.manifests.shards import read_records
 
@@ -199,7 +199,7 @@ def evaluate_system(
 def _score_songs(common: Common, pool: Workers, run: EvaluationRun, jobs: list[SongJob]) -> None:
     from stemsmith.cli.cluster import Died
     from stemsmith.cli.console import progress
-    from stemsmith.evaluate import benchmark
+    from stemsmith.evaluate.benchmark import score_song as benchmark
     from stemsmith.manifests.records import Reason, Rejection
 
     with progress(common, "evaluate", len(jobs)) as ticker:
@@ -216,9 +216,9 @@ def _score_songs(common: Common, pool: Workers, run: EvaluationRun, jobs: list[S
 
 
 def _request(system: str, dataset: str, options: Mapping[str, Any]) -> Request:
-    from stemsmith.evaluate.datasets import find_dataset
-    from stemsmith.evaluate.evaluation import Request
-    from stemsmith.evaluate.systems import parse_sums, parse_system
+    from stemsmith.evaluate.benchmark.datasets import find_dataset
+    from stemsmith.evaluate.benchmark.plan import Request
+    from stemsmith.evaluate.benchmark.systems import parse_sums, parse_system
 
     parsed, metrics = parse_system(system), _metrics(options)
     found = find_dataset(dataset, options["taxonomy"], options["splits"] or ("test",))
@@ -237,7 +237,7 @@ def _request(system: str, dataset: str, options: Mapping[str, Any]) -> Request:
 
 def _separation(system: System, options: Mapping[str, Any]) -> SeparationOptions | None:
     """Return what is done with the estimates of runs; others' are taken as they are."""
-    from stemsmith.evaluate.systems import Kind
+    from stemsmith.evaluate.benchmark.systems import Kind
     from stemsmith.manifests.errors import UsageError
 
     if system.kind is Kind.RUN:
@@ -249,8 +249,8 @@ def _separation(system: System, options: Mapping[str, Any]) -> SeparationOptions
 
 
 def _metrics(options: Mapping[str, Any]) -> MetricOptions:
-    from stemsmith.evaluate.benchmark import Engine, MetricOptions
-    from stemsmith.evaluate.frames import Framing, SilenceRule
+    from stemsmith.evaluate.benchmark.score_song import Engine, MetricOptions
+    from stemsmith.evaluate.metrics.bsseval.frames import Framing, SilenceRule
     from stemsmith.manifests.errors import UsageError
 
     window_s = options["window_s"]

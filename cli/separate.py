@@ -11,10 +11,10 @@ from stemsmith.cli.options import Common, decorate, serial_options
 
 if TYPE_CHECKING:
     from stemsmith.cli.console import Summary
-    from stemsmith.evaluate.postprocess import Threshold
-    from stemsmith.evaluate.separated_files import Separated
-    from stemsmith.evaluate.separation_options import SeparationOptions
-    from stemsmith.evaluate.separator import Separator
+    from stemsmith.evaluate.separation.files import Separated
+    from stemsmith.evaluate.separation.options import SeparationOptions
+    from stemsmith.evaluate.separation.postprocess import Threshold
+    from stemsmith.evaluate.separation.separator import Separator
     from stemsmith.manifests.audio.write import FileFormat
     from stemsmith.manifests.records import Rejection
 
@@ -94,7 +94,7 @@ def separate(
     channels; what libsndfile reads, and .mp4.
     """
     from stemsmith.cli.console import print_rejections, print_summary
-    from stemsmith.evaluate.separator import Separator
+    from stemsmith.evaluate.separation.separator import Separator
     from stemsmith.manifests.audio.write import FileFormat
 
     _require_torch()
@@ -114,8 +114,8 @@ def options_of(options: Mapping[str, Any]) -> SeparationOptions:
     UsageError
         If they contradict each other, or a value cannot be.
     """
-    from stemsmith.evaluate.phase import ITERATIONS
-    from stemsmith.evaluate.separation_options import SeparationOptions
+    from stemsmith.evaluate.separation.options import SeparationOptions
+    from stemsmith.evaluate.separation.phase import ITERATIONS
     from stemsmith.manifests.errors import UsageError
 
     n_iterations = options["iterations"]
@@ -136,7 +136,7 @@ def options_of(options: Mapping[str, Any]) -> SeparationOptions:
 
 
 def _threshold(text: str) -> tuple[str, Threshold]:
-    from stemsmith.evaluate.postprocess import Threshold
+    from stemsmith.evaluate.separation.postprocess import Threshold
     from stemsmith.manifests.errors import UsageError
 
     target, _, powers = text.rpartition("=")
@@ -170,7 +170,7 @@ class _Work:
         import time
 
         from stemsmith.cli.console import progress
-        from stemsmith.evaluate.separated_files import outputs_of, separate_to_files
+        from stemsmith.evaluate.separation.files import outputs_of, separate_to_files
         from stemsmith.manifests.errors import InvalidCorpus, NothingToDo
         from stemsmith.manifests.records import Reason, Rejection
 

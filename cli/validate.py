@@ -93,7 +93,7 @@ def _check_mixtures(folder: Path, common: Common) -> None:
 
 def _check_results(folder: Path, common: Common) -> None:
     from stemsmith.cli.console import Summary, print_summary
-    from stemsmith.evaluate.check import check_results
+    from stemsmith.evaluate.benchmark.validate import check_results
 
     found = check_results(folder.resolve())
     line = f"{folder}: valid; {found.n_scores} scores of {found.n_songs} songs"

@@ -15,11 +15,11 @@ import scipy.signal
 import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stemsmith.evaluate import bsseval, correlations, levinson, projections
-from stemsmith.evaluate.bsseval import bss_eval
-from stemsmith.evaluate.frames import SISEC18, BssScores, Framing, SilenceRule
-from stemsmith.evaluate.levinson import solve_block_toeplitz
-from stemsmith.evaluate.metrics import snr_db
+from stemsmith.evaluate.metrics.bsseval import bsseval, correlations, levinson, projections
+from stemsmith.evaluate.metrics.bsseval.bsseval import bss_eval
+from stemsmith.evaluate.metrics.bsseval.frames import SISEC18, BssScores, Framing, SilenceRule
+from stemsmith.evaluate.metrics.bsseval.levinson import solve_block_toeplitz
+from stemsmith.evaluate.metrics.ratios import snr_db
 
 Float64s = npt.NDArray[np.float64]
 
@@ -53,7 +53,7 @@ def same(a: BssScores, b: BssScores, atol: float = 1e-9) -> None:
 
 def museval(references: Any, estimates: Any, framing: Framing, rate: int = RATE) -> BssScores:
     pytest.importorskip("museval")
-    from stemsmith.evaluate.museval_engine import museval_bss_eval
+    from stemsmith.evaluate.metrics.museval_engine import museval_bss_eval
 
     return museval_bss_eval(references, estimates, rate, [framing])[0]
 

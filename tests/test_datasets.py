@@ -11,9 +11,15 @@ import pytest
 import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
-from stemsmith.evaluate.datasets import Dataset, DatasetSong, StemFile, find_dataset, folds_of
-from stemsmith.evaluate.song import Unscorable, read_song
-from stemsmith.evaluate.song_folders import find_songs
+from stemsmith.evaluate.benchmark.datasets import (
+    Dataset,
+    DatasetSong,
+    StemFile,
+    find_dataset,
+    folds_of,
+)
+from stemsmith.evaluate.benchmark.song import Unscorable, read_song
+from stemsmith.evaluate.benchmark.song_folders import find_songs
 from stemsmith.manifests.audio.read import read_excerpt
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
 from stemsmith.manifests.records import Reason

@@ -15,11 +15,12 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import soundfile
-from stemsmith.evaluate import benchmark, evaluation
-from stemsmith.evaluate.benchmark import Score
-from stemsmith.evaluate.datasets import find_dataset, folds_of
-from stemsmith.evaluate.evaluation_run import EvaluationRun
-from stemsmith.evaluate.systems import parse_system
+from stemsmith.evaluate.benchmark import plan as evaluation
+from stemsmith.evaluate.benchmark import score_song as benchmark
+from stemsmith.evaluate.benchmark.datasets import find_dataset, folds_of
+from stemsmith.evaluate.benchmark.results import EvaluationRun
+from stemsmith.evaluate.benchmark.score_song import Score
+from stemsmith.evaluate.benchmark.systems import parse_system
 from stemsmith.manifests import shards, storage
 from stemsmith.manifests.records import Reason, Rejection
 
@@ -295,7 +296,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Path]]:
 def test_runs_are_scored_as_what_they_separate(
     songs: Path, runs: list[Path], tmp_path: Path, here
 ) -> None:
-    from stemsmith.evaluate.separator import Separator
+    from stemsmith.evaluate.separation.separator import Separator
 
     system, results = ",".join(f"run:{run}" for run in runs), tmp_path / "r"
     done = here("evaluate", system, f"folder:{songs}", results, *SHORT)

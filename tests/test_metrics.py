@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stemsmith.evaluate.metrics import bootstrap_interval, si_sdr_db, snr_db, summarise
+from stemsmith.evaluate.metrics.ratios import bootstrap_interval, si_sdr_db, snr_db, summarise
 
 Float64s = npt.NDArray[np.float64]
 

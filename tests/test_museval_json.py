@@ -11,10 +11,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from stemsmith.evaluate import museval_engine
-from stemsmith.evaluate.frames import BssScores, Framing
-from stemsmith.evaluate.museval_engine import museval_bss_eval
-from stemsmith.evaluate.museval_json import METRICS, median_of_medians, read_track, write_track
+from stemsmith.evaluate.metrics import museval_engine
+from stemsmith.evaluate.metrics.bsseval.frames import BssScores, Framing
+from stemsmith.evaluate.metrics.museval_engine import museval_bss_eval
+from stemsmith.evaluate.metrics.museval_json import (
+    METRICS,
+    median_of_medians,
+    read_track,
+    write_track,
+)
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
 
 NAN, INF = math.nan, math.inf
@@ -137,7 +142,7 @@ def test_museval_runs_without_ffmpeg_and_nothing_of_it_stays() -> None:
         "import os, sys\n"
         "os.environ['PATH'] = ''\n"
         "import numpy as np\n"
-        "from stemsmith.evaluate.museval_engine import museval_bss_eval\n"
+        "from stemsmith.evaluate.metrics.museval_engine import museval_bss_eval\n"
         "audio = np.random.default_rng(0).standard_normal((2, 1, 1000))\n"
         "scores, = museval_bss_eval(audio, audio + 1.0, 500)\n"
         "assert scores.sdr_db.shape == (2, 2), scores\n"

@@ -10,9 +10,8 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stemsmith.evaluate import oracle
-from stemsmith.evaluate.metrics import si_sdr_db
-from stemsmith.evaluate.oracle import (
+from stemsmith.evaluate.benchmark import oracle
+from stemsmith.evaluate.benchmark.oracle import (
     MASKS,
     Oracle,
     inverse_transform,
@@ -20,6 +19,7 @@ from stemsmith.evaluate.oracle import (
     transform,
     window_samples,
 )
+from stemsmith.evaluate.metrics.ratios import si_sdr_db
 
 Array = npt.NDArray[Any]
 
@@ -143,7 +143,7 @@ def test_oracles_of_rendered_songs_come_in_the_order_of_tables_2_and_3(
     corpus: Path, tmp_path: Path, here
 ) -> None:
     """Manilow et al. 2019: the unprocessed mixture is the worst, then IRM, Wiener-like and tPSA."""
-    from stemsmith.evaluate.report import read_summary
+    from stemsmith.evaluate.benchmark.report import read_summary
 
     means: dict[str, dict[str, float]] = {}
     for system in ("mixture", *(f"oracle:{kind}" for kind in Oracle)):

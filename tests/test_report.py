@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stemsmith.evaluate.benchmark import Score
-from stemsmith.evaluate.report import compare, plain, read_summary, summarise_scores
+from stemsmith.evaluate.benchmark.report import compare, plain, read_summary, summarise_scores
+from stemsmith.evaluate.benchmark.score_song import Score
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
 
 NAN, INF = math.nan, math.inf

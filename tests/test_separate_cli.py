@@ -23,8 +23,8 @@ from stemsmith.manifests.errors import UsageError
 torch = pytest.importorskip("torch")
 # ruff: noqa: E402
 
-from stemsmith.evaluate.separated_files import folder_names
-from stemsmith.evaluate.separator import Separator
+from stemsmith.evaluate.separation.files import folder_names
+from stemsmith.evaluate.separation.separator import Separator
 from stemsmith.train import run_dir
 from stemsmith.train.models.base import ModelConfig
 from stemsmith.train.models.blstm import BLSTMConfig

@@ -15,12 +15,12 @@ from stemsmith.manifests.errors import InvalidCorpus, UsageError
 torch = pytest.importorskip("torch")
 # ruff: noqa: E402
 
-from stemsmith.evaluate import estimation
-from stemsmith.evaluate.phase import GriffinLim, griffin_lim, inconsistency
-from stemsmith.evaluate.postprocess import EnergyGate, Threshold, shares
-from stemsmith.evaluate.separation_options import RESIDUAL, SeparationOptions
-from stemsmith.evaluate.separator import Separator
-from stemsmith.evaluate.streaming import Analysis, Resampler, Synthesis
+from stemsmith.evaluate.separation import estimation
+from stemsmith.evaluate.separation.options import RESIDUAL, SeparationOptions
+from stemsmith.evaluate.separation.phase import GriffinLim, griffin_lim, inconsistency
+from stemsmith.evaluate.separation.postprocess import EnergyGate, Threshold, shares
+from stemsmith.evaluate.separation.separator import Separator
+from stemsmith.evaluate.separation.streaming import Analysis, Resampler, Synthesis
 from stemsmith.train.models.base import ModelConfig, SeparationModel
 from stemsmith.train.models.blstm import BLSTM, BLSTMConfig
 from stemsmith.train.models.cnn import CNN, CNNConfig

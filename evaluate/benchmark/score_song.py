@@ -17,15 +17,15 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import soxr
-from stemsmith.evaluate.bsseval import bss_eval
-from stemsmith.evaluate.datasets import DatasetSong
-from stemsmith.evaluate.frames import BssScores, Framing, SilenceRule
-from stemsmith.evaluate.metrics import si_sdr_db
-from stemsmith.evaluate.museval_engine import museval_bss_eval
-from stemsmith.evaluate.museval_json import METRICS as BSS_METRICS
-from stemsmith.evaluate.museval_json import write_track
-from stemsmith.evaluate.oracle import Oracle, oracle_estimates
-from stemsmith.evaluate.song import SongAudio, Unscorable, read_estimate, read_song
+from stemsmith.evaluate.benchmark.datasets import DatasetSong
+from stemsmith.evaluate.benchmark.oracle import Oracle, oracle_estimates
+from stemsmith.evaluate.benchmark.song import SongAudio, Unscorable, read_estimate, read_song
+from stemsmith.evaluate.metrics.bsseval.bsseval import bss_eval
+from stemsmith.evaluate.metrics.bsseval.frames import BssScores, Framing, SilenceRule
+from stemsmith.evaluate.metrics.museval_engine import museval_bss_eval
+from stemsmith.evaluate.metrics.museval_json import METRICS as BSS_METRICS
+from stemsmith.evaluate.metrics.museval_json import write_track
+from stemsmith.evaluate.metrics.ratios import si_sdr_db
 from stemsmith.manifests import shards
 from stemsmith.manifests.records import Reason, Rejection
 

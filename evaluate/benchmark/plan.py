@@ -17,15 +17,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from stemsmith.evaluate import benchmark
-from stemsmith.evaluate.benchmark import Engine, MetricOptions, SongJob
-from stemsmith.evaluate.datasets import Dataset, DatasetSong, folds_of
-from stemsmith.evaluate.systems import FOLD, EstimateFolder, Kind, Runs, System
+from stemsmith.evaluate.benchmark import score_song as benchmark
+from stemsmith.evaluate.benchmark.datasets import Dataset, DatasetSong, folds_of
+from stemsmith.evaluate.benchmark.score_song import Engine, MetricOptions, SongJob
+from stemsmith.evaluate.benchmark.systems import FOLD, EstimateFolder, Kind, Runs, System
 from stemsmith.manifests.errors import NothingToDo, UsageError
 from stemsmith.manifests.records import Reason, Rejection
 
 if TYPE_CHECKING:
-    from stemsmith.evaluate.separation_options import SeparationOptions
+    from stemsmith.evaluate.separation.options import SeparationOptions
 
 __all__ = ["STAGE", "STATE_FOLDER", "EvaluationPlan", "Request", "plan", "why_nothing"]
 

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from stemsmith.evaluate.datasets import DatasetSong, StemFile
+from stemsmith.evaluate.benchmark.datasets import DatasetSong, StemFile
 from stemsmith.manifests.audio.read import AudioInfo, audio_info, read_excerpt
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.records import Reason

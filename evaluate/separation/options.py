@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from stemsmith.evaluate.estimation import step_of
-from stemsmith.evaluate.postprocess import Threshold
+from stemsmith.evaluate.separation.estimation import step_of
+from stemsmith.evaluate.separation.postprocess import Threshold
 from stemsmith.manifests.errors import UsageError
 from stemsmith.train.models.base import SeparationModel
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from stemsmith.evaluate.frames import BssScores
+from stemsmith.evaluate.metrics.bsseval.frames import BssScores
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.storage import write_atomic
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import torch
-from stemsmith.evaluate.streaming import Queue
+from stemsmith.evaluate.separation.streaming import Queue
 from stemsmith.train.models.stft import Stft
 from torch import Tensor
 

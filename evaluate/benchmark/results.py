@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from stemsmith.evaluate import benchmark
-from stemsmith.evaluate.benchmark import Score, SongJob
-from stemsmith.evaluate.evaluation import STAGE, STATE_FOLDER, EvaluationPlan, why_nothing
-from stemsmith.evaluate.report import SUMMARY, TABLE, compare, plain, summarise_scores
-from stemsmith.evaluate.systems import Runs
+from stemsmith.evaluate.benchmark import score_song as benchmark
+from stemsmith.evaluate.benchmark.plan import STAGE, STATE_FOLDER, EvaluationPlan, why_nothing
+from stemsmith.evaluate.benchmark.report import SUMMARY, TABLE, compare, plain, summarise_scores
+from stemsmith.evaluate.benchmark.score_song import Score, SongJob
+from stemsmith.evaluate.benchmark.systems import Runs
 from stemsmith.manifests import shards, storage
 from stemsmith.manifests.errors import NothingToDo
 from stemsmith.manifests.records import Reason, Rejection

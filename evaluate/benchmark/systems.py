@@ -13,16 +13,16 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from stemsmith.evaluate.datasets import DatasetSong
-from stemsmith.evaluate.oracle import Oracle
-from stemsmith.evaluate.song import Unscorable, read_song
-from stemsmith.evaluate.song_folders import find_songs
+from stemsmith.evaluate.benchmark.datasets import DatasetSong
+from stemsmith.evaluate.benchmark.oracle import Oracle
+from stemsmith.evaluate.benchmark.song import Unscorable, read_song
+from stemsmith.evaluate.benchmark.song_folders import find_songs
 from stemsmith.manifests import storage
 from stemsmith.manifests.audio.read import encode_wav
 from stemsmith.manifests.errors import UsageError
 
 if TYPE_CHECKING:
-    from stemsmith.evaluate.separation_options import SeparationOptions
+    from stemsmith.evaluate.separation.options import SeparationOptions
 
 __all__ = ["FOLD", "EstimateFolder", "Kind", "Runs", "System", "parse_sums", "parse_system"]
 
@@ -201,7 +201,7 @@ class Runs:
     ) -> None:
         if find_spec("torch") is None:
             raise UsageError("separating needs torch: pip install 'stemsmith[train]'")
-        from stemsmith.evaluate.separator import Separator
+        from stemsmith.evaluate.separation.separator import Separator
         from stemsmith.train.run_dir import BEST, RunDir
 
         self._separator = Separator.of_runs(folders, options, device)

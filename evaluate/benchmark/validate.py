@@ -6,9 +6,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from stemsmith.evaluate.benchmark import SI_SDR, Score
-from stemsmith.evaluate.evaluation import STAGE, STATE_FOLDER
-from stemsmith.evaluate.report import read_summary
+from stemsmith.evaluate.benchmark.plan import STAGE, STATE_FOLDER
+from stemsmith.evaluate.benchmark.report import read_summary
+from stemsmith.evaluate.benchmark.score_song import SI_SDR, Score
 from stemsmith.manifests import shards, storage
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.records import Rejection

@@ -25,8 +25,8 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import scipy.fft
-from stemsmith.evaluate.correlations import Signals
-from stemsmith.evaluate.levinson import solve_block_toeplitz
+from stemsmith.evaluate.metrics.bsseval.correlations import Signals
+from stemsmith.evaluate.metrics.bsseval.levinson import solve_block_toeplitz
 
 __all__ = ["COMPONENTS", "Filters", "component_energies", "filtered_energies", "solve_filters"]
 

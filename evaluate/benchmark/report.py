@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from stemsmith.evaluate.benchmark import SI_SDR, Score
-from stemsmith.evaluate.metrics import Summary, bootstrap_interval, summarise
+from stemsmith.evaluate.benchmark.score_song import SI_SDR, Score
+from stemsmith.evaluate.metrics.ratios import Summary, bootstrap_interval, summarise
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
 
 __all__ = [

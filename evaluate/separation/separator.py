@@ -14,11 +14,18 @@ from typing import Any, Final, Self
 import numpy as np
 import numpy.typing as npt
 import torch
-from stemsmith.evaluate.estimation import Estimates, Segments
-from stemsmith.evaluate.phase import GriffinLim
-from stemsmith.evaluate.postprocess import EnergyGate, Masking
-from stemsmith.evaluate.separation_options import RESIDUAL, SeparationOptions, check_options
-from stemsmith.evaluate.streaming import Analysis, Chain, Queue, Resampler, Stage, Synthesis
+from stemsmith.evaluate.separation.estimation import Estimates, Segments
+from stemsmith.evaluate.separation.options import RESIDUAL, SeparationOptions, check_options
+from stemsmith.evaluate.separation.phase import GriffinLim
+from stemsmith.evaluate.separation.postprocess import EnergyGate, Masking
+from stemsmith.evaluate.separation.streaming import (
+    Analysis,
+    Chain,
+    Queue,
+    Resampler,
+    Stage,
+    Synthesis,
+)
 from stemsmith.manifests.audio.read import audio_info, read_blocks
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
 from stemsmith.train.models.base import ModelConfig, SeparationModel

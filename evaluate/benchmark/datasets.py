@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from stemsmith.evaluate.song_folders import find_songs
+from stemsmith.evaluate.benchmark.song_folders import find_songs
 from stemsmith.manifests import shards, storage
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
 from stemsmith.manifests.programs import slug

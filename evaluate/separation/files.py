@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from stemsmith.evaluate.separator import Separator
+from stemsmith.evaluate.separation.separator import Separator
 from stemsmith.manifests import storage
 from stemsmith.manifests.audio.read import AudioInfo, audio_info
 from stemsmith.manifests.audio.write import FileFormat, check_format, writing

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from stemsmith.evaluate.frames import SISEC18, BssScores, Framing
+from stemsmith.evaluate.metrics.bsseval.frames import SISEC18, BssScores, Framing
 from stemsmith.manifests.errors import UsageError
 
 __all__ = ["museval_bss_eval"]
@@ -23,7 +23,7 @@ def museval_bss_eval(
     sample_rate: int,
     framings: Sequence[Framing] = (SISEC18,),
 ) -> list[BssScores]:
-    """Compare estimates with references, as `stemsmith.evaluate.bsseval.bss_eval` does.
+    """Compare estimates with references, as `stemsmith.evaluate.metrics.bsseval.bsseval.bss_eval` does.
 
     Parameters
     ----------

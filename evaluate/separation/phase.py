@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import Final
 
 import torch
-from stemsmith.evaluate.streaming import Queue
+from stemsmith.evaluate.separation.streaming import Queue
 from stemsmith.train.models.stft import Stft
 from torch import Tensor
 

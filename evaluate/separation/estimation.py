@@ -21,7 +21,7 @@ from functools import partial
 from typing import Any, Final
 
 import torch
-from stemsmith.evaluate.streaming import OverlapAverage, Queue
+from stemsmith.evaluate.separation.streaming import OverlapAverage, Queue
 from stemsmith.manifests.errors import UsageError
 from stemsmith.train.models.base import ModelConfig, SeparationModel
 from torch import Tensor

@@ -52,9 +52,9 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from stemsmith.evaluate.correlations import Signals, correlate, cut_track
-from stemsmith.evaluate.frames import SISEC18, BssScores, Framing, SilenceRule
-from stemsmith.evaluate.projections import (
+from stemsmith.evaluate.metrics.bsseval.correlations import Signals, correlate, cut_track
+from stemsmith.evaluate.metrics.bsseval.frames import SISEC18, BssScores, Framing, SilenceRule
+from stemsmith.evaluate.metrics.bsseval.projections import (
     COMPONENTS,
     Filters,
     component_energies,

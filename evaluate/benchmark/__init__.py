@@ -1,0 +1,1 @@
+"""Systems scored on data sets: runs, oracles, the mixture, anyone's estimates."""

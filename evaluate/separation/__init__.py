@@ -1,0 +1,1 @@
+"""Separation of audio of any length by trained models, in bounded memory."""
