@@ -36,6 +36,7 @@ import pyloudnorm
 import soundfile
 from stemsmith.render.corpus.config import RenderConfig
 from stemsmith.render.midi import scan as inventory
+from stemsmith.render.midi.notes import BLOCK
 from stemsmith.render.midi.smf import Event
 from stemsmith.render.songs import corpus
 from stemsmith.render.songs import render as song
@@ -43,7 +44,7 @@ from stemsmith.render.songs.job import SongJob
 from stemsmith.render.sound import fluid
 from stemsmith.render.sound.patches import Bank, bank_from_soundfonts
 from stemsmith.render.sound.sf2 import default_soundfont
-from stemsmith.render.sound.synth import BLOCK, on_grid
+from stemsmith.render.sound.synth import on_grid
 
 SAMPLE_RATE = 44100
 

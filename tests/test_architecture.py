@@ -19,7 +19,8 @@ MAY_IMPORT = {
     "render": {"manifests", "mixing"},
     "train": {"manifests", "mixing"},
     "evaluate": {"manifests", "mixing", "train"},
-    "cli": {"manifests", "mixing", "render", "train", "evaluate"},
+    "cli": {"manifests", "mixing", "render", "train", "evaluate", "front"},
+    "front": {"manifests", "mixing", "render", "train", "evaluate"},  # `stemsmith` itself
 }
 # Floors inside a folder, from the lowest: a module imports its own floor and those below it.
 # Sub-packages and modules that are not named here stand above all that are.
@@ -30,6 +31,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "train": ("models", "data"),
     "evaluate": ("metrics", "separation", "benchmark"),
     "cli": (),
+    "front": (),
 }
 # The only files that touch a library.
 OWNERS = {
@@ -65,11 +67,16 @@ HEAVY = {
 }
 
 MODULES = sorted(p for package in MAY_IMPORT for p in (ROOT / package).rglob("*.py"))
-NAMES = {
-    "stemsmith."
-    + p.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".").removesuffix(".__init__"): p
-    for p in MODULES
-}
+
+
+def name_of(path: Path) -> str:
+    """Return the name under which a module is imported."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    parts = parts[1:] if parts[0] == "front" else parts
+    return ".".join(("stemsmith", *parts)).removesuffix(".__init__")
+
+
+NAMES = {name_of(path): path for path in MODULES}
 
 
 def imports(path: Path, top_level_only: bool = False) -> Iterator[str]:
@@ -90,8 +97,13 @@ def module_of(name: str) -> str | None:
     return name or None
 
 
+def folder_of(module: str) -> str:
+    return NAMES[module].relative_to(ROOT).parts[0]
+
+
 def floor_of(module: str) -> int:
-    _, package, *rest = module.split(".")
+    package, *rest = NAMES[module].relative_to(ROOT).with_suffix("").parts
+    rest = [part for part in rest if part != "__init__"]
     floors = FLOORS[package]
     if not rest:  # the folder itself, which gathers what its users need
         return len(floors) + 1
@@ -102,8 +114,8 @@ def floor_of(module: str) -> int:
 def test_imports_follow_the_direction_of_data(path: Path) -> None:
     package = path.relative_to(ROOT).parts[0]
     for name in imports(path):
-        if name.startswith("stemsmith."):
-            other = name.split(".")[1]
+        if (module := module_of(name)) is not None:
+            other = folder_of(module)
             assert other == package or other in MAY_IMPORT[package], name
         elif (owners := OWNERS.get(name.split(".")[0])) is not None:
             assert path in {ROOT / owner for owner in owners}, f"{name} belongs into {owners}"
@@ -111,10 +123,10 @@ def test_imports_follow_the_direction_of_data(path: Path) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_imports_go_down_the_floors_of_a_folder(name: str) -> None:
-    package = name.split(".")[1]
+    package = folder_of(name)
     for imported in imports(NAMES[name]):
         other = module_of(imported)
-        if other is not None and other.split(".")[1] == package:
+        if other is not None and folder_of(other) == package:
             assert floor_of(other) <= floor_of(name), f"{name} imports {imported}"
 
 
@@ -142,13 +154,17 @@ def test_every_package_is_packaged_and_typed() -> None:
     packages = config["tool"]["setuptools"]["packages"]
     folders = {p.parent.relative_to(ROOT).as_posix() for p in ROOT.glob("*/**/__init__.py")}
     folders = {f for f in folders if not f.startswith((".", "tests", "build"))}
-    assert set(packages) == {f"stemsmith.{folder.replace('/', '.')}" for folder in folders}
+    assert set(packages) == {name_of(ROOT / folder / "__init__.py") for folder in folders}
     assert config["tool"]["setuptools"]["package-dir"] == {
-        f"stemsmith.{folder}": folder for folder in MAY_IMPORT
+        name_of(ROOT / folder / "__init__.py"): folder for folder in MAY_IMPORT
     }
     assert all((ROOT / folder / "py.typed").is_file() for folder in folders)
     assert not (ROOT / "stemsmith").exists(), "would shadow the installed namespace"
-    assert (ROOT / ".links" / "stemsmith").resolve() == ROOT
+    links = ROOT / ".links" / "stemsmith"
+    assert (links / "__init__.py").resolve() == ROOT / "front" / "__init__.py"
+    assert all(
+        (links / folder).resolve() == ROOT / folder for folder in MAY_IMPORT.keys() - {"front"}
+    )
 
 
 def test_core_needs_neither_torch_nor_gpl_packages() -> None:
@@ -159,8 +175,8 @@ def test_core_needs_neither_torch_nor_gpl_packages() -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: p.relative_to(ROOT).as_posix())
 def test_modules_say_what_they_are_and_what_they_offer(path: Path) -> None:
-    name = "stemsmith." + path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".")
-    module = importlib.import_module(name.removesuffix(".__init__"))
+    name = name_of(path)
+    module = importlib.import_module(name)
     assert module.__doc__
     if path.name == "__init__.py":
         return

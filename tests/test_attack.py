@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from stemsmith.manifests.errors import UsageError
+from stemsmith.render.midi.notes import BLOCK
 from stemsmith.render.midi.smf import Event
 from stemsmith.render.sound.attack import attack_s
 from stemsmith.render.sound.sf2 import default_soundfont
-from stemsmith.render.sound.synth import BLOCK, Preset, Spans, Synth
+from stemsmith.render.sound.synth import Preset, Spans, Synth
 
 from tests import soundfont_maker as maker
 from tests.soundfont_maker import Program, Zone, tone

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stemsmith.manifests.errors import UsageError
+from stemsmith.render.midi.notes import BLOCK
 from stemsmith.render.midi.score import Score, read_score
 from stemsmith.render.renditions.config import parse_dynamics, parse_shifts, parse_tempos
 from stemsmith.render.renditions.performance import (
@@ -25,7 +26,7 @@ from stemsmith.render.renditions.performance import (
     TimedNotes,
     perform,
 )
-from stemsmith.render.sound.synth import BLOCK, Preset, Synth, on_grid
+from stemsmith.render.sound.synth import Preset, Synth, on_grid
 
 from tests import soundfont_maker as maker
 from tests.soundfont_maker import SAMPLE_MODES, Program, Zone, tone

@@ -9,11 +9,12 @@ import mido
 import numpy as np
 import numpy.typing as npt
 import pytest
+from stemsmith.render.midi.notes import BLOCK
 from stemsmith.render.midi.score import Score, read_score
 from stemsmith.render.midi.smf import Event
 from stemsmith.render.sound import fluid
 from stemsmith.render.sound.sf2 import default_soundfont
-from stemsmith.render.sound.synth import BLOCK, Preset, Synth, on_grid
+from stemsmith.render.sound.synth import Preset, Synth, on_grid
 
 SAMPLE_RATE = 44100
 SOUNDFONT = str(default_soundfont())

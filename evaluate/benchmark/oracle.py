@@ -133,8 +133,8 @@ def window_samples(sample_rate: int) -> int:
 def transform(audio: Array, n_fft: int) -> Array:
     """Return the short-time Fourier transform of a whole recording.
 
-    The same as `stemsmith.train.models.stft.Stft.whole` with a square-root Hann window and a hop of half a
-    window, without torch.
+    The same as `stemsmith.train.models.stft.Stft.whole` with a square-root Hann window and a hop of
+    half a window, without torch.
 
     Parameters
     ----------

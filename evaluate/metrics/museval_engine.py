@@ -23,7 +23,7 @@ def museval_bss_eval(
     sample_rate: int,
     framings: Sequence[Framing] = (SISEC18,),
 ) -> list[BssScores]:
-    """Compare estimates with references, as `stemsmith.evaluate.metrics.bsseval.bsseval.bss_eval` does.
+    """Compare estimates with references, as `bss_eval` of ours does.
 
     Parameters
     ----------

@@ -22,9 +22,11 @@ from stemsmith.manifests.programs import DRUMS
 from stemsmith.render.midi.parts import TEMPO
 from stemsmith.render.midi.smf import META, Event
 from stemsmith.render.midi.smf_writer import serialise
-from stemsmith.render.sound.synth import BLOCK
 
-__all__ = ["AlignedNotes", "read_aligned_text", "sounding_midi", "write_aligned_text"]
+__all__ = ["BLOCK", "AlignedNotes", "read_aligned_text", "sounding_midi", "write_aligned_text"]
+
+# FluidSynth acts on events at multiples of so many samples (FLUID_BUFSIZE).
+BLOCK: Final = 64
 
 _TEMPO_US: Final = 640_000  # makes one tick 64 samples with sample_rate / 100 ticks a quarter
 _MOST_TICKS: Final = 0x7FFF
@@ -93,7 +95,7 @@ def sounding_midi(
     channel = _DRUM_CHANNEL if is_drum else 0
     tempo = Event(0, bytes((META, TEMPO)) + tempo_us.to_bytes(3, "big"))
     head = [
-        # Readers take names for Latin-1 (`stemsmith.render.midi.parts`), which has no room for others.
+        # Readers take names for Latin-1 (see `stemsmith.render.midi.parts`).
         Event(0, bytes((META, _TRACK_NAME)) + name.encode("latin-1", "replace")),
         Event(0, bytes((0xC0 | channel, program))),
     ]

@@ -51,7 +51,8 @@ class RenditionConfig:
         All stems are this much softer than the synthesiser plays them, so that none clips and
         soft ones stay softer.
     aligned : str or None
-        Folder of scores whose timing replaces the scores' own (`stemsmith.render.renditions.aligned`).
+        Folder of scores whose timing replaces the scores' own
+        (`stemsmith.render.renditions.aligned`).
     """
 
     base: RenderConfig

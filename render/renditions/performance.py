@@ -16,10 +16,11 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 from stemsmith.manifests.errors import UsageError
+from stemsmith.render.midi.notes import BLOCK
 from stemsmith.render.midi.score import Score, TempoMap
 from stemsmith.render.midi.smf import Event
 from stemsmith.render.midi.tuning import tunable, tuning_of, with_tuning_selected
-from stemsmith.render.sound.synth import BLOCK, on_grid
+from stemsmith.render.sound.synth import on_grid
 
 __all__ = [
     "AS_WRITTEN",

@@ -19,8 +19,8 @@ _NOTE_ON: Final = 0x90
 def attack_s(preset: Preset, key: int, velocity: int, sample_rate: int) -> float:
     """Return the time from the start of a note's voices to 10 % of its peak.
 
-    Labels say when the voices start (`stemsmith.render.sound.synth.on_grid`); this is how much later
-    the note is there.
+    Labels say when the voices start (`stemsmith.render.sound.synth.on_grid`); this is how much
+    later the note is there.
 
     Parameters
     ----------

@@ -23,11 +23,11 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 from stemsmith.manifests.errors import UsageError
+from stemsmith.render.midi.notes import BLOCK
 from stemsmith.render.midi.smf import Event
 from stemsmith.render.sound.fluid import fluidsynth
 
 __all__ = [
-    "BLOCK",
     "POLYPHONY",
     "Preset",
     "Spans",
@@ -37,7 +37,6 @@ __all__ = [
     "shared_synth",
 ]
 
-BLOCK: Final = 64  # FLUID_BUFSIZE: frames between which FluidSynth takes no events
 POLYPHONY: Final = 256  # FluidSynth's default
 _CHUNK: Final = 256 * BLOCK
 # With FluidSynth's default of 0.2 ordinary stems lie near -45 LUFS, so that the gate of -70 LUFS

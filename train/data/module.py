@@ -1,7 +1,8 @@
 """Training examples, from recipes or shards (stream) or from decoded clips (resident).
 
 Both loaders give batches of the same tensors for the same seed, epoch and index: the rules
-(`stemsmith.train.data.examples`) decide what an example is, and samples are 16-bit integers in both.
+(`stemsmith.train.data.examples`) decide what an example is, and samples are 16-bit integers in
+both.
 
 An example is ``(mixture, references)``: float32 tensors (n_samples,) and (n_targets, n_samples).
 """
