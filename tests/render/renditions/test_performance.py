@@ -10,8 +10,10 @@ import mido
 import numpy as np
 import numpy.typing as npt
 import pytest
+import soundfont_maker as maker
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from soundfont_maker import SAMPLE_MODES, Program, Zone, tone
 from stemsmith.manifests.errors import UsageError
 from stemsmith.render.midi.notes import BLOCK
 from stemsmith.render.midi.score import Score, read_score
@@ -27,9 +29,6 @@ from stemsmith.render.renditions.performance import (
     perform,
 )
 from stemsmith.render.sound.synth import Preset, Synth, on_grid
-
-from tests import soundfont_maker as maker
-from tests.soundfont_maker import SAMPLE_MODES, Program, Zone, tone
 
 Row = tuple[int, int, int, int]  # onset and offset in ticks, pitch, velocity
 Control = tuple[int, tuple[int, ...]]  # tick and bytes

@@ -25,7 +25,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import soundfile
+import soundfont_maker as maker
 from distributed import LocalCluster
+from soundfont_maker import SAMPLE_MODES, Program, Zone, tone
 from stemsmith.manifests import shards, storage
 from stemsmith.manifests.records import Reason, Rejection
 from stemsmith.manifests.renditions import Rendition, RenditionStem
@@ -35,9 +37,6 @@ from stemsmith.render.renditions.config import PRESETS, RenditionConfig
 from stemsmith.render.renditions.plan import RenditionPlan
 from stemsmith.render.renditions.plan import plan as plan_renditions
 from stemsmith.render.sound.patches import bank_from_soundfonts
-
-from tests import soundfont_maker as maker
-from tests.soundfont_maker import SAMPLE_MODES, Program, Zone, tone
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 Row = tuple[int, int, int, int]  # onset and offset in ticks, pitch, velocity

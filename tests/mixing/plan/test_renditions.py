@@ -14,14 +14,13 @@ import numpy.typing as npt
 import pyloudnorm
 import pytest
 import soundfile
+import soundfont_maker as maker
+from soundfont_maker import SAMPLE_MODES, Program, Zone, tone
 from stemsmith.manifests import shards
 from stemsmith.manifests.mixtures import Mixture
 from stemsmith.manifests.renditions import Rendition, RenditionStem
 from stemsmith.mixing.audio.labels import realise_labels
 from stemsmith.mixing.audio.realise import MIXTURE, realise
-
-from tests import soundfont_maker as maker
-from tests.soundfont_maker import SAMPLE_MODES, Program, Zone, tone
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 Float64s = npt.NDArray[np.float64]

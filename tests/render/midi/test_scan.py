@@ -16,7 +16,7 @@ from stemsmith.render.midi.scan import ScanJob, find_midi_files, load_score, pla
 from stemsmith.render.midi.score import DEFAULT_MAX_DURATION_S
 from stemsmith.render.midi.smf import Unusable
 
-SHARED = Path(os.environ.get("STEMSMITH_SHARED", Path(__file__).resolve().parents[2] / "shared"))
+SHARED = Path(os.environ.get("STEMSMITH_SHARED", Path(__file__).resolve().parents[4] / "shared"))
 ODD = SHARED / "midi" / "odd"
 
 # The odd files that are refused, and why; all others are songs.

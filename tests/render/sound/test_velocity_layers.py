@@ -12,16 +12,15 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
+import soundfont_maker as maker
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from soundfont_maker import ATTENUATION, SAMPLE_MODES, Program, Zone, tone
 from stemsmith.manifests.errors import UsageError
 from stemsmith.render.midi.smf import Event
 from stemsmith.render.sound.sf2 import default_soundfont
 from stemsmith.render.sound.synth import Preset, Synth, check_soundfonts
 from stemsmith.render.sound.velocity_layers import Layers, velocity_layers
-
-from tests import soundfont_maker as maker
-from tests.soundfont_maker import ATTENUATION, SAMPLE_MODES, Program, Zone, tone
 
 FILTER_FC = 8
 VELOCITY_RANGE = 44

@@ -8,15 +8,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
+import soundfont_maker as maker
+from soundfont_maker import Program, Zone, tone
 from stemsmith.manifests.errors import UsageError
 from stemsmith.render.midi.notes import BLOCK
 from stemsmith.render.midi.smf import Event
 from stemsmith.render.sound.attack import attack_s
 from stemsmith.render.sound.sf2 import default_soundfont
 from stemsmith.render.sound.synth import Preset, Spans, Synth
-
-from tests import soundfont_maker as maker
-from tests.soundfont_maker import Program, Zone, tone
 
 RATE = 44100
 KEY = 69  # the root key of the samples: one sample of the file a frame

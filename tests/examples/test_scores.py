@@ -13,7 +13,7 @@ import pytest
 from stemsmith.manifests.programs import DRUMS, OMITTED_PROGRAMS
 from stemsmith.render.midi.score import Score, read_score
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 SCORES = ROOT / "cli" / "scores"
 BANDS = sorted(SCORES.glob("band_*.mid"))
 CHORALES = sorted(SCORES.glob("chorale_*.mid"))

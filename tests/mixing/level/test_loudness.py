@@ -421,7 +421,7 @@ WITHOUT_LOUDNESS = ["silence_10s", "short_300ms", "below_abs_gate_-75"]
 
 @pytest.fixture(scope="module")
 def signals() -> Path:
-    default = Path(__file__).resolve().parents[2] / "shared"
+    default = Path(__file__).resolve().parents[4] / "shared"
     folder = Path(os.environ.get("STEMSMITH_SHARED", default)) / "loudness"
     if not folder.is_dir():
         pytest.skip(f"no published signals at {folder}; set STEMSMITH_SHARED to use some")
