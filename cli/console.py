@@ -7,7 +7,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NamedTuple
 
 from rich.console import Console
@@ -26,6 +26,7 @@ from stemsmith.manifests.records import Rejection
 
 __all__ = [
     "Summary",
+    "Terminal",
     "Ticker",
     "print_rejections",
     "print_summary",
@@ -65,6 +66,32 @@ class Ticker:
         if self.audio_s:
             rate += f", {self.audio_s / self.elapsed_s:.0f} x real time"
         self._bar.update(self._task, advance=n, rate=rate)
+
+
+class Terminal:
+    """The `stemsmith.manifests.jobs.Progress` of a command: bars and lines on standard error.
+
+    Parameters
+    ----------
+    common : Common
+        Options of the command; ``--quiet`` shows nothing.
+    """
+
+    def __init__(self, common: Common) -> None:
+        self._common = common
+
+    def loop(self, title: str, total: int) -> AbstractContextManager[Ticker]:
+        """Show a bar, where standard error is a terminal."""
+        return progress(self._common, title, total)
+
+    def warn(self, message: str) -> None:
+        """Print one line that begins with ``warning``."""
+        warn(self._common, message)
+
+    def note(self, message: str) -> None:
+        """Print one line."""
+        if not self._common.is_quiet:
+            print(message, file=sys.stderr)
 
 
 @contextmanager

@@ -12,13 +12,13 @@ from stemsmith.cli.options import Common, common_options, decorate
 from stemsmith.cli.separate import options_of, separation_options
 
 if TYPE_CHECKING:
-    from stemsmith.cli.cluster import Workers
     from stemsmith.cli.console import Summary
     from stemsmith.evaluate.benchmark.plan import Request
     from stemsmith.evaluate.benchmark.results import EvaluationRun
     from stemsmith.evaluate.benchmark.score_song import MetricOptions, SongJob
     from stemsmith.evaluate.benchmark.systems import System
     from stemsmith.evaluate.separation.options import SeparationOptions
+    from stemsmith.manifests.jobs import Workers
 
 __all__ = ["evaluate", "evaluate_system"]
 
@@ -161,11 +161,11 @@ def evaluate_system(
 
     Summaries that it is to be compared with are known before, lest hours are spent in vain.
     """
-    from stemsmith.cli.cluster import workers
     from stemsmith.cli.console import Summary, print_rejections, warn
     from stemsmith.evaluate.benchmark.plan import plan
     from stemsmith.evaluate.benchmark.report import check_comparable, read_summary
     from stemsmith.evaluate.benchmark.results import EvaluationRun
+    from stemsmith.manifests.cluster import open_workers
     from stemsmith.manifests.records import Rejection
     from stemsmith.manifests.shards import read_records
 
@@ -176,7 +176,7 @@ def evaluate_system(
     check_comparable([*known, run.subject])
     with run.opened():
         if jobs := run.open_jobs():
-            with workers(common.n_jobs, common.scheduler) as pool:
+            with open_workers(common.n_jobs, common.scheduler) as pool:
                 _score_songs(common, pool, run, jobs)
         header = run.close()
     rejections = read_records(results / "rejections.parquet", Rejection)
@@ -197,9 +197,9 @@ def evaluate_system(
 
 
 def _score_songs(common: Common, pool: Workers, run: EvaluationRun, jobs: list[SongJob]) -> None:
-    from stemsmith.cli.cluster import Died
     from stemsmith.cli.console import progress
     from stemsmith.evaluate.benchmark import score_song as benchmark
+    from stemsmith.manifests.jobs import Died
     from stemsmith.manifests.records import Reason, Rejection
 
     with progress(common, "evaluate", len(jobs)) as ticker:

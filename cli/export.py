@@ -41,9 +41,10 @@ def export(
     Float WAV at the levels of the corpus; one guard gain for all sources of a rendition against
     clipping.
     """
-    from stemsmith.cli.cluster import survivors, workers
     from stemsmith.cli.console import Summary, print_summary, progress
+    from stemsmith.manifests.cluster import open_workers
     from stemsmith.manifests.errors import UsageError
+    from stemsmith.manifests.jobs import do_jobs, needed
     from stemsmith.mixing.plan.mixtures import plan as mixture_plan
     from stemsmith.mixing.plan.recipes import MixConfig, Mode
     from stemsmith.mixing.plan.renditions import read_renditions
@@ -68,11 +69,11 @@ def export(
     )
     n_renditions, n_files = sum(counts.values()), 0
     with (
-        workers(common.n_jobs, common.scheduler) as pool,
+        open_workers(common.n_jobs, common.scheduler) as pool,
         progress(common, f"export {layout}", n_renditions) as ticker,
     ):
         jobs = export_bach10.plan(mixtures, corpus, plan.roots, destination)
-        for n_sources in survivors(pool.map(export_bach10.run, jobs), lambda job: job.piece):
+        for n_sources in do_jobs(pool, export_bach10.run, jobs, needed(lambda job: job.piece)):
             n_files += n_sources
             ticker.advance()
     summary = Summary(

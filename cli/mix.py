@@ -11,8 +11,8 @@ import click
 from stemsmith.cli.options import Common, common_options, decorate
 
 if TYPE_CHECKING:
-    from stemsmith.cli.cluster import Workers
     from stemsmith.cli.console import Summary
+    from stemsmith.manifests.jobs import Workers
     from stemsmith.mixing.audio_shards import AudioFormat
     from stemsmith.mixing.mixtures import MixtureRun
     from stemsmith.mixing.plan.incoherent import Partners
@@ -159,8 +159,8 @@ def make_mixtures(
     audio_format: AudioFormat | None,
 ) -> Summary:
     """Find, measure, plan, write and close a set of mixtures; return what came of it."""
-    from stemsmith.cli.cluster import workers
     from stemsmith.cli.console import warn
+    from stemsmith.manifests.cluster import open_workers
     from stemsmith.manifests.run_folder import refuse_foreign
     from stemsmith.mixing.mixtures import STATE_FOLDER, MixtureRun
     from stemsmith.mixing.plan.mixtures import STAGE, plan
@@ -176,7 +176,7 @@ def make_mixtures(
     targets = _written_targets(names.stems, config.target, taxonomy.targets)
     found = find_sources(sources, measure.cache_folder())
     check_destination(mixtures, found)
-    with workers(common.n_jobs, common.scheduler) as pool:
+    with open_workers(common.n_jobs, common.scheduler) as pool:
         stems = _stems_of(common, pool, found, config)
         if config.left_out:
             stems = leave_out(stems, config.left_out)
@@ -260,8 +260,8 @@ def _stems_of(
     common: Common, pool: Workers, sources: Sequence[Source], config: MixConfig
 ) -> list[Any]:
     """Return the stems of all sources; measure those that nobody has measured yet."""
-    from stemsmith.cli.cluster import survivors
     from stemsmith.cli.console import progress
+    from stemsmith.manifests.jobs import do_jobs, needed
     from stemsmith.mixing.sources import measure
     from stemsmith.mixing.sources.find import read_stems
 
@@ -269,7 +269,7 @@ def _stems_of(
     measured = {job: known for job in jobs if (known := measure.cached(job)) is not None}
     if open_jobs := [job for job in jobs if job not in measured]:
         with progress(common, "measure", len(open_jobs)) as ticker:
-            for result in survivors(pool.map(measure.run, open_jobs), lambda job: job.path):
+            for result in do_jobs(pool, measure.run, open_jobs, needed(lambda job: job.path)):
                 ticker.advance(audio_s=result.n_samples / result.sample_rate)
         # The cache is shared: what a run has measured, the next one finds.
         measured |= {job: measure.read(job) for job in open_jobs}
@@ -284,8 +284,8 @@ def _partners_of(
     config: MixConfig,
 ) -> dict[str, Partners]:
     """Return which clips may meet in every split; nothing for random pairing."""
-    from stemsmith.cli.cluster import survivors
     from stemsmith.cli.console import progress
+    from stemsmith.manifests.jobs import do_jobs, needed
     from stemsmith.mixing.plan import partners
     from stemsmith.mixing.plan.pairing import Pairing
 
@@ -300,8 +300,7 @@ def _partners_of(
         jobs = list(search.jobs())
         results = []
         with progress(common, f"pair {split}", len(jobs)) as ticker:
-            done = pool.map(partners.run, jobs)
-            for result in survivors(done, lambda job: job.clips[0].path):
+            for result in do_jobs(pool, partners.run, jobs, needed(lambda job: job.clips[0].path)):
                 results.append(result)
                 ticker.advance()
         found[split] = search.partners(results)
@@ -312,14 +311,14 @@ def _write(
     common: Common, pool: Workers, run: MixtureRun, n_mixtures: int, is_with_audio: bool
 ) -> None:
     """Write all shards."""
-    from stemsmith.cli.cluster import survivors
     from stemsmith.cli.console import progress
+    from stemsmith.manifests.jobs import do_jobs, needed
     from stemsmith.mixing import audio_shards
 
     with progress(common, "mix", n_mixtures) as ticker:
         if is_with_audio:
-            done = pool.map(audio_shards.run, run.audio_jobs())
-            for report in survivors(done, lambda job: job.path):
+            done = do_jobs(pool, audio_shards.run, run.audio_jobs(), needed(lambda job: job.path))
+            for report in done:
                 ticker.advance(report.n_mixtures, report.audio_s)
         else:
             for shard in run.write_recipes():

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import dataclasses
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
-from stemsmith.cli.cluster import default_jobs
+from stemsmith.manifests.cluster import default_jobs
 from stemsmith.manifests.errors import UsageError
+from stemsmith.manifests.options import Field, fields_of
 
-__all__ = ["Common", "common_options", "decorate", "score_options", "serial_options"]
+__all__ = [
+    "Common",
+    "common_options",
+    "config_options",
+    "decorate",
+    "read_config",
+    "score_options",
+    "serial_options",
+]
+
+C = TypeVar("C")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +37,102 @@ class Common:
     is_json: bool
     is_quiet: bool
     is_verbose: bool
+
+
+def config_options(
+    config_type: type, *, omitted: Sequence[str] = (), unset: str | None = None
+) -> Callable[[Any], Any]:
+    """Return a decorator that adds the options of a configuration; `read_config` takes them.
+
+    Parameters
+    ----------
+    config_type : type
+        A dataclass whose fields `stemsmith.manifests.options.option` made.
+    omitted : sequence of str
+        Fields that this command has no option for, or one of its own.
+    unset : str, optional
+        Says what the defaults are where they are not those of the dataclass, as in "the model's";
+        an option that is not given is then None, and `read_config` leaves it out.
+    """
+    fields = [field for field in fields_of(config_type) if field.name not in omitted]
+    return decorate(*(_click_option(field, unset) for field in fields))
+
+
+def _click_option(field: Field, unset: str | None) -> Callable[[Any], Any]:
+    description = field.option
+    is_flag = field.type is bool and description.parse is None
+    settings: dict[str, Any] = {"help": description.help, "metavar": description.metavar}
+    if is_flag:
+        settings["is_flag"] = True
+    elif description.is_repeatable:
+        settings["multiple"] = True
+    else:
+        settings["default"] = None if unset else _shown(field.default)
+    default_text = unset or description.default_text
+    settings["show_default"] = default_text or (not is_flag and field.default not in (None, ()))
+    if default_text and settings.get("default") is None:
+        settings["help"] += f"  [default: {default_text}]"
+        settings["show_default"] = False
+    if not is_flag:
+        settings["type"] = _click_type(field)
+    return click.option(field.flag, field.name, **settings)
+
+
+def _shown(default: Any) -> Any:
+    if isinstance(default, Enum):
+        return str(default)
+    if isinstance(default, tuple):
+        return ",".join(map(str, default)) or None
+    is_plain = default is None or isinstance(default, bool | int | float | str | Path)
+    return default if is_plain else str(default)
+
+
+def _click_type(field: Field) -> Any:
+    if field.option.choices is not None:
+        return click.Choice(field.option.choices())
+    if field.option.parse is not None:
+        return str
+    if isinstance(field.type, type) and issubclass(field.type, Enum):
+        return click.Choice([str(member.value) for member in field.type])
+    if field.type is Path:
+        return click.Path(path_type=Path)
+    return field.type
+
+
+def read_config(
+    config_type: type[C], options: Mapping[str, Any], *, base: C | None = None, **values: Any
+) -> C:
+    """Return the configuration that a command's options name.
+
+    Parameters
+    ----------
+    config_type : type
+        As given to `config_options`.
+    options : mapping of str to object
+        The values of the command; those that are None are left at their defaults.
+    base : object, optional
+        A configuration whose values are the defaults.
+    **values
+        Fields that the command decides itself.
+
+    Raises
+    ------
+    UsageError
+        For a value that makes no sense, naming the option.
+    """
+    for field in fields_of(config_type):
+        given = options.get(field.name)
+        if field.name not in values and given is not None and given != ():
+            values[field.name] = _value(field, given)
+    return config_type(**values) if base is None else dataclasses.replace(base, **values)  # type: ignore[type-var]
+
+
+def _value(field: Field, given: Any) -> Any:
+    if field.option.parse is not None:
+        return field.option.parse(given)
+    if isinstance(field.type, type) and issubclass(field.type, Enum):
+        return field.type(given)
+    return tuple(given) if field.option.is_repeatable else given
 
 
 def decorate(*decorators: Callable[[Any], Any]) -> Callable[[Any], Any]:

@@ -13,8 +13,8 @@ from stemsmith.cli.options import Common, common_options, decorate, score_option
 from stemsmith.cli.renditions import rendition_options
 
 if TYPE_CHECKING:
-    from stemsmith.cli.cluster import Workers
     from stemsmith.cli.console import Summary
+    from stemsmith.manifests.jobs import Workers
     from stemsmith.manifests.records import Rejection, ScannedSong
     from stemsmith.render.corpus.config import RenderConfig
     from stemsmith.render.songs.corpus import CorpusRun, RunPlan
@@ -150,8 +150,8 @@ def inventory_of(
     corpus: Path | None = None,
 ) -> list[ScannedSong | Rejection]:
     """Scan a folder, but not the corpus in it; return songs and rejections by path."""
-    from stemsmith.cli.cluster import Died
     from stemsmith.cli.console import progress
+    from stemsmith.manifests.jobs import Died
     from stemsmith.manifests.records import Reason, Rejection, ScannedSong
     from stemsmith.render.midi import scan as inventory
 
@@ -181,11 +181,11 @@ def make_corpus(
     common: Common, midi_dir: Path, corpus: Path, config: RenderConfig, bank: Bank
 ) -> Summary:
     """Scan, plan, render and close a corpus; print what was left out, return what came of it."""
-    from stemsmith.cli.cluster import workers
     from stemsmith.cli.console import warn
+    from stemsmith.manifests.cluster import open_workers
     from stemsmith.render.songs.corpus import CorpusRun, plan
 
-    with workers(common.n_jobs, common.scheduler) as pool:
+    with open_workers(common.n_jobs, common.scheduler) as pool:
         scanned = inventory_of(common, pool, midi_dir, config.max_duration_s, corpus)
         run_plan = plan(scanned, midi_dir, corpus, config, bank)
         if config.n_songs is not None and len(run_plan.jobs) < config.n_songs:
@@ -198,8 +198,8 @@ def make_corpus(
 
 
 def _render_songs(common: Common, pool: Workers, run: CorpusRun, run_plan: RunPlan) -> None:
-    from stemsmith.cli.cluster import Died
     from stemsmith.cli.console import progress
+    from stemsmith.manifests.jobs import Died
     from stemsmith.manifests.records import Reason
     from stemsmith.render.songs import render as song
 

@@ -109,15 +109,15 @@ def make_renditions(
     common: Common, midi_dir: Path, corpus: Path, config: RenditionConfig, bank: Bank
 ) -> Summary:
     """Scan, plan, render and close a corpus of renditions; return what came of it."""
-    from stemsmith.cli.cluster import workers
     from stemsmith.cli.console import print_rejections, warn
     from stemsmith.cli.render import inventory_of
+    from stemsmith.manifests.cluster import open_workers
     from stemsmith.manifests.records import Rejection
     from stemsmith.manifests.shards import read_records
     from stemsmith.render.renditions.corpus import RenditionRun
     from stemsmith.render.renditions.plan import plan
 
-    with workers(common.n_jobs, common.scheduler) as pool:
+    with open_workers(common.n_jobs, common.scheduler) as pool:
         scanned = inventory_of(common, pool, midi_dir, config.base.max_duration_s, corpus)
         rendition_plan = plan(scanned, midi_dir, config, bank)
         for warning in rendition_plan.warnings:
@@ -131,8 +131,8 @@ def make_renditions(
 
 
 def _render(common: Common, pool: Any, run: RenditionRun) -> None:
-    from stemsmith.cli.cluster import Died
     from stemsmith.cli.console import progress
+    from stemsmith.manifests.jobs import Died
     from stemsmith.manifests.records import Rejection
     from stemsmith.render.renditions import render as stem_job
 

@@ -50,8 +50,8 @@ def _scan_scores(
     midi_dir: Path, common: Common, max_duration: float, options: Mapping[str, Any]
 ) -> None:
     from stemsmith.cli import console
-    from stemsmith.cli.cluster import workers
     from stemsmith.cli.render import bank_of, inventory_of
+    from stemsmith.manifests.cluster import open_workers
     from stemsmith.manifests.errors import NothingToDo
     from stemsmith.manifests.records import Rejection, ScannedSong
     from stemsmith.render.corpus.config import RenderConfig, parse_band
@@ -65,7 +65,7 @@ def _scan_scores(
         max_duration_s=max_duration,
     )
     bank = bank_of(common, options["soundfonts"], options["patches"])
-    with workers(common.n_jobs, common.scheduler) as pool:
+    with open_workers(common.n_jobs, common.scheduler) as pool:
         scanned = inventory_of(common, pool, midi_dir, max_duration)
     songs = [s for s in scanned if isinstance(s, ScannedSong)]
     unusable = [r for r in scanned if isinstance(r, Rejection)]

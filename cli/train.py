@@ -187,19 +187,20 @@ def train_model(
 
 def _decode(common: Common, decodings: list[Decoding]) -> None:
     """Fill the stores that are not full."""
-    from stemsmith.cli.cluster import survivors, workers
     from stemsmith.cli.console import progress
+    from stemsmith.manifests.cluster import open_workers
+    from stemsmith.manifests.jobs import do_jobs, needed
     from stemsmith.train.data import store
 
     if all(decoding.is_closed for decoding in decodings):
         return
-    with workers(common.n_jobs, common.scheduler) as pool:
+    with open_workers(common.n_jobs, common.scheduler) as pool:
         for decoding in decodings:
             with decoding.opened():
                 if not decoding.is_closed:
                     with progress(common, "decode", decoding.n_clips) as ticker:
-                        done = pool.map(store.run, decoding.jobs())
-                        for n_clips in survivors(done, lambda job: job.path):
+                        jobs = decoding.jobs()
+                        for n_clips in do_jobs(pool, store.run, jobs, needed(lambda j: j.path)):
                             ticker.advance(n_clips)
                 decoding.close()
 

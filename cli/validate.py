@@ -120,14 +120,15 @@ def _check_all(
     name_of: Callable[[J], str],
 ) -> None:
     """Run all checks; raise the finding of the first offender by name."""
-    from stemsmith.cli.cluster import Died, workers
     from stemsmith.cli.console import progress
+    from stemsmith.manifests.cluster import open_workers
     from stemsmith.manifests.errors import InvalidCorpus
+    from stemsmith.manifests.jobs import Died
     from stemsmith.manifests.records import Finding
 
     offenders: dict[str, str] = {}
     with (
-        workers(common.n_jobs, common.scheduler) as pool,
+        open_workers(common.n_jobs, common.scheduler) as pool,
         progress(common, "validate", len(jobs)) as ticker,
     ):
         for finding in pool.map(check, jobs):

@@ -13,15 +13,14 @@ import queue
 import signal
 import threading
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
-from dataclasses import dataclass
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, TypeVar
 
-from stemsmith.manifests.errors import InvalidCorpus, UsageError
+from stemsmith.manifests.errors import UsageError
+from stemsmith.manifests.jobs import Died, InProcess, Workers
 
-__all__ = ["Died", "Workers", "default_jobs", "survivors", "workers"]
+__all__ = ["default_jobs", "open_workers"]
 
 J = TypeVar("J")
 R = TypeVar("R")
@@ -36,41 +35,7 @@ _FETCH_S: Final = 60  # longer than any result takes to come
 _WORKERLESS_S: Final = 300  # in which a cluster may start others
 
 
-@dataclass(frozen=True, slots=True)
-class Died(Generic[J]):
-    """A job that killed its worker process twice, being alone."""
-
-    job: J
-
-
-class Workers(ABC):
-    """Something that runs jobs."""
-
-    @abstractmethod
-    def map(self, function: Callable[[J], R], jobs: Iterable[J]) -> Iterator[R | Died[J]]:
-        """Yield results as they come, in any order.
-
-        Parameters
-        ----------
-        function : callable
-            A top-level function of one job.
-        jobs : iterable
-            Picklable; taken as workers become free.
-
-        Raises
-        ------
-        Exception
-            Whatever the function raises.
-        """
-
-
-class _InProcess(Workers):
-    def map(self, function: Callable[[J], R], jobs: Iterable[J]) -> Iterator[R | Died[J]]:
-        for job in jobs:
-            yield function(job)
-
-
-class _Dask(Workers):
+class _Dask:
     def __init__(self, client: Any) -> None:
         self._client = client
 
@@ -166,21 +131,6 @@ class _Dask(Workers):
         return len(n_threads)
 
 
-def survivors(results: Iterable[R | Died[J]], path_of: Callable[[J], str]) -> Iterator[R]:
-    """Yield results where every job is needed.
-
-    Raises
-    ------
-    InvalidCorpus
-        For a job that killed its worker, naming the file that `path_of` gives for it.
-    """
-    for result in results:
-        if isinstance(result, Died):
-            path = path_of(result.job)
-            raise InvalidCorpus(f"{path}: killed the process that worked on it, twice")
-        yield result
-
-
 def default_jobs() -> int:
     """Return the number of processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -209,25 +159,29 @@ def _local_cluster(n_workers: int) -> Any:
 
 
 @contextlib.contextmanager
-def workers(n_jobs: int, scheduler: str | None) -> Iterator[Workers]:
-    """Open workers for the time of a command.
+def open_workers(jobs: int | Workers, scheduler: str | None = None) -> Iterator[Workers]:
+    """Open workers for the time of a workflow.
 
     Parameters
     ----------
-    n_jobs : int
-        Local worker processes; 0 runs in this process.
+    jobs : int or Workers
+        Number of local worker processes, where 0 does the jobs in this process; or workers that
+        are open already, and stay so.
     scheduler : str or None
         Address of a running Dask scheduler, whose workers must see the same file system under
-        the same paths; `n_jobs` is then not used. How many deaths such a scheduler allows a job
-        is its own setting (``distributed.scheduler.allowed-failures``).
+        the same paths; the number of `jobs` is then not used. How many deaths such a scheduler
+        allows a job is its own setting (``distributed.scheduler.allowed-failures``).
 
     Raises
     ------
     UsageError
         If the scheduler cannot be reached.
     """
-    if scheduler is None and n_jobs == 0:
-        yield _InProcess()
+    if not isinstance(jobs, int):
+        yield jobs
+        return
+    if scheduler is None and jobs == 0:
+        yield InProcess()
         return
     import dask
     from distributed import Client
@@ -252,7 +206,7 @@ def workers(n_jobs: int, scheduler: str | None) -> Iterator[Workers]:
         try:
             address: Any = scheduler
             if scheduler is None:
-                address = stack.enter_context(_local_cluster(n_jobs))
+                address = stack.enter_context(_local_cluster(jobs))
             client = stack.enter_context(
                 Client(address, timeout=_CONNECT_TIMEOUT_S, set_as_default=False)
             )

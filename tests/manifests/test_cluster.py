@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 from distributed import LocalCluster
-from stemsmith.cli.cluster import Died, _Dask, workers
+from stemsmith.manifests.cluster import _Dask, open_workers
 from stemsmith.manifests.errors import UsageError
+from stemsmith.manifests.jobs import Died
 
 
 def squares() -> Callable[[int], int]:
@@ -23,7 +24,7 @@ def squares() -> Callable[[int], int]:
 
 @pytest.mark.parametrize("n_jobs", [0, 1, 2])
 def test_every_job_is_done_once(n_jobs: int) -> None:
-    with workers(n_jobs, None) as pool:
+    with open_workers(n_jobs, None) as pool:
         assert sorted(pool.map(squares(), range(20))) == [k * k for k in range(20)]
         assert list(pool.map(squares(), [])) == []
 
@@ -36,7 +37,7 @@ def test_jobs_are_taken_as_workers_become_free() -> None:
             taken.append(k)
             yield k
 
-    with workers(2, None) as pool:
+    with open_workers(2, None) as pool:
         results = pool.map(squares(), jobs())
         next(results)
         assert len(taken) < 10
@@ -48,7 +49,7 @@ def test_an_error_ends_the_map(n_jobs: int) -> None:
     def fail(job: int) -> int:
         raise PermissionError(13, "Permission denied", f"/file{job}")
 
-    with workers(n_jobs, None) as pool, pytest.raises(PermissionError, match="file0"):
+    with open_workers(n_jobs, None) as pool, pytest.raises(PermissionError, match="file0"):
         list(pool.map(fail, [0]))
 
 
@@ -64,7 +65,7 @@ def test_only_jobs_that_kill_their_worker_twice_are_given_up(tmp_path: Path, n_j
             os.kill(os.getpid(), signal.SIGKILL)
         return job
 
-    with workers(n_jobs, None) as pool:
+    with open_workers(n_jobs, None) as pool:
         results = list(pool.map(deadly, range(24)))
     assert {result.job for result in results if isinstance(result, Died)} == always
     assert sorted(r for r in results if isinstance(r, int)) == sorted({*range(24)} - always)
@@ -87,8 +88,8 @@ class _Deserted:
 
 
 def test_workers_that_are_gone_are_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stemsmith.cli.cluster._POLL_S", 0.01)
-    monkeypatch.setattr("stemsmith.cli.cluster._WORKERLESS_S", 0.1)
+    monkeypatch.setattr("stemsmith.manifests.cluster._POLL_S", 0.01)
+    monkeypatch.setattr("stemsmith.manifests.cluster._WORKERLESS_S", 0.1)
     with pytest.raises(UsageError, match="all Dask workers are gone"):
         _Dask(_Deserted())._next(queue.SimpleQueue())
     with pytest.raises(UsageError, match="all Dask workers are gone"):
@@ -99,7 +100,7 @@ def test_a_job_may_raise_a_timeout_of_its_own() -> None:
     def wait(job: int) -> int:
         raise TimeoutError(110, "Connection timed out", "/net/file")
 
-    with workers(1, None) as pool, pytest.raises(TimeoutError, match="/net/file"):
+    with open_workers(1, None) as pool, pytest.raises(TimeoutError, match="/net/file"):
         list(pool.map(wait, [0]))
 
 
@@ -108,15 +109,15 @@ def test_a_running_scheduler_is_used() -> None:
         LocalCluster(
             n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0"
         ) as cluster,
-        workers(0, cluster.scheduler_address) as pool,
+        open_workers(0, cluster.scheduler_address) as pool,
     ):
         assert sorted(pool.map(squares(), range(5))) == [0, 1, 4, 9, 16]
 
 
 def test_an_address_where_nobody_answers_is_a_usage_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stemsmith.cli.cluster._CONNECT_TIMEOUT_S", 1)
+    monkeypatch.setattr("stemsmith.manifests.cluster._CONNECT_TIMEOUT_S", 1)
     with (
         pytest.raises(UsageError, match="no Dask scheduler answers"),
-        workers(1, "tcp://127.0.0.1:9"),
+        open_workers(1, "tcp://127.0.0.1:9"),
     ):
         pass

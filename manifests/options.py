@@ -1,0 +1,163 @@
+"""Options: fields of a configuration that also say how commands and manifests spell them.
+
+A stage's configuration is a frozen dataclass. Each of its fields that a user may set is made by
+`option`, and this one description serves the dataclass, the command line, ``--config`` files and
+the manifest. Modules with configurations import nothing heavy: ``stemsmith --help`` reads them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any, Final
+
+__all__ = ["Field", "Option", "fields_of", "json_value", "option", "to_manifest"]
+
+_KEY: Final = "stemsmith.option"
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """How a field is spelled outside Python.
+
+    Attributes
+    ----------
+    help : str
+        One line for people.
+    flag : str or None
+        Name on the command line, such as ``--max-gain``; None derives it from the field's name.
+    key : str or None
+        Name in the manifest; None is the field's name.
+    parse : callable or None
+        Makes the value of the text, or of the texts, that a user gave; raises a `UsageError` that
+        names the flag. None where the type of the field says how.
+    choices : callable or None
+        Returns the names a user may give, where the type of the field does not say.
+    metavar : str or None
+        Stands for the value in help texts.
+    default_text : str or None
+        Says what the default is where its value does not: ``all that fit``.
+    is_repeatable : bool
+        Whether the flag may be given several times.
+    is_in_manifest : bool
+        Whether the manifest says the value. What decides a byte of a result must be there.
+    """
+
+    help: str
+    flag: str | None = None
+    key: str | None = None
+    parse: Callable[[Any], Any] | None = None
+    choices: Callable[[], typing.Sequence[str]] | None = None
+    metavar: str | None = None
+    default_text: str | None = None
+    is_repeatable: bool = False
+    is_in_manifest: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A field of a configuration that is an option.
+
+    Attributes
+    ----------
+    name : str
+        In Python.
+    flag : str
+        On the command line.
+    type : type
+        Without ``None``.
+    is_optional : bool
+        Whether it may be None.
+    default : object
+        Its value where the user gives none.
+    option : Option
+        Its description.
+    """
+
+    name: str
+    flag: str
+    type: Any
+    is_optional: bool
+    default: Any
+    option: Option
+
+
+def option(default: Any, help: str, **description: Any) -> Any:
+    """Return a dataclass field that is an option.
+
+    Parameters
+    ----------
+    default : object
+        Value of the field where the user gives none.
+    help : str
+        One line for people.
+    **description
+        Further attributes of `Option`.
+
+    Examples
+    --------
+    >>> @dataclass(frozen=True)
+    ... class Config:
+    ...     max_gain_db: float = option(30.0, "Largest gain of a stem in dB.", flag="--max-gain")
+    >>> Config().max_gain_db
+    30.0
+    >>> [field.flag for field in fields_of(Config)]
+    ['--max-gain']
+    """
+    metadata = {_KEY: Option(help, **description)}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def fields_of(config_type: type) -> Iterator[Field]:
+    """Yield the options of a configuration, in the order of its fields."""
+    hints = typing.get_type_hints(config_type)
+    for field in dataclasses.fields(config_type):
+        description = field.metadata.get(_KEY)
+        if description is None:
+            continue
+        hint = hints[field.name]
+        is_optional = isinstance(hint, types.UnionType) and types.NoneType in typing.get_args(hint)
+        if is_optional:
+            (hint,) = (kind for kind in typing.get_args(hint) if kind is not types.NoneType)
+        flag = description.flag or "--" + field.name.replace("_", "-")
+        yield Field(field.name, flag, hint, is_optional, field.default, description)
+
+
+def to_manifest(config: Any) -> dict[str, Any]:
+    """Return the options of a configuration as JSON values, by their keys.
+
+    Parameters
+    ----------
+    config : object
+        An instance of a configuration.
+
+    Returns
+    -------
+    dict of str to object
+        In the order of the fields.
+    """
+    return {
+        field.option.key or field.name: json_value(getattr(config, field.name))
+        for field in fields_of(type(config))
+        if field.option.is_in_manifest
+    }
+
+
+def json_value(value: Any) -> Any:
+    """Return a value of a configuration as JSON has it."""
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, Enum | Path | str):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {str(key): json_value(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [json_value(item) for item in value]
+    if dataclasses.is_dataclass(value) and type(value).__str__ is object.__str__:
+        return {f.name: json_value(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    return str(value)
