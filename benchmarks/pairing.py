@@ -17,6 +17,7 @@ from typing import NamedTuple
 import click
 import numpy as np
 import numpy.typing as npt
+from stemsmith.manifests.arrays import Bools, Float32s
 from stemsmith.manifests.audio.read import FULL_SCALE_16, read_int16
 from stemsmith.manifests.programs import slug
 from stemsmith.manifests.records import Stem
@@ -27,9 +28,6 @@ from stemsmith.mixing.plan.recipes import SILENCE_RMS_DBFS
 
 PERCENTILES = (5, 50, 95)
 MAX_BYTES = 1 << 30
-
-Float32s = npt.NDArray[np.float32]
-Bools = npt.NDArray[np.bool_]
 
 
 class Clip(NamedTuple):

@@ -197,9 +197,9 @@ def make_mixtures(
 
 def _config(options: Mapping[str, Any]) -> MixConfig:
     from stemsmith.manifests.errors import UsageError
+    from stemsmith.manifests.splits import SPLITS
     from stemsmith.mixing.plan.pairing import Pairing
     from stemsmith.mixing.plan.recipes import Augment, MixConfig, Mode
-    from stemsmith.mixing.sources.catalogue import SPLITS
 
     mode = Mode(options["mode"])
     n_mixtures, hours = options["n_mixtures"], options["hours"]
@@ -327,7 +327,7 @@ def _write(
 
 def _summary(mixtures: Path, header: Mapping[str, Any], config: MixConfig) -> Summary:
     from stemsmith.cli.console import Summary
-    from stemsmith.mixing.sources.catalogue import SPLITS
+    from stemsmith.manifests.splits import SPLITS
 
     # A manifest that was read again has its keys in order of the alphabet.
     counts = {split: n for split in SPLITS if (n := header["n_mixtures"].get(split)) is not None}

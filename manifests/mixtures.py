@@ -9,12 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
+from stemsmith.manifests.arrays import Float32s
 
 __all__ = ["MeasuredFile", "Mixture", "MixtureSource", "SourceFile"]
-
-Float32s = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)

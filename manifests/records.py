@@ -9,14 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-import numpy as np
-import numpy.typing as npt
+from stemsmith.manifests.arrays import Float32s, Int32s, UInt8s
 
 __all__ = ["Finding", "Part", "Reason", "Rejection", "ScannedSong", "Song", "Stem"]
-
-Float32s = npt.NDArray[np.float32]
-Int32s = npt.NDArray[np.int32]
-UInt8s = npt.NDArray[np.uint8]
 
 
 class Reason(StrEnum):

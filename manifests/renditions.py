@@ -5,16 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
-import numpy.typing as npt
+from stemsmith.manifests.arrays import Float32s, Int32s, UInt8s
 
 __all__ = ["RENDITIONS", "Rendition", "RenditionSource", "RenditionStem"]
 
 RENDITIONS: Final = "renditions"  # kind of a corpus, in its manifest
-
-Float32s = npt.NDArray[np.float32]
-Int32s = npt.NDArray[np.int32]
-UInt8s = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

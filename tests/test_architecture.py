@@ -25,7 +25,7 @@ MAY_IMPORT = {
 # Floors inside a folder, from the lowest: a module imports its own floor and those below it.
 # Sub-packages and modules that are not named here stand above all that are.
 FLOORS: dict[str, tuple[str, ...]] = {
-    "manifests": ("errors", "storage", "audio"),
+    "manifests": ("arrays", "errors", "storage", "audio"),
     "mixing": ("level", "sources", "audio", "plan"),
     "render": ("midi", "sound", "corpus", "songs", "renditions"),
     "train": ("schedule", "models", "data"),

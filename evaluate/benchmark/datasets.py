@@ -21,7 +21,7 @@ from stemsmith.manifests.programs import slug
 from stemsmith.manifests.records import Stem
 from stemsmith.manifests.renditions import RENDITIONS, Rendition, RenditionStem
 from stemsmith.manifests.seeds import unit_hash
-from stemsmith.mixing.sources.catalogue import SPLITS
+from stemsmith.manifests.splits import SPLITS
 from stemsmith.mixing.sources.find import CORPUS, parse_source
 from stemsmith.mixing.sources.layouts import find_files
 from stemsmith.mixing.sources.taxonomy import Taxonomy, read_taxonomy

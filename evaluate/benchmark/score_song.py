@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import soxr
 from stemsmith.evaluate.benchmark.datasets import DatasetSong
 from stemsmith.evaluate.benchmark.oracle import Oracle, oracle_estimates
@@ -27,14 +26,13 @@ from stemsmith.evaluate.metrics.museval_json import METRICS as BSS_METRICS
 from stemsmith.evaluate.metrics.museval_json import write_track
 from stemsmith.evaluate.metrics.ratios import si_sdr_db
 from stemsmith.manifests import shards
+from stemsmith.manifests.arrays import Float32s
 from stemsmith.manifests.records import Reason, Rejection
 
 __all__ = ["SI_SDR", "STAGE", "Engine", "MetricOptions", "Score", "Scored", "SongJob", "run"]
 
 SI_SDR: Final = "SI-SDR"
 STAGE: Final = "evaluate"  # in rejections
-
-Float32s = npt.NDArray[np.float32]
 
 
 class Engine(StrEnum):

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from stemsmith.evaluate.benchmark.datasets import DatasetSong, StemFile
+from stemsmith.manifests.arrays import Float32s
 from stemsmith.manifests.audio.read import AudioInfo, audio_info, read_excerpt
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.records import Reason
@@ -22,8 +22,6 @@ __all__ = ["SongAudio", "Unscorable", "read_estimate", "read_song"]
 # Powers of transforms of louder samples are beyond single precision. Bytes of another type that
 # are read as floats are.
 _LOUDEST: Final = 1e12
-
-Float32s = npt.NDArray[np.float32]
 
 
 class Unscorable(Exception):

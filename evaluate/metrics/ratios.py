@@ -18,11 +18,11 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+from stemsmith.manifests.arrays import Float64s
 from stemsmith.manifests.seeds import rng_for
 
 __all__ = ["Interval", "Summary", "bootstrap_interval", "si_sdr_db", "snr_db", "summarise"]
 
-Float64s = npt.NDArray[np.float64]
 Interval = tuple[float, float]
 
 _N_RESAMPLES: Final = 10_000

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from stemsmith.evaluate.separation.estimation import Estimates, Segments
 from stemsmith.evaluate.separation.options import RESIDUAL, SeparationOptions, check_options
@@ -26,6 +25,7 @@ from stemsmith.evaluate.separation.streaming import (
     Stage,
     Synthesis,
 )
+from stemsmith.manifests.arrays import Float32s
 from stemsmith.manifests.audio.read import audio_info, read_blocks
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
 from stemsmith.train.models.base import ModelConfig, SeparationModel
@@ -36,7 +36,6 @@ __all__ = ["SeparationOptions", "SeparationStream", "Separator"]
 
 _BLOCK_SAMPLES: Final = 1 << 17  # three seconds at 44.1 kHz
 
-Float32s = npt.NDArray[np.float32]
 Model = SeparationModel[Any]
 
 

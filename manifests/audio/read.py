@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import soundfile
+from stemsmith.manifests.arrays import Float32s, Int16s
 from stemsmith.manifests.audio import stem_mp4
 from stemsmith.manifests.errors import InvalidCorpus
 
@@ -33,9 +33,6 @@ __all__ = [
 
 FULL_SCALE_16: Final = 32768
 FULL_SCALE_24: Final = 1 << 23
-
-Int16s = npt.NDArray[np.int16]
-Float32s = npt.NDArray[np.float32]
 
 
 class AudioInfo(NamedTuple):

@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-import numpy.typing as npt
+from stemsmith.manifests.arrays import Float32s
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["decode_stream", "stream_info"]
 
-Float32s = npt.NDArray[np.float32]
 _N_KEPT: Final = 4  # the stems of one song: some 350 MB for four minutes in stereo
 _MAX_MISSING_S: Final = 0.05  # two AAC frames: containers round durations, also upwards
 

@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 from stemsmith.manifests import storage
+from stemsmith.manifests.arrays import Float32s
 from stemsmith.manifests.audio.flac import encoding_flac
 from stemsmith.manifests.audio.read import (
     FULL_SCALE_16,
@@ -23,7 +24,6 @@ from stemsmith.manifests.errors import UsageError
 
 __all__ = ["FileFormat", "check_format", "writing"]
 
-Float32s = npt.NDArray[np.float32]
 Write = Callable[[Float32s], object]
 
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from stemsmith.manifests import shards
+from stemsmith.manifests.arrays import Bools, Float64s, Int32s, Int64s, UInt8s
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.mixtures import Mixture, MixtureSource
 from stemsmith.manifests.records import Stem
@@ -28,12 +28,6 @@ from stemsmith.mixing.sources.find import locate
 __all__ = ["Labels", "NoteTable", "realise_labels"]
 
 _CORPUS: Final = "corpus"
-
-Bools = npt.NDArray[np.bool_]
-Float64s = npt.NDArray[np.float64]
-Int32s = npt.NDArray[np.int32]
-Int64s = npt.NDArray[np.int64]
-UInt8s = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import soxr
 from stemsmith.manifests import storage
+from stemsmith.manifests.arrays import Float32s, Int16s
 from stemsmith.manifests.audio.read import FULL_SCALE_16, read_excerpt
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.mixtures import Mixture, MixtureSource
@@ -28,9 +28,6 @@ __all__ = ["MIXTURE", "Realised", "quantised", "realise"]
 
 MIXTURE: Final = "mixture"
 _GAIN_DECIMALS: Final = 4
-
-Int16s = npt.NDArray[np.int16]
-Float32s = npt.NDArray[np.float32]
 
 
 class Realised(dict[str, Float32s]):

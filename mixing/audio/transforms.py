@@ -28,13 +28,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
+from stemsmith.manifests.arrays import Float32s
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
 
 __all__ = ["Transform", "apply_transforms", "decode", "draw_tempo", "draw_wet", "encode"]
 
 Transform = dict[str, Any]
-Float32s = npt.NDArray[np.float32]
 
 _TEMPO_FACTORS: Final = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0)
 _P_UNSTRETCHED: Final = 2 / 5

@@ -25,6 +25,7 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+from stemsmith.manifests.arrays import Float32s, Float64s
 
 __all__ = [
     "ENVELOPE_HZ",
@@ -46,8 +47,6 @@ _FILTERED_STEPS: Final = 40  # filtered at a time, so that they stay in the cach
 _MATCHING_TURNS: Final = 6
 _MATCHED_LU: Final = 1e-3
 
-Float32s = npt.NDArray[np.float32]
-Float64s = npt.NDArray[np.float64]
 Spans = Sequence[tuple[int, int]]
 
 

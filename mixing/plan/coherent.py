@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
+from stemsmith.manifests.arrays import Int32s
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.mixtures import Mixture, MixtureSource
 from stemsmith.manifests.seeds import rng_for
@@ -34,8 +35,6 @@ from stemsmith.mixing.plan.recipes import (
 from stemsmith.mixing.sources.catalogue import SplitCatalogue
 
 __all__ = ["CoherentPlan"]
-
-Int32s = npt.NDArray[np.int32]
 
 
 class CoherentPlan:

@@ -16,6 +16,7 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from stemsmith.manifests.arrays import Bools, Float64s, Int64s
 from stemsmith.manifests.mixtures import Mixture, MixtureSource
 from stemsmith.manifests.seeds import rng_for
 from stemsmith.mixing.audio.silence import Gapless
@@ -38,10 +39,6 @@ from stemsmith.mixing.sources.catalogue import SplitCatalogue
 __all__ = ["ClipTable", "IncoherentPlan", "Partners", "clips_of"]
 
 _BLOCK: Final = 1024
-
-Int64s = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
-Float64s = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

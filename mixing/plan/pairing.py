@@ -28,6 +28,7 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from stemsmith.manifests.arrays import Float32s, Float64s
 from stemsmith.manifests.errors import UsageError
 
 __all__ = [
@@ -42,8 +43,6 @@ __all__ = [
     "scaled_threshold",
 ]
 
-Float32s = npt.NDArray[np.float32]
-Float64s = npt.NDArray[np.float64]
 Reader = Callable[[int], Float32s]
 
 

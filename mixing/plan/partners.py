@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 import soxr
+from stemsmith.manifests.arrays import Float32s, Float64s, Int64s
 from stemsmith.manifests.audio.read import read_excerpt
 from stemsmith.mixing.level.loudness import ENVELOPE_HZ
 from stemsmith.mixing.plan import pairing
@@ -27,10 +28,6 @@ __all__ = ["Clip", "PairJob", "PairResult", "PartnerSearch", "run"]
 
 _CLIPS_PER_JOB: Final = 128
 _MAX_BYTES: Final = 256 << 20
-
-Float32s = npt.NDArray[np.float32]
-Float64s = npt.NDArray[np.float64]
-Int64s = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,19 +12,16 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from stemsmith.manifests.arrays import Float32s, Int32s, Int64s
 from stemsmith.manifests.errors import UsageError
+from stemsmith.manifests.splits import SPLITS
 from stemsmith.mixing.level.loudness import ENVELOPE_HZ, integrated_loudness
 from stemsmith.mixing.sources.taxonomy import Taxonomy
 
-__all__ = ["SPLITS", "CatalogueStem", "SplitCatalogue", "check_splits", "split_catalogues"]
+__all__ = ["CatalogueStem", "SplitCatalogue", "check_splits", "split_catalogues"]
 
-SPLITS: Final = ("train", "validation", "test")
 _GATE_BLOCK_STEPS: Final = 4
 _GATE_POWER: Final = 10 ** ((-70 + 0.691) / 10)  # BS.1770-4: K-weighted power of -70 LUFS
-
-Float32s = npt.NDArray[np.float32]
-Int32s = npt.NDArray[np.int32]
-Int64s = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 from stemsmith.manifests import shards, storage
+from stemsmith.manifests.arrays import Float32s
 from stemsmith.manifests.audio.read import audio_info, read_excerpt
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.mixtures import MeasuredFile
@@ -31,8 +31,6 @@ _LOWEST_RATE_HZ: Final = 8000  # below some 3.4 kHz the K-weighting filter is no
 _LARGEST_SAMPLE: Final = 1e6  # 120 dB over full scale is no audio, and its squares overflow
 _BLOCK_STEPS: Final = 600  # a minute at a time
 _WARM_UP_STEPS: Final = 5  # after half a second the filters have forgotten where they started
-
-Float32s = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,12 @@ from typing import Final
 
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.programs import players
+from stemsmith.manifests.splits import SPLITS
 from stemsmith.render.midi.score import DEFAULT_MAX_DURATION_S
 from stemsmith.render.sound.patches import PatchChoice
 
-__all__ = ["DEFAULT_BAND", "SPLITS", "MixSource", "RenderConfig", "Splits", "parse_band"]
+__all__ = ["DEFAULT_BAND", "MixSource", "RenderConfig", "Splits", "parse_band"]
 
-SPLITS: Final = ("train", "validation", "test")
 DEFAULT_BAND: Final = ("piano", "bass", "guitar", "drums")
 _FLUID_RATES_HZ: Final = (8000, 96000)
 _SIZE: Final = r"\d{1,9}(/\d{1,9}|\.\d{1,9})?|\.\d{1,9}"

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from stemsmith.manifests.programs import OMITTED_PROGRAMS, players
 from stemsmith.manifests.records import Part, Reason, Rejection, ScannedSong
 from stemsmith.manifests.seeds import split_of, unit_hash
-from stemsmith.render.corpus.config import SPLITS, RenderConfig
+from stemsmith.manifests.splits import SPLITS
+from stemsmith.render.corpus.config import RenderConfig
 from stemsmith.render.sound.patches import Bank, Patch
 
 __all__ = ["Chosen", "Selection", "patches_of", "select"]

@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from stemsmith.manifests.arrays import Float64s, Int64s, UInt8s
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.programs import DRUMS
 from stemsmith.render.midi.parts import TEMPO
@@ -38,10 +39,6 @@ _SHARPS: Final = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B
 _STEPS: Final = {name: i for i, name in enumerate(_SHARPS)}
 _SECONDS: Final = re.compile(r"\+?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 _NOTE: Final = re.compile(r"([A-G])([#b]?)(-?\d)([#b]?)", re.ASCII)
-
-Float64s = npt.NDArray[np.float64]
-Int64s = npt.NDArray[np.int64]
-UInt8s = npt.NDArray[np.uint8]
 
 
 def sounding_midi(

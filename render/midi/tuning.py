@@ -12,6 +12,7 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from stemsmith.manifests.arrays import Float64s
 
 __all__ = ["tunable", "tuning_of", "with_tuning_selected"]
 
@@ -21,8 +22,6 @@ _RESETS: Final = (  # after maker and device
     (b"\x41", b"\x42\x12\x40\x00\x7f"),
     (b"\x43", b"\x4c\x00\x00\x7e"),
 )
-
-Float64s = npt.NDArray[np.float64]
 
 
 def tunable(cents: Float64s, pitch: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:

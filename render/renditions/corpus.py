@@ -15,7 +15,7 @@ from stemsmith.manifests.errors import NothingToDo, UsageError
 from stemsmith.manifests.records import Reason, Rejection
 from stemsmith.manifests.renditions import Rendition, RenditionSource, RenditionStem
 from stemsmith.manifests.run_folder import RunFolder
-from stemsmith.render.corpus.config import SPLITS
+from stemsmith.manifests.splits import SPLITS
 from stemsmith.render.corpus.layout import Layout
 from stemsmith.render.renditions.plan import Piece, RenditionPlan
 from stemsmith.render.renditions.render import STEMS_FOLDER, StemJob, StemSpec, stem_path

@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from stemsmith.manifests.arrays import Float64s, Int64s
 from stemsmith.manifests.errors import UsageError
 from stemsmith.render.midi.notes import BLOCK
 from stemsmith.render.midi.score import Score, TempoMap
@@ -40,9 +41,6 @@ AS_WRITTEN: Final = "as-written"
 DEFAULT_VELOCITIES: Final = {"pp": 32, "p": 48, "mp": 64, "m": 80, "mf": 80, "f": 112, "ff": 124}
 _HIGHEST_FACTOR: Final = 8.0  # numbers up to this one are factors, larger ones BPM
 _OFFS, _CONTROLS, _TUNINGS, _ONS = range(4)  # order of what happens at one moment
-
-Float64s = npt.NDArray[np.float64]
-Int64s = npt.NDArray[np.int64]
 
 
 class TempoMode(StrEnum):

@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 from stemsmith.manifests import shards, storage
+from stemsmith.manifests.arrays import Float32s
 from stemsmith.manifests.audio.flac import encode_flac
 from stemsmith.manifests.audio.read import FULL_SCALE_24
 from stemsmith.manifests.errors import UsageError
@@ -51,8 +52,6 @@ from stemsmith.render.sound.workspace import AT_WORK, shared_workspace
 __all__ = ["STEMS_FOLDER", "RenderedStems", "StemJob", "StemSpec", "run", "stem_path"]
 
 STEMS_FOLDER: Final = "stems"
-
-Float32s = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 from stemsmith.manifests import shards, storage
 from stemsmith.manifests.audio.read import audio_info, read_excerpt
 from stemsmith.manifests.errors import InvalidCorpus
@@ -17,10 +16,10 @@ from stemsmith.manifests.mixtures import Mixture, MixtureSource
 from stemsmith.manifests.records import Finding
 from stemsmith.manifests.renditions import Rendition, RenditionStem
 from stemsmith.manifests.run_folder import refuse_unfinished
+from stemsmith.manifests.splits import SPLITS
 from stemsmith.mixing.audio.realise import MIXTURE, realise
 from stemsmith.mixing.level.gains import db_to_linear
 from stemsmith.mixing.level.loudness import envelope, integrated_loudness
-from stemsmith.render.corpus.config import SPLITS
 from stemsmith.render.corpus.layout import RUN_FOLDER
 from stemsmith.render.renditions.corpus import SCORES_FOLDER
 from stemsmith.render.songs.corpus import STAGE
@@ -32,8 +31,6 @@ _PEAK_TOLERANCE_DB: Final = 0.01
 _SUM_TOLERANCE: Final = 1e-5
 # Softer stems and peaks are near the rounding to 24 bits.
 _LOWEST_COMPARED_DB: Final = -90.0
-
-Float32s = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,8 @@ from stemsmith.manifests.audio import flac
 from stemsmith.manifests.errors import NothingToDo, UsageError
 from stemsmith.manifests.records import Reason, Rejection, ScannedSong, Song, Stem
 from stemsmith.manifests.run_folder import RunFolder
-from stemsmith.render.corpus.config import SPLITS, MixSource, RenderConfig
+from stemsmith.manifests.splits import SPLITS
+from stemsmith.render.corpus.config import MixSource, RenderConfig
 from stemsmith.render.corpus.layout import Layout
 from stemsmith.render.corpus.selection import Selection, select
 from stemsmith.render.songs.job import SongJob

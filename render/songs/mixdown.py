@@ -14,6 +14,7 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from stemsmith.manifests.arrays import Float32s, Int16s
 from stemsmith.manifests.audio.read import FULL_SCALE_16
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.records import Song, Stem
@@ -43,8 +44,6 @@ from stemsmith.render.sound.workspace import shared_workspace
 
 __all__ = ["Mixdown"]
 
-Int16s = npt.NDArray[np.int16]
-Float32s = npt.NDArray[np.float32]
 
 _PIECE: Final = 1 << 16  # samples handled at a time, so that they stay in the cache
 _MIXING_TURNS: Final = 3

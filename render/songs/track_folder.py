@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from stemsmith.manifests.arrays import Float32s, Int16s
 from stemsmith.manifests.audio.flac import encode_flac, encoding_flac
 from stemsmith.manifests.audio.read import FULL_SCALE_16
 from stemsmith.manifests.programs import inst_class_of
@@ -24,9 +25,6 @@ from stemsmith.render.sound.patches import Patch
 from stemsmith.render.sound.synth import Spans, on_grid
 
 __all__ = ["RenderedPart", "TrackWriter"]
-
-Int16s = npt.NDArray[np.int16]
-Float32s = npt.NDArray[np.float32]
 
 
 @dataclass(slots=True)

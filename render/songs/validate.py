@@ -19,9 +19,10 @@ from stemsmith.manifests.audio.read import FULL_SCALE_16
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.records import Finding, Rejection, Song, Stem
 from stemsmith.manifests.run_folder import refuse_unfinished
+from stemsmith.manifests.splits import SPLITS
 from stemsmith.mixing.level.gains import db_to_linear
 from stemsmith.mixing.level.loudness import envelope, integrated_loudness
-from stemsmith.render.corpus.config import SPLITS, MixSource
+from stemsmith.render.corpus.config import MixSource
 from stemsmith.render.corpus.layout import RUN_FOLDER
 from stemsmith.render.songs import metadata as slakh
 from stemsmith.render.songs.corpus import STAGE

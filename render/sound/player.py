@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
 import numpy.typing as npt
+from stemsmith.manifests.arrays import Float32s, Int64s
 from stemsmith.render.midi.smf import Event
 from stemsmith.render.sound.attack import attack_s
 from stemsmith.render.sound.effects import apply_effects, play_instrument
@@ -16,9 +16,6 @@ from stemsmith.render.sound.sample_folder import SampleFolder, read_sample_folde
 from stemsmith.render.sound.synth import Spans, shared_synth
 
 __all__ = ["attack_of", "play"]
-
-Float32s = npt.NDArray[np.float32]
-Int64s = npt.NDArray[np.int64]
 
 
 def play(

@@ -22,6 +22,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 import soxr
+from stemsmith.manifests.arrays import Float32s
 from stemsmith.manifests.audio.read import read_excerpt
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
 from stemsmith.render.sound.note_files import DYNAMICS, Recording, read_recordings
@@ -32,7 +33,6 @@ __all__ = ["MAX_SEMITONES", "RELEASE_S", "SampleFolder", "Unplayable", "read_sam
 RELEASE_S: Final = 0.030  # a note fades out from its offset on for so long
 MAX_SEMITONES: Final = 2  # a recording that is shifted further has another timbre
 
-Float32s = npt.NDArray[np.float32]
 
 _ATTACK: Final = 0.1  # of the peak
 _CACHED_RECORDINGS: Final = 256  # notes of 5 s at 44.1 kHz take 0.9 MB each

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 import soundfile
 from stemsmith.evaluate.benchmark import plan as evaluation
@@ -22,6 +21,7 @@ from stemsmith.evaluate.benchmark.results import EvaluationRun
 from stemsmith.evaluate.benchmark.score_song import Score
 from stemsmith.evaluate.benchmark.systems import parse_system
 from stemsmith.manifests import shards, storage
+from stemsmith.manifests.arrays import Float64s
 from stemsmith.manifests.records import Reason, Rejection
 
 RATE = 8000
@@ -31,8 +31,6 @@ SONGS = ("One", "Three", "Two")
 DB = {"One": 3.0, "Two": 10.0, "Three": -4.0}  # SI-SDR of estimates
 NO_BSS = ("--bss", "none", "--jobs", 0)
 SHORT = ("--si-sdr-rate", RATE, *NO_BSS)
-
-Float64s = npt.NDArray[np.float64]
 
 
 def write(path: Path, audio: Float64s, rate: int = RATE) -> Path:

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol, overload
 
 import numpy as np
-import numpy.typing as npt
 import soxr
 from stemsmith.manifests import shards, storage
+from stemsmith.manifests.arrays import Float32s, Int16s, Int64s
 from stemsmith.manifests.audio.read import FULL_SCALE_16, decode
 from stemsmith.manifests.errors import InvalidCorpus, NothingToDo, UsageError
 from stemsmith.manifests.mixtures import Mixture
@@ -34,10 +34,6 @@ from stemsmith.mixing.validate import roots_of
 __all__ = ["Clip", "ClipSource", "Clips", "find_clips", "read_clip"]
 
 _FORMAT: Final = 1  # of decoded clips
-
-Int16s = npt.NDArray[np.int16]
-Int64s = npt.NDArray[np.int64]
-Float32s = npt.NDArray[np.float32]
 
 
 class ClipSource(Protocol):

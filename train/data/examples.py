@@ -12,16 +12,13 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
+from stemsmith.manifests.arrays import Float32s, Int64s
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.seeds import rng_for
 
 __all__ = ["VALIDATION", "EpochTable", "ExampleRules", "Turns"]
 
 VALIDATION: Final = -1  # the epoch of examples that never change
-
-Int64s = npt.NDArray[np.int64]
-Float32s = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 from stemsmith.manifests import shards, storage
+from stemsmith.manifests.arrays import Int16s
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.run_folder import RunFolder
 from stemsmith.train.data.clips import Clip, Clips, read_clip
@@ -25,9 +25,6 @@ __all__ = ["ClipStore", "DecodeJob", "Decoding", "run"]
 _STAGE: Final = "decoded"
 _STATE_FOLDER: Final = ".decode"
 _PER_PART: Final = 256  # clips; 10 s of mixture and one target at 16 kHz: 164 MB
-
-Int16s = npt.NDArray[np.int16]
-Int64s = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,11 +61,10 @@ from stemsmith.evaluate.metrics.bsseval.projections import (
     filtered_energies,
     solve_filters,
 )
+from stemsmith.manifests.arrays import Bools, Float64s
 
 __all__ = ["bss_eval"]
 
-Float64s = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
 
 _N_TAPS: Final = 512
 _TRACK: Final = -1  # its place among the windows

@@ -26,10 +26,10 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import scipy.fft
+from stemsmith.manifests.arrays import Float64s
 
 __all__ = ["Cut", "Signals", "correlate", "cut_track"]
 
-Float64s = npt.NDArray[np.float64]
 
 # glibc returns what is free to the system when it is more than twice the largest block freed so
 # far that was below 32 MiB. Freeing one of 31 MiB lets it keep the memory of the spectra, of

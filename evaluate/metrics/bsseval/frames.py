@@ -7,12 +7,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-import numpy as np
-import numpy.typing as npt
+from stemsmith.manifests.arrays import Float64s
 
 __all__ = ["DSD100", "SISEC18", "BssScores", "Framing", "SilenceRule"]
-
-Float64s = npt.NDArray[np.float64]
 
 
 class Framing(NamedTuple):

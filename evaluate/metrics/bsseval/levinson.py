@@ -26,13 +26,12 @@ from __future__ import annotations
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import scipy.fft
 import scipy.linalg
+from stemsmith.manifests.arrays import Float64s
 
 __all__ = ["solve_block_toeplitz"]
 
-Float64s = npt.NDArray[np.float64]
 
 # Largest residual relative to the largest right-hand side; the recursion's is around 1e-13.
 _MISSED: Final = 1e-9

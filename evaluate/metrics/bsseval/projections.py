@@ -27,10 +27,10 @@ import numpy.typing as npt
 import scipy.fft
 from stemsmith.evaluate.metrics.bsseval.correlations import Signals
 from stemsmith.evaluate.metrics.bsseval.levinson import solve_block_toeplitz
+from stemsmith.manifests.arrays import Float64s
 
 __all__ = ["COMPONENTS", "Filters", "component_energies", "filtered_energies", "solve_filters"]
 
-Float64s = npt.NDArray[np.float64]
 
 COMPONENTS: Final = ("filtered", "spatial", "projected", "interference", "artefacts")
 # Smallest energy relative to the terms that it is left of: an error of 1e-6 dB.

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 import scipy.signal
 import soundfile
@@ -20,8 +19,7 @@ from stemsmith.evaluate.metrics.bsseval.bsseval import bss_eval
 from stemsmith.evaluate.metrics.bsseval.frames import SISEC18, BssScores, Framing, SilenceRule
 from stemsmith.evaluate.metrics.bsseval.levinson import solve_block_toeplitz
 from stemsmith.evaluate.metrics.ratios import snr_db
-
-Float64s = npt.NDArray[np.float64]
+from stemsmith.manifests.arrays import Float64s
 
 RATE = 4000
 METRICS = ("sdr_db", "isr_db", "sir_db", "sar_db")

@@ -5,13 +5,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stemsmith.evaluate.metrics.ratios import bootstrap_interval, si_sdr_db, snr_db, summarise
-
-Float64s = npt.NDArray[np.float64]
+from stemsmith.manifests.arrays import Float64s
 
 
 def orthonormal(n: int, n_samples: int = 400) -> Float64s:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from scipy.signal import butter, correlate, sosfiltfilt
+from stemsmith.manifests.arrays import Float32s
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
 
 torch = pytest.importorskip("torch")
@@ -29,7 +29,6 @@ from stemsmith.train.models.stft import Stft, StftConfig, Window
 from stemsmith.train.models.umx import UMX, UMXConfig
 from torch import Tensor
 
-Float32s = npt.NDArray[np.float32]
 RATE = 8000
 SIZES: dict[str, Any] = {"sample_rate": RATE, "n_fft": 128, "hop": 32}
 

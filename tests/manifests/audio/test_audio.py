@@ -14,6 +14,7 @@ import soundfile
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.io import wavfile
+from stemsmith.manifests.arrays import Int16s
 from stemsmith.manifests.audio.flac import encode_flac
 from stemsmith.manifests.audio.read import (
     FULL_SCALE_16,
@@ -24,8 +25,6 @@ from stemsmith.manifests.audio.read import (
     read_int16,
 )
 from stemsmith.manifests.errors import InvalidCorpus
-
-Int16s = npt.NDArray[np.int16]
 
 RATES = (8000, 16000, 22050, 32000, 44100, 48000, 96000)
 samples_16 = hnp.arrays(

@@ -9,14 +9,12 @@ from pathlib import Path
 
 import av
 import numpy as np
-import numpy.typing as npt
 import pytest
 from scipy.signal import correlate
+from stemsmith.manifests.arrays import Float32s
 from stemsmith.manifests.audio import stem_mp4
 from stemsmith.manifests.audio.read import audio_info, read_blocks, read_excerpt
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
-
-Float32s = npt.NDArray[np.float32]
 
 RATE = 44100
 N_STREAMS = 5  # mixture, drums, bass, other, vocals

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stemsmith.manifests import shards
+from stemsmith.manifests.arrays import Float32s, Int64s
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
 from stemsmith.manifests.mixtures import Mixture, MixtureSource
 from stemsmith.manifests.records import Stem
@@ -31,8 +31,6 @@ from stemsmith.mixing.sources.catalogue import split_catalogues
 from stemsmith.mixing.sources.find import find_sources, read_stems
 from stemsmith.mixing.sources.taxonomy import TAXONOMIES
 
-Int64s = npt.NDArray[np.int64]
-Float32s = npt.NDArray[np.float32]
 Row = tuple[int, int, int, int]  # onset, offset, pitch, velocity
 
 RATE = 8000

@@ -21,6 +21,7 @@ import soxr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stemsmith.manifests import shards
+from stemsmith.manifests.arrays import Float32s
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
 from stemsmith.manifests.mixtures import Mixture, MixtureSource
 from stemsmith.mixing.audio.realise import realise
@@ -29,9 +30,6 @@ from stemsmith.mixing.level.loudness import excerpts_when_played_at
 from stemsmith.mixing.sources.catalogue import split_catalogues
 from stemsmith.mixing.sources.find import find_sources, read_stems
 from stemsmith.mixing.sources.taxonomy import TAXONOMIES
-
-Float32s = npt.NDArray[np.float32]
-Float64s = npt.NDArray[np.float64]
 
 RATE = 16000
 STEP = RATE // 10

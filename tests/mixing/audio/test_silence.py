@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pyloudnorm
 import pytest
 import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from stemsmith.manifests.arrays import Float32s
 from stemsmith.manifests.storage import file_hash
 from stemsmith.mixing.audio.realise import realise
 from stemsmith.mixing.audio.silence import Gapless, kept_stretches, sounding_steps
@@ -22,8 +22,6 @@ from stemsmith.mixing.plan.incoherent import IncoherentPlan
 from stemsmith.mixing.plan.recipes import Augment, MixConfig, Mode
 from stemsmith.mixing.sources.catalogue import CatalogueStem, SplitCatalogue
 from stemsmith.mixing.sources.taxonomy import Taxonomy
-
-Float32s = npt.NDArray[np.float32]
 
 RATE = 16000
 STEP = RATE // 10

@@ -14,6 +14,7 @@ import pytest
 import scipy.signal
 from hypothesis import given
 from hypothesis import strategies as st
+from stemsmith.manifests.arrays import Float32s, Float64s
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
 from stemsmith.manifests.seeds import rng_for
 from stemsmith.mixing.audio.transforms import (
@@ -29,8 +30,6 @@ pytest.importorskip("colorednoise")
 pytest.importorskip("librosa")
 pytest.importorskip("pedalboard")
 
-Float32s = npt.NDArray[np.float32]
-Float64s = npt.NDArray[np.float64]
 
 RATE = 44_100
 TEMPO_FACTORS = (0.5, 0.75, 1, 1.25, 1.5, 1.75, 2)

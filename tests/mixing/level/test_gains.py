@@ -13,6 +13,7 @@ import pytest
 import scipy.signal
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from stemsmith.manifests.arrays import Float32s, Int16s
 from stemsmith.mixing.level.gains import (
     StemGain,
     db_to_linear,
@@ -21,9 +22,6 @@ from stemsmith.mixing.level.gains import (
     uniform_gain_db,
 )
 from stemsmith.mixing.level.loudness import envelope, integrated_loudness
-
-Float32s = npt.NDArray[np.float32]
-Int16s = npt.NDArray[np.int16]
 
 FULL_SCALE = 32768
 

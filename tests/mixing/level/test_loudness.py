@@ -15,10 +15,8 @@ import scipy.signal
 import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from stemsmith.manifests.arrays import Float32s, Float64s
 from stemsmith.mixing.level.loudness import ENVELOPE_HZ, envelope, integrated_loudness, k_weighting
-
-Float32s = npt.NDArray[np.float32]
-Float64s = npt.NDArray[np.float64]
 
 RATES = (16000, 22050, 44100, 48000)
 

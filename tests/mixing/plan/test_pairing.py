@@ -9,12 +9,12 @@ from collections.abc import Callable
 
 import hypothesis.extra.numpy as hnp
 import numpy as np
-import numpy.typing as npt
 import pytest
 import scipy.signal
 import scipy.spatial.distance
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from stemsmith.manifests.arrays import Float32s, Float64s
 from stemsmith.manifests.errors import UsageError
 from stemsmith.mixing.plan.pairing import (
     DEFAULT_THRESHOLDS,
@@ -27,9 +27,6 @@ from stemsmith.mixing.plan.pairing import (
     pearson,
     scaled_threshold,
 )
-
-Float32s = npt.NDArray[np.float32]
-Float64s = npt.NDArray[np.float64]
 
 RATE = 44_100
 PITCHES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")

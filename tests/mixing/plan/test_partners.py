@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 import soundfile
 import soxr
+from stemsmith.manifests.arrays import Float64s
 from stemsmith.manifests.mixtures import MixtureSource
 from stemsmith.manifests.storage import file_hash
 from stemsmith.mixing.level.loudness import envelope
@@ -24,8 +24,6 @@ from stemsmith.mixing.plan.recipes import MixConfig, Mode
 from stemsmith.mixing.sources.catalogue import CatalogueStem, SplitCatalogue, split_catalogues
 from stemsmith.mixing.sources.find import find_sources, read_stems
 from stemsmith.mixing.sources.taxonomy import TAXONOMIES, Taxonomy
-
-Float64s = npt.NDArray[np.float64]
 
 RATE = 16000
 DUO = Taxonomy("duo", {"violin": ["violin"], "piano": ["piano"]})

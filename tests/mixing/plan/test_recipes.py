@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyloudnorm
 import pytest
 import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stemsmith.manifests import shards
+from stemsmith.manifests.arrays import Float64s
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.mixtures import Mixture, MixtureSource
 from stemsmith.mixing.level.loudness import envelope
@@ -30,9 +30,6 @@ from stemsmith.mixing.plan.recipes import Augment, MixConfig, Mode, common_sampl
 from stemsmith.mixing.sources.catalogue import CatalogueStem, SplitCatalogue, split_catalogues
 from stemsmith.mixing.sources.find import find_sources, read_stems
 from stemsmith.mixing.sources.taxonomy import TAXONOMIES, Taxonomy
-
-Float32s = npt.NDArray[np.float32]
-Float64s = npt.NDArray[np.float64]
 
 SLAKH = TAXONOMIES["slakh"]
 BAND = ("piano", "bass", "guitar", "drums")

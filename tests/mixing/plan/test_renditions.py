@@ -17,13 +17,13 @@ import soundfile
 import soundfont_maker as maker
 from soundfont_maker import SAMPLE_MODES, Program, Zone, tone
 from stemsmith.manifests import shards
+from stemsmith.manifests.arrays import Float64s
 from stemsmith.manifests.mixtures import Mixture
 from stemsmith.manifests.renditions import Rendition, RenditionStem
 from stemsmith.mixing.audio.labels import realise_labels
 from stemsmith.mixing.audio.realise import MIXTURE, realise
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
-Float64s = npt.NDArray[np.float64]
 
 RATE = 44100
 VIOLIN, FLUTE = 40, 73

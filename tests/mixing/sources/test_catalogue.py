@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyloudnorm
 import pytest
 import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from stemsmith.manifests.arrays import Float32s, Float64s
 from stemsmith.manifests.errors import UsageError
 from stemsmith.mixing.level.loudness import envelope
 from stemsmith.mixing.sources.catalogue import (
@@ -25,9 +25,6 @@ from stemsmith.mixing.sources.catalogue import (
 )
 from stemsmith.mixing.sources.find import find_sources, read_stems
 from stemsmith.mixing.sources.taxonomy import TAXONOMIES, Taxonomy
-
-Float32s = npt.NDArray[np.float32]
-Float64s = npt.NDArray[np.float64]
 
 RATE = 8000
 STEP = RATE // 10

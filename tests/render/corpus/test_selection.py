@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stemsmith.manifests.programs import DRUMS, OMITTED_PROGRAMS, rendering_class_of
 from stemsmith.manifests.records import Part, Reason, Rejection, ScannedSong
-from stemsmith.render.corpus.config import SPLITS, RenderConfig, Splits
+from stemsmith.manifests.splits import SPLITS
+from stemsmith.render.corpus.config import RenderConfig, Splits
 from stemsmith.render.corpus.selection import Selection, patches_of, select
 from stemsmith.render.sound.patches import Bank, Patch, PatchChoice
 from stemsmith.render.sound.synth import Preset

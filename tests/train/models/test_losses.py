@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 torch = pytest.importorskip("torch")
 # ruff: noqa: E402
 
+from stemsmith.manifests.arrays import Complex128s
 from stemsmith.train.models.losses import complex_loss, magnitude_loss, tpsa_loss, tpsa_target
 from torch import Tensor
-
-Complex128s = npt.NDArray[np.complex128]
 
 
 def spectra(*shape: int, seed: int = 0) -> Complex128s:

@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
+from stemsmith.manifests.arrays import Float64s
 from stemsmith.manifests.errors import UsageError
 
 torch = pytest.importorskip("torch")
@@ -24,7 +24,6 @@ from stemsmith.train.models.umx import UMX, UMXConfig
 from torch import Tensor, nn
 
 Model = SeparationModel[Any]
-Float64s = npt.NDArray[np.float64]
 
 FOUR = ("bassoon", "clarinet", "saxophone", "violin")
 BLSTM_SMALL = BLSTMConfig(
