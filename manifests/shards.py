@@ -3,6 +3,10 @@
 A shard is written once, under a temporary name, and renamed; the manifest is written last, so a
 folder with a manifest is a finished one. Columns follow from the record's annotations: the
 dataclass in `records` is the schema.
+
+Records may grow. A later version adds nullable columns only, and reads files without them as None;
+columns that it does not know, of a still later version, are passed over. What cannot be read that
+way, a required column above all, needs another ``schema_version``, of which each stage has its own.
 """
 
 from __future__ import annotations
@@ -27,19 +31,21 @@ from stemsmith.manifests.errors import InvalidCorpus
 
 __all__ = [
     "MANIFEST",
-    "SCHEMA_VERSION",
     "RecordTable",
     "check_shards",
     "read_manifest",
     "read_records",
     "schema_of",
+    "schema_version_of",
     "shard_entry",
     "write_manifest",
     "write_records",
 ]
 
 MANIFEST: Final = "manifest.json"
-SCHEMA_VERSION: Final = 1
+# Of each stage whose folders have ever needed another one; all others are at the first.
+_SCHEMA_VERSIONS: Final[dict[str, int]] = {}
+_FIRST_VERSION: Final = 1
 
 R = TypeVar("R")
 
@@ -62,11 +68,17 @@ def schema_of(record_type: type) -> pa.Schema:
     """
     columns = []
     for name, hint in typing.get_type_hints(record_type).items():
-        is_nullable = isinstance(hint, types.UnionType)
-        if is_nullable:
-            (hint,) = (h for h in typing.get_args(hint) if h is not types.NoneType)
-        columns.append(pa.field(name, _type_of(hint), nullable=is_nullable))
+        inner, is_nullable = _without_none(hint)
+        columns.append(pa.field(name, _type_of(inner), nullable=is_nullable))
     return pa.schema(columns)
+
+
+def _without_none(hint: Any) -> tuple[Any, bool]:
+    """Return the type of a field's values, and whether there may be none."""
+    if not isinstance(hint, types.UnionType):
+        return hint, False
+    (inner,) = (kind for kind in typing.get_args(hint) if kind is not types.NoneType)
+    return inner, True
 
 
 def _type_of(hint: Any) -> pa.DataType:
@@ -107,14 +119,15 @@ def _columns(record_type: type, rows: Sequence[Any]) -> list[pa.Array]:
 
 
 def _column(values: Sequence[Any], hint: Any, arrow_type: pa.DataType) -> pa.Array:
-    item = _item_of(hint)
+    item = _item_of(_without_none(hint)[0])
     if item is None:
         try:
             return pa.array(values, type=arrow_type)
         except UnicodeEncodeError:
             return pa.array([_escaped(value) for value in values], type=arrow_type)
-    items = [member for value in values for member in value]
-    offsets = np.cumsum([0, *map(len, values)], dtype=np.int32)
+    items = [member for value in values for member in value or ()]
+    offsets = np.cumsum([0, *(len(value or ()) for value in values)], dtype=np.int32)
+    is_none = pa.array([value is None for value in values], pa.bool_())
     if dataclasses.is_dataclass(item):
         record_type = typing.cast(type, item)
         members = pa.StructArray.from_arrays(
@@ -122,7 +135,7 @@ def _column(values: Sequence[Any], hint: Any, arrow_type: pa.DataType) -> pa.Arr
         )
     else:
         members = _column(items, item, arrow_type.value_type)
-    return pa.ListArray.from_arrays(offsets, members, type=arrow_type)
+    return pa.ListArray.from_arrays(offsets, members, type=arrow_type, mask=is_none)
 
 
 def read_records(paths: Path | Sequence[Path], record_type: type[R]) -> list[R]:
@@ -131,7 +144,8 @@ def read_records(paths: Path | Sequence[Path], record_type: type[R]) -> list[R]:
     Raises
     ------
     InvalidCorpus
-        If a file is missing, is not Parquet or has other columns; the text names it.
+        If a file is missing, is not Parquet, or lacks a column that its records cannot do
+        without; the text names it.
     """
     records: list[R] = []
     for path in [paths] if isinstance(paths, Path) else paths:
@@ -171,8 +185,7 @@ class RecordTable(Sequence[R]):
         with _reading(path), path.open("rb") as file:
             metadata = pq.read_metadata(file)
             schema = metadata.schema.to_arrow_schema()
-        if not schema.equals(schema_of(record_type)):
-            raise InvalidCorpus(f"{path}: columns are not those of a {record_type.__name__} record")
+        self._refuse(_misfit(schema, schema_of(record_type)))
         with _reading(path), path.open("rb") as file:
             columns = metadata.schema
             names = [columns.column(i).path for i in range(len(columns))]
@@ -183,8 +196,15 @@ class RecordTable(Sequence[R]):
                 page_checksum_verification=True,
                 pre_buffer=False,
             ).read(
-                use_threads=False  # small files; no threads to wait for at exit
+                columns=[name for name in schema_of(record_type).names if name in schema.names],
+                use_threads=False,  # small files; no threads to wait for at exit
             )
+        self._refuse(_hollow(self._table, record_type))
+
+    def _refuse(self, problem: str) -> None:
+        if problem:
+            kind = self._type.__name__
+            raise InvalidCorpus(f"{self._path}: not readable as {kind} records: {problem}")
 
     def __len__(self) -> int:
         return int(self._table.num_rows)
@@ -218,17 +238,49 @@ class RecordTable(Sequence[R]):
         return rows
 
 
+def _misfit(found: Any, wanted: Any) -> str:
+    """Say why columns, or the fields of a column of records, cannot be read as what is wanted.
+
+    Nothing if they can: a nullable column may be missing, and unknown ones are no obstacle.
+    """
+    for field in wanted:
+        index = found.get_field_index(field.name)
+        if index < 0:
+            if not field.nullable:
+                return f"the column {field.name} is missing"
+            continue
+        if problem := _type_misfit(found.field(index).type, field.type):
+            return f"the column {field.name} {problem}"
+    return ""
+
+
+def _type_misfit(found: pa.DataType, wanted: pa.DataType) -> str:
+    if pa.types.is_list(found) and pa.types.is_list(wanted):
+        return _type_misfit(found.value_type, wanted.value_type)
+    if pa.types.is_struct(found) and pa.types.is_struct(wanted):
+        problem = _misfit(found, wanted)
+        return f"of records: {problem}" if problem else ""
+    return "" if found == wanted else f"holds {found}, not {wanted}"
+
+
+def _hollow(table: Any, record_type: type) -> str:
+    """Name the first column that has a null where its records cannot have None, or nothing."""
+    required = [field.name for field in schema_of(record_type) if not field.nullable]
+    hollow = next((name for name in required if table.column(name).null_count), None)
+    return f"the column {hollow} has empty cells" if hollow else ""
+
+
 def _rows(table: Any, record_type: type[R]) -> list[R]:
-    """Return the records of a table, or of a struct array, whose columns are theirs."""
-    columns = [
-        _values(
-            table.column(name).combine_chunks()
-            if isinstance(table, pa.Table)
-            else table.field(name),
-            hint,
-        )
-        for name, hint in typing.get_type_hints(record_type).items()
-    ]
+    """Return the records of a table, or of a struct array; None where a column is missing."""
+    is_table = isinstance(table, pa.Table)
+    known = set(table.schema.names if is_table else (field.name for field in table.type))
+    columns = []
+    for name, hint in typing.get_type_hints(record_type).items():
+        if name not in known:
+            columns.append([None] * len(table))
+            continue
+        column = table.column(name).combine_chunks() if is_table else table.field(name)
+        columns.append(_values(column, _without_none(hint)[0]))
     return [record_type(*row) for row in zip(*columns, strict=True)]
 
 
@@ -245,16 +297,19 @@ def _values(column: pa.Array, hint: Any) -> list[Any]:
             if is_record
             else _values(column.values, item)
         )
-        offsets = column.offsets.to_pylist()
-        return [tuple(members[a:b]) for a, b in itertools.pairwise(offsets)]
+        spans = itertools.pairwise(column.offsets.to_pylist())
+        is_there = column.is_valid().to_pylist()
+        return [
+            tuple(members[start:end]) if there else None
+            for (start, end), there in zip(spans, is_there, strict=True)
+        ]
     if pa.types.is_list(column.type):
-        return [np.asarray(cell.values) for cell in column]
+        return [np.asarray(cell.values) if cell.is_valid else None for cell in column]
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     values: list[Any] = column.to_pylist()
-    for kind in typing.get_args(hint) or (hint,):
-        if isinstance(kind, type) and issubclass(kind, StrEnum):
-            return [None if value is None else kind(value) for value in values]
+    if isinstance(hint, type) and issubclass(hint, StrEnum):
+        return [None if value is None else hint(value) for value in values]
     return values
 
 
@@ -272,9 +327,14 @@ def _count(path: Path) -> int:
         return int(pq.ParquetFile(file).metadata.num_rows)
 
 
+def schema_version_of(stage: str) -> int:
+    """Return the version of the folders that a stage writes, the highest one that is read."""
+    return _SCHEMA_VERSIONS.get(stage, _FIRST_VERSION)
+
+
 def write_manifest(folder: Path, header: dict[str, Any]) -> None:
     """Write ``manifest.json``, the last file of a finished stage."""
-    content = {"schema_version": SCHEMA_VERSION, **header}
+    content = {"schema_version": schema_version_of(header["stage"]), **header}
     text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     storage.write_atomic(folder / MANIFEST, text.encode("utf-8", "backslashreplace"))
 
@@ -285,7 +345,7 @@ def read_manifest(folder: Path, *stages: str) -> dict[str, Any]:
     Raises
     ------
     InvalidCorpus
-        If it is missing, unreadable, of another stage or of an unknown schema version.
+        If it is missing, unreadable, of another stage or of a newer schema version.
     """
     path = folder / MANIFEST
     stage = " or ".join(stages)
@@ -297,10 +357,14 @@ def read_manifest(folder: Path, *stages: str) -> dict[str, Any]:
         raise InvalidCorpus(f"{path}: cannot be read: {error}") from error
     if not isinstance(header, dict) or header.get("stage") not in stages:
         raise InvalidCorpus(f"{path}: does not describe a {stage} folder")
-    if header.get("schema_version") != SCHEMA_VERSION:
+    version, known = header.get("schema_version"), schema_version_of(header["stage"])
+    if not isinstance(version, int) or version < 1:
+        raise InvalidCorpus(f"{path}: schema version {version!r} is none of a {stage} folder")
+    if version > known:
+        made_by = header.get("versions", {}).get("stemsmith", "a later version")
         raise InvalidCorpus(
-            f"{path}: schema version {header.get('schema_version')}, "
-            f"this stemsmith reads version {SCHEMA_VERSION}"
+            f"{path}: written by stemsmith {made_by} with schema version {version}, and this one "
+            f"reads up to {known}: pip install --upgrade stemsmith"
         )
     return header
 
