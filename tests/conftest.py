@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import ModuleType
 
 import mido
 import numpy as np
@@ -158,6 +160,23 @@ def make_musdb() -> Callable[..., Path]:
 def musdb(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder in the layout of MUSDB18-HQ; read only."""
     return write_musdb(tmp_path_factory.mktemp("musdb") / "hq")
+
+
+@pytest.fixture(scope="session")
+def museval() -> ModuleType:
+    """Return the package museval, imported without musdb, which needs ffmpeg on PATH.
+
+    Only what museval does to audio files of MUSDB18 asks musdb for anything. For its metrics
+    alone see `stemsmith.evaluate.museval_engine`.
+    """
+    before = set(sys.modules)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "musdb", ModuleType("musdb"))
+        package = importlib.import_module("museval")
+    for name in set(sys.modules) - before:
+        if name.split(".")[0] == "museval":
+            del sys.modules[name]  # no other test shall find what was imported in this way
+    return package
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -136,8 +137,9 @@ def test_scores_of_estimates_with_known_noise(
     assert "| 3.00 [-4.00, 10.00] |" in done.stdout
 
 
-def test_museval_reads_what_is_written(songs: Path, estimates: Path, tmp_path: Path, here) -> None:
-    museval = pytest.importorskip("museval")
+def test_museval_reads_what_is_written(
+    songs: Path, estimates: Path, tmp_path: Path, here, museval: ModuleType
+) -> None:
     results = tmp_path / "r"
     done = here("evaluate", f"estimates:{estimates}", f"folder:{songs}", results, "--jobs", 0)
     assert done.returncode == 0, done.stderr
@@ -152,7 +154,6 @@ def test_museval_reads_what_is_written(songs: Path, estimates: Path, tmp_path: P
 
 
 def test_musevals_engine_gives_the_same(songs: Path, estimates: Path, tmp_path: Path, here) -> None:
-    pytest.importorskip("museval")
     command = ("evaluate", f"estimates:{estimates}", f"folder:{songs}")
     window = ("--window", 1, "--hop", 0.5, "--jobs", 0)
     assert here(*command, tmp_path / "ours", *window).returncode == 0

@@ -18,6 +18,7 @@ from stemsmith.evaluate.metrics.bsseval import bsseval, correlations, levinson, 
 from stemsmith.evaluate.metrics.bsseval.bsseval import bss_eval
 from stemsmith.evaluate.metrics.bsseval.frames import SISEC18, BssScores, Framing, SilenceRule
 from stemsmith.evaluate.metrics.bsseval.levinson import solve_block_toeplitz
+from stemsmith.evaluate.metrics.museval_engine import museval_bss_eval
 from stemsmith.evaluate.metrics.ratios import snr_db
 from stemsmith.manifests.arrays import Float64s
 
@@ -50,9 +51,6 @@ def same(a: BssScores, b: BssScores, atol: float = 1e-9) -> None:
 
 
 def museval(references: Any, estimates: Any, framing: Framing, rate: int = RATE) -> BssScores:
-    pytest.importorskip("museval")
-    from stemsmith.evaluate.metrics.museval_engine import museval_bss_eval
-
     return museval_bss_eval(references, estimates, rate, [framing])[0]
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tarfile
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -61,8 +62,9 @@ def test_what_was_written_is_read_again(tmp_path: Path) -> None:
             np.testing.assert_allclose(read[name][metric], expected, atol=5e-6)
 
 
-def test_museval_reads_the_files_and_has_the_same_medians(tmp_path: Path) -> None:
-    museval = pytest.importorskip("museval")
+def test_museval_reads_the_files_and_has_the_same_medians(
+    tmp_path: Path, museval: ModuleType
+) -> None:
     (tmp_path / "test").mkdir()
     for seed in range(3):
         scores = make_scores(seed=seed)
@@ -77,8 +79,9 @@ def test_museval_reads_the_files_and_has_the_same_medians(tmp_path: Path) -> Non
             assert medians[target][metric] == pytest.approx(expected[target][metric], abs=1e-9)
 
 
-def test_a_track_file_is_the_one_museval_writes(tmp_path: Path) -> None:
-    museval = pytest.importorskip("museval")
+def test_a_track_file_is_the_one_museval_writes(
+    tmp_path: Path, museval: ModuleType
+) -> None:
     scores = make_scores()
     store = museval.TrackStore("song", win=1.0, hop=0.5)
     for target, name in enumerate(("vocals", "drums")):
@@ -137,7 +140,6 @@ def test_medians_of_sisec_2018_come_out(shared: Path, system: str, tmp_path: Pat
 
 
 def test_museval_runs_without_ffmpeg_and_nothing_of_it_stays() -> None:
-    pytest.importorskip("museval")
     script = (
         "import os, sys\n"
         "os.environ['PATH'] = ''\n"
@@ -159,7 +161,6 @@ def test_a_missing_museval_is_named_with_its_extra(monkeypatch: pytest.MonkeyPat
 
 
 def test_frames_are_where_ours_are() -> None:
-    pytest.importorskip("museval")
     audio = np.random.default_rng(0).standard_normal((1, 2, 1999))
     framings = [Framing(1.0, 0.5), Framing(math.inf, math.inf), Framing(5.0, 5.0)]
     for framing, scores in zip(

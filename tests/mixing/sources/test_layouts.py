@@ -6,8 +6,9 @@ import importlib.util
 import os
 import re
 import shutil
+import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -117,7 +118,7 @@ def test_validation_songs_and_streams_are_those_of_musdb(tmp_path: Path) -> None
 
 
 @pytest.fixture
-def musdb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+def musdb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     """Return the reference reader, which refuses to be imported if ffmpeg is not on PATH."""
     programs = tmp_path / "programs"
     programs.mkdir()
@@ -125,7 +126,11 @@ def musdb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
         (programs / name).write_text("#!/bin/sh\n")
         (programs / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{os.environ['PATH']}{os.pathsep}{programs}")
-    return importlib.import_module("musdb")
+    before = set(sys.modules)
+    yield importlib.import_module("musdb")
+    for name in set(sys.modules) - before:
+        if name.split(".")[0] in ("musdb", "stempeg"):
+            del sys.modules[name]  # whoever has no ffmpeg cannot import it: not here either
 
 
 def test_the_musdb_package_reads_the_same_songs(tmp_path: Path, musdb: ModuleType) -> None:
