@@ -172,6 +172,31 @@ def test_the_library_comes_with_a_wheel() -> None:
     assert flac.version().split(".")[0] == "1"
 
 
+def test_libraries_are_loaded_after_those_that_they_need(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a loader that finds nothing by itself, and says so as that of glibc does."""
+    needed = {"top": ["middle", "other"], "middle": ["deep"], "deep": [], "other": ["deep"]}
+    needed |= {"lost": ["nowhere"], "a": ["b"], "b": ["a"]}
+    loaded: list[str] = []
+
+    def load(path: str) -> None:
+        name = Path(path).name
+        for other in needed[name]:
+            if other not in loaded:
+                raise OSError(f"{other}: cannot open shared object file: No such file or directory")
+        loaded.append(name)
+
+    monkeypatch.setattr(ctypes, "CDLL", load)
+    for name in needed:
+        (tmp_path / name).touch()
+    native.load_needed(tmp_path / "top")
+    assert loaded == ["deep", "middle", "other", "top"]
+    for name in ("lost", "a"):  # said later, by whoever wants it
+        native.load_needed(tmp_path / name)
+    assert loaded == ["deep", "middle", "other", "top"]
+
+
 @pytest.mark.skipif(
     not sys.platform.startswith("linux") or shutil.which("cc") is None, reason="needs Linux and cc"
 )
