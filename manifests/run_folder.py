@@ -110,6 +110,8 @@ class RunFolder:
             if not self._plan.exists():
                 storage.write_atomic(self._plan, content)
             yield
+        if self.is_closed:  # Windows removes no file that is open, such as the lock
+            shutil.rmtree(self.state, ignore_errors=True)
 
     def _check(self) -> None:
         root = self.root

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import os
 import secrets
@@ -14,6 +13,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Final
 
+from filelock import FileLock, Timeout
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
 
 __all__ = [
@@ -40,7 +40,9 @@ def file_hash(path: Path, algorithm: str = "sha256") -> str:
 
 def sync(path: Path) -> None:
     """Wait until a file, or the entries of a folder, are on disk."""
-    descriptor = os.open(path, os.O_RDONLY)
+    if os.name == "nt" and path.is_dir():
+        return  # Windows opens no folder
+    descriptor = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
@@ -131,14 +133,17 @@ def exclusive(path: Path) -> Iterator[None]:
     UsageError
         If another process holds it.
     """
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UsageError(
-                f"{path.parent.parent}: another run is writing here; wait for it to end"
-            ) from None
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise UsageError(
+            f"{path.parent.parent}: another run is writing here; wait for it to end"
+        ) from None
+    try:
         yield
+    finally:
+        lock.release()
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+import platformdirs
 from stemsmith.manifests import shards, storage
 from stemsmith.manifests.arrays import Float32s
 from stemsmith.manifests.audio.read import audio_info, read_excerpt
@@ -45,11 +46,12 @@ class MeasureJob:
 def cache_folder() -> Path:
     """Return where measured envelopes are kept.
 
-    ``$STEMSMITH_CACHE``, or ``stemsmith`` below ``$XDG_CACHE_HOME`` or ``~/.cache``.
+    ``$STEMSMITH_CACHE``, or where the system keeps caches of a user: on Linux in ``stemsmith``
+    below ``$XDG_CACHE_HOME`` or ``~/.cache``.
     """
     if own := os.environ.get(CACHE_VARIABLE):
         return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "stemsmith"
+    return platformdirs.user_cache_path("stemsmith", appauthor=False)
 
 
 def plan(files: Sequence[tuple[Path, int]], folder: Path) -> list[MeasureJob]:

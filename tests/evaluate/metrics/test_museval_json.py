@@ -79,9 +79,7 @@ def test_museval_reads_the_files_and_has_the_same_medians(
             assert medians[target][metric] == pytest.approx(expected[target][metric], abs=1e-9)
 
 
-def test_a_track_file_is_the_one_museval_writes(
-    tmp_path: Path, museval: ModuleType
-) -> None:
+def test_a_track_file_is_the_one_museval_writes(tmp_path: Path, museval: ModuleType) -> None:
     scores = make_scores()
     store = museval.TrackStore("song", win=1.0, hop=0.5)
     for target, name in enumerate(("vocals", "drums")):

@@ -18,6 +18,7 @@ import pytest
 import soundfile
 from stemsmith.manifests import shards
 from stemsmith.manifests.mixtures import MeasuredFile, Mixture
+from stemsmith.mixing.measure import cache_folder
 
 SHORT = ("--clip", 1, "--mixtures", 12, "--jobs", 0)
 
@@ -458,6 +459,18 @@ def test_one_file_under_two_names(
                 "--taxonomy", "violin-piano", "--mode", "incoherent")  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert len(records_of(cache)) == 2
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="where Linux keeps caches")
+def test_the_cache_is_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("STEMSMITH_CACHE")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / ".cache" / "stemsmith"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
+    assert cache_folder() == tmp_path / "caches" / "stemsmith"
+    monkeypatch.setenv("STEMSMITH_CACHE", str(tmp_path / "own"))
+    assert cache_folder() == tmp_path / "own"
 
 
 def test_a_cache_that_cannot_be_written(
