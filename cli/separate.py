@@ -150,10 +150,10 @@ def _threshold(text: str) -> tuple[str, Threshold]:
 def _require_torch() -> None:
     from importlib.util import find_spec
 
-    from stemsmith.manifests.errors import UsageError
+    from stemsmith.manifests.errors import UsageError, install_command
 
     if find_spec("torch") is None:
-        raise UsageError("separating needs torch: pip install 'stemsmith[train]'")
+        raise UsageError(f"separating needs torch: {install_command('train')}")
 
 
 class _Work:

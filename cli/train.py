@@ -161,10 +161,10 @@ def require_torch() -> None:
     """
     from importlib.util import find_spec
 
-    from stemsmith.manifests.errors import UsageError
+    from stemsmith.manifests.errors import UsageError, install_command
 
     if absent := [name for name in ("torch", "lightning", "tensorboard") if not find_spec(name)]:
-        raise UsageError(f"training needs {absent[0]}: pip install 'stemsmith[train]'")
+        raise UsageError(f"training needs {absent[0]}: {install_command('train')}")
 
 
 def train_model(

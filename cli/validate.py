@@ -102,10 +102,10 @@ def _check_results(folder: Path, common: Common) -> None:
 
 def _check_run(folder: Path, common: Common) -> None:
     from stemsmith.cli.console import Summary, print_summary
-    from stemsmith.manifests.errors import UsageError
+    from stemsmith.manifests.errors import UsageError, install_command
 
     if any(find_spec(name) is None for name in ("torch", "lightning")):
-        raise UsageError("checking a run needs torch: pip install 'stemsmith[train]'")
+        raise UsageError(f"checking a run needs torch: {install_command('train')}")
     from stemsmith.train.validate import check_run
 
     found = check_run(folder)

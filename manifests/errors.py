@@ -8,7 +8,10 @@ StemsmithError
 
 from __future__ import annotations
 
-__all__ = ["InvalidCorpus", "NothingToDo", "StemsmithError", "UsageError"]
+import shlex
+from pathlib import Path
+
+__all__ = ["InvalidCorpus", "NothingToDo", "StemsmithError", "UsageError", "install_command"]
 
 
 class StemsmithError(Exception):
@@ -25,3 +28,24 @@ class NothingToDo(StemsmithError):
 
 class InvalidCorpus(StemsmithError):
     """A corpus breaks one of its invariants; the text names the first offender."""
+
+
+def install_command(extra: str) -> str:
+    """Return the command that installs the packages of an extra, for errors that miss one.
+
+    Parameters
+    ----------
+    extra : str
+        Name of an extra in ``pyproject.toml``, such as ``train``.
+
+    Returns
+    -------
+    str
+        What to type into a shell. Where stemsmith runs from a clone, the clone is named, as a
+        package index need not have it.
+    """
+    folder = Path(__file__).resolve().parents[1]
+    source = "stemsmith"
+    if (folder / "pyproject.toml").is_file():
+        source = "." if folder == Path.cwd() else str(folder)
+    return f"pip install {shlex.quote(f'{source}[{extra}]')}"

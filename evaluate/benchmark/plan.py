@@ -21,7 +21,7 @@ from stemsmith.evaluate.benchmark import score_song as benchmark
 from stemsmith.evaluate.benchmark.datasets import Dataset, DatasetSong, folds_of
 from stemsmith.evaluate.benchmark.score_song import Engine, MetricOptions, SongJob
 from stemsmith.evaluate.benchmark.systems import FOLD, EstimateFolder, Kind, Runs, System
-from stemsmith.manifests.errors import NothingToDo, UsageError
+from stemsmith.manifests.errors import NothingToDo, UsageError, install_command
 from stemsmith.manifests.records import Reason, Rejection
 
 if TYPE_CHECKING:
@@ -200,7 +200,7 @@ def _targets(
         if targets != known:
             raise UsageError(f"--engine museval: scores all targets or none ({', '.join(known)})")
         if find_spec("museval") is None:
-            raise UsageError("--engine museval: needs pip install 'stemsmith[evaluate]'")
+            raise UsageError(f"--engine museval: needs {install_command('evaluate')}")
     used = {name for target in scored for name in needed[target]}
     return targets, tuple(sorted(offered - used))
 

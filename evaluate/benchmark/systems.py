@@ -19,7 +19,7 @@ from stemsmith.evaluate.benchmark.song import Unscorable, read_song
 from stemsmith.evaluate.benchmark.song_folders import find_songs
 from stemsmith.manifests import storage
 from stemsmith.manifests.audio.read import encode_wav
-from stemsmith.manifests.errors import UsageError
+from stemsmith.manifests.errors import UsageError, install_command
 
 if TYPE_CHECKING:
     from stemsmith.evaluate.separation.options import SeparationOptions
@@ -200,7 +200,7 @@ class Runs:
         self, folders: Sequence[Path], options: SeparationOptions | None, device: str
     ) -> None:
         if find_spec("torch") is None:
-            raise UsageError("separating needs torch: pip install 'stemsmith[train]'")
+            raise UsageError(f"separating needs torch: {install_command('train')}")
         from stemsmith.evaluate.separation.separator import Separator
         from stemsmith.train.run_dir import BEST, RunDir
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from stemsmith.evaluate.metrics.bsseval.frames import SISEC18, BssScores, Framing
-from stemsmith.manifests.errors import UsageError
+from stemsmith.manifests.errors import UsageError, install_command
 
 __all__ = ["museval_bss_eval"]
 
@@ -76,7 +76,7 @@ def _museval_metrics() -> ModuleType:
     package = importlib.util.find_spec("museval")
     if package is None or package.origin is None:
         raise UsageError(
-            "this engine needs museval; install it with: pip install 'stemsmith[evaluate]'"
+            f"this engine needs museval; install it with: {install_command('evaluate')}"
         )
     path = Path(package.origin).with_name("metrics.py")
     spec = importlib.util.spec_from_file_location("museval_metrics", path)

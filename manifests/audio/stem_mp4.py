@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from stemsmith.manifests.arrays import Float32s
-from stemsmith.manifests.errors import InvalidCorpus, UsageError
+from stemsmith.manifests.errors import InvalidCorpus, UsageError, install_command
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -142,4 +142,4 @@ def _pyav() -> ModuleType:
     try:
         return importlib.import_module("av")
     except ImportError as error:
-        raise UsageError("reading .mp4 needs PyAV: pip install 'stemsmith[evaluate]'") from error
+        raise UsageError(f"reading .mp4 needs PyAV: {install_command('evaluate')}") from error

@@ -29,7 +29,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 from stemsmith.manifests.arrays import Float32s
-from stemsmith.manifests.errors import InvalidCorpus, UsageError
+from stemsmith.manifests.errors import InvalidCorpus, UsageError, install_command
 
 __all__ = ["Transform", "apply_transforms", "decode", "draw_tempo", "draw_wet", "encode"]
 
@@ -47,7 +47,7 @@ def _package(name: str) -> Any:
         return importlib.import_module(name)
     except ImportError:
         raise UsageError(
-            f"this augmentation needs {name}; install it with: pip install 'stemsmith[augment]'"
+            f"this augmentation needs {name}; install it with: {install_command('augment')}"
         ) from None
 
 

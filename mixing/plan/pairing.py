@@ -29,7 +29,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 from stemsmith.manifests.arrays import Float32s, Float64s
-from stemsmith.manifests.errors import UsageError
+from stemsmith.manifests.errors import UsageError, install_command
 
 __all__ = [
     "DEFAULT_THRESHOLDS",
@@ -95,9 +95,7 @@ def chroma_feature(audio: Float32s, sample_rate: int) -> Float32s:
     try:
         import librosa
     except ImportError:
-        raise UsageError(
-            "pairing by chroma needs librosa: pip install 'stemsmith[augment]'"
-        ) from None
+        raise UsageError(f"pairing by chroma needs librosa: {install_command('augment')}") from None
     with warnings.catch_warnings():
         # No partials to tell the tuning from (silence, deep tones): it is taken as exact. Clips
         # shorter than a window: the frames reach over their ends anyway.

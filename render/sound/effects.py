@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 import mido
 import numpy as np
 import numpy.typing as npt
-from stemsmith.manifests.errors import UsageError
+from stemsmith.manifests.errors import UsageError, install_command
 from stemsmith.render.midi.smf import Event
 
 __all__ = [
@@ -57,7 +57,7 @@ def _pedalboard() -> Any:
     except ImportError:
         raise UsageError(
             "this patch bank has effects or VST3 instruments; "
-            "install them with: pip install 'stemsmith[effects]'"
+            f"install them with: {install_command('effects')}"
         ) from None
 
 

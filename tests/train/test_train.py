@@ -23,7 +23,7 @@ pytest.importorskip("lightning")
 # ruff: noqa: E402
 
 from stemsmith.manifests import storage
-from stemsmith.manifests.errors import InvalidCorpus
+from stemsmith.manifests.errors import InvalidCorpus, install_command
 from stemsmith.train import load_run
 from stemsmith.train.module import SeparationModule
 from stemsmith.train.run_dir import RunDir
@@ -792,7 +792,7 @@ def test_what_training_needs_and_is_not_there(
         importlib.util, "find_spec", lambda name, *a: None if name == package else find(name, *a)
     )
     done = here("train", mixtures / "recipes", tmp_path / "r", *TINY)
-    assert_one_line_error(done, 2, f"training needs {package}: pip install 'stemsmith[train]'")
+    assert_one_line_error(done, 2, f"training needs {package}: {install_command('train')}")
     assert not (tmp_path / "r").exists()
 
 

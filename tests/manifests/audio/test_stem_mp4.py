@@ -14,7 +14,7 @@ from scipy.signal import correlate
 from stemsmith.manifests.arrays import Float32s
 from stemsmith.manifests.audio import stem_mp4
 from stemsmith.manifests.audio.read import audio_info, read_blocks, read_excerpt
-from stemsmith.manifests.errors import InvalidCorpus, UsageError
+from stemsmith.manifests.errors import InvalidCorpus, UsageError, install_command
 
 RATE = 44100
 N_STREAMS = 5  # mixture, drums, bass, other, vocals
@@ -174,5 +174,5 @@ def test_without_pyav_one_line_says_what_to_install(
     musdb_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "av", None)
-    with pytest.raises(UsageError, match=re.escape("pip install 'stemsmith[evaluate]'")):
+    with pytest.raises(UsageError, match=re.escape(install_command("evaluate"))):
         audio_info(musdb_file)

@@ -15,7 +15,7 @@ import scipy.signal
 from hypothesis import given
 from hypothesis import strategies as st
 from stemsmith.manifests.arrays import Float32s, Float64s
-from stemsmith.manifests.errors import InvalidCorpus, UsageError
+from stemsmith.manifests.errors import InvalidCorpus, UsageError, install_command
 from stemsmith.manifests.seeds import rng_for
 from stemsmith.mixing.audio.transforms import (
     Transform,
@@ -394,7 +394,7 @@ def test_a_missing_package_is_named_with_its_extra(
     with pytest.raises(UsageError) as caught:
         run(clip(1), EXAMPLES[index])
     assert str(caught.value) == (
-        f"this augmentation needs {package}; install it with: pip install 'stemsmith[augment]'"
+        f"this augmentation needs {package}; install it with: {install_command('augment')}"
     )
 
 

@@ -1,0 +1,56 @@
+"""What errors tell people to type."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from stemsmith.manifests import errors
+from stemsmith.manifests.errors import install_command
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_a_clone_installs_from_itself(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(ROOT)
+    assert install_command("train") == "pip install '.[train]'"
+    monkeypatch.chdir(tmp_path)  # where "." would be another project
+    assert install_command("train") == f"pip install '{ROOT}[train]'"
+
+
+@pytest.mark.parametrize(
+    ("is_clone", "folder"), [(False, "site-packages/stemsmith"), (True, "it's a clone")]
+)
+def test_an_installed_package_is_named_and_a_shell_reads_any_path(
+    tmp_path: Path, is_clone: bool, folder: str
+) -> None:
+    module = tmp_path / folder / "manifests" / "errors.py"
+    module.parent.mkdir(parents=True)
+    module.write_bytes(Path(errors.__file__).read_bytes())
+    if is_clone:
+        (tmp_path / folder / "pyproject.toml").touch()
+    show = "import errors; print(errors.install_command('effects'))"
+    done = subprocess.run(
+        [sys.executable, "-c", show],
+        cwd=module.parent, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    source = str(tmp_path.resolve() / folder) if is_clone else "stemsmith"
+    assert shlex.split(done.stdout) == ["pip", "install", f"{source}[effects]"]
+
+
+def test_only_one_function_types_the_command_and_extras_are_real() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    packages = ("cli", "evaluate", "manifests", "mixing", "render", "train")
+    n_calls = 0
+    for path in (p for package in packages for p in (ROOT / package).rglob("*.py")):
+        text = path.read_text("utf-8")
+        if path != ROOT / "manifests" / "errors.py":
+            assert "pip install" not in text, path
+            used = text.split("install_command('")[1:]
+            assert all(part.split("'")[0] in project["optional-dependencies"] for part in used)
+            n_calls += len(used)
+    assert n_calls > 5
