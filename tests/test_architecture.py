@@ -46,7 +46,7 @@ OWNERS = {
     "av": ("manifests/audio/stem_mp4.py",),
     "pyarrow": ("manifests/shards.py",),
     "filelock": ("manifests/storage.py",),
-    "platformdirs": ("mixing/measure.py",),
+    "platformdirs": ("mixing/sources/measure.py",),
     # Windows has none of these, and importing must not fail there.
     **dict.fromkeys(("fcntl", "grp", "pwd", "resource", "termios"), ()),
     "lightning": (
