@@ -1,42 +1,53 @@
 # The two commands of the README, `make demo` and `make test`, work on a fresh machine:
-# they need Python 3.11+, make and a package index, and neither root nor a system libfluidsynth.
+# they need Python 3.11+, make, a shell with its coreutils and a package index, and neither root nor
+# a compiler nor a system libfluidsynth.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO ?= demo
+# Order in which the files of tests are run; `make test SEED=123` has one again.
+SEED := $(or $(SEED),$(shell date +%s))
 
-.PHONY: demo test test-all lint wheel-smoke bench clean
+.PHONY: demo test test-all lint types wheel-smoke bench clean
+
+# $(call timed,NAME,COMMANDS) runs commands, with ";" between them, and says how many minutes they
+# took: also in the file MINUTES, if there is such a variable.
+timed = @start=$$(date +%s); set -ex; $(2); { set +x; } 2> /dev/null; \
+	s=$$(($$(date +%s) - start)); \
+	printf '%s: %d.%d minutes\n' '$(1)' $$((s / 60)) $$((s % 60 / 6)) | tee -a "$${MINUTES:-/dev/null}"
 
 # What renders and mixes, without PyTorch.
 $(VENV)/.core: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
+	$(call timed,install,$(BIN)/pip install --quiet --constraint constraints.txt --editable .)
 	touch $@
 
 $(VENV)/.installed: $(VENV)/.core
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[all,dev]'
+	$(call timed,install all,$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[all$(comma)dev]')
 	touch $@
+comma := ,
 
 demo: $(VENV)/.core
 	$(BIN)/stemsmith demo $(DEMO)
 
-test: lint wheel-smoke
-	$(BIN)/python -m pytest -n auto -m 'not slow'
+test: lint types wheel-smoke
+	$(call timed,tests,$(BIN)/python -m pytest -n auto -m 'not slow' --seed $(SEED) --cov)
 
-test-all: lint wheel-smoke
-	$(BIN)/python -m pytest -n auto
+test-all: lint types wheel-smoke
+	$(call timed,tests,$(BIN)/python -m pytest -n auto --seed $(SEED) --cov)
 
 lint: $(VENV)/.installed
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(call timed,lint,$(BIN)/ruff check .; $(BIN)/ruff format --check .)
+
+types: $(VENV)/.installed
+	$(call timed,types,$(BIN)/mypy)
 
 # The built wheel, installed alone in another environment and run from another folder.
 wheel-smoke: $(VENV)/.installed
-	$(BIN)/python tests/wheel_smoke.py
+	$(call timed,wheel,$(BIN)/python tests/wheel_smoke.py)
 
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/render.py $(MIDI)
 
 clean:
-	rm -rf $(VENV) build dist demo *.egg-info
+	rm -rf $(VENV) build dist demo .coverage *.egg-info

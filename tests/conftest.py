@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import io
 import os
+import random
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +21,27 @@ import soundfile
 BAND = ((0, 0), (33, 1), (27, 2), (0, 9))  # program and channel: piano, bass, guitar, drums
 MIXED = ("--clip", 2, "--mixtures", 40, "--sample-rate", 16000, "--jobs", 0)
 Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Take the order of files: no file may need that another one was run before it."""
+    parser.addoption("--seed", type=int, help="run the files of tests in this random order")
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """Say which order it is, for whoever wants it again."""
+    seed = config.getoption("seed")
+    return None if seed is None else f"random order of files: SEED={seed}"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Shuffle the files; tests of a file keep their order."""
+    seed = config.getoption("seed")
+    if seed is not None:
+        paths = sorted({item.path for item in items})
+        random.Random(seed).shuffle(paths)
+        place = {path: k for k, path in enumerate(paths)}
+        items.sort(key=lambda item: place[item.path])
 
 
 def write_song(
