@@ -18,7 +18,7 @@ import pytest
 import soundfile
 from stemsmith.manifests import shards
 from stemsmith.manifests.mixtures import MeasuredFile, Mixture
-from stemsmith.mixing.measure import cache_folder
+from stemsmith.mixing.sources.measure import cache_folder
 
 SHORT = ("--clip", 1, "--mixtures", 12, "--jobs", 0)
 
