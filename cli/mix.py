@@ -160,8 +160,10 @@ def make_mixtures(
 ) -> Summary:
     """Find, measure, plan, write and close a set of mixtures; return what came of it."""
     from stemsmith.cli.console import warn
+    from stemsmith.manifests.audio.flac import encoder_warnings
     from stemsmith.manifests.cluster import open_workers
     from stemsmith.manifests.run_folder import refuse_foreign
+    from stemsmith.mixing.audio_shards import AudioFormat
     from stemsmith.mixing.mixtures import STATE_FOLDER, MixtureRun
     from stemsmith.mixing.plan.mixtures import STAGE, plan
     from stemsmith.mixing.plan.recipes import Mode
@@ -184,7 +186,8 @@ def make_mixtures(
         partners = _partners_of(common, pool, found, catalogues, config)
         renditions = read_renditions(found) if config.mode is Mode.RENDITIONS else []
         mixture_plan = plan(found, catalogues, taxonomy, config, partners, renditions)
-        for warning in mixture_plan.warnings:
+        is_flac = audio_format is AudioFormat.FLAC
+        for warning in (*mixture_plan.warnings, *(encoder_warnings() if is_flac else ())):
             warn(common, warning)
         run = MixtureRun(mixtures, mixture_plan, targets, audio_format)
         with run.opened():

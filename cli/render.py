@@ -125,6 +125,7 @@ def render(midi_dir: Path, corpus: Path, common: Common, **options: Any) -> None
 def bank_of(common: Common, soundfonts: Sequence[Path], patches: Path | None) -> Bank:
     """Build the patch bank that the options name, and check that it can be played."""
     from stemsmith.cli.console import warn
+    from stemsmith.manifests.audio.flac import encoder_warnings
     from stemsmith.manifests.errors import UsageError
     from stemsmith.render.sound.patches import bank_from_soundfonts, bank_from_yaml
     from stemsmith.render.sound.sf2 import default_soundfont
@@ -137,7 +138,7 @@ def bank_of(common: Common, soundfonts: Sequence[Path], patches: Path | None) ->
     else:
         bank = bank_from_soundfonts(list(soundfonts) or [default_soundfont()])
     check_soundfonts([soundfont.path for soundfont in bank.soundfonts])
-    for warning in bank.warnings:
+    for warning in (*bank.warnings, *encoder_warnings()):
         warn(common, warning)
     return bank
 

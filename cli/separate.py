@@ -169,14 +169,19 @@ class _Work:
         """Separate all that can be read."""
         import time
 
-        from stemsmith.cli.console import progress
+        from stemsmith.cli.console import progress, warn
         from stemsmith.evaluate.separation.files import outputs_of, separate_to_files
+        from stemsmith.manifests.audio.flac import encoder_warnings
+        from stemsmith.manifests.audio.write import FileFormat
         from stemsmith.manifests.errors import InvalidCorpus, NothingToDo
         from stemsmith.manifests.records import Reason, Rejection
 
         outputs = outputs_of(
             self._separator, recordings, self._destination, self._format, is_overwriting
         )
+        if self._format is FileFormat.FLAC:
+            for warning in encoder_warnings():
+                warn(common, warning)
         with progress(common, "separate", len(recordings)) as ticker:
             for recording, files in zip(recordings, outputs, strict=True):
                 start = time.perf_counter()

@@ -237,6 +237,9 @@ class Stem:
         (n_notes,) sample at which the synthesiser starts the voice and receives the note-off.
     note_pitch, note_velocity : numpy.ndarray
         (n_notes,) MIDI numbers as sent.
+    samples_sha256 : str or None
+        SHA-256 of the samples that the FLAC holds, as `stemsmith.manifests.audio.flac.SampleHash`
+        has it: the same whatever encodes them. None in what version 0.1 wrote.
     """
 
     stem_id: str
@@ -265,3 +268,4 @@ class Stem:
     note_offset: Int32s
     note_pitch: UInt8s
     note_velocity: UInt8s
+    samples_sha256: str | None = None

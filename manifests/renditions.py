@@ -60,6 +60,9 @@ class RenditionStem:
         (n_notes,) as played.
     note_cents : numpy.ndarray
         (n_notes,) deviation of the tuning in cents.
+    samples_sha256 : str or None
+        SHA-256 of the samples that the FLAC holds, as `stemsmith.manifests.audio.flac.SampleHash`
+        has it: the same whatever encodes them. None in what version 0.1 wrote.
     """
 
     stem_id: str
@@ -93,6 +96,7 @@ class RenditionStem:
     note_pitch: UInt8s
     note_velocity: UInt8s
     note_cents: Float32s
+    samples_sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

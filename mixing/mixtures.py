@@ -135,4 +135,4 @@ class MixtureRun:
 
 def _versions(audio_format: AudioFormat | None) -> dict[str, str]:
     """Return what the bytes of the audio depend on, beyond its samples."""
-    return {"libflac": flac.version()} if audio_format is AudioFormat.FLAC else {}
+    return flac.encoder_version() if audio_format is AudioFormat.FLAC else {}

@@ -35,7 +35,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
 }
 # The only files that touch a library.
 OWNERS = {
-    "soundfile": ("manifests/audio/read.py",),
+    "soundfile": ("manifests/audio/flac.py", "manifests/audio/read.py"),
     "dask": ("manifests/cluster.py",),
     "distributed": ("manifests/cluster.py",),
     "pyloudnorm": ("mixing/level/loudness.py",),

@@ -1,15 +1,20 @@
-"""Writing FLAC with libFLAC: the only file that touches it.
+"""Writing FLAC, with libFLAC where there is one: the only file that touches it.
 
-libsndfile writes FLAC too, in twice the time and without a word of a full disk. What it cannot
-switch off is the MD5 of the samples in the header, most of the work where a stem is silent. Files
-written here have none, which the format allows ("unknown", RFC 9639, section 8.2); ``flac -t``
-says so in a warning. Each frame has its CRC, and each file its SHA-256 in the manifest.
+libsndfile writes FLAC too, in twice the time. What it cannot switch off is the MD5 of the samples
+in the header, most of the work where a stem is silent. Files written by libFLAC here have none,
+which the format allows ("unknown", RFC 9639, section 8.2); ``flac -t`` says so in a warning. Each
+frame has its CRC, and each file its SHA-256 in the manifest.
+
+Where no libFLAC is found, libsndfile writes the same samples as other bytes. So the manifest names
+the encoder, and a stem has a hash of its samples (`SampleHash`) beside that of its file.
 """
 
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import io
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -17,10 +22,18 @@ from typing import Any, BinaryIO, Final
 
 import numpy as np
 import numpy.typing as npt
+import soundfile
 from stemsmith.manifests.audio.native import find_library
 from stemsmith.manifests.errors import UsageError
 
-__all__ = ["VARIABLE", "encode_flac", "encoding_flac", "version"]
+__all__ = [
+    "VARIABLE",
+    "SampleHash",
+    "encode_flac",
+    "encoder_version",
+    "encoder_warnings",
+    "encoding_flac",
+]
 
 VARIABLE: Final = "STEMSMITH_LIBFLAC"
 _LEVEL: Final = 3  # libFLAC's default, 5, takes a tenth longer and saves 1 % of stems' bytes
@@ -50,10 +63,49 @@ _PROTOTYPES: Final[dict[str, tuple[Any, list[Any]]]] = {
 Integers = npt.NDArray[np.int16] | npt.NDArray[np.int32]
 
 
-def version() -> str:
-    """Return the version of the libFLAC in use."""
-    text = ctypes.c_char_p.in_dll(_libflac(), "FLAC__VERSION_STRING").value
-    return (text or b"unknown").decode()
+class SampleHash:
+    """SHA-256 of samples, whatever format they are stored in.
+
+    It is that of little-endian integers, channels interleaved: of 16 bits for samples of 16 bits,
+    of 32 for samples of 24. ``sha256(soundfile.read(path, dtype="int16")[0].astype("<i2"))`` is
+    that of a 16-bit file; for 24 bits it is ``(read(path, dtype="int32")[0] >> 8).astype("<i4")``.
+
+    Parameters
+    ----------
+    n_bits : int
+        16 or 24.
+    """
+
+    def __init__(self, n_bits: int) -> None:
+        self._type = np.dtype("<i2" if n_bits == 16 else "<i4")
+        self._sha256 = hashlib.sha256()
+
+    def update(self, samples: Integers) -> None:
+        """Go on with the next (n_channels, n_samples) integers."""
+        self._sha256.update(np.ascontiguousarray(samples.T, self._type).data)
+
+    def hexdigest(self) -> str:
+        """Return the digest of all samples up to now."""
+        return self._sha256.hexdigest()
+
+
+def encoder_version() -> dict[str, str]:
+    """Return name and version of the library that writes FLAC, for manifests."""
+    library = _libflac()
+    if library is None:
+        return {"libsndfile": soundfile.__libsndfile_version__}
+    text = ctypes.c_char_p.in_dll(library, "FLAC__VERSION_STRING").value
+    return {"libflac": (text or b"unknown").decode()}
+
+
+def encoder_warnings() -> tuple[str, ...]:
+    """Return the line about a lack of libFLAC that a command says once; none if there is one."""
+    if _libflac() is not None:
+        return ()
+    return (
+        "no libFLAC found, so that libsndfile writes FLAC, in twice the time; "
+        f"install pygame-ce, or set {VARIABLE} to the library's path",
+    )
 
 
 def encode_flac(samples: Integers, sample_rate: int, n_bits: int = 16) -> bytes:
@@ -102,10 +154,27 @@ def encoding_flac(
     OSError
         Whatever writing to `file` raises.
     UsageError
-        If FLAC has no such rate or not so many channels, or libFLAC cannot be loaded.
+        If FLAC has no such rate or not so many channels, or the libFLAC that was asked for cannot
+        be loaded.
     """
     library = _libflac()
     sink = _Sink(file)
+    if library is None:
+        encoding = _by_libsndfile(sink, sample_rate, n_channels, n_bits)
+    else:
+        encoding = _by_libflac(library, sink, sample_rate, n_channels, n_bits)
+    with encoding as encode:
+        yield encode
+
+
+def _refused(n_channels: int, sample_rate: int) -> UsageError:
+    return UsageError(f"{n_channels} channels at {sample_rate} Hz: not in a FLAC file; take WAV")
+
+
+@contextmanager
+def _by_libflac(
+    library: Any, sink: _Sink, sample_rate: int, n_channels: int, n_bits: int
+) -> Iterator[Callable[[Integers], None]]:
     # Not kept by the sink: a circle would keep the whole file until somebody looks for circles.
     callbacks = _Write(sink.write), _Seek(sink.seek), _Tell(sink.tell)
     encoder = library.FLAC__stream_encoder_new()
@@ -123,9 +192,7 @@ def encoding_flac(
             getattr(library, f"FLAC__stream_encoder_set_{setting}")(encoder, value)
         if library.FLAC__stream_encoder_init_stream(encoder, *callbacks, None, None):
             sink.check()
-            raise UsageError(
-                f"{n_channels} channels at {sample_rate} Hz: not in a FLAC file; take WAV"
-            )
+            raise _refused(n_channels, sample_rate)
 
         def encode(samples: Integers) -> None:
             for start in range(0, samples.shape[1], _PIECE):
@@ -142,28 +209,65 @@ def encoding_flac(
         library.FLAC__stream_encoder_delete(encoder)
 
 
+@contextmanager
+def _by_libsndfile(
+    sink: _Sink, sample_rate: int, n_channels: int, n_bits: int
+) -> Iterator[Callable[[Integers], None]]:
+    if sample_rate >= 1 << 16 and sample_rate % 10:  # not "streamable", which it insists on
+        raise _refused(n_channels, sample_rate)
+    try:
+        file = soundfile.SoundFile(
+            _SinkFile(sink), "w", sample_rate, n_channels, f"PCM_{n_bits}", format="FLAC"
+        )
+    except (soundfile.LibsndfileError, ValueError):
+        sink.check()
+        raise _refused(n_channels, sample_rate) from None
+    full = 1 << (n_bits - 1)
+
+    def encode(samples: Integers) -> None:
+        for start in range(0, samples.shape[1], _PIECE):
+            piece = samples[:, start : start + _PIECE].astype(np.int32)
+            if not -full <= piece.min() <= piece.max() < full:
+                raise ValueError(f"a sample is beyond {n_bits} bits")
+            try:
+                file.write(np.ascontiguousarray(piece.T) << (32 - n_bits))
+            finally:
+                sink.check()  # rather than whatever libsndfile says to it
+
+    try:
+        yield encode
+    finally:
+        file.close()
+    sink.check()
+
+
 class _Sink:
-    """A file for libFLAC: it keeps the first error, since none can pass through C."""
+    """A file for a C library: it keeps the first error, since none can pass through C."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self._error: BaseException | None = None
 
     def write(self, _: int, data: int, n_bytes: int, *__: int) -> int:
-        return self._try(self._file.write, ctypes.string_at(data, n_bytes))
+        return self.attempt("write", ctypes.string_at(data, n_bytes))
 
     def seek(self, _: int, offset: int, __: int) -> int:
-        return self._try(self._file.seek, offset)
+        return self.attempt("seek", offset)
 
     def tell(self, _: int, offset: Any, __: int) -> int:
-        offset[0] = self._file.tell()
+        offset[0] = self.position()
         return _DONE
 
-    def _try(self, method: Callable[[Any], object], argument: bytes | int) -> int:
+    def position(self) -> int:
+        """Return where the file is."""
+        return self._file.tell()
+
+    def attempt(self, method: str, *arguments: bytes | int) -> int:
+        """Call a method of the file, and no more after the first error."""
         if self._error is not None:
             return _FAILED
         try:
-            method(argument)
+            getattr(self._file, method)(*arguments)
         except BaseException as error:  # raised again by `check`
             self._error = error
             return _FAILED
@@ -175,16 +279,36 @@ class _Sink:
             raise self._error
 
 
+class _SinkFile:
+    """The methods of a file that soundfile calls, by way of a sink."""
+
+    def __init__(self, sink: _Sink) -> None:
+        self._sink = sink
+
+    def write(self, data: bytes) -> int:
+        return len(data) if self._sink.attempt("write", data) == _DONE else 0
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._sink.attempt("seek", offset, whence)
+        return self.tell()
+
+    def tell(self) -> int:
+        return self._sink.position()
+
+
 @cache
 def _libflac() -> Any:
+    """Return the library, or None if there is none: not even one that was asked for."""
     name = find_library("FLAC", VARIABLE)
+    if name is None:
+        return None
     try:
-        if name is None:
-            raise OSError("not found")
         library = ctypes.CDLL(name)
     except OSError as error:
+        if not os.environ.get(VARIABLE):
+            return None
         raise UsageError(
-            f"libFLAC cannot be loaded from {name or 'the system'}: {error}; "
+            f"libFLAC cannot be loaded from {name}: {error}; "
             f"install pygame-ce, or set {VARIABLE} to the library's path"
         ) from error
     for function, (result, arguments) in _PROTOTYPES.items():

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from stemsmith.manifests import shards, storage
 from stemsmith.manifests.arrays import Float32s
-from stemsmith.manifests.audio.flac import encode_flac
+from stemsmith.manifests.audio.flac import SampleHash, encode_flac
 from stemsmith.manifests.audio.read import FULL_SCALE_24
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.programs import inst_class_of
@@ -190,10 +190,13 @@ class _Studio:
         midi = self._path(spec, "mid")
         flac.parent.mkdir(parents=True, exist_ok=True)
         samples, peak_dbfs = self._quantised(native, levels.peak, spec)
-        hashes = (
-            self._write(flac, encode_flac(samples[None], self._sample_rate, n_bits=24)),
-            self._write(midi, self._sounding(spec, performance.notes)),
-        )
+        samples_hash = SampleHash(n_bits=24)
+        samples_hash.update(samples[None])
+        hashes = {
+            "sha256": self._write(flac, encode_flac(samples[None], self._sample_rate, n_bits=24)),
+            "midi_sha256": self._write(midi, self._sounding(spec, performance.notes)),
+            "samples_sha256": samples_hash.hexdigest(),
+        }
         return self._record(spec, performance.notes, levels, peak_dbfs, hashes)
 
     def _write(self, path: Path, content: bytes) -> str:
@@ -279,7 +282,7 @@ class _Studio:
         notes: PartNotes,
         levels: Envelope,
         peak_dbfs: float | None,
-        hashes: tuple[str, str],
+        hashes: dict[str, str],
     ) -> RenditionStem:
         job, part = self._job, self._score.parts[spec.k]
         return RenditionStem(
@@ -305,8 +308,6 @@ class _Studio:
             gain_db=-job.config.headroom_db,
             peak_dbfs=peak_dbfs,
             n_notes=len(notes.pitch),
-            sha256=hashes[0],
-            midi_sha256=hashes[1],
             k_power=levels.k_power,
             power=levels.power,
             note_onset=notes.onset.astype(np.int32),
@@ -314,6 +315,7 @@ class _Studio:
             note_pitch=notes.pitch,
             note_velocity=notes.velocity,
             note_cents=notes.cents,
+            **hashes,
         )
 
 

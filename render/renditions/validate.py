@@ -10,7 +10,8 @@ from typing import Any, Final
 
 import numpy as np
 from stemsmith.manifests import shards, storage
-from stemsmith.manifests.audio.read import audio_info, read_excerpt
+from stemsmith.manifests.audio.flac import SampleHash
+from stemsmith.manifests.audio.read import FULL_SCALE_24, audio_info, read_excerpt
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.mixtures import Mixture, MixtureSource
 from stemsmith.manifests.records import Finding
@@ -156,6 +157,11 @@ def _check_stem(root: Path, stem: RenditionStem) -> None:
     if tuple(audio_info(path)) != (stem.sample_rate, 1, stem.n_samples):
         raise InvalidCorpus(f"{path}: not {stem.n_samples} mono samples at {stem.sample_rate} Hz")
     audio = read_excerpt(path, 0, stem.n_samples)[0]
+    if stem.samples_sha256 is not None:
+        samples = SampleHash(n_bits=24)
+        samples.update(np.rint(audio[np.newaxis] * FULL_SCALE_24).astype(np.int32))  # exact
+        if samples.hexdigest() != stem.samples_sha256:
+            raise InvalidCorpus(f"{path}: SHA-256 of its samples is not the recorded one")
     levels = envelope(audio, stem.sample_rate)
     found = integrated_loudness(levels.k_power)
     recorded = integrated_loudness(stem.k_power, stem.gain_db)

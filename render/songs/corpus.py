@@ -181,7 +181,7 @@ def bank_header(bank: Bank) -> dict[str, Any]:
         "versions": {
             "stemsmith": package_version("stemsmith"),
             "libfluidsynth": fluid.version(),
-            "libflac": flac.version(),
+            **flac.encoder_version(),
             **{name: package_version(name) for name in _PACKAGES},
             **{name: package_version(name) for name in _packages_of(bank)},
         },

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from stemsmith.manifests.arrays import Float32s, Int16s
-from stemsmith.manifests.audio.flac import encode_flac, encoding_flac
+from stemsmith.manifests.audio.flac import SampleHash, encode_flac, encoding_flac
 from stemsmith.manifests.audio.read import FULL_SCALE_16
 from stemsmith.manifests.programs import inst_class_of
 from stemsmith.manifests.records import Part, Song, Stem
@@ -87,10 +87,11 @@ class TrackWriter:
         """Write a stem's FLAC, from blocks in order, and its MIDI; return its record."""
         job, config = self._job, self._config
         name = slakh.stem_name(part.k)
-        encoded = io.BytesIO()
+        encoded, samples = io.BytesIO(), SampleHash(n_bits=16)
         with encoding_flac(encoded, config.sample_rate, 1, n_bits=16) as encode:
             for block in blocks:
                 encode(block[np.newaxis])
+                samples.update(block[np.newaxis])
         sha256 = self._write(f"stems/{name}.flac", encoded.getvalue())
         midi_sha256 = self._write(f"MIDI/{name}.mid", self._score.midi(part.k))
         notes = self._score.notes(part.k)
@@ -122,6 +123,7 @@ class TrackWriter:
             note_offset=self._frames_of(notes.offset_tick),
             note_pitch=notes.pitch,
             note_velocity=notes.velocity,
+            samples_sha256=samples.hexdigest(),
         )
 
     def _write(self, name: str, data: bytes) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 import yaml
 from stemsmith.manifests import shards, storage
 from stemsmith.manifests.audio import read as audio
+from stemsmith.manifests.audio.flac import SampleHash
 from stemsmith.manifests.audio.read import FULL_SCALE_16
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.records import Finding, Rejection, Song, Stem
@@ -207,6 +208,11 @@ class _SongChecker:
     def _check_stem(self, stem: Stem) -> np.ndarray[Any, np.dtype[np.int16]]:
         samples = self._audio(stem.path, stem.sha256)
         path = self._root / stem.path
+        if stem.samples_sha256 is not None:
+            found = SampleHash(n_bits=16)
+            found.update(samples[np.newaxis])
+            if found.hexdigest() != stem.samples_sha256:
+                raise InvalidCorpus(f"{path}: SHA-256 of its samples is not the recorded one")
         self._check_peak(stem.path, samples)
         midi = storage.inside(self._root, stem.midi_path)
         self._hash(midi, stem.midi_sha256)

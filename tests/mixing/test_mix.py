@@ -173,7 +173,10 @@ def test_recipes_name_stems_of_their_split(audio_set: Path, corpus: Path) -> Non
 def test_the_manifest_names_the_library_that_wrote_its_flac(
     audio_set: Path, corpus: Path, tmp_path: Path, here
 ) -> None:
-    assert shards.read_manifest(audio_set, "mixtures")["versions"]["libflac"] == flac.version()
+    assert (
+        shards.read_manifest(audio_set, "mixtures")["versions"]["libflac"]
+        == flac.encoder_version()["libflac"]
+    )
     assert here("mix", corpus, tmp_path / "recipes", *SHORT, "--jobs", 0).returncode == 0
     assert "libflac" not in shards.read_manifest(tmp_path / "recipes", "mixtures")["versions"]
 
@@ -198,6 +201,22 @@ def test_the_mixture_is_the_exact_integer_sum_of_all_targets(audio_set: Path) ->
         total = sum(decode(sample[f"{name}.flac"], "int16")[0].astype(int) for name in SLAKH)
         assert np.array_equal(mixture, total)
         assert 0 < np.abs(mixture.astype(int)).max() <= 32768 * 10 ** (-1 / 20)
+
+
+def test_without_libflac_a_warning_is_given_once_and_only_for_flac(
+    corpus: Path, tmp_path: Path, here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flac, "_libflac", lambda: None)
+    for name, options, n_warnings in (
+        ("recipes", (), 0),
+        ("wav", ("--audio", "--audio-format", "wav"), 0),
+        ("flac", ("--audio",), 1),
+    ):
+        done = here("mix", corpus, tmp_path / name, *SHORT, *options, "--jobs", 0)
+        assert done.returncode == 0, done.stderr
+        assert done.stderr.count("libsndfile") == n_warnings
+        versions = shards.read_manifest(tmp_path / name, "mixtures")["versions"]
+        assert ("libsndfile" in versions) == bool(n_warnings)
 
 
 def test_coherent_audio_is_what_lies_on_disk(audio_set: Path, corpus: Path) -> None:

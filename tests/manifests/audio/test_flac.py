@@ -5,11 +5,14 @@ from __future__ import annotations
 import ctypes
 import errno
 import gc
+import hashlib
 import io
 import shutil
 import subprocess
 import sys
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +22,7 @@ import soundfile
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from stemsmith.manifests.audio import flac, native
-from stemsmith.manifests.audio.flac import encode_flac, encoding_flac
+from stemsmith.manifests.audio.flac import SampleHash, encode_flac, encoding_flac
 from stemsmith.manifests.errors import UsageError
 
 Integers = npt.NDArray[np.int32]
@@ -36,6 +39,23 @@ def read(data: bytes, n_bits: int) -> tuple[Integers, int]:
     return frames.T >> (32 - n_bits), sample_rate
 
 
+@contextmanager
+def written_by(library: str) -> Iterator[None]:
+    """Write with libFLAC, which is there, or as where there is none."""
+    with pytest.MonkeyPatch.context() as patch:
+        if library == "libsndfile":
+            patch.setattr(flac, "_libflac", lambda: None)
+        yield
+
+
+@pytest.fixture(params=["libflac", "libsndfile"])
+def library(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Have the test once with each of the two that write FLAC."""
+    with written_by(request.param):
+        yield request.param
+
+
+@pytest.mark.parametrize("name", ["libflac", "libsndfile"])
 @settings(deadline=None, max_examples=40)
 @example(1, 0, 16, 44100, [])
 @example(8, 5000, 24, 655350, [4096])
@@ -47,14 +67,19 @@ def read(data: bytes, n_bits: int) -> tuple[Integers, int]:
     st.lists(st.integers(0, 9000), max_size=4),
 )
 def test_blocks_of_any_size_are_one_file_that_gives_back_every_bit(
-    n_channels: int, n_samples: int, n_bits: int, sample_rate: int, cuts: list[int]
+    name: str, n_channels: int, n_samples: int, n_bits: int, sample_rate: int, cuts: list[int]
 ) -> None:
     samples = noise(n_channels, n_samples, n_bits)
-    whole = encode_flac(samples, sample_rate, n_bits)
     pieces = io.BytesIO()
-    with encoding_flac(pieces, sample_rate, n_channels, n_bits) as encode:
-        for piece in np.split(samples, sorted(cuts), axis=1):
-            encode(piece)
+    if name == "libsndfile" and sample_rate == 65537:  # its frames have no place for this rate
+        with written_by(name), pytest.raises(UsageError, match="65537 Hz: not in a FLAC file"):
+            encode_flac(samples, sample_rate, n_bits)
+        return
+    with written_by(name):
+        whole = encode_flac(samples, sample_rate, n_bits)
+        with encoding_flac(pieces, sample_rate, n_channels, n_bits) as encode:
+            for piece in np.split(samples, sorted(cuts), axis=1):
+                encode(piece)
     assert pieces.getvalue() == whole
     if n_samples:  # libsndfile takes a file without samples for damaged
         back, rate = read(whole, n_bits)
@@ -62,7 +87,7 @@ def test_blocks_of_any_size_are_one_file_that_gives_back_every_bit(
         assert rate == sample_rate
 
 
-def test_more_than_one_piece_and_silence_between_sounds() -> None:
+def test_more_than_one_piece_and_silence_between_sounds(library: str) -> None:
     samples = np.zeros((1, 300_000), np.int16)
     samples[0, 1000:2000] = 32767
     samples[0, 250_000:] = noise(1, 50_000, 16)
@@ -85,20 +110,20 @@ def test_the_header_is_whole() -> None:
     assert info[18:] == bytes(16)
 
 
-def test_samples_may_be_a_strided_view() -> None:
+def test_samples_may_be_a_strided_view(library: str) -> None:
     samples = noise(4, 6000, 24)
     view = samples[::2, ::-1]
     np.testing.assert_array_equal(read(encode_flac(view, 16000, 24), 24)[0], view)
 
 
 @pytest.mark.parametrize(("n_channels", "sample_rate"), [(9, 44100), (0, 44100), (1, 1_048_576)])
-def test_what_flac_cannot_hold_is_refused(n_channels: int, sample_rate: int) -> None:
+def test_what_flac_cannot_hold_is_refused(library: str, n_channels: int, sample_rate: int) -> None:
     with pytest.raises(UsageError, match=f"{n_channels} channels at {sample_rate} Hz.*take WAV"):
         encode_flac(np.zeros((n_channels, 10), np.int16), sample_rate)
 
 
 @pytest.mark.parametrize("value", [32768, -32769, 1 << 30])
-def test_a_sample_beyond_its_bits_is_an_error(value: int) -> None:
+def test_a_sample_beyond_its_bits_is_an_error(library: str, value: int) -> None:
     with pytest.raises(ValueError, match="beyond 16 bits"):
         encode_flac(np.full((1, 5000), value, np.int32), 44100)
 
@@ -118,7 +143,7 @@ class Full(io.BytesIO):
 
 @pytest.mark.parametrize("room", [0, 50, 20_000, 99_000])
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "full"), KeyboardInterrupt()])
-def test_an_error_of_the_file_comes_out(room: int, error: BaseException) -> None:
+def test_an_error_of_the_file_comes_out(library: str, room: int, error: BaseException) -> None:
     """In the header, in a frame, in the last frame, which is written when all is over."""
     file = Full(room, error)
     with (
@@ -130,7 +155,7 @@ def test_an_error_of_the_file_comes_out(room: int, error: BaseException) -> None
     assert file.tell() <= room
 
 
-def test_a_file_is_let_go_when_it_is_written() -> None:
+def test_a_file_is_let_go_when_it_is_written(library: str) -> None:
     """Without a search for circles, which `render` does without."""
     file = Full(1 << 20, OSError())
     alive = weakref.ref(file)
@@ -144,7 +169,7 @@ def test_a_file_is_let_go_when_it_is_written() -> None:
         gc.enable()
 
 
-def test_an_error_of_the_body_ends_the_encoder_and_comes_out() -> None:
+def test_an_error_of_the_body_ends_the_encoder_and_comes_out(library: str) -> None:
     with pytest.raises(ZeroDivisionError), encoding_flac(io.BytesIO(), 44100, 1, 16) as encode:
         encode(noise(1, 5000, 16))
         1 / 0  # noqa: B018
@@ -169,7 +194,45 @@ def test_the_library_comes_with_a_wheel() -> None:
     found = native.find_library("FLAC", flac.VARIABLE)
     assert found is not None
     assert "pygame" in found
-    assert flac.version().split(".")[0] == "1"
+    assert flac.encoder_version()["libflac"].split(".")[0] == "1"
+    assert flac.encoder_warnings() == ()
+
+
+def test_where_there_is_no_library_libsndfile_writes_and_a_line_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None that is found, or one that was found and cannot be loaded."""
+    broken = tmp_path / "libFLAC.so"
+    broken.write_bytes(b"not a library")
+    for found in (None, str(broken)):
+        monkeypatch.setattr(flac, "find_library", lambda name, variable, found=found: found)
+        flac._libflac.cache_clear()
+        try:
+            samples = noise(1, 5000, 16)
+            np.testing.assert_array_equal(read(encode_flac(samples, 44100), 16)[0], samples)
+            assert flac.encoder_version() == {"libsndfile": soundfile.__libsndfile_version__}
+            (warning,) = flac.encoder_warnings()
+        finally:
+            flac._libflac.cache_clear()
+        assert "\n" not in warning
+        assert "libsndfile" in warning and flac.VARIABLE in warning
+
+
+@pytest.mark.parametrize(("n_bits", "kind"), [(16, "<i2"), (24, "<i4")])
+@pytest.mark.parametrize("n_channels", [1, 2])
+def test_the_hash_of_samples_is_that_of_what_a_reader_has(
+    library: str, n_bits: int, kind: str, n_channels: int
+) -> None:
+    """Whoever wrote the file, and whatever the blocks."""
+    samples, digest = noise(n_channels, 70_000, n_bits), SampleHash(n_bits)
+    for block in np.split(samples, [1, 4096], axis=1):
+        digest.update(block)
+    read_again, _ = soundfile.read(
+        io.BytesIO(encode_flac(samples, 44100, n_bits)), dtype="int32", always_2d=True
+    )
+    plain = (read_again >> (32 - n_bits)).astype(kind).tobytes()
+    assert digest.hexdigest() == hashlib.sha256(plain).hexdigest()
+    assert digest.hexdigest() != SampleHash(n_bits).hexdigest()
 
 
 def test_libraries_are_loaded_after_those_that_they_need(

@@ -6,6 +6,7 @@ The soundfonts are made here; scores last about a second.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import math
 import os
@@ -342,6 +343,14 @@ def test_another_tempo_changes_the_stems_of_that_tempo(make, base: Path) -> None
         slow_or_fast = ours[name[0], "140", *name[2:]]
         assert np.array_equal(stem.note_pitch, slow_or_fast.note_pitch)
         assert np.array_equal(stem.note_velocity, slow_or_fast.note_velocity)
+
+
+def test_a_stem_has_the_hash_of_its_file_and_of_its_samples(base: Path) -> None:
+    for stem in read(base).stems.values():
+        assert hashlib.sha256((base / stem.path).read_bytes()).hexdigest() == stem.sha256
+        integers, _ = soundfile.read(base / stem.path, dtype="int32")
+        plain = (integers >> 8).astype("<i4").tobytes()
+        assert hashlib.sha256(plain).hexdigest() == stem.samples_sha256
 
 
 def test_another_dynamic_changes_the_stems_of_that_dynamic(make, base: Path) -> None:
@@ -1102,6 +1111,10 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "another peak": (
         lambda c: rewrite(c, "stems", lambda s: [replace(s, peak_dbfs=s.peak_dbfs - 1)]),
         "peaks at",
+    ),
+    "other samples": (
+        lambda c: rewrite(c, "stems", lambda s: [replace(s, samples_sha256="0" * 64)]),
+        "SHA-256 of its samples",
     ),
     "another length": (
         lambda c: rewrite(c, "stems", lambda s: [replace(s, n_samples=s.n_samples - 800)]),

@@ -15,6 +15,7 @@ import pytest
 import soundfile
 import yaml
 from stemsmith.manifests import shards
+from stemsmith.manifests.audio import flac
 from stemsmith.manifests.records import Rejection, Song, Stem
 
 
@@ -134,11 +135,35 @@ def test_records_say_what_is_on_disk(corpus: Path) -> None:
     for stem in stems_of(corpus):
         audio, _ = soundfile.read(corpus / stem.path)
         assert hashlib.sha256((corpus / stem.path).read_bytes()).hexdigest() == stem.sha256
+        integers, _ = soundfile.read(corpus / stem.path, dtype="int16")
+        plain = integers.astype("<i2").tobytes()
+        assert hashlib.sha256(plain).hexdigest() == stem.samples_sha256
         assert len(audio) == stem.n_samples
         power = np.square(audio).reshape(-1, 4410).mean(axis=1)
         recorded = stem.power * 10 ** (stem.gain_db / 10)
         assert np.allclose(power, recorded, rtol=1e-2, atol=1e-9)
         assert len(stem.k_power) == len(power)
+
+
+def test_without_libflac_other_bytes_hold_the_same_samples(
+    corpus: Path, band_folder: Path, tmp_path: Path, here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flac, "_libflac", lambda: None)
+    command = ("render", band_folder, tmp_path / "c", "--songs", 1, "--seed", 3, "--jobs", 0)
+    done = here(*command)
+    assert done.returncode == 0, done.stderr
+    warnings = [line for line in done.stderr.splitlines() if line.startswith("warning")]
+    assert len(warnings) == 1 and "libsndfile" in warnings[0]
+    versions = shards.read_manifest(tmp_path / "c", "corpus")["versions"]
+    assert "libflac" not in versions
+    assert versions["libsndfile"] == soundfile.__libsndfile_version__
+    ours = {stem.stem_id: stem for stem in stems_of(corpus)}
+    theirs = stems_of(tmp_path / "c")
+    assert theirs
+    for stem in theirs:
+        assert stem.samples_sha256 == ours[stem.stem_id].samples_sha256
+        assert stem.sha256 != ours[stem.stem_id].sha256
+    assert here("validate", tmp_path / "c", "--jobs", 0).returncode == 0
 
 
 def test_note_table_says_when_voices_start(corpus: Path) -> None:
