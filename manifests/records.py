@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from stemsmith.manifests.arrays import Float32s, Int32s, UInt8s
 
-__all__ = ["Finding", "Part", "Reason", "Rejection", "ScannedSong", "Song", "Stem"]
+__all__ = ["Finding", "Note", "Part", "Reason", "Rejection", "ScannedSong", "Song", "Stem"]
 
 
 class Reason(StrEnum):
@@ -81,6 +81,24 @@ class Finding:
 
     name: str
     offence: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """One note of a stem: a row of the table that `Corpus` gives.
+
+    Attributes
+    ----------
+    onset, offset : int
+        Sample at which the synthesiser starts the voice, and sample of the note-off.
+    pitch, velocity : int
+        MIDI numbers as sent.
+    """
+
+    onset: int
+    offset: int
+    pitch: int
+    velocity: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final, TypeVar, overload
+from typing import Any, Final, TypeAlias, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -32,12 +32,15 @@ from stemsmith.manifests.errors import InvalidCorpus
 __all__ = [
     "MANIFEST",
     "RecordTable",
+    "Table",
     "check_shards",
     "read_manifest",
     "read_records",
+    "read_table",
     "schema_of",
     "schema_version_of",
     "shard_entry",
+    "table_of",
     "write_manifest",
     "write_records",
 ]
@@ -46,6 +49,8 @@ MANIFEST: Final = "manifest.json"
 # Of each stage whose folders have ever needed another one; all others are at the first.
 _SCHEMA_VERSIONS: Final[dict[str, int]] = {}
 _FIRST_VERSION: Final = 1
+
+Table: TypeAlias = pa.Table  # this module alone imports Arrow; others name its tables
 
 R = TypeVar("R")
 
@@ -103,8 +108,7 @@ def write_records(path: Path, record_type: type[R], records: Iterable[R]) -> Non
 
     File names may hold bytes that are no text; these are written as backslash escapes.
     """
-    schema = schema_of(record_type)
-    table = pa.Table.from_arrays(_columns(record_type, list(records)), schema=schema)
+    table = table_of(list(records), record_type)
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
     storage.write_atomic(path, sink.getvalue().to_pybytes())
@@ -151,6 +155,35 @@ def read_records(paths: Path | Sequence[Path], record_type: type[R]) -> list[R]:
     for path in [paths] if isinstance(paths, Path) else paths:
         records.extend(RecordTable(path, record_type)[:])
     return records
+
+
+def read_table(paths: Sequence[Path], record_type: type) -> Table:
+    """Read what `write_records` wrote, shard after shard, as one Arrow table.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        The shards; there may be none.
+    record_type : type
+        The dataclass whose fields are the columns.
+
+    Returns
+    -------
+    pyarrow.Table
+        One row a record; ``.to_pandas()`` makes a data frame of it where pandas is installed.
+
+    Raises
+    ------
+    InvalidCorpus
+        As `read_records` does.
+    """
+    tables = [RecordTable(path, record_type).table for path in paths]
+    return pa.concat_tables([schema_of(record_type).empty_table(), *tables])
+
+
+def table_of(records: Sequence[R], record_type: type[R]) -> Table:
+    """Return records that are in memory as the Arrow table that `read_table` would read."""
+    return pa.Table.from_arrays(_columns(record_type, records), schema=schema_of(record_type))
 
 
 @contextmanager
@@ -224,6 +257,11 @@ class RecordTable(Sequence[R]):
         is_all = rows == range(len(self))
         taken = self._table if is_all else self._table.take(pa.array(rows, pa.int64()))
         return _rows(taken, self._type)
+
+    @property
+    def table(self) -> Table:
+        """All columns, of the types that `schema_of` gives the record."""
+        return self._table.cast(schema_of(self._type))
 
     def column(self, name: str) -> npt.NDArray[Any]:
         """Return a column of numbers, (n_records,)."""

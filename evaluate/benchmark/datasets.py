@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from stemsmith.evaluate.benchmark.song_folders import find_songs
-from stemsmith.manifests import shards, storage
+from stemsmith.manifests import storage
+from stemsmith.manifests.corpus import Corpus
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
 from stemsmith.manifests.programs import slug
 from stemsmith.manifests.records import Stem
-from stemsmith.manifests.renditions import RENDITIONS, Rendition, RenditionStem
+from stemsmith.manifests.renditions import RENDITIONS, RenditionStem
 from stemsmith.manifests.seeds import unit_hash
 from stemsmith.manifests.splits import SPLITS
 from stemsmith.mixing.sources.find import CORPUS, parse_source
@@ -178,20 +179,13 @@ def _stems_of(layout: str, root: Path, taxonomy: Taxonomy) -> Iterator[_Found]:
 
 
 def _corpus_stems(root: Path) -> Iterator[_Found]:
-    header = shards.read_manifest(root, CORPUS)
-    shards.check_shards(root, header)
-    files = [root / entry["file"] for entry in header["shards"]]
-    stem_files = [file for file in files if file.name.startswith("stems-")]
-    if header.get("kind") != RENDITIONS:
-        for stem in shards.read_records(stem_files, Stem):
+    corpus = Corpus(root).verify()
+    if corpus.kind != RENDITIONS:
+        for stem in corpus.stem_records():
             yield _corpus_stem(root, stem, stem.track, 0, 0.0)
         return
-    stems = {
-        (stem.song_id, stem.stem_id): stem
-        for stem in shards.read_records(stem_files, RenditionStem)
-    }
-    rendition_files = [file for file in files if file.name.startswith("renditions-")]
-    for rendition in shards.read_records(rendition_files, Rendition):
+    stems = {(stem.song_id, stem.stem_id): stem for stem in corpus.rendition_stem_records()}
+    for rendition in corpus.rendition_records():
         song = f"{rendition.track}-{rendition.point}"
         for source in rendition.sources:
             part = stems[rendition.song_id, source.stem_id]

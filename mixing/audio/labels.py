@@ -12,22 +12,19 @@ import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from stemsmith.manifests import shards
 from stemsmith.manifests.arrays import Bools, Float64s, Int32s, Int64s, UInt8s
+from stemsmith.manifests.corpus import Corpus
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.mixtures import Mixture, MixtureSource
-from stemsmith.manifests.records import Stem
-from stemsmith.manifests.renditions import RENDITIONS, RenditionStem
 from stemsmith.mixing.audio.silence import kept_stretches
 from stemsmith.mixing.audio.transforms import decode
 from stemsmith.mixing.sources.find import locate
 
 __all__ = ["Labels", "NoteTable", "realise_labels"]
-
-_CORPUS: Final = "corpus"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -170,23 +167,13 @@ def _corpus_notes(root: Path, changed_at: int) -> dict[str, _StemNotes] | None:
     """
     if next(root.glob("stems-*.parquet"), None) is None:
         return None
-    header = shards.read_manifest(root, _CORPUS)
-    shards.check_shards(root, header)
-    record_type = RenditionStem if header.get("kind") == RENDITIONS else Stem
-    found = {}
-    for entry in header["shards"]:
-        if entry["file"].startswith("stems-"):
-            # One shard at a time: of all columns only those of the notes are kept.
-            for stem in shards.read_records(root / entry["file"], record_type):
-                assert isinstance(stem, Stem | RenditionStem)
-                found[stem.path] = _StemNotes(
-                    stem.sha256,
-                    stem.note_onset,
-                    stem.note_offset,
-                    stem.note_pitch,
-                    stem.note_velocity,
-                )
-    return found
+    # One shard at a time: of all columns only those of the notes are kept.
+    return {
+        stem.path: _StemNotes(
+            stem.sha256, stem.note_onset, stem.note_offset, stem.note_pitch, stem.note_velocity
+        )
+        for stem in Corpus(root).verify().iter_stems()
+    }
 
 
 def _placed(source: MixtureSource, notes: _StemNotes, mixture: Mixture) -> NoteTable:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from stemsmith.manifests import shards
+from stemsmith.manifests.corpus import Corpus
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.mixtures import Mixture, MixtureSource
 from stemsmith.manifests.renditions import RENDITIONS, Rendition, RenditionSource
@@ -26,8 +26,7 @@ def read_renditions(sources: Sequence[Source]) -> list[tuple[str, Rendition]]:
     found = []
     for source in sources:
         if source.kind == RENDITIONS:
-            files = sorted(source.root.glob("renditions-*.parquet"))
-            found += [(source.name, r) for r in shards.read_records(files, Rendition)]
+            found += [(source.name, r) for r in Corpus(source.root).rendition_records()]
     return found
 
 

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from stemsmith.manifests import shards, storage
+from stemsmith.manifests import storage
+from stemsmith.manifests.corpus import Corpus
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.mixtures import MeasuredFile, SourceFile
 from stemsmith.manifests.programs import slug
-from stemsmith.manifests.records import Song, Stem
+from stemsmith.manifests.records import Stem
 from stemsmith.manifests.renditions import RENDITIONS, RenditionStem
 from stemsmith.mixing.sources import measure
 from stemsmith.mixing.sources.catalogue import CatalogueStem
@@ -52,7 +53,7 @@ class Source:
     root : Path
         Absolute.
     kind : str
-        ``renditions`` for a corpus of renditions, else empty.
+        Of a corpus: ``songs`` or ``renditions``; else empty.
     files : tuple of SourceFile
         What is there; empty for a corpus, which has records.
     jobs : tuple of MeasureJob
@@ -103,8 +104,7 @@ def find_sources(texts: Sequence[str], cache: Path) -> list[Source]:
         number = 1 + sum(other.layout == layout for other in sources)
         name = layout if number == 1 else f"{layout}{number}"
         if layout == CORPUS:
-            kind = str(shards.read_manifest(root, CORPUS).get("kind", ""))
-            sources.append(Source(name, layout, root, kind))
+            sources.append(Source(name, layout, root, Corpus(root).kind))
         else:
             files = tuple(find_files(layout, root))
             jobs = measure.plan([(root / file.path, file.stream) for file in files], cache)
@@ -159,23 +159,16 @@ def read_stems(
 
 
 def _corpus_stems(source: Source, n_channels: int) -> list[CatalogueStem]:
-    header = shards.read_manifest(source.root, CORPUS)
-    shards.check_shards(source.root, header)
-    files = [source.root / entry["file"] for entry in header["shards"]]
-    stem_files = [f for f in files if f.name.startswith("stems-")]
+    corpus = Corpus(source.root).verify()
     stems: list[tuple[str, str, Stem | RenditionStem]]
-    if source.kind == RENDITIONS:
+    if corpus.kind == RENDITIONS:
         stems = [
             (f"{stem.song_id}/{stem.stem_id}", stem.notes_sha256, stem)
-            for stem in shards.read_records(stem_files, RenditionStem)
+            for stem in corpus.rendition_stem_records()
         ]
     else:
-        songs = shards.read_records([f for f in files if f.name.startswith("songs-")], Song)
-        notes_of = {song.song_id: song.notes_sha256 for song in songs}
-        stems = [
-            (stem.stem_id, notes_of[stem.song_id], stem)
-            for stem in shards.read_records(stem_files, Stem)
-        ]
+        notes_of = {song.song_id: song.notes_sha256 for song in corpus.song_records()}
+        stems = [(s.stem_id, notes_of[s.song_id], s) for s in corpus.stem_records()]
     found = []
     for stem_id, notes_sha256, stem in stems:
         factor = np.float32(10 ** (stem.gain_db / 10))

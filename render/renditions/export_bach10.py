@@ -10,11 +10,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from stemsmith.manifests import shards, storage
+from stemsmith.manifests import storage
 from stemsmith.manifests.audio.read import encode_wav
+from stemsmith.manifests.corpus import Corpus
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
 from stemsmith.manifests.mixtures import Mixture
-from stemsmith.manifests.renditions import Rendition
 from stemsmith.mixing.audio.labels import realise_labels
 from stemsmith.mixing.audio.realise import MIXTURE, realise
 from stemsmith.render.midi.notes import write_aligned_text
@@ -64,9 +64,8 @@ def plan(
     UsageError
         If two scores have the same file name.
     """
-    files = sorted(corpus.glob("renditions-*.parquet"))
     pieces: dict[str, str] = {}
-    for rendition in shards.read_records(files, Rendition):
+    for rendition in Corpus(corpus).rendition_records():
         name = Path(rendition.source).stem
         if pieces.setdefault(name, rendition.song_id) != rendition.song_id:
             raise UsageError(f"{corpus}: two scores are called {name}; their folders would be one")

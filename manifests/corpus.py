@@ -1,0 +1,337 @@
+"""Opening a corpus: its manifest, its records, and the audio and notes of one song after another.
+
+Whatever opens a corpus folder does it by `Corpus`. There are two kinds. A corpus of songs has a
+mixture and stems for each MIDI file; a corpus of renditions has each stem once, and says which
+stems, shifts and gains make a rendition.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from stemsmith.manifests import shards, storage
+from stemsmith.manifests.arrays import Float32s, Int64s
+from stemsmith.manifests.audio.read import read_excerpt
+from stemsmith.manifests.errors import InvalidCorpus, UsageError
+from stemsmith.manifests.records import Note, Rejection, Song, Stem
+from stemsmith.manifests.renditions import RENDITIONS, Rendition, RenditionStem
+from stemsmith.manifests.shards import RecordTable, Table
+
+__all__ = ["CORPUS", "SONGS", "Corpus", "Track", "TrackStem"]
+
+CORPUS: Final = "corpus"  # the stage that a manifest names
+SONGS: Final = "songs"  # the kind of a corpus whose manifest names none
+
+
+class Corpus(Mapping[str, "Track"]):
+    """A finished corpus folder.
+
+    It is a mapping of names to songs, in the order of the records: ``len(corpus)`` is the number
+    of songs, ``for name in corpus`` goes through their names, and ``corpus["Track00001"]`` is one
+    of them. In a corpus of renditions each rendition is a song, called by its score's label and
+    the number of its point, ``Track00001-17``.
+
+    Opening a corpus reads its manifest. Records are read when they are asked for; audio is read
+    anew each time.
+
+    Parameters
+    ----------
+    folder : path
+        What `stemsmith render` wrote.
+
+    Attributes
+    ----------
+    folder : Path
+        As given.
+    header : dict
+        The content of ``manifest.json``.
+    kind : str
+        ``songs`` or ``renditions``.
+
+    Raises
+    ------
+    InvalidCorpus
+        If the folder has no manifest of a corpus, or one that this version cannot read.
+    """
+
+    __eq__ = object.__eq__  # one by identity: comparing the songs would read all files
+    __hash__ = object.__hash__
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self.header: dict[str, Any] = shards.read_manifest(self.folder, CORPUS)
+        self.kind = str(self.header.get("kind") or SONGS)
+
+    def __fspath__(self) -> str:
+        return str(self.folder)
+
+    def __repr__(self) -> str:
+        return f"Corpus({str(self.folder)!r})"
+
+    def verify(self) -> Corpus:
+        """Compare the shards with the manifest; return the corpus.
+
+        Raises
+        ------
+        InvalidCorpus
+            Naming the first shard that is missing or not as the manifest says.
+        """
+        shards.check_shards(self.folder, self.header)
+        return self
+
+    @cached_property
+    def songs(self) -> Table:
+        """The songs as a table, with a column for every field of `Song`."""
+        return shards.read_table(self._song_files, Song)
+
+    @cached_property
+    def stems(self) -> Table:
+        """The stems as a table: the fields of `Stem`, or of `RenditionStem`."""
+        return shards.read_table(self._files("stems"), self._stem_type)
+
+    @cached_property
+    def renditions(self) -> Table:
+        """The renditions as a table, with a column for every field of `Rendition`."""
+        return shards.read_table(self._rendition_files, Rendition)
+
+    @cached_property
+    def rejections(self) -> Table:
+        """The MIDI files that were left out, as a table with the fields of `Rejection`."""
+        return shards.read_table(self._files("rejections"), Rejection)
+
+    def song_records(self) -> list[Song]:
+        """Return the songs as records."""
+        return shards.read_records(self._song_files, Song)
+
+    def stem_records(self) -> list[Stem]:
+        """Return the stems of a corpus of songs as records."""
+        self._refuse_unless(SONGS, "stem_records", "rendition_stem_records")
+        return shards.read_records(self._files("stems"), Stem)
+
+    def rendition_stem_records(self) -> list[RenditionStem]:
+        """Return the stems of a corpus of renditions as records."""
+        self._refuse_unless(RENDITIONS, "rendition_stem_records", "stem_records")
+        return shards.read_records(self._files("stems"), RenditionStem)
+
+    def rendition_records(self) -> list[Rendition]:
+        """Return the renditions as records."""
+        return shards.read_records(self._rendition_files, Rendition)
+
+    def rejection_records(self) -> list[Rejection]:
+        """Return what was left out as records."""
+        return shards.read_records(self._files("rejections"), Rejection)
+
+    def iter_stems(self) -> Iterator[Stem | RenditionStem]:
+        """Yield the stems of either kind, one shard in memory at a time."""
+        for path in self._files("stems"):
+            yield from shards.read_records(path, self._stem_type)
+
+    @property
+    def _stem_type(self) -> type[Stem] | type[RenditionStem]:
+        return RenditionStem if self.kind == RENDITIONS else Stem
+
+    @property
+    def _song_files(self) -> list[Path]:
+        self._refuse_unless(SONGS, "songs", "renditions")
+        return self._files("songs")
+
+    @property
+    def _rendition_files(self) -> list[Path]:
+        self._refuse_unless(RENDITIONS, "renditions", "songs")
+        return self._files("renditions")
+
+    def _refuse_unless(self, kind: str, asked: str, other: str) -> None:
+        if self.kind != kind:
+            raise UsageError(f"{self.folder}: a corpus of {self.kind}: no {asked}; use {other}")
+
+    def _files(self, kind: str) -> list[Path]:
+        try:
+            names = [str(entry["file"]) for entry in self.header["shards"]]
+        except (KeyError, TypeError):
+            manifest = self.folder / shards.MANIFEST
+            raise InvalidCorpus(f"{manifest}: does not list its shards") from None
+        return [storage.inside(self.folder, n) for n in names if n.startswith(f"{kind}-")]
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._index)
+
+    def __getitem__(self, name: str) -> Track:
+        if name not in self._index:
+            raise KeyError(f"{self.folder}: no song {name!r}")
+        record = self._index[name].record()
+        if isinstance(record, Rendition):
+            parts = [
+                TrackStem(
+                    source.stem,
+                    self._stem_index[record.song_id, source.stem_id][0].record(),
+                    self.folder,
+                    source.shift,
+                    source.gain_db,
+                )
+                for source in record.sources
+            ]
+        else:
+            stems = [row.record() for row in self._stem_index[record.song_id, ""]]
+            parts = [TrackStem(stem.stem, stem, self.folder) for stem in stems]
+        return Track(name, record, self.folder, {part.name: part for part in parts})
+
+    @cached_property
+    def _index(self) -> dict[str, _Row]:
+        """Where the record of each song is, by its name."""
+        if self.kind == RENDITIONS:
+            rows = _rows_by(self._rendition_files, Rendition, "track", "point")
+            return {f"{track}-{point}": row for (track, point), row in rows}
+        return {track: row for (track,), row in _rows_by(self._song_files, Song, "track")}
+
+    @cached_property
+    def _stem_index(self) -> dict[tuple[str, str], list[_Row]]:
+        """Where the records of stems are: by song, and of renditions by stem as well."""
+        found: dict[tuple[str, str], list[_Row]] = defaultdict(list)
+        is_by_stem = self.kind == RENDITIONS
+        files = self._files("stems")
+        for (song_id, stem_id), row in _rows_by(files, self._stem_type, "song_id", "stem_id"):
+            found[song_id, stem_id if is_by_stem else ""].append(row)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """The place of a record, which is made when it is asked for."""
+
+    table: RecordTable[Any]
+    number: int
+
+    def record(self) -> Any:
+        return self.table[self.number]
+
+
+def _rows_by(
+    files: Sequence[Path], record_type: type, *names: str
+) -> Iterator[tuple[tuple[str, ...], _Row]]:
+    """Yield the place of every record of some shards, with some of its fields."""
+    for path in files:
+        records: RecordTable[Any] = RecordTable(path, record_type)
+        table = records.table
+        keys = zip(*(table.column(name).to_pylist() for name in names), strict=True)
+        for number, key in enumerate(keys):
+            yield key, _Row(records, number)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Track:
+    """One song of a corpus, or one rendition.
+
+    Attributes
+    ----------
+    name : str
+        As the corpus calls it: ``Track00001``, or ``Track00001-17`` for a rendition.
+    record : Song or Rendition
+        What the corpus knows of it.
+    folder : Path
+        The corpus.
+    stems : mapping of str to TrackStem
+        Its stems by name, ``S00`` and so on, in order of part.
+    """
+
+    name: str
+    record: Song | Rendition
+    folder: Path
+    stems: Mapping[str, TrackStem]
+
+    @property
+    def sample_rate(self) -> int:
+        """Sample rate of the mixture and all stems in Hz."""
+        return self.record.sample_rate
+
+    @property
+    def mixture(self) -> Float32s:
+        """The mixture, (n_channels, n_samples) float32, full scale 1.
+
+        Of a song it is read from its file. Of a rendition it is the sum of the stems, without
+        any gain against clipping: peaks may pass full scale.
+        """
+        if isinstance(self.record, Song):
+            path = storage.inside(self.folder, self.record.mix_path)
+            return read_excerpt(path, 0, self.record.n_samples)
+        mixture: Float32s = np.sum([stem.audio for stem in self.stems.values()], axis=0)
+        return mixture
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrackStem:
+    """One stem of a song or of a rendition.
+
+    Attributes
+    ----------
+    name : str
+        Which part it is: ``S00`` and so on.
+    record : Stem or RenditionStem
+        What the corpus knows of its file.
+    folder : Path
+        The corpus.
+    shift : int
+        Samples by which a rendition moves the stem later, in a circle; 0 in songs.
+    gain_db : float
+        Gain in dB that a rendition gives to the file of the stem; 0 in songs.
+    """
+
+    name: str
+    record: Stem | RenditionStem
+    folder: Path
+    shift: int = 0
+    gain_db: float = 0.0
+
+    @property
+    def sample_rate(self) -> int:
+        """Sample rate in Hz."""
+        return self.record.sample_rate
+
+    @property
+    def audio(self) -> Float32s:
+        """The stem as it is in the mixture, (1, n_samples) float32, full scale 1."""
+        path = storage.inside(self.folder, self.record.path)
+        audio = read_excerpt(path, 0, self.record.n_samples)
+        if self.shift:
+            audio = np.roll(audio, self.shift, axis=1)
+        return audio * np.float32(10 ** (self.gain_db / 20)) if self.gain_db else audio
+
+    @property
+    def notes(self) -> Table:
+        """The notes as a table with the columns of `Note`, in order of onset.
+
+        Times are samples of `audio`. A shift that carries a note over the end of the stem cuts it
+        in two, of which the second begins at 0.
+        """
+        record = self.record
+        onset, offset = (n.astype(np.int64) for n in (record.note_onset, record.note_offset))
+        rows = np.arange(len(onset))
+        if self.shift:
+            onset, offset, rows = _turned(onset, offset, self.shift, record.n_samples)
+        pitch, velocity = record.note_pitch[rows], record.note_velocity[rows]
+        columns = (column.tolist() for column in (onset, offset, pitch, velocity))
+        return shards.table_of([Note(*row) for row in zip(*columns, strict=True)], Note)
+
+
+def _turned(
+    onset: Int64s, offset: Int64s, shift: int, n_samples: int
+) -> tuple[Int64s, Int64s, Int64s]:
+    """Move notes later in a circle; return onsets, offsets, and which note each piece is of."""
+    # What rings on after the end of the stem is not in its audio, nor are notes from there on.
+    (rows,) = np.nonzero(onset < n_samples)
+    length = np.minimum(offset[rows], n_samples) - onset[rows]
+    start = (onset[rows] + shift) % n_samples
+    stop = start + length
+    (over,) = np.nonzero(stop > n_samples)
+    starts = np.concatenate([start, np.zeros(len(over), np.int64)])
+    stops = np.concatenate([np.minimum(stop, n_samples), stop[over] - n_samples])
+    order = np.argsort(starts, kind="stable")
+    return starts[order], stops[order], np.concatenate([rows, rows[over]])[order]

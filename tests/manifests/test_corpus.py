@@ -1,0 +1,191 @@
+"""`Corpus`: tables, records, audio and notes of a corpus folder of either kind."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import mido
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import soundfile
+from stemsmith.manifests import shards
+from stemsmith.manifests.corpus import Corpus, TrackStem
+from stemsmith.manifests.errors import InvalidCorpus, UsageError
+from stemsmith.manifests.records import Rejection, Song, Stem
+from stemsmith.manifests.renditions import Rendition, RenditionStem
+
+
+def write_duo(path: Path) -> None:
+    """Write two parts of twelve notes."""
+    file = mido.MidiFile(ticks_per_beat=480)
+    for channel, program in enumerate((40, 42)):
+        track = mido.MidiTrack([mido.Message("program_change", program=program, channel=channel)])
+        for note in range(12):
+            key = 60 + (5 * note + channel) % 12
+            on = mido.Message("note_on", note=key, velocity=70 + note, channel=channel)
+            off = mido.Message("note_off", note=key, channel=channel, time=200)
+            track.extend([on, off])
+        file.tracks.append(track)
+    path.parent.mkdir(parents=True)
+    file.save(path)
+
+
+@pytest.fixture(scope="module")
+def renditions(tmp_path_factory: pytest.TempPathFactory, here) -> Path:
+    """Return a corpus of renditions with shifts; read only."""
+    folder = tmp_path_factory.mktemp("renditions")
+    write_duo(folder / "scores" / "duo.mid")
+    done = here(
+        "render", folder / "scores", folder / "c", "--renditions", "all", "--shift", "0,0.3",
+        "--sample-rate", 8000, "--tail", 0.5, "--splits", "1,0,0", "--jobs", 0,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return folder / "c"
+
+
+def test_the_tables_are_the_shards(corpus: Path) -> None:
+    read = Corpus(corpus)
+    assert read.kind == "songs"
+    for name in ("songs", "stems", "rejections"):
+        table = getattr(read, name)
+        assert table.equals(pq.read_table(corpus / f"{name}-00000.parquet"))
+    assert read.songs.column("track").to_pylist() == [f"Track{k:05d}" for k in range(1, 7)]
+
+
+def test_the_records_are_the_shards(corpus: Path) -> None:
+    read = Corpus(corpus)
+    assert read.song_records() == shards.read_records(corpus / "songs-00000.parquet", Song)
+    rejections = shards.read_records(corpus / "rejections-00000.parquet", Rejection)
+    assert read.rejection_records() == rejections
+    stems = shards.read_records(corpus / "stems-00000.parquet", Stem)
+    for found in (read.stem_records(), list(read.iter_stems())):
+        assert [stem.stem_id for stem in found] == [stem.stem_id for stem in stems]
+
+
+def test_a_song_is_what_other_readers_find_in_its_folder(corpus: Path) -> None:
+    read = Corpus(corpus)
+    assert len(read) == len(list(read)) == 6
+    for name, song in read.items():
+        folder = next(corpus.glob(f"*/{name}"))
+        audio, rate = soundfile.read(folder / "mix.flac", dtype="float32")
+        assert song.sample_rate == rate
+        assert (song.mixture.dtype, song.mixture.shape) == (np.float32, (1, len(audio)))
+        np.testing.assert_array_equal(song.mixture[0], audio)
+        files = {path.stem: path for path in (folder / "stems").iterdir()}
+        assert set(song.stems) == set(files)
+        assert list(song.stems) == sorted(files)
+        for stem_name, stem in song.stems.items():
+            audio, _ = soundfile.read(files[stem_name], dtype="float32")
+            assert stem.audio.shape == (1, len(audio))
+            np.testing.assert_array_equal(stem.audio[0], audio)
+
+
+def test_notes_are_those_of_the_record(corpus: Path) -> None:
+    for stem in Corpus(corpus)["Track00001"].stems.values():
+        record = stem.record
+        assert stem.notes.column_names == ["onset", "offset", "pitch", "velocity"]
+        columns = (record.note_onset, record.note_offset, record.note_pitch, record.note_velocity)
+        for name, column in zip(stem.notes.column_names, columns, strict=True):
+            assert stem.notes.column(name).to_pylist() == column.tolist()
+
+
+def test_a_corpus_may_stand_where_a_path_does(corpus: Path) -> None:
+    read = Corpus(str(corpus))
+    assert Path(read) == read.folder == corpus
+    assert (read == Corpus(corpus), hash(read) == hash(Corpus(corpus))) == (False, False)
+    assert repr(read) == f"Corpus({str(corpus)!r})"
+
+
+def test_names_that_are_not_there(corpus: Path) -> None:
+    read = Corpus(corpus)
+    assert "Track00001" in read
+    assert "Track09999" not in read
+    with pytest.raises(KeyError, match="no song 'Track09999'"):
+        read["Track09999"]
+
+
+def test_renditions_are_the_rolled_stems(renditions: Path) -> None:
+    read = Corpus(renditions)
+    assert read.kind == "renditions"
+    table = pq.read_table(renditions / "renditions-00000.parquet")
+    assert read.renditions.to_pylist() == table.to_pylist()
+    stems = {stem.stem_id: stem for stem in read.rendition_stem_records()}
+    assert all(isinstance(stem, RenditionStem) for stem in read.iter_stems())
+    records = shards.read_records(renditions / "renditions-00000.parquet", Rendition)
+    assert read.rendition_records() == records
+    assert list(read) == [f"{r.track}-{r.point}" for r in records]
+    for record in records:
+        song = read[f"{record.track}-{record.point}"]
+        assert song.record == record
+        total = np.zeros(record.n_samples)
+        for source in record.sources:
+            audio, _ = soundfile.read(renditions / stems[source.stem_id].path)
+            rolled = np.roll(audio, source.shift)
+            np.testing.assert_allclose(song.stems[source.stem].audio[0], rolled, atol=1e-7)
+            total += rolled
+        np.testing.assert_allclose(song.mixture, total[None], atol=1e-6)
+
+
+def test_notes_of_a_rendition_are_in_its_stretch_of_time(renditions: Path) -> None:
+    read = Corpus(renditions)
+    shifts = set()
+    for song in read.values():
+        for stem in song.stems.values():
+            shifts.add(stem.shift)
+            record, rows = stem.record, stem.notes.to_pylist()
+            if not stem.shift:
+                assert [row["onset"] for row in rows] == record.note_onset.tolist()
+            onset = (record.note_onset + stem.shift) % record.n_samples
+            assert {row["onset"] for row in rows} >= set(onset.tolist())
+            assert all(0 <= row["onset"] <= row["offset"] <= record.n_samples for row in rows)
+            assert [row["onset"] for row in rows] == sorted(row["onset"] for row in rows)
+    assert shifts == {0, 2400}
+
+
+def test_a_note_that_a_shift_carries_over_the_end_is_cut_in_two(renditions: Path) -> None:
+    stem = next(iter(Corpus(renditions).values())).stems["S00"]
+    n_samples = stem.record.n_samples
+    length = int((stem.record.note_offset - stem.record.note_onset)[0])
+    shift = n_samples - int(stem.record.note_onset[0]) - 100  # the first note has 100 samples left
+    turned = TrackStem(stem.name, stem.record, stem.folder, shift).notes.to_pylist()
+    pitch, velocity = int(stem.record.note_pitch[0]), int(stem.record.note_velocity[0])
+    assert turned[0] == {
+        "onset": 0, "offset": length - 100, "pitch": pitch, "velocity": velocity
+    }  # fmt: skip
+    assert turned[-1] == {
+        "onset": n_samples - 100, "offset": n_samples, "pitch": pitch, "velocity": velocity
+    }  # fmt: skip
+    sounding = sum(row["offset"] - row["onset"] for row in turned)
+    assert sounding == int((stem.record.note_offset - stem.record.note_onset).sum())
+
+
+def test_what_a_kind_does_not_have_says_what_to_use(corpus: Path, renditions: Path) -> None:
+    with pytest.raises(UsageError, match=r"a corpus of renditions: no songs; use renditions"):
+        Corpus(renditions).songs  # noqa: B018
+    with pytest.raises(UsageError, match=r"no stem_records; use rendition_stem_records"):
+        Corpus(renditions).stem_records()
+    with pytest.raises(UsageError, match=r"a corpus of songs: no renditions; use songs"):
+        Corpus(corpus).renditions  # noqa: B018
+    with pytest.raises(UsageError, match=r"no rendition_stem_records; use stem_records"):
+        Corpus(corpus).rendition_stem_records()
+
+
+def test_folders_that_are_no_corpus(corpus: Path, mixtures: Path, tmp_path: Path) -> None:
+    with pytest.raises(InvalidCorpus, match=r"manifest.json: missing; not a finished corpus"):
+        Corpus(tmp_path)
+    with pytest.raises(InvalidCorpus, match="does not describe a corpus folder"):
+        Corpus(mixtures / "recipes")
+    (tmp_path / "manifest.json").write_text('{"stage": "corpus", "schema_version": 1}')
+    with pytest.raises(InvalidCorpus, match="does not list its shards"):
+        Corpus(tmp_path).songs  # noqa: B018
+
+
+def test_verify_names_the_shard_that_changed(corpus: Path, tmp_path: Path) -> None:
+    assert len(Corpus(corpus).verify()) == 6
+    copy = shutil.copytree(corpus, tmp_path / "c")
+    path = copy / "songs-00000.parquet"
+    path.write_bytes(path.read_bytes() + b"x")
+    with pytest.raises(InvalidCorpus, match=r"songs-00000.parquet: SHA-256"):
+        Corpus(copy).verify()
