@@ -14,9 +14,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-__all__ = ["Field", "Option", "fields_of", "json_value", "option", "to_manifest"]
+from stemsmith.manifests.errors import UsageError
+
+__all__ = ["Field", "Option", "fields_of", "json_value", "member", "option", "to_manifest"]
+
+E = TypeVar("E", bound=Enum)
 
 _KEY: Final = "stemsmith.option"
 
@@ -126,6 +130,30 @@ def fields_of(config_type: type) -> Iterator[Field]:
             (hint,) = (kind for kind in typing.get_args(hint) if kind is not types.NoneType)
         flag = description.flag or "--" + field.name.replace("_", "-")
         yield Field(field.name, flag, hint, is_optional, field.default, description)
+
+
+def member(choices: type[E], value: E | str, flag: str) -> E:
+    """Return the member of an enumeration that is given as itself or as its text.
+
+    Parameters
+    ----------
+    choices : type
+        The enumeration.
+    value : Enum or str
+        What was given.
+    flag : str
+        The option to name in an error, such as ``--phase``.
+
+    Raises
+    ------
+    UsageError
+        If there is no such member; the text lists those that there are.
+    """
+    try:
+        return choices(value)
+    except ValueError:
+        known = ", ".join(str(choice.value) for choice in choices)
+        raise UsageError(f"{flag} {value}: unknown; known: {known}") from None
 
 
 def to_manifest(config: Any) -> dict[str, Any]:

@@ -219,6 +219,7 @@ class RecordTable(Sequence[R]):
             metadata = pq.read_metadata(file)
             schema = metadata.schema.to_arrow_schema()
         self._refuse(_misfit(schema, schema_of(record_type)))
+        self._is_of_now = schema.equals(schema_of(record_type))
         with _reading(path), path.open("rb") as file:
             columns = metadata.schema
             names = [columns.column(i).path for i in range(len(columns))]
@@ -260,8 +261,10 @@ class RecordTable(Sequence[R]):
 
     @property
     def table(self) -> Table:
-        """All columns, of the types that `schema_of` gives the record."""
-        return self._table.cast(schema_of(self._type))
+        """All columns that `schema_of` gives the record; nulls where the file lacks one."""
+        if self._is_of_now:
+            return self._table.cast(schema_of(self._type))
+        return table_of(self[:], self._type)
 
     def column(self, name: str) -> npt.NDArray[Any]:
         """Return a column of numbers, (n_records,)."""

@@ -25,11 +25,11 @@ from typing import Final, NamedTuple
 
 from stemsmith.manifests.programs import DRUMS
 from stemsmith.manifests.records import Part, Reason
+from stemsmith.render.midi.limits import MAX_PARTS
 from stemsmith.render.midi.smf import META, Event, Unusable, new_event
 
 __all__ = ["TEMPO", "OpenPart", "Streams", "by_time", "collect_parts"]
 
-MAX_PARTS: Final = 128
 TEMPO: Final = 0x51
 
 _DRUM_CHANNEL: Final = 9

@@ -16,14 +16,12 @@ import numpy as np
 import numpy.typing as npt
 from stemsmith.manifests.records import Reason
 from stemsmith.render.midi import smf
+from stemsmith.render.midi.limits import DEFAULT_MAX_DURATION_S, MAX_NOTES_PER_S
 from stemsmith.render.midi.parts import TEMPO, OpenPart, Streams, by_time, collect_parts
 from stemsmith.render.midi.smf import META, Event, Unusable
 from stemsmith.render.midi.smf_writer import serialise
 
-__all__ = ["DEFAULT_MAX_DURATION_S", "Notes", "Score", "TempoMap", "collector_paused", "read_score"]
-
-DEFAULT_MAX_DURATION_S: Final = 1200.0
-MAX_NOTES_PER_S: Final = 1000
+__all__ = ["Notes", "Score", "TempoMap", "collector_paused", "read_score"]
 
 _DEFAULT_TEMPO_US: Final = 500_000  # RP-001: 120 quarter notes a minute until said otherwise
 # Frames per second of SMPTE divisions, as a tempo in us when a "quarter" has frames * ticks.

@@ -22,17 +22,19 @@ from typing import Final, NamedTuple
 
 from mido.midifiles.meta import KeySignatureError, build_meta_message
 from stemsmith.manifests.records import Reason
+from stemsmith.render.midi.limits import (
+    MAX_CLIPPED_SHARE,
+    MAX_EVENTS,
+    MAX_FILE_BYTES,
+    MAX_LOST_SHARE,
+    MAX_TRACKS,
+)
 
 __all__ = ["META", "Event", "RawFile", "Unusable", "new_event", "parse"]
 
 META: Final = 0xFF
 _END_OF_TRACK: Final = 0x2F
 
-MAX_FILE_BYTES: Final = 32 << 20  # the longest score seen has 3 MB
-MAX_TRACKS: Final = 0xFFFF  # what the header can count
-MAX_EVENTS: Final = 1_000_000
-MAX_LOST_SHARE: Final = 0.01  # of the bytes of all tracks; more is not "the same song"
-MAX_CLIPPED_SHARE: Final = 0.02  # of the events; more means that the reader is out of step
 _MAX_PREAMBLE: Final = 4096  # MacBinary (128 bytes), RIFF and mail headers before the MThd
 
 # Data bytes of channel messages by the high nibble, and of system messages by the status.

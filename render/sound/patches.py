@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,22 +18,16 @@ from stemsmith.manifests.programs import DRUMS, rendering_class_of
 from stemsmith.manifests.records import Part
 from stemsmith.manifests.seeds import rng_for
 from stemsmith.render.sound.effects import Effect, instrument_problem, parse_effects
+from stemsmith.render.sound.patch_choice import PatchChoice
 from stemsmith.render.sound.sample_folder import read_sample_folder
 from stemsmith.render.sound.sf2 import Soundfont, read_soundfont
 from stemsmith.render.sound.synth import Preset
 
-__all__ = ["Bank", "Patch", "PatchChoice", "bank_from_soundfonts", "bank_from_yaml"]
+__all__ = ["Bank", "Patch", "bank_from_soundfonts", "bank_from_yaml"]
 
 DRUM_BANK: Final = 128
 _SOURCES: Final = ("soundfont", "instrument", "folder")
 _PATCH_KEYS: Final = frozenset({"name", "bank", "preset", "effects", *_SOURCES})
-
-
-class PatchChoice(StrEnum):
-    """How a part gets its patch."""
-
-    CLASS = "class"  # any patch of its class (Slakh)
-    PROGRAM = "program"  # the preset its program names (Flakh)
 
 
 @dataclass(frozen=True, slots=True)

@@ -490,6 +490,18 @@ def test_what_a_later_version_wrote_is_read_without_its_columns(path: Path) -> N
     assert shards.read_records(path, Bar) == [Bar((Note("a", 60),))]
 
 
+def test_tables_follow_the_same_rule(path: Path) -> None:
+    shards.write_records(path, Note, NOTES)
+    assert shards.read_table([path], Note).to_pylist() == [vars(note) for note in NOTES]
+    later = shards.read_table([path, path], LaterNote)
+    assert later.schema.equals(shards.schema_of(LaterNote))
+    none = {"bend": None, "colour": None, "powers": None, "tags": None}
+    assert later.to_pylist() == [{**vars(note), **none} for note in (*NOTES, *NOTES)]
+    shards.write_records(path, LaterBar, [LaterBar((LaterNote("a", 60, 0.5),))])
+    assert shards.read_table([path], Bar).to_pylist() == [{"notes": [{"name": "a", "pitch": 60}]}]
+    assert shards.read_table([], Bar).num_rows == 0
+
+
 def test_nullable_lists_come_back(path: Path) -> None:
     powers = np.array([1, 2], np.float32)
     notes = [LaterNote("a", 60, None, None, powers, ()), LaterNote("b", 62)]

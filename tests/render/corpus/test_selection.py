@@ -17,7 +17,8 @@ from stemsmith.manifests.records import Part, Reason, Rejection, ScannedSong
 from stemsmith.manifests.splits import SPLITS
 from stemsmith.render.corpus.config import RenderConfig, Splits
 from stemsmith.render.corpus.selection import Selection, patches_of, select
-from stemsmith.render.sound.patches import Bank, Patch, PatchChoice
+from stemsmith.render.sound.patch_choice import PatchChoice
+from stemsmith.render.sound.patches import Bank, Patch
 from stemsmith.render.sound.synth import Preset
 
 PROGRAMS = [*range(DRUMS), DRUMS]

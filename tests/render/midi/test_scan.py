@@ -13,7 +13,7 @@ from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.records import Reason, Rejection, ScannedSong
 from stemsmith.render.midi import scan as inventory
 from stemsmith.render.midi.scan import ScanJob, find_midi_files, load_score, plan, run
-from stemsmith.render.midi.score import DEFAULT_MAX_DURATION_S
+from stemsmith.render.midi.limits import DEFAULT_MAX_DURATION_S
 from stemsmith.render.midi.smf import Unusable
 
 SHARED = Path(os.environ.get("STEMSMITH_SHARED", Path(__file__).resolve().parents[4] / "shared"))

@@ -29,10 +29,10 @@ from stemsmith.render.sound.effects import (
     parse_effects,
     play_instrument,
 )
+from stemsmith.render.sound.patch_choice import PatchChoice
 from stemsmith.render.sound.patches import (
     Bank,
     Patch,
-    PatchChoice,
     bank_from_soundfonts,
     bank_from_yaml,
 )
