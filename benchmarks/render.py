@@ -35,16 +35,18 @@ import numpy as np
 import pyloudnorm
 import soundfile
 from stemsmith.render.corpus.config import RenderConfig
-from stemsmith.render.midi import scan as inventory
 from stemsmith.render.midi.notes import BLOCK
+from stemsmith.render.midi.scan import load_score
 from stemsmith.render.midi.smf import Event
-from stemsmith.render.songs import corpus
-from stemsmith.render.songs import render as song
-from stemsmith.render.songs.job import SongJob
+from stemsmith.render.songs.corpus import CorpusDestination
+from stemsmith.render.songs.job import RenderJob
+from stemsmith.render.songs.plan import CorpusPlan, plan_corpus
+from stemsmith.render.songs.render import render_song
 from stemsmith.render.sound import fluid
 from stemsmith.render.sound.patches import Bank, bank_from_soundfonts
 from stemsmith.render.sound.sf2 import default_soundfont
 from stemsmith.render.sound.synth import on_grid
+from stemsmith.render.workflow import scan
 
 SAMPLE_RATE = 44100
 
@@ -66,9 +68,9 @@ class BareLoop:
         self._font = self._fluid.fluid_synth_sfload(self._synth, soundfont.encode(), 1)
         self._buffer = np.zeros(0, np.float32)
 
-    def prepare(self, job: SongJob) -> list[tuple[list[Event], list[int], int, int, int]]:
+    def prepare(self, job: RenderJob) -> list[tuple[list[Event], list[int], int, int, int]]:
         """Read a song: everything the loop itself does not have to do."""
-        _, score = inventory.load_score(Path(job.midi_root) / job.song.path, 1200.0)
+        _, score = load_score(Path(job.midi_root) / job.song.path, 1200.0)
         n_samples = int((score.duration_s + job.config.tail_s) * SAMPLE_RATE) // BLOCK * BLOCK
         self._buffer = np.ones(max(n_samples, len(self._buffer)), np.float32)  # touched
         parts = []
@@ -139,13 +141,12 @@ def timed(function: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def plan_songs(midi: Path, folder: Path, n_songs: int) -> tuple[corpus.RunPlan, Bank]:
+def plan_songs(midi: Path, folder: Path, n_songs: int) -> tuple[CorpusPlan, Bank]:
     """Choose songs as `stemsmith render --seed 1` does."""
-    paths = inventory.find_midi_files(midi)
-    scanned = [s for job in inventory.plan(midi, paths, 1200.0) for s in inventory.run(job)]
+    scanned = scan(midi).found
     bank = bank_from_soundfonts([default_soundfont()])
     config = RenderConfig(seed=1, n_songs=n_songs)
-    return corpus.plan(scanned, midi.resolve(), folder, config, bank), bank
+    return plan_corpus(scanned, midi.resolve(), folder, config, bank), bank
 
 
 def compare_songs(midi: Path, n_songs: int, repeats: int) -> list[str]:
@@ -158,12 +159,12 @@ def compare_songs(midi: Path, n_songs: int, repeats: int) -> list[str]:
         audio_s = sum(job.song.duration_s + 5 for job in plan.jobs)
         for _ in range(repeats):
             totals = {"bare": 0.0, "song": 0.0, "script": 0.0}
-            run = corpus.CorpusRun(folder / "corpus", plan)
+            run = CorpusDestination(folder / "corpus", plan)
             with run.opened():
                 for k, job in enumerate(plan.jobs):
                     parts = loop.prepare(job)
                     totals["bare"] += timed(partial(loop.run, parts))
-                    totals["song"] += timed(partial(song.run, job))
+                    totals["song"] += timed(partial(render_song, job))
                     source = Path(job.midi_root) / job.song.path
                     out = folder / f"script{k}"
                     totals["script"] += timed(partial(run_script, source, out))

@@ -19,8 +19,7 @@ from pathlib import Path
 import click
 import numpy as np
 from stemsmith.manifests.seeds import rng_for
-from stemsmith.render.corpus.config import RenderConfig
-from stemsmith.render.midi import scan as inventory
+from stemsmith.render.midi.scan import load_score
 from stemsmith.render.renditions.config import (
     RenditionConfig,
     parse_dynamics,
@@ -28,10 +27,11 @@ from stemsmith.render.renditions.config import (
     parse_tempos,
 )
 from stemsmith.render.renditions.performance import perform
-from stemsmith.render.renditions.plan import Piece, plan
+from stemsmith.render.renditions.plan import Piece, plan_renditions
 from stemsmith.render.sound.patches import bank_from_soundfonts
 from stemsmith.render.sound.sf2 import default_soundfont
 from stemsmith.render.sound.synth import shared_synth
+from stemsmith.render.workflow import scan
 
 FACTORS = ("--tempo", "80,100,120", "--dynamics", "p,m,f", "--shift", "0,0.1,0.2")
 
@@ -46,25 +46,24 @@ def timed(function: Callable[[], object]) -> float:
 def pieces_of(scores: Path, n_renditions: int) -> tuple[tuple[Piece, ...], RenditionConfig]:
     """Plan the renditions as the command does."""
     config = RenditionConfig(
-        base=RenderConfig(band=None),
         n_renditions=n_renditions,
         tempos=parse_tempos(FACTORS[1]),
         dynamics=parse_dynamics(FACTORS[3], None),
         shifts_s=parse_shifts(FACTORS[5]),
     )
-    paths = inventory.find_midi_files(scores)
-    scanned = [s for job in inventory.plan(scores, paths, 1200.0) for s in inventory.run(job)]
-    return plan(scanned, scores, config, bank_from_soundfonts([default_soundfont()])).pieces, config
+    scanned = scan(scores).found
+    bank = bank_from_soundfonts([default_soundfont()])
+    return plan_renditions(scanned, scores, config, bank).pieces, config
 
 
 def synthesise(pieces: tuple[Piece, ...], config: RenditionConfig, scores: Path) -> float:
     """Return the seconds of synthesis of all distinct stems, without reading scores."""
     seconds = 0.0
     out = np.ones(1 << 25, np.float32)  # touched: no page faults later
-    rate = config.base.sample_rate
+    rate = config.sample_rate
     for piece in pieces:
         song = piece.chosen.song
-        _, score = inventory.load_score(scores / song.path, 1200.0)
+        _, score = load_score(scores / song.path, 1200.0)
         for (tempo, *_), spec in piece.specs.items():
             tempo_map = config.tempos[tempo].of(
                 score.tempo_map, config.tempo_mode, score.first_tick
@@ -73,7 +72,7 @@ def synthesise(pieces: tuple[Piece, ...], config: RenditionConfig, scores: Path)
             performance = perform(
                 score, spec.k, tempo_map, spec.dynamic, config.deviations, rate, rng
             )
-            n_samples = int((tempo_map.seconds(score.end_tick) + config.base.tail_s) * rate)
+            n_samples = int((tempo_map.seconds(score.end_tick) + config.tail_s) * rate)
             assert spec.patch.preset is not None
             synth = shared_synth(rate, (spec.patch.preset.soundfont,))
             play = partial(

@@ -20,21 +20,28 @@ __all__ = ["demo"]
 @common_options
 def demo(folder: Path, is_trained: bool, common: Common) -> None:
     """Render the bundled scores into FOLDER/corpus, mix them, and say what to look at."""
-    from stemsmith.cli.console import Summary, print_summary
+    from stemsmith.cli.console import Summary, Terminal, print_summary
     from stemsmith.cli.mix import Names, make_mixtures
-    from stemsmith.cli.render import bank_of, make_corpus
+    from stemsmith.cli.render import corpus_summary
     from stemsmith.cli.train import require_torch
     from stemsmith.mixing.audio_shards import AudioFormat
     from stemsmith.mixing.plan.recipes import MixConfig, Mode
-    from stemsmith.render.corpus.config import RenderConfig
+    from stemsmith.render.workflow import render_corpus
 
     if is_trained:
         require_torch()
     scores = Path(__file__).parent / "scores"
     corpus = folder / "corpus"
     folder.mkdir(parents=True, exist_ok=True)
-    bank = bank_of(common, (), None)
-    made = make_corpus(common, scores, corpus, RenderConfig(band=None), bank)
+    rendered = render_corpus(
+        scores,
+        corpus,
+        band=None,
+        jobs=common.n_jobs,
+        scheduler=common.scheduler,
+        progress=Terminal(common),
+    )
+    made = corpus_summary(rendered)
     mixed = {}
     for mode in (Mode.COHERENT, Mode.INCOHERENT):
         config = MixConfig(mode=mode, target="bass", n_mixtures=24)

@@ -14,8 +14,10 @@ import click
 from stemsmith.manifests.cluster import default_jobs
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.options import Field, fields_of
+from stemsmith.render.corpus.config import RenderConfig
 
 __all__ = [
+    "SCORE_FIELDS",
     "Common",
     "common_options",
     "config_options",
@@ -52,7 +54,8 @@ def config_options(
         Fields that this command has no option for, or one of its own.
     unset : str, optional
         Says what the defaults are where they are not those of the dataclass, as in "the model's";
-        an option that is not given is then None, and `read_config` leaves it out.
+        an option that is not given is then None, and `read_config` leaves it out. With an empty
+        text, options say of their defaults what their own descriptions do.
     """
     fields = [field for field in fields_of(config_type) if field.name not in omitted]
     return decorate(*(_click_option(field, unset) for field in fields))
@@ -67,7 +70,7 @@ def _click_option(field: Field, unset: str | None) -> Callable[[Any], Any]:
     elif description.is_repeatable:
         settings["multiple"] = True
     else:
-        settings["default"] = None if unset else _shown(field.default)
+        settings["default"] = _shown(field.default) if unset is None else None
     default_text = unset or description.default_text
     settings["show_default"] = default_text or (not is_flag and field.default not in (None, ()))
     if default_text and settings.get("default") is None:
@@ -237,22 +240,15 @@ def serial_options(function: Any) -> Any:
     return _OUTPUT(wrapped)
 
 
+# Those of `RenderConfig` that `scan` and `render` have in common.
+SCORE_FIELDS = frozenset({"seed", "band", "min_notes", "render_omitted", "max_duration_s"})
+
 score_options = decorate(
-    click.option("--seed", type=int, default=0, show_default=True, help="Of all random choices."),
-    click.option(
-        "--band",
-        default="piano,bass,guitar,drums",
-        show_default=True,
-        help="Players a song must have: instrument classes, e.g. violin,cello.",
+    config_options(
+        RenderConfig,
+        omitted=[f.name for f in fields_of(RenderConfig) if f.name not in SCORE_FIELDS],
     ),
     click.option("--no-band", is_flag=True, help="Take any song."),
-    click.option(
-        "--min-notes",
-        type=int,
-        default=50,
-        show_default=True,
-        help="Notes each player of the band must have.",
-    ),
     click.option(
         "--soundfont",
         "soundfonts",
@@ -264,15 +260,5 @@ score_options = decorate(
         "--patches",
         type=click.Path(path_type=Path),
         help="Patch bank (YAML) instead of soundfonts.",
-    ),
-    click.option(
-        "--render-omitted", is_flag=True, help="Also render the programs that Slakh leaves out."
-    ),
-    click.option(
-        "--max-duration",
-        type=float,
-        default=1200.0,
-        show_default=True,
-        help="Longest score in seconds.",
     ),
 )

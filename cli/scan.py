@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import click
-from stemsmith.cli.options import Common, common_options, score_options
+from stemsmith.cli.options import Common, common_options, read_config, score_options
 from stemsmith.cli.soundfonts import scan_soundfonts
 from stemsmith.manifests.errors import UsageError
+from stemsmith.render.corpus.config import RenderConfig
 
 __all__ = ["scan"]
 
@@ -30,7 +31,6 @@ def scan(
     midi_dir: Path | None,
     is_about_soundfonts: bool,
     common: Common,
-    max_duration: float,
     **options: Any,
 ) -> None:
     """Take an inventory of MIDI_DIR: songs, classes, hours, and what would be selected.
@@ -43,32 +43,27 @@ def scan(
     if midi_dir is None:
         scan_soundfonts(common, options["soundfonts"], options["patches"])
     else:
-        _scan_scores(midi_dir, common, max_duration, options)
+        _scan_scores(midi_dir, common, options)
 
 
-def _scan_scores(
-    midi_dir: Path, common: Common, max_duration: float, options: Mapping[str, Any]
-) -> None:
+def _scan_scores(midi_dir: Path, common: Common, options: Mapping[str, Any]) -> None:
     from stemsmith.cli import console
-    from stemsmith.cli.render import bank_of, inventory_of
-    from stemsmith.manifests.cluster import open_workers
     from stemsmith.manifests.errors import NothingToDo
-    from stemsmith.manifests.records import Rejection, ScannedSong
-    from stemsmith.render.corpus.config import RenderConfig, parse_band
+    from stemsmith.render import workflow
     from stemsmith.render.corpus.selection import select
 
-    config = RenderConfig(
-        seed=options["seed"],
-        band=None if options["no_band"] else parse_band(options["band"]),
-        min_notes=options["min_notes"],
-        render_omitted=options["render_omitted"],
-        max_duration_s=max_duration,
+    values: dict[str, Any] = {"band": None} if options["no_band"] else {}
+    config = read_config(RenderConfig, options, **values)
+    progress = console.Terminal(common)
+    bank = workflow.make_bank(options["soundfonts"], options["patches"], progress)
+    inventory = workflow.scan(
+        midi_dir,
+        max_duration_s=config.max_duration_s,
+        jobs=common.n_jobs,
+        scheduler=common.scheduler,
+        progress=progress,
     )
-    bank = bank_of(common, options["soundfonts"], options["patches"])
-    with open_workers(common.n_jobs, common.scheduler) as pool:
-        scanned = inventory_of(common, pool, midi_dir, max_duration)
-    songs = [s for s in scanned if isinstance(s, ScannedSong)]
-    unusable = [r for r in scanned if isinstance(r, Rejection)]
+    songs, unusable = inventory.song_records(), inventory.rejection_records()
     selection = select(songs, config, bank)
     hours = sum(song.duration_s for song in songs) / 3600
     if not common.is_json and not common.is_quiet:
@@ -80,11 +75,11 @@ def _scan_scores(
     console.print_rejections(common, [*unusable, *selection.rejections])
     band = "any song" if config.band is None else f"{','.join(config.band)} >= {config.min_notes}"
     summary = console.Summary(
-        f"{len(scanned)} files: {len(songs)} songs, {hours:.2f} h, {len(unusable)} unusable; "
+        f"{len(inventory)} files: {len(songs)} songs, {hours:.2f} h, {len(unusable)} unusable; "
         f"{selection.n_fitting} fit the band ({band}), "
         f"{selection.n_grouped} of them share their notes with another",
         {
-            "n_files": len(scanned),
+            "n_files": len(inventory),
             "n_songs": len(songs),
             "hours": hours,
             "n_fitting": selection.n_fitting,
@@ -96,7 +91,7 @@ def _scan_scores(
     )
     console.print_summary(common, summary)
     if not songs:
-        raise NothingToDo(f"{midi_dir}: no usable MIDI file among {len(scanned)}")
+        raise NothingToDo(f"{midi_dir}: no usable MIDI file among {len(inventory)}")
 
 
 def _song_dict(song: Any) -> dict[str, Any]:

@@ -37,9 +37,9 @@ def scan_soundfonts(common: Common, soundfonts: Sequence[Path], patches: Path | 
         If a file cannot be read or played.
     """
     from stemsmith.cli import console
-    from stemsmith.cli.render import bank_of
+    from stemsmith.render.workflow import make_bank
 
-    bank = bank_of(common, soundfonts, patches)
+    bank = make_bank(soundfonts, patches, console.Terminal(common))
     classes = _classes(bank)
     rows = {soundfont.path: _presets(soundfont, classes) for soundfont in bank.soundfonts}
     if not common.is_json and not common.is_quiet:

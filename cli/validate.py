@@ -31,7 +31,6 @@ def validate(folder: Path, common: Common) -> None:
     score for every song and target. Of a run of `stemsmith train`: that its checkpoints can be
     loaded and are of the model it says.
     """
-    from stemsmith.manifests.renditions import RENDITIONS
     from stemsmith.manifests.shards import read_manifest
 
     if (folder / "run.json").exists():
@@ -42,40 +41,28 @@ def validate(folder: Path, common: Common) -> None:
         _check_mixtures(folder, common)
     elif header["stage"] == "evaluation":
         _check_results(folder, common)
-    elif header.get("kind") == RENDITIONS:
-        _check_renditions(folder, common)
     else:
         _check_corpus(folder, common)
 
 
-def _check_corpus(corpus: Path, common: Common) -> None:
-    from stemsmith.cli.console import Summary, print_summary
-    from stemsmith.render.songs import validate as checks
+def _check_corpus(folder: Path, common: Common) -> None:
+    from stemsmith.cli.console import Summary, Terminal, print_summary
+    from stemsmith.manifests.renditions import RENDITIONS
+    from stemsmith.render.workflow import validate_corpus
 
-    content = checks.CorpusContent.read(corpus.resolve())
-    checks.check_whole(content)
-    jobs = list(checks.plan(content))
-    _check_all(common, checks.run, jobs, lambda job: job.song.track)
-    summary = Summary(
-        f"{corpus}: valid; {len(content.songs)} songs, {len(content.stems)} stems",
-        {"corpus": str(corpus), "n_songs": len(content.songs), "n_stems": len(content.stems)},
+    corpus = validate_corpus(
+        folder, jobs=common.n_jobs, scheduler=common.scheduler, progress=Terminal(common)
     )
-    print_summary(common, summary)
-
-
-def _check_renditions(corpus: Path, common: Common) -> None:
-    from stemsmith.cli.console import Summary, print_summary
-    from stemsmith.render.renditions import validate as checks
-
-    content = checks.RenditionContent.read(corpus.resolve())
-    jobs = list(checks.plan(content))
-    _check_all(common, checks.run, jobs, lambda job: job.track)
-    n_stems, n_renditions = len(content.stems), len(content.renditions)
-    summary = Summary(
-        f"{corpus}: valid; {n_renditions} renditions of {len(jobs)} scores, {n_stems} stems",
-        {"corpus": str(corpus), "n_renditions": n_renditions, "n_stems": n_stems},
-    )
-    print_summary(common, summary)
+    n_stems = corpus.stems.num_rows
+    if corpus.kind == RENDITIONS:
+        n_scores, n_renditions = sum(corpus.header["n_songs"].values()), len(corpus)
+        line = f"{n_renditions} renditions of {n_scores} scores, {n_stems} stems"
+        counts = {"n_renditions": n_renditions, "n_stems": n_stems}
+    else:
+        line = f"{len(corpus)} songs, {n_stems} stems"
+        counts = {"n_songs": len(corpus), "n_stems": n_stems}
+    values = {"corpus": str(folder), **counts}
+    print_summary(common, Summary(f"{folder}: valid; {line}", values))
 
 
 def _check_mixtures(folder: Path, common: Common) -> None:
@@ -119,24 +106,9 @@ def _check_all(
     jobs: Sequence[J],
     name_of: Callable[[J], str],
 ) -> None:
-    """Run all checks; raise the finding of the first offender by name."""
-    from stemsmith.cli.console import progress
+    from stemsmith.cli.console import Terminal
     from stemsmith.manifests.cluster import open_workers
-    from stemsmith.manifests.errors import InvalidCorpus
-    from stemsmith.manifests.jobs import Died
-    from stemsmith.manifests.records import Finding
+    from stemsmith.manifests.findings import raise_first_offence
 
-    offenders: dict[str, str] = {}
-    with (
-        open_workers(common.n_jobs, common.scheduler) as pool,
-        progress(common, "validate", len(jobs)) as ticker,
-    ):
-        for finding in pool.map(check, jobs):
-            if isinstance(finding, Died):
-                name = name_of(finding.job)
-                finding = Finding(name, f"{name}: checking it killed the worker")
-            if finding.offence:
-                offenders[finding.name] = finding.offence
-            ticker.advance()
-    if offenders:
-        raise InvalidCorpus(offenders[min(offenders)])
+    with open_workers(common.n_jobs, common.scheduler) as workers:
+        raise_first_offence(workers, check, jobs, name_of, Terminal(common))

@@ -5,17 +5,27 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import Enum, StrEnum
 from fractions import Fraction
-from typing import Final
+from typing import Any, Final, TypedDict
 
 from stemsmith.manifests.errors import UsageError
+from stemsmith.manifests.options import fields_of, member, option, to_manifest
 from stemsmith.manifests.programs import players
 from stemsmith.manifests.splits import SPLITS
-from stemsmith.render.midi.score import DEFAULT_MAX_DURATION_S
-from stemsmith.render.sound.patches import PatchChoice
+from stemsmith.render.midi.limits import DEFAULT_MAX_DURATION_S
+from stemsmith.render.sound.patch_choice import PatchChoice
 
-__all__ = ["DEFAULT_BAND", "MixSource", "RenderConfig", "Splits", "parse_band"]
+__all__ = [
+    "DEFAULT_BAND",
+    "MixSource",
+    "RenderConfig",
+    "RenderOptions",
+    "SoundOptions",
+    "Splits",
+    "parse_band",
+    "settle",
+]
 
 DEFAULT_BAND: Final = ("piano", "bass", "guitar", "drums")
 _FLUID_RATES_HZ: Final = (8000, 96000)
@@ -73,63 +83,73 @@ class Splits:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class RenderConfig:
-    """Options of `render`; defaults are Slakh's.
-
-    Attributes
-    ----------
-    seed : int
-        Of every random choice.
-    n_songs : int or None
-        Songs to draw; None takes all that fit.
-    splits : Splits
-        Train, validation, test.
-    band : tuple of str or None
-        Players a song must have; None takes any song.
-    min_notes : int
-        Notes each player must have.
-    patch_choice : PatchChoice
-        ``class`` or ``program``.
-    render_omitted : bool
-        Whether programs that Slakh leaves out are rendered.
-    mix_source : MixSource
-        ``automix`` or ``unsplit``.
-    target_lufs : float
-        Loudness of each stem before the uniform gain.
-    max_gain_db : float
-        Largest gain of a stem towards that loudness.
-    target_peak_dbfs : float
-        Highest sample peak of mixture and stems.
-    tail_s : float
-        Seconds after the last note.
-    max_duration_s : float
-        Longest score.
-    sample_rate : int
-        In Hz.
+def parse_band(names: str | Sequence[str]) -> tuple[str, ...]:
+    """Return the players named by ``piano,bass`` or by a list.
 
     Raises
     ------
     UsageError
-        For a value out of range, naming the option.
+        If none is named.
+    """
+    fields = names.split(",") if isinstance(names, str) else names
+    band = tuple(name.strip() for name in fields if name.strip())
+    if not band:
+        raise UsageError("--band: name at least one player, or use --no-band")
+    return band
+
+
+@dataclass(frozen=True, slots=True)
+class RenderConfig:
+    """Options of `render`, each of which is described by its help text; the defaults are Slakh's.
+
+    Choices such as ``patch_choice`` may be given as text.
+
+    Raises
+    ------
+    UsageError
+        For a value out of range, naming the option of the command.
     """
 
-    seed: int = 0
-    n_songs: int | None = None
-    splits: Splits = Splits((Fraction(7, 10), Fraction(2, 10), Fraction(1, 10)))
-    band: tuple[str, ...] | None = DEFAULT_BAND
-    min_notes: int = 50
-    patch_choice: PatchChoice = PatchChoice.CLASS
-    render_omitted: bool = False
-    mix_source: MixSource = MixSource.AUTOMIX
-    target_lufs: float = -13.0
-    max_gain_db: float = 30.0
-    target_peak_dbfs: float = -1.0
-    tail_s: float = 5.0
-    max_duration_s: float = DEFAULT_MAX_DURATION_S
-    sample_rate: int = 44100
+    seed: int = option(0, "Seed of all random choices.")
+    n_songs: int | None = option(
+        None, "Songs to draw.", flag="--songs", key="songs", default_text="all that fit"
+    )
+    splits: Splits = option(
+        Splits((Fraction(7, 10), Fraction(2, 10), Fraction(1, 10))),
+        "Train, validation and test: fractions (approximate) or numbers of songs (exact).",
+        parse=Splits.parse,
+    )
+    band: tuple[str, ...] | None = option(
+        DEFAULT_BAND,
+        "Players a song must have: instrument classes, e.g. violin,cello.",
+        parse=parse_band,
+    )
+    min_notes: int = option(50, "Notes each player of the band must have.")
+    patch_choice: PatchChoice = option(
+        PatchChoice.CLASS,
+        "Draw from all patches of a part's class (Slakh), or take its program's preset.",
+    )
+    render_omitted: bool = option(False, "Also render the programs that Slakh leaves out.")
+    mix_source: MixSource = option(
+        MixSource.AUTOMIX,
+        "Sum stems of equal loudness (Slakh), or render the whole file at once (Flakh).",
+    )
+    target_lufs: float = option(-13.0, "Loudness of each stem before the uniform gain, in LUFS.")
+    max_gain_db: float = option(
+        30.0, "Largest gain in dB a stem gets towards that loudness.", flag="--max-gain"
+    )
+    target_peak_dbfs: float = option(
+        -1.0, "Highest sample peak in dBFS of mixtures and stems.", flag="--target-peak"
+    )
+    tail_s: float = option(5.0, "Seconds after the last note.", flag="--tail")
+    max_duration_s: float = option(
+        DEFAULT_MAX_DURATION_S, "Longest score in seconds.", flag="--max-duration"
+    )
+    sample_rate: int = option(44100, "Sample rate in Hz, a multiple of 10.")
 
     def __post_init__(self) -> None:
+        """Make values of what was given as text, and refuse values out of range."""
+        settle(self)
         lowest, highest = _FLUID_RATES_HZ
         checks = {
             "--songs must be at least 1": self.n_songs is None or self.n_songs >= 1,
@@ -160,36 +180,47 @@ class RenderConfig:
             except KeyError as error:
                 raise UsageError(f"--band: {error.args[0]}") from None
 
-    def to_dict(self) -> dict[str, str | int | float | bool | list[str] | None]:
-        """Return the options as JSON values."""
-        return {
-            "seed": self.seed,
-            "songs": self.n_songs,
-            "splits": str(self.splits),
-            "band": None if self.band is None else list(self.band),
-            "min_notes": self.min_notes,
-            "patch_choice": str(self.patch_choice),
-            "render_omitted": self.render_omitted,
-            "mix_source": str(self.mix_source),
-            "target_lufs": self.target_lufs,
-            "max_gain_db": self.max_gain_db,
-            "target_peak_dbfs": self.target_peak_dbfs,
-            "tail_s": self.tail_s,
-            "max_duration_s": self.max_duration_s,
-            "sample_rate": self.sample_rate,
-        }
+    def to_dict(self) -> dict[str, Any]:
+        """Return the options as JSON values, as the manifest has them."""
+        return to_manifest(self)
 
 
-def parse_band(names: str | Sequence[str]) -> tuple[str, ...]:
-    """Return the players named by ``piano,bass`` or by a list.
+def settle(config: RenderConfig) -> None:
+    """Give the values of a new configuration the types of their fields.
 
-    Raises
-    ------
-    UsageError
-        If none is named.
+    Members of enumerations may be given as text, sequences as lists, and numbers of any kind: a
+    manifest says 10.0 for 10, so that both make the same run.
     """
-    fields = names.split(",") if isinstance(names, str) else names
-    band = tuple(name.strip() for name in fields if name.strip())
-    if not band:
-        raise UsageError("--band: name at least one player, or use --no-band")
-    return band
+    for field in fields_of(type(config)):
+        value = getattr(config, field.name)
+        if isinstance(field.type, type) and issubclass(field.type, Enum):
+            value = member(field.type, value, field.flag)
+        elif isinstance(value, list):
+            value = tuple(value)
+        elif field.type is float and value is not None:
+            value = float(value)
+        object.__setattr__(config, field.name, value)
+
+
+class SoundOptions(TypedDict, total=False):
+    """Those options of `RenderConfig` that decide what a single song sounds like."""
+
+    seed: int
+    patch_choice: PatchChoice | str
+    render_omitted: bool
+    mix_source: MixSource | str
+    target_lufs: float
+    max_gain_db: float
+    target_peak_dbfs: float
+    tail_s: float
+    max_duration_s: float
+    sample_rate: int
+
+
+class RenderOptions(SoundOptions, total=False):
+    """The fields of `RenderConfig` as keyword arguments."""
+
+    n_songs: int | None
+    splits: Splits
+    band: Sequence[str] | None
+    min_notes: int

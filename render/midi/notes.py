@@ -20,11 +20,19 @@ import numpy.typing as npt
 from stemsmith.manifests.arrays import Float64s, Int64s, UInt8s
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.programs import DRUMS
+from stemsmith.render.midi.note_names import name_of_pitch, pitch_of
 from stemsmith.render.midi.parts import TEMPO
 from stemsmith.render.midi.smf import META, Event
 from stemsmith.render.midi.smf_writer import serialise
 
-__all__ = ["BLOCK", "AlignedNotes", "read_aligned_text", "sounding_midi", "write_aligned_text"]
+__all__ = [
+    "BLOCK",
+    "AlignedNotes",
+    "end_at_next_strike",
+    "read_aligned_text",
+    "sounding_midi",
+    "write_aligned_text",
+]
 
 # FluidSynth acts on events at multiples of so many samples (FLUID_BUFSIZE).
 BLOCK: Final = 64
@@ -35,10 +43,7 @@ _LONGEST_TEMPO_US: Final = 0xFFFFFF
 _TRACK_NAME: Final = 0x03
 _DRUM_CHANNEL: Final = 9
 
-_SHARPS: Final = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
-_STEPS: Final = {name: i for i, name in enumerate(_SHARPS)}
 _SECONDS: Final = re.compile(r"\+?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
-_NOTE: Final = re.compile(r"([A-G])([#b]?)(-?\d)([#b]?)", re.ASCII)
 
 
 def sounding_midi(
@@ -137,16 +142,40 @@ def _resolution(sample_rate: int) -> tuple[int, int]:
 
 def _ticks(onset: Int64s, offset: Int64s, pitch: Int64s) -> tuple[Int64s, Int64s]:
     """Return the ticks at which notes begin and end; see `sounding_midi`."""
-    start = (onset + BLOCK // 2) // BLOCK
-    end = np.maximum((offset + BLOCK // 2) // BLOCK, start + 1)
-    for key in np.unique(pitch):
-        (notes,) = np.nonzero(pitch == key)
-        moments, group = np.unique(start[notes], return_inverse=True)
+    start, end = ((frames + BLOCK // 2) // BLOCK for frames in (onset, offset))
+    return start, end_at_next_strike(start, end, pitch, shortest=1)
+
+
+def end_at_next_strike(
+    onset: Int64s, offset: Int64s, pitch: npt.ArrayLike, shortest: int
+) -> Int64s:
+    """End notes where their key is struck again: a key sounds once at a time.
+
+    Strikes of one key at one moment are one voice: they end together, at the last one's end.
+
+    Parameters
+    ----------
+    onset, offset : numpy.ndarray
+        (n_notes,) beginnings and ends in any unit of time, in any order.
+    pitch : array_like
+        (n_notes,) MIDI numbers.
+    shortest : int
+        Least length of a note, in the same unit, where its key is not struck again before.
+
+    Returns
+    -------
+    numpy.ndarray
+        (n_notes,) ends.
+    """
+    offset, keys = np.maximum(offset, onset + shortest), np.asarray(pitch)
+    for key in np.unique(keys):
+        (strikes,) = np.nonzero(keys == key)
+        moments, group = np.unique(onset[strikes], return_inverse=True)
         ends = np.zeros_like(moments)
-        np.maximum.at(ends, group, end[notes])
+        np.maximum.at(ends, group, offset[strikes])
         ends[:-1] = np.minimum(ends[:-1], moments[1:])
-        end[notes] = ends[group]
-    return start, end
+        offset[strikes] = ends[group]
+    return offset
 
 
 class AlignedNotes(NamedTuple):
@@ -208,27 +237,15 @@ def _note_of(content: str) -> tuple[float, float, int]:
     onset_s, offset_s = map(_seconds_of, fields[:2])
     if offset_s < onset_s:
         raise ValueError(f"the note ends at {offset_s:g} s, before it begins at {onset_s:g} s")
-    return onset_s, offset_s, _pitch_of(fields[2])
+    if (pitch := pitch_of(fields[2])) is None:
+        raise ValueError(f"{fields[2]!r} is not a note; notes are like F4#, B3b or 66")
+    return onset_s, offset_s, pitch
 
 
 def _seconds_of(text: str) -> float:
     if not _SECONDS.fullmatch(text) or math.isinf(float(text)):
         raise ValueError(f"{text!r} is not a time in seconds, 0 or later")
     return float(text)
-
-
-def _pitch_of(text: str) -> int:
-    pitch = -1
-    if text.isascii() and text.isdigit():
-        pitch = int(text[:4])
-    elif match := _NOTE.fullmatch(text):
-        step, before, octave, after = match.groups()
-        if not (before and after):
-            accidental = {"#": 1, "b": -1, "": 0}[before or after]
-            pitch = 12 * (int(octave) + 1) + _STEPS[step] + accidental
-    if not 0 <= pitch <= 127:
-        raise ValueError(f"{text!r} is not a note; notes are like F4#, B3b or 66")
-    return pitch
 
 
 def write_aligned_text(
@@ -262,11 +279,6 @@ def write_aligned_text(
     if ((keys < 0) | (keys > 127)).any():
         raise ValueError("pitches are from 0 to 127")
     return "".join(
-        f"{start:.4f},{end:.4f},{_name_of(key)}\n"
+        f"{start:.4f},{end:.4f},{name_of_pitch(key)}\n"
         for start, end, key in zip(starts.tolist(), ends.tolist(), keys.tolist(), strict=True)
     )
-
-
-def _name_of(pitch: int) -> str:
-    octave, step = divmod(pitch, 12)
-    return f"{_SHARPS[step][0]}{octave - 1}{_SHARPS[step][1:]}"

@@ -12,18 +12,65 @@ from typing import Final
 
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.records import Reason, Rejection, ScannedSong
+from stemsmith.manifests.shards import Table, table_of
+from stemsmith.render.midi.limits import MAX_FILE_BYTES
 from stemsmith.render.midi.score import Score, read_score
-from stemsmith.render.midi.smf import MAX_FILE_BYTES, Unusable
+from stemsmith.render.midi.smf import Unusable
 
-__all__ = ["ScanJob", "find_midi_files", "load_score", "plan", "run"]
+__all__ = ["Inventory", "ScanJob", "find_midi_files", "load_score", "plan_scan", "scan_files"]
 
 _SUFFIXES: Final = frozenset({".mid", ".midi", ".kar"})
-_FILES_PER_JOB: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """What is in a folder of MIDI files.
+
+    ``len(inventory)`` is the number of files.
+
+    Attributes
+    ----------
+    found : tuple of ScannedSong or Rejection
+        One for each file, in order of path.
+    """
+
+    found: tuple[ScannedSong | Rejection, ...]
+
+    def __len__(self) -> int:
+        return len(self.found)
+
+    @property
+    def songs(self) -> Table:
+        """The files that can be used, as a table with a column for every field of `ScannedSong`."""
+        return table_of(self.song_records(), ScannedSong)
+
+    @property
+    def rejections(self) -> Table:
+        """The files that cannot, as a table with the fields of `Rejection`."""
+        return table_of(self.rejection_records(), Rejection)
+
+    def song_records(self) -> list[ScannedSong]:
+        """Return the files that can be used as records."""
+        return [item for item in self.found if isinstance(item, ScannedSong)]
+
+    def rejection_records(self) -> list[Rejection]:
+        """Return the files that cannot be used as records."""
+        return [item for item in self.found if isinstance(item, Rejection)]
 
 
 @dataclass(frozen=True, slots=True)
 class ScanJob:
-    """A few files of one folder."""
+    """A few files of one folder.
+
+    Attributes
+    ----------
+    root : str
+        The folder.
+    paths : tuple of str
+        Files, relative to it.
+    max_duration_s : float
+        Longest score that is a song, in seconds.
+    """
 
     root: str
     paths: tuple[str, ...]
@@ -74,14 +121,16 @@ def find_midi_files(root: Path, skipped: Path | None = None) -> list[str]:
     return sorted(found)
 
 
-def plan(root: Path, paths: Sequence[str], max_duration_s: float) -> Iterator[ScanJob]:
-    """Divide the files of a folder into jobs."""
-    for start in range(0, len(paths), _FILES_PER_JOB):
-        yield ScanJob(str(root), tuple(paths[start : start + _FILES_PER_JOB]), max_duration_s)
+def plan_scan(
+    root: Path, paths: Sequence[str], max_duration_s: float, n_files: int = 16
+) -> Iterator[ScanJob]:
+    """Divide the files of a folder into jobs of some files each."""
+    for start in range(0, len(paths), n_files):
+        yield ScanJob(str(root), tuple(paths[start : start + n_files]), max_duration_s)
 
 
-def run(job: ScanJob) -> list[ScannedSong | Rejection]:
-    """Read the files of a job."""
+def scan_files(job: ScanJob) -> list[ScannedSong | Rejection]:
+    """Read the files of a job; return a song or a rejection for each, in their order."""
     return [_scan(Path(job.root), path, job.max_duration_s) for path in job.paths]
 
 

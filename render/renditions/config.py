@@ -2,108 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from stemsmith.manifests.errors import UsageError
-from stemsmith.render.corpus.config import RenderConfig
-from stemsmith.render.renditions.performance import (
+from stemsmith.manifests.options import option, to_manifest
+from stemsmith.render.corpus.config import RenderConfig, RenderOptions, parse_band
+from stemsmith.render.renditions.factors import (
     AS_WRITTEN,
     DEFAULT_VELOCITIES,
     Deviations,
     Dynamic,
+    Rule,
     Tempo,
     TempoMode,
 )
-from stemsmith.render.renditions.space import Rule
 
-__all__ = ["PRESETS", "RenditionConfig", "parse_dynamics", "parse_shifts", "parse_tempos"]
-
-_NONE: Final = Deviations()
-
-
-@dataclass(frozen=True, slots=True)
-class RenditionConfig:
-    """Options of ``render --renditions``.
-
-    Attributes
-    ----------
-    base : RenderConfig
-        Songs, splits, seed, tail, sample rate.
-    n_renditions : int or None
-        Of each piece; None makes all there are.
-    tempos : tuple of Tempo
-        One a rendition.
-    tempo_mode : TempoMode
-        What BPM do to tempo changes.
-    n_timbres : int
-        Patches of each part's instrument.
-    dynamics : tuple of Dynamic
-        Of each part.
-    shifts_s : tuple of float
-        Circular shifts of each part in seconds, multiples of 0.1 s.
-    rule : Rule
-        Which points of the space count.
-    deviations : Deviations
-        Of single notes.
-    headroom_db : float
-        All stems are this much softer than the synthesiser plays them, so that none clips and
-        soft ones stay softer.
-    aligned : str or None
-        Folder of scores whose timing replaces the scores' own
-        (`stemsmith.render.renditions.aligned`).
-    """
-
-    base: RenderConfig
-    n_renditions: int | None = 1
-    tempos: tuple[Tempo, ...] = (Tempo(AS_WRITTEN),)
-    tempo_mode: TempoMode = TempoMode.SCALE
-    n_timbres: int = 1
-    dynamics: tuple[Dynamic, ...] = (Dynamic(AS_WRITTEN, None),)
-    shifts_s: tuple[float, ...] = (0.0,)
-    rule: Rule = Rule.ANY
-    deviations: Deviations = _NONE
-    headroom_db: float = 18.0
-    aligned: str | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse values out of range, naming the option."""
-        names = [tempo.name for tempo in self.tempos], [d.name for d in self.dynamics]
-        checks = {
-            "--renditions must be at least 1": self.n_renditions is None or self.n_renditions >= 1,
-            "--timbres must be between 1 and 1000": 1 <= self.n_timbres <= 1000,
-            "--tempo names one twice": len(set(names[0])) == len(names[0]),
-            "--dynamics names one twice": len(set(names[1])) == len(names[1]),
-            "--shift names one twice": len(set(self.shifts_s)) == len(self.shifts_s),
-            "--jitter must be between 0 and 1 s": 0 <= self.deviations.onset_s <= 1,
-            "--tuning must be between 0 and 50 cents": 0 <= self.deviations.cents <= 50,
-            "--headroom must be between 0 and 60 dB": 0 <= self.headroom_db <= 60,
-        }
-        is_retimed = any(tempo.name != AS_WRITTEN for tempo in self.tempos)
-        checks["--aligned scores have their own tempo: not with --tempo"] = not (
-            self.aligned and is_retimed
-        )
-        for message, holds in checks.items():
-            if not holds:
-                raise UsageError(message)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the options as JSON values."""
-        return {
-            **self.base.to_dict(),
-            "renditions": self.n_renditions,
-            "tempo": [tempo.name for tempo in self.tempos],
-            "tempo_mode": str(self.tempo_mode),
-            "timbres": self.n_timbres,
-            "dynamics": {dynamic.name: dynamic.velocity for dynamic in self.dynamics},
-            "shift_s": list(self.shifts_s),
-            "rule": str(self.rule),
-            "jitter_s": self.deviations.onset_s,
-            "tuning_cents": self.deviations.cents,
-            "headroom_db": self.headroom_db,
-            "is_aligned": self.aligned is not None,
-        }
+__all__ = [
+    "PRESETS",
+    "RenditionConfig",
+    "RenditionOptions",
+    "parse_dynamics",
+    "parse_shifts",
+    "parse_tempos",
+]
 
 
 def parse_tempos(text: str) -> tuple[Tempo, ...]:
@@ -111,7 +35,7 @@ def parse_tempos(text: str) -> tuple[Tempo, ...]:
     return tuple(Tempo.parse(field) for field in text.split(","))
 
 
-def parse_dynamics(text: str, velocities: str | None) -> tuple[Dynamic, ...]:
+def parse_dynamics(text: str, velocities: str | None = None) -> tuple[Dynamic, ...]:
     """Read ``p,m,f``, and the velocities ``p=48,m=80,f=112`` if they are not the default ones.
 
     Raises
@@ -151,6 +75,148 @@ def parse_shifts(text: str) -> tuple[float, ...]:
             raise UsageError(f"--shift {field}: multiples of 0.1 s from 0 to 60")
         shifts.append(round(tenths) / 10)
     return tuple(shifts)
+
+
+def _parse_number(text: str) -> int | None:
+    if text != "all" and not text.isdecimal():
+        raise UsageError(f"--renditions {text}: a number, or all")
+    return None if text == "all" else int(text)
+
+
+def _parse_folder(text: str) -> str:
+    folder = Path(text)
+    if not folder.is_dir():
+        raise UsageError(f"--aligned {text}: not a folder of aligned scores")
+    return str(folder.resolve())
+
+
+@dataclass(frozen=True, slots=True)
+class RenditionConfig(RenderConfig):
+    """Options of ``render --renditions``: those of `RenderConfig`, and the factors that vary.
+
+    Here any score is taken, whoever plays in it: `band` is None by default.
+
+    Raises
+    ------
+    UsageError
+        For a value out of range, naming the option of the command.
+    """
+
+    band: tuple[str, ...] | None = option(
+        None, "Players a score must have.", parse=parse_band, default_text="any"
+    )
+    n_renditions: int | None = option(
+        1,
+        "Renditions of each score: a number, or all.",
+        flag="--renditions",
+        key="renditions",
+        parse=_parse_number,
+        metavar="N",
+    )
+    tempos: tuple[Tempo, ...] = option(
+        (Tempo(AS_WRITTEN),),
+        "One a rendition: BPM (80,100), factors (0.8,1.2), as-written.",
+        flag="--tempo",
+        key="tempo",
+        parse=parse_tempos,
+    )
+    tempo_mode: TempoMode = option(
+        TempoMode.SCALE,
+        "BPM scale the tempo changes of a score, or replace them.",
+        default_text="scale",
+    )
+    n_timbres: int = option(
+        1,
+        "Patches of each part's instrument.",
+        flag="--timbres",
+        key="timbres",
+        default_text="1",
+    )
+    dynamics: tuple[Dynamic, ...] = option(
+        (Dynamic(AS_WRITTEN, None),),
+        "Dynamics of each part: p,m,f or as-written.",
+        parse=parse_dynamics,
+        is_in_manifest=False,  # which has a mapping of names to velocities
+    )
+    shifts_s: tuple[float, ...] = option(
+        (0.0,),
+        "Circular shifts of each part in seconds: 0,0.1,0.2.",
+        flag="--shift",
+        key="shift_s",
+        parse=parse_shifts,
+    )
+    rule: Rule = option(Rule.ANY, "Which combinations of the factors count.")
+    jitter_s: float = option(
+        0.0, "Standard deviation of note onsets in seconds.", flag="--jitter", default_text="0"
+    )
+    tuning_cents: float = option(
+        0.0, "Standard deviation of note tuning in cents.", flag="--tuning", default_text="0"
+    )
+    headroom_db: float = option(
+        18.0,
+        "dB by which all stems are softer than the synthesiser plays them, so that none clips.",
+        flag="--headroom",
+        default_text="18",
+    )
+    aligned: str | None = option(
+        None,
+        "Folder of aligned scores (MIDI, or Bach10's text) whose timing is played.",
+        parse=_parse_folder,
+        is_in_manifest=False,  # which says whether there is one; stems are named by its content
+    )
+
+    @property
+    def deviations(self) -> Deviations:
+        """The deviations of single notes."""
+        return Deviations(self.jitter_s, self.tuning_cents)
+
+    def __post_init__(self) -> None:
+        """Make values of what was given as text, and refuse values out of range."""
+        RenderConfig.__post_init__(self)
+        if self.aligned is not None:
+            object.__setattr__(self, "aligned", str(Path(self.aligned).resolve()))
+        names = [tempo.name for tempo in self.tempos], [d.name for d in self.dynamics]
+        checks = {
+            "--renditions must be at least 1": self.n_renditions is None or self.n_renditions >= 1,
+            "--timbres must be between 1 and 1000": 1 <= self.n_timbres <= 1000,
+            "--tempo names one twice": len(set(names[0])) == len(names[0]),
+            "--dynamics names one twice": len(set(names[1])) == len(names[1]),
+            "--shift names one twice": len(set(self.shifts_s)) == len(self.shifts_s),
+            "--jitter must be between 0 and 1 s": 0 <= self.jitter_s <= 1,
+            "--tuning must be between 0 and 50 cents": 0 <= self.tuning_cents <= 50,
+            "--headroom must be between 0 and 60 dB": 0 <= self.headroom_db <= 60,
+        }
+        is_retimed = any(tempo.name != AS_WRITTEN for tempo in self.tempos)
+        checks["--aligned scores have their own tempo: not with --tempo"] = not (
+            self.aligned and is_retimed
+        )
+        for message, holds in checks.items():
+            if not holds:
+                raise UsageError(message)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the options as JSON values, as the manifest has them."""
+        return {
+            **to_manifest(self),
+            "dynamics": {dynamic.name: dynamic.velocity for dynamic in self.dynamics},
+            "is_aligned": self.aligned is not None,
+        }
+
+
+class RenditionOptions(RenderOptions, total=False):
+    """The fields of `RenditionConfig` as keyword arguments."""
+
+    n_renditions: int | None
+    tempos: Sequence[Tempo]
+    tempo_mode: TempoMode | str
+    n_timbres: int
+    dynamics: Sequence[Dynamic]
+    shifts_s: Sequence[float]
+    rule: Rule | str
+    jitter_s: float
+    tuning_cents: float
+    headroom_db: float
+    aligned: str | Path | None
 
 
 _PAPER_SHIFTS: Final = parse_shifts("0,0.1,0.2")

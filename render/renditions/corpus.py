@@ -11,39 +11,40 @@ from pathlib import Path
 from typing import Any, Final
 
 from stemsmith.manifests import shards, storage
+from stemsmith.manifests.corpus import CORPUS, Corpus
 from stemsmith.manifests.errors import NothingToDo, UsageError
 from stemsmith.manifests.records import Reason, Rejection
 from stemsmith.manifests.renditions import Rendition, RenditionSource, RenditionStem
 from stemsmith.manifests.run_folder import RunFolder
 from stemsmith.manifests.splits import SPLITS
 from stemsmith.render.corpus.layout import Layout
+from stemsmith.render.corpus.manifest import why_nothing
 from stemsmith.render.renditions.plan import Piece, RenditionPlan
 from stemsmith.render.renditions.render import STEMS_FOLDER, StemJob, StemSpec, stem_path
-from stemsmith.render.songs.corpus import STAGE, why_nothing
 from stemsmith.render.songs.metadata import stem_name
 
-__all__ = ["SCORES_FOLDER", "RenditionRun"]
+__all__ = ["SCORES_FOLDER", "RenditionDestination"]
 
 SCORES_FOLDER: Final = "scores"
 _STEMS_PER_SHARD: Final = 1024
 _RENDITIONS_PER_SHARD: Final = 4096
 
 
-class RenditionRun:
-    """The folder of a corpus of renditions.
+class RenditionDestination:
+    """The folder of a corpus of renditions while it is being rendered.
 
     Parameters
     ----------
     root : Path
-        The folder.
-    rendition_plan : RenditionPlan
+        The corpus folder.
+    plan : RenditionPlan
         What goes into it.
     """
 
-    def __init__(self, root: Path, rendition_plan: RenditionPlan) -> None:
-        self._root, self._plan = root, rendition_plan
+    def __init__(self, root: Path, plan: RenditionPlan) -> None:
+        self._root, self._plan = root, plan
         self._layout = Layout(root)
-        self._folder = RunFolder(root, STAGE, self._layout.run, rendition_plan.fingerprint())
+        self._folder = RunFolder(root, CORPUS, self._layout.run, plan.fingerprint())
 
     @contextmanager
     def opened(self) -> Iterator[None]:
@@ -98,13 +99,12 @@ class RenditionRun:
         tracks = {piece.chosen.song.path: piece.chosen.track for piece in self._plan.pieces}
         shards.write_records(self._refusal(tracks[rejection.id]), Rejection, [rejection])
 
-    def died(self, job: StemJob) -> None:
-        """Record that a job killed its worker twice."""
-        died = Rejection(job.source, "render", Reason.RENDERER_DIED, "killed its process twice")
-        self.reject(died)
+    def died(self, job: StemJob) -> Rejection:
+        """Return what is to be recorded of a job that killed its worker twice."""
+        return Rejection(job.source, "render", Reason.RENDERER_DIED, "killed its process twice")
 
-    def close(self) -> dict[str, Any]:
-        """Gather the records, write renditions, scores and the manifest; return the manifest.
+    def close(self) -> Corpus:
+        """Gather the records, write renditions, scores and the manifest.
 
         Raises
         ------
@@ -112,7 +112,7 @@ class RenditionRun:
             If every piece was rejected.
         """
         if self._folder.is_closed:
-            return shards.read_manifest(self._root, STAGE)
+            return Corpus(self._root)
         pieces = [p for p in self._plan.pieces if not self._refusal(p.chosen.track).exists()]
         refused = [p for p in self._plan.pieces if self._refusal(p.chosen.track).exists()]
         rejections = [
@@ -138,7 +138,7 @@ class RenditionRun:
         rejections.sort(key=lambda r: r.id)
         files += self._write("rejections", Rejection, rejections, max(len(rejections), 1))
         splits = Counter(piece.chosen.split for piece in pieces)
-        return self._folder.close(
+        self._folder.close(
             {
                 **self._plan.header,
                 "n_songs": {split: splits[split] for split in SPLITS},
@@ -148,6 +148,7 @@ class RenditionRun:
                 "shards": [shards.shard_entry(file) for file in files],
             }
         )
+        return Corpus(self._root)
 
     def _sweep(self, refused: Sequence[Piece]) -> None:
         """Remove the stems of pieces that were rejected after some of them were rendered."""
@@ -168,7 +169,7 @@ class RenditionRun:
 
     def _renditions(self, piece: Piece, lengths: dict[str, int]) -> Iterator[Rendition]:
         config, chosen = self._plan.config, piece.chosen
-        sample_rate = config.base.sample_rate
+        sample_rate = config.sample_rate
         shifts = [round(shift_s * sample_rate) for shift_s in config.shifts_s]
         for number in piece.points:
             point = piece.space.point(number)

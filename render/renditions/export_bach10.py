@@ -19,7 +19,7 @@ from stemsmith.mixing.audio.labels import realise_labels
 from stemsmith.mixing.audio.realise import MIXTURE, realise
 from stemsmith.render.midi.notes import write_aligned_text
 
-__all__ = ["ExportJob", "plan", "run"]
+__all__ = ["ExportJob", "export_rendition", "plan_export"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class ExportJob:
     style: str
 
 
-def plan(
+def plan_export(
     mixtures: Iterator[Mixture], corpus: Path, roots: Mapping[str, str], folder: Path
 ) -> Iterator[ExportJob]:
     """Name the renditions of a corpus.
@@ -81,7 +81,7 @@ def plan(
         yield ExportJob(mixture, roots, str(folder), piece, style)
 
 
-def run(job: ExportJob) -> int:
+def export_rendition(job: ExportJob) -> int:
     """Write a rendition's sources and scores; return how many sources there are."""
     audio = realise(job.mixture, job.roots)
     labels = realise_labels(job.mixture, job.roots)

@@ -8,118 +8,22 @@ of accents stays.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from stemsmith.manifests.arrays import Float64s, Int64s
-from stemsmith.manifests.errors import UsageError
-from stemsmith.render.midi.notes import BLOCK
+from stemsmith.render.midi.notes import BLOCK, end_at_next_strike
 from stemsmith.render.midi.score import Score, TempoMap
 from stemsmith.render.midi.smf import Event
 from stemsmith.render.midi.tuning import tunable, tuning_of, with_tuning_selected
+from stemsmith.render.renditions.factors import Deviations, Dynamic
 from stemsmith.render.sound.synth import on_grid
 
-__all__ = [
-    "AS_WRITTEN",
-    "DEFAULT_VELOCITIES",
-    "Deviations",
-    "Dynamic",
-    "PartNotes",
-    "Performance",
-    "Tempo",
-    "TempoMode",
-    "TimedNotes",
-    "perform",
-]
+__all__ = ["PartNotes", "Performance", "TimedNotes", "perform"]
 
-AS_WRITTEN: Final = "as-written"
-# Medians of a part's velocities. Layers of soundfonts mostly part near 64 and 100.
-DEFAULT_VELOCITIES: Final = {"pp": 32, "p": 48, "mp": 64, "m": 80, "mf": 80, "f": 112, "ff": 124}
-_HIGHEST_FACTOR: Final = 8.0  # numbers up to this one are factors, larger ones BPM
 _OFFS, _CONTROLS, _TUNINGS, _ONS = range(4)  # order of what happens at one moment
-
-
-class TempoMode(StrEnum):
-    """What a tempo in BPM does to the tempo changes of a score."""
-
-    SCALE = "scale"  # all tempi in proportion, so that the first one is the one asked for
-    REPLACE = "replace"  # one constant tempo
-
-
-@dataclass(frozen=True, slots=True)
-class Tempo:
-    """A tempo of renditions: ``as-written``, BPM, or a factor.
-
-    Attributes
-    ----------
-    name : str
-        As it was asked for, and as records call it.
-    bpm : float or None
-        Quarter notes a minute.
-    factor : float or None
-        Times the tempo of the score.
-    """
-
-    name: str
-    bpm: float | None = None
-    factor: float | None = None
-
-    @classmethod
-    def parse(cls, text: str) -> Tempo:
-        """Read ``as-written``, ``100`` (BPM) or ``0.8`` (a factor: up to 8).
-
-        Raises
-        ------
-        UsageError
-            For anything else.
-        """
-        text = text.strip()
-        if text == AS_WRITTEN:
-            return cls(text)
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not 0.1 <= value <= 1000:
-            raise UsageError(f"--tempo {text}: BPM (80), a factor (0.8), or {AS_WRITTEN}")
-        return cls(text, factor=value) if value <= _HIGHEST_FACTOR else cls(text, bpm=value)
-
-    def of(self, written: TempoMap, mode: TempoMode, first_tick: int = 0) -> TempoMap:
-        """Return the tempo map of a score at this tempo; its first note is at `first_tick`."""
-        if self.factor is not None:
-            return written.faster(self.factor)
-        if self.bpm is None:
-            return written
-        if mode is TempoMode.REPLACE:
-            return written.constant(self.bpm)
-        return written.faster(self.bpm / written.bpm_at(first_tick))
-
-
-class Dynamic(NamedTuple):
-    """A dynamic of renditions and its median velocity; None plays the velocities as written."""
-
-    name: str
-    velocity: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Deviations:
-    """Small departures of single notes from the score; standard deviations, normal.
-
-    Attributes
-    ----------
-    onset_s : float
-        Of note onsets; a note keeps its duration, and three times this is the most.
-    cents : float
-        Of the tuning of notes; three times this is the most.
-    """
-
-    onset_s: float = 0.0
-    cents: float = 0.0
 
 
 class TimedNotes(NamedTuple):
@@ -269,20 +173,10 @@ def _velocities(written: npt.NDArray[np.uint8], dynamic: Dynamic) -> npt.NDArray
 
 
 def _tidied(notes: PartNotes) -> PartNotes:
-    """Order notes by onset; end a note where its key is struck again; none without length.
-
-    Strikes of one key at one moment are one voice: they end together, at the last one's end.
-    """
+    """Order notes by onset; end a note where its key is struck again; none without length."""
     order = np.lexsort((notes.pitch, notes.onset))
     onset, pitch = notes.onset[order], notes.pitch[order]
-    offset = np.maximum(notes.offset[order], onset + BLOCK)
-    for key in np.unique(pitch):
-        (strikes,) = np.nonzero(pitch == key)
-        moments, group = np.unique(onset[strikes], return_inverse=True)
-        ends = np.zeros_like(moments)
-        np.maximum.at(ends, group, offset[strikes])
-        ends[:-1] = np.minimum(ends[:-1], moments[1:])
-        offset[strikes] = ends[group]
+    offset = end_at_next_strike(onset, notes.offset[order], pitch, shortest=BLOCK)
     return PartNotes(onset, offset, pitch, notes.velocity[order], notes.cents[order])
 
 

@@ -8,28 +8,29 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from stemsmith.manifests.corpus import CORPUS
 from stemsmith.manifests.errors import NothingToDo, UsageError
 from stemsmith.manifests.programs import PROGRAM_NAMES
 from stemsmith.manifests.records import Rejection, ScannedSong
 from stemsmith.manifests.renditions import RENDITIONS
 from stemsmith.manifests.seeds import rng_for
+from stemsmith.render.corpus.manifest import bank_header, why_nothing
 from stemsmith.render.corpus.selection import Chosen, select
 from stemsmith.render.renditions.aligned import aligned_hash
 from stemsmith.render.renditions.config import RenditionConfig
 from stemsmith.render.renditions.render import StemSpec
 from stemsmith.render.renditions.space import Point, Space
 from stemsmith.render.songs import metadata as slakh
-from stemsmith.render.songs.corpus import STAGE, bank_header, why_nothing
 from stemsmith.render.sound.patches import Bank, Patch
 from stemsmith.render.sound.sample_folder import read_sample_folder
 from stemsmith.render.sound.velocity_layers import velocity_layers
 
-__all__ = ["Piece", "RenditionPlan", "plan"]
+__all__ = ["Piece", "RenditionPlan", "plan_renditions"]
 
 _MOST_POINTS: Final = 1_000_000  # of a piece, for --renditions all
 
@@ -111,13 +112,29 @@ class RenditionPlan:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def plan(
-    scanned: Sequence[ScannedSong | Rejection],
+def plan_renditions(
+    scanned: Collection[ScannedSong | Rejection],
     midi_root: Path,
     config: RenditionConfig,
     bank: Bank,
 ) -> RenditionPlan:
     """Decide which renditions are made.
+
+    Parameters
+    ----------
+    scanned : collection of ScannedSong or Rejection
+        The inventory of `midi_root`.
+    midi_root : Path
+        Folder of the scores.
+    config : RenditionConfig
+        Options of the corpus.
+    bank : Bank
+        Patches that timbres are taken from.
+
+    Returns
+    -------
+    RenditionPlan
+        With at least one piece.
 
     Raises
     ------
@@ -127,14 +144,14 @@ def plan(
         If there are fewer timbres or renditions than asked for, saying how many there are.
     """
     unusable = [r for r in scanned if isinstance(r, Rejection)]
-    selection = select([s for s in scanned if isinstance(s, ScannedSong)], config.base, bank)
+    selection = select([s for s in scanned if isinstance(s, ScannedSong)], config, bank)
     rejections = sorted([*unusable, *selection.rejections], key=lambda r: r.id)
     if not selection.chosen:
         raise NothingToDo(why_nothing(midi_root, len(scanned), rejections))
     planner = _Planner(config, bank)
     pieces = tuple(planner.piece(chosen) for chosen in selection.chosen)
     header = {
-        "stage": STAGE,
+        "stage": CORPUS,
         "kind": RENDITIONS,
         "config": config.to_dict(),
         **bank_header(bank),
@@ -180,7 +197,7 @@ class _Planner:
             raise UsageError(f"{where}, too many for --renditions all; give a number")
         if n > space.n_points or not space.n_points:
             raise UsageError(f"{where}, not {n or 1:,}; vary more, or ask for fewer")
-        rng = rng_for(config.base.seed, chosen.song.md5, "renditions")
+        rng = rng_for(config.seed, chosen.song.md5, "renditions")
         points = tuple(space.draw(rng, n))
         aligned = self._aligned_hash(chosen, parts)
         specs = {}
@@ -231,9 +248,9 @@ class _Planner:
             patch.preset and [self._sha256[patch.preset.soundfont], *patch.preset[1:]],
             list(dynamic),
             [config.deviations.onset_s, config.deviations.cents],
-            config.base.seed if is_deviating else None,
+            config.seed if is_deviating else None,
             aligned,
-            [config.base.sample_rate, config.base.tail_s, config.headroom_db],
+            [config.sample_rate, config.tail_s, config.headroom_db],
             self._versions,
         ]
         stem_id = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:40]

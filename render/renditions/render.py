@@ -33,15 +33,8 @@ from stemsmith.render.midi.score import Score, TempoMap
 from stemsmith.render.midi.smf import Unusable
 from stemsmith.render.renditions.aligned import aligned_notes
 from stemsmith.render.renditions.config import RenditionConfig
-from stemsmith.render.renditions.performance import (
-    AS_WRITTEN,
-    Dynamic,
-    PartNotes,
-    Performance,
-    Tempo,
-    TimedNotes,
-    perform,
-)
+from stemsmith.render.renditions.factors import AS_WRITTEN, Dynamic, Tempo
+from stemsmith.render.renditions.performance import PartNotes, Performance, TimedNotes, perform
 from stemsmith.render.songs import metadata as slakh
 from stemsmith.render.sound.patches import Patch
 from stemsmith.render.sound.player import attack_of, play
@@ -49,7 +42,7 @@ from stemsmith.render.sound.sample_folder import Unplayable
 from stemsmith.render.sound.synth import Spans
 from stemsmith.render.sound.workspace import AT_WORK, shared_workspace
 
-__all__ = ["STEMS_FOLDER", "RenderedStems", "StemJob", "StemSpec", "run", "stem_path"]
+__all__ = ["STEMS_FOLDER", "RenderedStems", "StemJob", "StemSpec", "render_stems", "stem_path"]
 
 STEMS_FOLDER: Final = "stems"
 
@@ -118,7 +111,7 @@ class RenderedStems:
     audio_s: float
 
 
-def run(job: StemJob) -> RenderedStems | Rejection:
+def render_stems(job: StemJob) -> RenderedStems | Rejection:
     """Render the stems of a job and write their records last.
 
     Raises
@@ -130,9 +123,7 @@ def run(job: StemJob) -> RenderedStems | Rejection:
     """
     with AT_WORK, storage.naming(Path(job.corpus)):
         try:
-            data, score = load_score(
-                Path(job.midi_root) / job.source, job.config.base.max_duration_s
-            )
+            data, score = load_score(Path(job.midi_root) / job.source, job.config.max_duration_s)
             if hashlib.md5(data, usedforsecurity=False).hexdigest() != job.song_id:
                 raise Unusable(Reason.CHANGED, "changed since it was scanned")
             studio = _Studio(job, score)
@@ -154,16 +145,16 @@ class _Studio:
         self._tempo_map: TempoMap = job.tempo.of(
             score.tempo_map, job.config.tempo_mode, score.first_tick
         )
-        self._sample_rate = job.config.base.sample_rate
+        self._sample_rate = job.config.sample_rate
         self._aligned = self._read_aligned()
         ends_s = [float(notes.offset_s.max()) for notes in self._aligned.values()]
         written_s = max(ends_s, default=float(self._tempo_map.seconds(score.end_tick)))
-        limit_s = job.config.base.max_duration_s
+        limit_s = job.config.max_duration_s
         if written_s > limit_s:  # a very slow tempo, or a first one of microseconds, scaled
             detail = f"lasts {written_s:.0f} s at tempo {job.tempo.name}, more than {limit_s:g} s"
             raise Unusable(Reason.TOO_LONG, detail)
         # All stems are equally long, whatever their deviations are.
-        length_s = written_s + 3 * job.config.deviations.onset_s + job.config.base.tail_s
+        length_s = written_s + 3 * job.config.deviations.onset_s + job.config.tail_s
         steps = math.ceil(round(length_s * ENVELOPE_HZ, 6))
         self._n_samples = steps * (self._sample_rate // ENVELOPE_HZ)
 
@@ -241,7 +232,7 @@ class _Studio:
             spec.dynamic,
             config.deviations,
             self._sample_rate,
-            rng_for(config.base.seed, job.song_id, spec.k, "deviations"),
+            rng_for(config.seed, job.song_id, spec.k, "deviations"),
             self._aligned.get(spec.k),
         )
 

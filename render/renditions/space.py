@@ -13,24 +13,15 @@ from __future__ import annotations
 import math
 import operator
 from bisect import insort
-from collections.abc import Iterable
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import NamedTuple
 
 import numpy as np
+from stemsmith.render.renditions.factors import Rule
 
-__all__ = ["Point", "Rule", "Space"]
+__all__ = ["Point", "Space"]
 
 PartIndices = tuple[int, int, int]
-
-
-class Rule(StrEnum):
-    """Which points a space has."""
-
-    ANY = "any"
-    DISTINCT = "distinct"  # no two parts share timbre, dynamic and shift (the code's RWC set)
-    SHIFTS_DIFFER = "shifts-differ"  # not all parts share the shift (the code's Sibelius set)
 
 
 class Point(NamedTuple):
@@ -122,21 +113,6 @@ class Space:
         tempo, rest = divmod(index, self._n_per_tempo)
         return Point(tempo, tuple(map(self._tuple_of, self._codes_of(rest))))
 
-    def index_of(self, point: Point) -> int:
-        """Return the number of a point: the inverse of `point`.
-
-        Raises
-        ------
-        ValueError
-            If the point is not in the space, or its rule excludes it.
-        """
-        if len(point.parts) != self.n_parts or not 0 <= point.tempo < self.n_tempos:
-            raise ValueError(f"{point} is not in {self}")
-        codes = [self._code_of(part) for part in point.parts]
-        if self._is_excluded(codes):
-            raise ValueError(f"{point} is not in {self}")
-        return point.tempo * self._n_per_tempo + self._rank_of(codes)
-
     def draw(self, rng: np.random.Generator, n: int) -> list[int]:
         """Draw different points, every set of n alike likely (the paper's random sampling).
 
@@ -184,36 +160,10 @@ class Space:
         digits = _digits(rank, self._radices())
         return _distinct(digits) if self.rule is Rule.DISTINCT else digits
 
-    def _rank_of(self, codes: list[int]) -> int:
-        """Return the place within its tempo: the inverse of `_codes_of`."""
-        if self.rule is Rule.SHIFTS_DIFFER:
-            sounds = [code // self.n_shifts for code in codes]
-            shifts = [code % self.n_shifts for code in codes]
-            of_sounds = _number(sounds, [self._n_sounds] * self.n_parts)
-            return of_sounds * self._n_unequal + _rank_of_unequal(shifts, self.n_shifts)
-        digits = _ranks_among_the_left(codes) if self.rule is Rule.DISTINCT else codes
-        return _number(digits, self._radices())
-
-    def _is_excluded(self, codes: list[int]) -> bool:
-        if self.rule is Rule.SHIFTS_DIFFER:
-            return len({code % self.n_shifts for code in codes}) == 1
-        return self.rule is Rule.DISTINCT and len(set(codes)) < len(codes)
-
     def _tuple_of(self, code: int) -> PartIndices:
         sound, shift = divmod(code, self.n_shifts)
         timbre, dynamic = divmod(sound, self.n_dynamics)
         return timbre, dynamic, shift
-
-    def _code_of(self, part: PartIndices) -> int:
-        timbre, dynamic, shift = part
-        is_inside = (
-            0 <= timbre < self.n_timbres
-            and 0 <= dynamic < self.n_dynamics
-            and 0 <= shift < self.n_shifts
-        )
-        if not is_inside:
-            raise ValueError(f"no part of {self} has the indices {part}")
-        return (timbre * self.n_dynamics + dynamic) * self.n_shifts + shift
 
 
 def _digits(number: int, radices: list[int]) -> list[int]:
@@ -223,13 +173,6 @@ def _digits(number: int, radices: list[int]) -> list[int]:
         number, digit = divmod(number, radix)
         digits.append(digit)
     return digits[::-1]
-
-
-def _number(digits: Iterable[int], radices: list[int]) -> int:
-    number = 0
-    for digit, radix in zip(digits, radices, strict=True):
-        number = number * radix + digit
-    return number
 
 
 def _distinct(ranks: list[int]) -> list[int]:
@@ -247,26 +190,14 @@ def _distinct(ranks: list[int]) -> list[int]:
     return values
 
 
-def _ranks_among_the_left(values: list[int]) -> list[int]:
-    return [
-        value - sum(other < value for other in values[:place]) for place, value in enumerate(values)
-    ]
-
-
 def _unequal(rank: int, n_values: int, n_places: int) -> list[int]:
     """Return the rank-th vector, in lexicographic order, of values that are not all equal.
 
     Read as numbers, the vectors of equal values are the multiples of 11...1: before each but the
     first lie as many others.
     """
-    ones = _number([1] * n_places, [n_values] * n_places)
+    ones = (n_values**n_places - 1) // (n_values - 1)
     return _digits(rank + rank // (ones - 1) + 1, [n_values] * n_places)
-
-
-def _rank_of_unequal(values: list[int], n_values: int) -> int:
-    radices = [n_values] * len(values)
-    number, ones = _number(values, radices), _number([1] * len(values), radices)
-    return number - number // ones - 1
 
 
 def _below(rng: np.random.Generator, n: int) -> int:

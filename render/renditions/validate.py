@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from stemsmith.manifests import shards, storage
 from stemsmith.manifests.audio.flac import SampleHash
 from stemsmith.manifests.audio.read import FULL_SCALE_24, audio_info, read_excerpt
+from stemsmith.manifests.corpus import Corpus
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.mixtures import Mixture, MixtureSource
 from stemsmith.manifests.records import Finding
@@ -23,9 +24,8 @@ from stemsmith.mixing.level.gains import db_to_linear
 from stemsmith.mixing.level.loudness import envelope, integrated_loudness
 from stemsmith.render.corpus.layout import RUN_FOLDER
 from stemsmith.render.renditions.corpus import SCORES_FOLDER
-from stemsmith.render.songs.corpus import STAGE
 
-__all__ = ["PieceCheck", "RenditionContent", "plan", "run"]
+__all__ = ["PieceValidation", "plan_validation", "validate_piece"]
 
 _LOUDNESS_TOLERANCE_LU: Final = 0.01
 _PEAK_TOLERANCE_DB: Final = 0.01
@@ -35,65 +35,20 @@ _LOWEST_COMPARED_DB: Final = -90.0
 
 
 @dataclass(frozen=True, slots=True)
-class RenditionContent:
-    """The manifest and the records of a corpus of renditions."""
+class PieceValidation:
+    """One piece to check.
 
-    root: Path
-    header: dict[str, Any]
-    stems: list[RenditionStem]
-    renditions: list[Rendition]
-
-    @classmethod
-    def read(cls, root: Path) -> RenditionContent:
-        """Read a corpus, checking its shards and what concerns it as a whole.
-
-        Raises
-        ------
-        InvalidCorpus
-            Naming the first offender.
-        """
-        header = shards.read_manifest(root, STAGE)
-        refuse_unfinished(root / RUN_FOLDER, "render")
-        shards.check_shards(root, header)
-        files = [storage.inside(root, entry["file"]) for entry in header["shards"]]
-        stems = shards.read_records(
-            [f for f in files if f.name.startswith("stems-")], RenditionStem
-        )
-        renditions = shards.read_records(
-            [f for f in files if f.name.startswith("renditions-")], Rendition
-        )
-        content = cls(root, header, stems, renditions)
-        content._check()
-        return content
-
-    def _check(self) -> None:
-        header, root = self.header, self.root
-        if (len(self.stems), len(self.renditions)) != (header["n_stems"], header["n_renditions"]):
-            raise InvalidCorpus(f"{root / shards.MANIFEST}: counts are not those of the records")
-        ids = [*(s.stem_id for s in self.stems), *(r.rendition_id for r in self.renditions)]
-        if len(set(ids)) != len(ids):
-            raise InvalidCorpus(f"{root}: a stem or a rendition is recorded twice")
-        split_of: dict[str, str] = {}
-        for stem in self.stems:
-            if split_of.setdefault(stem.notes_sha256, stem.split) != stem.split:
-                raise InvalidCorpus(f"{root}: notes of {stem.track} lie in two splits")
-        counted = {
-            split: len({s.song_id for s in self.stems if s.split == split}) for split in SPLITS
-        }
-        if header["n_songs"] != counted:
-            raise InvalidCorpus(f"{root / shards.MANIFEST}: has {counted} songs, not as it says")
-        known = {stem.path for stem in self.stems} | {stem.midi_path for stem in self.stems}
-        known |= {f"{SCORES_FOLDER}/{stem.track}.mid" for stem in self.stems}
-        known |= {entry["file"] for entry in header["shards"]}
-        found = [*root.glob("*.parquet"), *root.glob("stems/**/*"), *root.glob("scores/**/*")]
-        for path in sorted(found):
-            if not path.is_dir() and path.relative_to(root).as_posix() not in known:
-                raise InvalidCorpus(f"{path}: no record names it")
-
-
-@dataclass(frozen=True, slots=True)
-class PieceCheck:
-    """One piece to check: its stems and renditions."""
+    Attributes
+    ----------
+    root : str
+        The corpus folder.
+    track, song_id : str
+        Label of the piece, and MD5 of its score.
+    stems : tuple of RenditionStem
+        Records of all its stems.
+    renditions : tuple of Rendition
+        Records of all its renditions.
+    """
 
     root: str
     track: str
@@ -102,16 +57,57 @@ class PieceCheck:
     renditions: tuple[Rendition, ...]
 
 
-def plan(content: RenditionContent) -> Iterator[PieceCheck]:
-    """Return one job a piece."""
-    for song_id in dict.fromkeys(stem.song_id for stem in content.stems):
-        stems = tuple(s for s in content.stems if s.song_id == song_id)
-        renditions = tuple(r for r in content.renditions if r.song_id == song_id)
-        yield PieceCheck(str(content.root), stems[0].track, song_id, stems, renditions)
+def plan_validation(corpus: Corpus) -> list[PieceValidation]:
+    """Check what concerns a corpus of renditions as a whole, and plan the checks of its pieces.
+
+    The whole is: nothing left of a run, the shards and the manifest's counts, unique ids, pieces
+    with the same notes within one split, files that no record names.
+
+    Raises
+    ------
+    InvalidCorpus
+        Naming the first offender.
+    """
+    refuse_unfinished(corpus.folder / RUN_FOLDER, "render")
+    corpus.verify()
+    stems, renditions = corpus.rendition_stem_records(), corpus.rendition_records()
+    _check_whole(corpus, stems, renditions)
+    jobs = []
+    for song_id in dict.fromkeys(stem.song_id for stem in stems):
+        own = tuple(stem for stem in stems if stem.song_id == song_id)
+        made = tuple(rendition for rendition in renditions if rendition.song_id == song_id)
+        jobs.append(PieceValidation(str(corpus.folder), own[0].track, song_id, own, made))
+    return jobs
 
 
-def run(job: PieceCheck) -> Finding:
-    """Check one piece."""
+def _check_whole(
+    corpus: Corpus, stems: Sequence[RenditionStem], renditions: Sequence[Rendition]
+) -> None:
+    header, root = corpus.header, corpus.folder
+    manifest = root / shards.MANIFEST
+    if (len(stems), len(renditions)) != (header["n_stems"], header["n_renditions"]):
+        raise InvalidCorpus(f"{manifest}: counts are not those of the records")
+    ids = [*(s.stem_id for s in stems), *(r.rendition_id for r in renditions)]
+    if len(set(ids)) != len(ids):
+        raise InvalidCorpus(f"{root}: a stem or a rendition is recorded twice")
+    split_of: dict[str, str] = {}
+    for stem in stems:
+        if split_of.setdefault(stem.notes_sha256, stem.split) != stem.split:
+            raise InvalidCorpus(f"{root}: notes of {stem.track} lie in two splits")
+    counted = {split: len({s.song_id for s in stems if s.split == split}) for split in SPLITS}
+    if header["n_songs"] != counted:
+        raise InvalidCorpus(f"{manifest}: has {counted} songs, not as it says")
+    known = {stem.path for stem in stems} | {stem.midi_path for stem in stems}
+    known |= {f"{SCORES_FOLDER}/{stem.track}.mid" for stem in stems}
+    known |= {entry["file"] for entry in header["shards"]}
+    found = [*root.glob("*.parquet"), *root.glob("stems/**/*"), *root.glob("scores/**/*")]
+    for path in sorted(found):
+        if not path.is_dir() and path.relative_to(root).as_posix() not in known:
+            raise InvalidCorpus(f"{path}: no record names it")
+
+
+def validate_piece(job: PieceValidation) -> Finding:
+    """Check the files of one piece, and one of its renditions, against the records."""
     try:
         _check_piece(job)
     except InvalidCorpus as error:
@@ -119,7 +115,7 @@ def run(job: PieceCheck) -> Finding:
     return Finding(job.track, None)
 
 
-def _check_piece(job: PieceCheck) -> None:
+def _check_piece(job: PieceValidation) -> None:
     root = Path(job.root)
     score = root / SCORES_FOLDER / f"{job.track}.mid"
     if not score.is_file() or storage.file_hash(score, "md5") != job.song_id:

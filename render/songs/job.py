@@ -8,27 +8,27 @@ from stemsmith.manifests.records import ScannedSong
 from stemsmith.render.corpus.config import RenderConfig
 from stemsmith.render.sound.patches import Patch
 
-__all__ = ["RenderedSong", "SongJob"]
+__all__ = ["RenderJob", "RenderedSong"]
 
 
 @dataclass(frozen=True, slots=True)
-class SongJob:
-    """Everything `run` needs; all decisions are made.
+class RenderJob:
+    """Everything `render_song` needs to know of a song; all decisions are made.
 
     Attributes
     ----------
     song : ScannedSong
-        As scanned.
+        What the scan found in the MIDI file.
     track, split : str
-        Label and split.
+        Label of the song in the corpus, and the split it lies in.
     patches : tuple of Patch or None
-        Of each part; None is not rendered.
+        The patch of each part of the score; parts with None are not rendered.
     midi_root, corpus : str
-        Folders.
+        Absolute folders of the scores and of the corpus.
     soundfonts : tuple of str
-        All of the bank, for the unsplit mixture.
+        All soundfonts of the bank, which the unsplit mixture is rendered with.
     config : RenderConfig
-        Options.
+        Options of the corpus.
     """
 
     song: ScannedSong
@@ -43,6 +43,12 @@ class SongJob:
 
 @dataclass(frozen=True, slots=True)
 class RenderedSong:
-    """What `run` reports of a finished song."""
+    """What `render_song` reports of a finished song.
+
+    Attributes
+    ----------
+    duration_s : float
+        Length of the mixture in seconds.
+    """
 
     duration_s: float

@@ -1,7 +1,7 @@
 """The two passes over one song.
 
-The first pass synthesises and measures each part; then gains are found and the mixture is summed;
-the second pass quantises and writes.
+The first pass synthesises and measures each part, finds the gains and sums the mixture; the second
+pass quantises and writes, or gives the stems out as they are.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -34,7 +34,8 @@ from stemsmith.mixing.level.loudness import (
 from stemsmith.render.corpus.config import MixSource
 from stemsmith.render.midi.score import Score
 from stemsmith.render.midi.smf import Event
-from stemsmith.render.songs.job import SongJob
+from stemsmith.render.songs.job import RenderJob
+from stemsmith.render.songs.metadata import stem_name
 from stemsmith.render.songs.track_folder import RenderedPart, TrackWriter
 from stemsmith.render.sound.patches import Patch
 from stemsmith.render.sound.player import play
@@ -42,8 +43,7 @@ from stemsmith.render.sound.sample_folder import Unplayable
 from stemsmith.render.sound.synth import Spans, on_grid, shared_synth
 from stemsmith.render.sound.workspace import shared_workspace
 
-__all__ = ["Mixdown"]
-
+__all__ = ["Mix", "Mixdown"]
 
 _PIECE: Final = 1 << 16  # samples handled at a time, so that they stay in the cache
 _MIXING_TURNS: Final = 3
@@ -51,28 +51,49 @@ _AUDIBLE_DB: Final = 0.02  # smaller changes of gain are not worth mixing again
 _MAX_BYTES_IN_MEMORY: Final = 720 << 20  # of a song; beyond, stems are on disk between passes
 
 
+class Mix(NamedTuple):
+    """What the first pass finds: the parts, each with its gain, and the gain of all.
+
+    Attributes
+    ----------
+    parts : list of RenderedPart
+        The parts that are rendered, in score order.
+    overall_gain_db : float
+        Uniform gain in dB on top of each part's, so that nothing clips; 0 or less.
+    """
+
+    parts: list[RenderedPart]
+    overall_gain_db: float
+
+    def gain_db(self, part: RenderedPart) -> float:
+        """Return the whole gain of a part in dB."""
+        return round(part.gain.gain_db + self.overall_gain_db, 4)
+
+
 class Mixdown:
-    """Renders one song.
+    """Renders one song: `mix` is the first pass, `write` or `stems` the second.
 
     Parameters
     ----------
-    job : SongJob
-        All decisions.
-    data : bytes
-        The MIDI file.
+    job : RenderJob
+        All decisions about the song.
     score : Score
-        What it holds.
+        The score, as read from its file.
     staged : Path
-        The folder to write into.
+        Folder for stems that memory does not hold between the passes.
+
+    Attributes
+    ----------
+    n_samples : int
+        Length of the mixture and of all stems.
     """
 
-    def __init__(self, job: SongJob, data: bytes, score: Score, staged: Path) -> None:
+    def __init__(self, job: RenderJob, score: Score, staged: Path) -> None:
         self._job, self._score, self._staged = job, score, staged
         config = self._config = job.config
         steps = math.ceil(round((score.duration_s + config.tail_s) * ENVELOPE_HZ, 6))
-        self._n_samples = steps * (config.sample_rate // ENVELOPE_HZ)
-        self._writer = TrackWriter(job, data, score, staged, self._n_samples)
-        n, n_natives = self._n_samples, len(job.patches)
+        self.n_samples = steps * (config.sample_rate // ENVELOPE_HZ)
+        n, n_natives = self.n_samples, len(job.patches)
         self._fits_in_memory = _n_bytes(n, n_natives) <= _MAX_BYTES_IN_MEMORY
         if not self._fits_in_memory:
             n_natives = 1  # one after the other
@@ -82,8 +103,8 @@ class Mixdown:
         self._mix = memory[floats.nbytes :].view(np.int16)
         self._is_unsplit = config.mix_source is MixSource.UNSPLIT
 
-    def render(self) -> tuple[Song, list[Stem]] | None:
-        """Write all files of the song; return its records, or None if it is silent."""
+    def mix(self) -> Mix | None:
+        """Synthesise the parts and find their gains; return None if all are silent."""
         parts = [
             self._first_pass(k, patch)
             for k, patch in enumerate(self._job.patches)
@@ -91,13 +112,26 @@ class Mixdown:
         ]
         if all(part.loudness_lufs is None for part in parts):
             return None
-        overall_gain_db = self._mix_unsplit(parts) if self._is_unsplit else self._mix_stems(parts)
+        return Mix(parts, self._mix_unsplit(parts) if self._is_unsplit else self._mix_stems(parts))
+
+    def write(self, mix: Mix, writer: TrackWriter) -> tuple[Song, list[Stem]]:
+        """Write all files of the song; return its records."""
         self._mix.fill(0)
-        stems = [self._second_pass(part, overall_gain_db) for part in parts]
+        stems = [self._second_pass(part, mix.gain_db(part), writer) for part in mix.parts]
         if self._is_unsplit:
-            for piece in _pieces([(0, self._n_samples)]):
-                self._mix[piece] = quantise(self._mixture[piece], overall_gain_db, FULL_SCALE_16)
-        return self._writer.write_song(parts, self._mix, overall_gain_db), stems
+            gain_db = mix.overall_gain_db
+            for piece in _pieces([(0, self.n_samples)]):
+                self._mix[piece] = quantise(self._mixture[piece], gain_db, FULL_SCALE_16)
+        return writer.write_song(mix.parts, self._mix, mix.overall_gain_db), stems
+
+    def stems(self, mix: Mix) -> Iterator[tuple[str, Float32s]]:
+        """Yield the name of each stem and its audio, (1, n_samples) float32, not quantised."""
+        for part in mix.parts:
+            native, factor = self._native(part), np.float32(db_to_linear(mix.gain_db(part)))
+            audio = np.zeros((1, self.n_samples), np.float32)
+            for piece in _pieces(part.spans):
+                np.multiply(native[piece], factor, out=audio[0, piece])
+            yield stem_name(part.k), audio
 
     def _first_pass(self, k: int, patch: Patch) -> RenderedPart:
         native = self._buffer(k)
@@ -200,19 +234,18 @@ class Mixdown:
         synth.render(events, frames, None, self._mixture)
         return self._uniform_gain_db(parts, max(sum_peak, _peak(self._mixture)))
 
-    def _second_pass(self, part: RenderedPart, overall_gain_db: float) -> Stem:
-        gain_db = round(part.gain.gain_db + overall_gain_db, 4)
+    def _second_pass(self, part: RenderedPart, gain_db: float, writer: TrackWriter) -> Stem:
         native = self._native(part)
         if isinstance(part.native, Path):
             part.native.unlink()
         blocks = self._quantised(native, part.spans, gain_db)
-        return self._writer.write_stem(part, blocks, gain_db)
+        return writer.write_stem(part, blocks, gain_db)
 
     def _quantised(self, native: Float32s, spans: Spans, gain_db: float) -> Iterator[Int16s]:
         """Yield a stem block by block, each added to the mixture."""
         silence = np.zeros(_PIECE, np.int16)
         now = 0
-        for start, stop in [*spans, (self._n_samples, self._n_samples)]:
+        for start, stop in [*spans, (self.n_samples, self.n_samples)]:
             yield from (silence[: gap.stop - gap.start] for gap in _pieces([(now, start)]))
             for piece in _pieces([(start, stop)]):
                 quantised = quantise(native[piece], gain_db, FULL_SCALE_16)

@@ -1,33 +1,40 @@
-"""Rendering one song: from a MIDI file to a published track folder."""
+"""Rendering one song: from a MIDI file to a published track folder, or to arrays."""
 
 from __future__ import annotations
 
 import hashlib
 import shutil
+import tempfile
 import uuid
 from pathlib import Path
+from typing import Final
 
 from stemsmith.manifests import shards, storage
+from stemsmith.manifests.arrays import Float32s
+from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.records import Reason, Rejection, Song, Stem
 from stemsmith.render.corpus.layout import Layout
 from stemsmith.render.midi.scan import load_score
-from stemsmith.render.midi.score import collector_paused
+from stemsmith.render.midi.score import Score, collector_paused
 from stemsmith.render.midi.smf import Unusable
-from stemsmith.render.songs.job import RenderedSong, SongJob
+from stemsmith.render.songs.job import RenderedSong, RenderJob
 from stemsmith.render.songs.mixdown import Mixdown
+from stemsmith.render.songs.track_folder import TrackWriter
 from stemsmith.render.sound.sample_folder import Unplayable
 from stemsmith.render.sound.workspace import AT_WORK
 
-__all__ = ["run"]
+__all__ = ["render_song", "stems_of_song"]
+
+_SILENT: Final = "no stem passes the gate of -70 LUFS"
 
 
-def run(job: SongJob) -> RenderedSong | Rejection:
+def render_song(job: RenderJob) -> RenderedSong | Rejection:
     """Render one song and publish its folder.
 
     Parameters
     ----------
-    job : SongJob
-        The song.
+    job : RenderJob
+        The song, and all decisions about it.
 
     Returns
     -------
@@ -40,25 +47,25 @@ def run(job: SongJob) -> RenderedSong | Rejection:
         If the corpus cannot be written.
     """
     with AT_WORK, storage.naming(Path(job.corpus)), collector_paused():
-        return _run(job)
+        return _render_song(job)
 
 
-def _run(job: SongJob) -> RenderedSong | Rejection:
+def _render_song(job: RenderJob) -> RenderedSong | Rejection:
     layout = Layout(Path(job.corpus))
     try:
-        data, score = load_score(Path(job.midi_root) / job.song.path, job.config.max_duration_s)
+        data, score = _read_score(job)
     except Unusable as finding:
         return _reject(job, layout, finding.reason, finding.detail)
-    if hashlib.md5(data, usedforsecurity=False).hexdigest() != job.song.md5:
-        return _reject(job, layout, Reason.CHANGED, "the file has changed since it was scanned")
     staged = layout.staging / f"{job.track}-{uuid.uuid4().hex}"
     (staged / "stems").mkdir(parents=True)
     (staged / "MIDI").mkdir()
     try:
-        records = Mixdown(job, data, score, staged).render()
-        if records is None:
-            return _reject(job, layout, Reason.SILENT, "no stem passes the gate of -70 LUFS")
-        song, stems = records
+        mixdown = Mixdown(job, score, staged)
+        mix = mixdown.mix()
+        if mix is None:
+            return _reject(job, layout, Reason.SILENT, _SILENT)
+        writer = TrackWriter(job, data, score, staged, mixdown.n_samples)
+        song, stems = mixdown.write(mix, writer)
         shards.write_records(layout.record(job.track, "stems"), Stem, stems)
         shards.write_records(layout.record(job.track, "songs"), Song, [song])
         storage.publish_folder(staged, layout.track(job.split, job.track))
@@ -69,7 +76,45 @@ def _run(job: SongJob) -> RenderedSong | Rejection:
     return RenderedSong(song.n_samples / song.sample_rate)
 
 
-def _reject(job: SongJob, layout: Layout, reason: Reason, detail: str) -> Rejection:
+def stems_of_song(job: RenderJob) -> dict[str, Float32s]:
+    """Render one song into memory.
+
+    Parameters
+    ----------
+    job : RenderJob
+        The song, and all decisions about it; nothing is written to its corpus.
+
+    Returns
+    -------
+    dict of str to numpy.ndarray
+        (1, n_samples) float32 for each stem by its name, at the level it has in a corpus.
+
+    Raises
+    ------
+    UsageError
+        If the file cannot be used, its notes cannot be played, or no stem of it sounds.
+    """
+    path = Path(job.midi_root) / job.song.path
+    with AT_WORK, collector_paused(), tempfile.TemporaryDirectory() as folder:
+        try:
+            _, score = _read_score(job)
+        except Unusable as finding:
+            raise UsageError(f"{path}: cannot be used: {finding.detail}") from finding
+        mixdown = Mixdown(job, score, Path(folder))
+        mix = mixdown.mix()
+        if mix is None:
+            raise UsageError(f"{path}: {_SILENT}")
+        return dict(mixdown.stems(mix))
+
+
+def _read_score(job: RenderJob) -> tuple[bytes, Score]:
+    data, score = load_score(Path(job.midi_root) / job.song.path, job.config.max_duration_s)
+    if hashlib.md5(data, usedforsecurity=False).hexdigest() != job.song.md5:
+        raise Unusable(Reason.CHANGED, "the file has changed since it was scanned")
+    return data, score
+
+
+def _reject(job: RenderJob, layout: Layout, reason: Reason, detail: str) -> Rejection:
     rejection = Rejection(job.song.path, "render", reason, detail)
     shards.write_records(layout.record(job.track, "rejections"), Rejection, [rejection])
     return rejection

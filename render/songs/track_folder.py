@@ -20,7 +20,7 @@ from stemsmith.mixing.level.gains import StemGain
 from stemsmith.mixing.level.loudness import Envelope
 from stemsmith.render.midi.score import Score
 from stemsmith.render.songs import metadata as slakh
-from stemsmith.render.songs.job import SongJob
+from stemsmith.render.songs.job import RenderJob
 from stemsmith.render.sound.patches import Patch
 from stemsmith.render.sound.synth import Spans, on_grid
 
@@ -64,7 +64,7 @@ class TrackWriter:
 
     Parameters
     ----------
-    job : SongJob
+    job : RenderJob
         All decisions.
     data : bytes
         The MIDI file.
@@ -77,7 +77,7 @@ class TrackWriter:
     """
 
     def __init__(
-        self, job: SongJob, data: bytes, score: Score, staged: Path, n_samples: int
+        self, job: RenderJob, data: bytes, score: Score, staged: Path, n_samples: int
     ) -> None:
         self._job, self._data, self._score, self._staged = job, data, score, staged
         self._config = job.config

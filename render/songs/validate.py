@@ -1,11 +1,11 @@
-"""Checking a finished corpus against its checksums and invariants."""
+"""Checking a finished corpus of songs against its checksums and invariants."""
 
 from __future__ import annotations
 
 import io
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -17,8 +17,9 @@ from stemsmith.manifests import shards, storage
 from stemsmith.manifests.audio import read as audio
 from stemsmith.manifests.audio.flac import SampleHash
 from stemsmith.manifests.audio.read import FULL_SCALE_16
+from stemsmith.manifests.corpus import Corpus
 from stemsmith.manifests.errors import InvalidCorpus
-from stemsmith.manifests.records import Finding, Rejection, Song, Stem
+from stemsmith.manifests.records import Finding, Song, Stem
 from stemsmith.manifests.run_folder import refuse_unfinished
 from stemsmith.manifests.splits import SPLITS
 from stemsmith.mixing.level.gains import db_to_linear
@@ -26,9 +27,8 @@ from stemsmith.mixing.level.loudness import envelope, integrated_loudness
 from stemsmith.render.corpus.config import MixSource
 from stemsmith.render.corpus.layout import RUN_FOLDER
 from stemsmith.render.songs import metadata as slakh
-from stemsmith.render.songs.corpus import STAGE
 
-__all__ = ["CorpusContent", "ValidationJob", "check_whole", "plan", "run"]
+__all__ = ["SongValidation", "plan_validation", "validate_song"]
 
 _LOUDNESS_TOLERANCE_LU: Final = 0.1
 # Rounding to 16 bits is noise at about -98 LUFS; quieter stems than this are not comparable.
@@ -36,45 +36,20 @@ _LOWEST_COMPARED_LUFS: Final = -60.0
 
 
 @dataclass(frozen=True, slots=True)
-class CorpusContent:
-    """The manifest and the records of a corpus."""
+class SongValidation:
+    """One song to check.
 
-    root: Path
-    header: dict[str, Any]
-    songs: list[Song]
-    stems: list[Stem]
-
-    @classmethod
-    def read(cls, root: Path) -> CorpusContent:
-        """Read a corpus, checking its shards first.
-
-        Raises
-        ------
-        InvalidCorpus
-            Naming the first file that is missing or not as the manifest says.
-        """
-        header = shards.read_manifest(root, STAGE)
-        shards.check_shards(root, header)
-
-        def files(kind: str) -> list[Path]:
-            names = (entry["file"] for entry in header["shards"])
-            return [storage.inside(root, name) for name in names if name.startswith(f"{kind}-")]
-
-        songs = shards.read_records(files("songs"), Song)
-        rejections = shards.read_records(files("rejections"), Rejection)
-        counted = {split: sum(song.split == split for song in songs) for split in SPLITS}
-        if header.get("n_songs") != counted:
-            raise InvalidCorpus(f"{root / shards.MANIFEST}: has {counted} songs, not as it says")
-        if header.get("rejections") != dict(Counter(str(r.reason) for r in rejections)):
-            raise InvalidCorpus(
-                f"{root / shards.MANIFEST}: counts of rejections are not the shard's"
-            )
-        return cls(root, header, songs, shards.read_records(files("stems"), Stem))
-
-
-@dataclass(frozen=True, slots=True)
-class ValidationJob:
-    """One song to check."""
+    Attributes
+    ----------
+    root : str
+        The corpus folder.
+    song : Song
+        Record of the song.
+    stems : tuple of Stem
+        Records of all its stems.
+    target_lufs, target_peak_dbfs : float
+        Options of the corpus: loudness of its stems, and highest sample peak.
+    """
 
     root: str
     song: Song
@@ -83,39 +58,54 @@ class ValidationJob:
     target_peak_dbfs: float
 
 
-def plan(content: CorpusContent) -> Iterator[ValidationJob]:
-    """Return one job a song."""
-    stems: dict[str, list[Stem]] = {}
-    for stem in content.stems:
-        stems.setdefault(stem.song_id, []).append(stem)
-    config = content.header["config"]
-    for song in content.songs:
-        yield ValidationJob(
-            str(content.root),
-            song,
-            tuple(stems.get(song.song_id, ())),
-            config["target_lufs"],
-            config["target_peak_dbfs"],
-        )
+def plan_validation(corpus: Corpus) -> list[SongValidation]:
+    """Check what concerns a corpus of songs as a whole, and plan the checks of its songs.
 
-
-def check_whole(content: CorpusContent) -> None:
-    """Check what concerns the corpus as a whole.
-
-    Unique ids, duplicates within one split, folders that no record names, nothing left of a run.
+    The whole is: the shards and the manifest's counts, unique ids, duplicates within one split,
+    folders that no record names, nothing left of a run.
 
     Raises
     ------
     InvalidCorpus
         Naming the first offender.
     """
-    root, songs = content.root, content.songs
+    corpus.verify()
+    songs, stems = corpus.song_records(), corpus.stem_records()
+    _check_counts(corpus, songs)
+    _check_whole(corpus.folder, songs, stems)
+    stems_of: dict[str, list[Stem]] = {}
+    for stem in stems:
+        stems_of.setdefault(stem.song_id, []).append(stem)
+    config = corpus.header["config"]
+    return [
+        SongValidation(
+            str(corpus.folder),
+            song,
+            tuple(stems_of.get(song.song_id, ())),
+            config["target_lufs"],
+            config["target_peak_dbfs"],
+        )
+        for song in songs
+    ]
+
+
+def _check_counts(corpus: Corpus, songs: Sequence[Song]) -> None:
+    manifest = corpus.folder / shards.MANIFEST
+    counted = {split: sum(song.split == split for song in songs) for split in SPLITS}
+    if corpus.header.get("n_songs") != counted:
+        raise InvalidCorpus(f"{manifest}: has {counted} songs, not as it says")
+    reasons = Counter(str(rejection.reason) for rejection in corpus.rejection_records())
+    if corpus.header.get("rejections") != dict(reasons):
+        raise InvalidCorpus(f"{manifest}: counts of rejections are not the shard's")
+
+
+def _check_whole(root: Path, songs: Sequence[Song], stems: Sequence[Stem]) -> None:
     refuse_unfinished(root / RUN_FOLDER, "render")
     _unique(root, "song", (song.song_id for song in songs))
     _unique(root, "track", (song.track for song in songs))
-    _unique(root, "stem", (stem.stem_id for stem in content.stems))
+    _unique(root, "stem", (stem.stem_id for stem in stems))
     known_songs = {song.song_id for song in songs}
-    for stem in content.stems:
+    for stem in stems:
         if stem.song_id not in known_songs:
             raise InvalidCorpus(f"{root}: stem {stem.stem_id} belongs to no song")
     split_of_content: dict[str, Song] = {}
@@ -140,8 +130,8 @@ def _unique(root: Path, what: str, ids: Iterable[str]) -> None:
         seen.add(identity)
 
 
-def run(job: ValidationJob) -> Finding:
-    """Check one song."""
+def validate_song(job: SongValidation) -> Finding:
+    """Check the files of one song against its records."""
     try:
         _SongChecker(job).check()
     except InvalidCorpus as error:
@@ -152,7 +142,7 @@ def run(job: ValidationJob) -> Finding:
 class _SongChecker:
     """Checks the files of one song."""
 
-    def __init__(self, job: ValidationJob) -> None:
+    def __init__(self, job: SongValidation) -> None:
         self._job = job
         self._root = Path(job.root)
 

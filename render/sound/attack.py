@@ -6,10 +6,11 @@ import math
 from typing import Final
 
 import numpy as np
+from stemsmith.manifests.arrays import Float32s
 from stemsmith.render.midi.smf import Event
 from stemsmith.render.sound.synth import Preset, shared_synth
 
-__all__ = ["attack_s"]
+__all__ = ["attack_s", "samples_until_heard"]
 
 _NOTE_S: Final = 4.0  # long enough for pads that swell; the note is held all along
 _HEARD: Final = 0.1  # of the peak
@@ -46,8 +47,10 @@ def attack_s(preset: Preset, key: int, velocity: int, sample_rate: int) -> float
     events = [Event(0, bytes((_NOTE_ON, key, velocity)))]
     synth = shared_synth(sample_rate, (preset.soundfont,))
     synth.render(events, np.zeros(1, np.int64), preset, out)
-    magnitude = np.abs(out)
-    peak = float(magnitude.max())
-    if peak == 0.0:
-        return math.nan
-    return int(np.argmax(magnitude >= _HEARD * peak)) / sample_rate
+    return samples_until_heard(out) / sample_rate if out.any() else math.nan
+
+
+def samples_until_heard(audio: Float32s) -> int:
+    """Return the first sample whose magnitude is at least a tenth of the largest, (n_samples,)."""
+    magnitude = np.abs(audio)
+    return int(np.argmax(magnitude >= _HEARD * float(magnitude.max())))

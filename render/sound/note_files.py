@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import functools
-import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -12,6 +11,7 @@ from typing import Final, NamedTuple
 from stemsmith.manifests import storage
 from stemsmith.manifests.audio.read import audio_info
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
+from stemsmith.render.midi.note_names import pitch_of
 
 __all__ = ["DYNAMICS", "Recording", "read_recordings"]
 
@@ -21,9 +21,6 @@ _MAP: Final = "map.csv"
 _COLUMNS: Final = ("file", "pitch", "dynamic")
 _SUFFIXES: Final = (".wav", ".flac")
 _UNMARKED: Final = "m"
-_PITCH_NAME: Final = re.compile(r"([A-G])([#b]?)(-?[0-9]{1,2})")
-_PITCH_NUMBER: Final = re.compile(r"[0-9]{1,3}")
-_SEMITONE: Final = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11, "#": 1, "b": -1, "": 0}
 
 
 class Recording(NamedTuple):
@@ -129,7 +126,7 @@ def _listed(folder: Path, table: Path) -> Iterator[_Entry]:
 def _checked(entries: Iterable[_Entry]) -> Iterator[Recording]:
     files: dict[tuple[int, str], Path] = {}
     for where, file, text, dynamic in entries:
-        pitch = _pitch_of(text)
+        pitch = pitch_of(text)
         if pitch is None:
             raise UsageError(f"{where}: {text!r} is no pitch; give 0 to 127 or a name such as F#3")
         if dynamic not in DYNAMICS:
@@ -139,18 +136,6 @@ def _checked(entries: Iterable[_Entry]) -> Iterator[Recording]:
         status = file.stat()
         sha256, sample_rate, n_samples = _inspected(file, status.st_size, status.st_mtime_ns)
         yield Recording(str(file.resolve()), sha256, pitch, dynamic, sample_rate, n_samples)
-
-
-def _pitch_of(text: str) -> int | None:
-    """Return the MIDI number of a number or a name, None if it is neither or out of range."""
-    if _PITCH_NUMBER.fullmatch(text):
-        pitch = int(text)
-    elif match := _PITCH_NAME.fullmatch(text):
-        letter, accidental, octave = match.groups()
-        pitch = 12 * (int(octave) + 1) + _SEMITONE[letter] + _SEMITONE[accidental]
-    else:
-        return None
-    return pitch if 0 <= pitch <= 127 else None
 
 
 @functools.lru_cache(maxsize=10_000)

@@ -25,6 +25,7 @@ import soxr
 from stemsmith.manifests.arrays import Float32s
 from stemsmith.manifests.audio.read import read_excerpt
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
+from stemsmith.render.sound.attack import samples_until_heard
 from stemsmith.render.sound.note_files import DYNAMICS, Recording, read_recordings
 from stemsmith.render.sound.synth import Spans
 
@@ -34,7 +35,6 @@ RELEASE_S: Final = 0.030  # a note fades out from its offset on for so long
 MAX_SEMITONES: Final = 2  # a recording that is shifted further has another timbre
 
 
-_ATTACK: Final = 0.1  # of the peak
 _CACHED_RECORDINGS: Final = 256  # notes of 5 s at 44.1 kHz take 0.9 MB each
 # Read beyond the end of a note that is resampled, so that it does not end in the filter's edge.
 _MARGIN: Final = 1024
@@ -97,8 +97,7 @@ class SampleFolder:
             As `render`.
         """
         recording = self._choose(pitch, dynamic, velocity=1)
-        level = np.abs(_decoded(recording, recording.sample_rate))
-        first = int(np.argmax(level >= _ATTACK * level.max()))
+        first = samples_until_heard(_decoded(recording, recording.sample_rate))
         return first / recording.sample_rate / _ratio(pitch - recording.pitch)
 
     def render(

@@ -7,13 +7,13 @@ Specification 2.04, sections 4 to 7.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from stemsmith.manifests import storage
 from stemsmith.manifests.errors import UsageError
+from stemsmith.render.sound import riff
 
 __all__ = ["PresetHeader", "Soundfont", "default_soundfont", "read_soundfont"]
 
@@ -87,20 +87,20 @@ def read_soundfont(path: Path) -> Soundfont:
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
-            if file.read(4) != b"RIFF" or file.seek(8) != 8 or file.read(4) != b"sfbk":
+            if riff.form_of(file) != b"sfbk":
                 raise UsageError(f"{path}: not a SoundFont (.sf2 or .sf3)")
             file.seek(4)
             if struct.unpack("<L", file.read(4))[0] + 8 != size:  # FluidSynth refuses it too
                 raise UsageError(f"{path}: damaged soundfont: cut off")
             file.seek(12)
-            for kind, length in _chunks(file, size):
-                if kind == b"LIST":
-                    _read_list(file, length, info, presets)
+            for chunk in riff.chunks(file, size):
+                if chunk.kind == b"LIST":
+                    _read_list(file, chunk, info, presets)
         sha256 = storage.file_hash(path)
     except OSError as error:
         raise UsageError(f"{path}: cannot read the soundfont: {error.strerror or error}") from error
-    except struct.error:
-        raise UsageError(f"{path}: damaged soundfont: a chunk is cut off") from None
+    except riff.DamagedRiff as damage:
+        raise UsageError(f"{path}: damaged soundfont: {damage}") from None
     if not presets:
         raise UsageError(f"{path}: damaged soundfont: no presets")
     presets.sort(key=lambda p: (p.bank, p.number))
@@ -109,29 +109,21 @@ def read_soundfont(path: Path) -> Soundfont:
     )
 
 
-def _chunks(file: BinaryIO, end: int) -> Iterator[tuple[bytes, int]]:
-    """Yield type and length of each chunk up to a position, the file at the chunk's content."""
-    while file.tell() + 8 <= end:
-        kind, length = struct.unpack("<4sL", file.read(8))
-        start = file.tell()
-        yield kind, length
-        file.seek(start + length + length % 2)  # chunks are padded to even lengths
-
-
 def _read_list(
-    file: BinaryIO, length: int, info: dict[str, str], presets: list[PresetHeader]
+    file: BinaryIO, chunk: riff.Chunk, info: dict[str, str], presets: list[PresetHeader]
 ) -> None:
-    end = file.tell() + length
-    kind = file.read(4)
-    if kind not in (b"INFO", b"pdta"):
+    if file.read(4) not in (b"INFO", b"pdta"):
         return
-    for field, n_bytes in _chunks(file, end):
+    for field, _, n_bytes in riff.chunks(file, chunk.start + chunk.n_bytes):
         if field in _INFO_FIELDS:
             text = file.read(min(n_bytes, _MAX_TEXT_BYTES)).split(b"\0")[0]
             info[_INFO_FIELDS[field]] = text.decode("latin-1").strip()
         elif field == b"phdr":
             for _ in range(n_bytes // _PRESET_BYTES - 1):  # the last record is a terminator
-                name, number, bank = struct.unpack_from("<20sHH", file.read(_PRESET_BYTES))
+                record = file.read(_PRESET_BYTES)
+                if len(record) < _PRESET_BYTES:
+                    raise riff.DamagedRiff("a chunk is cut off")
+                name, number, bank = struct.unpack_from("<20sHH", record)
                 text = name.split(b"\0")[0].decode("latin-1").strip()
                 presets.append(PresetHeader(bank, number, text))
 

@@ -28,16 +28,15 @@ from stemsmith.render.midi.smf import Event
 from stemsmith.render.sound.fluid import fluidsynth
 
 __all__ = [
-    "POLYPHONY",
     "Preset",
     "Spans",
     "Synth",
     "check_soundfonts",
     "on_grid",
     "shared_synth",
+    "synthesis",
 ]
 
-POLYPHONY: Final = 256  # FluidSynth's default
 _CHUNK: Final = 256 * BLOCK
 # With FluidSynth's default of 0.2 ordinary stems lie near -45 LUFS, so that the gate of -70 LUFS
 # and the largest gain would act on music instead of on silence; with 1 they lie near -30 LUFS, and
@@ -46,7 +45,7 @@ _GAIN: Final = 1.0 / 2
 _SETTINGS: Final[dict[str, int]] = {
     "synth.reverb.active": 0,
     "synth.chorus.active": 0,
-    "synth.polyphony": POLYPHONY,
+    "synth.polyphony": 256,  # FluidSynth's default
     "synth.threadsafe-api": 0,
     "synth.cpu-cores": 1,
 }
@@ -95,6 +94,34 @@ def shared_synth(sample_rate: int, soundfonts: tuple[str, ...]) -> Synth:
     return Synth(sample_rate, soundfonts)
 
 
+def _new_settings(fluid: Any) -> Any:
+    """Return the settings of every synthesiser here, but for the sample rate."""
+    settings = fluid.new_fluid_settings()
+    for name, value in _SETTINGS.items():
+        fluid.fluid_settings_setint(settings, name.encode(), value)
+    fluid.fluid_settings_setnum(settings, b"synth.gain", _GAIN)
+    return settings
+
+
+def synthesis() -> dict[str, bool | int]:
+    """Return how the synthesiser is set, as FluidSynth itself says: for manifests."""
+    fluid = fluidsynth()
+    settings = _new_settings(fluid)
+
+    def value_of(name: str) -> int:
+        value = ctypes.c_int()
+        fluid.fluid_settings_getint(settings, f"synth.{name}".encode(), value)
+        return value.value
+
+    said: dict[str, bool | int] = {
+        "reverb": bool(value_of("reverb.active")),
+        "chorus": bool(value_of("chorus.active")),
+        "polyphony": value_of("polyphony"),
+    }
+    fluid.delete_fluid_settings(settings)
+    return said
+
+
 class Synth:
     """Soundfonts ready to be played.
 
@@ -114,10 +141,7 @@ class Synth:
 
     def __init__(self, sample_rate: int, soundfonts: Sequence[str]) -> None:
         fluid = self._fluid = fluidsynth()
-        self._settings = fluid.new_fluid_settings()
-        for name, value in _SETTINGS.items():
-            fluid.fluid_settings_setint(self._settings, name.encode(), value)
-        fluid.fluid_settings_setnum(self._settings, b"synth.gain", _GAIN)
+        self._settings = _new_settings(fluid)
         fluid.fluid_settings_setnum(self._settings, b"synth.sample-rate", float(sample_rate))
         self._fonts = {path: self._load(path) for path in soundfonts}
 

@@ -12,6 +12,7 @@ lets velocity act on the attenuation alone.
 
 from __future__ import annotations
 
+import io
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from stemsmith.manifests.errors import UsageError
+from stemsmith.render.sound.riff import DamagedRiff, chunks, form_of
 
 __all__ = ["Layers", "velocity_layers"]
 
@@ -51,10 +53,6 @@ _RECORDS: Final = {
     b"shdr": struct.Struct("<46x"),
 }
 _Records = dict[bytes, list[tuple[int, ...]]]
-
-
-class _Damage(Exception):
-    """The file does not hold what its headers say."""
 
 
 class _Zone(NamedTuple):
@@ -172,7 +170,7 @@ def velocity_layers(path: Path) -> dict[tuple[int, int], Layers]:
             layers.setdefault((bank, number), Layers(pairs))
     except OSError as error:
         raise UsageError(f"{path}: cannot read the soundfont: {error.strerror or error}") from error
-    except _Damage as damage:
+    except DamagedRiff as damage:
         raise UsageError(f"{path}: damaged soundfont: {damage}") from None
     return layers
 
@@ -181,39 +179,31 @@ def _preset_data(path: Path) -> bytes:
     """Return the content of the LIST chunk ``pdta`` (sections 4.1 and 7), without its samples."""
     size = path.stat().st_size
     with path.open("rb") as file:
-        head = file.read(12)
-        if head[:4] != b"RIFF" or head[8:] != b"sfbk":
+        if form_of(file) != b"sfbk":
             raise UsageError(f"{path}: not a SoundFont (.sf2 or .sf3)")
-        position = len(head)
-        while position + 12 <= size:
-            file.seek(position)
-            kind, length, form = struct.unpack("<4sL4s", file.read(12))
-            if kind == b"LIST" and form == b"pdta":
-                if position + 8 + length > size:
-                    raise _Damage("cut off")
-                return file.read(max(length - 4, 0))
-            position += 8 + length + length % 2  # chunks are padded to even lengths
-    raise _Damage("no presets")
+        for kind, start, n_bytes in chunks(file, size):
+            if kind == b"LIST" and file.read(4) == b"pdta":
+                if start + n_bytes > size:
+                    raise DamagedRiff("cut off")
+                return file.read(max(n_bytes - 4, 0))
+    raise DamagedRiff("no presets")
 
 
 def _read_records(data: bytes) -> _Records:
     """Read the chunks of ``pdta``; each ends in one record more that only closes the last."""
     records: _Records = {}
-    position = 0
-    while position + 8 <= len(data):
-        kind, length = struct.unpack_from("<4sL", data, position)
-        content = data[position + 8 : position + 8 + length]
+    for kind, start, n_bytes in chunks(io.BytesIO(data), len(data)):
+        content = data[start : start + n_bytes]
         name = kind.decode("latin-1")
-        if len(content) != length:
-            raise _Damage(f"chunk {name!r} is cut off")
+        if len(content) != n_bytes:
+            raise DamagedRiff(f"chunk {name!r} is cut off")
         if kind in _RECORDS:
-            if length == 0 or length % _RECORDS[kind].size:
-                raise _Damage(f"chunk {name!r} does not hold whole records")
+            if n_bytes == 0 or n_bytes % _RECORDS[kind].size:
+                raise DamagedRiff(f"chunk {name!r} does not hold whole records")
             records[kind] = list(_RECORDS[kind].iter_unpack(content))
-        position += 8 + length + length % 2
     for kind in _RECORDS:
         if kind not in records:
-            raise _Damage(f"no chunk {kind.decode()!r}")
+            raise DamagedRiff(f"no chunk {kind.decode()!r}")
     return records
 
 
@@ -226,7 +216,9 @@ def _zones(head: bytes, bag: bytes, gen: bytes, records: _Records) -> list[tuple
     zones = [_generators(generators[part], link) for part in parts]
     for zone in zones:
         if link in zone and zone[link] >= len(records[links]) - 1:
-            raise _Damage(f"{gen.decode()!r} names {links.decode()!r} {zone[link]}: there is none")
+            raise DamagedRiff(
+                f"{gen.decode()!r} names {links.decode()!r} {zone[link]}: there is none"
+            )
     owners = _parts(head, [record[-1] for record in records[head]], len(zones))
     return [_with_global(zones[part], link) for part in owners]
 
@@ -235,7 +227,7 @@ def _parts(kind: bytes, firsts: Sequence[int], n_items: int) -> Iterator[slice]:
     """Yield what belongs to each record: from its first item to the first one of the next."""
     for first, end in pairwise(firsts):
         if not first <= end <= n_items:
-            raise _Damage(f"chunk {kind.decode()!r} points at {first} to {end} of {n_items}")
+            raise DamagedRiff(f"chunk {kind.decode()!r} points at {first} to {end} of {n_items}")
         yield slice(first, end)
 
 

@@ -12,8 +12,8 @@ import pytest
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.records import Reason, Rejection, ScannedSong
 from stemsmith.render.midi import scan as inventory
-from stemsmith.render.midi.scan import ScanJob, find_midi_files, load_score, plan, run
 from stemsmith.render.midi.limits import DEFAULT_MAX_DURATION_S
+from stemsmith.render.midi.scan import ScanJob, find_midi_files, load_score, plan_scan, scan_files
 from stemsmith.render.midi.smf import Unusable
 
 SHARED = Path(os.environ.get("STEMSMITH_SHARED", Path(__file__).resolve().parents[4] / "shared"))
@@ -99,7 +99,7 @@ def touch(path: Path, data: bytes = b"") -> Path:
 
 def scan(root: Path, path: str, max_duration_s: float = DEFAULT_MAX_DURATION_S) -> object:
     """Return the outcome for one file."""
-    (outcome,) = run(ScanJob(str(root), (path,), max_duration_s))
+    (outcome,) = scan_files(ScanJob(str(root), (path,), max_duration_s))
     return outcome
 
 
@@ -196,7 +196,7 @@ def test_a_folder_that_may_not_be_read_is_a_usage_error(tmp_path: Path) -> None:
 
 def test_jobs_have_every_file_once_in_order() -> None:
     paths = [f"{k:03d}.mid" for k in range(100)]
-    jobs = list(plan(Path("/midi"), paths, 60.0))
+    jobs = list(plan_scan(Path("/midi"), paths, 60.0))
     assert [path for job in jobs for path in job.paths] == paths
     assert len(jobs) > 1
     assert {(job.root, job.max_duration_s) for job in jobs} == {("/midi", 60.0)}
@@ -206,7 +206,7 @@ def test_a_job_keeps_the_order_and_goes_on_after_a_rejection(tmp_path: Path) -> 
     small_song(tmp_path / "b.mid")
     small_song(tmp_path / "a.mid")
     touch(tmp_path / "bad.mid", b"no score")
-    found = run(ScanJob(str(tmp_path), ("b.mid", "bad.mid", "a.mid"), 1200.0))
+    found = scan_files(ScanJob(str(tmp_path), ("b.mid", "bad.mid", "a.mid"), 1200.0))
     assert [type(item) for item in found] == [ScannedSong, Rejection, ScannedSong]
     assert [item.path for item in found if isinstance(item, ScannedSong)] == ["b.mid", "a.mid"]
 
@@ -336,8 +336,8 @@ def test_every_sound_file_is_a_song_with_all_its_notes(shared: Path, collection:
     root = shared / "midi" / collection
     paths = find_midi_files(root)
     assert paths
-    for job in plan(root, paths, DEFAULT_MAX_DURATION_S):
-        for path, song in zip(job.paths, run(job), strict=True):
+    for job in plan_scan(root, paths, DEFAULT_MAX_DURATION_S):
+        for path, song in zip(job.paths, scan_files(job), strict=True):
             assert isinstance(song, ScannedSong), song
             assert (song.path, song.repairs) == (path, ())
             assert song.n_notes == n_note_ons(root / path), path

@@ -18,16 +18,14 @@ from stemsmith.manifests.errors import UsageError
 from stemsmith.render.midi.notes import BLOCK
 from stemsmith.render.midi.score import Score, read_score
 from stemsmith.render.renditions.config import parse_dynamics, parse_shifts, parse_tempos
-from stemsmith.render.renditions.performance import (
+from stemsmith.render.renditions.factors import (
     AS_WRITTEN,
     Deviations,
     Dynamic,
-    Performance,
     Tempo,
     TempoMode,
-    TimedNotes,
-    perform,
 )
+from stemsmith.render.renditions.performance import Performance, TimedNotes, perform
 from stemsmith.render.sound.synth import Preset, Synth, on_grid
 
 Row = tuple[int, int, int, int]  # onset and offset in ticks, pitch, velocity

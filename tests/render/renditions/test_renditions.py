@@ -32,12 +32,10 @@ from soundfont_maker import SAMPLE_MODES, Program, Zone, tone
 from stemsmith.manifests import shards, storage
 from stemsmith.manifests.records import Reason, Rejection
 from stemsmith.manifests.renditions import Rendition, RenditionStem
-from stemsmith.render.corpus.config import RenderConfig
-from stemsmith.render.midi import scan as inventory
 from stemsmith.render.renditions.config import PRESETS, RenditionConfig
-from stemsmith.render.renditions.plan import RenditionPlan
-from stemsmith.render.renditions.plan import plan as plan_renditions
+from stemsmith.render.renditions.plan import RenditionPlan, plan_renditions
 from stemsmith.render.sound.patches import bank_from_soundfonts
+from stemsmith.render.workflow import scan
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 Row = tuple[int, int, int, int]  # onset and offset in ticks, pitch, velocity
@@ -283,10 +281,8 @@ def test_presets_through_the_planner(
 
 def planned_of(midi: Path, soundfonts: Sequence[Path], **factors: Any) -> RenditionPlan:
     """Plan without a command."""
-    jobs = inventory.plan(midi, inventory.find_midi_files(midi, None), 1200.0)
-    scanned = [found for job in jobs for found in inventory.run(job)]
-    config = RenditionConfig(RenderConfig(band=None), **factors)
-    return plan_renditions(scanned, midi, config, bank_from_soundfonts(soundfonts))
+    bank = bank_from_soundfonts(soundfonts)
+    return plan_renditions(scan(midi).found, midi, RenditionConfig(**factors), bank)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -802,20 +798,20 @@ def test_a_score_that_changes_while_it_is_rendered(
     tmp_path: Path, fonts, here: Command, monkeypatch: pytest.MonkeyPatch, n_scores: int
 ) -> None:
     """Its other stems go as well; nothing is left if there is no other score."""
-    from stemsmith.render.renditions import render as stem_job
+    from stemsmith.render import workflow
 
     midi = tmp_path / "midi"
     for k in range(n_scores):
         write_score(midi / f"{k}.mid", seed=k)
-    run, seen = stem_job.run, []
+    render_stems, seen = workflow.render_stems, []
 
     def changing(job):
         seen.append(job.source)
         if seen.count("0.mid") == 2:
             write_score(midi / "0.mid", seed=99)
-        return run(job)
+        return render_stems(job)
 
-    monkeypatch.setattr(stem_job, "run", changing)
+    monkeypatch.setattr(workflow, "render_stems", changing)
     done = here("render", midi, tmp_path / "c", *QUICK, "--soundfont", fonts[0],
                 "--renditions", "all", "--tempo", "90,100")  # fmt: skip
     if n_scores == 1:

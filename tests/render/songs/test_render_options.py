@@ -149,20 +149,17 @@ def test_sparse_hits_get_no_more_than_the_largest_gain(tmp_path: Path, stemsmith
 
 def test_a_song_that_changes_after_the_scan_is_rejected(make_song, tmp_path: Path) -> None:
     from stemsmith.render.corpus.config import RenderConfig
-    from stemsmith.render.midi import scan as inventory
-    from stemsmith.render.songs import corpus
-    from stemsmith.render.songs import render as song
-    from stemsmith.render.sound.patches import bank_from_soundfonts
+    from stemsmith.render.songs.corpus import CorpusDestination
+    from stemsmith.render.songs.plan import plan_corpus
+    from stemsmith.render.songs.render import render_song
+    from stemsmith.render.workflow import make_bank, scan
 
-    path = make_song(tmp_path / "midi" / "song.mid", [(40, 0)])
-    jobs = inventory.plan(tmp_path / "midi", ["song.mid"], 1200.0)
-    scanned = [item for job in jobs for item in inventory.run(job)]
-    bank = bank_from_soundfonts([default_soundfont()])
-    plan = corpus.plan(scanned, tmp_path / "midi", tmp_path / "c", RenderConfig(band=None), bank)
+    midi, config = tmp_path / "midi", RenderConfig(band=None)
+    path = make_song(midi / "song.mid", [(40, 0)])
+    plan = plan_corpus(scan(midi).found, midi, tmp_path / "c", config, make_bank())
     make_song(path, [(41, 0)])
-    run = corpus.CorpusRun(tmp_path / "c", plan)
-    with run.opened():
-        result = song.run(plan.jobs[0])
+    with CorpusDestination(tmp_path / "c", plan).opened():
+        result = render_song(plan.jobs[0])
     assert isinstance(result, Rejection)
     assert result.reason == "changed"
 
@@ -203,20 +200,17 @@ def test_two_threads_of_one_process_render_the_same_bytes(
     from concurrent.futures import ThreadPoolExecutor
 
     from stemsmith.render.corpus.config import RenderConfig
-    from stemsmith.render.midi import scan as inventory
-    from stemsmith.render.songs import corpus as stage
-    from stemsmith.render.songs import render as song
-    from stemsmith.render.sound.patches import bank_from_soundfonts
+    from stemsmith.render.songs.corpus import CorpusDestination
+    from stemsmith.render.songs.plan import plan_corpus
+    from stemsmith.render.songs.render import render_song
+    from stemsmith.render.workflow import make_bank, scan
 
-    paths = inventory.find_midi_files(band_folder)
-    jobs = inventory.plan(band_folder, paths, 1200.0)
-    scanned = [item for job in jobs for item in inventory.run(job)]
-    bank = bank_from_soundfonts([default_soundfont()])
-    plan = stage.plan(scanned, band_folder, tmp_path / "c", RenderConfig(seed=3), bank)
-    run = stage.CorpusRun(tmp_path / "c", plan)
-    with run.opened(), ThreadPoolExecutor(3) as pool:
-        list(pool.map(song.run, run.open_jobs()))
-        run.close()
+    scanned, config = scan(band_folder).found, RenderConfig(seed=3)
+    plan = plan_corpus(scanned, band_folder, tmp_path / "c", config, make_bank())
+    destination = CorpusDestination(tmp_path / "c", plan)
+    with destination.opened(), ThreadPoolExecutor(3) as pool:
+        list(pool.map(render_song, destination.open_jobs()))
+        destination.close()
     for path in corpus.rglob("*.flac"):
         assert (tmp_path / "c" / path.relative_to(corpus)).read_bytes() == path.read_bytes()
 

@@ -1,0 +1,74 @@
+"""What the manifests of both kinds of corpora say, and what is said where nothing can be made."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Sequence
+from importlib.metadata import version as package_version
+from pathlib import Path
+from typing import Any, Final
+
+from stemsmith.manifests.audio import flac
+from stemsmith.manifests.records import Reason, Rejection
+from stemsmith.render.sound import fluid
+from stemsmith.render.sound.patches import Bank
+from stemsmith.render.sound.sample_folder import read_sample_folder
+from stemsmith.render.sound.synth import synthesis
+
+__all__ = ["bank_header", "why_nothing"]
+
+_PACKAGES: Final = ("numpy", "scipy", "pyloudnorm", "soundfile", "pyarrow", "mido")
+
+
+def why_nothing(midi_root: Path, n_files: int, rejections: Sequence[Rejection]) -> str:
+    """Say why no song is left, and what to change."""
+    if not n_files:
+        return f"{midi_root}: no .mid, .midi or .kar files"
+    counts = Counter(r.reason for r in rejections)
+    reasons = ", ".join(f"{n} {reason}" for reason, n in counts.most_common())
+    advice = {
+        Reason.NO_BAND: "; loosen --band or --min-notes, or use --no-band",
+        Reason.NO_PATCH: "; give another --soundfont, or use --render-omitted",
+    }.get(counts.most_common(1)[0][0], "")
+    return f"{midi_root}: none of {n_files} files can be rendered: {reasons}{advice}"
+
+
+def bank_header(bank: Bank) -> dict[str, Any]:
+    """Return what a manifest says of the patches and of what plays them."""
+    patches = [
+        [
+            patch.name,
+            patch.rendering_class,
+            patch.preset and [Path(patch.preset.soundfont).name, *patch.preset[1:]],
+            patch.instrument,
+            patch.effects,
+            *([read_sample_folder(Path(patch.folder)).fingerprint] if patch.folder else []),
+        ]
+        for patch in bank.patches
+    ]
+    return {
+        "soundfonts": [
+            {"file": s.file, "sha256": s.sha256, "licence": s.licence} for s in bank.soundfonts
+        ],
+        "patch_bank": {
+            "n_patches": len(bank.patches),
+            "sha256": hashlib.sha256(json.dumps(patches).encode()).hexdigest(),
+        },
+        "synthesis": synthesis(),
+        "versions": {
+            "stemsmith": package_version("stemsmith"),
+            "libfluidsynth": fluid.version(),
+            **flac.encoder_version(),
+            **{name: package_version(name) for name in _PACKAGES},
+            **{name: package_version(name) for name in _packages_of(bank)},
+        },
+    }
+
+
+def _packages_of(bank: Bank) -> list[str]:
+    """Return the packages that only some banks need."""
+    uses_pedalboard = any(patch.effects or patch.instrument for patch in bank.patches)
+    uses_soxr = any(patch.folder for patch in bank.patches)
+    return ["pedalboard"] * uses_pedalboard + ["soxr"] * uses_soxr

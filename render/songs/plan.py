@@ -1,0 +1,126 @@
+"""Planning a corpus of songs: every decision of `render_corpus`, before the first song."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stemsmith.manifests.corpus import CORPUS
+from stemsmith.manifests.errors import NothingToDo, UsageError
+from stemsmith.manifests.records import Reason, Rejection, ScannedSong
+from stemsmith.render.corpus.config import MixSource, RenderConfig
+from stemsmith.render.corpus.manifest import bank_header, why_nothing
+from stemsmith.render.corpus.selection import Selection, select
+from stemsmith.render.songs.job import RenderJob
+from stemsmith.render.sound.patches import Bank
+
+__all__ = ["CorpusPlan", "plan_corpus"]
+
+
+@dataclass(frozen=True, slots=True)
+class CorpusPlan:
+    """All decisions of a run.
+
+    Attributes
+    ----------
+    jobs : tuple of RenderJob
+        One a song, in order of track number.
+    selection : Selection
+        What was chosen.
+    rejections : tuple of Rejection
+        Songs left out so far (scanning and selecting).
+    header : dict
+        What the manifest will say of the run; also what makes two runs the same.
+    """
+
+    jobs: tuple[RenderJob, ...]
+    selection: Selection
+    rejections: tuple[Rejection, ...]
+    header: dict[str, Any]
+
+    def fingerprint(self) -> str:
+        """Return a hash of everything that decides the corpus."""
+        songs = [
+            (job.track, job.split, job.song.path, job.song.md5, [p and p.name for p in job.patches])
+            for job in self.jobs
+        ]
+        rejections = [(r.id, str(r.reason), r.detail) for r in self.rejections]
+        text = json.dumps([self.header, songs, rejections], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def plan_corpus(
+    scanned: Collection[ScannedSong | Rejection],
+    midi_root: Path,
+    corpus: Path,
+    config: RenderConfig,
+    bank: Bank,
+) -> CorpusPlan:
+    """Decide which songs are rendered, and how.
+
+    Parameters
+    ----------
+    scanned : collection of ScannedSong or Rejection
+        The inventory of `midi_root`.
+    midi_root, corpus : Path
+        Where the scores are and where the corpus goes.
+    config : RenderConfig
+        Options.
+    bank : Bank
+        Patches.
+
+    Returns
+    -------
+    CorpusPlan
+        With at least one job.
+
+    Raises
+    ------
+    NothingToDo
+        If no song fits, saying what was wrong with the most and what to change.
+    UsageError
+        If splits of exact sizes cannot be filled.
+    """
+    if config.mix_source is MixSource.UNSPLIT and bank.has_effects:
+        raise UsageError(
+            "--mix-source unsplit cannot have effects, VST3 instruments or folders of notes"
+        )
+    songs = [s for s in scanned if isinstance(s, ScannedSong)]
+    unusable = [r for r in scanned if isinstance(r, Rejection)]
+    selection = select(songs, config, bank)
+    rejections = sorted([*unusable, *selection.rejections], key=lambda r: r.id)
+    if not selection.chosen:
+        raise NothingToDo(why_nothing(midi_root, len(scanned), rejections))
+    wanted = int(sum(config.splits.sizes))
+    if config.splits.are_counts and len(selection.chosen) < wanted:
+        n_full = sum(r.reason is Reason.SPLIT_FULL for r in selection.rejections)
+        raise UsageError(
+            f"{midi_root}: --splits {config.splits} wants {wanted} songs; "
+            f"{selection.n_fitting} fit, of which {n_full} are duplicates that fill no split; "
+            "ask for fewer, or loosen --band and --min-notes"
+        )
+    soundfonts = tuple(s.path for s in bank.soundfonts)
+    jobs = tuple(
+        RenderJob(
+            song=chosen.song,
+            track=chosen.track,
+            split=chosen.split,
+            patches=chosen.patches,
+            midi_root=str(midi_root.resolve()),
+            corpus=str(corpus.resolve()),
+            soundfonts=soundfonts,
+            config=config,
+        )
+        for chosen in selection.chosen
+    )
+    header = {
+        "stage": CORPUS,
+        "config": config.to_dict(),
+        "roots": {"corpus": "."},
+        **bank_header(bank),
+    }
+    return CorpusPlan(jobs, selection, tuple(rejections), header)

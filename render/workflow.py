@@ -1,0 +1,480 @@
+"""From MIDI files to corpora: what the commands `scan`, `render` and `validate` do, in Python.
+
+The functions print nothing and raise the errors of `stemsmith.manifests.errors`. They work in this
+process unless `jobs` or `scheduler` ask for workers, and tell `progress` how far they are.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar, Unpack
+
+from stemsmith.manifests.arrays import Float32s
+from stemsmith.manifests.audio.flac import encoder_warnings
+from stemsmith.manifests.cluster import open_workers
+from stemsmith.manifests.corpus import Corpus
+from stemsmith.manifests.errors import UsageError
+from stemsmith.manifests.findings import raise_first_offence
+from stemsmith.manifests.jobs import QUIET, Progress, Workers, do_jobs, needed
+from stemsmith.manifests.records import Reason, Rejection, ScannedSong
+from stemsmith.manifests.renditions import RENDITIONS
+from stemsmith.mixing.plan.mixtures import plan as plan_mixtures
+from stemsmith.mixing.plan.recipes import MixConfig, Mode
+from stemsmith.mixing.plan.renditions import read_renditions
+from stemsmith.mixing.sources.catalogue import split_catalogues
+from stemsmith.mixing.sources.find import check_destination, find_sources, read_stems
+from stemsmith.mixing.sources.taxonomy import read_taxonomy
+from stemsmith.render.corpus.config import RenderConfig, RenderOptions, SoundOptions
+from stemsmith.render.corpus.selection import patches_of
+from stemsmith.render.midi.limits import DEFAULT_MAX_DURATION_S
+from stemsmith.render.midi.scan import Inventory, ScanJob, find_midi_files, plan_scan, scan_files
+from stemsmith.render.renditions import validate as pieces
+from stemsmith.render.renditions.config import PRESETS, RenditionConfig, RenditionOptions
+from stemsmith.render.renditions.corpus import RenditionDestination
+from stemsmith.render.renditions.export_bach10 import export_rendition, plan_export
+from stemsmith.render.renditions.plan import plan_renditions
+from stemsmith.render.renditions.render import render_stems
+from stemsmith.render.songs import validate as songs
+from stemsmith.render.songs.corpus import CorpusDestination
+from stemsmith.render.songs.job import RenderedSong, RenderJob
+from stemsmith.render.songs.plan import plan_corpus
+from stemsmith.render.songs.render import render_song, stems_of_song
+from stemsmith.render.sound.patches import Bank, bank_from_soundfonts, bank_from_yaml
+from stemsmith.render.sound.sf2 import default_soundfont
+from stemsmith.render.sound.synth import check_soundfonts
+
+__all__ = [
+    "Exported",
+    "export_renditions",
+    "make_bank",
+    "render_corpus",
+    "render_midi",
+    "render_renditions",
+    "scan",
+    "validate_corpus",
+]
+
+C = TypeVar("C", bound=RenderConfig)
+
+
+def scan(
+    midi_dir: str | Path,
+    *,
+    max_duration_s: float = DEFAULT_MAX_DURATION_S,
+    skipped: str | Path | None = None,
+    jobs: int | Workers = 0,
+    scheduler: str | None = None,
+    progress: Progress = QUIET,
+) -> Inventory:
+    """Read all MIDI files below a folder, and say which of them are songs.
+
+    Parameters
+    ----------
+    midi_dir : path
+        Folder that is searched, with all its subfolders, for .mid, .midi and .kar files.
+    max_duration_s : float
+        Longest score that is a song, in seconds.
+    skipped : path, optional
+        A folder that is not searched: a corpus has MIDI files of its own.
+    jobs : int or Workers
+        Number of local worker processes, where 0 works in this process; or workers that are open.
+    scheduler : str, optional
+        Address of a Dask scheduler to use in place of local workers.
+    progress : Progress, optional
+        Is told how far the scan is. Nothing is shown by default.
+
+    Returns
+    -------
+    Inventory
+        Songs and rejections, as tables and as records.
+
+    Raises
+    ------
+    UsageError
+        If `midi_dir` is not a folder, or cannot be read.
+    """
+    root = Path(midi_dir)
+    paths = find_midi_files(root, None if skipped is None else Path(skipped).resolve())
+    found: list[ScannedSong | Rejection] = []
+    deadly: list[str] = []
+
+    def put_off(job: ScanJob) -> list[ScannedSong | Rejection]:
+        deadly.extend(job.paths)  # one of each job's files
+        return []
+
+    def reject(job: ScanJob) -> list[ScannedSong | Rejection]:
+        detail = "killed the scanning process twice"
+        return [Rejection(path, "scan", Reason.RENDERER_DIED, detail) for path in job.paths]
+
+    with open_workers(jobs, scheduler) as workers, progress.loop("scan", len(paths)) as ticker:
+        several = plan_scan(root.resolve(), paths, max_duration_s)
+        for results in do_jobs(workers, scan_files, several, put_off):
+            found += results
+            ticker.advance(len(results))
+        alone = plan_scan(root.resolve(), deadly, max_duration_s, n_files=1)
+        for results in do_jobs(workers, scan_files, alone, reject):
+            found += results
+            ticker.advance(len(results))
+    by_path = sorted(found, key=lambda f: f.path if isinstance(f, ScannedSong) else f.id)
+    return Inventory(tuple(by_path))
+
+
+def make_bank(
+    soundfonts: Sequence[str | Path] = (),
+    patches: str | Path | None = None,
+    progress: Progress = QUIET,
+) -> Bank:
+    """Read soundfonts, or a patch bank, and check that they can be played.
+
+    Parameters
+    ----------
+    soundfonts : sequence of path
+        SoundFont files (.sf2, .sf3). With none, and without `patches`, it is TimGM6mb.sf2.
+    patches : path, optional
+        A patch bank (YAML) in place of soundfonts; see
+        `stemsmith.render.sound.patches.bank_from_yaml`.
+    progress : Progress, optional
+        Is told of the patches that are left out, such as those of a missing plug-in, and of
+        another encoder of FLAC than the usual one.
+
+    Returns
+    -------
+    Bank
+        The patches that parts may get.
+
+    Raises
+    ------
+    UsageError
+        If both are given, or a file cannot be read or played; the text names it.
+    """
+    if patches is not None and soundfonts:
+        raise UsageError("give either --patches or --soundfont")
+    if patches is not None:
+        bank = bank_from_yaml(Path(patches))
+    else:
+        bank = bank_from_soundfonts([Path(s) for s in soundfonts] or [default_soundfont()])
+    check_soundfonts([soundfont.path for soundfont in bank.soundfonts])
+    for warning in (*bank.warnings, *encoder_warnings()):
+        progress.warn(warning)
+    return bank
+
+
+def render_corpus(
+    midi_dir: str | Path,
+    corpus: str | Path,
+    config: RenderConfig | None = None,
+    *,
+    bank: Bank | None = None,
+    soundfonts: Sequence[str | Path] = (),
+    patches: str | Path | None = None,
+    jobs: int | Workers = 0,
+    scheduler: str | None = None,
+    progress: Progress = QUIET,
+    **options: Unpack[RenderOptions],
+) -> Corpus:
+    """Render the MIDI files below a folder into a multi-track corpus like Slakh2100.
+
+    Killed at any moment, the same call goes on where it was and ends with the same bytes.
+
+    Parameters
+    ----------
+    midi_dir : path
+        Folder of the scores.
+    corpus : path
+        Folder that the corpus goes to: a new one, or that of the same call before.
+    config : RenderConfig, optional
+        Options of the corpus; Slakh's by default.
+    bank : Bank, optional
+        Patches, as `make_bank` returns them; by default those that `soundfonts` and `patches` name.
+    soundfonts, patches
+        As for `make_bank`.
+    jobs : int or Workers
+        Number of local worker processes, where 0 works in this process; or workers that are open.
+    scheduler : str, optional
+        Address of a Dask scheduler to use in place of local workers.
+    progress : Progress, optional
+        Is told how far the rendering is. Nothing is shown by default.
+    **options
+        Fields of `RenderConfig`, such as ``n_songs=20``; they win over `config`.
+
+    Returns
+    -------
+    Corpus
+        The finished corpus. What was left out stands in its `rejections`.
+
+    Raises
+    ------
+    NothingToDo
+        If no song fits, saying what was wrong with the most and what to change.
+    UsageError
+        For options that make no sense, or a folder that holds something else.
+    """
+    config = _config(config or RenderConfig(), options)
+    bank = bank or make_bank(soundfonts, patches, progress)
+    with open_workers(jobs, scheduler) as workers:
+        inventory = _inventory(midi_dir, corpus, config, workers, progress)
+        plan = plan_corpus(inventory.found, Path(midi_dir), Path(corpus), config, bank)
+        if config.n_songs is not None and len(plan.jobs) < config.n_songs:
+            progress.warn(f"{config.n_songs} songs wanted, {len(plan.jobs)} fit")
+        destination = CorpusDestination(Path(corpus), plan)
+        with destination.opened():
+            open_jobs = destination.open_jobs()
+            with progress.loop("render", len(plan.jobs)) as ticker:
+                ticker.advance(len(plan.jobs) - len(open_jobs))
+                for result in do_jobs(workers, render_song, open_jobs, destination.died):
+                    audio_s = result.duration_s if isinstance(result, RenderedSong) else 0.0
+                    ticker.advance(audio_s=audio_s)
+            return destination.close()
+
+
+def render_renditions(
+    midi_dir: str | Path,
+    corpus: str | Path,
+    config: RenditionConfig | None = None,
+    *,
+    preset: str | None = None,
+    bank: Bank | None = None,
+    soundfonts: Sequence[str | Path] = (),
+    patches: str | Path | None = None,
+    jobs: int | Workers = 0,
+    scheduler: str | None = None,
+    progress: Progress = QUIET,
+    **options: Unpack[RenditionOptions],
+) -> Corpus:
+    """Render many performances of each score below a folder, every stem once.
+
+    Parameters
+    ----------
+    midi_dir : path
+        Folder of the scores.
+    corpus : path
+        Folder that the corpus goes to: a new one, or that of the same call before.
+    config : RenditionConfig, optional
+        Options of the corpus; one rendition as written by default.
+    preset : str, optional
+        Factors of a paper's renditions, which win over `config`: ``miron-rwc`` or
+        ``miron-sibelius``.
+    bank, soundfonts, patches, jobs, scheduler, progress
+        As for `render_corpus`.
+    **options
+        Fields of `RenditionConfig`, such as ``n_renditions=400``; they win over `preset`.
+
+    Returns
+    -------
+    Corpus
+        The finished corpus, of the kind ``renditions``.
+
+    Raises
+    ------
+    NothingToDo
+        If no score can be used.
+    UsageError
+        For options that make no sense, a stem that would clip, or a folder that holds something
+        else.
+    """
+    if preset is not None and preset not in PRESETS:
+        raise UsageError(f"--preset {preset}: unknown; known: {', '.join(PRESETS)}")
+    values = {**(PRESETS[preset] if preset else {}), **options}
+    config = _config(config or RenditionConfig(), values)
+    bank = bank or make_bank(soundfonts, patches, progress)
+    with open_workers(jobs, scheduler) as workers:
+        inventory = _inventory(midi_dir, corpus, config, workers, progress)
+        plan = plan_renditions(inventory.found, Path(midi_dir), config, bank)
+        for warning in plan.warnings:
+            progress.warn(warning)
+        destination = RenditionDestination(Path(corpus), plan)
+        with destination.opened():
+            open_jobs = destination.open_jobs()
+            with progress.loop("render", destination.n_jobs) as ticker:
+                ticker.advance(destination.n_jobs - len(open_jobs))
+                for result in do_jobs(workers, render_stems, open_jobs, destination.died):
+                    if isinstance(result, Rejection):
+                        destination.reject(result)
+                        ticker.advance()
+                    else:
+                        ticker.advance(audio_s=result.audio_s)
+            return destination.close()
+
+
+def render_midi(
+    path: str | Path,
+    config: RenderConfig | None = None,
+    *,
+    bank: Bank | None = None,
+    soundfonts: Sequence[str | Path] = (),
+    patches: str | Path | None = None,
+    progress: Progress = QUIET,
+    **options: Unpack[SoundOptions],
+) -> dict[str, Float32s]:
+    """Render one MIDI file into memory, part by part.
+
+    The audio is that of a corpus with the same options and patches, before its rounding to 16
+    bits: stems have their patches by seed and by the content of the file, are brought to one
+    loudness (`target_lufs`, by gains up to `max_gain_db`), and share a uniform gain such that
+    neither they nor their sum, the mixture, pass `target_peak_dbfs`.
+
+    Parameters
+    ----------
+    path : path
+        The MIDI file. Any song is taken, whatever plays in it.
+    config : RenderConfig, optional
+        Options; those that choose songs and splits have no effect.
+    bank, soundfonts, patches, progress
+        As for `render_corpus`.
+    **options
+        Fields of `RenderConfig` that decide the sound, such as ``sample_rate=16000``.
+
+    Returns
+    -------
+    dict of str to numpy.ndarray
+        (1, n_samples) float32 for each part that is rendered, by its name: ``S00`` is the first
+        part of the score. All are equally long, and full scale is 1.
+
+    Raises
+    ------
+    UsageError
+        If the file cannot be used, no part of it has a patch, or none sounds.
+    """
+    path = Path(path)
+    config = _config(config or RenderConfig(), options)
+    bank = bank or make_bank(soundfonts, patches, progress)
+    (job,) = plan_scan(path.parent, [path.name], config.max_duration_s)
+    (song,) = scan_files(job)
+    if isinstance(song, Rejection):
+        raise UsageError(f"{path}: cannot be used: {song.detail}")
+    chosen = patches_of(song, config, bank)
+    if not any(chosen):
+        raise UsageError(f"{path}: no part has a patch in the bank")
+    fonts = tuple(soundfont.path for soundfont in bank.soundfonts)
+    return stems_of_song(RenderJob(song, "", "", chosen, str(path.parent), "", fonts, config))
+
+
+def validate_corpus(
+    folder: str | Path,
+    *,
+    jobs: int | Workers = 0,
+    scheduler: str | None = None,
+    progress: Progress = QUIET,
+) -> Corpus:
+    """Check every checksum and invariant of a corpus of either kind.
+
+    Parameters
+    ----------
+    folder : path
+        The corpus.
+    jobs, scheduler, progress
+        As for `render_corpus`.
+
+    Returns
+    -------
+    Corpus
+        The corpus, if nothing is wrong with it.
+
+    Raises
+    ------
+    InvalidCorpus
+        Naming the first offender.
+    """
+    corpus = Corpus(Path(folder).resolve())
+    if corpus.kind == RENDITIONS:
+        piece_jobs = pieces.plan_validation(corpus)
+        with open_workers(jobs, scheduler) as workers:
+            raise_first_offence(
+                workers, pieces.validate_piece, piece_jobs, lambda job: job.track, progress
+            )
+    else:
+        song_jobs = songs.plan_validation(corpus)
+        with open_workers(jobs, scheduler) as workers:
+            raise_first_offence(
+                workers, songs.validate_song, song_jobs, lambda job: job.song.track, progress
+            )
+    return corpus
+
+
+class Exported(NamedTuple):
+    """What `export_renditions` has written: numbers of renditions and of files of sources."""
+
+    n_renditions: int
+    n_sources: int
+
+
+def export_renditions(
+    corpus: str | Path,
+    destination: str | Path,
+    *,
+    taxonomy: str = "bach10",
+    limit: int | None = None,
+    jobs: int | Workers = 0,
+    scheduler: str | None = None,
+    progress: Progress = QUIET,
+) -> Exported:
+    """Write the renditions of a corpus in the layout of Bach10.
+
+    Parameters
+    ----------
+    corpus : path
+        A corpus of renditions.
+    destination : path
+        An empty folder, or one that is not there.
+    taxonomy : str
+        Names of the sources: a taxonomy, or a TOML file.
+    limit : int, optional
+        Largest number of renditions of each split.
+    jobs, scheduler, progress
+        As for `render_corpus`.
+
+    Raises
+    ------
+    UsageError
+        If the destination is not empty or lies in the corpus, or two scores share a file name.
+    InvalidCorpus
+        If the corpus is damaged.
+    """
+    folder = Path(destination)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{folder}: not an empty folder; choose another")
+    names = read_taxonomy(taxonomy)
+    sources = find_sources([str(corpus)], Path())
+    check_destination(folder, sources)
+    catalogues = split_catalogues(read_stems(sources, {}, 1), names)
+    config = MixConfig(mode=Mode.RENDITIONS, is_whole=True)
+    plan = plan_mixtures(sources, catalogues, names, config, {}, read_renditions(sources))
+    counts = {split: min(n, limit or n) for split, n in plan.n_mixtures.items()}
+    mixtures = (
+        mixture
+        for split, made in plan.splits.items()
+        for mixture in made.mixtures(0, counts[split])
+    )
+    n_renditions, n_sources = sum(counts.values()), 0
+    with (
+        open_workers(jobs, scheduler) as workers,
+        progress.loop("export", n_renditions) as ticker,
+    ):
+        export_jobs = plan_export(mixtures, Path(corpus), plan.roots, folder)
+        for n in do_jobs(workers, export_rendition, export_jobs, needed(lambda job: job.piece)):
+            n_sources += n
+            ticker.advance()
+    return Exported(n_renditions, n_sources)
+
+
+def _config(config: C, options: Mapping[str, Any]) -> C:
+    return dataclasses.replace(config, **options)
+
+
+def _inventory(
+    midi_dir: str | Path,
+    corpus: str | Path,
+    config: RenderConfig,
+    workers: Workers,
+    progress: Progress,
+) -> Inventory:
+    """Scan a folder, but not the corpus in it."""
+    return scan(
+        midi_dir,
+        max_duration_s=config.max_duration_s,
+        skipped=corpus,
+        jobs=workers,
+        progress=progress,
+    )
