@@ -70,7 +70,7 @@ def synthesise(pieces: tuple[Piece, ...], config: RenditionConfig, scores: Path)
             )
             rng = rng_for(0, "unused")
             performance = perform(
-                score, spec.k, tempo_map, spec.dynamic, config.deviations, rate, rng
+                score, spec.part_index, tempo_map, spec.dynamic, config.deviations, rate, rng
             )
             n_samples = int((tempo_map.seconds(score.end_tick) + config.tail_s) * rate)
             assert spec.patch.preset is not None

@@ -82,11 +82,11 @@ def corpus_summary(corpus: Corpus) -> Summary:
     grouped = header["n_duplicates_grouped"]
     n_rejections = sum(header["rejections"].values())
     return Summary(
-        f"{corpus.folder}: {len(songs)} songs ({by_split}), {n_stems} stems, "
+        f"{corpus.root}: {len(songs)} songs ({by_split}), {n_stems} stems, "
         f"{hours:.2f} h of mixtures; {n_rejections} files left out, "
         f"{grouped} songs kept together as duplicates",
         {
-            "corpus": str(corpus.folder),
+            "corpus": str(corpus.root),
             "n_songs": header["n_songs"],
             "n_stems": n_stems,
             "hours": hours,

@@ -83,10 +83,10 @@ def rendition_summary(corpus: Corpus) -> Summary:
     by_split = ", ".join(f"{header['n_songs'][split]} {split}" for split in SPLITS)
     n_songs = sum(header["n_songs"].values())
     return Summary(
-        f"{corpus.folder}: {header['n_renditions']} renditions of {n_songs} scores ({by_split}), "
+        f"{corpus.root}: {header['n_renditions']} renditions of {n_songs} scores ({by_split}), "
         f"made of {header['n_stems']} stems",
         {
-            "corpus": str(corpus.folder),
+            "corpus": str(corpus.root),
             "n_songs": header["n_songs"],
             "n_renditions": header["n_renditions"],
             "n_stems": header["n_stems"],

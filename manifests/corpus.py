@@ -47,12 +47,12 @@ class Corpus(Mapping[str, "Track"]):
 
     Attributes
     ----------
-    folder : Path
-        As given.
+    root : Path
+        Where the corpus is, as it was given.
     header : dict
         The content of ``manifest.json``.
     kind : str
-        ``songs`` or ``renditions``.
+        What the corpus holds: ``songs`` or ``renditions``.
 
     Raises
     ------
@@ -64,15 +64,15 @@ class Corpus(Mapping[str, "Track"]):
     __hash__ = object.__hash__
 
     def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
-        self.header: dict[str, Any] = shards.read_manifest(self.folder, CORPUS)
+        self.root = Path(folder)
+        self.header: dict[str, Any] = shards.read_manifest(self.root, CORPUS)
         self.kind = str(self.header.get("kind") or SONGS)
 
     def __fspath__(self) -> str:
-        return str(self.folder)
+        return str(self.root)
 
     def __repr__(self) -> str:
-        return f"Corpus({str(self.folder)!r})"
+        return f"Corpus({str(self.root)!r})"
 
     def verify(self) -> Corpus:
         """Compare the shards with the manifest; return the corpus.
@@ -82,7 +82,7 @@ class Corpus(Mapping[str, "Track"]):
         InvalidCorpus
             Naming the first shard that is missing or not as the manifest says.
         """
-        shards.check_shards(self.folder, self.header)
+        shards.check_shards(self.root, self.header)
         return self
 
     @cached_property
@@ -148,15 +148,15 @@ class Corpus(Mapping[str, "Track"]):
 
     def _refuse_unless(self, kind: str, asked: str, other: str) -> None:
         if self.kind != kind:
-            raise UsageError(f"{self.folder}: a corpus of {self.kind}: no {asked}; use {other}")
+            raise UsageError(f"{self.root}: a corpus of {self.kind}: no {asked}; use {other}")
 
     def _files(self, kind: str) -> list[Path]:
         try:
             names = [str(entry["file"]) for entry in self.header["shards"]]
         except (KeyError, TypeError):
-            manifest = self.folder / shards.MANIFEST
+            manifest = self.root / shards.MANIFEST
             raise InvalidCorpus(f"{manifest}: does not list its shards") from None
-        return [storage.inside(self.folder, n) for n in names if n.startswith(f"{kind}-")]
+        return [storage.inside(self.root, n) for n in names if n.startswith(f"{kind}-")]
 
     def __len__(self) -> int:
         return len(self._index)
@@ -166,14 +166,14 @@ class Corpus(Mapping[str, "Track"]):
 
     def __getitem__(self, name: str) -> Track:
         if name not in self._index:
-            raise KeyError(f"{self.folder}: no song {name!r}")
+            raise KeyError(f"{self.root}: no song {name!r}")
         record = self._index[name].record()
         if isinstance(record, Rendition):
             parts = [
                 TrackStem(
                     source.stem,
                     self._stem_index[record.song_id, source.stem_id][0].record(),
-                    self.folder,
+                    self.root,
                     source.shift,
                     source.gain_db,
                 )
@@ -181,8 +181,8 @@ class Corpus(Mapping[str, "Track"]):
             ]
         else:
             stems = [row.record() for row in self._stem_index[record.song_id, ""]]
-            parts = [TrackStem(stem.stem, stem, self.folder) for stem in stems]
-        return Track(name, record, self.folder, {part.name: part for part in parts})
+            parts = [TrackStem(stem.stem, stem, self.root) for stem in stems]
+        return Track(name, record, self.root, {part.name: part for part in parts})
 
     @cached_property
     def _index(self) -> dict[str, _Row]:
@@ -233,18 +233,18 @@ class Track:
     Attributes
     ----------
     name : str
-        As the corpus calls it: ``Track00001``, or ``Track00001-17`` for a rendition.
+        Its key in the corpus: ``Track00001``, or ``Track00001-17`` for a rendition.
     record : Song or Rendition
         What the corpus knows of it.
-    folder : Path
-        The corpus.
+    root : Path
+        Folder of the corpus, which the paths of the record are relative to.
     stems : mapping of str to TrackStem
         Its stems by name, ``S00`` and so on, in order of part.
     """
 
     name: str
     record: Song | Rendition
-    folder: Path
+    root: Path
     stems: Mapping[str, TrackStem]
 
     @property
@@ -260,7 +260,7 @@ class Track:
         any gain against clipping: peaks may pass full scale.
         """
         if isinstance(self.record, Song):
-            path = storage.inside(self.folder, self.record.mix_path)
+            path = storage.inside(self.root, self.record.mix_path)
             return read_excerpt(path, 0, self.record.n_samples)
         mixture: Float32s = np.sum([stem.audio for stem in self.stems.values()], axis=0)
         return mixture
@@ -276,8 +276,8 @@ class TrackStem:
         Which part it is: ``S00`` and so on.
     record : Stem or RenditionStem
         What the corpus knows of its file.
-    folder : Path
-        The corpus.
+    root : Path
+        Folder of the corpus, which the paths of the record are relative to.
     shift : int
         Samples by which a rendition moves the stem later, in a circle; 0 in songs.
     gain_db : float
@@ -286,7 +286,7 @@ class TrackStem:
 
     name: str
     record: Stem | RenditionStem
-    folder: Path
+    root: Path
     shift: int = 0
     gain_db: float = 0.0
 
@@ -298,7 +298,7 @@ class TrackStem:
     @property
     def audio(self) -> Float32s:
         """The stem as it is in the mixture, (1, n_samples) float32, full scale 1."""
-        path = storage.inside(self.folder, self.record.path)
+        path = storage.inside(self.root, self.record.path)
         audio = read_excerpt(path, 0, self.record.n_samples)
         if self.shift:
             audio = np.roll(audio, self.shift, axis=1)

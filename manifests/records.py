@@ -56,7 +56,7 @@ class Rejection:
     stage : str
         ``scan``, ``select``, ``render`` or ``evaluate``.
     reason : Reason
-        Machine-readable reason.
+        The reason as programs compare it.
     detail : str
         One sentence for a person.
     """
@@ -74,7 +74,7 @@ class Finding:
     Attributes
     ----------
     name : str
-        Track, or path.
+        Label of the song, or path of the file, that was checked.
     offence : str or None
         What is wrong with it, naming the file; None if nothing is.
     """
@@ -116,7 +116,7 @@ class Part:
     kit : int
         For drums, the program in force at the first note (the drum kit); else 0.
     n_notes : int
-        Number of notes.
+        Number of notes that the part plays.
     name : str
         Track name, as in the file.
     """
@@ -151,9 +151,9 @@ class ScannedSong:
     duration_s : float
         Time of the last note's end.
     n_notes : int
-        Number of notes.
+        Number of notes of all parts.
     parts : tuple of Part
-        In score order.
+        The parts, in the order of the score.
     repairs : tuple of str
         What had to be mended to read the file; empty for a sound one.
     """
@@ -194,9 +194,9 @@ class Song:
     mix_peak_dbfs : float or None
         Sample peak of the mixture as written.
     n_stems : int
-        Rendered stems.
+        Number of stems that were rendered.
     midi_sha256, mix_sha256, metadata_sha256 : str
-        Of ``all_src.mid``, the mixture and ``metadata.yaml``.
+        SHA-256 of ``all_src.mid``, of the mixture and of ``metadata.yaml``.
     """
 
     song_id: str
@@ -224,7 +224,7 @@ class Stem:
     Attributes
     ----------
     stem_id : str
-        ``<song_id>/S00``.
+        Unique name of the stem: ``<song_id>/S00``.
     song_id, track, split, stem : str
         Song, folder, split, and ``S00``.
     program : int
@@ -236,7 +236,7 @@ class Stem:
     path, midi_path : str
         FLAC and MIDI of the stem.
     sample_rate, n_samples : int
-        As the song's.
+        Sample rate in Hz and length, the same as of the song.
     loudness_lufs : float or None
         BS.1770 integrated loudness before any gain; None for a stem that never passes the
         -70 LUFS gate or is shorter than 400 ms.
@@ -247,7 +247,7 @@ class Stem:
     n_notes : int
         Notes, as many as entries in the four note columns.
     sha256, midi_sha256 : str
-        Of the two files.
+        SHA-256 of the FLAC and of the MIDI file.
     k_power, power : numpy.ndarray
         (n_samples / sample_rate * 10,) K-weighted and plain mean square of each 100 ms, of the
         stem before gain, full scale 1.

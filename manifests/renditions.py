@@ -27,11 +27,11 @@ class RenditionStem:
     program : int
         0-based program; 128 for drums.
     inst_class, rendering_class : str
-        As in a `Stem`.
+        Slakh's coarse class and the class the patch belongs to, as in a `Stem`.
     patch : str
-        The timbre.
+        Name of the patch that plays, which is the timbre.
     tempo, dynamic : str
-        As they were asked for.
+        Tempo and dynamic, spelled as they were asked for.
     dynamic_changes : str
         What the dynamic changes against the others of the corpus: ``timbre`` (the patch has
         other samples for it), ``level`` (it has not), or ``nothing`` (as written).
@@ -51,13 +51,13 @@ class RenditionStem:
     n_notes : int
         Entries of the note columns.
     sha256, midi_sha256 : str
-        Of the two files.
+        SHA-256 of the FLAC and of the MIDI file.
     k_power, power : numpy.ndarray
         (n_samples / sample_rate * 10,) powers of each 100 ms before gain, as in a `Stem`.
     note_onset, note_offset : numpy.ndarray
         (n_notes,) sample at which the voice starts and is released.
     note_pitch, note_velocity : numpy.ndarray
-        (n_notes,) as played.
+        (n_notes,) MIDI numbers as played, with the velocities of the dynamic.
     note_cents : numpy.ndarray
         (n_notes,) deviation of the tuning in cents.
     samples_sha256 : str or None
@@ -126,7 +126,7 @@ class Rendition:
     Attributes
     ----------
     rendition_id : str
-        ``<song_id>/<point>``.
+        Unique name of the rendition: ``<song_id>/<point>``.
     song_id, track, split : str
         The piece.
     source : str
@@ -134,9 +134,9 @@ class Rendition:
     point : str
         Number of the point in the space of renditions (it may exceed 64 bits).
     tempo : str
-        As it was asked for.
+        Tempo, spelled as it was asked for.
     sample_rate, n_samples : int
-        Of all its stems.
+        Sample rate in Hz and length of all its stems.
     sources : tuple of RenditionSource
         In order of part.
     """

@@ -1,11 +1,56 @@
-"""From MIDI files to corpora of stems.
+"""From MIDI files to corpora of stems: `scan`, `render_corpus`, `render_renditions`, `render_midi`.
 
-Reading: ``smf`` reads files and rescues what is musically intact, ``parts`` splits them, ``midi``
-makes a score of them, ``inventory`` scans a folder.
-Deciding: ``config`` holds the options, ``soundfonts`` and ``patches`` make the patch bank,
-``selection`` chooses songs and splits, ``job`` is what is decided for one song.
-Sounding: ``fluid`` finds libfluidsynth, ``synth`` plays parts through it, ``effects`` adds a
-patch's effect chain, ``mixdown`` takes a song through both passes, ``workspace`` lends it memory.
-Writing: ``track_folder`` writes a song in the format of ``slakh``, ``song`` is the job of a worker,
-``layout`` says where things lie, ``corpus`` plans and closes a run, ``validate`` checks a corpus.
+``workflow`` has what the commands do. Below it: ``midi`` reads files and rescues what is musically
+intact, splits them into parts and times them; ``sound`` makes audio of parts, by soundfonts,
+recorded notes and plug-ins, and knows the patch banks; ``corpus`` has what all corpora share, such
+as options and the choice of songs; ``songs`` renders and checks corpora like Slakh2100,
+``renditions`` corpora with many performances of each score.
 """
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from stemsmith.render.corpus.config import RenderConfig
+    from stemsmith.render.renditions.config import RenditionConfig
+    from stemsmith.render.workflow import (
+        export_renditions,
+        make_bank,
+        render_corpus,
+        render_midi,
+        render_renditions,
+        scan,
+        validate_corpus,
+    )
+
+__all__ = [
+    "RenderConfig",
+    "RenditionConfig",
+    "export_renditions",
+    "make_bank",
+    "render_corpus",
+    "render_midi",
+    "render_renditions",
+    "scan",
+    "validate_corpus",
+]
+
+_HOMES: Final = {
+    "RenderConfig": "corpus.config",
+    "RenditionConfig": "renditions.config",
+}  # all others are workflows
+
+
+def __getattr__(name: str) -> Any:
+    """Import one of the names above when it is first used: configurations must stay light."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = import_module(f"{__name__}.{_HOMES.get(name, 'workflow')}")
+    value = globals()[name] = getattr(home, name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -363,7 +363,7 @@ def validate_corpus(
     Parameters
     ----------
     folder : path
-        The corpus.
+        Folder of the corpus.
     jobs, scheduler, progress
         As for `render_corpus`.
 

@@ -15,12 +15,12 @@ RUN_FOLDER: Final = ".render"
 
 
 class Layout:
-    """Paths of one corpus.
+    """The paths of one corpus.
 
     Parameters
     ----------
     root : Path
-        The corpus folder.
+        Folder of the corpus, which need not be there yet.
     """
 
     def __init__(self, root: Path) -> None:

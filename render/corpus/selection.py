@@ -72,9 +72,9 @@ def select(songs: Sequence[ScannedSong], config: RenderConfig, bank: Bank) -> Se
     songs : sequence of ScannedSong
         In any order; the outcome does not depend on it.
     config : RenderConfig
-        Band, number of songs, splits, seed.
+        Options of the corpus: band, number of songs, splits, seed.
     bank : Bank
-        Patches.
+        Patches that the parts may get.
 
     Returns
     -------

@@ -70,7 +70,7 @@ def sounding_midi(
     is_drum : bool
         Whether the part goes on channel 10.
     name : str
-        Of the track.
+        Name of the track.
     sample_rate : int
         In Hz, 1000 to 200,000.
 
@@ -158,7 +158,7 @@ def end_at_next_strike(
     onset, offset : numpy.ndarray
         (n_notes,) beginnings and ends in any unit of time, in any order.
     pitch : array_like
-        (n_notes,) MIDI numbers.
+        (n_notes,) MIDI numbers of the keys that are struck.
     shortest : int
         Least length of a note, in the same unit, where its key is not struck again before.
 

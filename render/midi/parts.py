@@ -74,7 +74,7 @@ class Streams:
     common : list of Ordered
         Conductor events and system exclusives of all tracks.
     last_tick : int
-        Of any event.
+        Tick of the last event of any track.
     """
 
     def __init__(self, tracks: Sequence[list[Event]]) -> None:
@@ -179,7 +179,7 @@ class OpenPart:
     notes : list of [int, int, int, int]
         Onset and offset in ticks (-1 while it sounds), pitch, velocity.
     note_events : list of Ordered
-        Note-ons and note-offs.
+        Note-ons and note-offs in the order of the file.
     """
 
     def __init__(self, track: int, channel: int, program: int, bank: int) -> None:

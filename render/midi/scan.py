@@ -65,7 +65,7 @@ class ScanJob:
     Attributes
     ----------
     root : str
-        The folder.
+        Folder that is scanned.
     paths : tuple of str
         Files, relative to it.
     max_duration_s : float
@@ -85,7 +85,7 @@ def find_midi_files(root: Path, skipped: Path | None = None) -> list[str]:
     Parameters
     ----------
     root : Path
-        The folder.
+        Folder that is searched, with its subfolders.
     skipped : Path, optional
         A folder that is not entered: the corpus, which has MIDI files of its own.
 

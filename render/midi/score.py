@@ -87,7 +87,7 @@ class TempoMap:
 
 
 class Score:
-    """A whole score; part k of it is the stem ``S%02d % k``.
+    """A whole score; part part_index of it is the stem ``S%02d % part_index``.
 
     Parameters
     ----------
@@ -99,15 +99,15 @@ class Score:
     parts : list of Part
         In order of track, channel and first note.
     tempo_map : TempoMap
-        Seconds of ticks.
+        Gives the time in seconds of a tick.
     first_tick, end_tick : int
         Ticks at which the first note begins and the last note ends.
     duration_s : float
         Time at which the last note ends. Notes without an end stop with the last event.
     n_notes : int
-        Of all parts.
+        Number of notes of all parts.
     repairs : tuple of str
-        What was mended.
+        What had to be mended to read the file, in words.
 
     Raises
     ------
@@ -141,24 +141,26 @@ class Score:
             part.end_notes(end_tick)
         return n_hanging, end_tick
 
-    def notes(self, k: int) -> Notes:
+    def notes(self, part_index: int) -> Notes:
         """Return the notes of a part as they are heard: a repeated key ends the note before."""
-        table = np.array(sorted(self._open[k].notes), np.int64)
+        table = np.array(sorted(self._open[part_index].notes), np.int64)
         onset, offset, pitch, velocity = table.T
         return Notes(onset, offset, pitch.astype(np.uint8), velocity.astype(np.uint8))
 
-    def events(self, k: int) -> list[Event]:
+    def events(self, part_index: int) -> list[Event]:
         """Return the channel messages and system exclusives of a part by time."""
-        return by_time(self._open[k].channel_events(self._streams) + self._streams.sysexes())
+        return by_time(
+            self._open[part_index].channel_events(self._streams) + self._streams.sysexes()
+        )
 
     def unsplit_events(self) -> list[Event]:
         """Return the channel messages and system exclusives of the whole file by time."""
         added = [event for part in self._open for event in part.added_events()]
         return by_time(self._streams.everything() + added)
 
-    def midi(self, k: int) -> bytes:
+    def midi(self, part_index: int) -> bytes:
         """Return a part as a format 1 file of two tracks (conductor, part), as Slakh's."""
-        part = self._open[k]
+        part = self._open[part_index]
         own = self._streams.metas(part.track) + part.channel_events(self._streams)
         tracks = [by_time(self._streams.conductor()), by_time(own)]
         return serialise(self._ticks_per_quarter, tracks)
@@ -178,9 +180,9 @@ def read_score(data: bytes, max_duration_s: float = DEFAULT_MAX_DURATION_S) -> S
     Parameters
     ----------
     data : bytes
-        The whole file.
+        Content of the MIDI file.
     max_duration_s : float
-        Longest acceptable score.
+        Length in seconds of the longest score that is accepted.
 
     Returns
     -------

@@ -78,7 +78,7 @@ class RawFile:
     tracks : tuple of list of Event
         Events of each track in file order, end-of-track left out.
     repairs : tuple of str
-        What was mended.
+        What had to be mended to read the file, in words.
     """
 
     division: int
@@ -96,7 +96,7 @@ def parse(data: bytes) -> RawFile:
     Parameters
     ----------
     data : bytes
-        The whole file.
+        Content of the MIDI file.
 
     Returns
     -------

@@ -22,7 +22,7 @@ def serialise(division: int, tracks: list[list[Event]]) -> bytes:
     Parameters
     ----------
     division : int
-        As in `RawFile`.
+        Time division of the header, as in `RawFile`.
     tracks : list of list of Event
         Events by time; end-of-track is added.
 

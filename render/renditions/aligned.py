@@ -40,26 +40,30 @@ def aligned_hash(folder: Path, path: str, parts: Sequence[Part], rendered: Seque
         If there are none for it, naming what was looked for.
     """
     midi = folder / path
-    files = [midi] if midi.is_file() else [_text(folder, path, parts, k) for k in rendered]
+    files = (
+        [midi]
+        if midi.is_file()
+        else [_text(folder, path, parts, part_index) for part_index in rendered]
+    )
     digest = hashlib.sha256()
     for file in files:
         digest.update(storage.file_hash(file).encode())
     return digest.hexdigest()
 
 
-def aligned_notes(folder: Path, path: str, parts: Sequence[Part], k: int) -> TimedNotes:
+def aligned_notes(folder: Path, path: str, parts: Sequence[Part], part_index: int) -> TimedNotes:
     """Return the aligned notes of one part.
 
     Parameters
     ----------
     folder : Path
-        The aligned scores.
+        Folder of the aligned scores.
     path : str
         The score, relative to its own folder.
     parts : sequence of Part
         Parts of the score.
-    k : int
-        The part.
+    part_index : int
+        Index of the part in the score.
 
     Returns
     -------
@@ -73,7 +77,7 @@ def aligned_notes(folder: Path, path: str, parts: Sequence[Part], k: int) -> Tim
     """
     midi = folder / path
     if not midi.is_file():
-        onset_s, offset_s, pitch = read_aligned_text(_text(folder, path, parts, k))
+        onset_s, offset_s, pitch = read_aligned_text(_text(folder, path, parts, part_index))
         order = np.lexsort((pitch, onset_s))
         velocity = np.full(len(pitch), _DEFAULT_VELOCITY, np.uint8)
         return TimedNotes(onset_s[order], offset_s[order], pitch[order], velocity)
@@ -83,16 +87,16 @@ def aligned_notes(folder: Path, path: str, parts: Sequence[Part], k: int) -> Tim
         raise UsageError(f"{midi}: cannot be used: {finding.detail}") from finding
     if [part.program for part in score.parts] != [part.program for part in parts]:
         raise UsageError(f"{midi}: its parts are not those of the score")
-    notes, seconds = score.notes(k), score.tempo_map.seconds
+    notes, seconds = score.notes(part_index), score.tempo_map.seconds
     return TimedNotes(
         seconds(notes.onset_tick), seconds(notes.offset_tick), notes.pitch, notes.velocity
     )
 
 
-def _text(folder: Path, path: str, parts: Sequence[Part], k: int) -> Path:
-    part = parts[k]
+def _text(folder: Path, path: str, parts: Sequence[Part], part_index: int) -> Path:
+    part = parts[part_index]
     texts = folder / Path(path).with_suffix("")
-    names = [stem_name(k), slug(part.name), slug(rendering_class_of(part.program))]
+    names = [stem_name(part_index), slug(part.name), slug(rendering_class_of(part.program))]
     if names[-1].endswith("-sax"):
         names += ["saxophone", "saxphone"]  # Bach10 spells it the second way
     for name in filter(None, names):

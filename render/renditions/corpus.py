@@ -36,7 +36,7 @@ class RenditionDestination:
     Parameters
     ----------
     root : Path
-        The corpus folder.
+        Folder of the corpus, which need not be there yet.
     plan : RenditionPlan
         What goes into it.
     """
@@ -185,7 +185,7 @@ class RenditionDestination:
                 sample_rate=sample_rate,
                 n_samples=lengths[stems[0][0].stem_id],
                 sources=tuple(
-                    RenditionSource(spec.stem_id, stem_name(spec.k), shifts[shift], 0.0)
+                    RenditionSource(spec.stem_id, stem_name(spec.part_index), shifts[shift], 0.0)
                     for spec, shift in stems
                 ),
             )

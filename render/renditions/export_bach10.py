@@ -29,11 +29,11 @@ class ExportJob:
     Attributes
     ----------
     mixture : Mixture
-        Its recipe.
+        Recipe of the rendition.
     roots : mapping of str to str
         Folders of the roots.
     folder, piece, style : str
-        Destination, ``NN-Name``, and the name of the rendition.
+        Folder that is written to, name of the piece (``NN-Name``), and name of the rendition.
     """
 
     mixture: Mixture
@@ -46,18 +46,18 @@ class ExportJob:
 def plan_export(
     mixtures: Iterator[Mixture], corpus: Path, roots: Mapping[str, str], folder: Path
 ) -> Iterator[ExportJob]:
-    """Name the renditions of a corpus.
+    """Plan the export of some renditions: which piece each is of, and what it is called.
 
     Parameters
     ----------
     mixtures : iterator of Mixture
         Whole renditions, in the corpus' order.
     corpus : Path
-        The corpus.
+        Folder of the corpus.
     roots : mapping of str to str
         Folders of the roots.
     folder : Path
-        Destination.
+        Folder that the pieces are written to.
 
     Raises
     ------
@@ -82,7 +82,7 @@ def plan_export(
 
 
 def export_rendition(job: ExportJob) -> int:
-    """Write a rendition's sources and scores; return how many sources there are."""
+    """Write the sources of a rendition and their scores; return how many sources there are."""
     audio = realise(job.mixture, job.roots)
     labels = realise_labels(job.mixture, job.roots)
     folder = Path(job.folder, job.piece)

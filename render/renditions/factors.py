@@ -45,11 +45,11 @@ class Tempo:
     Attributes
     ----------
     name : str
-        As it was asked for, and as records call it.
+        The tempo as it was asked for, which is also what records call it.
     bpm : float or None
-        Quarter notes a minute.
+        Quarter notes a minute, if it is given in these.
     factor : float or None
-        Times the tempo of the score.
+        Multiple of the tempo of the score, if it is given as one.
     """
 
     name: str
@@ -104,9 +104,10 @@ class Deviations:
     Attributes
     ----------
     onset_s : float
-        Of note onsets; a note keeps its duration, and three times this is the most.
+        Standard deviation of note onsets in seconds. A note keeps its duration, and three times
+        this is the most.
     cents : float
-        Of the tuning of notes; three times this is the most.
+        Standard deviation of the tuning of notes in cents; three times this is the most.
     """
 
     onset_s: float = 0.0

@@ -55,7 +55,7 @@ class Performance:
     Attributes
     ----------
     notes : PartNotes
-        What sounds.
+        The notes that sound.
     events : list of Event
         All messages in playing order; ticks are samples.
     """
@@ -71,7 +71,7 @@ class Performance:
 
 def perform(
     score: Score,
-    k: int,
+    part_index: int,
     tempo_map: TempoMap,
     dynamic: Dynamic,
     deviations: Deviations,
@@ -84,19 +84,19 @@ def perform(
     Parameters
     ----------
     score : Score
-        The score.
-    k : int
-        The part.
+        Score that is played.
+    part_index : int
+        Index of the part in the score.
     tempo_map : TempoMap
-        Seconds of its ticks.
+        Gives the time in seconds of the ticks of the score.
     dynamic : Dynamic
-        How loud.
+        Dynamic that decides the velocities.
     deviations : Deviations
-        Of single notes.
+        Standard deviations of the onsets and of the tuning of single notes.
     sample_rate : int
-        In Hz.
+        Sample rate in Hz.
     rng : numpy.random.Generator
-        Of the deviations; the same one gives the same deviations at any tempo and dynamic.
+        Draws the deviations; the same one gives the same deviations at any tempo and dynamic.
     aligned : TimedNotes, optional
         Notes that replace the score's, in seconds: what was really played ("GT" in the paper).
         The tempo then does nothing, and controllers move along with the notes around them.
@@ -106,7 +106,7 @@ def perform(
     Performance
         Notes and messages.
     """
-    written = _written(score, k, tempo_map)
+    written = _written(score, part_index, tempo_map)
     played = written if aligned is None else aligned
     n_notes = len(played.pitch)
     moved_s = _deviation(rng, deviations.onset_s, n_notes)
@@ -121,8 +121,8 @@ def perform(
             cents,
         )
     )
-    channel = score.parts[k].channel
-    controls = [e for e in score.events(k) if e.data[0] >> 4 not in (0x8, 0x9)]
+    channel = score.parts[part_index].channel
+    controls = [e for e in score.events(part_index) if e.data[0] >> 4 not in (0x8, 0x9)]
     control_s = tempo_map.seconds([e.tick for e in controls])
     if aligned is not None:
         control_s = _moved_along(control_s, written, aligned)
@@ -136,8 +136,8 @@ def perform(
     return Performance(notes, [Event(frame, data) for frame, _, _, data in happening])
 
 
-def _written(score: Score, k: int, tempo_map: TempoMap) -> TimedNotes:
-    notes = score.notes(k)
+def _written(score: Score, part_index: int, tempo_map: TempoMap) -> TimedNotes:
+    notes = score.notes(part_index)
     return TimedNotes(
         tempo_map.seconds(notes.onset_tick),
         tempo_map.seconds(notes.offset_tick),

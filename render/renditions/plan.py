@@ -69,22 +69,22 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class RenditionPlan:
-    """All decisions of a run.
+    """All decisions about a corpus of renditions.
 
     Attributes
     ----------
     pieces : tuple of Piece
         In order of track.
     rejections : tuple of Rejection
-        Scores left out.
+        Scores that were left out so far, by scanning and selecting.
     header : dict
-        What the manifest will say of the run; also what makes two runs the same.
+        What the manifest will say of the corpus; two runs with the same one are the same run.
     warnings : tuple of str
         What a user should know.
     midi_root : str
         Absolute folder of the scores.
     config : RenditionConfig
-        Options.
+        Options of the corpus.
     """
 
     pieces: tuple[Piece, ...]
@@ -123,7 +123,7 @@ def plan_renditions(
     Parameters
     ----------
     scanned : collection of ScannedSong or Rejection
-        The inventory of `midi_root`.
+        What a scan of `midi_root` found.
     midi_root : Path
         Folder of the scores.
     config : RenditionConfig
@@ -181,8 +181,10 @@ class _Planner:
     def piece(self, chosen: Chosen) -> Piece:
         """Plan one piece."""
         config = self._config
-        parts = tuple(k for k, patch in enumerate(chosen.patches) if patch is not None)
-        timbres = [self._timbres(chosen, k) for k in parts]
+        parts = tuple(
+            part_index for part_index, patch in enumerate(chosen.patches) if patch is not None
+        )
+        timbres = [self._timbres(chosen, part_index) for part_index in parts]
         space = Space(
             n_tempos=len(config.tempos),
             n_timbres=config.n_timbres,
@@ -215,12 +217,12 @@ class _Planner:
         song = chosen.song
         return aligned_hash(Path(self._config.aligned), song.path, song.parts, parts)
 
-    def _timbres(self, chosen: Chosen, k: int) -> list[Patch]:
-        part, wanted = chosen.song.parts[k], self._config.n_timbres
+    def _timbres(self, chosen: Chosen, part_index: int) -> list[Patch]:
+        part, wanted = chosen.song.parts[part_index], self._config.n_timbres
         found = self._bank.timbres(part)
         if len(found) < wanted:
             instrument = PROGRAM_NAMES[part.program]
-            where = f"{chosen.song.path}: {slakh.stem_name(k)} ({instrument})"
+            where = f"{chosen.song.path}: {slakh.stem_name(part_index)} ({instrument})"
             fewer = f", or --timbres {len(found)}" if found else ""
             raise UsageError(
                 f"{where}: {len(found)} of {wanted} timbres are in the patch bank; "
@@ -231,7 +233,7 @@ class _Planner:
     def _spec(
         self,
         song: ScannedSong,
-        k: int,
+        part_index: int,
         key: tuple[int, int, int, int],
         patch: Patch,
         aligned: str | None,
@@ -241,7 +243,7 @@ class _Planner:
         is_deviating = config.deviations.onset_s or config.deviations.cents
         identity = [
             song.md5,
-            k,
+            part_index,
             [tempo.name, str(config.tempo_mode)],
             [patch.name, patch.effects, patch.instrument],
             patch.folder and read_sample_folder(Path(patch.folder)).fingerprint,
@@ -256,7 +258,7 @@ class _Planner:
         stem_id = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:40]
         if patch.name not in self._changes:
             self._changes[patch.name] = self._change(patch)
-        return StemSpec(stem_id, k, patch, dynamic, self._changes[patch.name])
+        return StemSpec(stem_id, part_index, patch, dynamic, self._changes[patch.name])
 
     @property
     def _velocities(self) -> list[int]:

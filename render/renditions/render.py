@@ -55,18 +55,18 @@ class StemSpec:
     ----------
     stem_id : str
         Hash of all that decides its audio.
-    k : int
-        The part.
+    part_index : int
+        Index of the part in the score.
     patch : Patch
-        Its timbre.
+        Patch that plays it: its timbre.
     dynamic : Dynamic
-        Its dynamic.
+        Dynamic it is played at.
     dynamic_changes : str
-        As in `RenditionStem`.
+        What the dynamic changes in this patch, as in `RenditionStem`.
     """
 
     stem_id: str
-    k: int
+    part_index: int
     patch: Patch
     dynamic: Dynamic
     dynamic_changes: str
@@ -83,11 +83,11 @@ class StemJob:
     midi_root, corpus, record : str
         Folders, and the file the records go to.
     tempo : Tempo
-        The tempo.
+        Tempo that all of them are played at.
     specs : tuple of StemSpec
-        What to render.
+        The stems to render.
     config : RenditionConfig
-        Options.
+        Options of the corpus.
     """
 
     song_id: str
@@ -105,14 +105,24 @@ class StemJob:
 
 @dataclass(frozen=True, slots=True)
 class RenderedStems:
-    """What came of a job."""
+    """What `render_stems` reports of a finished job: how many stems, and seconds of audio."""
 
     n_stems: int
     audio_s: float
 
 
 def render_stems(job: StemJob) -> RenderedStems | Rejection:
-    """Render the stems of a job and write their records last.
+    """Render the stems of a job, and write their records last.
+
+    Parameters
+    ----------
+    job : StemJob
+        The stems of one piece at one tempo, and all decisions about them.
+
+    Returns
+    -------
+    RenderedStems or Rejection
+        A rejection is of the whole piece; it is not recorded here.
 
     Raises
     ------
@@ -164,11 +174,16 @@ class _Studio:
         if folder is None:
             return {}
         source, parts = self._job.source, self._score.parts
-        rendered = sorted({spec.k for spec in self._job.specs})
-        found = {k: aligned_notes(Path(folder), source, parts, k) for k in rendered}
-        for k, notes in found.items():
+        rendered = sorted({spec.part_index for spec in self._job.specs})
+        found = {
+            part_index: aligned_notes(Path(folder), source, parts, part_index)
+            for part_index in rendered
+        }
+        for part_index, notes in found.items():
             if not len(notes.pitch):
-                raise UsageError(f"{folder}: no aligned note of {source}: {slakh.stem_name(k)}")
+                raise UsageError(
+                    f"{folder}: no aligned note of {source}: {slakh.stem_name(part_index)}"
+                )
         return found
 
     def render(self, spec: StemSpec) -> RenditionStem:
@@ -227,13 +242,13 @@ class _Studio:
         job, config = self._job, self._job.config
         return perform(
             self._score,
-            spec.k,
+            spec.part_index,
             self._tempo_map,
             spec.dynamic,
             config.deviations,
             self._sample_rate,
-            rng_for(config.seed, job.song_id, spec.k, "deviations"),
-            self._aligned.get(spec.k),
+            rng_for(config.seed, job.song_id, spec.part_index, "deviations"),
+            self._aligned.get(spec.part_index),
         )
 
     def _quantised(
@@ -247,15 +262,15 @@ class _Studio:
         peak_dbfs = round(20 * math.log10(peak) - headroom_db, 4)
         if peak_dbfs > -0.001:
             raise UsageError(
-                f"{self._job.source}: {slakh.stem_name(spec.k)} with {spec.patch.name} peaks "
-                f"{peak_dbfs:.1f} dB above full scale; "
+                f"{self._job.source}: {slakh.stem_name(spec.part_index)} with {spec.patch.name} "
+                f"peaks {peak_dbfs:.1f} dB above full scale; "
                 f"use --headroom {math.ceil(headroom_db + peak_dbfs + 1)}, in another folder"
             )
         factor = db_to_linear(-headroom_db) * FULL_SCALE_24
         return np.rint(native * np.float64(factor)).astype(np.int32), peak_dbfs
 
     def _sounding(self, spec: StemSpec, notes: PartNotes) -> bytes:
-        part = self._score.parts[spec.k]
+        part = self._score.parts[spec.part_index]
         return sounding_midi(
             notes.onset,
             notes.offset,
@@ -275,13 +290,13 @@ class _Studio:
         peak_dbfs: float | None,
         hashes: dict[str, str],
     ) -> RenditionStem:
-        job, part = self._job, self._score.parts[spec.k]
+        job, part = self._job, self._score.parts[spec.part_index]
         return RenditionStem(
             stem_id=spec.stem_id,
             song_id=job.song_id,
             track=job.track,
             split=job.split,
-            stem=slakh.stem_name(spec.k),
+            stem=slakh.stem_name(spec.part_index),
             notes_sha256=job.notes_sha256,
             program=part.program,
             inst_class=inst_class_of(part.program),

@@ -40,7 +40,7 @@ class Space:
     n_tempos, n_timbres, n_dynamics, n_shifts, n_parts : int
         A, C, D, E and J of the paper, each at least 1.
     rule : Rule
-        Which combinations count.
+        Which combinations of timbre, dynamic and shift count.
 
     Raises
     ------

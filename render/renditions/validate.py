@@ -41,7 +41,7 @@ class PieceValidation:
     Attributes
     ----------
     root : str
-        The corpus folder.
+        Folder of the corpus.
     track, song_id : str
         Label of the piece, and MD5 of its score.
     stems : tuple of RenditionStem
@@ -68,7 +68,7 @@ def plan_validation(corpus: Corpus) -> list[PieceValidation]:
     InvalidCorpus
         Naming the first offender.
     """
-    refuse_unfinished(corpus.folder / RUN_FOLDER, "render")
+    refuse_unfinished(corpus.root / RUN_FOLDER, "render")
     corpus.verify()
     stems, renditions = corpus.rendition_stem_records(), corpus.rendition_records()
     _check_whole(corpus, stems, renditions)
@@ -76,14 +76,14 @@ def plan_validation(corpus: Corpus) -> list[PieceValidation]:
     for song_id in dict.fromkeys(stem.song_id for stem in stems):
         own = tuple(stem for stem in stems if stem.song_id == song_id)
         made = tuple(rendition for rendition in renditions if rendition.song_id == song_id)
-        jobs.append(PieceValidation(str(corpus.folder), own[0].track, song_id, own, made))
+        jobs.append(PieceValidation(str(corpus.root), own[0].track, song_id, own, made))
     return jobs
 
 
 def _check_whole(
     corpus: Corpus, stems: Sequence[RenditionStem], renditions: Sequence[Rendition]
 ) -> None:
-    header, root = corpus.header, corpus.folder
+    header, root = corpus.header, corpus.root
     manifest = root / shards.MANIFEST
     if (len(stems), len(renditions)) != (header["n_stems"], header["n_renditions"]):
         raise InvalidCorpus(f"{manifest}: counts are not those of the records")

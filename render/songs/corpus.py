@@ -34,7 +34,7 @@ class CorpusDestination:
     Parameters
     ----------
     root : Path
-        The corpus folder.
+        Folder of the corpus, which need not be there yet.
     plan : CorpusPlan
         What goes into it.
     """

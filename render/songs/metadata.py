@@ -32,9 +32,9 @@ class StemEntry(NamedTuple):
     is_gain_limited: bool
 
 
-def stem_name(k: int) -> str:
-    """Return the name of the k-th part of a song, from ``S00``."""
-    return f"S{k:02d}"
+def stem_name(part_index: int) -> str:
+    """Return the name of a part of a song: ``S00`` is the first."""
+    return f"S{part_index:02d}"
 
 
 def metadata(
@@ -48,13 +48,13 @@ def metadata(
     Parameters
     ----------
     song : ScannedSong
-        The song.
+        The song, as it was scanned.
     stems : mapping of int to StemEntry
         Rendered parts by index; the others are listed as not rendered.
     overall_gain_db : float
         Uniform gain against clipping.
     config : RenderConfig
-        The run's options.
+        Options of the corpus.
 
     Returns
     -------
@@ -70,13 +70,19 @@ def metadata(
         "normalization_factor": config.target_lufs,
         "normalized": is_automix,
         "overall_gain": db_to_linear(overall_gain_db),
-        "stems": {stem_name(k): _stem(part, stems.get(k)) for k, part in enumerate(song.parts)},
+        "stems": {
+            stem_name(part_index): _stem(part, stems.get(part_index))
+            for part_index, part in enumerate(song.parts)
+        },
         "stemsmith": {
             "mix_source": str(config.mix_source),
             "overall_gain_db": overall_gain_db,
             "repairs": list(song.repairs),
             "seed": config.seed,
-            "stems": {stem_name(k): _extra(song.parts[k], stems[k]) for k in sorted(stems)},
+            "stems": {
+                stem_name(part_index): _extra(song.parts[part_index], stems[part_index])
+                for part_index in sorted(stems)
+            },
         },
         "target_peak": config.target_peak_dbfs,
     }

@@ -106,8 +106,8 @@ class Mixdown:
     def mix(self) -> Mix | None:
         """Synthesise the parts and find their gains; return None if all are silent."""
         parts = [
-            self._first_pass(k, patch)
-            for k, patch in enumerate(self._job.patches)
+            self._first_pass(part_index, patch)
+            for part_index, patch in enumerate(self._job.patches)
             if patch is not None
         ]
         if all(part.loudness_lufs is None for part in parts):
@@ -131,23 +131,23 @@ class Mixdown:
             audio = np.zeros((1, self.n_samples), np.float32)
             for piece in _pieces(part.spans):
                 np.multiply(native[piece], factor, out=audio[0, piece])
-            yield stem_name(part.k), audio
+            yield stem_name(part.part_index), audio
 
-    def _first_pass(self, k: int, patch: Patch) -> RenderedPart:
-        native = self._buffer(k)
-        spans = self._synthesise(k, patch, native)
+    def _first_pass(self, part_index: int, patch: Patch) -> RenderedPart:
+        native = self._buffer(part_index)
+        spans = self._synthesise(part_index, patch, native)
         levels = envelope(native, self._config.sample_rate, spans)
         if not math.isfinite(levels.peak):
             raise UsageError(f"{patch.name}: its effects or instrument give infinite samples")
         kept: Float32s | Path = native
         if not self._fits_in_memory:
-            kept = self._staged / f"native-{k}.f32"
+            kept = self._staged / f"native-{part_index}.f32"
             with kept.open("wb") as file:
                 for start, stop in spans:
                     file.write(native[start:stop].data)
         return RenderedPart(
-            k=k,
-            part=self._score.parts[k],
+            part_index=part_index,
+            part=self._score.parts[part_index],
             patch=patch,
             native=kept,
             spans=spans,
@@ -156,9 +156,9 @@ class Mixdown:
             gain=StemGain(0.0, False),
         )
 
-    def _buffer(self, k: int) -> Float32s:
+    def _buffer(self, part_index: int) -> Float32s:
         """Return the memory for a part: its own, or one for all where that would not do."""
-        buffer: Float32s = self._natives[k % len(self._natives)]
+        buffer: Float32s = self._natives[part_index % len(self._natives)]
         return buffer
 
     def _mix_stems(self, parts: Sequence[RenderedPart]) -> float:
@@ -202,10 +202,10 @@ class Mixdown:
             mixture_peak, stem_peaks, self._config.target_peak_dbfs, FULL_SCALE_16
         )
 
-    def _synthesise(self, k: int, patch: Patch, out: Float32s) -> Spans:
-        events = self._score.events(k)
+    def _synthesise(self, part_index: int, patch: Patch, out: Float32s) -> Spans:
+        events = self._score.events(part_index)
         frames = on_grid(self._seconds(events), self._config.sample_rate)
-        notes = partial(self._notes, k)
+        notes = partial(self._notes, part_index)
         try:
             return play(patch, events, frames, notes, out, self._config.sample_rate)
         except Unplayable:
@@ -213,9 +213,9 @@ class Mixdown:
         except UsageError as error:
             raise UsageError(f"{self._job.song.path}: {error}") from error
 
-    def _notes(self, k: int) -> tuple[npt.NDArray[np.int64], None]:
+    def _notes(self, part_index: int) -> tuple[npt.NDArray[np.int64], None]:
         """Return the notes of a part at the samples that the note table gives."""
-        onset, offset, pitch, velocity = self._score.notes(k)
+        onset, offset, pitch, velocity = self._score.notes(part_index)
         times = [self._score.tempo_map.seconds(ticks) for ticks in (onset, offset)]
         frames = [on_grid(seconds, self._config.sample_rate) for seconds in times]
         return np.stack([*frames, pitch, velocity], axis=1), None
@@ -259,7 +259,7 @@ class Mixdown:
         """Return a part's audio, from memory or from its file: then it is right in its spans."""
         if not isinstance(part.native, Path):
             return part.native
-        native = self._buffer(part.k)
+        native = self._buffer(part.part_index)
         with part.native.open("rb") as file:
             for start, stop in part.spans:
                 file.readinto(native[start:stop].data)

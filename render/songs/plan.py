@@ -23,18 +23,18 @@ __all__ = ["CorpusPlan", "plan_corpus"]
 
 @dataclass(frozen=True, slots=True)
 class CorpusPlan:
-    """All decisions of a run.
+    """All decisions about a corpus of songs.
 
     Attributes
     ----------
     jobs : tuple of RenderJob
-        One a song, in order of track number.
+        One for each song, in order of track number.
     selection : Selection
-        What was chosen.
+        The songs that were chosen, with their splits and patches.
     rejections : tuple of Rejection
         Songs left out so far (scanning and selecting).
     header : dict
-        What the manifest will say of the run; also what makes two runs the same.
+        What the manifest will say of the corpus; two runs with the same one are the same run.
     """
 
     jobs: tuple[RenderJob, ...]
@@ -65,13 +65,13 @@ def plan_corpus(
     Parameters
     ----------
     scanned : collection of ScannedSong or Rejection
-        The inventory of `midi_root`.
+        What a scan of `midi_root` found.
     midi_root, corpus : Path
-        Where the scores are and where the corpus goes.
+        Folder of the scores, and folder that the corpus goes to.
     config : RenderConfig
-        Options.
+        Options of the corpus.
     bank : Bank
-        Patches.
+        Patches that the parts may get.
 
     Returns
     -------

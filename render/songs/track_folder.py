@@ -33,7 +33,7 @@ class RenderedPart:
 
     Attributes
     ----------
-    k : int
+    part_index : int
         Index of the part in the score.
     part, patch : Part, Patch
         What it is and what plays it.
@@ -42,14 +42,14 @@ class RenderedPart:
     spans : list of (int, int)
         Where it may be other than zero.
     levels : Envelope
-        Its power and peak.
+        Power of each 100 ms, and the peak.
     loudness_lufs : float or None
-        Its loudness.
+        Integrated loudness before any gain; None for a part that does not sound.
     gain : StemGain
         Gain before the uniform one.
     """
 
-    k: int
+    part_index: int
     part: Part
     patch: Patch
     native: Float32s | Path
@@ -65,13 +65,13 @@ class TrackWriter:
     Parameters
     ----------
     job : RenderJob
-        All decisions.
+        All decisions about the song.
     data : bytes
-        The MIDI file.
+        Content of the MIDI file.
     score : Score
-        What it holds.
+        The score, as read from it.
     staged : Path
-        The folder to write into.
+        Folder that is filled, and published when it is complete.
     n_samples : int
         Length of stems and mixture.
     """
@@ -86,15 +86,15 @@ class TrackWriter:
     def write_stem(self, part: RenderedPart, blocks: Iterable[Int16s], gain_db: float) -> Stem:
         """Write a stem's FLAC, from blocks in order, and its MIDI; return its record."""
         job, config = self._job, self._config
-        name = slakh.stem_name(part.k)
+        name = slakh.stem_name(part.part_index)
         encoded, samples = io.BytesIO(), SampleHash(n_bits=16)
         with encoding_flac(encoded, config.sample_rate, 1, n_bits=16) as encode:
             for block in blocks:
                 encode(block[np.newaxis])
                 samples.update(block[np.newaxis])
         sha256 = self._write(f"stems/{name}.flac", encoded.getvalue())
-        midi_sha256 = self._write(f"MIDI/{name}.mid", self._score.midi(part.k))
-        notes = self._score.notes(part.k)
+        midi_sha256 = self._write(f"MIDI/{name}.mid", self._score.midi(part.part_index))
+        notes = self._score.notes(part.part_index)
         folder = f"{job.split}/{job.track}"
         return Stem(
             stem_id=f"{job.song.md5}/{name}",
@@ -141,7 +141,7 @@ class TrackWriter:
         """Write score, mixture and metadata; return the song's record."""
         job, config = self._job, self._config
         entries = {
-            part.k: slakh.StemEntry(
+            part.part_index: slakh.StemEntry(
                 patch=part.patch.name,
                 loudness_lufs=part.loudness_lufs,
                 gain_db=round(part.gain.gain_db + overall_gain_db, 4),

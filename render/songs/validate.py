@@ -42,7 +42,7 @@ class SongValidation:
     Attributes
     ----------
     root : str
-        The corpus folder.
+        Folder of the corpus.
     song : Song
         Record of the song.
     stems : tuple of Stem
@@ -72,14 +72,14 @@ def plan_validation(corpus: Corpus) -> list[SongValidation]:
     corpus.verify()
     songs, stems = corpus.song_records(), corpus.stem_records()
     _check_counts(corpus, songs)
-    _check_whole(corpus.folder, songs, stems)
+    _check_whole(corpus.root, songs, stems)
     stems_of: dict[str, list[Stem]] = {}
     for stem in stems:
         stems_of.setdefault(stem.song_id, []).append(stem)
     config = corpus.header["config"]
     return [
         SongValidation(
-            str(corpus.folder),
+            str(corpus.root),
             song,
             tuple(stems_of.get(song.song_id, ())),
             config["target_lufs"],
@@ -90,7 +90,7 @@ def plan_validation(corpus: Corpus) -> list[SongValidation]:
 
 
 def _check_counts(corpus: Corpus, songs: Sequence[Song]) -> None:
-    manifest = corpus.folder / shards.MANIFEST
+    manifest = corpus.root / shards.MANIFEST
     counted = {split: sum(song.split == split for song in songs) for split in SPLITS}
     if corpus.header.get("n_songs") != counted:
         raise InvalidCorpus(f"{manifest}: has {counted} songs, not as it says")

@@ -28,9 +28,10 @@ def attack_s(preset: Preset, key: int, velocity: int, sample_rate: int) -> float
     preset : Preset
         What plays. Its soundfont is loaded and stays loaded (`shared_synth`).
     key, velocity : int
-        Of the note, 0 to 127 and 1 to 127. It is held for 4 s; what comes later is no peak.
+        Key of the note, 0 to 127, and its velocity, 1 to 127. It is held for 4 s; what comes later
+        is no peak.
     sample_rate : int
-        Of the rendering in Hz, 8000 to 96000.
+        Sample rate of the rendering in Hz, 8000 to 96000.
 
     Returns
     -------

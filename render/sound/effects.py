@@ -112,11 +112,11 @@ def apply_effects(
     Parameters
     ----------
     audio : numpy.ndarray
-        (n_samples,) float32.
+        (n_samples,) float32 samples of the part.
     effects : sequence of Effect
-        In order.
+        Effects in the order in which they are applied.
     sample_rate : int
-        In Hz.
+        Sample rate in Hz.
 
     Returns
     -------
@@ -165,11 +165,11 @@ def play_instrument(
     events : sequence of Event
         Messages of the part; program changes are left out.
     seconds : numpy.ndarray
-        (n_events,) times.
+        (n_events,) time of each event in seconds.
     n_samples : int
         Length of the audio.
     sample_rate : int
-        In Hz.
+        Sample rate in Hz.
 
     Returns
     -------

@@ -29,13 +29,13 @@ class Recording(NamedTuple):
     Attributes
     ----------
     path, sha256 : str
-        The file.
+        Absolute path of the file, and its SHA-256.
     pitch : int
-        MIDI number.
+        MIDI number of the note.
     dynamic : str
-        One of `DYNAMICS`.
+        Dynamic it was played at, one of `DYNAMICS`.
     sample_rate, n_samples : int
-        Of the file, in Hz and samples of each channel.
+        Sample rate of the file in Hz, and samples of each channel.
     """
 
     path: str

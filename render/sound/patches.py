@@ -102,12 +102,12 @@ class Bank:
         Parameters
         ----------
         part : Part
-            The part.
+            Part that needs a patch.
         choice : PatchChoice
             By class, drawn from the seed, the song and the program, so that parts with the same
             program in one song have the same patch; or the program's own preset.
         seed : int
-            The user's seed.
+            Seed of the corpus.
         song_id : str
             MD5 of the song's file.
         """

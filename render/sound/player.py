@@ -32,7 +32,7 @@ def play(
     Parameters
     ----------
     patch : Patch
-        What plays.
+        Patch that plays the part.
     events : sequence of Event
         Channel messages and system exclusives by time; their ticks do not count.
     frames : numpy.ndarray
@@ -43,7 +43,7 @@ def play(
     out : numpy.ndarray
         (n_samples,) float32, contiguous; receives the part.
     sample_rate : int
-        In Hz.
+        Sample rate of `out` in Hz.
     dynamic : str, optional
         Recordings to take; by velocity if None.
 

@@ -51,7 +51,7 @@ class SampleFolder:
     Attributes
     ----------
     path : str
-        The folder.
+        Absolute path of the folder.
     recordings : tuple of Recording
         By pitch and dynamic, from low to high and from soft to loud.
     """
@@ -84,7 +84,7 @@ class SampleFolder:
         pitch : int
             MIDI number; one that is not recorded has the attack of what is played for it.
         dynamic : str
-            One of `DYNAMICS`.
+            Dynamic of the recording, one of `DYNAMICS`.
 
         Returns
         -------
@@ -124,7 +124,7 @@ class SampleFolder:
         out : numpy.ndarray
             (n_samples,) float32; what it held is lost.
         sample_rate : int
-            Of `out`, in Hz; recordings at other rates are resampled.
+            Sample rate of `out` in Hz; recordings at other rates are resampled.
         dynamic : str or None
             One of `DYNAMICS`, for all notes; None chooses by velocity: the dynamics that are
             recorded of a pitch divide 1 to 127 evenly.

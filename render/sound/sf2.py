@@ -45,11 +45,11 @@ class Soundfont:
     Attributes
     ----------
     path : str
-        Where it is.
+        Absolute path of the file.
     file : str
         Its file name; what records call it.
     sha256 : str
-        Of the file.
+        SHA-256 of the file.
     licence : str
         What the file says of its author, copyright and terms, or what is known of it by its
         hash, or the text of ``<file>.LICENSE`` beside it; empty if none says anything.

@@ -1,4 +1,4 @@
-"""What the jobs of a process share: one piece of memory, and the right to be the one at work.
+"""What the jobs of a process share: one piece of memory, and the lock of the one at work.
 
 Fresh memory costs more than the work done on it: the page faults of a new array took 9 ns a
 sample where adding two channels into a warm one took 0.3.
@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 __all__ = ["AT_WORK", "Workspace", "shared_workspace"]
 
-# Held by a job from beginning to end: a Dask worker may have several threads.
+# Lock held by the one job that renders in this process: a Dask worker may have several threads.
 AT_WORK: Final = threading.Lock()
 
 

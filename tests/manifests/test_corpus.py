@@ -93,7 +93,7 @@ def test_notes_are_those_of_the_record(corpus: Path) -> None:
 
 def test_a_corpus_may_stand_where_a_path_does(corpus: Path) -> None:
     read = Corpus(str(corpus))
-    assert Path(read) == read.folder == corpus
+    assert Path(read) == read.root == corpus
     assert (read == Corpus(corpus), hash(read) == hash(Corpus(corpus))) == (False, False)
     assert repr(read) == f"Corpus({str(corpus)!r})"
 
@@ -149,7 +149,7 @@ def test_a_note_that_a_shift_carries_over_the_end_is_cut_in_two(renditions: Path
     n_samples = stem.record.n_samples
     length = int((stem.record.note_offset - stem.record.note_onset)[0])
     shift = n_samples - int(stem.record.note_onset[0]) - 100  # the first note has 100 samples left
-    turned = TrackStem(stem.name, stem.record, stem.folder, shift).notes.to_pylist()
+    turned = TrackStem(stem.name, stem.record, stem.root, shift).notes.to_pylist()
     pitch, velocity = int(stem.record.note_pitch[0]), int(stem.record.note_velocity[0])
     assert turned[0] == {
         "onset": 0, "offset": length - 100, "pitch": pitch, "velocity": velocity

@@ -56,7 +56,7 @@ def test_a_corpus_has_the_bytes_of_the_commands(
         "--sample-rate", RATE, "--tail", 1, "--jobs", 0,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert hashes(rendered.folder) == hashes(tmp_path / "c")
+    assert hashes(rendered.root) == hashes(tmp_path / "c")
 
 
 def test_nothing_is_printed(make_song, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -71,12 +71,12 @@ def test_nothing_is_printed(make_song, tmp_path: Path, capfd: pytest.CaptureFixt
 
 
 def test_the_same_call_again_returns_the_same_corpus(rendered: Corpus, band_folder: Path) -> None:
-    before = hashes(rendered.folder)
+    before = hashes(rendered.root)
     config = RenderConfig(splits=Splits.parse("2,1,1"), seed=0, sample_rate=RATE, tail_s=1.0)
-    again = render_corpus(band_folder, rendered.folder, config, seed=5)  # which wins over 0
-    assert hashes(again.folder) == before
+    again = render_corpus(band_folder, rendered.root, config, seed=5)  # which wins over 0
+    assert hashes(again.root) == before
     with pytest.raises(UsageError, match="was made with other arguments"):
-        render_corpus(band_folder, rendered.folder, config)
+        render_corpus(band_folder, rendered.root, config)
 
 
 def test_renditions_have_the_bytes_of_the_commands(make_song, tmp_path: Path, here) -> None:
@@ -92,7 +92,7 @@ def test_renditions_have_the_bytes_of_the_commands(make_song, tmp_path: Path, he
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert made.kind == "renditions"
-    assert hashes(made.folder) == hashes(tmp_path / "command")
+    assert hashes(made.root) == hashes(tmp_path / "command")
     assert made.header["config"]["band"] is None
 
 
