@@ -100,9 +100,39 @@ def parse_band(names: str | Sequence[str]) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class RenderConfig:
-    """Options of `render`, each of which is described by its help text; the defaults are Slakh's.
+    """Options of a corpus; the defaults are Slakh's. Choices may be given as their text.
 
-    Choices such as ``patch_choice`` may be given as text.
+    Attributes
+    ----------
+    seed : int
+        Seed of all random choices.
+    n_songs : int or None
+        Number of songs to draw; None takes all that fit.
+    splits : Splits
+        Sizes of train, validation and test.
+    band : tuple of str or None
+        Players a song must have, which are instrument classes; None takes any song.
+    min_notes : int
+        Notes that each player of the band must have.
+    patch_choice : PatchChoice
+        ``class`` draws from all patches of a part's class, ``program`` takes the preset of its
+        program.
+    render_omitted : bool
+        Whether programs that Slakh leaves out, such as sound effects, are rendered too.
+    mix_source : MixSource
+        ``automix`` sums stems of equal loudness, ``unsplit`` renders the whole file at once.
+    target_lufs : float
+        Loudness of each stem in LUFS before the uniform gain.
+    max_gain_db : float
+        Largest gain in dB that a stem gets towards that loudness.
+    target_peak_dbfs : float
+        Highest sample peak of mixtures and stems in dBFS.
+    tail_s : float
+        Seconds of audio after the end of the last note.
+    max_duration_s : float
+        Length in seconds of the longest score that is a song.
+    sample_rate : int
+        Sample rate in Hz, a multiple of 10 from 8000 to 96,000.
 
     Raises
     ------

@@ -87,7 +87,7 @@ class TempoMap:
 
 
 class Score:
-    """A whole score; part part_index of it is the stem ``S%02d % part_index``.
+    """A whole score. Its parts are numbered from 0; part 3 is the stem ``S03``.
 
     Parameters
     ----------

@@ -92,9 +92,34 @@ def _parse_folder(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class RenditionConfig(RenderConfig):
-    """Options of ``render --renditions``: those of `RenderConfig`, and the factors that vary.
+    """Options of a corpus of renditions: those of `RenderConfig`, and the factors that vary.
 
-    Here any score is taken, whoever plays in it: `band` is None by default.
+    Any score is taken, whoever plays in it: `band` is None by default.
+
+    Attributes
+    ----------
+    n_renditions : int or None
+        Number of renditions of each score; None makes all there are.
+    tempos : tuple of Tempo
+        Tempi, of which each rendition has one.
+    tempo_mode : TempoMode
+        What tempi in BPM do to the tempo changes of a score.
+    n_timbres : int
+        Number of patches of each part's instrument.
+    dynamics : tuple of Dynamic
+        Dynamics that a part may have.
+    shifts_s : tuple of float
+        Circular shifts that a part may have in seconds, multiples of 0.1 s.
+    rule : Rule
+        Which combinations of the factors count.
+    jitter_s, tuning_cents : float
+        Standard deviations of the onsets of notes in seconds, and of their tuning in cents.
+    headroom_db : float
+        All stems are this much softer than the synthesiser plays them, so that none clips and
+        soft ones stay softer.
+    aligned : str or None
+        Folder of scores whose timing replaces the scores' own; see
+        `stemsmith.render.renditions.aligned`.
 
     Raises
     ------
