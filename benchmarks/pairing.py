@@ -19,9 +19,9 @@ import numpy as np
 import numpy.typing as npt
 from stemsmith.manifests.arrays import Bools, Float32s
 from stemsmith.manifests.audio.read import FULL_SCALE_16, read_int16
+from stemsmith.manifests.corpus import Corpus
 from stemsmith.manifests.programs import slug
 from stemsmith.manifests.records import Stem
-from stemsmith.manifests.shards import read_records
 from stemsmith.mixing.plan import pairing
 from stemsmith.mixing.plan.pairing import Pairing
 from stemsmith.mixing.plan.recipes import SILENCE_RMS_DBFS
@@ -103,7 +103,7 @@ def row(kind: Pairing, pairs: str, values: Float32s, threshold: float) -> str:
 @click.option("--clip", "clip_s", default=10.0, help="Length of clips in seconds.")
 def main(corpus: Path, groups: str, clip_s: float) -> None:
     """Print how the statistics are distributed within songs and across songs."""
-    stems = read_records(sorted(corpus.glob("stems-*.parquet")), Stem)
+    stems = Corpus(corpus).stem_records()
     names = groups.split(",")
     if len(names) != 2:
         raise click.BadParameter("name two classes", param_hint="--groups")

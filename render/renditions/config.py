@@ -187,6 +187,7 @@ class RenditionConfig(RenderConfig):
         None,
         "Folder of aligned scores (MIDI, or Bach10's text) whose timing is played.",
         parse=_parse_folder,
+        metavar="FOLDER",
         is_in_manifest=False,  # which says whether there is one; stems are named by its content
     )
 
