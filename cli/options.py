@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import tomllib
+import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -97,6 +98,9 @@ def _click_type(field: Field) -> Any:
         return str
     if isinstance(field.type, type) and issubclass(field.type, Enum):
         return click.Choice([str(member.value) for member in field.type])
+    if field.option.is_repeatable:
+        (kind, *_) = typing.get_args(field.type)
+        return kind
     if field.type is Path:
         return click.Path(path_type=Path)
     return field.type

@@ -6,7 +6,6 @@ import io
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +14,7 @@ import numpy.typing as npt
 from stemsmith.manifests import storage
 from stemsmith.manifests.arrays import Float32s
 from stemsmith.manifests.audio.flac import encoding_flac
+from stemsmith.manifests.audio.formats import FileFormat
 from stemsmith.manifests.audio.read import (
     FULL_SCALE_16,
     FULL_SCALE_24,
@@ -22,27 +22,9 @@ from stemsmith.manifests.audio.read import (
 )
 from stemsmith.manifests.errors import UsageError
 
-__all__ = ["FileFormat", "check_format", "writing"]
+__all__ = ["check_format", "writing"]
 
 Write = Callable[[Float32s], object]
-
-
-class FileFormat(StrEnum):
-    """How samples are written."""
-
-    WAV = "wav"  # 32-bit float, as they are
-    WAV16 = "wav16"  # 16-bit, and below 24-bit: rounded, and clipped to full scale
-    FLAC = "flac"
-
-    @property
-    def suffix(self) -> str:
-        """Of file names."""
-        return ".flac" if self is FileFormat.FLAC else ".wav"
-
-    @property
-    def is_integer(self) -> bool:
-        """Whether samples beyond full scale are clipped."""
-        return self is not FileFormat.WAV
 
 
 def check_format(info: AudioInfo, file_format: FileFormat) -> None:
