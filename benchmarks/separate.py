@@ -21,7 +21,8 @@ from typing import Any, Final, NamedTuple
 import click
 import numpy as np
 import torch
-from stemsmith.evaluate.separation.separator import SeparationOptions, Separator
+from stemsmith.evaluate.separation.options import SeparationConfig
+from stemsmith.evaluate.separation.separator import Separator
 from stemsmith.train.models.base import SeparationModel
 from stemsmith.train.models.blstm import BLSTM, BLSTMConfig
 from stemsmith.train.models.cnn import CNN, CNNConfig
@@ -57,8 +58,8 @@ def ratios(
     model: SeparationModel[Any], case: Case, seconds: float, repeats: int, device: str
 ) -> list[float]:
     """Return processing time / duration, of every repetition."""
-    options = SeparationOptions(is_streaming=case.is_streaming)
-    separator = Separator({"run": model}, options, device)
+    config = SeparationConfig(is_streaming=case.is_streaming)
+    separator = Separator({"run": model}, config, device)
     sample_rate = case.sample_rate or model.config.sample_rate
     rng = np.random.default_rng(0)
     shape = case.n_channels, round(seconds * sample_rate)

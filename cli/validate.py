@@ -40,7 +40,7 @@ def validate(folder: Path, common: Common) -> None:
     if header["stage"] == "mixtures":
         _check_mixtures(folder, common)
     elif header["stage"] == "evaluation":
-        _check_results(folder, common)
+        _validate_results(folder, common)
     else:
         _check_corpus(folder, common)
 
@@ -78,11 +78,11 @@ def _check_mixtures(folder: Path, common: Common) -> None:
     print_summary(common, summary)
 
 
-def _check_results(folder: Path, common: Common) -> None:
+def _validate_results(folder: Path, common: Common) -> None:
     from stemsmith.cli.console import Summary, print_summary
-    from stemsmith.evaluate.benchmark.validate import check_results
+    from stemsmith.evaluate.workflow import validate_results
 
-    found = check_results(folder.resolve())
+    found = validate_results(folder.resolve())
     line = f"{folder}: valid; {found.n_scores} scores of {found.n_songs} songs"
     print_summary(common, Summary(line, {"results": str(folder), **found._asdict()}))
 

@@ -6,7 +6,6 @@ of runs, options, versions of packages.
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 from collections import Counter
@@ -15,62 +14,41 @@ from dataclasses import dataclass
 from importlib.metadata import version as package_version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from stemsmith.evaluate.benchmark import score_song as benchmark
 from stemsmith.evaluate.benchmark.datasets import Dataset, DatasetSong, folds_of
-from stemsmith.evaluate.benchmark.score_song import Engine, MetricOptions, SongJob
+from stemsmith.evaluate.benchmark.options import EvaluationConfig
+from stemsmith.evaluate.benchmark.results import STAGE, STATE_FOLDER
+from stemsmith.evaluate.benchmark.score_song import REJECTED_BY, ScoringJob
 from stemsmith.evaluate.benchmark.systems import FOLD, EstimateFolder, Kind, Runs, System
+from stemsmith.evaluate.metrics.options import Engine
 from stemsmith.manifests.errors import NothingToDo, UsageError, install_command
 from stemsmith.manifests.records import Reason, Rejection
 
-if TYPE_CHECKING:
-    from stemsmith.evaluate.separation.options import SeparationOptions
+__all__ = ["EvaluationPlan", "EvaluationRequest", "plan_evaluation", "why_nothing"]
 
-__all__ = ["STAGE", "STATE_FOLDER", "EvaluationPlan", "Request", "plan", "why_nothing"]
-
-STAGE: Final = "evaluation"
-STATE_FOLDER: Final = ".evaluate"
 _PACKAGES: Final = ("numpy", "scipy", "soundfile", "soxr", "pyarrow")
 
 Estimator = EstimateFolder | Runs | None  # None: estimates are made while scoring
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class EvaluationRequest:
     """What is asked for.
 
     Attributes
     ----------
     dataset : Dataset
-        Songs.
+        The songs.
     system : System
-        What is scored on them.
-    sums : mapping of str to tuple of str
-        Names whose estimates sum to that of a target, where it is not its own.
-    targets : tuple of str
-        Those to score; empty for all that the songs and the system have.
-    metrics : MetricOptions
-        What is computed.
-    n_folds : int
-        Of cross-validation; 0 for none.
-    separation : SeparationOptions or None
-        What is done with the estimates of runs.
-    device : str
-        Where runs separate: ``auto``, ``cpu`` or ``cuda``.
-    label : str
-        What tables call the system; empty for its name.
+        The system that is scored on them.
+    config : EvaluationConfig
+        How it is scored.
     """
 
     dataset: Dataset
     system: System
-    sums: Mapping[str, tuple[str, ...]]
-    targets: tuple[str, ...]
-    metrics: MetricOptions
-    n_folds: int = 0
-    separation: SeparationOptions | None = None
-    device: str = "auto"
-    label: str = ""
+    config: EvaluationConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +57,7 @@ class EvaluationPlan:
 
     Attributes
     ----------
-    jobs : tuple of SongJob
+    jobs : tuple of ScoringJob
         One for each song that can be scored as far as is known, by name.
     rejections : tuple of Rejection
         Songs of which the system lacks an estimate.
@@ -88,14 +66,14 @@ class EvaluationPlan:
     estimators : dict of str to Estimator
         Where the estimates of each song come from.
     header : dict
-        What the manifest says of it.
+        What the manifest says of the evaluation before it is done.
     fingerprint : str
         Hash of all that decides a score.
     unused : tuple of str
         Names of estimates that belong to no target.
     """
 
-    jobs: tuple[SongJob, ...]
+    jobs: tuple[ScoringJob, ...]
     rejections: tuple[Rejection, ...]
     folds: dict[str, int] | None
     estimators: dict[str, Estimator]
@@ -104,20 +82,20 @@ class EvaluationPlan:
     unused: tuple[str, ...]
 
 
-def plan(request: Request, results: Path) -> EvaluationPlan:
+def plan_evaluation(request: EvaluationRequest, results: Path) -> EvaluationPlan:
     """Decide which songs are scored for which targets.
 
     Parameters
     ----------
-    request : Request
+    request : EvaluationRequest
         What is asked for.
     results : Path
-        Destination.
+        The folder that results are to go into.
 
     Returns
     -------
     EvaluationPlan
-        With at least one job.
+        All decisions, with at least one job.
 
     Raises
     ------
@@ -128,23 +106,24 @@ def plan(request: Request, results: Path) -> EvaluationPlan:
     InvalidCorpus
         If a run or a folder of estimates is not what it should be.
     """
-    dataset, system = request.dataset, request.system
+    dataset, system, config = request.dataset, request.system, request.config
+    _check_separation(request)
     if results.resolve().is_relative_to(dataset.root):
         raise UsageError(f"{results}: lies in the data set {dataset.root}; choose another folder")
-    if system.is_folded and not request.n_folds:
+    if system.is_folded and config.n_folds is None:
         raise UsageError(f"{system.name}: {FOLD} stands for the number of a fold; give --folds")
     names = [song.name for song in dataset.songs]
-    folds = folds_of(names, request.n_folds) if request.n_folds else None
+    folds = folds_of(names, config.n_folds) if config.n_folds else None
     fold_of = folds if folds and system.is_folded else dict.fromkeys(names, 0)
     of_fold = {fold: _estimator(request, fold) for fold in sorted(set(fold_of.values()))}
     targets, unused = _targets(request, [each for each in of_fold.values() if each])
     estimators = {name: of_fold[fold] for name, fold in fold_of.items()}
-    jobs: list[SongJob] = []
+    jobs: list[ScoringJob] = []
     rejections: list[Rejection] = []
     for number, song in enumerate(dataset.songs):
         state = results / STATE_FOLDER
         planned = _job(request, estimators[song.name], song, targets, state, f"{number:05d}")
-        if isinstance(planned, SongJob):
+        if isinstance(planned, ScoringJob):
             jobs.append(planned)
         else:
             rejections.append(planned)
@@ -152,7 +131,7 @@ def plan(request: Request, results: Path) -> EvaluationPlan:
         raise NothingToDo(why_nothing(system.name, rejections))
     header = {
         "stage": STAGE,
-        "system": request.label or system.name,
+        "system": config.label or system.name,
         "dataset": dataset.name,
         "config": _config(request, targets),
         "versions": _versions(request),
@@ -163,28 +142,39 @@ def plan(request: Request, results: Path) -> EvaluationPlan:
     )
 
 
-def _estimator(request: Request, fold: int) -> Estimator:
+def _check_separation(request: EvaluationRequest) -> None:
+    """Check that options are the system's: other people's estimates are taken as they are."""
+    known = request.dataset.targets
+    for target, names in request.config.sums.items():
+        if target not in known:
+            given = f"--map {target}={'+'.join(names)}"
+            raise UsageError(f"{given}: no target {target!r}; known: {', '.join(known)}")
+    if request.system.kind is not Kind.RUN:
+        request.config.refuse_separation()
+
+
+def _estimator(request: EvaluationRequest, fold: int) -> Estimator:
     system = request.system.of_fold(fold)
     if system.kind is Kind.ESTIMATES:
         return EstimateFolder(system.folders[0])
     if system.kind is Kind.RUN:
-        return Runs(system.folders, request.separation, request.device)
-    if request.sums:
+        return Runs(system.folders, request.config.separation, request.config.device)
+    if request.config.sums:
         raise UsageError("--map: only with run: and estimates:")
     return None
 
 
 def _targets(
-    request: Request, estimators: Sequence[EstimateFolder | Runs]
+    request: EvaluationRequest, estimators: Sequence[EstimateFolder | Runs]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the targets to score, and names of estimates that none of them needs."""
-    known, wanted = request.dataset.targets, request.targets
+    known, wanted = request.dataset.targets, request.config.targets
     if unknown := [target for target in wanted if target not in known]:
         raise UsageError(
             f"--target {unknown[0]}: no song of {request.dataset.name} has it; "
             f"there is {', '.join(known)}"
         )
-    needed = {target: set(request.sums.get(target, (target,))) for target in known}
+    needed = {target: set(request.config.sums.get(target, (target,))) for target in known}
     offered: set[str] = set()
     if estimators:
         offered = set.intersection(*(set(estimator.names) for estimator in estimators))
@@ -196,7 +186,7 @@ def _targets(
             f"{lacking[0]}; --map {lacking[0]}=NAME+NAME sums what it has"
         )
     targets = tuple(target for target in scored if target in wanted or not wanted)
-    if request.metrics.engine is Engine.MUSEVAL:
+    if request.config.engine is Engine.MUSEVAL:
         if targets != known:
             raise UsageError(f"--engine museval: scores all targets or none ({', '.join(known)})")
         if find_spec("museval") is None:
@@ -206,34 +196,34 @@ def _targets(
 
 
 def _job(
-    request: Request,
+    request: EvaluationRequest,
     estimator: Estimator,
     song: DatasetSong,
     targets: Sequence[str],
     state: Path,
     key: str,
-) -> SongJob | Rejection:
+) -> ScoringJob | Rejection:
     staged = state / "staging" / key
     estimates: dict[str, tuple[str, ...]] = {}
     present = {stem.target for stem in song.stems}
     for target in (target for target in targets if estimator and target in present):
         files = []
-        for name in request.sums.get(target, (target,)):
+        for name in request.config.sums.get(target, (target,)):
             if isinstance(estimator, EstimateFolder):
                 file = estimator.find(song.name, name)
                 if file is None:
                     detail = f"{estimator.root / song.name}: no {name}.wav or .flac"
-                    return Rejection(song.name, benchmark.STAGE, Reason.NO_ESTIMATE, detail)
+                    return Rejection(song.name, REJECTED_BY, Reason.NO_ESTIMATE, detail)
             else:
                 file = staged / f"{name}.wav"
             files.append(str(file))
         estimates[target] = tuple(files)
-    return SongJob(
+    return ScoringJob(
         song=song,
         targets=tuple(targets),
         oracle=request.system.oracle,
         estimates=tuple(estimates.items()) if estimator else None,
-        metrics=request.metrics,
+        metrics=request.config.metrics,
         staged=str(staged),
         scores=str(state / "songs" / f"{key}-scores.parquet"),
         rejection=str(state / "songs" / f"{key}-rejection.parquet"),
@@ -241,30 +231,31 @@ def _job(
     )
 
 
-def _config(request: Request, targets: Sequence[str]) -> dict[str, Any]:
+def _config(request: EvaluationRequest, targets: Sequence[str]) -> dict[str, Any]:
+    config, is_run = request.config, request.system.kind is Kind.RUN
     return {
-        "label": request.label,
+        "label": config.label,
         "kind": str(request.system.kind),
         "oracle": request.system.oracle,
-        "map": dict(sorted(request.sums.items())),
+        "map": dict(sorted(config.sums.items())),
         "taxonomy": request.dataset.taxonomy,
         "splits": sorted({song.split for song in request.dataset.songs}),
         "targets": list(targets),
-        "n_folds": request.n_folds,
-        "separation": request.separation and dataclasses.asdict(request.separation),
-        "metrics": request.metrics.to_dict(),
+        "n_folds": config.n_folds or 0,
+        "separation": config.separation.to_dict() if is_run else None,
+        "metrics": config.metrics.to_dict(),
     }
 
 
-def _versions(request: Request) -> dict[str, str]:
+def _versions(request: EvaluationRequest) -> dict[str, str]:
     names = list(_PACKAGES)
     names += ["torch"] * (request.system.kind is Kind.RUN)
-    names += ["museval"] * (request.metrics.engine is Engine.MUSEVAL)
+    names += ["museval"] * (request.config.engine is Engine.MUSEVAL)
     return {name: package_version(name) for name in ("stemsmith", *names)}
 
 
 def _fingerprint(
-    header: Mapping[str, Any], jobs: Sequence[SongJob], estimators: Mapping[str, Estimator]
+    header: Mapping[str, Any], jobs: Sequence[ScoringJob], estimators: Mapping[str, Estimator]
 ) -> str:
     """Return a hash that does not depend on where things lie."""
     songs = []

@@ -14,81 +14,73 @@ and intervals a bootstrap over folds.
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from stemsmith.evaluate.benchmark.score_song import SI_SDR, Score
-from stemsmith.evaluate.metrics.ratios import Summary, bootstrap_interval, summarise
-from stemsmith.manifests.errors import InvalidCorpus, UsageError
+from stemsmith.evaluate.benchmark.results import SongScore
+from stemsmith.evaluate.metrics.registry import Metric, known_metric
+from stemsmith.evaluate.metrics.summary import ScoreSummary, bootstrap_interval, summarise
+from stemsmith.manifests.errors import UsageError
 
-__all__ = [
-    "SUMMARY",
-    "TABLE",
-    "check_comparable",
-    "compare",
-    "plain",
-    "read_summary",
-    "summarise_scores",
-]
+__all__ = ["check_comparable", "compare", "plain", "summarise_scores"]
 
-SUMMARY: Final = "summary.json"
-TABLE: Final = "summary.md"
 # What must be the same for scores to stand in one table.
 _SAME: Final = ("metrics", "taxonomy", "splits", "n_folds", "songs")
-_NEEDED: Final = frozenset((*_SAME, "system", "dataset", "n_scored", "scores"))
 
-Summaries = dict[str, dict[str, Summary]]
+Summaries = dict[str, dict[str, ScoreSummary]]
 
 
 def summarise_scores(
-    scores: Iterable[Score], targets: Sequence[str], folds: Mapping[str, int] | None = None
+    scores: Iterable[SongScore], targets: Sequence[str], folds: Mapping[str, int] | None = None
 ) -> Summaries:
     """Summarise the scores of all songs.
 
     Parameters
     ----------
-    scores : iterable of Score
-        Of one metric of a target and song all frames, or one score of the whole song.
+    scores : iterable of SongScore
+        Scores of any metrics: of each song and target one of the whole song, or one a frame.
     targets : sequence of str
-        In the order in which they are reported.
+        The targets in the order in which they are reported.
     folds : mapping of str to int, optional
         Number of each song's fold.
 
     Returns
     -------
-    dict of str to dict of str to Summary
-        By target and metric.
+    dict of str to dict of str to ScoreSummary
+        The summaries by target and metric.
     """
-    values: dict[tuple[str, str], dict[str, list[float]]] = {}
+    values: dict[tuple[str, str], dict[str, list[SongScore]]] = {}
     for score in scores:
         songs = values.setdefault((score.target, score.metric), {})
-        songs.setdefault(score.song, []).append(score.value)
+        songs.setdefault(score.song, []).append(score)
     found: Summaries = {target: {} for target in targets}
     for target in targets:
         for (of_target, metric), songs in values.items():
             if of_target == target:
-                by_song = {song: _song_value(metric, frames) for song, frames in songs.items()}
+                by_song = {song: _song_value(of_song) for song, of_song in songs.items()}
                 found[target][metric] = _summary(by_song, folds)
     return found
 
 
-def _song_value(metric: str, values: Sequence[float]) -> float:
-    if metric == SI_SDR:
-        return values[0]
-    counted = np.array(values)[np.isfinite(values)]
+def _song_value(scores: Sequence[SongScore]) -> float:
+    """Return the one score of a song, or the median of those of its frames that are finite."""
+    if scores[0].frame is None:
+        return scores[0].value
+    values = np.array([score.value for score in scores])
+    counted = values[np.isfinite(values)]
     return float(np.median(counted)) if len(counted) else math.nan
 
 
-def _summary(by_song: Mapping[str, float], folds: Mapping[str, int] | None) -> Summary:
+def _summary(by_song: Mapping[str, float], folds: Mapping[str, int] | None) -> ScoreSummary:
     with np.errstate(invalid="ignore"):  # the mean of infinities of both signs is NaN
         return _summary_of_songs(by_song, folds)
 
 
-def _summary_of_songs(by_song: Mapping[str, float], folds: Mapping[str, int] | None) -> Summary:
+def _summary_of_songs(
+    by_song: Mapping[str, float], folds: Mapping[str, int] | None
+) -> ScoreSummary:
     if folds is None:
         return summarise(list(by_song.values()))
     members: dict[int, list[float]] = {}
@@ -100,7 +92,7 @@ def _summary_of_songs(by_song: Mapping[str, float], folds: Mapping[str, int] | N
     if not counted:
         return dataclasses.replace(every[0], n_left_out=n_left_out)
     means, medians = [s.mean for s in counted], [s.median for s in counted]
-    return Summary(
+    return ScoreSummary(
         n=sum(summary.n for summary in counted),
         n_left_out=n_left_out,
         mean=float(np.mean(means)),
@@ -128,28 +120,10 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def read_summary(results: Path) -> dict[str, Any]:
-    """Read the summary of a finished evaluation.
-
-    Raises
-    ------
-    InvalidCorpus
-        If there is none.
-    """
-    path = results / SUMMARY
-    try:
-        content = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise InvalidCorpus(f"{path}: missing; not a finished folder of scores") from None
-    except (OSError, ValueError) as error:
-        raise InvalidCorpus(f"{path}: cannot be read: {error}") from error
-    if not isinstance(content, dict) or not content.keys() >= _NEEDED:
-        raise InvalidCorpus(f"{path}: not a summary of scores")
-    return content
-
-
 def check_comparable(summaries: Sequence[Mapping[str, Any]]) -> None:
     """Check that summaries, with scores or yet without, may stand in one table.
+
+    One may have a metric that another one lacks, whose cells in that table are then empty.
 
     Raises
     ------
@@ -158,28 +132,39 @@ def check_comparable(summaries: Sequence[Mapping[str, Any]]) -> None:
     """
     first = summaries[0]
     for other in summaries[1:]:
-        if names := [name for name in _SAME if first[name] != other[name]]:
+        differing = [name for name in _SAME if first[name] != other[name]]
+        if "metrics" in differing and _agree(first["metrics"], other["metrics"]):
+            differing.remove("metrics")
+        if differing:
             raise UsageError(
-                f"{other['system']} on {other['dataset']}: other {names[0]} than "
+                f"{other['system']} on {other['dataset']}: other {differing[0]} than "
                 f"{first['system']} on {first['dataset']}; not for one table"
             )
+
+
+def _agree(settings: Mapping[str, Any], others: Mapping[str, Any]) -> bool:
+    """Return whether all metrics that both have are the same."""
+    more, others_more = settings.get("more", {}), others.get("more", {})
+    return {**settings, "more": {}} == {**others, "more": {}} and all(
+        more[name] == others_more[name] for name in more.keys() & others_more.keys()
+    )
 
 
 def compare(summaries: Sequence[Mapping[str, Any]]) -> str:
     """Return Markdown tables of systems: a row for each, a column for each target.
 
-    In brackets stand 95 % intervals, and in parentheses the number of songs that count, where some
-    are left out.
+    Brackets hold 95 % intervals, and parentheses the number of songs that count, where some are
+    left out.
 
     Parameters
     ----------
     summaries : sequence of mapping
-        From `read_summary`.
+        The `Results.summary` of each system.
 
     Returns
     -------
     str
-        One table a metric.
+        A table for each metric.
 
     Raises
     ------
@@ -189,42 +174,35 @@ def compare(summaries: Sequence[Mapping[str, Any]]) -> str:
     check_comparable(summaries)
     targets = list(dict.fromkeys(t for summary in summaries for t in summary["scores"]))
     metrics = list(dict.fromkeys(m for s in summaries for by in s["scores"].values() for m in by))
-    return "\n".join(_table(summaries, metric, targets) for metric in metrics)
-
-
-def _table(summaries: Sequence[Mapping[str, Any]], metric: str, targets: Sequence[str]) -> str:
-    rows = [["system", "songs", *targets], ["---", *["--:"] * (1 + len(targets))]]
-    for summary in summaries:
-        cells = [
-            _cell(summary["scores"].get(target, {}).get(metric), metric, summary["n_scored"])
-            for target in targets
-        ]
-        rows.append([summary["system"].replace("|", "\\|"), str(summary["n_scored"]), *cells])
-    lines = ["| " + " | ".join(row) + " |" for row in rows]
-    return "\n".join([f"**{_title(summaries[0], metric)}**", "", *lines, ""])
-
-
-def _title(summary: Mapping[str, Any], metric: str) -> str:
-    options, n_folds = summary["metrics"], summary["n_folds"]
-    folds = f"mean over {n_folds} folds of the " if n_folds else ""
-    if metric == SI_SDR:
-        return f"SI-SDR [dB], mono at {options['si_sdr_rate']} Hz: {folds}mean over songs"
-    bss = options["bss"]
-    windows = f"{bss['window_s']:g} s every {bss['hop_s']:g} s"
-    channels = ", mono" if bss["is_mono"] else ""
-    return (
-        f"{metric} [dB], BSS Eval {bss['version']}{channels}, {windows}: "
-        f"{folds}median over songs of the median over frames"
+    more = {name: by for s in summaries for name, by in s["metrics"].get("more", {}).items()}
+    settings = {**summaries[0]["metrics"], "more": more}
+    return "\n".join(
+        _table(summaries, known_metric(name, settings), settings, targets) for name in metrics
     )
 
 
-def _cell(score: Mapping[str, Any] | None, metric: str, n_songs: int) -> str:
+def _table(
+    summaries: Sequence[Mapping[str, Any]],
+    metric: Metric,
+    settings: Mapping[str, Any],
+    targets: Sequence[str],
+) -> str:
+    rows = [["system", "songs", *targets], ["---", *["--:"] * (1 + len(targets))]]
+    for summary in summaries:
+        found = [summary["scores"].get(target, {}).get(metric.name) for target in targets]
+        cells = [_cell(score, metric, summary["n_scored"]) for score in found]
+        rows.append([summary["system"].replace("|", "\\|"), str(summary["n_scored"]), *cells])
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    title = metric.title(settings, summaries[0]["n_folds"])
+    return "\n".join([f"**{title}**", "", *lines, ""])
+
+
+def _cell(score: Mapping[str, Any] | None, metric: Metric, n_songs: int) -> str:
     """Return a value with its interval, and the number of songs where some are left out."""
     if score is None or score["n"] == 0:
         return "-"
-    name = "mean" if metric == SI_SDR else "median"
     # null: a perfect and a silent estimate have no mean.
-    numbers = (score[name], *score[f"{name}_interval"])
+    numbers = (score[metric.average], *score[f"{metric.average}_interval"])
     middle, low, high = (math.nan if number is None else float(number) for number in numbers)
     value = f"{middle:.2f} [{low:.2f}, {high:.2f}]"
     return value if score["n"] == n_songs else f"{value} ({score['n']})"

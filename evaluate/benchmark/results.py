@@ -1,142 +1,156 @@
-"""The folder of an evaluation's results: resuming it, separating ahead of it, and closing it."""
+"""Opening a folder of results: whatever reads one does it by `Results`."""
 
 from __future__ import annotations
 
 import json
-import shutil
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from stemsmith.evaluate.benchmark import score_song as benchmark
-from stemsmith.evaluate.benchmark.plan import STAGE, STATE_FOLDER, EvaluationPlan, why_nothing
-from stemsmith.evaluate.benchmark.report import SUMMARY, TABLE, compare, plain, summarise_scores
-from stemsmith.evaluate.benchmark.score_song import Score, SongJob
-from stemsmith.evaluate.benchmark.systems import Runs
-from stemsmith.manifests import shards, storage
-from stemsmith.manifests.errors import NothingToDo
-from stemsmith.manifests.records import Reason, Rejection
-from stemsmith.manifests.run_folder import RunFolder
+from stemsmith.manifests import shards
+from stemsmith.manifests.errors import InvalidCorpus
+from stemsmith.manifests.records import Rejection
+from stemsmith.manifests.shards import Table
 
-__all__ = ["EvaluationRun"]
+__all__ = [
+    "REJECTIONS",
+    "SCORES",
+    "STAGE",
+    "STATE_FOLDER",
+    "SUMMARY",
+    "TABLE",
+    "Results",
+    "SongScore",
+]
+
+STAGE: Final = "evaluation"  # as manifests name it
+STATE_FOLDER: Final = ".evaluate"  # of what is not finished
+SCORES: Final = "scores.parquet"
+REJECTIONS: Final = "rejections.parquet"
+SUMMARY: Final = "summary.json"
+TABLE: Final = "summary.md"
+_NEEDED: Final = frozenset(
+    ["system", "dataset", "taxonomy", "splits", "n_folds", "metrics", "songs", "n_scored", "scores"]
+)
 
 
-class EvaluationRun:
-    """A folder of results while songs are being scored.
+@dataclass(frozen=True, slots=True)
+class SongScore:
+    """One number: a row of ``scores.parquet``.
+
+    Attributes
+    ----------
+    song : str
+        Name of the song in its data set.
+    target : str
+        Target that was estimated.
+    frame : int or None
+        Number of the window, from 0; None for a score of the whole song.
+    metric : str
+        Name of the metric, such as ``SI-SDR`` or ``SDR``.
+    value : float
+        The score in the metric's unit. NaN where nothing can be said; infinite for perfect or
+        silent estimates.
+    """
+
+    song: str
+    target: str
+    frame: int | None
+    metric: str
+    value: float
+
+
+class Results:
+    """A finished folder of results.
+
+    Opening one reads its manifest; everything else is read when it is asked for.
 
     Parameters
     ----------
-    root : Path
-        The folder.
-    evaluation_plan : EvaluationPlan
-        What goes into it.
+    folder : path
+        What `stemsmith evaluate` wrote.
+
+    Attributes
+    ----------
+    folder : Path
+        The folder, as given.
+    header : dict
+        The content of ``manifest.json``.
+
+    Raises
+    ------
+    InvalidCorpus
+        If it is no finished folder of results, or one that this version cannot read.
     """
 
-    def __init__(self, root: Path, evaluation_plan: EvaluationPlan) -> None:
-        self._root, self._plan = root, evaluation_plan
-        state = root / STATE_FOLDER
-        self._staged = {job.song.name: job.staged for job in evaluation_plan.jobs}
-        self._folder = RunFolder(root, STAGE, state, evaluation_plan.fingerprint)
+    def __init__(self, folder: str | PathLike[str]) -> None:
+        self.folder = Path(folder)
+        path = self.folder / SUMMARY
+        if not path.exists():
+            raise InvalidCorpus(f"{path}: missing; not a finished folder of scores")
+        self.header: dict[str, Any] = shards.read_manifest(self.folder, STAGE)
 
-    @contextmanager
-    def opened(self) -> Iterator[None]:
-        """Hold the folder; see `RunFolder.opened`."""
-        with self._folder.opened():
-            if not self._folder.is_closed:
-                Path(self._plan.jobs[0].scores).parent.mkdir(exist_ok=True)  # of all jobs
-            yield
+    def __fspath__(self) -> str:
+        return str(self.folder)
+
+    def __repr__(self) -> str:
+        return f"Results({str(self.folder)!r})"
 
     @property
-    def subject(self) -> dict[str, Any]:
-        """What the summary says but the scores: of what they will be."""
-        header = self._plan.header
-        songs = [job.song.name for job in self._plan.jobs]
-        return {
-            **{key: header[key] for key in ("system", "dataset")},
-            **header["config"],
-            "songs": sorted([*songs, *(rejection.id for rejection in self._plan.rejections)]),
-        }
+    def system(self) -> str:
+        """What tables call the system that was scored."""
+        return str(self.header["system"])
 
-    def open_jobs(self) -> list[SongJob]:
-        """Return the jobs that are not finished."""
-        if self._folder.is_closed:
-            return []
-        return [job for job in self._plan.jobs if not _is_finished(job)]
+    @property
+    def dataset(self) -> str:
+        """The data set whose songs were scored, as it was given."""
+        return str(self.header["dataset"])
 
-    def prepared(self, jobs: list[SongJob]) -> Iterator[SongJob]:
-        """Yield jobs, each when its estimates are there.
+    @cached_property
+    def scores(self) -> Table:
+        """Every score as a table, with a column for each field of `SongScore`."""
+        return shards.read_table([self.folder / SCORES], SongScore)
 
-        The mixtures of runs are separated here, one whenever a job is asked for: two are ahead
-        for each worker.
-        """
-        for job in jobs:
-            estimator = self._plan.estimators[job.song.name]
-            if isinstance(estimator, Runs):
-                estimator.separate(job.song, Path(job.staged))
-            yield job
+    @cached_property
+    def rejections(self) -> Table:
+        """The songs that were left out, as a table with the fields of `Rejection`."""
+        return shards.read_table([self.folder / REJECTIONS], Rejection)
 
-    def forget(self, song: str) -> None:
-        """Remove what was separated of a song that is done."""
-        shutil.rmtree(self._staged[song], ignore_errors=True)
-
-    def reject(self, job: SongJob, reason: Reason, detail: str) -> None:
-        """Record that a job could not be done at all, unless it was done before it died."""
-        if not _is_finished(job):
-            Path(job.frames).unlink(missing_ok=True)  # museval would count the song
-            rejection = Rejection(job.song.name, benchmark.STAGE, reason, detail)
-            shards.write_records(Path(job.rejection), Rejection, [rejection])
-
-    def close(self) -> dict[str, Any]:
-        """Gather the scores, write what they say, and the manifest; return the manifest.
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        """What was asked for, and under ``scores`` the mean and median by target and metric.
 
         Raises
         ------
-        NothingToDo
-            If every song was rejected.
+        InvalidCorpus
+            If ``summary.json`` cannot be read.
         """
-        if self._folder.is_closed:
-            return shards.read_manifest(self._root, STAGE)
-        done = [job for job in self._plan.jobs if Path(job.scores).exists()]
-        refused = [Path(job.rejection) for job in self._plan.jobs if not Path(job.scores).exists()]
-        rejections = [*self._plan.rejections, *shards.read_records(refused, Rejection)]
-        rejections.sort(key=lambda rejection: rejection.id)
-        if not done:
-            self._folder.abandon()
-            raise NothingToDo(why_nothing(self._plan.header["system"], rejections))
-        scores = shards.read_records([Path(job.scores) for job in done], Score)
-        files = [self._root / "scores.parquet", self._root / "rejections.parquet"]
-        shards.write_records(files[0], Score, scores)
-        shards.write_records(files[1], Rejection, rejections)
-        summary = self._summary(scores, len(done))
-        text = json.dumps(summary, indent=2, allow_nan=False)
-        storage.write_atomic(self._root / SUMMARY, text.encode() + b"\n")
-        storage.write_atomic(self._root / TABLE, compare([summary]).encode())
-        frames = [Path(job.frames) for job in done if Path(job.frames).exists()]
-        reasons = Counter(str(rejection.reason) for rejection in rejections)
-        header = {
-            **self._plan.header,
-            "n_songs": len(done),
-            "rejections": dict(sorted(reasons.items())),
-            "shards": [shards.shard_entry(file) for file in files],
-            "files": [
-                {"file": file.relative_to(self._root).as_posix(), "sha256": storage.file_hash(file)}
-                for file in (self._root / SUMMARY, self._root / TABLE, *frames)
-            ],
-        }
-        return self._folder.close(header)
+        path = self.folder / SUMMARY
+        try:
+            content = json.loads(path.read_bytes())
+        except (OSError, ValueError) as error:
+            raise InvalidCorpus(f"{path}: cannot be read: {error}") from error
+        if not isinstance(content, dict) or not content.keys() >= _NEEDED:
+            raise InvalidCorpus(f"{path}: not a summary of scores")
+        return content
 
-    def _summary(self, scores: Sequence[Score], n_scored: int) -> dict[str, Any]:
-        folds = self._plan.folds
-        targets = self._plan.header["config"]["targets"]
-        return {
-            **self.subject,
-            "n_scored": n_scored,
-            "folds": folds,
-            "scores": plain(summarise_scores(scores, targets, folds)),
-        }
+    def score_records(self) -> list[SongScore]:
+        """Return the scores as records."""
+        return shards.read_records(self.folder / SCORES, SongScore)
 
+    def rejection_records(self) -> list[Rejection]:
+        """Return the songs that were left out as records."""
+        return shards.read_records(self.folder / REJECTIONS, Rejection)
 
-def _is_finished(job: SongJob) -> bool:
-    return Path(job.scores).exists() or Path(job.rejection).exists()
+    def verify(self) -> Results:
+        """Compare the Parquet files with the manifest; return the results.
+
+        Raises
+        ------
+        InvalidCorpus
+            Naming the first file that is missing or not as the manifest says.
+        """
+        shards.check_shards(self.folder, self.header)
+        return self

@@ -10,101 +10,33 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import soxr
 from stemsmith.evaluate.benchmark.datasets import DatasetSong
 from stemsmith.evaluate.benchmark.oracle import Oracle, oracle_estimates
+from stemsmith.evaluate.benchmark.results import SongScore
 from stemsmith.evaluate.benchmark.song import SongAudio, Unscorable, read_estimate, read_song
 from stemsmith.evaluate.metrics.bsseval.bsseval import bss_eval
-from stemsmith.evaluate.metrics.bsseval.frames import BssScores, Framing, SilenceRule
+from stemsmith.evaluate.metrics.bsseval.frames import BssScores, Framing
 from stemsmith.evaluate.metrics.museval_engine import museval_bss_eval
-from stemsmith.evaluate.metrics.museval_json import METRICS as BSS_METRICS
 from stemsmith.evaluate.metrics.museval_json import write_track
-from stemsmith.evaluate.metrics.ratios import si_sdr_db
+from stemsmith.evaluate.metrics.options import Engine, MetricConfig
+from stemsmith.evaluate.metrics.registry import BSS_EVAL, song_metrics
 from stemsmith.manifests import shards
 from stemsmith.manifests.arrays import Float32s
 from stemsmith.manifests.records import Reason, Rejection
 
-__all__ = ["SI_SDR", "STAGE", "Engine", "MetricOptions", "Score", "Scored", "SongJob", "run"]
+__all__ = ["REJECTED_BY", "ScoredSong", "ScoringJob", "score_song"]
 
-SI_SDR: Final = "SI-SDR"
-STAGE: Final = "evaluate"  # in rejections
-
-
-class Engine(StrEnum):
-    """Who computes BSS Eval."""
-
-    STEMSMITH = "stemsmith"
-    MUSEVAL = "museval"
+REJECTED_BY: Final = "evaluate"  # the stage that rejections name
 
 
 @dataclass(frozen=True, slots=True)
-class MetricOptions:
-    """What is computed.
-
-    Attributes
-    ----------
-    si_sdr_rate : int
-        Rate in Hz at which SI-SDR is taken of mono audio.
-    framing : Framing or None
-        Windows of BSS Eval; None for no BSS Eval.
-    silence : SilenceRule
-        Of BSS Eval.
-    engine : Engine
-        Of BSS Eval.
-    is_mono : bool
-        Take BSS Eval of the mean of the channels.
-    """
-
-    si_sdr_rate: int = 16000
-    framing: Framing | None = None
-    silence: SilenceRule = SilenceRule.ALL
-    engine: Engine = Engine.STEMSMITH
-    is_mono: bool = False
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values for a manifest."""
-        framing = self.framing
-        bss = framing and {
-            "version": "v3" if framing.has_own_filters else "v4",
-            "window_s": framing.window_s,
-            "hop_s": framing.hop_s,
-            "silence": str(self.silence),
-            "engine": str(self.engine),
-            "is_mono": self.is_mono,
-        }
-        return {"si_sdr_rate": self.si_sdr_rate, "bss": bss}
-
-
-@dataclass(frozen=True, slots=True)
-class Score:
-    """One number: a row of ``scores.parquet``.
-
-    Attributes
-    ----------
-    song, target : str
-        Of what.
-    frame : int or None
-        Number of the window; None for a score of the whole song.
-    metric : str
-        ``SI-SDR``, or ``SDR``, ``SIR``, ``SAR``, ``ISR``.
-    value : float
-        In dB. NaN where nothing can be said; infinite for perfect or silent estimates.
-    """
-
-    song: str
-    target: str
-    frame: int | None
-    metric: str
-    value: float
-
-
-@dataclass(frozen=True, slots=True)
-class SongJob:
+class ScoringJob:
     """One song to score.
 
     Attributes
@@ -112,65 +44,87 @@ class SongJob:
     song : DatasetSong
         The song.
     targets : tuple of str
-        Those that are scored. Others of the song are interference.
+        Targets that are scored. Others of the song are interference.
     oracle : Oracle or None
-        Makes the estimates.
+        The oracle that makes the estimates, if one does.
     estimates : tuple of (str, tuple of str) or None
         For each target the files that sum to its estimate. Where this and `oracle` are None, the
         estimate of every target is the mixture.
-    metrics : MetricOptions
-        What is computed.
+    metrics : MetricConfig
+        What is scored.
     staged : str
         Folder in which estimates of runs wait for the job.
-    scores, rejection, frames : str
-        The files this job writes: its records, or why there are none, and museval's.
+    scores : str
+        File that the job writes its scores to.
+    rejection : str
+        File that it writes instead where the song cannot be scored, saying why.
+    frames : str
+        File that it writes the frames of BSS Eval to, for museval to read.
     """
 
     song: DatasetSong
     targets: tuple[str, ...]
     oracle: Oracle | None
     estimates: tuple[tuple[str, tuple[str, ...]], ...] | None
-    metrics: MetricOptions
+    metrics: MetricConfig
     staged: str
     scores: str
     rejection: str
     frames: str
 
 
-class Scored(NamedTuple):
-    """A song that has its scores, and its duration in s."""
+class ScoredSong(NamedTuple):
+    """A song that has its scores.
+
+    Attributes
+    ----------
+    song : str
+        Its name.
+    duration_s : float
+        Its length in seconds.
+    """
 
     song: str
     duration_s: float
 
 
-def run(job: SongJob) -> Scored | Rejection:
+def score_song(job: ScoringJob) -> ScoredSong | Rejection:
     """Score a song and write its records; the last file written makes it finished."""
     try:
         audio = read_song(job.song, job.targets)
-        scores = list(_score(job, audio))
+        scores = list(_scores(job, audio))
     except Unscorable as error:
-        rejection = Rejection(job.song.name, STAGE, error.reason, error.detail)
+        rejection = Rejection(job.song.name, REJECTED_BY, error.reason, error.detail)
         shards.write_records(Path(job.rejection), Rejection, [rejection])
         return rejection
-    shards.write_records(Path(job.scores), Score, scores)
-    return Scored(job.song.name, audio.mixture.shape[1] / audio.sample_rate)
+    shards.write_records(Path(job.scores), SongScore, scores)
+    return ScoredSong(job.song.name, audio.mixture.shape[1] / audio.sample_rate)
 
 
-def _score(job: SongJob, audio: SongAudio) -> Iterator[Score]:
+def _scores(job: ScoringJob, audio: SongAudio) -> Iterator[SongScore]:
+    song, framing = job.song.name, job.metrics.framing
+    of_song = song_metrics(job.metrics.more_metrics)
     heard = [target for target in audio.targets if target in job.targets]
     given = None if job.estimates is None else _read_estimates(job, audio, heard)
     if heard:
-        yield from _si_sdr_scores(job, audio, heard, given)
-        if job.metrics.framing is not None:
-            yield from _bss_scores(job, audio, heard, given)
-    metrics = (SI_SDR,) if job.metrics.framing is None else (SI_SDR, *BSS_METRICS)
+        signals = _Signals(job, audio, len(heard), given)
+        for metric in of_song:
+            compared = signals.mono if metric.is_mono else signals.whole
+            assert metric.compute is not None
+            rows = zip(heard, compared.references, compared.estimates, strict=True)
+            for target, reference, estimate in rows:
+                value = metric.compute(reference, estimate, compared.sample_rate)
+                yield SongScore(song, target, None, metric.name, float(value))
+        if framing is not None:
+            compared = signals.downmix if job.metrics.is_mono else signals.whole
+            yield from _bss_scores(job, compared, heard, framing)
     for target in job.targets:
         if target not in heard:
-            yield from (Score(job.song.name, target, None, name, math.nan) for name in metrics)
+            for metric in (*of_song, *(BSS_EVAL if framing is not None else ())):
+                yield SongScore(song, target, None, metric.name, math.nan)
 
 
-def _read_estimates(job: SongJob, audio: SongAudio, targets: Sequence[str]) -> Float32s:
+def _read_estimates(job: ScoringJob, audio: SongAudio, targets: Sequence[str]) -> Float32s:
     files_of = dict(job.estimates or ())
     estimates = np.empty((len(targets), *audio.mixture.shape), np.float32)
     for row, target in enumerate(targets):
@@ -178,18 +132,74 @@ def _read_estimates(job: SongJob, audio: SongAudio, targets: Sequence[str]) -> F
     return estimates
 
 
-def _si_sdr_scores(
-    job: SongJob, audio: SongAudio, targets: Sequence[str], given: Float32s | None
-) -> Iterator[Score]:
-    """Yield SI-SDR of mono audio (Slakh 3.1: 16 kHz), of which oracles are made too."""
-    rates = audio.sample_rate, job.metrics.si_sdr_rate
-    mixture = _mono(audio.mixture, *rates)
-    references = np.array([_mono(each, *rates) for each in audio.references[: len(targets)]])
-    if given is not None:
-        given = np.array([_mono(estimate, *rates) for estimate in given])
-    estimates = _estimates(job, references, mixture, rates[1], given)
-    for target, reference, estimate in zip(targets, references, estimates, strict=True):
-        yield Score(job.song.name, target, None, SI_SDR, si_sdr_db(reference, estimate))
+class _Compared(NamedTuple):
+    """What a metric is taken of.
+
+    Attributes
+    ----------
+    references, estimates : numpy.ndarray
+        (n_targets, n_channels, n_samples) float32.
+    others : numpy.ndarray
+        (n_others, n_channels, n_samples) float32 of sources without an estimate.
+    sample_rate : int
+        In Hz.
+    """
+
+    references: Float32s
+    estimates: Float32s
+    others: Float32s
+    sample_rate: int
+
+
+class _Signals:
+    """A song beside its estimates in the forms that metrics are taken of, made when asked for."""
+
+    def __init__(
+        self, job: ScoringJob, audio: SongAudio, n_heard: int, given: Float32s | None
+    ) -> None:
+        self._oracle, self._rate = job.oracle, job.metrics.si_sdr_rate
+        self._audio, self._n_heard, self._given = audio, n_heard, given
+
+    @cached_property
+    def whole(self) -> _Compared:
+        """The audio as it is."""
+        audio = self._audio
+        return self._compared(audio.references, audio.mixture, audio.sample_rate, self._given)
+
+    @cached_property
+    def downmix(self) -> _Compared:
+        """The mean of the channels, (1, n_samples) of each source."""
+        audio, given = self._audio, self._given
+        return self._compared(
+            audio.references.mean(axis=1, keepdims=True),
+            audio.mixture.mean(axis=0, keepdims=True),
+            audio.sample_rate,
+            None if given is None else given.mean(axis=1, keepdims=True),
+        )
+
+    @cached_property
+    def mono(self) -> _Compared:
+        """The mean of the channels at the rate of SI-SDR (Slakh 3.1: 16 kHz)."""
+        audio, rates = self._audio, (self._audio.sample_rate, self._rate)
+        heard = audio.references[: self._n_heard]
+        return self._compared(
+            np.array([_mono(reference, *rates) for reference in heard]),
+            _mono(audio.mixture, *rates),
+            self._rate,
+            None if self._given is None else np.array([_mono(e, *rates) for e in self._given]),
+        )
+
+    def _compared(
+        self, sources: Float32s, mixture: Float32s, sample_rate: int, given: Float32s | None
+    ) -> _Compared:
+        references, others = sources[: self._n_heard], sources[self._n_heard :]
+        if given is not None:
+            estimates = given
+        elif self._oracle is not None:
+            estimates = oracle_estimates(self._oracle, references, mixture, sample_rate)
+        else:
+            estimates = np.broadcast_to(mixture, references.shape)
+        return _Compared(references, estimates, others, sample_rate)
 
 
 def _mono(audio: Float32s, sample_rate: int, wanted_rate: int) -> Float32s:
@@ -200,50 +210,28 @@ def _mono(audio: Float32s, sample_rate: int, wanted_rate: int) -> Float32s:
     return mono[np.newaxis]
 
 
-def _estimates(
-    job: SongJob, references: Float32s, mixture: Float32s, sample_rate: int, given: Float32s | None
-) -> Float32s:
-    """Return the estimates that are given, or are made of the mixture."""
-    if given is not None:
-        return given
-    if job.oracle is not None:
-        return oracle_estimates(job.oracle, references, mixture, sample_rate)
-    return np.broadcast_to(mixture, references.shape)
-
-
 def _bss_scores(
-    job: SongJob, audio: SongAudio, targets: Sequence[str], given: Float32s | None
-) -> Iterator[Score]:
+    job: ScoringJob, compared: _Compared, targets: Sequence[str], framing: Framing
+) -> Iterator[SongScore]:
     """Yield the frames of BSS Eval, and write them for museval."""
-    if job.metrics.is_mono:
-        mixture = audio.mixture.mean(axis=0, keepdims=True)
-        references = audio.references.mean(axis=1, keepdims=True)
-        audio = audio._replace(mixture=mixture, references=references)
-        given = None if given is None else given.mean(axis=1, keepdims=True)
-    references = audio.references[: len(targets)]
-    estimates = _estimates(job, references, audio.mixture, audio.sample_rate, given)
-    result = _bss_eval(job, audio, estimates)
+    result = _bss_eval(job, compared, framing)
     path = Path(job.frames)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_track(path, {target: (result, row) for row, target in enumerate(targets)})
-    columns = (result.sdr_db, result.sir_db, result.sar_db, result.isr_db)
     for row, target in enumerate(targets):
-        for metric, values in zip(BSS_METRICS, columns, strict=True):
-            for frame, value in enumerate(values[row].tolist()):
-                yield Score(job.song.name, target, frame, metric, value)
+        for metric in BSS_EVAL:
+            for frame, value in enumerate(result.values(metric.name)[row].tolist()):
+                yield SongScore(job.song.name, target, frame, metric.name, value)
 
 
-def _bss_eval(job: SongJob, audio: SongAudio, estimates: Float32s) -> BssScores:
-    metrics, n = job.metrics, len(estimates)
-    assert metrics.framing is not None
-    framings = (metrics.framing,)
-    references, others = audio.references[:n], audio.references[n:]
-    if metrics.engine is Engine.STEMSMITH:
+def _bss_eval(job: ScoringJob, compared: _Compared, framing: Framing) -> BssScores:
+    references, estimates, others, sample_rate = compared
+    if job.metrics.engine is Engine.STEMSMITH:
         return bss_eval(
-            references, estimates, audio.sample_rate, framings,
-            others=others, silence=metrics.silence,
+            references, estimates, sample_rate, (framing,),
+            others=others, silence=job.metrics.silence,
         )[0]  # fmt: skip
     try:
-        return museval_bss_eval(references, estimates, audio.sample_rate, framings)[0]
+        return museval_bss_eval(references, estimates, sample_rate, (framing,))[0]
     except ValueError as error:
         raise Unscorable(Reason.SILENT, f"{job.song.name}: museval: {error}") from error

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from importlib.util import find_spec
+from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -22,9 +23,18 @@ from stemsmith.manifests.audio.read import encode_wav
 from stemsmith.manifests.errors import UsageError, install_command
 
 if TYPE_CHECKING:
-    from stemsmith.evaluate.separation.options import SeparationOptions
+    from stemsmith.evaluate.separation.options import SeparationConfig
 
-__all__ = ["FOLD", "EstimateFolder", "Kind", "Runs", "System", "parse_sums", "parse_system"]
+__all__ = [
+    "FOLD",
+    "EstimateFolder",
+    "Kind",
+    "Runs",
+    "System",
+    "parse_system",
+    "require_torch",
+    "system_of",
+]
 
 FOLD: Final = "{fold}"  # stands for the number of a fold in a path
 
@@ -45,13 +55,13 @@ class System:
     Attributes
     ----------
     name : str
-        As the command line has it.
+        What the system is called: the text by which the command line names it.
     kind : Kind
         Where its estimates come from.
     oracle : Oracle or None
-        Which one.
+        The oracle, if it is one.
     folders : tuple of Path
-        Of runs, or the one of estimates.
+        Folders of its runs, or the one folder of its estimates.
     """
 
     name: str
@@ -100,36 +110,38 @@ def parse_system(text: str) -> System:
     )
 
 
-def parse_sums(texts: Sequence[str], targets: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """Return the names whose estimates sum to the estimate of a target.
-
-    Chiu et al. 2020, section V-A: "From the result of Spleeter, we sum all but the piano stem as
-    the separated violin stem."
+def system_of(system: str | PathLike[str] | Sequence[PathLike[str]]) -> System:
+    """Return the system that a caller means.
 
     Parameters
     ----------
-    texts : sequence of str
-        Such as ``violin=vocals+drums+bass+other``.
-    targets : sequence of str
-        Of the taxonomy.
+    system : str, path, or sequence of path
+        A text as for `parse_system`; or a trained run, or several that are one system together,
+        each as the run itself or the path of its folder.
 
     Raises
     ------
     UsageError
-        If one is not written so, or its target is unknown or given twice.
+        If it is none of them.
     """
-    sums: dict[str, tuple[str, ...]] = {}
-    for text in texts:
-        target, equals, parts = (part.strip() for part in text.partition("="))
-        names = tuple(name.strip() for name in parts.split("+"))
-        if not equals or not all(names):
-            raise UsageError(f"--map {text}: write TARGET=NAME+NAME")
-        if target not in targets:
-            raise UsageError(f"--map {text}: no target {target!r}; known: {', '.join(targets)}")
-        if target in sums:
-            raise UsageError(f"--map {text}: {target} is given twice")
-        sums[target] = names
-    return sums
+    if isinstance(system, str):
+        return parse_system(system)
+    runs = [system] if isinstance(system, PathLike) else system
+    if not runs:
+        raise UsageError("no run is given")
+    return parse_system(",".join(f"{Kind.RUN}:{fspath(run)}" for run in runs))
+
+
+def require_torch() -> None:
+    """Check that what trained runs need is installed.
+
+    Raises
+    ------
+    UsageError
+        If it is not, saying how to install it.
+    """
+    if find_spec("torch") is None:
+        raise UsageError(f"separating needs torch: {install_command('train')}")
 
 
 class EstimateFolder:
@@ -143,7 +155,7 @@ class EstimateFolder:
     Attributes
     ----------
     names : tuple of str
-        Of what some song has an estimate of.
+        Names of the estimates that at least one song has.
 
     Raises
     ------
@@ -175,18 +187,18 @@ class Runs:
     Parameters
     ----------
     folders : sequence of Path
-        What ``stemsmith train`` wrote.
-    options : SeparationOptions
+        Folders that ``stemsmith train`` wrote.
+    config : SeparationConfig
         What is done with their estimates.
     device : str
-        ``auto``, ``cpu`` or ``cuda``.
+        Where they separate: ``auto``, ``cpu`` or ``cuda``.
 
     Attributes
     ----------
     names : tuple of str
-        Of what they separate.
+        Names of the targets that they separate.
     weights : list of str
-        SHA-256 of their files.
+        SHA-256 of the files of their weights.
 
     Raises
     ------
@@ -196,22 +208,19 @@ class Runs:
         If torch is not there, or the runs or options do not go together.
     """
 
-    def __init__(
-        self, folders: Sequence[Path], options: SeparationOptions | None, device: str
-    ) -> None:
-        if find_spec("torch") is None:
-            raise UsageError(f"separating needs torch: {install_command('train')}")
+    def __init__(self, folders: Sequence[Path], config: SeparationConfig, device: str) -> None:
+        require_torch()
         from stemsmith.evaluate.separation.separator import Separator
         from stemsmith.train.run_dir import BEST, RunDir
 
-        self._separator = Separator.of_runs(folders, options, device)
+        self._separator = Separator.of_runs(folders, config, device)
         self.names = self._separator.targets
         self.weights = [storage.file_hash(RunDir(folder).checkpoint(BEST)) for folder in folders]
 
     def separate(self, song: DatasetSong, folder: Path) -> None:
         """Write the estimates of a song as ``<name>.wav``, 32-bit float.
 
-        Nothing is written for a song that cannot be read: scoring it will say why.
+        Nothing is written for a song that cannot be read, since scoring it will say why.
         """
         try:
             audio = read_song(song)

@@ -16,12 +16,13 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 from stemsmith.evaluate.metrics.bsseval.frames import BssScores
+from stemsmith.evaluate.metrics.registry import BSS_EVAL
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.storage import write_atomic
 
 __all__ = ["METRICS", "TrackScores", "median_of_medians", "read_track", "write_track"]
 
-METRICS: Final = ("SDR", "SIR", "SAR", "ISR")
+METRICS: Final = tuple(metric.name for metric in BSS_EVAL)  # in museval's order
 # target -> metric -> (n_frames,) in dB, NaN where there is none
 TrackScores = Mapping[str, Mapping[str, npt.NDArray[np.float64]]]
 
@@ -48,8 +49,7 @@ def write_track(path: Path, scores: Mapping[str, tuple[BssScores, int]]) -> None
 
 
 def _frames(scores: BssScores, target: int) -> list[dict[str, Any]]:
-    by_metric = (scores.sdr_db, scores.sir_db, scores.sar_db, scores.isr_db)
-    columns = np.stack([metric[target] for metric in by_metric], axis=1)
+    columns = np.stack([scores.values(metric)[target] for metric in METRICS], axis=1)
     return [
         {
             "time": time_s,

@@ -48,7 +48,7 @@ def step_of(model: SeparationModel[Any], overlap: float | None) -> int:
     Parameters
     ----------
     model : SeparationModel
-        The network.
+        A network whose segments have a fixed length.
     overlap : float or None
         Brunner's gamma, from 0 to below 1; above ``(T - 1) / T`` nothing changes. None takes the
         step by which the model's training examples are cut: `CNNConfig.step_frames`, and no overlap
@@ -74,16 +74,18 @@ class Segments:
     Parameters
     ----------
     model : SeparationModel
-        In evaluation mode.
+        The network, in evaluation mode.
     overlap : float, optional
-        See `step_of`; only of networks of fixed length.
+        Share by which its segments overlap, if they have a fixed length; see `step_of`.
     is_streaming : bool
         Whether a segment is estimated as soon as it is complete, and not with others.
 
     Attributes
     ----------
-    length, step : int
-        Of segments, or chunks with their context, in frames.
+    length : int
+        Length in frames of a segment, or of a chunk with its context.
+    step : int
+        Frames from the start of one to that of the next.
     """
 
     def __init__(
@@ -190,7 +192,7 @@ class Estimates:
     Parameters
     ----------
     networks : sequence of (SeparationModel, Segments)
-        All of one transform.
+        The networks, which share one transform, each with its segments.
     """
 
     def __init__(self, networks: Sequence[tuple[SeparationModel[Any], Segments]]) -> None:

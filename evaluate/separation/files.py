@@ -6,34 +6,48 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from stemsmith.evaluate.separation.separator import Separator
 from stemsmith.manifests import storage
+from stemsmith.manifests.audio.formats import FileFormat
 from stemsmith.manifests.audio.read import AudioInfo, audio_info
-from stemsmith.manifests.audio.write import FileFormat, check_format, writing
+from stemsmith.manifests.audio.write import check_format, writing
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
 
-__all__ = ["Separated", "folder_names", "outputs_of", "separate_to_files"]
+if TYPE_CHECKING:  # it needs torch
+    from stemsmith.evaluate.separation.separator import Separator
+
+__all__ = ["SeparatedRecording", "folder_names", "outputs_of", "separate_to_files"]
 
 _STAGING: Final = ".separating-"
 _MIXTURES: Final = ("mix", "mixture")
 
 
 @dataclass(frozen=True, slots=True)
-class Separated:
-    """What came of a recording.
+class SeparatedRecording:
+    """A recording that has been separated.
 
     Attributes
     ----------
+    recording : Path
+        The file that was separated.
+    files : mapping of str to Path
+        The files that were written, by target.
     info : AudioInfo
-        Of the recording and of every file.
+        Sample rate, channels and length of the recording and of every file.
     peaks : mapping of str to float
         Largest absolute sample of every target before it was written, full scale being 1.
     """
 
+    recording: Path
+    files: Mapping[str, Path]
     info: AudioInfo
     peaks: Mapping[str, float]
+
+    @property
+    def duration_s(self) -> float:
+        """Length of the recording in seconds."""
+        return self.info.n_samples / self.info.sample_rate
 
 
 def folder_names(recordings: Sequence[Path]) -> list[str]:
@@ -137,7 +151,7 @@ def _check_recording(separator: Separator, recording: Path, file_format: FileFor
 
 def separate_to_files(
     separator: Separator, recording: Path, outputs: Mapping[str, Path], file_format: FileFormat
-) -> Separated:
+) -> SeparatedRecording:
     """Separate a recording in bounded memory.
 
     The files get their names, replacing what had them, when all are whole.
@@ -145,13 +159,13 @@ def separate_to_files(
     Parameters
     ----------
     separator : Separator
-        The system.
+        The runs that separate.
     recording : Path
-        Whatever `read_blocks` reads.
+        A file of audio that `read_blocks` reads.
     outputs : mapping of str to Path
         A file for every target, all in one folder, which need not be there yet.
     file_format : FileFormat
-        Of the files.
+        Format of these files.
 
     Raises
     ------
@@ -178,4 +192,4 @@ def separate_to_files(
         folder.mkdir(exist_ok=True)
         for target, path in outputs.items():
             staged[target].replace(path)
-    return Separated(info, peaks)
+    return SeparatedRecording(recording, outputs, info, peaks)

@@ -1,102 +1,184 @@
-"""What a user may ask of a separation, and whether the models at hand can do it."""
+"""Options of a separation, in Python and on the command line; imports nothing heavy.
+
+Whether the models at hand can do what is asked for, `stemsmith.evaluate.separation.checks` knows.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final, NamedTuple, TypedDict
 
-from stemsmith.evaluate.separation.estimation import step_of
-from stemsmith.evaluate.separation.postprocess import Threshold
 from stemsmith.manifests.errors import UsageError
-from stemsmith.train.models.base import SeparationModel
+from stemsmith.manifests.options import member, option, to_manifest
 
-__all__ = ["RESIDUAL", "SeparationOptions", "check_options"]
+__all__ = ["DEVICES", "RESIDUAL", "Phase", "SeparationConfig", "SeparationOptions", "Threshold"]
 
+DEVICES: Final = ("auto", "cpu", "cuda")
 RESIDUAL: Final = "residual"
 _REST: Final = "*"
+_GRIFFIN_LIM_ITERATIONS: Final = 32  # librosa's default
 
 
-@dataclass(frozen=True, kw_only=True)
-class SeparationOptions:
-    """How estimates are made and what is done to them; the defaults do nothing to them.
+class Phase(StrEnum):
+    """Where the phases of estimates come from."""
+
+    MIXTURE = "mixture"  # resnet has phases of its own
+    GRIFFIN_LIM = "griffin-lim"
+
+
+class Threshold(NamedTuple):
+    """Powers below which a target is silent: mean squares of samples, full scale being 1.
+
+    Brunner, section IV-D.2, has t_j = t_m = 0.001 (-30 dBFS), and for "other" 0.0001 and 0. The
+    paper says "signal energies" and not how they are scaled; its authors' code has one function
+    for the power of a signal, the mean square.
 
     Attributes
     ----------
-    overlap : float, optional
-        Of segments, of networks with segments of a fixed length; see `step_of`.
-    mask_exponent : float, optional
-        Replaces the estimates by shares of the mixture; see `shares`.
-    thresholds : mapping of str to Threshold
-        Make targets silent, by name; ``*`` stands for all that have no other. See `EnergyGate`.
-    griffin_lim_iterations : int
-        0 keeps the phases of the estimates: the mixture's, and resnet's own.
-    is_with_residual : bool
-        Whether mixture less all estimates is a target too, `RESIDUAL`.
-    is_streaming : bool
-        Whether every sample is given as early as can be.
+    source : float
+        t_j, the least power of the estimate.
+    mixture : float
+        t_m, the least power of the mixture.
     """
 
-    overlap: float | None = None
-    mask_exponent: float | None = None
-    thresholds: Mapping[str, Threshold] = field(default_factory=dict)
-    griffin_lim_iterations: int = 0
-    is_with_residual: bool = False
-    is_streaming: bool = False
-
-    def __post_init__(self) -> None:
-        if self.mask_exponent is not None and not 0 < self.mask_exponent < float("inf"):
-            raise UsageError(f"a mask exponent of {self.mask_exponent:g}: it is above 0")
-        for target, threshold in self.thresholds.items():
-            if not (threshold.source >= 0 and threshold.mixture >= 0):
-                raise UsageError(f"a threshold of {target}: powers are 0 or more")
-        if self.griffin_lim_iterations < 0:
-            raise UsageError(f"{self.griffin_lim_iterations} iterations: there are 0 or more")
-        if self.is_streaming and (self.thresholds or self.griffin_lim_iterations):
-            raise UsageError("streaming: thresholds and Griffin-Lim need audio that comes later")
-
-    def threshold_of(self, target: str) -> Threshold:
-        """Return what holds for a target."""
-        return self.thresholds.get(target, self.thresholds.get(_REST, Threshold(0.0, 0.0)))
+    source: float
+    mixture: float
 
 
-def check_options(
-    options: SeparationOptions,
-    models: Mapping[str, SeparationModel[Any]],
-    targets: Sequence[str],
-    n_transforms: int,
-) -> None:
-    """Check that options suit models.
+def _thresholds(texts: Sequence[str]) -> dict[str, Threshold]:
+    return dict(map(_threshold, texts))
 
-    Parameters
+
+def _threshold(text: str) -> tuple[str, Threshold]:
+    target, _, powers = text.rpartition("=")
+    try:
+        source, mixture = map(float, powers.split(","))
+    except ValueError:
+        raise UsageError(f"--threshold {text}: write two powers, e.g. 0.001,0.001") from None
+    return target or _REST, Threshold(source, mixture)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeparationConfig:
+    """How estimates are made and what is done to them; the defaults change nothing about them.
+
+    Attributes
     ----------
-    options : SeparationOptions
-        What is to be done.
-    models : mapping of str to SeparationModel
-        By what to call them.
-    targets : sequence of str
-        Of all models.
-    n_transforms : int
-        How many different transforms and sample rates the models have.
+    overlap : float or None
+        Share by which segments of a fixed length overlap, from 0 to below 1; see `step_of`. None
+        takes the step by which the model's training examples were cut.
+    mask_exponent : float or None
+        Exponent of the masks that share the mixture among all targets, above 0; see `shares`.
+        None leaves the estimates as they are.
+    thresholds : mapping of str to Threshold
+        Powers below which a target is made silent, by its name; ``*`` stands for all targets that
+        have no other. See `EnergyGate`.
+    phase : Phase
+        Where the phases of the estimates come from.
+    n_iterations : int or None
+        Number of iterations of Griffin and Lim's algorithm, where it is asked for; None takes 32.
+    is_with_residual : bool
+        Whether the mixture less all estimates is one more target, called `RESIDUAL`.
+    is_streaming : bool
+        Whether every sample is given as early as can be.
 
     Raises
     ------
     UsageError
-        If not.
+        For values that make no sense, alone or together.
     """
-    if not models:
-        raise UsageError("no run is given")
-    fixed = {name: model for name, model in models.items() if model.is_fixed_length}
-    for name, model in models.items():
-        if options.is_streaming and name not in fixed:
-            raise UsageError(f"streaming: {name} is a recurrent network, which needs the whole")
-        if name in fixed:
-            step_of(model, options.overlap)
-    if options.overlap is not None and not fixed:
-        raise UsageError("overlap: only of networks with segments of a fixed length (cnn, resnet)")
-    if options.mask_exponent is not None and (len(targets) < 2 or n_transforms > 1):
-        raise UsageError("masks share the mixture among two or more targets of one transform")
-    if unknown := sorted({*options.thresholds} - {*targets, _REST}):
-        raise UsageError(f"threshold of {unknown[0]}: not a target; known: {', '.join(targets)}")
-    if options.is_with_residual and RESIDUAL in targets:
-        raise UsageError(f"the residual: a run separates a target of that name, {RESIDUAL}")
+
+    overlap: float | None = option(
+        None,
+        "Of segments, 0 to (T - 1) / T of T frames; cnn and resnet.",
+        metavar="GAMMA",
+        default_text="the model's: 1/6 for cnn, 0 for resnet",
+    )
+    mask_exponent: float | None = option(
+        None,
+        "Share the mixture among all targets by |S|^ALPHA; 2 is the Wiener-like mask.",
+        metavar="ALPHA",
+    )
+    thresholds: Mapping[str, Threshold] = option(
+        None,
+        "Silence a target in segments of 0.8 s where its power is below T_J or the mixture's "
+        "below T_M (mean squares; Brunner: 0.001,0.001 and other=0.0001,0); may be repeated.",
+        flag="--threshold",
+        metavar="[TARGET=]T_J,T_M",
+        is_repeatable=True,
+        parse=_thresholds,
+    )
+    phase: Phase = option(
+        Phase.MIXTURE,
+        "The mixture's (resnet has phases of its own), or one that fits the magnitudes.",
+        is_in_manifest=False,  # said by the number of iterations
+    )
+    n_iterations: int | None = option(
+        None,
+        "Of Griffin-Lim.",
+        flag="--iterations",
+        key="griffin_lim_iterations",
+        default_text=str(_GRIFFIN_LIM_ITERATIONS),
+    )
+    is_with_residual: bool = option(
+        False, "Also the mixture less all estimates.", flag="--residual"
+    )
+    is_streaming: bool = option(
+        False,
+        "Give every sample as soon as can be, and report the algorithmic latency; cnn and resnet.",
+        flag="--streaming",
+    )
+
+    def __post_init__(self) -> None:
+        """Make values of what was given as text, and refuse what makes no sense."""
+        for name in ("overlap", "mask_exponent"):
+            if (value := getattr(self, name)) is not None:
+                object.__setattr__(self, name, float(value))  # a manifest says 2.0 for 2
+        thresholds = {
+            name: Threshold(float(source), float(mixture))
+            for name, (source, mixture) in (self.thresholds or {}).items()
+        }
+        object.__setattr__(self, "thresholds", thresholds)
+        object.__setattr__(self, "phase", member(Phase, self.phase, "--phase"))
+        if self.mask_exponent is not None and not 0 < self.mask_exponent < math.inf:
+            raise UsageError(f"a mask exponent of {self.mask_exponent:g}: it is above 0")
+        for target, threshold in thresholds.items():
+            if not (threshold.source >= 0 and threshold.mixture >= 0):
+                raise UsageError(f"a threshold of {target}: powers are 0 or more")
+        if self.n_iterations is not None:
+            if self.phase is not Phase.GRIFFIN_LIM:
+                raise UsageError("--iterations: only with --phase griffin-lim")
+            if self.n_iterations < 1:
+                raise UsageError(f"--iterations {self.n_iterations}: at least 1")
+        if self.is_streaming and (thresholds or self.griffin_lim_iterations):
+            raise UsageError("streaming: thresholds and Griffin-Lim need audio that comes later")
+
+    @property
+    def griffin_lim_iterations(self) -> int:
+        """Number of iterations that give estimates other phases; 0 keeps those they have."""
+        if self.phase is not Phase.GRIFFIN_LIM:
+            return 0
+        return _GRIFFIN_LIM_ITERATIONS if self.n_iterations is None else self.n_iterations
+
+    def threshold_of(self, target: str) -> Threshold:
+        """Return the threshold that holds for a target."""
+        return self.thresholds.get(target, self.thresholds.get(_REST, Threshold(0.0, 0.0)))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what the manifest says of the options."""
+        return {**to_manifest(self), "griffin_lim_iterations": self.griffin_lim_iterations}
+
+
+class SeparationOptions(TypedDict, total=False):
+    """The fields of `SeparationConfig` as keywords of functions that separate."""
+
+    overlap: float | None
+    mask_exponent: float | None
+    thresholds: Mapping[str, tuple[float, float]] | None
+    phase: Phase | str
+    n_iterations: int | None
+    is_with_residual: bool
+    is_streaming: bool

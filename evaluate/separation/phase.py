@@ -5,22 +5,18 @@ spectra (`Stft.inverse`, the least-squares inverse), and the phases of its trans
 The distance of the magnitudes from those of the audio's transform never grows.
 
 Chiu names the algorithm only. Ours are the phases it starts from, those of the estimates (for a
-mask the mixture's), which are nearer than random ones and give the same audio every time; and its
-32 iterations, librosa's default.
+mask the mixture's), which are nearer than random ones and give the same audio every time; and, by
+default, 32 iterations as in librosa.
 """
 
 from __future__ import annotations
-
-from typing import Final
 
 import torch
 from stemsmith.evaluate.separation.streaming import Queue
 from stemsmith.train.models.stft import Stft
 from torch import Tensor
 
-__all__ = ["ITERATIONS", "GriffinLim", "griffin_lim", "inconsistency"]
-
-ITERATIONS: Final = 32
+__all__ = ["GriffinLim", "griffin_lim", "inconsistency"]
 
 
 def griffin_lim(spectra: Tensor, stft: Stft, n_iterations: int) -> Tensor:

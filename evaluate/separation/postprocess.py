@@ -6,14 +6,15 @@ Spectra are (1 + n_targets, n_channels, n_bins, n_frames) complex, the mixture's
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 import torch
+from stemsmith.evaluate.separation.options import Threshold
 from stemsmith.evaluate.separation.streaming import Queue
 from stemsmith.train.models.stft import Stft
 from torch import Tensor
 
-__all__ = ["EnergyGate", "Masking", "Threshold", "shares"]
+__all__ = ["EnergyGate", "Masking", "shares"]
 
 # Of Brunner's segments: 140 frames of 256 samples at 44.1 kHz.
 _SEGMENT_S: Final = 140 * 256 / 44100
@@ -62,25 +63,6 @@ class Masking:
     def finish(self, spectra: Tensor) -> Tensor:
         """See `Stage.finish`."""
         return self.push(spectra)
-
-
-class Threshold(NamedTuple):
-    """Powers below which a target is silent: mean squares of samples, full scale being 1.
-
-    Brunner, section IV-D.2, has t_j = t_m = 0.001 (-30 dBFS), and for "other" 0.0001 and 0. The
-    paper says "signal energies" and not how they are scaled; its authors' code has one function
-    for the power of a signal, the mean square.
-
-    Attributes
-    ----------
-    source : float
-        t_j, of the estimate.
-    mixture : float
-        t_m, of the mixture.
-    """
-
-    source: float
-    mixture: float
 
 
 class EnergyGate:

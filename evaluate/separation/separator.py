@@ -8,13 +8,15 @@ transform, resampling back. Runs of the same transform share it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from os import PathLike
 from pathlib import Path
 from typing import Any, Final, Self
 
 import numpy as np
 import torch
+from stemsmith.evaluate.separation.checks import check_models
 from stemsmith.evaluate.separation.estimation import Estimates, Segments
-from stemsmith.evaluate.separation.options import RESIDUAL, SeparationOptions, check_options
+from stemsmith.evaluate.separation.options import RESIDUAL, SeparationConfig
 from stemsmith.evaluate.separation.phase import GriffinLim
 from stemsmith.evaluate.separation.postprocess import EnergyGate, Masking
 from stemsmith.evaluate.separation.streaming import (
@@ -32,7 +34,7 @@ from stemsmith.train.models.base import ModelConfig, SeparationModel
 from stemsmith.train.run_dir import load_run
 from torch import Tensor
 
-__all__ = ["SeparationOptions", "SeparationStream", "Separator"]
+__all__ = ["SeparationStream", "Separator"]
 
 _BLOCK_SAMPLES: Final = 1 << 17  # three seconds at 44.1 kHz
 
@@ -45,18 +47,20 @@ class Separator:
     Parameters
     ----------
     models : mapping of str to SeparationModel
-        By what to call them in errors; each estimates other targets. They are moved to the device,
-        and so cannot be another system's on another one.
-    options : SeparationOptions
-        What is done with their estimates.
+        The models, each of other targets, by the names that errors call them. They are moved to
+        the device, and so cannot be another system's on another one.
+    config : SeparationConfig, optional
+        How estimates are made and what is done to them; None does nothing to them.
     device : str
-        ``auto``, ``cpu`` or ``cuda``.
+        Where they separate: ``auto``, ``cpu`` or ``cuda``.
 
     Attributes
     ----------
     targets : tuple of str
-        Of all models in their order, but those of one transform together; and the residual, if
-        asked for.
+        Targets of all models in their order, but those of one transform together; and the
+        residual, if it is asked for.
+    config : SeparationConfig
+        As given.
 
     Raises
     ------
@@ -67,10 +71,10 @@ class Separator:
     def __init__(
         self,
         models: Mapping[str, Model],
-        options: SeparationOptions | None = None,
+        config: SeparationConfig | None = None,
         device: str = "auto",
     ) -> None:
-        self.options = options or SeparationOptions()
+        self.config = config or SeparationConfig()
         self._device = _device(device)
         owners: dict[str, str] = {}
         groups: dict[object, list[Model]] = {}
@@ -83,15 +87,27 @@ class Separator:
             groups.setdefault(key, []).append(model.eval().to(self._device))
         self._groups = list(groups.values())
         self.targets = tuple(t for g in self._groups for m in g for t in m.config.targets)
-        check_options(self.options, models, self.targets, len(self._groups))
-        if self.options.is_with_residual:
+        check_models(self.config, models, self.targets, len(self._groups))
+        if self.config.is_with_residual:
             self.targets += (RESIDUAL,)
 
     @classmethod
     def of_runs(
-        cls, runs: Sequence[Path], options: SeparationOptions | None = None, device: str = "auto"
+        cls,
+        runs: Sequence[str | PathLike[str]],
+        config: SeparationConfig | None = None,
+        device: str = "auto",
     ) -> Self:
         """Make a system of what ``stemsmith train`` wrote, with the best weights of every run.
+
+        Parameters
+        ----------
+        runs : sequence of path
+            Trained runs, or the paths of their folders.
+        config : SeparationConfig, optional
+            As for the class.
+        device : str
+            As for the class.
 
         Raises
         ------
@@ -100,9 +116,10 @@ class Separator:
         UsageError
             As the class does.
         """
-        if len(set(runs)) < len(runs):
+        folders = [Path(run) for run in runs]
+        if len(set(folders)) < len(folders):
             raise UsageError("the same run is given twice")
-        return cls({str(run): load_run(run) for run in runs}, options, device)
+        return cls({str(folder): load_run(folder) for folder in folders}, config, device)
 
     @property
     def latency_s(self) -> float:
@@ -130,7 +147,7 @@ class Separator:
             raise UsageError(f"a sample rate of {sample_rate} Hz")
         for group in self._groups:
             model_hz = group[0].config.sample_rate
-            if self.options.is_streaming and model_hz != sample_rate:
+            if self.config.is_streaming and model_hz != sample_rate:
                 raise UsageError(f"streaming: the audio has {sample_rate} Hz, not {model_hz} Hz")
 
     def stream(self, sample_rate: int) -> SeparationStream:
@@ -143,7 +160,7 @@ class Separator:
         """
         self.check_rate(sample_rate)
         chains = [self._chain(group, sample_rate) for group in self._groups]
-        return SeparationStream(chains, self.targets, self.options.is_with_residual)
+        return SeparationStream(chains, self.targets, self.config.is_with_residual)
 
     def separate(self, audio: Float32s, sample_rate: int) -> dict[str, Float32s]:
         """Separate a recording that lies in memory.
@@ -153,19 +170,20 @@ class Separator:
         audio : numpy.ndarray
             (n_channels, n_samples) float32, full scale at 1.
         sample_rate : int
-            In Hz.
+            Its sample rate in Hz.
 
         Returns
         -------
         dict of str to numpy.ndarray
-            Every target, (n_channels, n_samples) float32 at the same rate, and aligned.
+            The estimate of every target, (n_channels, n_samples) float32, at the same rate and
+            aligned with the recording.
 
         Raises
         ------
         InvalidCorpus
             If it is empty, or has values that are no numbers, or its estimates have.
         UsageError
-            As `stream` does, or if it is not such an array.
+            If it is no such array, or for a sample rate that `check_rate` refuses.
         """
         if audio.ndim != 2 or not len(audio) or audio.dtype.kind != "f":
             raise UsageError(
@@ -189,7 +207,7 @@ class Separator:
         Parameters
         ----------
         path : Path
-            Whatever `read_blocks` reads.
+            A file of audio that `read_blocks` reads.
 
         Yields
         ------
@@ -225,27 +243,27 @@ class Separator:
             raise UsageError(f"{name}: the GPU's memory is too small; use --device cpu") from error
 
     def _block_samples(self, sample_rate: int) -> int:
-        if self.options.is_streaming:
+        if self.config.is_streaming:
             return min(int(group[0].config.hop) for group in self._groups)
         return _BLOCK_SAMPLES
 
     def _chain(self, group: Sequence[Model], sample_rate: int) -> Chain:
         """Return all that happens to a recording in the networks of one transform."""
-        options, model = self.options, group[0]
+        config, model = self.config, group[0]
         model_hz = model.config.sample_rate
         analysis = Analysis(model.stft)
         networks = []
         for network in group:
-            overlap = options.overlap if network.is_fixed_length else None
-            networks.append((network, Segments(network, overlap, options.is_streaming)))
+            overlap = config.overlap if network.is_fixed_length else None
+            networks.append((network, Segments(network, overlap, config.is_streaming)))
         stages: list[Stage] = [Resampler(sample_rate, model_hz), analysis, Estimates(networks)]
-        if options.mask_exponent is not None:
-            stages.append(Masking(options.mask_exponent))
-        if options.thresholds:
-            thresholds = [options.threshold_of(t) for n in group for t in n.config.targets]
+        if config.mask_exponent is not None:
+            stages.append(Masking(config.mask_exponent))
+        if config.thresholds:
+            thresholds = [config.threshold_of(t) for n in group for t in n.config.targets]
             stages.append(EnergyGate(thresholds, model.stft, model_hz))
-        if options.griffin_lim_iterations:
-            stages.append(GriffinLim(model.stft, options.griffin_lim_iterations))
+        if config.griffin_lim_iterations:
+            stages.append(GriffinLim(model.stft, config.griffin_lim_iterations))
         return Chain([*stages, Synthesis(analysis), Resampler(model_hz, sample_rate)])
 
 

@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from stemsmith.manifests.audio.formats import FileFormat
 from stemsmith.manifests.audio.read import AudioInfo, audio_info, encode_wav, read_blocks
-from stemsmith.manifests.audio.write import FileFormat, writing
+from stemsmith.manifests.audio.write import writing
 from stemsmith.manifests.errors import UsageError
 
 torch = pytest.importorskip("torch")

@@ -15,15 +15,17 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from stemsmith.evaluate.benchmark import plan as evaluation
-from stemsmith.evaluate.benchmark import score_song as benchmark
+from stemsmith.evaluate import workflow
 from stemsmith.evaluate.benchmark.datasets import find_dataset, folds_of
-from stemsmith.evaluate.benchmark.results import EvaluationRun
-from stemsmith.evaluate.benchmark.score_song import Score
+from stemsmith.evaluate.benchmark.destination import ResultsDestination
+from stemsmith.evaluate.benchmark.options import EvaluationConfig
+from stemsmith.evaluate.benchmark.plan import EvaluationRequest, plan_evaluation
+from stemsmith.evaluate.benchmark.results import Results, SongScore
+from stemsmith.evaluate.benchmark.score_song import ScoringJob, score_song
 from stemsmith.evaluate.benchmark.systems import parse_system
 from stemsmith.manifests import shards, storage
 from stemsmith.manifests.arrays import Float64s
-from stemsmith.manifests.records import Reason, Rejection
+from stemsmith.manifests.records import Reason
 
 RATE = 8000
 N_SAMPLES = 2 * RATE
@@ -78,12 +80,12 @@ def estimates(tmp_path: Path) -> Path:
 
 
 def scores_of(results: Path) -> dict[tuple[str, str, int | None, str], float]:
-    scores = shards.read_records(results / "scores.parquet", Score)
+    scores = Results(results).score_records()
     return {(s.song, s.target, s.frame, s.metric): s.value for s in scores}
 
 
 def rejections_of(results: Path) -> dict[str, tuple[str, str]]:
-    records = shards.read_records(results / "rejections.parquet", Rejection)
+    records = Results(results).rejection_records()
     return {r.id: (str(r.reason), r.detail) for r in records}
 
 
@@ -471,19 +473,18 @@ def test_results_of_something_else_are_not_touched(songs: Path, tmp_path: Path, 
 
 def test_museval_does_not_see_songs_whose_worker_died(songs: Path, tmp_path: Path) -> None:
     found = find_dataset(f"folder:{songs}", None, ("test",))
-    metrics = benchmark.MetricOptions()
-    request = evaluation.Request(found, parse_system("mixture"), {}, (), metrics)
-    plan = evaluation.plan(request, tmp_path / "r")
-    run = EvaluationRun(tmp_path / "r", plan)
-    with run.opened():
-        for job in run.open_jobs():
+    request = EvaluationRequest(found, parse_system("mixture"), EvaluationConfig(bss="none"))
+    plan = plan_evaluation(request, tmp_path / "r")
+    destination = ResultsDestination(tmp_path / "r", plan)
+    with destination.opened():
+        for job in destination.open_jobs():
             if job.song.name == "Two":
                 Path(job.frames).parent.mkdir(parents=True)
                 Path(job.frames).write_text("{}")  # killed after this
-                run.reject(job, Reason.WORKER_DIED, "killed the process that scored it")
+                destination.reject(job, Reason.WORKER_DIED, "killed the process that scored it")
             else:
-                benchmark.run(job)
-        run.close()
+                score_song(job)
+        destination.close()
     assert not (tmp_path / "r" / "museval" / "test" / "Two.json").exists()
     assert rejections_of(tmp_path / "r")["Two"][0] == "worker-died"
 
@@ -497,10 +498,10 @@ def flip(path: Path) -> None:
     path.write_bytes(data)
 
 
-def rewrite(folder: Path, change: Callable[[list[Score]], list[Score]]) -> None:
+def rewrite(folder: Path, change: Callable[[list[SongScore]], list[SongScore]]) -> None:
     """Change the scores and make the manifest agree with them."""
     path = folder / "scores.parquet"
-    shards.write_records(path, Score, change(shards.read_records(path, Score)))
+    shards.write_records(path, SongScore, change(shards.read_records(path, SongScore)))
     header = json.loads((folder / "manifest.json").read_text())
     header["shards"][0] = shards.shard_entry(path)
     (folder / "manifest.json").write_text(json.dumps(header))
@@ -611,19 +612,21 @@ def test_killed_at_every_step_and_resumed(
 def test_songs_that_are_done_are_not_scored_again(
     songs: Path, tmp_path: Path, here, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run, scored = benchmark.run, []
+    scored = []
 
-    def interrupted(job: benchmark.SongJob) -> Any:
+    def interrupted(job: ScoringJob) -> Any:
         if len(scored) == 2:
             raise Killed
         scored.append(job.song.name)
-        return run(job)
+        return score_song(job)
 
     command = ("evaluate", "mixture", f"folder:{songs}", tmp_path / "r", *SHORT)
-    monkeypatch.setattr(benchmark, "run", interrupted)
+    monkeypatch.setattr(workflow, "score_song", interrupted)
     with pytest.raises(Killed):
         here(*command)
-    monkeypatch.setattr(benchmark, "run", lambda job: (scored.append(job.song.name), run(job))[1])
+    monkeypatch.setattr(
+        workflow, "score_song", lambda job: (scored.append(job.song.name), score_song(job))[1]
+    )
     assert here(*command).returncode == 0
     assert scored == ["One", "Three", "Two"]
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from stemsmith.manifests.arrays import Float64s
+if TYPE_CHECKING:  # options name framings: importing this module imports nothing heavy
+    from stemsmith.manifests.arrays import Float64s
 
 __all__ = ["DSD100", "SISEC18", "BssScores", "Framing", "SilenceRule"]
 
@@ -17,10 +18,13 @@ class Framing(NamedTuple):
 
     Attributes
     ----------
-    window_s, hop_s : float
-        In s; rounded down to samples, as museval does.
+    window_s : float
+        Length of a window in seconds, which is rounded down to samples as museval does.
+    hop_s : float
+        Distance from the start of one window to that of the next in seconds, rounded likewise.
     has_own_filters : bool
-        Fit the filters to each window (BSS Eval 3) instead of the track (version 4).
+        Whether the filters are fitted to each window (BSS Eval 3) instead of the whole track
+        (version 4).
     """
 
     window_s: float
@@ -33,9 +37,9 @@ class Framing(NamedTuple):
         Parameters
         ----------
         sample_rate : int
-            In Hz.
+            Sample rate of the track in Hz.
         n_samples : int
-            Of the track.
+            Length of the track in samples.
 
         Returns
         -------
@@ -76,11 +80,12 @@ class BssScores:
     Attributes
     ----------
     sdr_db, isr_db, sir_db, sar_db : numpy.ndarray
-        (n_targets, n_frames) float64. NaN where there is silence, inf where there is no error.
+        (n_targets, n_frames) float64 in dB. NaN where there is silence, inf where there is no
+        error.
     start_s : numpy.ndarray
-        (n_frames,) of the frames.
+        (n_frames,) float64, where each frame begins, in seconds.
     duration_s : float
-        Of every frame.
+        Length of every frame in seconds.
     """
 
     sdr_db: Float64s
@@ -89,3 +94,8 @@ class BssScores:
     sar_db: Float64s
     start_s: Float64s
     duration_s: float
+
+    def values(self, metric: str) -> Float64s:
+        """Return the (n_targets, n_frames) scores of ``SDR``, ``ISR``, ``SIR`` or ``SAR`` in dB."""
+        values: Float64s = getattr(self, f"{metric.lower()}_db")
+        return values

@@ -19,7 +19,8 @@ from stemsmith.evaluate.benchmark.oracle import (
     transform,
     window_samples,
 )
-from stemsmith.evaluate.metrics.ratios import si_sdr_db
+from stemsmith.evaluate.benchmark.results import Results
+from stemsmith.evaluate.metrics.per_song.si_sdr import si_sdr_db
 
 Array = npt.NDArray[Any]
 
@@ -143,15 +144,13 @@ def test_oracles_of_rendered_songs_come_in_the_order_of_tables_2_and_3(
     corpus: Path, tmp_path: Path, here
 ) -> None:
     """Manilow et al. 2019: the unprocessed mixture is the worst, then IRM, Wiener-like and tPSA."""
-    from stemsmith.evaluate.benchmark.report import read_summary
-
     means: dict[str, dict[str, float]] = {}
     for system in ("mixture", *(f"oracle:{kind}" for kind in Oracle)):
         results = tmp_path / system.replace(":", "-")
         splits = [f"--split={split}" for split in ("train", "validation", "test")]
         done = here("evaluate", system, corpus, results, *splits, "--bss", "none", "--jobs", 0)
         assert done.returncode == 0, done.stderr
-        scores = read_summary(results)["scores"]
+        scores = Results(results).summary["scores"]
         means[system] = {target: by["SI-SDR"]["mean"] for target, by in scores.items()}
     for target in ("piano", "bass", "guitar", "drums"):
         mixture, ibm, irm, wiener, tpsa = (by[target] for by in means.values())

@@ -8,22 +8,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stemsmith.evaluate.benchmark.report import compare, plain, read_summary, summarise_scores
-from stemsmith.evaluate.benchmark.score_song import Score
+from stemsmith.evaluate.benchmark.report import compare, plain, summarise_scores
+from stemsmith.evaluate.benchmark.results import Results, SongScore
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
+from stemsmith.manifests.shards import write_manifest
 
 NAN, INF = math.nan, math.inf
 
 
-def si_sdr(*values: float, target: str = "bass") -> list[Score]:
-    return [Score(f"s{k}", target, None, "SI-SDR", value) for k, value in enumerate(values)]
+def si_sdr(*values: float, target: str = "bass") -> list[SongScore]:
+    return [SongScore(f"s{k}", target, None, "SI-SDR", value) for k, value in enumerate(values)]
 
 
-def sdr(song: str, *values: float) -> list[Score]:
-    return [Score(song, "bass", frame, "SDR", value) for frame, value in enumerate(values)]
+def sdr(song: str, *values: float) -> list[SongScore]:
+    return [SongScore(song, "bass", frame, "SDR", value) for frame, value in enumerate(values)]
 
 
-def summary(scores: list[Score], **changes: Any) -> dict[str, Any]:
+def summary(scores: list[SongScore], **changes: Any) -> dict[str, Any]:
     targets = list(dict.fromkeys(score.target for score in scores))
     songs = sorted({score.song for score in scores})
     bss = {"version": "v4", "window_s": 1.0, "hop_s": 1.0, "is_mono": False}
@@ -135,7 +136,8 @@ def test_what_is_not_comparable_is_not_compared(changes: dict[str, Any]) -> None
 
 @pytest.mark.parametrize("content", [None, "{", "[]", "{}", '{"scores": {}}'])
 def test_what_is_no_summary_is_named(tmp_path: Path, content: str | None) -> None:
+    write_manifest(tmp_path, {"stage": "evaluation"})
     if content is not None:
         (tmp_path / "summary.json").write_text(content)
     with pytest.raises(InvalidCorpus, match=r"summary\.json: "):
-        read_summary(tmp_path)
+        _ = Results(tmp_path).summary

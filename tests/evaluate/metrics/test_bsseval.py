@@ -19,7 +19,7 @@ from stemsmith.evaluate.metrics.bsseval.bsseval import bss_eval
 from stemsmith.evaluate.metrics.bsseval.frames import SISEC18, BssScores, Framing, SilenceRule
 from stemsmith.evaluate.metrics.bsseval.levinson import solve_block_toeplitz
 from stemsmith.evaluate.metrics.museval_engine import museval_bss_eval
-from stemsmith.evaluate.metrics.ratios import snr_db
+from stemsmith.evaluate.metrics.per_song.snr import snr_db
 from stemsmith.manifests.arrays import Float64s
 
 RATE = 4000

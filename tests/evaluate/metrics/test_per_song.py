@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stemsmith.evaluate.metrics.ratios import bootstrap_interval, si_sdr_db, snr_db, summarise
+from stemsmith.evaluate.metrics.per_song.si_sdr import si_sdr_db
+from stemsmith.evaluate.metrics.per_song.snr import snr_db
+from stemsmith.evaluate.metrics.summary import bootstrap_interval, summarise
 from stemsmith.manifests.arrays import Float64s
 
 

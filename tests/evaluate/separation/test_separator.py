@@ -16,9 +16,9 @@ torch = pytest.importorskip("torch")
 # ruff: noqa: E402
 
 from stemsmith.evaluate.separation import estimation
-from stemsmith.evaluate.separation.options import RESIDUAL, SeparationOptions
+from stemsmith.evaluate.separation.options import RESIDUAL, SeparationConfig, Threshold
 from stemsmith.evaluate.separation.phase import GriffinLim, griffin_lim, inconsistency
-from stemsmith.evaluate.separation.postprocess import EnergyGate, Threshold, shares
+from stemsmith.evaluate.separation.postprocess import EnergyGate, shares
 from stemsmith.evaluate.separation.separator import Separator
 from stemsmith.evaluate.separation.streaming import Analysis, Resampler, Synthesis
 from stemsmith.train.models.base import ModelConfig, SeparationModel
@@ -75,7 +75,7 @@ def fake(
 
 def system(*models: SeparationModel[Any], **options: Any) -> Separator:
     named = {f"run{i}": model for i, model in enumerate(models)}
-    return Separator(named, SeparationOptions(**options), "cpu")
+    return Separator(named, SeparationConfig(**options), "cpu")
 
 
 def noise(n_samples: int, n_channels: int = 2, seed: int = 0) -> Float32s:
@@ -488,7 +488,7 @@ def test_griffin_lim_by_stretches_is_griffin_lim(n_iterations: int, hop: int) ->
 @pytest.mark.parametrize("n_samples", [1, 31, 33, 5000])
 def test_griffin_lim_keeps_the_length_and_what_is_consistent(n_samples: int) -> None:
     audio = noise(n_samples)
-    separated = system(fake(), griffin_lim_iterations=4).separate(audio, RATE)["a"]
+    separated = system(fake(), phase="griffin-lim", n_iterations=4).separate(audio, RATE)["a"]
     assert separated.shape == audio.shape
     np.testing.assert_allclose(separated, audio, atol=1e-4)
 
@@ -541,10 +541,11 @@ def test_the_latency_of_the_papers_network() -> None:
         ({"mask_exponent": 2.0}, "two or more targets"),
         ({"thresholds": {"tuba": Threshold(0, 0)}}, "tuba: not a target"),
         ({"thresholds": {"*": Threshold(-1, 0)}}, "0 or more"),
-        ({"griffin_lim_iterations": -1}, "iterations"),
+        ({"phase": "griffin-lim", "n_iterations": -1}, "iterations"),
+        ({"n_iterations": 3}, "iterations"),
         ({"overlap": 0.5}, "fixed length"),
         ({"is_streaming": True}, "recurrent"),
-        ({"is_streaming": True, "griffin_lim_iterations": 3}, "later"),
+        ({"is_streaming": True, "phase": "griffin-lim"}, "later"),
         ({"is_streaming": True, "thresholds": {"*": Threshold(0, 0)}}, "later"),
     ],
 )

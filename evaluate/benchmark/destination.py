@@ -1,0 +1,151 @@
+"""A folder that results are going into: resuming it, separating ahead of it, and closing it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from stemsmith.evaluate.benchmark.plan import EvaluationPlan, why_nothing
+from stemsmith.evaluate.benchmark.report import compare, plain, summarise_scores
+from stemsmith.evaluate.benchmark.results import (
+    REJECTIONS,
+    SCORES,
+    STAGE,
+    STATE_FOLDER,
+    SUMMARY,
+    TABLE,
+    SongScore,
+)
+from stemsmith.evaluate.benchmark.score_song import REJECTED_BY, ScoringJob
+from stemsmith.evaluate.benchmark.systems import Runs
+from stemsmith.manifests import shards, storage
+from stemsmith.manifests.errors import NothingToDo
+from stemsmith.manifests.records import Reason, Rejection
+from stemsmith.manifests.run_folder import RunFolder
+
+__all__ = ["ResultsDestination"]
+
+
+class ResultsDestination:
+    """A folder that results go into while songs are being scored.
+
+    Parameters
+    ----------
+    root : Path
+        The folder.
+    evaluation_plan : EvaluationPlan
+        All decisions of the evaluation that fills it.
+    """
+
+    def __init__(self, root: Path, evaluation_plan: EvaluationPlan) -> None:
+        self._root, self._plan = root, evaluation_plan
+        state = root / STATE_FOLDER
+        self._staged = {job.song.name: job.staged for job in evaluation_plan.jobs}
+        self._folder = RunFolder(root, STAGE, state, evaluation_plan.fingerprint)
+
+    @contextmanager
+    def opened(self) -> Iterator[None]:
+        """Hold the folder; see `RunFolder.opened`."""
+        with self._folder.opened():
+            if not self._folder.is_closed:
+                Path(self._plan.jobs[0].scores).parent.mkdir(exist_ok=True)  # of all jobs
+            yield
+
+    @property
+    def subject(self) -> dict[str, Any]:
+        """What the summary will say of the evaluation, without its scores."""
+        header = self._plan.header
+        songs = [job.song.name for job in self._plan.jobs]
+        return {
+            **{key: header[key] for key in ("system", "dataset")},
+            **header["config"],
+            "songs": sorted([*songs, *(rejection.id for rejection in self._plan.rejections)]),
+        }
+
+    def open_jobs(self) -> list[ScoringJob]:
+        """Return the jobs that are not finished."""
+        if self._folder.is_closed:
+            return []
+        return [job for job in self._plan.jobs if not _is_finished(job)]
+
+    def prepared(self, jobs: list[ScoringJob]) -> Iterator[ScoringJob]:
+        """Yield jobs, each when its estimates are there.
+
+        Runs separate their mixtures here, one whenever a job is asked for, so that two are ahead
+        for each worker.
+        """
+        for job in jobs:
+            estimator = self._plan.estimators[job.song.name]
+            if isinstance(estimator, Runs):
+                estimator.separate(job.song, Path(job.staged))
+            yield job
+
+    def forget(self, song: str) -> None:
+        """Remove what was separated of a song that is done."""
+        shutil.rmtree(self._staged[song], ignore_errors=True)
+
+    def reject(self, job: ScoringJob, reason: Reason, detail: str) -> Rejection:
+        """Record that a job could not be done at all, unless it was done before it died."""
+        rejection = Rejection(job.song.name, REJECTED_BY, reason, detail)
+        if not _is_finished(job):
+            Path(job.frames).unlink(missing_ok=True)  # museval would count the song
+            shards.write_records(Path(job.rejection), Rejection, [rejection])
+        return rejection
+
+    def close(self) -> None:
+        """Gather the scores, write what they say, and the manifest.
+
+        Raises
+        ------
+        NothingToDo
+            If every song was rejected.
+        """
+        if self._folder.is_closed:
+            return
+        done = [job for job in self._plan.jobs if Path(job.scores).exists()]
+        refused = [Path(job.rejection) for job in self._plan.jobs if not Path(job.scores).exists()]
+        rejections = [*self._plan.rejections, *shards.read_records(refused, Rejection)]
+        rejections.sort(key=lambda rejection: rejection.id)
+        if not done:
+            self._folder.abandon()
+            raise NothingToDo(why_nothing(self._plan.header["system"], rejections))
+        scores = shards.read_records([Path(job.scores) for job in done], SongScore)
+        files = [self._root / SCORES, self._root / REJECTIONS]
+        shards.write_records(files[0], SongScore, scores)
+        shards.write_records(files[1], Rejection, rejections)
+        summary = self._summary(scores, len(done))
+        text = json.dumps(summary, indent=2, allow_nan=False)
+        storage.write_atomic(self._root / SUMMARY, text.encode() + b"\n")
+        storage.write_atomic(self._root / TABLE, compare([summary]).encode())
+        frames = [Path(job.frames) for job in done if Path(job.frames).exists()]
+        reasons = Counter(str(rejection.reason) for rejection in rejections)
+        header = {
+            **self._plan.header,
+            "n_songs": len(done),
+            "rejections": dict(sorted(reasons.items())),
+            "shards": [shards.shard_entry(file) for file in files],
+            "files": [
+                {"file": file.relative_to(self._root).as_posix(), "sha256": storage.file_hash(file)}
+                for file in (self._root / SUMMARY, self._root / TABLE, *frames)
+            ],
+        }
+        self._folder.close(header)
+
+    def _summary(self, scores: Sequence[SongScore], n_scored: int) -> dict[str, Any]:
+        folds = self._plan.folds
+        targets = self._plan.header["config"]["targets"]
+        return {
+            **self.subject,
+            "n_scored": n_scored,
+            "folds": folds,
+            "scores": plain(summarise_scores(scores, targets, folds)),
+        }
+
+
+def _is_finished(job: ScoringJob) -> bool:
+    return Path(job.scores).exists() or Path(job.rejection).exists()

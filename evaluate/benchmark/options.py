@@ -1,0 +1,168 @@
+"""Options of an evaluation, in Python and on the command line; imports nothing heavy."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from stemsmith.evaluate.metrics.options import MetricConfig, MetricOptions
+from stemsmith.evaluate.separation.options import DEVICES, SeparationConfig, SeparationOptions
+from stemsmith.manifests.errors import UsageError
+from stemsmith.manifests.options import fields_of, option
+from stemsmith.manifests.splits import SPLITS
+from stemsmith.mixing.sources.taxonomy import TAXONOMIES
+
+__all__ = ["EvaluationConfig", "EvaluationOptions"]
+
+C = TypeVar("C")
+
+
+def _sums(texts: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Return the names whose estimates sum to the estimate of each target."""
+    sums: dict[str, tuple[str, ...]] = {}
+    for text in texts:
+        target, equals, parts = (part.strip() for part in text.partition("="))
+        names = tuple(name.strip() for name in parts.split("+"))
+        if not equals or not all(names):
+            raise UsageError(f"--map {text}: write TARGET=NAME+NAME")
+        if target in sums:
+            raise UsageError(f"--map {text}: {target} is given twice")
+        sums[target] = names
+    return sums
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationConfig(MetricConfig, SeparationConfig):
+    """What an evaluation shall be: its own options, and those of metrics and of separation.
+
+    Attributes
+    ----------
+    splits : tuple of str
+        Splits of the data set whose songs are scored.
+    taxonomy : str or None
+        Name of a taxonomy or path of a TOML file, by which stems are grouped to targets; None
+        takes the data set's own.
+    targets : tuple of str
+        Targets to score; empty for all that the songs and the system have.
+    sums : mapping of str to tuple of str
+        Names whose estimates sum to the estimate of a target, where it is not its own. Chiu et
+        al. 2020, section V-A: "From the result of Spleeter, we sum all but the piano stem as the
+        separated violin stem."
+    n_folds : int or None
+        Number of folds of a cross-validation, at least 2: each song is scored by the system of
+        its fold, whose number stands for ``{fold}`` in the system's name. None for none.
+    device : str
+        Where runs separate: ``auto``, ``cpu`` or ``cuda``.
+    label : str
+        What tables call the system; empty for its name.
+    **others
+        See `MetricConfig` and `SeparationConfig`. The latter's are for trained runs alone.
+
+    Raises
+    ------
+    UsageError
+        For values that make no sense, alone or together; the text names the command's option.
+    """
+
+    splits: tuple[str, ...] = option(
+        ("test",),
+        "Whose songs; may be repeated.",
+        flag="--split",
+        choices=lambda: SPLITS,
+        default_text="test",
+        is_repeatable=True,
+    )
+    taxonomy: str | None = option(
+        None,
+        f"{', '.join(TAXONOMIES)}, or a TOML file with a table [targets].",
+        default_text="slakh for corpora, bach10 for bach10:, else musdb",
+    )
+    targets: tuple[str, ...] = option(
+        (),
+        "Score only this one; may be repeated.",
+        flag="--target",
+        default_text="all the songs and the system have",
+        is_repeatable=True,
+    )
+    sums: Mapping[str, tuple[str, ...]] = option(
+        None,
+        "Sum estimates, e.g. violin=vocals+drums+bass+other; may be repeated.",
+        flag="--map",
+        metavar="TARGET=NAME+NAME",
+        is_repeatable=True,
+        parse=_sums,
+    )
+    n_folds: int | None = option(
+        None,
+        "Cross-validation: song k is scored by the system of its fold, '{fold}' in SYSTEM.",
+        flag="--folds",
+    )
+    device: str = option("auto", "Where runs separate.", choices=lambda: DEVICES)
+    label: str = option("", "What tables call the system.", default_text="SYSTEM")
+
+    def __post_init__(self) -> None:
+        """Make values of what was given as text, and refuse what makes no sense."""
+        MetricConfig.__post_init__(self)
+        SeparationConfig.__post_init__(self)
+        splits = _items(self.splits)
+        if not splits or set(splits) - set(SPLITS):
+            unknown = next((split for split in splits if split not in SPLITS), "")
+            raise UsageError(f"--split {unknown}: unknown; known: {', '.join(SPLITS)}")
+        if self.n_folds is not None and self.n_folds < 2:
+            raise UsageError(f"--folds {self.n_folds}: at least 2")
+        if self.device not in DEVICES:
+            raise UsageError(f"--device {self.device}: unknown; known: {', '.join(DEVICES)}")
+        settled = {
+            "splits": tuple(dict.fromkeys(splits)),
+            "targets": tuple(dict.fromkeys(_items(self.targets))),
+            "sums": {target: tuple(names) for target, names in (self.sums or {}).items()},
+        }
+        for name, value in settled.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def metrics(self) -> MetricConfig:
+        """The options of metrics alone."""
+        return _part(self, MetricConfig)
+
+    @property
+    def separation(self) -> SeparationConfig:
+        """The options of separation alone."""
+        return _part(self, SeparationConfig)
+
+    def refuse_separation(self) -> None:
+        """Check that no option of separation was given, for a system that separates nothing.
+
+        Raises
+        ------
+        UsageError
+            If one was; the text names it.
+        """
+        for field in fields_of(SeparationConfig):
+            if getattr(self, field.name) not in (field.default, {}):
+                raise UsageError(f"{field.flag}: only with run:")
+
+
+class EvaluationOptions(MetricOptions, SeparationOptions, total=False):
+    """The fields of `EvaluationConfig` as keywords of `stemsmith.evaluate_system`."""
+
+    splits: Sequence[str]
+    taxonomy: str | None
+    targets: Sequence[str]
+    sums: Mapping[str, Sequence[str]] | None
+    n_folds: int | None
+    device: str
+    label: str
+
+
+def _part(config: Any, config_type: type[C]) -> C:
+    """Return the options of a configuration that another one has, too."""
+    names = [field.name for field in dataclasses.fields(config_type)]  # type: ignore[arg-type]
+    return config_type(**{name: getattr(config, name) for name in names})
+
+
+def _items(names: str | Sequence[str]) -> Sequence[str]:
+    """Return names, of which one may stand alone."""
+    return [names] if isinstance(names, str) else names

@@ -1,0 +1,154 @@
+"""Options of metrics, in Python and on the command line; imports nothing heavy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final, TypedDict
+
+from stemsmith.evaluate.metrics.bsseval.frames import Framing, SilenceRule
+from stemsmith.evaluate.metrics.registry import SCORED_ANYWAY, SONG_METRICS, described
+from stemsmith.manifests.errors import UsageError
+from stemsmith.manifests.options import member, option
+
+__all__ = ["BssVersion", "Engine", "MetricConfig", "MetricOptions"]
+
+_LOWEST_RATE: Final = 1000
+_WINDOWS_S: Final = (0.01, 3600)
+_OTHERS: Final = ", ".join(name for name in SONG_METRICS.names if name not in SCORED_ANYWAY)
+
+
+class BssVersion(StrEnum):
+    """Which BSS Eval is computed, if any."""
+
+    V4 = "v4"  # filters of the whole song
+    V3 = "v3"  # filters of each window
+    NONE = "none"
+
+
+class Engine(StrEnum):
+    """Who computes BSS Eval."""
+
+    STEMSMITH = "stemsmith"
+    MUSEVAL = "museval"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricConfig:
+    """What is scored; the defaults are SI-SDR and the BSS Eval of SiSEC 2018.
+
+    Attributes
+    ----------
+    more_metrics : tuple of str
+        Metrics of one number a song that are scored as well: names of `SONG_METRICS`, or
+        ``package.module:Object`` of anyone's `Metric`.
+    si_sdr_rate : int
+        Sample rate in Hz of the mono audio that SI-SDR, and whatever else is of mono audio, is
+        taken of; at least 1000.
+    bss : BssVersion
+        Which BSS Eval is computed.
+    window_s : float
+        Length of the windows of BSS Eval in seconds, from 0.01 to 3600.
+    hop_s : float or None
+        Distance from one window to the next in seconds; None takes the length of a window.
+    is_mono : bool
+        Whether BSS Eval is taken of the mean of the channels.
+    silence : SilenceRule
+        Whose scores of BSS Eval a silent window voids.
+    engine : Engine
+        Who computes BSS Eval.
+
+    Raises
+    ------
+    UsageError
+        For values that make no sense, alone or together; the text names the command's option.
+
+    Examples
+    --------
+    >>> MetricConfig(bss="v3", window_s=30, hop_s=15).framing
+    Framing(window_s=30.0, hop_s=15.0, has_own_filters=True)
+    """
+
+    more_metrics: tuple[str, ...] = option(
+        (),
+        f"One more number for each song: {_OTHERS}, or package.module:Object; may be repeated.",
+        flag="--metric",
+        metavar="NAME",
+        is_repeatable=True,
+    )
+    si_sdr_rate: int = option(16000, "Rate in Hz of the mono audio that SI-SDR is taken of.")
+    bss: BssVersion = option(
+        BssVersion.V4, "BSS Eval with filters of the whole song, of each window, or not at all."
+    )
+    window_s: float = option(1.0, "Of BSS Eval, s.", flag="--window")
+    hop_s: float | None = option(
+        None, "From window to window, s.", flag="--hop", default_text="window"
+    )
+    is_mono: bool = option(False, "BSS Eval of the mean of the channels.", flag="--mono")
+    silence: SilenceRule = option(
+        SilenceRule.ALL,
+        "A silent target voids a window for all targets, as in museval, or for itself.",
+    )
+    engine: Engine = option(Engine.STEMSMITH, "Who computes BSS Eval.")
+
+    def __post_init__(self) -> None:
+        """Make values of what was given as text, and refuse what makes no sense."""
+        named = [self.more_metrics] if isinstance(self.more_metrics, str) else self.more_metrics
+        settled = {
+            "more_metrics": tuple(dict.fromkeys(n for n in named if n not in SCORED_ANYWAY)),
+            "bss": member(BssVersion, self.bss, "--bss"),
+            "window_s": float(self.window_s),
+            "hop_s": None if self.hop_s is None else float(self.hop_s),
+            "silence": member(SilenceRule, self.silence, "--silence"),
+            "engine": member(Engine, self.engine, "--engine"),
+        }
+        for name, value in settled.items():
+            object.__setattr__(self, name, value)
+        if self.si_sdr_rate < _LOWEST_RATE:
+            raise UsageError(f"--si-sdr-rate {self.si_sdr_rate}: at least {_LOWEST_RATE} Hz")
+        least_s, most_s = _WINDOWS_S
+        hop_s = self.window_s if self.hop_s is None else self.hop_s
+        if not (least_s <= hop_s <= most_s and least_s <= self.window_s <= most_s):
+            raise UsageError(
+                f"--window {self.window_s:g} --hop {hop_s:g}: from {least_s:g} to {most_s:g} s"
+            )
+        if self.engine is Engine.MUSEVAL and self.silence is not SilenceRule.ALL:
+            raise UsageError("--silence own: only with --engine stemsmith")
+
+    @property
+    def framing(self) -> Framing | None:
+        """Windows of BSS Eval, or None if there is none."""
+        if self.bss is BssVersion.NONE:
+            return None
+        hop_s = self.window_s if self.hop_s is None else self.hop_s
+        return Framing(self.window_s, hop_s, self.bss is BssVersion.V3)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what manifest and summary say of the options: all that decides what a score is."""
+        framing = self.framing
+        bss = framing and {
+            "version": str(self.bss),
+            "window_s": framing.window_s,
+            "hop_s": framing.hop_s,
+            "silence": str(self.silence),
+            "engine": str(self.engine),
+            "is_mono": self.is_mono,
+        }
+        values: dict[str, Any] = {"si_sdr_rate": self.si_sdr_rate, "bss": bss}
+        if self.more_metrics:
+            values["more"] = described(self.more_metrics, values)
+        return values
+
+
+class MetricOptions(TypedDict, total=False):
+    """The fields of `MetricConfig` as keywords of functions that score."""
+
+    more_metrics: Sequence[str]
+    si_sdr_rate: int
+    bss: BssVersion | str
+    window_s: float
+    hop_s: float | None
+    is_mono: bool
+    silence: SilenceRule | str
+    engine: Engine | str

@@ -1,0 +1,1 @@
+"""Metrics of one number a song: each module is one, which it describes as ``METRIC``."""

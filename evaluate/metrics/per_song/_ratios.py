@@ -1,0 +1,36 @@
+"""What ratios of energies have in common.
+
+Nothing is added to keep logarithms finite. torchmetrics adds 2.2e-16, so that a silent reference
+scores about -190 dB there and a silent estimate 0 dB.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from stemsmith.manifests.arrays import Float64s
+
+__all__ = ["pair", "ratio_db"]
+
+
+def pair(reference: npt.NDArray[Any], estimate: npt.NDArray[Any]) -> tuple[Float64s, Float64s]:
+    """Return both signals in double precision; refuse shapes that differ and NaN."""
+    if reference.shape != estimate.shape:
+        raise ValueError(
+            f"the reference is of shape {reference.shape} and the estimate of {estimate.shape}"
+        )
+    s, estimated = reference.astype(np.float64), estimate.astype(np.float64)
+    for name, signal in (("reference", s), ("estimate", estimated)):
+        if not np.isfinite(signal).all():
+            raise ValueError(f"a sample of the {name} is not finite")
+    return s, estimated
+
+
+def ratio_db(signal: float, error: float) -> float:
+    """Return a ratio of energies in dB, which may be infinite."""
+    if signal == 0:
+        return -math.inf
+    return math.inf if error == 0 else 10 * math.log10(signal / error)

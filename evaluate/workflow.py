@@ -1,0 +1,270 @@
+"""What there is to do here: scoring systems, separating files, checking results.
+
+These functions print nothing; they tell of their progress to whoever is given, and use workers
+only where asked to.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Unpack
+
+from stemsmith.evaluate.benchmark.datasets import find_dataset
+from stemsmith.evaluate.benchmark.destination import ResultsDestination
+from stemsmith.evaluate.benchmark.options import EvaluationConfig, EvaluationOptions
+from stemsmith.evaluate.benchmark.plan import EvaluationRequest, plan_evaluation
+from stemsmith.evaluate.benchmark.report import check_comparable
+from stemsmith.evaluate.benchmark.results import STAGE, STATE_FOLDER, Results
+from stemsmith.evaluate.benchmark.score_song import ScoringJob, score_song
+from stemsmith.evaluate.benchmark.systems import require_torch, system_of
+from stemsmith.evaluate.benchmark.validate import validate_results
+from stemsmith.evaluate.separation.files import (
+    SeparatedRecording,
+    outputs_of,
+    separate_to_files,
+)
+from stemsmith.evaluate.separation.options import SeparationConfig, SeparationOptions
+from stemsmith.manifests.audio.formats import FileFormat
+from stemsmith.manifests.cluster import open_workers
+from stemsmith.manifests.errors import InvalidCorpus, NothingToDo
+from stemsmith.manifests.jobs import QUIET, Progress, Workers, do_jobs
+from stemsmith.manifests.options import member
+from stemsmith.manifests.records import Reason, Rejection
+from stemsmith.manifests.run_folder import refuse_foreign
+
+__all__ = [
+    "SeparatedFiles",
+    "evaluate_system",
+    "separate_files",
+    "validate_results",
+]
+
+
+def evaluate_system(
+    system: str | PathLike[str] | Sequence[PathLike[str]],
+    dataset: str | PathLike[str],
+    results: str | Path,
+    config: EvaluationConfig | None = None,
+    *,
+    compare: Sequence[str | PathLike[str]] = (),
+    jobs: int | Workers = 0,
+    scheduler: str | None = None,
+    progress: Progress = QUIET,
+    **options: Unpack[EvaluationOptions],
+) -> Results:
+    """Score a system on the songs of a data set.
+
+    Killed at any moment, the same call goes on where it was, and ends with the same bytes. Results
+    that are there already are not computed again.
+
+    Parameters
+    ----------
+    system : str, path, or sequence of path
+        A trained run, or several that are one system together: each as a `Run` or the path of its
+        folder. Or a text as on the command line: ``mixture``, ``oracle:irm``,
+        ``run:DIR[,run:DIR...]``, ``estimates:DIR``.
+    dataset : str or path
+        A `Corpus`, the path of one, or a text as on the command line, such as ``musdb:PATH``.
+    results : path
+        Folder that is made, or gone on with.
+    config : EvaluationConfig, optional
+        Options to begin with; None takes the defaults.
+    compare : sequence of path
+        Other results that are to stand in one table with these, so that a difference in songs or
+        metrics is found before anything is scored.
+    jobs : int or Workers
+        Number of worker processes, where 0 works in this process; or workers that are open.
+    scheduler : str, optional
+        Address of a Dask scheduler whose workers do the jobs.
+    progress : Progress
+        Is told how far the work is; by default nobody is.
+    **options
+        Fields of `EvaluationConfig` that replace those of `config`.
+
+    Returns
+    -------
+    Results
+        The finished folder.
+
+    Raises
+    ------
+    UsageError
+        If system, data set, folder and options do not go together, or make no sense.
+    NothingToDo
+        If not one song can be scored.
+    InvalidCorpus
+        If the data set, a run, or a folder of estimates or results is not what it should be.
+
+    Examples
+    --------
+    >>> results = evaluate_system("oracle:irm", "corpus", "results")  # doctest: +SKIP
+    >>> results.summary["scores"]["bass"]["SI-SDR"]["mean"]  # doctest: +SKIP
+    5.83
+    """
+    root = Path(results)
+    refuse_foreign(root, STAGE, STATE_FOLDER)
+    others = [Results(other).summary for other in compare]
+    wanted = replace(config, **options) if config else EvaluationConfig(**options)  # type: ignore[arg-type]
+    scored = system_of(system)
+    found = find_dataset(fspath(dataset), wanted.taxonomy, wanted.splits)
+    plan = plan_evaluation(EvaluationRequest(found, scored, wanted), root)
+    if plan.unused:
+        progress.warn(f"estimates of {', '.join(plan.unused)} belong to no target")
+    destination = ResultsDestination(root, plan)
+    check_comparable([*others, destination.subject])
+    with destination.opened():
+        if open_jobs := destination.open_jobs():
+            with open_workers(jobs, scheduler) as workers:
+                _score_songs(destination, open_jobs, workers, progress)
+        destination.close()
+    return Results(root)
+
+
+def _score_songs(
+    destination: ResultsDestination,
+    jobs: list[ScoringJob],
+    workers: Workers,
+    progress: Progress,
+) -> None:
+    def died(job: ScoringJob) -> Rejection:
+        return destination.reject(job, Reason.WORKER_DIED, "killed the process that scored it")
+
+    with progress.loop("evaluate", len(jobs)) as ticker:
+        for result in do_jobs(workers, score_song, destination.prepared(jobs), died):
+            if isinstance(result, Rejection):
+                destination.forget(result.id)
+                ticker.advance()
+            else:
+                destination.forget(result.song)
+                ticker.advance(audio_s=result.duration_s)
+
+
+@dataclass(frozen=True, slots=True)
+class SeparatedFiles:
+    """What `separate_files` has written.
+
+    Attributes
+    ----------
+    targets : tuple of str
+        Targets that have a file of every recording.
+    recordings : tuple of SeparatedRecording
+        Recordings that were separated, at least one.
+    rejections : tuple of Rejection
+        Files that were left out, and why.
+    processing_s : float
+        Seconds that separating took.
+    latency_s : float or None
+        Algorithmic latency in seconds, if streaming was asked for.
+    """
+
+    targets: tuple[str, ...]
+    recordings: tuple[SeparatedRecording, ...]
+    rejections: tuple[Rejection, ...]
+    processing_s: float
+    latency_s: float | None
+
+    @property
+    def audio_s(self) -> float:
+        """Length of all recordings together in seconds."""
+        return sum((recording.duration_s for recording in self.recordings), 0.0)
+
+    @property
+    def real_time_factor(self) -> float:
+        """Seconds that separating takes for each second of audio."""
+        return self.processing_s / self.audio_s
+
+
+def separate_files(
+    runs: str | PathLike[str] | Sequence[str | PathLike[str]],
+    recordings: Sequence[str | PathLike[str]],
+    destination: str | Path,
+    config: SeparationConfig | None = None,
+    *,
+    file_format: FileFormat | str = FileFormat.WAV,
+    device: str = "auto",
+    is_overwriting: bool = False,
+    progress: Progress = QUIET,
+    **options: Unpack[SeparationOptions],
+) -> SeparatedFiles:
+    """Separate recordings into ``DESTINATION/<recording>/<target>.wav``, in bounded memory.
+
+    What can be refused is refused before anything is written. A recording that cannot be read is
+    left out and named in what is returned.
+
+    Parameters
+    ----------
+    runs : path or sequence of path
+        Trained runs that are one system together: each a `Run`, or the path of its folder.
+    recordings : sequence of path
+        Files of audio of any length, sample rate and number of channels.
+    destination : path
+        Folder that gets a folder for each recording.
+    config : SeparationConfig, optional
+        Options to begin with; None takes the defaults.
+    file_format : FileFormat
+        Format of the files: ``wav`` is 32-bit float; ``flac`` (24-bit) and ``wav16`` clip.
+    device : str
+        Where to separate: ``auto``, ``cpu`` or ``cuda``.
+    is_overwriting : bool
+        Whether files that are there are replaced.
+    progress : Progress
+        Is told how far the work is, and what has been clipped; by default nobody is.
+    **options
+        Fields of `SeparationConfig` that replace those of `config`.
+
+    Returns
+    -------
+    SeparatedFiles
+        What was written, and what was left out.
+
+    Raises
+    ------
+    UsageError
+        If options, runs and recordings do not go together, or a file is in the way.
+    NothingToDo
+        If not one recording can be separated; the text says why the first one cannot.
+    InvalidCorpus
+        If a run cannot be read.
+    """
+    require_torch()  # before what imports it
+    from stemsmith.evaluate.separation.separator import Separator
+
+    folders = [runs] if isinstance(runs, str | PathLike) else list(runs)
+    wanted = replace(config, **options) if config else SeparationConfig(**options)  # type: ignore[arg-type]
+    separator = Separator.of_runs(folders, wanted, device)
+    kind = member(FileFormat, file_format, "--format")
+    paths = [Path(path) for path in recordings]
+    outputs = outputs_of(separator, paths, Path(destination), kind, is_overwriting)
+    separated, rejections, processing_s = list[SeparatedRecording](), list[Rejection](), 0.0
+    with progress.loop("separate", len(paths)) as ticker:
+        for path, files in zip(paths, outputs, strict=True):
+            start = time.perf_counter()
+            try:
+                done = separate_to_files(separator, path, files, kind)
+            except InvalidCorpus as error:
+                rejections.append(Rejection(str(path), "separate", Reason.DAMAGED, str(error)))
+                continue
+            processing_s += time.perf_counter() - start
+            separated.append(done)
+            _warn_of_clipping(done, kind, progress)
+            ticker.advance(audio_s=done.duration_s)
+    if not separated:
+        raise NothingToDo(rejections[0].detail)
+    latency_s = separator.latency_s if wanted.is_streaming else None
+    return SeparatedFiles(
+        separator.targets, tuple(separated), tuple(rejections), processing_s, latency_s
+    )
+
+
+def _warn_of_clipping(
+    done: SeparatedRecording, file_format: FileFormat, progress: Progress
+) -> None:
+    for target, peak in done.peaks.items():
+        if peak > 1 and file_format.is_integer:
+            progress.warn(
+                f"{done.files[target]}: clipped, the peak is {peak:.2f}; WAV would hold it"
+            )
