@@ -37,7 +37,7 @@ class ResultsDestination:
     Parameters
     ----------
     root : Path
-        The folder.
+        The folder that results go into.
     evaluation_plan : EvaluationPlan
         All decisions of the evaluation that fills it.
     """

@@ -48,7 +48,7 @@ Array = npt.NDArray[Any]
 
 
 class Oracle(StrEnum):
-    """Masks of Tables 2 and 3."""
+    """The masks that Tables 2 and 3 of the Slakh paper compare."""
 
     IBM = "ibm"
     IRM = "irm"
@@ -101,13 +101,14 @@ def oracle_estimates(oracle: Oracle, references: Array, mixture: Array, sample_r
     Parameters
     ----------
     oracle : Oracle
-        Which mask.
+        The mask that is made.
     references : numpy.ndarray
         (n_targets, n_channels, n_samples) float. Every channel has its own mask.
     mixture : numpy.ndarray
-        (n_channels, n_samples) float.
+        (n_channels, n_samples) float, what the mask is applied to.
     sample_rate : int
-        In Hz. The window is 32 ms long at every rate: 512 samples at 16 kHz, 1412 at 44.1 kHz.
+        Sample rate in Hz. The window is 32 ms long at every rate: 512 samples at 16 kHz, 1412 at
+        44.1 kHz.
 
     Returns
     -------

@@ -34,12 +34,12 @@ Estimator = EstimateFolder | Runs | None  # None: estimates are made while scori
 
 @dataclass(frozen=True, slots=True)
 class EvaluationRequest:
-    """What is asked for.
+    """Which system is to be scored on which songs, and how.
 
     Attributes
     ----------
     dataset : Dataset
-        The songs.
+        The songs that are scored.
     system : System
         The system that is scored on them.
     config : EvaluationConfig
@@ -88,7 +88,7 @@ def plan_evaluation(request: EvaluationRequest, results: Path) -> EvaluationPlan
     Parameters
     ----------
     request : EvaluationRequest
-        What is asked for.
+        Which system is to be scored on which songs, and how.
     results : Path
         The folder that results are to go into.
 

@@ -42,7 +42,7 @@ class ScoringJob:
     Attributes
     ----------
     song : DatasetSong
-        The song.
+        The song with the files of its stems.
     targets : tuple of str
         Targets that are scored. Others of the song are interference.
     oracle : Oracle or None
@@ -51,7 +51,7 @@ class ScoringJob:
         For each target the files that sum to its estimate. Where this and `oracle` are None, the
         estimate of every target is the mixture.
     metrics : MetricConfig
-        What is scored.
+        The metrics that are taken.
     staged : str
         Folder in which estimates of runs wait for the job.
     scores : str
@@ -79,7 +79,7 @@ class ScoredSong(NamedTuple):
     Attributes
     ----------
     song : str
-        Its name.
+        Name of the song in its data set.
     duration_s : float
         Its length in seconds.
     """
@@ -142,7 +142,7 @@ class _Compared(NamedTuple):
     others : numpy.ndarray
         (n_others, n_channels, n_samples) float32 of sources without an estimate.
     sample_rate : int
-        In Hz.
+        Sample rate of all of them in Hz.
     """
 
     references: Float32s
@@ -152,7 +152,7 @@ class _Compared(NamedTuple):
 
 
 class _Signals:
-    """A song beside its estimates in the forms that metrics are taken of, made when asked for."""
+    """A song beside its estimates, in each of the forms that metrics are taken of."""
 
     def __init__(
         self, job: ScoringJob, audio: SongAudio, n_heard: int, given: Float32s | None

@@ -39,11 +39,11 @@ class SongAudio(NamedTuple):
     Attributes
     ----------
     sample_rate : int
-        In Hz.
+        Sample rate of the song in Hz.
     mixture : numpy.ndarray
-        (n_channels, n_samples) float32.
+        (n_channels, n_samples) float32, what is separated.
     targets : tuple of str
-        Those that sound.
+        Names of the targets that sound in the song.
     references : numpy.ndarray
         (n_targets, n_channels, n_samples) float32.
     """
@@ -60,9 +60,9 @@ def read_song(song: DatasetSong, first: Sequence[str] = ()) -> SongAudio:
     Parameters
     ----------
     song : DatasetSong
-        The song.
+        The song with the files of its stems.
     first : sequence of str
-        Targets that come before others.
+        Names of targets that come before all others.
 
     Returns
     -------
@@ -137,11 +137,11 @@ def read_estimate(paths: Sequence[str], audio: SongAudio, reference: str) -> Flo
     Parameters
     ----------
     paths : sequence of str
-        The files.
+        The files that sum to the estimate.
     audio : SongAudio
-        The song.
+        The song that was separated, whose shape the estimate has.
     reference : str
-        A file of the song, to name in an error.
+        A file of the song that errors name beside the estimate's.
 
     Returns
     -------

@@ -40,7 +40,7 @@ FOLD: Final = "{fold}"  # stands for the number of a fold in a path
 
 
 class Kind(StrEnum):
-    """Where estimates come from."""
+    """The kinds of systems, by where their estimates come from."""
 
     MIXTURE = "mixture"
     ORACLE = "oracle"
@@ -50,7 +50,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """What is scored.
+    """A system that can be scored.
 
     Attributes
     ----------
@@ -150,7 +150,7 @@ class EstimateFolder:
     Parameters
     ----------
     root : Path
-        The folder.
+        The folder that holds a folder for each song.
 
     Attributes
     ----------

@@ -28,16 +28,16 @@ def museval_bss_eval(
     Parameters
     ----------
     references, estimates : numpy.ndarray
-        (n_targets, n_channels, n_samples).
+        (n_targets, n_channels, n_samples) of any real type.
     sample_rate : int
-        In Hz.
+        Sample rate of all signals in Hz.
     framings : sequence of Framing
-        Each is a run of its own.
+        Windows of the scores; museval runs once for each of them.
 
     Returns
     -------
     list of BssScores
-        One a framing.
+        Scores for each framing.
 
     Raises
     ------

@@ -38,8 +38,8 @@ def write_track(path: Path, scores: Mapping[str, tuple[BssScores, int]]) -> None
     path : pathlib.Path
         ``.../test/NAME OF THE TRACK.json``, for museval to find it.
     scores : mapping of str to (BssScores, int)
-        For each target by name, the scores and its place in them. Targets may come from different
-        passes: museval scores vocals against accompaniment in one of their own.
+        For each target by name, the scores of a pass and the target's row in them. Targets may
+        come from different passes: museval scores vocals against accompaniment in one of its own.
     """
     targets = [
         {"name": name, "frames": _frames(*where)} for name, where in scores.items()
@@ -70,7 +70,7 @@ def read_track(path: Path) -> TrackScores:
     Parameters
     ----------
     path : pathlib.Path
-        The file.
+        A file as museval writes it.
 
     Returns
     -------
@@ -106,7 +106,7 @@ def median_of_medians(tracks: Iterable[TrackScores]) -> dict[str, dict[str, floa
     Parameters
     ----------
     tracks : iterable of TrackScores
-        A target need not be in all of them.
+        Scores of tracks, each of which may lack some of the targets.
 
     Returns
     -------

@@ -116,7 +116,8 @@ def song_metrics(names: Sequence[str]) -> tuple[Metric, ...]:
     Parameters
     ----------
     names : sequence of str
-        Those that are asked for beside `SCORED_ANYWAY`.
+        Names that are asked for beside `SCORED_ANYWAY`: of `SONG_METRICS`, or
+        ``package.module:Object``.
 
     Raises
     ------
@@ -140,7 +141,7 @@ def described(names: Sequence[str], settings: Settings) -> dict[str, dict[str, s
     Parameters
     ----------
     names : sequence of str
-        As for `song_metrics`.
+        The names that are asked for, as for `song_metrics`.
     settings : mapping
         What the summary says of its metrics otherwise.
 

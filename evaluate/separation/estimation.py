@@ -69,7 +69,7 @@ def step_of(model: SeparationModel[Any], overlap: float | None) -> int:
 
 
 class Segments:
-    """The estimates of one network, in the order of frames: a `Stage`.
+    """Estimates by one network, segment by segment: a `Stage`.
 
     Parameters
     ----------

@@ -27,7 +27,7 @@ def griffin_lim(spectra: Tensor, stft: Stft, n_iterations: int) -> Tensor:
     spectra : Tensor
         (..., n_bins, n_frames) complex, as `Stft.whole` makes them of recordings.
     stft : Stft
-        The transform.
+        The transform that the spectra are of.
     n_iterations : int
         How often phases are replaced.
 
@@ -67,7 +67,7 @@ class GriffinLim:
     Parameters
     ----------
     stft, n_iterations : Stft, int
-        As in `griffin_lim`.
+        The transform, and how often phases are replaced; see `griffin_lim`.
     """
 
     def __init__(self, stft: Stft, n_iterations: int) -> None:

@@ -1,4 +1,4 @@
-"""What may be done to estimated spectra: masks that share the mixture, and silence by energy.
+"""Changes to estimated spectra: masks that share the mixture, and silence by energy.
 
 Spectra are (1 + n_targets, n_channels, n_bins, n_frames) complex, the mixture's first.
 """
@@ -49,7 +49,7 @@ class Masking:
     Parameters
     ----------
     exponent : float
-        See `shares`.
+        Exponent of the magnitudes, above 0; see `shares`.
     """
 
     def __init__(self, exponent: float) -> None:
@@ -75,11 +75,11 @@ class EnergyGate:
     Parameters
     ----------
     thresholds : sequence of Threshold
-        Of every target.
+        Thresholds of the targets, in their order.
     stft : Stft
         The transform of the spectra.
     sample_rate : int
-        In Hz.
+        Sample rate in Hz of the recording whose spectra come.
     """
 
     def __init__(self, thresholds: Sequence[Threshold], stft: Stft, sample_rate: int) -> None:

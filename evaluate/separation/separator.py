@@ -60,7 +60,7 @@ class Separator:
         Targets of all models in their order, but those of one transform together; and the
         residual, if it is asked for.
     config : SeparationConfig
-        As given.
+        What is done to the estimates, as given.
 
     Raises
     ------
@@ -105,9 +105,9 @@ class Separator:
         runs : sequence of path
             Trained runs, or the paths of their folders.
         config : SeparationConfig, optional
-            As for the class.
+            How estimates are made and what is done to them; None does nothing to them.
         device : str
-            As for the class.
+            Where they separate: ``auto``, ``cpu`` or ``cuda``.
 
         Raises
         ------
@@ -123,7 +123,7 @@ class Separator:
 
     @property
     def latency_s(self) -> float:
-        """How long after a sample came in it goes out at the latest, if nothing took any time.
+        """Algorithmic latency in seconds: how long a sample takes to go out at most, by design.
 
         A sample lies in the frames that begin up to ``n_fft`` samples before it. The last of these
         may be the first frame of a segment of T frames, which ends ``(T - 1) hop + n_fft`` samples

@@ -18,7 +18,7 @@ __all__ = ["Analysis", "Chain", "OverlapAverage", "Queue", "Resampler", "Stage",
 
 
 class Stage(Protocol):
-    """What takes and gives a signal in pieces, along the last axis."""
+    """Something that takes a signal in pieces, along the last axis, and gives back another."""
 
     def push(self, values: Tensor) -> Tensor:
         """Take the next piece; return all that has become final, perhaps nothing."""
@@ -33,7 +33,7 @@ class Chain:
     Parameters
     ----------
     stages : sequence of Stage
-        The first one is fed.
+        The stages, of which the first is fed and each feeds the next.
     """
 
     def __init__(self, stages: Sequence[Stage]) -> None:
@@ -53,7 +53,10 @@ class Chain:
 
 
 class Queue:
-    """What waits, along the last axis. Something, if empty, is put in before anything is taken."""
+    """Values that wait, along the last axis.
+
+    Something must be put in, even if it is empty, before anything is taken.
+    """
 
     def __init__(self) -> None:
         self._pieces: list[Tensor] = []
@@ -84,12 +87,14 @@ class Queue:
 
 
 class Resampler:
-    """Resamples with soxr (HQ), sample-aligned; the last sample may lie after the end by one.
+    """Resampling by soxr (HQ), aligned to the sample: a `Stage`.
+
+    The result may be longer by one sample than the recording.
 
     Parameters
     ----------
     from_hz, to_hz : int
-        Sample rates; equal ones let audio through.
+        Sample rates before and after; where they are equal, audio goes through unchanged.
     """
 
     def __init__(self, from_hz: int, to_hz: int) -> None:
@@ -115,17 +120,17 @@ class Resampler:
 
 
 class Analysis:
-    """The transform of a recording, `Stft.whole`, frame by frame.
+    """The transform of a recording, `Stft.whole`, frame by frame: a `Stage`.
 
     Parameters
     ----------
     stft : Stft
-        The transform; its device is that of the spectra.
+        The transform, on whose device the spectra are.
 
     Attributes
     ----------
     n_samples : int
-        How many samples there have been.
+        Number of samples that have come in so far.
     """
 
     def __init__(self, stft: Stft) -> None:
@@ -165,12 +170,12 @@ class Analysis:
 
 
 class Synthesis:
-    """The inverse, `Stft.inverse`, frame by frame: of the targets in what has been analysed.
+    """The inverse transform of all targets, `Stft.inverse`, frame by frame: a `Stage`.
 
     Parameters
     ----------
     analysis : Analysis
-        Whose transform and whose length the result has.
+        The analysis of the mixture, whose transform and length the targets have.
     """
 
     def __init__(self, analysis: Analysis) -> None:
@@ -219,9 +224,9 @@ class OverlapAverage:
     Parameters
     ----------
     weights : Tensor
-        (length,) float, what a block's values weigh.
+        (length,) float, the weights of the values of a block.
     step : int
-        From one block to the next, at most the length.
+        Distance from one block to the next, at most the length of a block.
     """
 
     def __init__(self, weights: Tensor, step: int) -> None:

@@ -88,18 +88,18 @@ def bss_eval(
     references, estimates : numpy.ndarray
         (n_targets, n_channels, n_samples) of any real type.
     sample_rate : int
-        In Hz.
+        Sample rate of all signals in Hz.
     framings : sequence of Framing
-        Several cost little more than one.
+        Windows of the scores; several framings cost little more than one.
     others : numpy.ndarray, optional
         (n_others, n_channels, n_samples) sources in the mixture of which there is no estimate.
     silence : SilenceRule
-        What makes a frame NaN.
+        Whose scores are NaN in a frame in which something is silent.
 
     Returns
     -------
     list of BssScores
-        One a framing.
+        Scores for each framing.
 
     Raises
     ------

@@ -44,9 +44,11 @@ class Signals:
     Attributes
     ----------
     n_targets, n_channels, n_samples : int
-        As in `(n_targets, n_channels, n_samples)` of the estimates.
-    n_references, n_signals : int
-        Channels of all references together, and of everything.
+        Shape of the estimates.
+    n_references : int
+        Number of channels of all references together.
+    n_signals : int
+        Number of channels of references and estimates together.
     """
 
     def __init__(self, *groups: npt.NDArray[Any]) -> None:
@@ -80,7 +82,7 @@ class Cut(NamedTuple):
     pairs : list of (int, int)
         Segments p <= q that are in a common window and less than n_lags apart.
     cell_of_pair : numpy.ndarray
-        (n_pairs,) int.
+        (n_pairs,) int, the cell that each pair of segments belongs to.
     is_part : numpy.ndarray
         (n_windows, n_cells) float64: 1.0 where a cell is part of a window.
     """
@@ -130,11 +132,11 @@ def correlate(signals: Signals, cut: Cut, n_lags: int) -> Float64s:
     Parameters
     ----------
     signals : Signals
-        The track.
+        All signals of the track.
     cut : Cut
-        Its segments and cells.
+        The segments and cells that it is cut into.
     n_lags : int
-        As given to `cut_track`.
+        Number of lags, from 0 on, as given to `cut_track`.
 
     Returns
     -------

@@ -59,11 +59,12 @@ def solve_filters(correlations: Float64s, n_targets: int, n_channels: int) -> Fi
     correlations : numpy.ndarray
         (n_taps, n_references, n_signals) of what the filters are fitted to.
     n_targets, n_channels : int
-        Of the estimates.
+        Number of estimates, and of the channels of each.
 
     Returns
     -------
     Filters
+        The filters of the least squared error.
     """
     n = correlations.shape[1]
     blocks, right = correlations[:, :, :n], correlations[:, :, n:]
@@ -148,11 +149,11 @@ def filtered_energies(signals: Signals, start: int, stop: int, filters: Filters)
     Parameters
     ----------
     signals : Signals
-        The track.
+        All signals of the track.
     start, stop : int
-        Of the window, in samples.
+        First sample of the window, and the one after its last.
     filters : Filters
-        Those of the window.
+        The filters that hold for the window.
 
     Returns
     -------

@@ -23,7 +23,7 @@ def snr_db(reference: npt.NDArray[Any], estimate: npt.NDArray[Any]) -> float:
     Parameters
     ----------
     reference, estimate : numpy.ndarray
-        (n_channels, n_samples).
+        (n_channels, n_samples) of any real type.
 
     Returns
     -------
