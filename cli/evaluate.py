@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 from stemsmith.cli.options import Common, common_options, config_options, read_config
 from stemsmith.evaluate.benchmark.options import EvaluationConfig
+from stemsmith.evaluate.metrics.options import MetricConfig
+from stemsmith.evaluate.separation.options import SeparationConfig
+from stemsmith.manifests.options import fields_of
 
 if TYPE_CHECKING:
     from stemsmith.cli.console import Summary
@@ -18,13 +21,16 @@ if TYPE_CHECKING:
 __all__ = ["evaluate"]
 
 _PATH = click.Path(path_type=Path)
+_OF_PARTS = [field.name for part in (MetricConfig, SeparationConfig) for field in fields_of(part)]
 
 
 @click.command()
 @click.argument("system")
 @click.argument("dataset")
 @click.argument("results", type=_PATH)
-@config_options(EvaluationConfig, omitted=("is_streaming",))
+@config_options(EvaluationConfig, omitted=_OF_PARTS)
+@config_options(MetricConfig)
+@config_options(SeparationConfig, omitted=("is_streaming",))
 @click.option(
     "--compare",
     "others",

@@ -32,7 +32,13 @@ _PATH = click.Path(path_type=Path)
     show_default=True,
     help="32-bit float WAV; or 24-bit FLAC or 16-bit WAV, which clip.",
 )
-@click.option("--device", type=click.Choice(DEVICES), default=DEVICES[0], show_default=True)
+@click.option(
+    "--device",
+    type=click.Choice(DEVICES),
+    default=DEVICES[0],
+    show_default=True,
+    help="Where to separate.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace files that are there.")
 @serial_options
 def separate(

@@ -68,7 +68,7 @@ class EvaluationConfig(MetricConfig, SeparationConfig):
 
     splits: tuple[str, ...] = option(
         ("test",),
-        "Whose songs; may be repeated.",
+        "Score the songs of this split; may be repeated.",
         flag="--split",
         choices=lambda: SPLITS,
         default_text="test",
@@ -76,7 +76,7 @@ class EvaluationConfig(MetricConfig, SeparationConfig):
     )
     taxonomy: str | None = option(
         None,
-        f"{', '.join(TAXONOMIES)}, or a TOML file with a table [targets].",
+        f"Targets: {', '.join(TAXONOMIES)}, or a TOML file with a table [targets].",
         default_text="slakh for corpora, bach10 for bach10:, else musdb",
     )
     targets: tuple[str, ...] = option(

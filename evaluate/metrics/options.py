@@ -72,7 +72,7 @@ class MetricConfig:
 
     more_metrics: tuple[str, ...] = option(
         (),
-        f"One more number for each song: {_OTHERS}, or package.module:Object; may be repeated.",
+        f"Score one more number a song: {_OTHERS}, or package.module:Object; may be repeated.",
         flag="--metric",
         metavar="NAME",
         is_repeatable=True,
@@ -81,11 +81,11 @@ class MetricConfig:
     bss: BssVersion = option(
         BssVersion.V4, "BSS Eval with filters of the whole song, of each window, or not at all."
     )
-    window_s: float = option(1.0, "Of BSS Eval, s.", flag="--window")
+    window_s: float = option(1.0, "Length of a window of BSS Eval in seconds.", flag="--window")
     hop_s: float | None = option(
-        None, "From window to window, s.", flag="--hop", default_text="window"
+        None, "Seconds from one window to the next.", flag="--hop", default_text="window"
     )
-    is_mono: bool = option(False, "BSS Eval of the mean of the channels.", flag="--mono")
+    is_mono: bool = option(False, "Take BSS Eval of the mean of the channels.", flag="--mono")
     silence: SilenceRule = option(
         SilenceRule.ALL,
         "A silent target voids a window for all targets, as in museval, or for itself.",

@@ -93,7 +93,7 @@ class SeparationConfig:
 
     overlap: float | None = option(
         None,
-        "Of segments, 0 to (T - 1) / T of T frames; cnn and resnet.",
+        "Share by which segments of T frames overlap, 0 to (T - 1) / T; cnn and resnet.",
         metavar="GAMMA",
         default_text="the model's: 1/6 for cnn, 0 for resnet",
     )
@@ -113,18 +113,18 @@ class SeparationConfig:
     )
     phase: Phase = option(
         Phase.MIXTURE,
-        "The mixture's (resnet has phases of its own), or one that fits the magnitudes.",
+        "Phases of the estimates: the mixture's (resnet has its own), or ones that fit.",
         is_in_manifest=False,  # said by the number of iterations
     )
     n_iterations: int | None = option(
         None,
-        "Of Griffin-Lim.",
+        "Iterations of Griffin and Lim's algorithm.",
         flag="--iterations",
         key="griffin_lim_iterations",
         default_text=str(_GRIFFIN_LIM_ITERATIONS),
     )
     is_with_residual: bool = option(
-        False, "Also the mixture less all estimates.", flag="--residual"
+        False, "Make the mixture less all estimates a target, too.", flag="--residual"
     )
     is_streaming: bool = option(
         False,

@@ -59,6 +59,12 @@ def songs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.fixture
+def old() -> Path:
+    """Return the folder of what version 0.1 wrote; read only."""
+    return Path(__file__).resolve().parents[1] / "data" / "0.1"
+
+
 def test_the_function_writes_what_the_command_writes(
     songs: Path, tmp_path: Path, here: Command, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -137,3 +143,23 @@ def test_a_folder_of_something_else_is_no_results(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text(json.dumps({"stage": "corpus", "schema_version": 1}))
     with pytest.raises(InvalidCorpus, match="does not describe a evaluation folder"):
         Results(tmp_path)
+
+
+def test_results_of_version_0_1_are_read_compared_and_checked(
+    old: Path, tmp_path: Path, here: Command
+) -> None:
+    known = Results(old / "results")
+    assert (known.system, known.dataset) == ("oracle:irm", "corpus")
+    n_frames = max(score.frame or 0 for score in known.score_records()) + 1
+    assert known.scores.num_rows == 4 * (1 + 4 * n_frames)
+    assert validate_results(known).n_songs == 1
+    command = ("evaluate", "mixture", old / "corpus", tmp_path / "r", "--jobs", 0)
+    done = here(*command, "--compare", old / "results")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    rows = [line.split("|")[1].strip() for line in lines if line.startswith("|") and "[" in line]
+    assert rows[:2] == ["oracle:irm", "mixture"]
+    again = evaluate_system("oracle:irm", old / "corpus", tmp_path / "again")
+    assert again.summary["metrics"] == known.summary["metrics"]
+    for ours, theirs in zip(again.score_records(), known.score_records(), strict=True):
+        assert ours.value == pytest.approx(theirs.value, abs=1e-3)
