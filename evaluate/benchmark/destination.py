@@ -22,7 +22,7 @@ from stemsmith.evaluate.benchmark.results import (
     SongScore,
 )
 from stemsmith.evaluate.benchmark.score_song import REJECTED_BY, ScoringJob
-from stemsmith.evaluate.benchmark.systems import Runs
+from stemsmith.evaluate.benchmark.systems import JointRuns
 from stemsmith.manifests import shards, storage
 from stemsmith.manifests.errors import NothingToDo
 from stemsmith.manifests.records import Reason, Rejection
@@ -76,12 +76,12 @@ class ResultsDestination:
     def prepared(self, jobs: list[ScoringJob]) -> Iterator[ScoringJob]:
         """Yield jobs, each when its estimates are there.
 
-        Runs separate their mixtures here, one whenever a job is asked for, so that two are ahead
+        JointRuns separate their mixtures here, one whenever a job is asked for, so that two are ahead
         for each worker.
         """
         for job in jobs:
             estimator = self._plan.estimators[job.song.name]
-            if isinstance(estimator, Runs):
+            if isinstance(estimator, JointRuns):
                 estimator.separate(job.song, Path(job.staged))
             yield job
 

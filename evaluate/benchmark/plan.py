@@ -20,7 +20,7 @@ from stemsmith.evaluate.benchmark.datasets import Dataset, DatasetSong, folds_of
 from stemsmith.evaluate.benchmark.options import EvaluationConfig
 from stemsmith.evaluate.benchmark.results import STAGE, STATE_FOLDER
 from stemsmith.evaluate.benchmark.score_song import REJECTED_BY, ScoringJob
-from stemsmith.evaluate.benchmark.systems import FOLD, EstimateFolder, Kind, Runs, System
+from stemsmith.evaluate.benchmark.systems import FOLD, EstimateFolder, JointRuns, Kind, System
 from stemsmith.evaluate.metrics.options import Engine
 from stemsmith.manifests.errors import NothingToDo, UsageError, install_command
 from stemsmith.manifests.records import Reason, Rejection
@@ -29,7 +29,7 @@ __all__ = ["EvaluationPlan", "EvaluationRequest", "plan_evaluation", "why_nothin
 
 _PACKAGES: Final = ("numpy", "scipy", "soundfile", "soxr", "pyarrow")
 
-Estimator = EstimateFolder | Runs | None  # None: estimates are made while scoring
+Estimator = EstimateFolder | JointRuns | None  # None: estimates are made while scoring
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,14 +158,14 @@ def _estimator(request: EvaluationRequest, fold: int) -> Estimator:
     if system.kind is Kind.ESTIMATES:
         return EstimateFolder(system.folders[0])
     if system.kind is Kind.RUN:
-        return Runs(system.folders, request.config.separation, request.config.device)
+        return JointRuns(system.folders, request.config.separation, request.config.device)
     if request.config.sums:
         raise UsageError("--map: only with run: and estimates:")
     return None
 
 
 def _targets(
-    request: EvaluationRequest, estimators: Sequence[EstimateFolder | Runs]
+    request: EvaluationRequest, estimators: Sequence[EstimateFolder | JointRuns]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the targets to score, and names of estimates that none of them needs."""
     known, wanted = request.dataset.targets, request.config.targets
@@ -264,7 +264,7 @@ def _fingerprint(
             (f.target, f.stream, f.shift, f.gain_db, _identity(f.path)) for f in job.song.files
         ]
         estimator, given = estimators[job.song.name], list[Any]()
-        if isinstance(estimator, Runs):  # what they have separated is no input
+        if isinstance(estimator, JointRuns):  # what they have separated is no input
             given = estimator.weights
         elif job.estimates is not None:
             given = [[*map(_identity, paths)] for _, paths in job.estimates]

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 __all__ = [
     "FOLD",
     "EstimateFolder",
+    "JointRuns",
     "Kind",
-    "Runs",
     "System",
     "parse_system",
     "require_torch",
@@ -181,7 +181,7 @@ class EstimateFolder:
         return self._files.get(song, {}).get(name)
 
 
-class Runs:
+class JointRuns:
     """Trained runs that are one system together.
 
     Parameters

@@ -172,11 +172,12 @@ def test_a_metric_that_nothing_is_known_of_is_shown_all_the_same() -> None:
 
 def test_every_built_in_metric_says_what_it_is() -> None:
     assert set(SCORED_ANYWAY) <= set(SONG_METRICS.names)
-    metrics = song_metrics([name for name in SONG_METRICS.names if name not in SCORED_ANYWAY])
-    assert [metric.name for metric in metrics] == ["SI-SDR", "SNR"]
+    every = song_metrics([name for name in SONG_METRICS.names if name not in SCORED_ANYWAY])
+    assert all(metric.per == "song" and metric.compute is not None for metric in every)
+    metrics = song_metrics(["snr"])
     signal = np.random.default_rng(0).standard_normal((1, 100)).astype(np.float32)
     for metric in metrics:
-        assert metric.per == "song" and metric.compute is not None
+        assert metric.compute is not None
         assert metric.compute(signal, signal, RATE) == math.inf
     settings = {
         "si_sdr_rate": 16000,
