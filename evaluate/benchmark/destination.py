@@ -76,7 +76,7 @@ class ResultsDestination:
     def prepared(self, jobs: list[ScoringJob]) -> Iterator[ScoringJob]:
         """Yield jobs, each when its estimates are there.
 
-        JointRuns separate their mixtures here, one whenever a job is asked for, so that two are ahead
+        Runs separate their mixtures here, one whenever a job is asked for, so that two are ahead
         for each worker.
         """
         for job in jobs:
