@@ -32,8 +32,8 @@ from stemsmith.manifests.mixtures import Mixture
 from stemsmith.mixing.audio.realise import realise
 from stemsmith.mixing.level.loudness import integrated_loudness
 from stemsmith.mixing.plan.coherent import CoherentPlan
+from stemsmith.mixing.plan.config import MixConfig, Mode
 from stemsmith.mixing.plan.incoherent import IncoherentPlan
-from stemsmith.mixing.plan.recipes import MixConfig, Mode
 from stemsmith.mixing.sources.catalogue import SplitCatalogue, split_catalogues
 from stemsmith.mixing.sources.find import find_sources, read_stems
 from stemsmith.mixing.sources.taxonomy import TAXONOMIES

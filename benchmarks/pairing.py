@@ -23,7 +23,7 @@ from stemsmith.manifests.corpus import Corpus
 from stemsmith.manifests.programs import slug
 from stemsmith.manifests.records import Stem
 from stemsmith.mixing.plan import pairing
-from stemsmith.mixing.plan.pairing import Pairing
+from stemsmith.mixing.plan.config import Pairing
 from stemsmith.mixing.plan.recipes import SILENCE_RMS_DBFS
 
 PERCENTILES = (5, 50, 95)

@@ -21,11 +21,12 @@ __all__ = ["demo"]
 def demo(folder: Path, is_trained: bool, common: Common) -> None:
     """Render the bundled scores into FOLDER/corpus, mix them, and say what to look at."""
     from stemsmith.cli.console import Summary, Terminal, print_summary
-    from stemsmith.cli.mix import Names, make_mixtures
+    from stemsmith.cli.mix import summary_of
     from stemsmith.cli.render import corpus_summary
     from stemsmith.cli.train import require_torch
     from stemsmith.mixing.audio_shards import AudioFormat
-    from stemsmith.mixing.plan.recipes import MixConfig, Mode
+    from stemsmith.mixing.plan.config import Mode
+    from stemsmith.mixing.workflow import mix
     from stemsmith.render.workflow import render_corpus
 
     if is_trained:
@@ -44,11 +45,18 @@ def demo(folder: Path, is_trained: bool, common: Common) -> None:
     made = corpus_summary(rendered)
     mixed = {}
     for mode in (Mode.COHERENT, Mode.INCOHERENT):
-        config = MixConfig(mode=mode, target="bass", n_mixtures=24)
-        mixtures = folder / str(mode)
-        mixed[str(mode)] = make_mixtures(
-            common, [str(corpus)], mixtures, config, Names(), AudioFormat.FLAC
+        mixtures = mix(
+            corpus,
+            folder / str(mode),
+            mode=mode,
+            target="bass",
+            n_mixtures=24,
+            audio_format=AudioFormat.FLAC,
+            jobs=common.n_jobs,
+            scheduler=common.scheduler,
+            progress=Terminal(common),
         )
+        mixed[str(mode)] = summary_of(mixtures)
     lines = [made.line, *(summary.line for summary in mixed.values())]
     values = {**made.values, "mixtures": {mode: dict(s.values) for mode, s in mixed.items()}}
     if is_trained:

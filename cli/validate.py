@@ -66,16 +66,14 @@ def _check_corpus(folder: Path, common: Common) -> None:
 
 
 def _check_mixtures(folder: Path, common: Common) -> None:
-    from stemsmith.cli.console import Summary, print_summary
-    from stemsmith.mixing import validate as check
+    from stemsmith.cli.console import Summary, Terminal, print_summary
+    from stemsmith.mixing.workflow import validate_mixtures
 
-    n_mixtures, jobs = check.plan(folder.resolve())
-    _check_all(common, check.run, jobs, lambda job: job.path)
-    summary = Summary(
-        f"{folder}: valid; {n_mixtures} mixtures of {len(jobs)} files",
-        {"mixtures": str(folder), "n_mixtures": n_mixtures, "n_files": len(jobs)},
+    found = validate_mixtures(
+        folder, jobs=common.n_jobs, scheduler=common.scheduler, progress=Terminal(common)
     )
-    print_summary(common, summary)
+    line = f"{folder}: valid; {found.n_mixtures} mixtures of {found.n_files} files"
+    print_summary(common, Summary(line, {"mixtures": str(folder), **found._asdict()}))
 
 
 def _validate_results(folder: Path, common: Common) -> None:

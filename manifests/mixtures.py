@@ -8,10 +8,13 @@ and one guard gain for all against clipping.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from stemsmith.manifests.arrays import Float32s
 
-__all__ = ["MeasuredFile", "Mixture", "MixtureSource", "SourceFile"]
+__all__ = ["STAGE", "MeasuredFile", "Mixture", "MixtureSource", "SourceFile"]
+
+STAGE: Final = "mixtures"  # as manifests have it
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,52 @@
-"""Loudness and mixing.
+"""Mixing: loudness, where stems come from, and how they become mixtures.
 
-``loudness`` the ITU-R BS.1770 meter and the 10 Hz loudness envelope, ``automix`` the gains of a
-Slakh-style automatic mixture. Imports ``manifests`` only.
+``level`` has the loudness meter and the automatic mix, ``sources`` finds stems, ``plan`` draws
+recipes of mixtures from them, ``audio`` follows a recipe; ``workflow`` joins these to `mix`, and
+``mixtures`` opens what it wrote. Imports ``manifests`` only.
+
+The names below are imported when they are first used: commands and configurations import this
+package, and must stay quick.
 """
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from stemsmith.mixing.audio.labels import realise_labels
+    from stemsmith.mixing.audio.realise import realise
+    from stemsmith.mixing.mixtures import Mixtures
+    from stemsmith.mixing.plan.config import MixConfig
+    from stemsmith.mixing.workflow import mix, validate_mixtures
+
+__all__ = [
+    "MixConfig",
+    "Mixtures",
+    "mix",
+    "realise",
+    "realise_labels",
+    "validate_mixtures",
+]
+
+_HOMES: Final = {
+    "MixConfig": "plan.config",
+    "Mixtures": "mixtures",
+    "mix": "workflow",
+    "realise": "audio.realise",
+    "realise_labels": "audio.labels",
+    "validate_mixtures": "workflow",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for by name."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -25,7 +25,7 @@ from stemsmith.manifests.audio.read import encode_wav
 from stemsmith.manifests.mixtures import Mixture
 from stemsmith.mixing.audio.realise import MIXTURE, Realised, quantised, realise
 
-__all__ = ["AudioFormat", "AudioJob", "ShardReport", "run"]
+__all__ = ["AudioFormat", "AudioJob", "ShardReport", "write_audio_shard"]
 
 
 class AudioFormat(StrEnum):
@@ -82,7 +82,7 @@ class ShardReport:
     audio_s: float
 
 
-def run(job: AudioJob) -> ShardReport:
+def write_audio_shard(job: AudioJob) -> ShardReport:
     """Write a shard, unless a run that was killed has finished it.
 
     Raises

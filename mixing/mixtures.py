@@ -1,27 +1,34 @@
-"""A folder of mixtures while it is being made: shards of recipes, and of audio on request."""
+"""Mixtures on disk: the one place that opens what ``stemsmith mix`` wrote."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from bisect import bisect_right
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, overload
 
 from stemsmith.manifests import shards, storage
-from stemsmith.manifests.audio import flac
-from stemsmith.manifests.mixtures import Mixture
-from stemsmith.manifests.run_folder import RunFolder
-from stemsmith.mixing.audio_shards import AudioFormat, AudioJob
-from stemsmith.mixing.plan.mixtures import STAGE, MixturePlan
+from stemsmith.manifests.errors import InvalidCorpus
+from stemsmith.manifests.mixtures import STAGE, Mixture
+from stemsmith.manifests.splits import SPLITS
+from stemsmith.mixing.audio.labels import Labels, realise_labels
+from stemsmith.mixing.audio.realise import Realised, realise
 
-__all__ = ["STATE_FOLDER", "MixtureRun", "fingerprint_of", "hours_of"]
+__all__ = [
+    "STATE_FOLDER",
+    "MixtureShard",
+    "Mixtures",
+    "StoredMixture",
+    "fingerprint_of",
+    "hours_of",
+]
 
 STATE_FOLDER: Final = ".mix"
-_PER_SHARD: Final = 4096
-_PER_AUDIO_SHARD: Final = 256  # 10 s at 44.1 kHz, mixture and one target: about 0.3 GB
 _NO_DECISION: Final = frozenset(
     {"schema_version", "roots", "hours", "shards", "audio_shards", "fingerprint"}
 )
@@ -41,98 +48,201 @@ def fingerprint_of(header: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(decisions, sort_keys=True).encode()).hexdigest()
 
 
-class MixtureRun:
-    """A folder of mixtures while it is being made.
+@dataclass(frozen=True, slots=True)
+class StoredMixture:
+    """One mixture of a folder.
+
+    Attributes
+    ----------
+    record : Mixture
+        Its recipe.
+    roots : mapping of str to str
+        Folders of its sources.
+    """
+
+    record: Mixture
+    roots: Mapping[str, str]
+
+    def realise(
+        self, targets: Collection[str] | None = None, *, is_verified: bool = True
+    ) -> Realised:
+        """Make the audio from the sources; see `stemsmith.mixing.audio.realise.realise`.
+
+        Parameters
+        ----------
+        targets : collection of str, optional
+            Targets to return beside the mixture; None returns all that it has.
+        is_verified : bool
+            Whether the files of the sources are checked to be those of the recipe.
+
+        Returns
+        -------
+        Realised
+            ``mixture`` and the targets, (n_channels, n_samples) float32 each.
+        """
+        return realise(self.record, self.roots, targets, is_verified)
+
+    def labels(self) -> Labels:
+        """Return the notes of its targets, where its sources have notes to know of."""
+        return realise_labels(self.record, self.roots)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MixtureShard:
+    """One file of recipes.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    split : str
+        The split of its mixtures.
+    recipes : RecordTable of Mixture
+        Made into records when they are asked for.
+    """
+
+    path: Path
+    split: str
+    recipes: shards.RecordTable[Mixture]
+
+    @property
+    def tar(self) -> Path:
+        """Where the audio of the same mixtures lies, if audio was written."""
+        return self.path.with_name(self.path.name.replace("mixtures-", "audio-", 1)).with_suffix(
+            ".tar"
+        )
+
+
+class Mixtures(Sequence[StoredMixture]):
+    """A finished folder of mixtures: ``train`` first, then ``validation`` and ``test``.
+
+    Opening it reads the manifest and compares the hashes of its shards; recipes are read when
+    they are needed, and audio is made only by `StoredMixture.realise`.
 
     Parameters
     ----------
+    folder : str or Path
+        What ``stemsmith mix`` wrote.
+
+    Attributes
+    ----------
     root : Path
         The folder.
-    mixture_plan : MixturePlan
-        What goes into it.
-    targets : sequence of str
-        Targets written as audio beside the mixture; empty for recipes alone.
-    audio_format : AudioFormat or None
-        None writes recipes alone.
+    header : mapping
+        Its manifest.
+
+    Raises
+    ------
+    InvalidCorpus
+        If the folder is not finished, was changed, or lacks a shard; the text names the file.
+
+    Examples
+    --------
+    >>> mixtures = Mixtures("mixtures")  # doctest: +SKIP
+    >>> mixtures.splits  # doctest: +SKIP
+    {'train': 320, 'validation': 30, 'test': 10}
+    >>> mixtures[0].record.mixture_id  # doctest: +SKIP
+    'train-00000000'
+    >>> mixtures[0].realise()["bass"].shape  # doctest: +SKIP
+    (1, 441000)
     """
 
-    def __init__(
-        self,
-        root: Path,
-        mixture_plan: MixturePlan,
-        targets: Sequence[str] = (),
-        audio_format: AudioFormat | None = None,
-    ) -> None:
-        self._root, self._plan = root, mixture_plan
-        self._targets, self._format = tuple(targets), audio_format
-        self._duration_s = 0.0
-        self._header = {
-            **mixture_plan.header,
-            "versions": {**mixture_plan.header["versions"], **_versions(audio_format)},
-            "audio": audio_format and {"format": str(audio_format), "targets": list(targets)},
-            "roots": {
-                name: storage.relative(Path(path), root)
-                for name, path in mixture_plan.roots.items()
-            },
-        }
-        fingerprint = fingerprint_of(self._header)
-        self._folder = RunFolder(root, STAGE, root / STATE_FOLDER, fingerprint)
-
-    def opened(self) -> AbstractContextManager[None]:
-        """Hold the folder; see `RunFolder.opened`."""
-        return self._folder.opened()
+    def __init__(self, folder: str | Path) -> None:
+        self.root = Path(folder)
+        self.header: Mapping[str, Any] = shards.read_manifest(self.root, STAGE)
+        if fingerprint_of(self.header) != self.header.get("fingerprint"):
+            manifest = self.root / shards.MANIFEST
+            raise InvalidCorpus(f"{manifest}: was changed: not what its hash is of")
+        shards.check_shards(self.root, dict(self.header))
 
     @property
-    def is_closed(self) -> bool:
-        """Whether an earlier run has finished."""
-        return self._folder.is_closed
+    def splits(self) -> dict[str, int]:
+        """Number of mixtures of every split that has some."""
+        counts = self.header["n_mixtures"]
+        return {split: counts[split] for split in SPLITS if counts.get(split)}
 
-    def write_recipes(self) -> Iterator[list[Mixture]]:
-        """Write shard after shard of recipes, and yield what each holds."""
-        size = _PER_SHARD if self._format is None else _PER_AUDIO_SHARD
-        for split, made in self._plan.splits.items():
-            n_mixtures = self._plan.n_mixtures[split]
-            for number, first in enumerate(range(0, n_mixtures, size)):
-                mixtures = list(made.mixtures(first, min(first + size, n_mixtures)))
-                path = self._root / f"mixtures-{split}-{number:05d}.parquet"
-                shards.write_records(path, Mixture, mixtures)
-                self._duration_s += sum(m.n_samples / m.sample_rate for m in mixtures)
-                yield mixtures
+    @property
+    def hours(self) -> float:
+        """Duration of all mixtures."""
+        return float(self.header["hours"])
 
-    def audio_jobs(self) -> Iterator[AudioJob]:
-        """Yield one job for each shard of recipes, which it writes on the way."""
-        assert self._format is not None
-        numbers: Counter[str] = Counter()
-        for mixtures in self.write_recipes():
-            split = mixtures[0].split
-            path = self._root / f"audio-{split}-{numbers[split]:05d}.tar"
-            numbers[split] += 1
-            yield AudioJob(
-                path=str(path),
-                mixtures=tuple(mixtures),
-                roots=self._plan.roots,
-                targets=self._targets,
-                audio_format=self._format,
-                staging=str(self._folder.staging),
-            )
+    @property
+    def sample_rate(self) -> int:
+        """Sample rate of the mixtures in Hz."""
+        return int(self.header["sample_rate"])
 
-    def close(self) -> dict[str, Any]:
-        """Write the manifest and return it."""
-        if self._folder.is_closed:
-            return shards.read_manifest(self._root, STAGE)
-        recipes = sorted(self._root.glob("mixtures-*.parquet"))
-        tars = sorted(self._root.glob("audio-*.tar"))
-        header = {
-            **self._header,
-            "hours": hours_of(self._duration_s),
-            "shards": [shards.shard_entry(path) for path in recipes],
-            "audio_shards": [
-                {"file": path.name, "sha256": storage.file_hash(path)} for path in tars
-            ],
-        }
-        return self._folder.close(header)
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Targets of the taxonomy, in alphabetical order; not every mixture has them all."""
+        return tuple(sorted(self.header["taxonomy"]))
 
+    @property
+    def audio_targets(self) -> tuple[str, ...]:
+        """Targets that were written as audio; none if there are recipes alone."""
+        return tuple((self.header["audio"] or {}).get("targets", ()))
 
-def _versions(audio_format: AudioFormat | None) -> dict[str, str]:
-    """Return what the bytes of the audio depend on, beyond its samples."""
-    return flac.encoder_version() if audio_format is AudioFormat.FLAC else {}
+    @property
+    def fingerprint(self) -> str:
+        """Hash of everything that decided the mixtures."""
+        return str(self.header["fingerprint"])
+
+    @cached_property
+    def roots(self) -> dict[str, str]:
+        """Absolute folders of the sources, by the names that recipes have for them.
+
+        Raises
+        ------
+        InvalidCorpus
+            If one is not there, or the manifest does not say where they are.
+        """
+        named = self.header.get("roots")
+        if not isinstance(named, dict) or not all(isinstance(path, str) for path in named.values()):
+            raise InvalidCorpus(f"{self.root / shards.MANIFEST}: does not say where its roots are")
+        roots = {name: str((self.root / path).resolve()) for name, path in named.items()}
+        for name, path in roots.items():
+            if not Path(path).is_dir():
+                raise InvalidCorpus(f"{path}: the root {name!r} of {self.root} is not there")
+        return roots
+
+    @cached_property
+    def recipe_shards(self) -> tuple[MixtureShard, ...]:
+        """The files of recipes, split after split."""
+        found = []
+        for entry in self.header["shards"]:
+            path = storage.inside(self.root, entry["file"])
+            split = next((s for s in SPLITS if path.name.startswith(f"mixtures-{s}-")), "")
+            found.append(MixtureShard(path, split, shards.RecordTable(path, Mixture)))
+        order = {split: place for place, split in enumerate(SPLITS)}
+        return tuple(sorted(found, key=lambda s: (order.get(s.split, len(order)), s.path.name)))
+
+    def records(self, split: str | None = None) -> Iterator[Mixture]:
+        """Yield the recipes of one split, or of all."""
+        for shard in self.recipe_shards:
+            if split in (None, shard.split):
+                yield from shard.recipes[:]
+
+    @cached_property
+    def _ends(self) -> list[int]:
+        return list(accumulate(len(shard.recipes) for shard in self.recipe_shards))
+
+    def __iter__(self) -> Iterator[StoredMixture]:
+        return (StoredMixture(record, self.roots) for record in self.records())
+
+    def __len__(self) -> int:
+        return self._ends[-1] if self._ends else 0
+
+    @overload
+    def __getitem__(self, index: int) -> StoredMixture: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[StoredMixture]: ...
+    def __getitem__(self, index: int | slice) -> StoredMixture | list[StoredMixture]:
+        rows = range(len(self))[index]  # IndexError beyond the end
+        if isinstance(rows, range):
+            return [self[row] for row in rows]
+        number = bisect_right(self._ends, rows)
+        recipes = self.recipe_shards[number].recipes
+        return StoredMixture(recipes[rows - self._ends[number] + len(recipes)], self.roots)
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{n} {split}" for split, n in self.splits.items())
+        return f"Mixtures({str(self.root)!r}: {counts})"

@@ -14,53 +14,31 @@ from stemsmith.manifests.records import Finding
 from stemsmith.manifests.run_folder import refuse_unfinished
 from stemsmith.mixing.audio.silence import kept_stretches
 from stemsmith.mixing.audio.transforms import decode
-from stemsmith.mixing.mixtures import STATE_FOLDER, fingerprint_of, hours_of
-from stemsmith.mixing.plan.mixtures import STAGE
+from stemsmith.mixing.mixtures import STATE_FOLDER, Mixtures, hours_of
 from stemsmith.mixing.sources.find import locate
 
-__all__ = ["CheckJob", "plan", "roots_of", "run"]
+__all__ = ["FileCheck", "check_file", "plan_checks"]
 
 
 @dataclass(frozen=True, slots=True)
-class CheckJob:
+class FileCheck:
     """One file that recipes read, or a tar shard, and the hash it must have."""
 
     path: str
     sha256: str
 
 
-def roots_of(folder: Path, header: Mapping[str, Any]) -> dict[str, str]:
-    """Return the absolute folders of the roots a manifest names.
-
-    Raises
-    ------
-    InvalidCorpus
-        If one is not there, or the manifest does not say where they are.
-    """
-    if not isinstance(header.get("roots"), dict) or not all(
-        isinstance(path, str) for path in header["roots"].values()
-    ):
-        raise InvalidCorpus(f"{folder / shards.MANIFEST}: does not say where its roots are")
-    roots = {name: str((folder / path).resolve()) for name, path in header["roots"].items()}
-    for name, path in roots.items():
-        if not Path(path).is_dir():
-            raise InvalidCorpus(f"{path}: the root {name!r} of {folder} is not there")
-    return roots
-
-
-def plan(folder: Path) -> tuple[int, list[CheckJob]]:
+def plan_checks(mixtures: Mixtures) -> list[FileCheck]:
     """Check the manifest and every recipe of a folder.
 
     Parameters
     ----------
-    folder : Path
-        What `mix` wrote.
+    mixtures : Mixtures
+        The folder, whose shards were compared to their hashes when it was opened.
 
     Returns
     -------
-    n_mixtures : int
-        Recipes.
-    jobs : list of CheckJob
+    list of FileCheck
         Files whose hashes remain to be checked, each once.
 
     Raises
@@ -68,20 +46,17 @@ def plan(folder: Path) -> tuple[int, list[CheckJob]]:
     InvalidCorpus
         Naming the first offender.
     """
-    header = shards.read_manifest(folder, STAGE)
-    if fingerprint_of(header) != header.get("fingerprint"):
-        raise InvalidCorpus(f"{folder / shards.MANIFEST}: was changed: not what its hash is of")
+    folder, header, roots = mixtures.root, mixtures.header, mixtures.roots
     refuse_unfinished(folder / STATE_FOLDER, "mix")
-    shards.check_shards(folder, header)
-    roots = roots_of(folder, header)
     if set(roots) != {source["root"] for source in header["sources"]}:
         raise InvalidCorpus(f"{folder / shards.MANIFEST}: its roots are not those of its sources")
     wanted: dict[str, str] = {}
     seen: set[str] = set()
     duration_s = 0.0
-    for path in (folder / entry["file"] for entry in header["shards"]):
-        for mixture in shards.read_records(path, Mixture):
-            if mixture.mixture_id in seen or f"-{mixture.split}-" not in path.name:
+    for shard in mixtures.recipe_shards:
+        path = shard.path
+        for mixture in shard.recipes[:]:
+            if mixture.mixture_id in seen or mixture.split != shard.split:
                 raise InvalidCorpus(
                     f"{path}: {mixture.mixture_id} is not alone, or not in its split"
                 )
@@ -99,7 +74,7 @@ def plan(folder: Path) -> tuple[int, list[CheckJob]]:
         raise InvalidCorpus(f"{folder}: {hours_of(duration_s)} h, not as it says")
     for entry in _audio_shards(folder, header):
         wanted[str(storage.inside(folder, entry["file"]))] = entry["sha256"]
-    return len(seen), [CheckJob(path, sha256) for path, sha256 in sorted(wanted.items())]
+    return [FileCheck(path, sha256) for path, sha256 in sorted(wanted.items())]
 
 
 def _audio_shards(folder: Path, header: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -143,8 +118,8 @@ def _source_problem(source: MixtureSource) -> str | None:
     return None
 
 
-def run(job: CheckJob) -> Finding:
-    """Compare a file's hash."""
+def check_file(job: FileCheck) -> Finding:
+    """Compare a file's SHA-256 to the one that was recorded."""
     path = Path(job.path)
     try:
         found = storage.file_hash(path)

@@ -19,7 +19,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from stemsmith.manifests import shards, storage
 from stemsmith.manifests.errors import UsageError
-from stemsmith.mixing.plan.mixtures import STAGE
+from stemsmith.manifests.mixtures import STAGE
 from stemsmith.mixing.sources.measure import cache_folder
 from stemsmith.train.checkpoints import AtomicCheckpointIO, BestAndLast, read_history
 from stemsmith.train.data.clips import Clips, find_clips

@@ -21,7 +21,8 @@ from stemsmith.manifests.mixtures import Mixture, MixtureSource
 from stemsmith.mixing.audio.silence import kept_stretches
 from stemsmith.mixing.audio.transforms import apply_transforms
 from stemsmith.mixing.level.gains import db_to_linear, quantise, uniform_gain_db
-from stemsmith.mixing.level.loudness import ENVELOPE_HZ, envelope, loudness_when_played_at
+from stemsmith.mixing.level.grid import ENVELOPE_HZ
+from stemsmith.mixing.level.loudness import envelope, loudness_when_played_at
 from stemsmith.mixing.sources.find import locate
 
 __all__ = ["MIXTURE", "Realised", "quantised", "realise"]

@@ -26,6 +26,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 from stemsmith.manifests.arrays import Float32s, Float64s
+from stemsmith.mixing.level.grid import ENVELOPE_HZ
 
 __all__ = [
     "ENVELOPE_HZ",
@@ -37,7 +38,6 @@ __all__ = [
     "loudness_when_played_at",
 ]
 
-ENVELOPE_HZ: Final = 10
 _BLOCK_STEPS: Final = 4  # a gating block is 400 ms
 _ABSOLUTE_GATE_LUFS: Final = -70.0
 _RELATIVE_GATE_LU: Final = -10.0

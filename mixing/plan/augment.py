@@ -11,7 +11,8 @@ from typing import Final
 
 from stemsmith.manifests.seeds import rng_for
 from stemsmith.mixing.audio.transforms import Transform, draw_tempo, draw_wet, encode
-from stemsmith.mixing.plan.recipes import GAIN_DECIMALS, Augment, MixConfig
+from stemsmith.mixing.plan.config import Augment, MixConfig
+from stemsmith.mixing.plan.recipes import GAIN_DECIMALS
 
 __all__ = ["draw_muted", "draw_shift_steps", "draw_stretch", "draw_transforms", "stretched_steps"]
 

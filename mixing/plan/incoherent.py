@@ -27,10 +27,10 @@ from stemsmith.mixing.plan.augment import (
     draw_transforms,
     stretched_steps,
 )
+from stemsmith.mixing.plan.config import MixConfig
 from stemsmith.mixing.plan.recipes import (
     GAIN_DECIMALS,
     SILENCE_RMS_DBFS,
-    MixConfig,
     recipe,
     recipe_source,
 )

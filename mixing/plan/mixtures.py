@@ -12,27 +12,21 @@ from importlib.metadata import version as package_version
 from typing import Any, Final
 
 from stemsmith.manifests.errors import NothingToDo, UsageError
+from stemsmith.manifests.mixtures import STAGE
 from stemsmith.manifests.renditions import RENDITIONS, Rendition
 from stemsmith.mixing.audio.silence import Gapless
-from stemsmith.mixing.level.loudness import ENVELOPE_HZ
+from stemsmith.mixing.level.grid import ENVELOPE_HZ
 from stemsmith.mixing.plan.coherent import CoherentPlan
+from stemsmith.mixing.plan.config import Augment, MixConfig, Mode, Pairing
 from stemsmith.mixing.plan.incoherent import IncoherentPlan, Partners
-from stemsmith.mixing.plan.pairing import Pairing
-from stemsmith.mixing.plan.recipes import (
-    Augment,
-    MixConfig,
-    Mode,
-    common_sample_rate,
-    n_per_split,
-)
+from stemsmith.mixing.plan.recipes import common_sample_rate, n_per_split
 from stemsmith.mixing.plan.renditions import RenditionMixes
 from stemsmith.mixing.sources.catalogue import CatalogueStem, SplitCatalogue
 from stemsmith.mixing.sources.find import Source
 from stemsmith.mixing.sources.taxonomy import Taxonomy
 
-__all__ = ["STAGE", "MixturePlan", "SplitPlan", "plan"]
+__all__ = ["MixturePlan", "SplitPlan", "plan_mixtures"]
 
-STAGE: Final = "mixtures"
 _PACKAGES: Final = ("numpy", "scipy", "pyloudnorm", "soundfile", "soxr", "pyarrow")
 _AUGMENT_PACKAGES: Final = ("librosa", "colorednoise", "pedalboard")
 
@@ -64,7 +58,7 @@ class MixturePlan:
     warnings: tuple[str, ...]
 
 
-def plan(
+def plan_mixtures(
     sources: Sequence[Source],
     catalogues: Mapping[str, SplitCatalogue],
     taxonomy: Taxonomy,
@@ -121,7 +115,7 @@ def plan(
         mixes = {s: made for s, made in splits.items() if isinstance(made, RenditionMixes)}
         counts = {s: made.n_mixtures for s, made in mixes.items()}
     else:
-        counts = n_per_split(config.n_mixtures, {s: made.n_songs for s, made in splits.items()})
+        counts = n_per_split(config.n_wanted, {s: made.n_songs for s, made in splits.items()})
     header = _header(sources, stems, taxonomy, config, sample_rate, counts)
     if renditions:  # their stems alone do not say which renditions they are
         text = "\n".join(f"{root} {rendition}" for root, rendition in renditions)
@@ -165,21 +159,21 @@ def _why_nothing(stems: Sequence[CatalogueStem], config: MixConfig) -> str:
     if not stems:
         return "no stem of any source belongs to a target of the taxonomy, in the splits wanted"
     longest_s = max(stem.n_steps for stem in stems) / ENVELOPE_HZ
-    if longest_s < config.clip_s and not config.is_whole:
-        return f"--clip {config.clip_s:g}: the longest stem has {longest_s:g} s"
+    if longest_s < config.length_s and not config.is_whole:
+        return f"--clip {config.length_s:g}: the longest stem has {longest_s:g} s"
     if config.mode is Mode.RENDITIONS:
         return f"no rendition has {config.target or 'a stem'}, in the splits wanted"
     if config.is_coherent:
         wanted = config.target or "any stem"
         return (
-            f"no clip of {config.clip_s:g} s with {wanted} above {config.min_rms_dbfs:g} dBFS RMS; "
-            "lower --min-rms or --clip"
+            f"no clip of {config.length_s:g} s with {wanted} above {config.min_rms_dbfs:g} dBFS "
+            "RMS; lower --min-rms or --clip"
         )
     loosened = "" if config.pairing is Pairing.RANDOM else ", or loosen --pairing-threshold"
     loudest = max(float(stem.power.max(initial=0.0)) for stem in stems)
     level = f"{10 * math.log10(loudest):.0f} dBFS" if loudest else "silent"
     return (
-        f"no split has clips of {config.clip_s:g} s of two targets that may meet (the loudest "
+        f"no split has clips of {config.length_s:g} s of two targets that may meet (the loudest "
         f"moment of any stem is {level}); lower --min-rms or --clip{loosened}"
     )
 

@@ -23,17 +23,16 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from enum import StrEnum
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 from stemsmith.manifests.arrays import Float32s, Float64s
 from stemsmith.manifests.errors import UsageError, install_command
+from stemsmith.mixing.plan.config import Pairing
 
 __all__ = [
     "DEFAULT_THRESHOLDS",
-    "Pairing",
     "chroma_distances",
     "chroma_feature",
     "correlations",
@@ -44,15 +43,6 @@ __all__ = [
 ]
 
 Reader = Callable[[int], Float32s]
-
-
-class Pairing(StrEnum):
-    """How clips are paired: any with any, or by a statistic."""
-
-    RANDOM = "random"
-    CHROMA = "chroma"
-    CORRELATION = "correlation"
-    PEARSON = "pearson"
 
 
 DEFAULT_THRESHOLDS: Final[Mapping[Pairing, float]] = {

@@ -16,22 +16,21 @@ import numpy.typing as npt
 import soxr
 from stemsmith.manifests.arrays import Float32s, Float64s, Int64s
 from stemsmith.manifests.audio.read import read_excerpt
-from stemsmith.mixing.level.loudness import ENVELOPE_HZ
+from stemsmith.mixing.level.grid import ENVELOPE_HZ
 from stemsmith.mixing.plan import pairing
+from stemsmith.mixing.plan.config import MixConfig, Pairing
 from stemsmith.mixing.plan.incoherent import Partners, clips_of
-from stemsmith.mixing.plan.pairing import Pairing
-from stemsmith.mixing.plan.recipes import MixConfig
 from stemsmith.mixing.sources.catalogue import SplitCatalogue
 from stemsmith.mixing.sources.find import locate
 
-__all__ = ["Clip", "PairJob", "PairResult", "PartnerSearch", "run"]
+__all__ = ["ClipPlace", "PairJob", "PairResult", "PartnerSearch", "pair_clips"]
 
 _CLIPS_PER_JOB: Final = 128
 _MAX_BYTES: Final = 256 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Clip:
+class ClipPlace:
     """Where a clip lies.
 
     Attributes
@@ -67,9 +66,9 @@ class PairJob:
         The target whose clips these are, or whose clips the anchors are compared to.
     first : int
         Number of the first clip.
-    clips : tuple of Clip
+    clips : tuple of ClipPlace
         The clips, or the anchors.
-    others : tuple of Clip
+    others : tuple of ClipPlace
         Clips of the target to multiply with; empty for chroma.
     sample_rate : int
         At which clips are compared, in Hz.
@@ -77,8 +76,8 @@ class PairJob:
 
     group: str
     first: int
-    clips: tuple[Clip, ...]
-    others: tuple[Clip, ...]
+    clips: tuple[ClipPlace, ...]
+    others: tuple[ClipPlace, ...]
     sample_rate: int
 
 
@@ -103,10 +102,10 @@ class PairResult:
     other_norms: Float64s
 
 
-def run(job: PairJob) -> PairResult:
+def pair_clips(job: PairJob) -> PairResult:
     """Read clips and compare them; every clip is read once for a block of the other side."""
 
-    def reader(clips: Sequence[Clip], norms: Float64s) -> Callable[[int], Float32s]:
+    def reader(clips: Sequence[ClipPlace], norms: Float64s) -> Callable[[int], Float32s]:
         def read(i: int) -> Float32s:
             audio = clips[i].read(job.sample_rate)
             norms[i] = np.linalg.norm(audio.astype(np.float64))
@@ -164,9 +163,9 @@ class PartnerSearch:
             for group, clips in self._clips.items()
         }
 
-    def _clip(self, k: int, step: int, roots: Mapping[str, str]) -> Clip:
+    def _clip(self, k: int, step: int, roots: Mapping[str, str]) -> ClipPlace:
         stem = self._catalogue.stems[k]
-        return Clip(
+        return ClipPlace(
             path=str(locate(roots, stem.root, stem.path)),
             stream=stem.stream,
             start=step * stem.step_samples,

@@ -14,7 +14,8 @@ from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.mixtures import Mixture, MixtureSource
 from stemsmith.manifests.renditions import RENDITIONS, Rendition, RenditionSource
 from stemsmith.mixing.plan.augment import draw_muted, draw_transforms
-from stemsmith.mixing.plan.recipes import GAIN_DECIMALS, MixConfig, recipe, recipe_source
+from stemsmith.mixing.plan.config import MixConfig
+from stemsmith.mixing.plan.recipes import GAIN_DECIMALS, recipe, recipe_source
 from stemsmith.mixing.sources.catalogue import SplitCatalogue
 from stemsmith.mixing.sources.find import Source
 

@@ -15,7 +15,8 @@ import numpy.typing as npt
 from stemsmith.manifests.arrays import Float32s, Int32s, Int64s
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.splits import SPLITS
-from stemsmith.mixing.level.loudness import ENVELOPE_HZ, integrated_loudness
+from stemsmith.mixing.level.grid import ENVELOPE_HZ
+from stemsmith.mixing.level.loudness import integrated_loudness
 from stemsmith.mixing.sources.taxonomy import Taxonomy
 
 __all__ = ["CatalogueStem", "SplitCatalogue", "check_splits", "split_catalogues"]

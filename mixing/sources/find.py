@@ -68,16 +68,22 @@ class Source:
     jobs: tuple[MeasureJob, ...] = ()
 
 
-def parse_source(text: str) -> tuple[str, Path]:
+def parse_source(source: str | Path) -> tuple[str, Path]:
     """Return the layout and the folder of a source.
+
+    Parameters
+    ----------
+    source : str or Path
+        Text may name a layout before a colon; a path is that of a corpus.
 
     Raises
     ------
     UsageError
         If it is not a folder.
     """
+    text = str(source)
     layout, colon, path = text.partition(":")
-    if not colon or layout not in LAYOUTS:
+    if isinstance(source, Path) or not colon or layout not in LAYOUTS:
         layout, path = CORPUS, text
     if not path or not Path(path).is_dir():
         prefixes = ", ".join(f"{name}:PATH" for name in LAYOUTS)
@@ -85,8 +91,15 @@ def parse_source(text: str) -> tuple[str, Path]:
     return layout, Path(path)
 
 
-def find_sources(texts: Sequence[str], cache: Path) -> list[Source]:
+def find_sources(given: Sequence[str | Path], cache: Path) -> list[Source]:
     """Look at all sources, without reading audio.
+
+    Parameters
+    ----------
+    given : sequence of str or Path
+        Text as `parse_source` reads it, or folders of corpora.
+    cache : Path
+        Folder in which measured envelopes are kept.
 
     Raises
     ------
@@ -96,8 +109,8 @@ def find_sources(texts: Sequence[str], cache: Path) -> list[Source]:
         If one is not what it was said to be, or lacks a stem.
     """
     sources: list[Source] = []
-    for text in texts:
-        layout, path = parse_source(text)
+    for one in given:
+        layout, path = parse_source(one)
         root = path.resolve()
         if any(root == other.root for other in sources):
             raise UsageError(f"{path}: given twice")
@@ -107,7 +120,9 @@ def find_sources(texts: Sequence[str], cache: Path) -> list[Source]:
             sources.append(Source(name, layout, root, Corpus(root).kind))
         else:
             files = tuple(find_files(layout, root))
-            jobs = measure.plan([(root / file.path, file.stream) for file in files], cache)
+            jobs = measure.plan_measurements(
+                [(root / file.path, file.stream) for file in files], cache
+            )
             sources.append(Source(name, layout, root, "", files, tuple(jobs)))
     return sources
 

@@ -22,9 +22,18 @@ from stemsmith.manifests.arrays import Float32s
 from stemsmith.manifests.audio.read import audio_info, read_excerpt
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.mixtures import MeasuredFile
-from stemsmith.mixing.level.loudness import ENVELOPE_HZ, envelope
+from stemsmith.mixing.level.grid import ENVELOPE_HZ
+from stemsmith.mixing.level.loudness import envelope
 
-__all__ = ["CACHE_VARIABLE", "MeasureJob", "cache_folder", "cached", "plan", "read", "run"]
+__all__ = [
+    "CACHE_VARIABLE",
+    "MeasureJob",
+    "cache_folder",
+    "cached",
+    "measure_file",
+    "plan_measurements",
+    "read",
+]
 
 CACHE_VARIABLE: Final = "STEMSMITH_CACHE"
 _FORMAT: Final = "envelope-1"  # changes when what is measured changes
@@ -54,7 +63,7 @@ def cache_folder() -> Path:
     return platformdirs.user_cache_path("stemsmith", appauthor=False)
 
 
-def plan(files: Sequence[tuple[Path, int]], folder: Path) -> list[MeasureJob]:
+def plan_measurements(files: Sequence[tuple[Path, int]], folder: Path) -> list[MeasureJob]:
     """Return one job for each (file, stream), in the same order.
 
     Raises
@@ -96,7 +105,7 @@ def cached(job: MeasureJob) -> MeasuredFile | None:
         return None
 
 
-def run(job: MeasureJob) -> MeasuredFile:
+def measure_file(job: MeasureJob) -> MeasuredFile:
     """Measure a file and keep the result.
 
     Raises

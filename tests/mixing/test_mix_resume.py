@@ -351,13 +351,13 @@ def test_a_flipped_bit_of_the_manifest_is_never_a_traceback(mixed: Path, here) -
 def test_recipes_alone_can_be_followed_later(corpus: Path, tmp_path: Path, here) -> None:
     """Recipes without audio, realised from the manifest's roots, are the audio of `--audio`."""
     from stemsmith.mixing.audio.realise import realise
-    from stemsmith.mixing.validate import roots_of
+    from stemsmith.mixing.mixtures import Mixtures
 
     options = ("--clip", 1, "--mixtures", 4, "--jobs", 0, "--channels", 2)
     assert here("mix", corpus, tmp_path / "r", *options).returncode == 0
     wav = ("--audio", "--audio-format", "wav", "--stems", "drums")
     assert here("mix", corpus, tmp_path / "a", *options, *wav).returncode == 0
-    roots = roots_of(tmp_path / "r", shards.read_manifest(tmp_path / "r", "mixtures"))
+    roots = Mixtures(tmp_path / "r").roots
     for path in sorted((tmp_path / "r").glob("*.parquet")):
         for mixture in shards.read_records(path, Mixture):
             made = realise(mixture, roots)

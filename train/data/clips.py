@@ -15,21 +15,19 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Protocol, overload
+from typing import Final, NamedTuple, Protocol, overload
 
 import numpy as np
 import soxr
-from stemsmith.manifests import shards, storage
+from stemsmith.manifests import shards
 from stemsmith.manifests.arrays import Float32s, Int16s, Int64s
 from stemsmith.manifests.audio.read import FULL_SCALE_16, decode
 from stemsmith.manifests.errors import InvalidCorpus, NothingToDo, UsageError
 from stemsmith.manifests.mixtures import Mixture
 from stemsmith.mixing.audio.realise import MIXTURE, quantised, realise
 from stemsmith.mixing.level.gains import quantise
-from stemsmith.mixing.mixtures import fingerprint_of
-from stemsmith.mixing.plan.mixtures import STAGE
+from stemsmith.mixing.mixtures import Mixtures
 from stemsmith.mixing.sources.find import locate
-from stemsmith.mixing.validate import roots_of
 
 __all__ = ["Clip", "ClipSource", "Clips", "find_clips", "read_clip"]
 
@@ -168,14 +166,10 @@ def find_clips(
     rules = f"{_FORMAT}|{soxr.__version__}|{split}|{targets}|{sample_rate}"
     identity = hashlib.sha256(rules.encode())
     for folder in folders:
-        header = shards.read_manifest(folder, STAGE)
-        if fingerprint_of(header) != header.get("fingerprint"):
-            raise InvalidCorpus(f"{folder / shards.MANIFEST}: was changed: not what its hash is of")
-        shards.check_shards(folder, header)
-        _check_fit(folder, header, targets, sample_rate)
-        is_audio = set(targets) <= set((header["audio"] or {}).get("targets", ()))
-        identity.update(f"|{header['fingerprint']}".encode())
-        members += _shards_of(folder, header, split, is_audio)
+        mixtures = Mixtures(folder)
+        _check_fit(mixtures, targets, sample_rate)
+        identity.update(f"|{mixtures.fingerprint}".encode())
+        members += _shards_of(mixtures, split, set(targets) <= set(mixtures.audio_targets))
     if not any(len(member.recipes) for member in members):
         names = ", ".join(map(str, folders))
         raise NothingToDo(f"{names}: no {split} mixtures; mix more, or of more songs")
@@ -196,29 +190,22 @@ def find_clips(
     return Clips(_ClipTable(members), n_samples, targets, sample_rate, identity.hexdigest())
 
 
-def _check_fit(
-    folder: Path, header: Mapping[str, Any], targets: Sequence[str], sample_rate: int
-) -> None:
-    known = header["taxonomy"]
+def _check_fit(mixtures: Mixtures, targets: Sequence[str], sample_rate: int) -> None:
+    folder, known = mixtures.root, mixtures.targets
     if absent := [target for target in targets if target not in known]:
         raise UsageError(f"{folder}: has no target {absent[0]!r}; it has {', '.join(known)}")
-    if header["sample_rate"] < sample_rate:
+    if mixtures.sample_rate < sample_rate:
         raise UsageError(
-            f"{folder}: is at {header['sample_rate']} Hz and the model at {sample_rate} Hz; "
+            f"{folder}: is at {mixtures.sample_rate} Hz and the model at {sample_rate} Hz; "
             "mix with a higher --sample-rate, or give the model a lower one"
         )
 
 
-def _shards_of(
-    folder: Path, header: Mapping[str, Any], split: str, is_audio: bool
-) -> Iterator[_Shard]:
-    roots: Mapping[str, str] = {} if is_audio else roots_of(folder, header)
-    for entry in header["shards"]:
-        path = storage.inside(folder, entry["file"])
-        if not path.name.startswith(f"mixtures-{split}-"):
-            continue
-        tar = path.with_name(path.name.replace("mixtures-", "audio-")).with_suffix(".tar")
-        yield _Shard(shards.RecordTable(path, Mixture), roots, str(tar) if is_audio else "")
+def _shards_of(mixtures: Mixtures, split: str, is_audio: bool) -> Iterator[_Shard]:
+    roots: Mapping[str, str] = {} if is_audio else mixtures.roots
+    for shard in mixtures.recipe_shards:
+        if shard.split == split:
+            yield _Shard(shard.recipes, roots, str(shard.tar) if is_audio else "")
 
 
 def _check_audio(members: Sequence[_Shard]) -> None:

@@ -26,7 +26,7 @@ from stemsmith.mixing.audio.labels import NoteTable, realise_labels
 from stemsmith.mixing.audio.realise import realise
 from stemsmith.mixing.audio.transforms import encode
 from stemsmith.mixing.plan.coherent import CoherentPlan
-from stemsmith.mixing.plan.recipes import Augment, MixConfig
+from stemsmith.mixing.plan.config import Augment, MixConfig
 from stemsmith.mixing.sources.catalogue import split_catalogues
 from stemsmith.mixing.sources.find import find_sources, read_stems
 from stemsmith.mixing.sources.taxonomy import TAXONOMIES

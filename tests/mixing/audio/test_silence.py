@@ -18,8 +18,8 @@ from stemsmith.manifests.storage import file_hash
 from stemsmith.mixing.audio.realise import realise
 from stemsmith.mixing.audio.silence import Gapless, kept_stretches, sounding_steps
 from stemsmith.mixing.level.loudness import envelope
+from stemsmith.mixing.plan.config import Augment, MixConfig, Mode
 from stemsmith.mixing.plan.incoherent import IncoherentPlan
-from stemsmith.mixing.plan.recipes import Augment, MixConfig, Mode
 from stemsmith.mixing.sources.catalogue import CatalogueStem, SplitCatalogue
 from stemsmith.mixing.sources.taxonomy import Taxonomy
 

@@ -17,9 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stemsmith.manifests.arrays import Float32s, Float64s
 from stemsmith.manifests.errors import UsageError, install_command
+from stemsmith.mixing.plan.config import Pairing
 from stemsmith.mixing.plan.pairing import (
     DEFAULT_THRESHOLDS,
-    Pairing,
     chroma_distances,
     chroma_feature,
     correlations,

@@ -18,9 +18,8 @@ from stemsmith.manifests.mixtures import MixtureSource
 from stemsmith.manifests.storage import file_hash
 from stemsmith.mixing.level.loudness import envelope
 from stemsmith.mixing.plan import partners
+from stemsmith.mixing.plan.config import MixConfig, Mode, Pairing
 from stemsmith.mixing.plan.incoherent import IncoherentPlan, Partners
-from stemsmith.mixing.plan.pairing import Pairing
-from stemsmith.mixing.plan.recipes import MixConfig, Mode
 from stemsmith.mixing.sources.catalogue import CatalogueStem, SplitCatalogue, split_catalogues
 from stemsmith.mixing.sources.find import find_sources, read_stems
 from stemsmith.mixing.sources.taxonomy import TAXONOMIES, Taxonomy
@@ -79,7 +78,7 @@ def config_of(kind: Pairing, **changes: Any) -> MixConfig:
 
 def search(catalogue: SplitCatalogue, config: MixConfig, root: Path, name: str) -> Partners:
     found = partners.PartnerSearch(catalogue, config, {name: str(root)})
-    return found.partners([partners.run(job) for job in found.jobs()])
+    return found.partners([partners.pair_clips(job) for job in found.jobs()])
 
 
 # ---------------------------------------------------------------------------------------------
@@ -175,7 +174,7 @@ def test_results_may_come_in_any_order_and_in_blocks_of_any_size(
     finder = partners.PartnerSearch(catalogue, config, {"corpus": str(corpus)})
     jobs = list(finder.jobs())
     assert len(jobs) > 3
-    pieces = finder.partners([partners.run(job) for job in reversed(jobs)])
+    pieces = finder.partners([partners.pair_clips(job) for job in reversed(jobs)])
     assert list(pieces.may_meet) == list(at_once.may_meet)
     for group, table in at_once.may_meet.items():
         np.testing.assert_array_equal(pieces.may_meet[group], table)
@@ -289,7 +288,7 @@ def test_clips_are_compared_at_the_lowest_rate(tmp_path: Path, write: Write) -> 
     config = config_of(Pairing.PEARSON)
     finder = partners.PartnerSearch(SplitCatalogue(stems, DUO), config, {"root": str(tmp_path)})
     (job,) = finder.jobs()
-    result = partners.run(job)
+    result = partners.pair_clips(job)
     audio = soundfile.read(tmp_path / "s1/violin.wav")[0]
     tone = soundfile.read(tmp_path / "s2/piano.wav")[0]
     for i in range(2):

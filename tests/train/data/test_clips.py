@@ -15,7 +15,7 @@ from stemsmith.manifests import shards
 from stemsmith.manifests.errors import InvalidCorpus, NothingToDo, StemsmithError, UsageError
 from stemsmith.manifests.mixtures import Mixture
 from stemsmith.mixing.audio.realise import quantised, realise
-from stemsmith.mixing.validate import roots_of
+from stemsmith.mixing.mixtures import Mixtures
 from stemsmith.train.data.clips import Clips, find_clips, read_clip
 
 SLAKH = ("piano", "bass", "guitar", "drums", "residual")
@@ -117,9 +117,8 @@ def test_stereo_becomes_the_mean_of_left_and_right(
         "--clip", 1, "--mixtures", 8, *extra,
     )  # fmt: skip
     clips = clips_of(folder, stems, 44100)
-    header = shards.read_manifest(folder, "mixtures")
     mixture = clips.clips[1].mixture
-    parts = quantised(realise(mixture, roots_of(folder, header)))
+    parts = quantised(realise(mixture, Mixtures(folder).roots))
     whole = clips.read(1)
     for row, name in zip(whole, ("mixture", *stems), strict=True):
         assert parts[name].shape == (2, 44100)

@@ -1,0 +1,365 @@
+"""What a set of mixtures shall be: the options that decide its recipes; imports nothing heavy."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final, TypedDict, TypeVar
+
+from stemsmith.manifests.errors import UsageError
+from stemsmith.manifests.options import fields_of, option, to_manifest
+from stemsmith.manifests.splits import SPLITS
+from stemsmith.mixing.level.grid import ENVELOPE_HZ
+
+__all__ = ["Augment", "Level", "MixConfig", "MixOptions", "Mode", "Pairing"]
+
+E_ = TypeVar("E_", bound=StrEnum)
+
+_DEFAULT_CLIP_S: Final = 10.0
+_DEFAULT_HOURS: Final = 1.0
+_LONGEST_CLIP_S: Final = 7200
+_MOST_MIXTURES: Final = 10**8  # names have eight digits
+
+
+class Mode(StrEnum):
+    """How the sources of a mixture belong together (Slakh section 3.2)."""
+
+    COHERENT = "coherent"
+    INCOHERENT = "incoherent"
+    RENDITIONS = "renditions"  # of a corpus of renditions, as they are (Miron 3.4)
+
+
+class Pairing(StrEnum):
+    """How clips are paired: any with any, or by a statistic."""
+
+    RANDOM = "random"
+    CHROMA = "chroma"
+    CORRELATION = "correlation"
+    PEARSON = "pearson"
+
+
+class Level(StrEnum):
+    """How loud the stems of renditions are."""
+
+    NATIVE = "native"  # as the synthesiser played them
+    EQUAL = "equal"
+
+
+class Augment(StrEnum):
+    """Named augmentations of recipes."""
+
+    WET = "wet"  # Chiu IV-A: contrast, equalisers, reverb, pink noise
+    SILENCE = "silence"  # Chiu IV-D: clips are cut from what is left without silence
+    TEMPO = "tempo"  # Brunner IV-C: phase vocoder
+    SHIFT = "shift"  # Miron 3.4, Martel 3.2 c: circular shift of a source
+    SHIFT_PADDED = "shift-padded"  # the same as the authors' code has it: filled with zeros
+    INSTRUMENT = "instrument"  # Martel 3.2 a: one source is muted
+    REMIX = "remix"  # Martel 3.2 b, Brunner IV-C: sources from different songs
+    GAIN = "gain"  # amplitude times 0.25 to 1.25 (Open-Unmix)
+    POLARITY = "polarity"  # half of the sources upside down
+
+
+_EXCLUDED: Final = {
+    Mode.COHERENT: frozenset({Augment.SILENCE}),
+    # Clips come from other songs, and from any moment of them, as it is.
+    Mode.INCOHERENT: frozenset({Augment.REMIX, Augment.SHIFT, Augment.SHIFT_PADDED}),
+    # Tempo and shift are factors of the renditions themselves.
+    Mode.RENDITIONS: frozenset(
+        {
+            Augment.SILENCE,
+            Augment.REMIX,
+            Augment.SHIFT,
+            Augment.SHIFT_PADDED,
+            Augment.TEMPO,
+        }
+    ),
+}
+
+
+def _split_at_commas(texts: Sequence[str]) -> tuple[str, ...]:
+    return tuple(name for text in texts for name in text.split(",") if name)
+
+
+@dataclass(frozen=True, slots=True)
+class MixConfig:
+    """Options of `stemsmith.mixing.mix`; names of modes and the like may be given as text.
+
+    Attributes
+    ----------
+    mode : Mode
+        How the sources of a mixture belong together.
+    target : str or None
+        Target that must be present; None asks for a present mixture (coherent) or for no more
+        than that no source is silent (incoherent).
+    n_mixtures : int or None
+        Number of mixtures of all splits together, which is divided in proportion to their songs.
+    hours : float or None
+        The same as a duration, 1 where neither is given. Renditions are all taken.
+    left_out : tuple of str
+        Songs that are the test split, all others being the training split; empty for the splits
+        of the sources.
+    splits : tuple of str
+        Splits to make; empty for all.
+    clip_s : float or None
+        Length of a mixture, a multiple of 0.1 s; None stands for 10 s, and for whole renditions.
+    min_rms_dbfs : float
+        The target's RMS over the clip, as the stem lies on disk, is above it.
+    pairing : Pairing
+        Which clips may meet in incoherent mixtures.
+    pairing_threshold : float or None
+        Threshold of the pairing's statistic; None takes the default. That of correlation is for
+        10 s at 44.1 kHz, and is scaled to the clips.
+    augment : tuple of Augment
+        Augmentations.
+    overlay : str or None
+        Target that is put over coherent songs that lack it, from other songs.
+    level : Level or None
+        How loud the stems of renditions are; None stands for native.
+    sample_rate : int or None
+        In Hz, a multiple of 10; None takes the lowest of the sources.
+    n_channels : int
+        1 or 2.
+    target_lufs : float
+        Loudness of every source of an incoherent mixture. Well below Slakh's -13, so that the
+        guard gain, which would take the loudness away again, is seldom needed.
+    peak_ceiling_dbfs : float
+        Highest sample peak.
+    seed : int
+        Seed of all random choices.
+
+    Raises
+    ------
+    UsageError
+        For values that make no sense, alone or together; the text names the command's option.
+
+    Examples
+    --------
+    >>> config = MixConfig(mode="incoherent", target="bass", hours=0.5)
+    >>> config.mode, config.n_wanted
+    (<Mode.INCOHERENT: 'incoherent'>, 180)
+    """
+
+    mode: Mode = option(
+        Mode.COHERENT,
+        "All stems of a moment of a song; clips of any song, equally loud; or renditions.",
+    )
+    target: str | None = option(
+        None, "Must be present in every mixture; names come from --taxonomy."
+    )
+    n_mixtures: int | None = option(
+        None, "Number of mixtures of all splits.", flag="--mixtures", is_in_manifest=False
+    )
+    hours: float | None = option(
+        None, "The same as a duration.", default_text="1", is_in_manifest=False
+    )
+    left_out: tuple[str, ...] = option(
+        (),
+        "Splits anew: this song in test, all others in train; may be repeated.",
+        flag="--leave-out",
+        metavar="SONG",
+        is_repeatable=True,
+    )
+    splits: tuple[str, ...] = option(
+        (), "Only this split; may be repeated.", flag="--split", is_repeatable=True
+    )
+    clip_s: float | None = option(
+        None,
+        "Seconds of a mixture.",
+        flag="--clip",
+        default_text="10; renditions are taken whole",
+        is_in_manifest=False,
+    )
+    min_rms_dbfs: float = option(-30.0, "The target's RMS in dBFS is above it.", flag="--min-rms")
+    pairing: Pairing = option(Pairing.RANDOM, "Which clips may meet in incoherent mixtures.")
+    pairing_threshold: float | None = option(
+        None,
+        "Of that statistic (correlation: for 10 s at 44.1 kHz).",
+        default_text="the paper's",
+    )
+    augment: tuple[Augment, ...] = option(
+        (),
+        f"{', '.join(list(Augment)[:-1])} or {list(Augment)[-1]}; may be repeated.",
+        parse=_split_at_commas,
+        is_repeatable=True,
+    )
+    overlay: str | None = option(None, "Put it over coherent songs that lack it.", metavar="TARGET")
+    level: Level | None = option(
+        None,
+        "Stems of renditions keep their levels, or have --target-lufs.",
+        default_text="native",
+        is_in_manifest=False,
+    )
+    sample_rate: int | None = option(
+        None, "In Hz, a multiple of 10.", default_text="lowest of the sources"
+    )
+    n_channels: int = option(
+        1,
+        "Mono is (left + right) / 2.",
+        flag="--channels",
+        choices=lambda: ("1", "2"),
+        parse=int,
+    )
+    target_lufs: float = option(-25.0, "Loudness of every source of an incoherent mixture.")
+    peak_ceiling_dbfs: float = option(-1.0, "In dBFS, of samples.", flag="--peak-ceiling")
+    seed: int = option(0, "Of all random choices.")
+
+    def __post_init__(self) -> None:
+        """Make values of what was given as text, and refuse what makes no sense."""
+        self._settle()
+        self._check_length()
+        self._check_levels()
+        self._check_kind()
+        self._check_augmentations()
+
+    def _settle(self) -> None:
+        """Give every value the type of its field, and what has no order the same one each time."""
+        settled = {
+            "mode": _member(Mode, self.mode, "--mode"),
+            "pairing": _member(Pairing, self.pairing, "--pairing"),
+            "level": None if self.level is None else _member(Level, self.level, "--level"),
+            "augment": tuple(
+                sorted({_member(Augment, name, "--augment") for name in _items(self.augment)})
+            ),
+            "splits": tuple(sorted(set(_items(self.splits)))),
+            "left_out": tuple(sorted(set(_items(self.left_out)))),
+        }
+        for field in fields_of(type(self)):
+            value = settled.get(field.name, getattr(self, field.name))
+            if field.type is float and value is not None:
+                value = float(value)  # a manifest says 10.0 for 10
+            object.__setattr__(self, field.name, value)
+
+    def _check_length(self) -> None:
+        if not (
+            0.4 <= self.length_s <= _LONGEST_CLIP_S
+            and math.isclose(self.clip_steps, self.length_s * ENVELOPE_HZ)
+        ):
+            raise UsageError(
+                f"--clip {self.length_s:g}: must be a multiple of 0.1 s, at least 0.4 s and at "
+                f"most {_LONGEST_CLIP_S} s"
+            )
+        is_asked = self.n_mixtures is not None or self.hours is not None
+        if self.mode is Mode.RENDITIONS and is_asked:
+            raise UsageError("--mode renditions makes all of them: not with --mixtures or --hours")
+        if self.n_mixtures is not None and self.hours is not None:
+            raise UsageError("give either --mixtures or --hours")
+        if not 1 <= self.n_wanted <= _MOST_MIXTURES:
+            raise UsageError(
+                "--mixtures and --hours must ask for at least one mixture and at most "
+                f"{_MOST_MIXTURES}"
+            )
+
+    def _check_levels(self) -> None:
+        if not -math.inf < self.min_rms_dbfs <= 0:
+            raise UsageError("--min-rms must be a number of dBFS, at most 0")
+        if not -70 < self.target_lufs <= 0:
+            raise UsageError("--target-lufs must be between -70 and 0")
+        if self.sample_rate is not None and not (
+            8000 <= self.sample_rate <= 192000 and self.sample_rate % ENVELOPE_HZ == 0
+        ):
+            raise UsageError("--sample-rate must be a multiple of 10 Hz from 8000 to 192000")
+        if self.n_channels not in (1, 2):
+            raise UsageError(f"--channels {self.n_channels}: 1 or 2")
+        if not -40 <= self.peak_ceiling_dbfs <= 0:
+            raise UsageError("--peak-ceiling must be between -40 and 0 dBFS")
+
+    def _check_kind(self) -> None:
+        if unknown := [split for split in self.splits if split not in SPLITS]:
+            raise UsageError(f"--split {unknown[0]}: unknown; known: {', '.join(SPLITS)}")
+        if self.mode is not Mode.RENDITIONS and self.level is not None:
+            raise UsageError("--level: only with --mode renditions")
+        if self.pairing_threshold is not None and not math.isfinite(self.pairing_threshold):
+            raise UsageError("--pairing-threshold must be a number")
+        if self.pairing is not Pairing.RANDOM and self.mode is not Mode.INCOHERENT:
+            raise UsageError(f"--pairing {self.pairing}: only with --mode incoherent")
+        if self.overlay is not None and (not self.is_coherent or self.overlay == self.target):
+            raise UsageError("--overlay needs --mode coherent and another --target")
+
+    def _check_augmentations(self) -> None:
+        augment = set(self.augment)
+        if wrong := augment & _EXCLUDED[self.mode]:
+            raise UsageError(f"--augment {', '.join(sorted(wrong))}: not with --mode {self.mode}")
+        if {Augment.SHIFT, Augment.SHIFT_PADDED} <= augment:
+            raise UsageError("--augment shift and shift-padded exclude each other")
+        if self.pairing is not Pairing.RANDOM and augment & {Augment.TEMPO, Augment.SILENCE}:
+            raise UsageError("--pairing compares clips as recorded: not with tempo or silence")
+
+    @property
+    def is_coherent(self) -> bool:
+        """Whether sources come from one moment of one song."""
+        return self.mode is Mode.COHERENT
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether renditions are taken whole, instead of cut into clips."""
+        return self.mode is Mode.RENDITIONS and self.clip_s is None
+
+    @property
+    def is_equally_loud(self) -> bool:
+        """Whether stems of renditions are brought to `target_lufs`."""
+        return self.level is Level.EQUAL
+
+    @property
+    def length_s(self) -> float:
+        """Length of a mixture in seconds."""
+        return _DEFAULT_CLIP_S if self.clip_s is None else self.clip_s
+
+    @property
+    def clip_steps(self) -> int:
+        """Length of a mixture in 100 ms."""
+        return round(self.length_s * ENVELOPE_HZ)
+
+    @property
+    def n_wanted(self) -> int:
+        """Number of mixtures of all splits, whichever way it was asked for."""
+        if self.n_mixtures is not None:
+            return self.n_mixtures
+        hours = _DEFAULT_HOURS if self.hours is None else self.hours
+        wanted = hours * 3600 / self.length_s
+        return round(wanted) if math.isfinite(wanted) else 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what the manifest says of the options."""
+        return {
+            **to_manifest(self),
+            "clip_s": self.length_s,
+            "n_mixtures": self.n_wanted,
+            "is_whole": self.is_whole,
+            "is_equally_loud": self.is_equally_loud,
+        }
+
+
+class MixOptions(TypedDict, total=False):
+    """The fields of `MixConfig` as keywords of `stemsmith.mixing.mix`."""
+
+    mode: Mode | str
+    target: str | None
+    n_mixtures: int | None
+    hours: float | None
+    left_out: Sequence[str]
+    splits: Sequence[str]
+    clip_s: float | None
+    min_rms_dbfs: float
+    pairing: Pairing | str
+    pairing_threshold: float | None
+    augment: Sequence[str]
+    overlay: str | None
+    level: Level | str | None
+    sample_rate: int | None
+    n_channels: int
+    target_lufs: float
+    peak_ceiling_dbfs: float
+    seed: int
+
+
+def _member(kind: type[E_], name: str, flag: str) -> E_:
+    if name not in list(kind):
+        raise UsageError(f"{flag} {name}: unknown; known: {', '.join(kind)}")
+    return kind(name)
+
+
+def _items(names: str | Sequence[str]) -> Sequence[str]:
+    """Return names, of which one may stand alone."""
+    return [names] if isinstance(names, str) else names

@@ -1,0 +1,305 @@
+"""What the commands `mix` and `validate` do, as functions: from sources to a folder of mixtures."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, Unpack, cast, runtime_checkable
+
+from stemsmith.manifests.audio.flac import encoder_warnings
+from stemsmith.manifests.cluster import open_workers
+from stemsmith.manifests.errors import InvalidCorpus, UsageError
+from stemsmith.manifests.jobs import QUIET, Progress, Workers, do_jobs, needed
+from stemsmith.manifests.mixtures import STAGE
+from stemsmith.manifests.records import Finding
+from stemsmith.manifests.run_folder import refuse_foreign
+from stemsmith.mixing.audio_shards import AudioFormat, write_audio_shard
+from stemsmith.mixing.destination import MixtureDestination
+from stemsmith.mixing.mixtures import STATE_FOLDER, Mixtures
+from stemsmith.mixing.plan.config import MixConfig, MixOptions, Mode, Pairing
+from stemsmith.mixing.plan.incoherent import Partners
+from stemsmith.mixing.plan.mixtures import MixturePlan, plan_mixtures
+from stemsmith.mixing.plan.partners import PartnerSearch, pair_clips
+from stemsmith.mixing.plan.renditions import read_renditions
+from stemsmith.mixing.sources import measure
+from stemsmith.mixing.sources.catalogue import CatalogueStem, SplitCatalogue, split_catalogues
+from stemsmith.mixing.sources.find import (
+    Source,
+    check_destination,
+    find_sources,
+    leave_out,
+    read_stems,
+)
+from stemsmith.mixing.sources.taxonomy import Taxonomy, read_taxonomy
+from stemsmith.mixing.validate import FileCheck, check_file, plan_checks
+
+__all__ = ["HasRoot", "ValidMixtures", "mix", "validate_mixtures"]
+
+
+@runtime_checkable
+class HasRoot(Protocol):
+    """A folder that is open already, such as a `stemsmith.Corpus`."""
+
+    @property
+    def root(self) -> Path: ...  # noqa: D102
+
+
+SourceLike = str | Path | HasRoot
+
+
+def mix(
+    sources: SourceLike | Sequence[SourceLike],
+    mixtures: str | Path,
+    config: MixConfig | None = None,
+    *,
+    taxonomy: str | Taxonomy = "slakh",
+    stems: str | Sequence[str] | None = None,
+    audio_format: AudioFormat | str | None = None,
+    jobs: int | Workers = 0,
+    scheduler: str | None = None,
+    progress: Progress = QUIET,
+    **options: Unpack[MixOptions],
+) -> Mixtures:
+    """Draw mixtures of the stems of some sources, and write how they are mixed.
+
+    A call that was killed goes on where it was if it is repeated; one whose mixtures are all there
+    returns them.
+
+    Parameters
+    ----------
+    sources : str, Path, Corpus, or a sequence of these
+        Corpora, and other data sets as ``LAYOUT:PATH``, such as ``"musdb:musdb18"``.
+    mixtures : str or Path
+        The folder to write, which lies in none of the sources.
+    config : MixConfig, optional
+        Decisions about the mixtures.
+    taxonomy : str or Taxonomy
+        The targets: a built-in name, a TOML file, ``package.module:Object``, or one made in
+        Python.
+    stems : str or sequence of str, optional
+        Targets whose audio is written beside the mixture, or ``"all"``. None writes the target
+        that was asked for, or else all.
+    audio_format : AudioFormat or str, optional
+        ``"flac"`` or ``"wav"`` writes audio shards too; None writes recipes alone.
+    jobs, scheduler : int or Workers, str or None
+        Worker processes; see `stemsmith.manifests.cluster.open_workers`. The result does not
+        depend on them.
+    progress : Progress
+        Told of what is done and what is to be warned of; silent by default.
+    **options
+        Fields of `MixConfig`, which replace those of `config`.
+
+    Returns
+    -------
+    Mixtures
+        The folder, opened.
+
+    Raises
+    ------
+    UsageError
+        If options make no sense, a source is no folder, or the destination holds something else.
+    InvalidCorpus
+        If a source is damaged, or not what it was said to be.
+    NothingToDo
+        If no mixture can be drawn; the text says what to change.
+
+    Examples
+    --------
+    >>> import stemsmith
+    >>> mixtures = stemsmith.mix(  # doctest: +SKIP
+    ...     ["corpus", "musdb:musdb18"], "mixtures", mode="incoherent", target="bass", hours=43
+    ... )
+    """
+    config = dataclasses.replace(config or MixConfig(), **cast(Any, options))
+    folder = Path(mixtures)
+    refuse_foreign(folder, STAGE, STATE_FOLDER)
+    names = taxonomy if isinstance(taxonomy, Taxonomy) else read_taxonomy(taxonomy)
+    targets = _written_targets(stems, config.target, names.targets)
+    written_format = _format_of(audio_format)
+    given = [sources] if isinstance(sources, str | Path | HasRoot) else sources
+    found = find_sources([_named(source) for source in given], measure.cache_folder())
+    check_destination(folder, found)
+    with open_workers(jobs, scheduler) as workers:
+        catalogues = _catalogues_of(workers, progress, found, names, config)
+        plan = _plan_of(workers, progress, found, catalogues, names, config)
+        is_flac = written_format is AudioFormat.FLAC
+        for warning in (*plan.warnings, *(encoder_warnings() if is_flac else ())):
+            progress.warn(warning)
+        destination = MixtureDestination(folder, plan, targets, written_format)
+        with destination.opened():
+            if not destination.is_closed:
+                _write(workers, progress, destination, plan)
+            destination.close()
+    return Mixtures(folder)
+
+
+def _named(source: SourceLike) -> str | Path:
+    """Return a source as `find_sources` takes it: text may name a layout, a path does not."""
+    return source if isinstance(source, str | Path) else source.root  # paths have a root too
+
+
+def _format_of(name: AudioFormat | str | None) -> AudioFormat | None:
+    if name is None:
+        return None
+    if name not in list(AudioFormat):
+        known = ", ".join(AudioFormat)
+        raise UsageError(f"--audio-format {name}: unknown; known: {known}")
+    return AudioFormat(name)
+
+
+def _written_targets(
+    wanted: str | Sequence[str] | None, target: str | None, known: Sequence[str]
+) -> tuple[str, ...]:
+    """Return the targets whose audio is written."""
+    if wanted is None:
+        return (target,) if target is not None else tuple(known)
+    if wanted == "all":
+        return tuple(known)
+    names = tuple(dict.fromkeys([wanted] if isinstance(wanted, str) else wanted))
+    if unknown := [name for name in names if name not in known]:
+        raise UsageError(f"--stems {unknown[0]}: not a target; known: {', '.join(known)}")
+    return names
+
+
+def _catalogues_of(
+    workers: Workers,
+    progress: Progress,
+    sources: Sequence[Source],
+    taxonomy: Taxonomy,
+    config: MixConfig,
+) -> dict[str, SplitCatalogue]:
+    """Return the stems of every split, with those left out in `test`."""
+    stems = _measured_stems(workers, progress, sources, config.n_channels)
+    if config.left_out:
+        stems = leave_out(stems, config.left_out)
+    return split_catalogues(stems, taxonomy)
+
+
+def _measured_stems(
+    workers: Workers, progress: Progress, sources: Sequence[Source], n_channels: int
+) -> list[CatalogueStem]:
+    """Return the stems of all sources; measure those that nobody has measured yet."""
+    jobs = [job for source in sources for job in source.jobs]
+    measured = {job: known for job in jobs if (known := measure.cached(job)) is not None}
+    if missing := [job for job in jobs if job not in measured]:
+        with progress.loop("measure", len(missing)) as ticker:
+            done = do_jobs(workers, measure.measure_file, missing, needed(lambda job: job.path))
+            for found in done:
+                ticker.advance(audio_s=found.n_samples / found.sample_rate)
+        # Results come in any order; each was also written to its place in the cache.
+        measured |= {job: measure.read(job) for job in missing}
+    return read_stems(sources, measured, n_channels)
+
+
+def _plan_of(
+    workers: Workers,
+    progress: Progress,
+    sources: Sequence[Source],
+    catalogues: Mapping[str, SplitCatalogue],
+    taxonomy: Taxonomy,
+    config: MixConfig,
+) -> MixturePlan:
+    """Decide on the mixtures."""
+    partners = _partners_of(workers, progress, sources, catalogues, config)
+    renditions = read_renditions(sources) if config.mode is Mode.RENDITIONS else []
+    return plan_mixtures(sources, catalogues, taxonomy, config, partners, renditions)
+
+
+def _partners_of(
+    workers: Workers,
+    progress: Progress,
+    sources: Sequence[Source],
+    catalogues: Mapping[str, SplitCatalogue],
+    config: MixConfig,
+) -> dict[str, Partners]:
+    """Return which clips may meet in every split; nothing for random pairing."""
+    if config.pairing is Pairing.RANDOM:
+        return {}
+    roots = {source.name: str(source.root) for source in sources}
+    found = {}
+    for split, catalogue in catalogues.items():
+        if config.splits and split not in config.splits:
+            continue
+        search = PartnerSearch(catalogue, config, roots)
+        jobs, results = list(search.jobs()), []
+        with progress.loop(f"pair {split}", len(jobs)) as ticker:
+            done = do_jobs(workers, pair_clips, jobs, needed(lambda job: job.clips[0].path))
+            for result in done:
+                results.append(result)
+                ticker.advance()
+        found[split] = search.partners(results)
+    return found
+
+
+def _write(
+    workers: Workers, progress: Progress, destination: MixtureDestination, plan: MixturePlan
+) -> None:
+    """Write all shards."""
+    with progress.loop("mix", sum(plan.n_mixtures.values())) as ticker:
+        if destination.is_with_audio:
+            jobs = destination.audio_jobs()
+            done = do_jobs(workers, write_audio_shard, jobs, needed(lambda job: job.path))
+            for report in done:
+                ticker.advance(report.n_mixtures, report.audio_s)
+        else:
+            for recipes in destination.write_recipes():
+                ticker.advance(len(recipes))
+
+
+class ValidMixtures(NamedTuple):
+    """What a valid folder of mixtures holds.
+
+    Attributes
+    ----------
+    n_mixtures : int
+        Recipes.
+    n_files : int
+        Files that were compared to their hashes: stems of the sources, and audio shards.
+    """
+
+    n_mixtures: int
+    n_files: int
+
+
+def validate_mixtures(
+    mixtures: str | Path | Mixtures,
+    *,
+    jobs: int | Workers = 0,
+    scheduler: str | None = None,
+    progress: Progress = QUIET,
+) -> ValidMixtures:
+    """Check every checksum of a folder of mixtures, and that every recipe can be followed.
+
+    Parameters
+    ----------
+    mixtures : str, Path or Mixtures
+        The folder.
+    jobs, scheduler, progress : int or Workers, str or None, Progress
+        As in `mix`.
+
+    Returns
+    -------
+    ValidMixtures
+        How much was checked.
+
+    Raises
+    ------
+    InvalidCorpus
+        Naming the first file, in order of the alphabet, that is not as it was recorded.
+    """
+    opened = mixtures if isinstance(mixtures, Mixtures) else Mixtures(Path(mixtures).resolve())
+    checks = plan_checks(opened)
+    offences: dict[str, str] = {}
+    with open_workers(jobs, scheduler) as workers, progress.loop("validate", len(checks)) as ticker:
+        for finding in do_jobs(workers, check_file, checks, _killed):
+            if finding.offence:
+                offences[finding.name] = finding.offence
+            ticker.advance()
+    if offences:
+        raise InvalidCorpus(offences[min(offences)])
+    return ValidMixtures(len(opened), len(checks))
+
+
+def _killed(job: FileCheck) -> Finding:
+    return Finding(job.path, f"{job.path}: checking it killed the worker")
