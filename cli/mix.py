@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from stemsmith.cli.options import Common, common_options, config_options, read_config
 from stemsmith.mixing.plan.config import MixConfig
+from stemsmith.mixing.sources.layouts import LAYOUTS
+from stemsmith.mixing.sources.taxonomy import TAXONOMIES
 
 if TYPE_CHECKING:
     from stemsmith.cli.console import Summary
@@ -16,7 +18,9 @@ if TYPE_CHECKING:
 __all__ = ["mix", "summary_of"]
 
 
-@click.command()
+@click.command(
+    epilog=f"Layouts: {', '.join(LAYOUTS.names)}, or package.module:function of your own."
+)
 @click.argument("sources", nargs=-1, required=True)
 @click.argument("mixtures", type=click.Path(path_type=Path))
 @config_options(MixConfig)
@@ -24,7 +28,7 @@ __all__ = ["mix", "summary_of"]
     "--taxonomy",
     default="slakh",
     show_default=True,
-    help="slakh, musdb, violin-piano, bach10, or a TOML file with a table [targets].",
+    help=f"{', '.join(TAXONOMIES)}, a TOML file with a table [targets], or package.module:OBJECT.",
 )
 @click.option("--audio", is_flag=True, help="Also write WebDataset shards of audio.")
 @click.option(
@@ -47,8 +51,8 @@ def mix(
 ) -> None:
     """Mix the stems of SOURCES into MIXTURES: shards of recipes, and of audio with --audio.
 
-    A source is a corpus that `stemsmith render` made, or musdb:PATH, folder:PATH, dsd100:PATH,
-    bach10:PATH. Killed at any moment, the same command goes on and ends with the same bytes.
+    A source is a corpus that `stemsmith render` made, or another data set as LAYOUT:PATH. Killed
+    at any moment, the same command goes on and ends with the same bytes.
     """
     from stemsmith.cli.console import Terminal, print_summary
     from stemsmith.mixing.workflow import mix as mix_sources

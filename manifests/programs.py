@@ -17,6 +17,7 @@ __all__ = [
     "OMITTED_PROGRAMS",
     "PROGRAM_NAMES",
     "RENDERING_CLASSES",
+    "class_names",
     "inst_class_of",
     "players",
     "rendering_class_of",
@@ -158,6 +159,11 @@ def _player_programs() -> dict[str, frozenset[int]]:
 
 
 _PLAYERS: Final = _player_programs()
+
+
+def class_names() -> frozenset[str]:
+    """Return the names of all classes of both tables, as `slug` writes them."""
+    return frozenset(_PLAYERS)
 
 
 def players(names: Iterable[str]) -> dict[str, frozenset[int]]:

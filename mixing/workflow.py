@@ -118,7 +118,8 @@ def mix(
     targets = _written_targets(stems, config.target, names.targets)
     written_format = _format_of(audio_format)
     given = [sources] if isinstance(sources, str | Path | HasRoot) else sources
-    found = find_sources([_named(source) for source in given], measure.cache_folder())
+    texts = [_named(source) for source in given]
+    found = find_sources(texts, measure.cache_folder(), names.class_names)
     check_destination(folder, found)
     with open_workers(jobs, scheduler) as workers:
         catalogues = _catalogues_of(workers, progress, found, names, config)

@@ -20,8 +20,8 @@ from stemsmith.manifests.findings import raise_first_offence
 from stemsmith.manifests.jobs import QUIET, Progress, Workers, do_jobs, needed
 from stemsmith.manifests.records import Reason, Rejection, ScannedSong
 from stemsmith.manifests.renditions import RENDITIONS
-from stemsmith.mixing.plan.mixtures import plan as plan_mixtures
-from stemsmith.mixing.plan.recipes import MixConfig, Mode
+from stemsmith.mixing.plan.config import MixConfig, Mode
+from stemsmith.mixing.plan.mixtures import plan_mixtures
 from stemsmith.mixing.plan.renditions import read_renditions
 from stemsmith.mixing.sources.catalogue import split_catalogues
 from stemsmith.mixing.sources.find import check_destination, find_sources, read_stems

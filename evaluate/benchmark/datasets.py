@@ -1,9 +1,9 @@
 """What systems are scored on: the songs of a data set, their true sources and their mixtures.
 
 The stems of a target are summed to its reference, and all stems that belong to a target to the
-mixture, as in coherent mixtures. MUSDB18 is the exception: its own mixture is what is separated.
-Its mixtures are masters, and in ``.stem.mp4`` they and the stems were encoded by themselves: the
-stems do not quite sum to them (by -15 and by -32 dB in the two songs of its public sample).
+mixture, as in coherent mixtures. Where a layout has mixtures of its own, these are separated:
+MUSDB18's are masters, to which its stems do not quite sum (by -15 and by -32 dB in the two songs
+of its public sample).
 """
 
 from __future__ import annotations
@@ -14,25 +14,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from stemsmith.evaluate.benchmark.song_folders import find_songs
 from stemsmith.manifests import storage
 from stemsmith.manifests.corpus import Corpus
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
+from stemsmith.manifests.mixtures import SourceFile
 from stemsmith.manifests.programs import slug
 from stemsmith.manifests.records import Stem
 from stemsmith.manifests.renditions import RENDITIONS, RenditionStem
 from stemsmith.manifests.seeds import unit_hash
 from stemsmith.manifests.splits import SPLITS
+from stemsmith.mixing.sources.files import find_files, load_layout
 from stemsmith.mixing.sources.find import CORPUS, parse_source
-from stemsmith.mixing.sources.layouts import find_files
 from stemsmith.mixing.sources.taxonomy import Taxonomy, read_taxonomy
 
 __all__ = ["Dataset", "DatasetSong", "StemFile", "find_dataset", "folds_of"]
 
-_TAXONOMY_OF: Final = {CORPUS: "slakh", "bach10": "bach10"}  # of all other layouts: musdb
-_MUSDB: Final = "musdb"
-_FOLDER: Final = "folder"
-_MIXTURES: Final = ("mixture", "linear-mixture", "mix")  # as `slug` writes them
+_CORPUS_TAXONOMY: Final = "slakh"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +114,7 @@ class _Found(NamedTuple):
     split: str
     classes: tuple[str, ...]
     file: StemFile
+    mixture: StemFile | None = None  # of the song, where the data set has its own
 
 
 def find_dataset(name: str, taxonomy: str | None, splits: Sequence[str]) -> Dataset:
@@ -125,11 +123,10 @@ def find_dataset(name: str, taxonomy: str | None, splits: Sequence[str]) -> Data
     Parameters
     ----------
     name : str
-        A corpus, or ``musdb:PATH``, ``dsd100:PATH``, ``bach10:PATH`` as for mixing, or
-        ``folder:PATH``, which here is a folder of songs: ``[train|valid|test/]<song>/<stem>.wav``
-        or ``.flac``. Songs in no folder of a split are test songs.
+        A corpus, or another data set as for mixing: ``musdb:PATH``, ``folder:PATH`` with songs
+        and not solos, or ``package.module:function:PATH``.
     taxonomy : str or None
-        Name or TOML file; None for the layout's: slakh for corpora, bach10 for Bach10, else musdb.
+        As `read_taxonomy` takes it; None for the layout's own, and slakh for corpora.
     splits : sequence of str
         Of `SPLITS`.
 
@@ -147,7 +144,8 @@ def find_dataset(name: str, taxonomy: str | None, splits: Sequence[str]) -> Data
     """
     layout, path = parse_source(name)
     root = path.resolve()
-    known = read_taxonomy(taxonomy or _TAXONOMY_OF.get(layout, _MUSDB))
+    own = _CORPUS_TAXONOMY if layout == CORPUS else load_layout(layout).taxonomy
+    known = read_taxonomy(taxonomy or own)
     found = list(_stems_of(layout, root, known))
     wanted = [stem for stem in found if stem.split in splits]
     if not wanted:
@@ -157,7 +155,7 @@ def find_dataset(name: str, taxonomy: str | None, splits: Sequence[str]) -> Data
             f"{path}: no songs of split {' or '.join(splits)}; there are {others or 'none at all'}"
             " (--split)"
         )
-    songs = tuple(_songs(layout, root, wanted, known))
+    songs = tuple(_songs(root, wanted, known))
     if not songs:
         raise UsageError(f"{path}: no stem belongs to a target of the taxonomy {known.name}")
     present = {stem.target for song in songs for stem in song.stems}
@@ -168,14 +166,21 @@ def find_dataset(name: str, taxonomy: str | None, splits: Sequence[str]) -> Data
 def _stems_of(layout: str, root: Path, taxonomy: Taxonomy) -> Iterator[_Found]:
     if layout == CORPUS:
         yield from _corpus_stems(root)
-    elif layout == _FOLDER:
-        yield from _folder_stems(root, taxonomy)
-    else:
-        # A song that lacks a stem is left out when it is read, and the rest is scored.
-        for file in find_files(layout, root, is_complete=False):
-            song = file.song_id.rpartition("/")[2]
-            stem = StemFile("", str(root / file.path), file.stream)
-            yield _Found(song, file.split, (file.inst_class,), stem)
+        return
+    kind = load_layout(layout)
+    # A song that lacks a stem is left out when it is read, and the rest is scored.
+    files = find_files(
+        layout, root, taxonomy.class_names, is_complete=False, is_played_together=True
+    )
+    for file in files:
+        song = file.song_id.rpartition("/")[2]
+        own = kind.mixture_of(file)
+        mixture = None if own is None else _stem_file(root, own)
+        yield _Found(song, file.split, (file.inst_class,), _stem_file(root, file), mixture)
+
+
+def _stem_file(root: Path, file: SourceFile) -> StemFile:
+    return StemFile("", str(root / file.path), file.stream)
 
 
 def _corpus_stems(root: Path) -> Iterator[_Found]:
@@ -200,28 +205,10 @@ def _corpus_stem(
     return _Found(song, stem.split, classes, StemFile("", path, 0, shift, gain_db))
 
 
-def _folder_stems(root: Path, taxonomy: Taxonomy) -> Iterator[_Found]:
-    folders = find_songs(root)
-    if not folders:
-        raise InvalidCorpus(f"{root}: no songs: expected <song>/<stem>.wav or test/<song>/...")
-    classes = {name for members in taxonomy.classes.values() for name in members}
-    if all(slug(folder.song) in classes for folder in folders):
-        raise UsageError(
-            f"{root}: folders of solos ({folders[0].song}), which are not played together; "
-            "expected <song>/<stem>.wav or test/<song>/<stem>.wav"
-        )
-    for folder in folders:
-        for stem, path in folder.files.items():
-            if slug(stem) not in _MIXTURES:
-                file = StemFile("", str(path))
-                yield _Found(folder.song, folder.split, (slug(stem),), file)
-
-
-def _songs(
-    layout: str, root: Path, stems: Iterable[_Found], taxonomy: Taxonomy
-) -> Iterator[DatasetSong]:
+def _songs(root: Path, stems: Iterable[_Found], taxonomy: Taxonomy) -> Iterator[DatasetSong]:
     """Yield the songs, each with its stems that belong to a target."""
     splits: dict[str, str] = {}
+    mixtures: dict[str, StemFile | None] = {}
     members: dict[str, list[StemFile]] = {}
     for stem in stems:
         if splits.setdefault(stem.song, stem.split) != stem.split:
@@ -231,18 +218,12 @@ def _songs(
             )
         if (target := taxonomy.target_of(stem.classes)) is not None:
             members.setdefault(stem.song, []).append(replace(stem.file, target=target))
+            mixtures.setdefault(stem.song, stem.mixture)
     for name in sorted(members):
         if name.encode("utf-8", "ignore").decode() != name:
             raise InvalidCorpus(f"{root}: {name!r}: scores cannot hold this name: not UTF-8")
         files = tuple(sorted(members[name], key=lambda f: (f.target, f.path, f.stream)))
-        mixture = _musdb_mixture(files[0]) if layout == _MUSDB else None
-        yield DatasetSong(name, splits[name], files, mixture)
-
-
-def _musdb_mixture(stem: StemFile) -> StemFile:
-    path = Path(stem.path)
-    is_mp4 = path.suffix == ".mp4"
-    return StemFile("mixture", str(path if is_mp4 else path.with_name("mixture.wav")))
+        yield DatasetSong(name, splits[name], files, mixtures[name])
 
 
 def folds_of(songs: Sequence[str], n_folds: int) -> dict[str, int]:

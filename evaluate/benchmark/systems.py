@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Final
 from stemsmith.evaluate.benchmark.datasets import DatasetSong
 from stemsmith.evaluate.benchmark.oracle import Oracle
 from stemsmith.evaluate.benchmark.song import Unscorable, read_song
-from stemsmith.evaluate.benchmark.song_folders import find_songs
 from stemsmith.manifests import storage
 from stemsmith.manifests.audio.read import encode_wav
 from stemsmith.manifests.errors import UsageError, install_command
+from stemsmith.mixing.sources.song_folders import find_songs
 
 if TYPE_CHECKING:
     from stemsmith.evaluate.separation.options import SeparationConfig

@@ -20,12 +20,14 @@ from stemsmith.manifests.audio import stem_mp4
 from stemsmith.manifests.errors import InvalidCorpus
 
 __all__ = [
+    "AUDIO_ENDINGS",
     "FULL_SCALE_16",
     "FULL_SCALE_24",
     "AudioInfo",
     "audio_info",
     "decode",
     "encode_wav",
+    "is_audio",
     "read_blocks",
     "read_excerpt",
     "read_int16",
@@ -34,6 +36,26 @@ __all__ = [
 FULL_SCALE_16: Final = 32768
 FULL_SCALE_24: Final = 1 << 23
 
+# Formats that are headerless, or whose files are as often something else: MATLAB's variables, and
+# Sound Designer's, whose header is a fork that only Macintoshes have.
+_NO_AUDIO_BY_NAME: Final = frozenset({"RAW", "MAT4", "MAT5", "SD2"})
+# Endings of a format beside its name in libsndfile.
+_FURTHER_ENDINGS: Final = {
+    "AIFF": ("aif", "aifc"),
+    "AU": ("snd",),
+    "IRCAM": ("sf",),
+    "NIST": ("sph",),
+    "OGG": ("oga", "opus"),
+    "SVX": ("8svx", "iff"),
+    "WAV": ("wave",),
+}
+AUDIO_ENDINGS: Final = frozenset(
+    f".{ending}"
+    for name in soundfile.available_formats()
+    if name not in _NO_AUDIO_BY_NAME
+    for ending in (name.lower(), *_FURTHER_ENDINGS.get(name, ()))
+)
+
 
 class AudioInfo(NamedTuple):
     """What a file says of its audio: rate in Hz, channels, samples of each channel."""
@@ -41,6 +63,11 @@ class AudioInfo(NamedTuple):
     sample_rate: int
     n_channels: int
     n_samples: int
+
+
+def is_audio(path: Path) -> bool:
+    """Tell by the ending of a file's name, in any case, whether libsndfile would read it."""
+    return path.suffix.lower() in AUDIO_ENDINGS
 
 
 def encode_wav(samples: Float32s, sample_rate: int) -> bytes:

@@ -1,6 +1,6 @@
 """Where stems come from.
 
-``layouts`` the shapes of data sets, ``find`` reads them, ``measure`` takes the envelopes of
-audio that is not ours, ``taxonomy`` names targets, ``catalogue`` answers
-which clips are present and how loud.
+``layouts`` has the shapes of data sets, ``files`` finds the stems of one, ``find`` those of all
+sources, ``measure`` takes the envelopes of audio that is not ours, ``taxonomy`` names targets, and
+``catalogue`` answers which clips are present and how loud.
 """

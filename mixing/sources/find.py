@@ -1,14 +1,16 @@
 """Where stems come from: corpora of ours, and public data sets in their own layouts.
 
-A source is written as the command line has it: the path of a corpus, or ``musdb:PATH``,
-``folder:PATH``, ``dsd100:PATH``, ``bach10:PATH``. Corpora bring their envelopes with them; other
-files are measured once (`stemsmith.mixing.sources.measure`).
+A source is written as the command line has it: the path of a corpus, or ``LAYOUT:PATH`` with one of
+`stemsmith.mixing.sources.layouts`, such as ``musdb:PATH``, or ``package.module:function:PATH``.
+Corpora bring their envelopes with them; other files are measured once
+(`stemsmith.mixing.sources.measure`).
 """
 
 from __future__ import annotations
 
 import dataclasses
 import os
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +26,8 @@ from stemsmith.manifests.records import Stem
 from stemsmith.manifests.renditions import RENDITIONS, RenditionStem
 from stemsmith.mixing.sources import measure
 from stemsmith.mixing.sources.catalogue import CatalogueStem
-from stemsmith.mixing.sources.layouts import LAYOUTS, find_files
+from stemsmith.mixing.sources.files import find_files
+from stemsmith.mixing.sources.layouts import LAYOUTS
 from stemsmith.mixing.sources.measure import MeasureJob
 
 __all__ = [
@@ -38,6 +41,7 @@ __all__ = [
 ]
 
 CORPUS: Final = "corpus"
+_OWN_LAYOUT: Final = re.compile(r"(?P<layout>[A-Za-z_][\w.]*:[A-Za-z_]\w*):(?P<path>.+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,22 +80,43 @@ def parse_source(source: str | Path) -> tuple[str, Path]:
     source : str or Path
         Text may name a layout before a colon; a path is that of a corpus.
 
+    Returns
+    -------
+    layout : str
+        ``corpus``, one of `LAYOUTS`, or ``package.module:function``.
+    path : Path
+        The folder.
+
     Raises
     ------
     UsageError
         If it is not a folder.
     """
     text = str(source)
-    layout, colon, path = text.partition(":")
-    if isinstance(source, Path) or not colon or layout not in LAYOUTS:
-        layout, path = CORPUS, text
+    layout, path = (CORPUS, text) if isinstance(source, Path) else _divided(text)
     if not path or not Path(path).is_dir():
-        prefixes = ", ".join(f"{name}:PATH" for name in LAYOUTS)
-        raise UsageError(f"{path or repr(text)}: not a folder; a source is a corpus, or {prefixes}")
+        prefixes = ", ".join(f"{name}:PATH" for name in LAYOUTS.names)
+        raise UsageError(
+            f"{path or repr(text)}: not a folder; a source is a corpus, {prefixes}, or "
+            "package.module:function:PATH"
+        )
     return layout, Path(path)
 
 
-def find_sources(given: Sequence[str | Path], cache: Path) -> list[Source]:
+def _divided(text: str) -> tuple[str, str]:
+    """Return the layout that a text names, or that of a corpus, and the path."""
+    layout, _, path = text.partition(":")
+    if layout in LAYOUTS:
+        return layout, path
+    own = _OWN_LAYOUT.fullmatch(text)
+    if own is not None and not Path(text).exists():
+        return own["layout"], own["path"]
+    return CORPUS, text
+
+
+def find_sources(
+    given: Sequence[str | Path], cache: Path, classes: Collection[str] = ()
+) -> list[Source]:
     """Look at all sources, without reading audio.
 
     Parameters
@@ -100,6 +125,8 @@ def find_sources(given: Sequence[str | Path], cache: Path) -> list[Source]:
         Text as `parse_source` reads it, or folders of corpora.
     cache : Path
         Folder in which measured envelopes are kept.
+    classes : collection of str
+        Instrument classes of the taxonomy that is used, beside those that are known anyway.
 
     Raises
     ------
@@ -115,11 +142,12 @@ def find_sources(given: Sequence[str | Path], cache: Path) -> list[Source]:
         if any(root == other.root for other in sources):
             raise UsageError(f"{path}: given twice")
         number = 1 + sum(other.layout == layout for other in sources)
-        name = layout if number == 1 else f"{layout}{number}"
+        name = layout.replace(":", ".")  # of stems too, where a colon follows it
+        name = name if number == 1 else f"{name}{number}"
         if layout == CORPUS:
             sources.append(Source(name, layout, root, Corpus(root).kind))
         else:
-            files = tuple(find_files(layout, root))
+            files = tuple(find_files(layout, root, classes))
             jobs = measure.plan_measurements(
                 [(root / file.path, file.stream) for file in files], cache
             )

@@ -8,17 +8,20 @@ classes; ``*`` stands for every class.
 
 from __future__ import annotations
 
+import importlib
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
 from stemsmith.manifests.errors import UsageError
-from stemsmith.manifests.programs import slug
+from stemsmith.manifests.programs import class_names, slug
 
-__all__ = ["TAXONOMIES", "Taxonomy", "read_taxonomy"]
+__all__ = ["TAXONOMIES", "Taxonomy", "known_classes", "read_taxonomy"]
 
 ANY: Final = "*"
+_MODULE_AND_OBJECT: Final = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
 class Taxonomy:
@@ -38,6 +41,11 @@ class Taxonomy:
             target: tuple(sorted({c if c == ANY else slug(c) for c in members}))
             for target, members in classes.items()
         }
+
+    @property
+    def class_names(self) -> frozenset[str]:
+        """Names of all classes that some target lists."""
+        return frozenset(c for members in self.classes.values() for c in members) - {ANY}
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -85,8 +93,23 @@ TAXONOMIES: Final = {
 }
 
 
+def known_classes() -> frozenset[str]:
+    """Return what stems are called: the classes of General MIDI and those of the data sets."""
+    own = {
+        name
+        for taxonomy in TAXONOMIES.values()
+        for name in (*taxonomy.class_names, *taxonomy.targets)
+    }
+    return class_names() | own
+
+
 def read_taxonomy(name: str) -> Taxonomy:
-    """Return a built-in taxonomy, or read one from a TOML file.
+    """Return a built-in taxonomy, one of a Python module, or one that a TOML file has.
+
+    Parameters
+    ----------
+    name : str
+        One of `TAXONOMIES`, ``package.module:OBJECT`` for a `Taxonomy` of anyone's, or a file.
 
     The file has one table ``[targets]`` of lists::
 
@@ -103,6 +126,8 @@ def read_taxonomy(name: str) -> Taxonomy:
         return TAXONOMIES[name]
     path = Path(name)
     if not path.is_file():
+        if _MODULE_AND_OBJECT.fullmatch(name):
+            return _imported(name)
         known = ", ".join(TAXONOMIES)
         raise UsageError(f"{name}: neither a taxonomy ({known}) nor a TOML file with one")
     try:
@@ -124,6 +149,17 @@ def read_taxonomy(name: str) -> Taxonomy:
             f"{path}: target {wrong[0]!r}: lower case letters, digits and hyphens, not 'mixture'"
         )
     return Taxonomy(path.name, targets)
+
+
+def _imported(name: str) -> Taxonomy:
+    module, _, attribute = name.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise UsageError(f"taxonomy {name!r}: cannot be imported: {error}") from error
+    if not isinstance(found, Taxonomy):
+        raise UsageError(f"taxonomy {name!r}: not a {Taxonomy.__module__}:Taxonomy")
+    return found
 
 
 def _is_list_of_text(value: object) -> bool:

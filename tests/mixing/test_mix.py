@@ -487,3 +487,35 @@ def test_a_list_of_stems_opens_in_other_tools(audio_set: Path, tmp_path: Path) -
     recipes = [m for m in recipes_of(audio_set) if m.split == "train"]
     assert [row["mixture_id"] for row in rows] == [m.mixture_id for m in recipes]
     assert [len(cell) for cell in table["sources"]] == [len(m.sources) for m in recipes]
+
+
+@pytest.mark.parametrize(
+    "places", [("{}/violin/a", "{}/piano/a"), ("{}/One {}/violin", "{}/One {}/piano")]
+)
+@pytest.mark.parametrize("mode", ["coherent", "incoherent"])
+def test_folders_of_solos_and_of_songs_in_any_ending(
+    tmp_path: Path, make_noise, here, places: tuple[str, str], mode: str
+) -> None:
+    is_songs = "One" in places[0]
+    endings = {"TRAIN": ".ogg", "val": ".aiff", "Test": ".mp3"}
+    for number, (split, ending) in enumerate(endings.items()):
+        for k, place in enumerate(places):
+            noise = make_noise(tmp_path / "raw.wav", 3, 22050, 1, 10 * number + k)
+            audio, rate = soundfile.read(noise)
+            path = tmp_path / "data" / f"{place.format(split, split)}{ending}"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            soundfile.write(path, audio, rate)
+    done = here("mix", f"folder:{tmp_path / 'data'}", tmp_path / "m", *SHORT, "--mode", mode,
+                "--taxonomy", "violin-piano", "--audio", "--jobs", 0)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    recipes = recipes_of(tmp_path / "m")
+    assert {m.split for m in recipes} == {"train", "validation", "test"}
+    for mixture in recipes:
+        groups = sorted(source.group for source in mixture.sources)
+        assert len(set(groups)) == len(groups)
+        if is_songs or mode == "incoherent":
+            assert groups == ["piano", "violin"]
+        assert all(s.path.endswith(endings[s.path.split("/")[0]]) for s in mixture.sources)
+    assert len(samples_of(tmp_path / "m")) == 12
+    done = here("validate", tmp_path / "m", "--jobs", 0)
+    assert done.returncode == 0, done.stderr

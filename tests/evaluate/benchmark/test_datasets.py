@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,11 +20,12 @@ from stemsmith.evaluate.benchmark.datasets import (
     folds_of,
 )
 from stemsmith.evaluate.benchmark.song import Unscorable, read_song
-from stemsmith.evaluate.benchmark.song_folders import find_songs
 from stemsmith.manifests.audio.read import read_excerpt
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
+from stemsmith.manifests.mixtures import SourceFile
 from stemsmith.manifests.records import Reason
-from stemsmith.mixing.sources.layouts import MUSDB_VALIDATION
+from stemsmith.mixing.sources.layouts.musdb import MUSDB_VALIDATION
+from stemsmith.mixing.sources.song_folders import find_songs
 
 TEST = ("test",)
 ALL = ("train", "validation", "test")
@@ -134,6 +136,40 @@ def test_folders_of_songs_may_lie_in_folders_of_splits(tmp_path: Path, make_nois
     splits = {song.name: song.split for song in every.songs}
     assert splits == {"Four": "validation", "One": "test", "Three": "train", "Two": "test"}
     assert every.targets == ("vocals", "drums", "bass", "other")
+
+
+@pytest.mark.parametrize(
+    ("folder", "split"),
+    [("val", "validation"), ("Valid", "validation"), ("Test", "test"), ("TRAIN", "train")],
+)
+@pytest.mark.parametrize("ending", [".ogg", ".aiff", ".mp3", ".WAV"])
+def test_no_split_and_no_ending_is_lost(
+    tmp_path: Path, make_noise: Noise, folder: str, split: str, ending: str
+) -> None:
+    write_songs(tmp_path, make_noise, "raw/bass.wav", "raw/drums.wav")
+    for name in ("bass", "drums"):
+        audio, rate = soundfile.read(tmp_path / "raw" / f"{name}.wav")
+        (tmp_path / "songs" / folder / "One").mkdir(parents=True, exist_ok=True)
+        soundfile.write(tmp_path / "songs" / folder / "One" / f"{name}{ending}", audio, rate)
+    dataset = find_dataset(f"folder:{tmp_path / 'songs'}", None, ALL)
+    assert [(song.name, song.split) for song in dataset.songs] == [("One", split)]
+    assert dataset.targets == ("drums", "bass")
+    assert read_song(dataset.songs[0]).mixture.shape[1] == len(audio)
+
+
+def songs_of_mine(root: Path) -> list[SourceFile]:
+    """Find the songs of a made-up data set."""
+    return [SourceFile(path.stem, "bass", "test", "bass", path.name) for path in root.glob("*.wav")]
+
+
+def test_a_function_is_a_layout_here_too(
+    tmp_path: Path, make_noise: Noise, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "layouts_of_a_test", sys.modules[__name__])
+    write_songs(tmp_path, make_noise, "One.wav", "Two.wav")
+    dataset = find_dataset(f"layouts_of_a_test:songs_of_mine:{tmp_path}", None, TEST)
+    assert names(dataset) == ["One", "Two"]
+    assert (dataset.taxonomy, dataset.targets) == ("musdb", ("bass",))
 
 
 def test_dsd100_and_bach10_are_read_as_for_mixing(tmp_path: Path, make_noise: Noise) -> None:

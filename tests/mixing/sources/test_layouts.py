@@ -16,13 +16,17 @@ import numpy as np
 import pytest
 import soundfile
 import yaml
-from stemsmith.manifests.audio.read import read_excerpt
+from stemsmith.manifests.audio.read import AUDIO_ENDINGS, read_excerpt
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
 from stemsmith.manifests.mixtures import SourceFile
 from stemsmith.manifests.programs import slug
 from stemsmith.manifests.records import Stem
 from stemsmith.manifests.shards import read_records
-from stemsmith.mixing.sources.layouts import LAYOUTS, MUSDB_VALIDATION, find_files
+from stemsmith.mixing.sources.files import find_files, load_layout
+from stemsmith.mixing.sources.find import parse_source
+from stemsmith.mixing.sources.layouts import LAYOUTS
+from stemsmith.mixing.sources.layouts.musdb import MUSDB_VALIDATION
+from stemsmith.mixing.sources.song_folders import are_solos, find_folders
 from stemsmith.mixing.sources.taxonomy import TAXONOMIES
 
 STEMS = ("bass", "drums", "other", "vocals")
@@ -232,7 +236,7 @@ def test_splits_have_one_name_whatever_the_folder_is_called(
 
 
 def suffixes() -> tuple[str, ...]:
-    return (".wav", ".flac", ".ogg", ".aif", ".aiff", ".WAV")
+    return (".wav", ".flac", ".ogg", ".aif", ".aiff", ".WAV", ".mp3", ".opus", ".w64", ".caf")
 
 
 @pytest.mark.parametrize("folder", ["dev", "training", "eval"])
@@ -254,6 +258,75 @@ def test_a_name_that_no_recipe_can_hold_is_refused(tmp_path: Path) -> None:
     except OSError as error:
         pytest.skip(f"this file system has UTF-8 names only: {error}")
     assert "not UTF-8" in refusal("folder", tmp_path)
+
+
+# folders of songs
+
+
+def test_every_file_of_a_song_is_a_stem_but_mixtures(tmp_path: Path) -> None:
+    touch(
+        tmp_path,
+        "One/bass.wav",
+        "One/Lead Vocals.FLAC",
+        "One/mixture.wav",
+        "One/Mix.wav",
+        "One/info.json",
+        "VAL/Two/drums.aiff",
+    )
+    assert find_files("folder", tmp_path) == [
+        SourceFile("One", "Lead Vocals", "test", "lead-vocals", "One/Lead Vocals.FLAC"),
+        SourceFile("One", "bass", "test", "bass", "One/bass.wav"),
+        SourceFile("VAL/Two", "drums", "validation", "drums", "VAL/Two/drums.aiff"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("paths", "classes", "expected"),
+    [
+        (["train/violin/a", "test/piano/b"], (), True),
+        (["train/violin/a", "train/theremin/a"], (), True),
+        (["train/theremin/1", "train/saw/2"], (), True),
+        (["train/violin/bass", "train/piano/drums"], (), True),
+        (["docs/a", "train/violin/a"], (), True),
+        (["violin/a", "piano/a"], (), True),
+        (["One/bass", "Two/bass"], (), False),
+        (["train/One/bass", "train/Two/kazoo"], (), False),
+        (["train/One/mixture"], (), False),
+        (["One/kazoo"], (), False),
+        (["train/One/kazoo"], (), True),
+        (["train/One/kazoo"], ("kazoo",), False),
+        (["train/kazoo/bass"], ("kazoo",), True),
+        ([], (), False),
+    ],
+)
+def test_solos_and_songs_are_told_apart_by_names(
+    tmp_path: Path, paths: list[str], classes: tuple[str, ...], expected: bool
+) -> None:
+    touch(tmp_path, *(f"{path}.wav" for path in paths))
+    known = {"violin", "piano", "bass", "drums", *classes}
+    assert are_solos(find_folders(tmp_path), known) is expected
+
+
+def test_the_class_names_of_an_own_taxonomy_tell_songs_from_solos(tmp_path: Path) -> None:
+    touch(tmp_path, "train/One/kazoo.wav", "train/Two/kazoo.wav")
+    assert {file.inst_class for file in find_files("folder", tmp_path)} == {"one", "two"}
+    found = find_files("folder", tmp_path, {"kazoo"})
+    assert {(file.song_id, file.inst_class) for file in found} == {
+        ("train/One", "kazoo"),
+        ("train/Two", "kazoo"),
+    }
+
+
+def test_solos_are_refused_where_songs_are_needed(tmp_path: Path) -> None:
+    touch(tmp_path, "train/violin/a.wav")
+    with pytest.raises(UsageError, match=r"folders of solos \(violin\), which are not played"):
+        find_files("folder", tmp_path, is_played_together=True)
+
+
+@pytest.mark.parametrize("ending", sorted(AUDIO_ENDINGS))
+def test_every_ending_that_libsndfile_knows_is_audio(tmp_path: Path, ending: str) -> None:
+    touch(tmp_path, f"One/bass{ending.upper()}", "One/notes.mat", "One/raw.raw", "One/x.mp4")
+    assert [file.stem for file in find_files("folder", tmp_path)] == ["bass"]
 
 
 # DSD100, HHDS
@@ -306,6 +379,69 @@ def test_a_bach10_piece_that_lacks_a_player_is_refused_by_the_name_of_the_file(
     assert str(tmp_path / "02-B/02-B-saxphone.wav") in refusal("bach10", tmp_path)
 
 
+# anyone's
+
+
+def takes(root: Path) -> list[SourceFile]:
+    """Find the files of a made-up data set."""
+    return [
+        SourceFile(path.stem, "take", "train", "kazoo", path.name)
+        for path in sorted(root.glob("*.take"))
+    ]
+
+
+def in_another_split(root: Path) -> list[SourceFile]:
+    return [SourceFile("a", "take", "dev", "kazoo", "a.take")]
+
+
+NO_LAYOUT = 5
+OWN = "stemsmith_layouts_of_a_test"
+
+
+@pytest.fixture
+def own_module(monkeypatch: pytest.MonkeyPatch) -> str:
+    """Make the functions above importable."""
+    monkeypatch.setitem(sys.modules, OWN, sys.modules[__name__])
+    return OWN
+
+
+def test_a_function_is_a_layout(tmp_path: Path, own_module: str) -> None:
+    touch(tmp_path, "b.take", "a.take")
+    found = find_files(f"{own_module}:takes", tmp_path)
+    assert [file.song_id for file in found] == ["a", "b"]
+    text = f"{own_module}:takes:{tmp_path}"
+    assert parse_source(text) == (f"{own_module}:takes", tmp_path)
+    assert load_layout(f"{own_module}:takes").taxonomy == "musdb"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("{}:nothing", "cannot be imported"),
+        ("{}.nothing:takes", "cannot be imported"),
+        ("{}:NO_LAYOUT", "neither a function nor a Layout"),
+        ("{}:in_another_split", "gives the split 'dev', not train, validation, test"),
+        ("kazoo", "layout 'kazoo': unknown; known: bach10, dsd100, folder, musdb, or package"),
+    ],
+)
+def test_what_is_no_layout_is_one_line(
+    tmp_path: Path, own_module: str, name: str, message: str
+) -> None:
+    with pytest.raises(UsageError, match=message) as error:
+        find_files(name.format(own_module), tmp_path)
+    assert "\n" not in str(error.value)
+
+
+def test_a_source_that_is_no_folder_is_told_all_layouts(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as error:
+        parse_source(f"kazoo:{tmp_path}")
+    assert all(f"{name}:PATH" in str(error.value) for name in LAYOUTS.names)
+    assert parse_source(str(tmp_path)) == ("corpus", tmp_path)
+    assert parse_source(f"folder:{tmp_path}") == ("folder", tmp_path)
+    (tmp_path / "a:b:c").mkdir()
+    assert parse_source(tmp_path / "a:b:c") == ("corpus", tmp_path / "a:b:c")
+
+
 # all of them
 
 A_DATA_SET = {
@@ -317,7 +453,7 @@ A_DATA_SET = {
 
 
 def test_every_layout_is_tested() -> None:
-    assert set(A_DATA_SET) == set(LAYOUTS)
+    assert set(A_DATA_SET) == set(LAYOUTS.names)
 
 
 @pytest.mark.parametrize(
@@ -327,7 +463,11 @@ def test_every_layout_is_tested() -> None:
             "musdb",
             "no MUSDB18 songs: expected train/<song>/vocals.wav or train/<song>.stem.mp4",
         ),
-        ("folder", "no solos: expected train/<class>/<name>.wav or .flac"),
+        (
+            "folder",
+            "no songs: expected <song>/<stem>.wav or test/<song>/<stem>.wav, "
+            "and no solos: expected train/<class>/<name>.wav or .flac",
+        ),
         ("dsd100", "no DSD100 songs: expected Sources/Dev/<song>/vocals.wav"),
         ("bach10", "no Bach10 pieces: expected <NN-name>/<NN-name>-violin.wav"),
     ],
@@ -336,11 +476,13 @@ def test_an_empty_or_wrong_folder_is_told_what_was_expected(
     tmp_path: Path, layout: str, expected: str
 ) -> None:
     assert refusal(layout, tmp_path) == f"{tmp_path}: {expected}"
-    touch(tmp_path, "train/a.mid", "Sources/x.wav", "test/.hidden/vocals.wav", "readme.txt")
+    touch(tmp_path, "train/a.mid", "x.wav", "test/.hidden/vocals.wav", "readme.txt")
+    if layout != "folder":  # to which this is a song of one stem
+        touch(tmp_path, "Sources/x.wav")
     assert refusal(layout, tmp_path) == f"{tmp_path}: {expected}"
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", LAYOUTS.names)
 def test_what_is_no_folder_is_a_usage_error(tmp_path: Path, layout: str) -> None:
     touch(tmp_path, "file")
     for root in (tmp_path / "missing", tmp_path / "file"):
@@ -348,7 +490,7 @@ def test_what_is_no_folder_is_a_usage_error(tmp_path: Path, layout: str) -> None
             find_files(layout, root)
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", LAYOUTS.names)
 def test_hidden_files_are_no_audio(tmp_path: Path, layout: str) -> None:
     touch(tmp_path, *A_DATA_SET[layout])
     found = find_files(layout, tmp_path)
@@ -357,7 +499,7 @@ def test_hidden_files_are_no_audio(tmp_path: Path, layout: str) -> None:
     assert find_files(layout, tmp_path) == found
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", LAYOUTS.names)
 def test_links_are_as_good_as_files(tmp_path: Path, layout: str) -> None:
     touch(tmp_path / "disk", *A_DATA_SET[layout])
     (tmp_path / "root").mkdir()
@@ -372,7 +514,7 @@ def test_links_are_as_good_as_files(tmp_path: Path, layout: str) -> None:
     assert find_files(layout, tmp_path / "links") == find_files(layout, tmp_path / "disk")
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", LAYOUTS.names)
 def test_stems_are_unique_sorted_and_there(tmp_path: Path, layout: str) -> None:
     touch(tmp_path, *A_DATA_SET[layout])
     found = find_files(layout, tmp_path)

@@ -264,7 +264,7 @@ def test_what_is_no_source(corpus: Path, musdb: Path, tmp_path: Path, here, monk
         "musdb:/nowhere": (2, "/nowhere: not a folder"),
         str(corpus / "manifest.json"): (2, "not a folder"),
         str(musdb): (1, "manifest.json: missing; not a finished corpus"),
-        f"folder:{musdb / 'train'}": (1, "no solos"),
+        f"folder:{corpus}": (1, "no solos"),
         f"dsd100:{musdb}": (1, "no DSD100 songs"),
         f"bach10:{musdb}": (1, "no Bach10 pieces"),
         f"musdb:{corpus}": (1, "bass.wav: missing"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.programs import DRUMS, inst_class_of, rendering_class_of, slug
-from stemsmith.mixing.sources.taxonomy import TAXONOMIES, Taxonomy, read_taxonomy
+from stemsmith.mixing.sources.taxonomy import (
+    TAXONOMIES,
+    Taxonomy,
+    known_classes,
+    read_taxonomy,
+)
 
 # General MIDI level 1, 0-based programs.
 GM_TARGETS = {
@@ -140,3 +146,25 @@ def test_a_file_that_is_no_taxonomy_is_refused_by_name(
 def test_an_unknown_taxonomy_is_refused_with_those_known(name: str) -> None:
     with pytest.raises(UsageError, match="slakh, musdb, violin-piano, bach10"):
         read_taxonomy(name)
+
+
+OWN = Taxonomy("own", {"strings": ["Violin", "viola"], "rest": ["*"]})
+
+
+def test_a_module_may_have_a_taxonomy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "taxonomies_of_a_test", sys.modules[__name__])
+    assert read_taxonomy("taxonomies_of_a_test:OWN") is OWN
+    assert OWN.class_names == {"violin", "viola"}
+    for name, message in (
+        ("taxonomies_of_a_test:nothing", "cannot be imported"),
+        ("no_such_module_of_a_test:OWN", "cannot be imported"),
+        ("taxonomies_of_a_test:slug", "not a stemsmith.mixing.sources.taxonomy:Taxonomy"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            read_taxonomy(name)
+
+
+def test_known_classes_are_those_of_general_midi_and_of_the_data_sets() -> None:
+    assert {"violin", "electric-bass", "vocals", "other", "saxophone", "drums"} <= known_classes()
+    assert "*" not in known_classes()
+    assert all(slug(name) == name for name in known_classes())
