@@ -439,7 +439,7 @@ def export_renditions(
     sources = find_sources([str(corpus)], Path())
     check_destination(folder, sources)
     catalogues = split_catalogues(read_stems(sources, {}, 1), names)
-    config = MixConfig(mode=Mode.RENDITIONS, is_whole=True)
+    config = MixConfig(mode=Mode.RENDITIONS)
     plan = plan_mixtures(sources, catalogues, names, config, {}, read_renditions(sources))
     counts = {split: min(n, limit or n) for split, n in plan.n_mixtures.items()}
     mixtures = (
