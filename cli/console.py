@@ -73,12 +73,17 @@ class Terminal:
 
     Parameters
     ----------
-    common : Common
-        Options of the command; ``--quiet`` shows nothing.
+    common : Common, optional
+        Options of the command, of which ``--quiet`` shows nothing. By default all is shown.
+
+    Examples
+    --------
+    >>> import stemsmith
+    >>> inventory = stemsmith.scan("scores", progress=stemsmith.Terminal())
     """
 
-    def __init__(self, common: Common) -> None:
-        self._common = common
+    def __init__(self, common: Common | None = None) -> None:
+        self._common = common or Common()
 
     def loop(self, title: str, total: int) -> AbstractContextManager[Ticker]:
         """Show a bar, where standard error is a terminal."""

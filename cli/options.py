@@ -35,11 +35,11 @@ C = TypeVar("C")
 class Common:
     """Values of the options every command has."""
 
-    n_jobs: int
-    scheduler: str | None
-    is_json: bool
-    is_quiet: bool
-    is_verbose: bool
+    n_jobs: int = 0
+    scheduler: str | None = None
+    is_json: bool = False
+    is_quiet: bool = False
+    is_verbose: bool = False
 
 
 def config_options(

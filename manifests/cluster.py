@@ -176,6 +176,14 @@ def open_workers(jobs: int | Workers, scheduler: str | None = None) -> Iterator[
     ------
     UsageError
         If the scheduler cannot be reached.
+
+    Examples
+    --------
+    >>> import stemsmith
+    >>> with stemsmith.open_workers(0) as workers:  # any number of local processes, or a scheduler
+    ...     inventory = stemsmith.scan("scores", jobs=workers)
+    >>> inventory.songs.num_rows
+    5
     """
     if not isinstance(jobs, int):
         yield jobs

@@ -58,6 +58,20 @@ class Corpus(Mapping[str, "Track"]):
     ------
     InvalidCorpus
         If the folder has no manifest of a corpus, or one that this version cannot read.
+
+    Examples
+    --------
+    >>> import stemsmith
+    >>> corpus = stemsmith.Corpus("corpus")
+    >>> list(corpus)
+    ['Track00001', 'Track00002', 'Track00003']
+    >>> track = corpus["Track00001"]
+    >>> track.sample_rate, track.mixture.shape
+    (16000, (1, 32000))
+    >>> track.stems["S01"].record.inst_class, track.stems["S01"].notes.num_rows
+    ('Bass', 4)
+    >>> corpus.stems.group_by("split").aggregate([("n_notes", "sum")]).num_rows
+    3
     """
 
     __eq__ = object.__eq__  # one by identity: comparing the songs would read all files

@@ -9,25 +9,72 @@ StemsmithError
 from __future__ import annotations
 
 import shlex
+from importlib.util import find_spec
 from pathlib import Path
 
-__all__ = ["InvalidCorpus", "NothingToDo", "StemsmithError", "UsageError", "install_command"]
+__all__ = [
+    "InvalidCorpus",
+    "NothingToDo",
+    "StemsmithError",
+    "UsageError",
+    "install_command",
+    "require",
+]
 
 
 class StemsmithError(Exception):
-    """Base of all errors that end a command with one line instead of a traceback."""
+    """Base of all errors that end a command with one line instead of a traceback.
+
+    Examples
+    --------
+    >>> import stemsmith
+    >>> try:
+    ...     stemsmith.scan("no-such-folder")
+    ... except stemsmith.StemsmithError as error:
+    ...     print(error)
+    no-such-folder: not a folder of MIDI files
+    """
 
 
 class UsageError(StemsmithError):
-    """The request itself is wrong: bad value, clashing options, unusable file."""
+    """The request itself is wrong: bad value, clashing options, unusable file.
+
+    Examples
+    --------
+    >>> import stemsmith
+    >>> stemsmith.RenderConfig(min_notes=0)
+    Traceback (most recent call last):
+        ...
+    stemsmith.manifests.errors.UsageError: --min-notes must be at least 1
+    """
 
 
 class NothingToDo(StemsmithError):
-    """Nothing could be produced from the input; the text says why and what to change."""
+    """Nothing could be produced from the input; the text says why and what to change.
+
+    Examples
+    --------
+    >>> import stemsmith
+    >>> try:
+    ...     stemsmith.render_corpus("scores/duets", "no-corpus")
+    ... except stemsmith.NothingToDo as error:
+    ...     print(error)  # doctest: +ELLIPSIS
+    scores/duets: none of 2 files can be rendered: 2 no-band; loosen --band or --min-notes, or ...
+    """
 
 
 class InvalidCorpus(StemsmithError):
-    """A corpus breaks one of its invariants; the text names the first offender."""
+    """A corpus breaks one of its invariants; the text names the first offender.
+
+    Examples
+    --------
+    >>> import stemsmith
+    >>> try:
+    ...     stemsmith.Corpus("scores").songs
+    ... except stemsmith.InvalidCorpus as error:
+    ...     print(error)
+    scores/manifest.json: missing; not a finished corpus folder
+    """
 
 
 def install_command(extra: str) -> str:
@@ -49,3 +96,24 @@ def install_command(extra: str) -> str:
     if (folder / "pyproject.toml").is_file():
         source = "." if folder == Path.cwd() else str(folder)
     return f"pip install {shlex.quote(f'{source}[{extra}]')}"
+
+
+def require(extra: str, *packages: str, task: str) -> None:
+    """Check that the packages of an extra are installed, without importing them.
+
+    Parameters
+    ----------
+    extra : str
+        Name of the extra in ``pyproject.toml``.
+    *packages : str
+        Names under which they are imported.
+    task : str
+        What needs them, such as ``training``: the message begins with it.
+
+    Raises
+    ------
+    UsageError
+        If one is missing, naming it and the command that installs it.
+    """
+    if absent := [name for name in packages if find_spec(name) is None]:
+        raise UsageError(f"{task} needs {absent[0]}: {install_command(extra)}")

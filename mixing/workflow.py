@@ -107,9 +107,11 @@ def mix(
     Examples
     --------
     >>> import stemsmith
-    >>> mixtures = stemsmith.mix(  # doctest: +SKIP
-    ...     ["corpus", "musdb:musdb18"], "mixtures", mode="incoherent", target="bass", hours=43
+    >>> mixtures = stemsmith.mix(
+    ...     "corpus", "new-mixtures", target="bass", n_mixtures=4, clip_s=1, min_rms_dbfs=-60
     ... )
+    >>> len(mixtures), sorted(mixtures[0].realise())
+    (4, ['bass', 'drums', 'guitar', 'mixture', 'piano'])
     """
     config = dataclasses.replace(config or MixConfig(), **cast(Any, options))
     folder = Path(mixtures)

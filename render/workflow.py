@@ -94,6 +94,13 @@ def scan(
     ------
     UsageError
         If `midi_dir` is not a folder, or cannot be read.
+
+    Examples
+    --------
+    >>> import stemsmith
+    >>> inventory = stemsmith.scan("scores")
+    >>> inventory.songs.num_rows, inventory.rejections.num_rows
+    (5, 0)
     """
     root = Path(midi_dir)
     paths = find_midi_files(root, None if skipped is None else Path(skipped).resolve())
@@ -148,6 +155,13 @@ def make_bank(
     ------
     UsageError
         If both are given, or a file cannot be read or played; the text names it.
+
+    Examples
+    --------
+    >>> import stemsmith
+    >>> bank = stemsmith.make_bank()
+    >>> [soundfont.file for soundfont in bank.soundfonts], len(bank.patches)
+    (['TimGM6mb.sf2'], 136)
     """
     if patches is not None and soundfonts:
         raise UsageError("give either --patches or --soundfont")
@@ -210,6 +224,15 @@ def render_corpus(
         If no song fits, saying what was wrong with the most and what to change.
     UsageError
         For options that make no sense, or a folder that holds something else.
+
+    Examples
+    --------
+    >>> import stemsmith
+    >>> corpus = stemsmith.render_corpus(
+    ...     "scores/bands", "new-corpus", n_songs=2, seed=1, min_notes=1, sample_rate=16000
+    ... )
+    >>> len(corpus), corpus.rejections.num_rows
+    (2, 0)
     """
     config = _config(config or RenderConfig(), options)
     bank = bank or make_bank(soundfonts, patches, progress)
@@ -273,6 +296,17 @@ def render_renditions(
     UsageError
         For options that make no sense, a stem that would clip, or a folder that holds something
         else.
+
+    Examples
+    --------
+    >>> import stemsmith
+    >>> corpus = stemsmith.render_renditions(
+    ...     "scores/duets",
+    ...     "new-renditions",
+    ...     stemsmith.RenditionConfig(n_renditions=2, shifts_s=(0.0, 0.1), headroom_db=36),
+    ... )
+    >>> len(corpus)
+    4
     """
     if preset is not None and preset not in PRESETS:
         raise UsageError(f"--preset {preset}: unknown; known: {', '.join(PRESETS)}")
@@ -336,6 +370,13 @@ def render_midi(
     ------
     UsageError
         If the file cannot be used, no part of it has a patch, or none sounds.
+
+    Examples
+    --------
+    >>> import stemsmith
+    >>> stems = stemsmith.render_midi("scores/bands/band_1.mid", sample_rate=16000)
+    >>> sorted(stems), stems["S00"].dtype
+    (['S00', 'S01', 'S02', 'S03'], dtype('float32'))
     """
     path = Path(path)
     config = _config(config or RenderConfig(), options)

@@ -267,3 +267,15 @@ def killed_after() -> Callable[[int], contextlib.AbstractContextManager[None]]:
             yield
 
     return dying
+
+
+@pytest.fixture
+def workshop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return, and go to, a folder with what the examples of the documentation begin with.
+
+    ``scores``, ``corpus``, ``renditions``, ``mixtures``, ``run`` and ``results``, all tiny.
+    """
+    folder = tmp_path / "workshop"
+    shutil.copytree(Path(__file__).parent / "data" / "0.1", folder)
+    monkeypatch.chdir(folder)
+    return folder

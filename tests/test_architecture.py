@@ -178,7 +178,9 @@ def test_core_needs_neither_torch_nor_gpl_packages() -> None:
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: p.relative_to(ROOT).as_posix())
-def test_modules_say_what_they_are_and_what_they_offer(path: Path) -> None:
+def test_modules_say_what_they_are_and_what_they_offer(
+    path: Path, request: pytest.FixtureRequest
+) -> None:
     name = name_of(path)
     module = importlib.import_module(name)
     assert module.__doc__
@@ -189,4 +191,6 @@ def test_modules_say_what_they_are_and_what_they_offer(path: Path) -> None:
         item = getattr(module, public)
         if isinstance(item, type) or callable(item):
             assert item.__doc__, f"{name}.{public} has no docstring"
-    assert doctest.testmod(module).failed == 0
+    if ">>> " in path.read_text("utf-8"):
+        request.getfixturevalue("workshop")
+        assert doctest.testmod(module).failed == 0

@@ -83,6 +83,13 @@ class Results:
     ------
     InvalidCorpus
         If it is no finished folder of results, or one that this version cannot read.
+
+    Examples
+    --------
+    >>> import stemsmith
+    >>> results = stemsmith.Results("results")
+    >>> results.system, results.scores.column_names
+    ('oracle:irm', ['song', 'target', 'frame', 'metric', 'value'])
     """
 
     def __init__(self, folder: str | PathLike[str]) -> None:

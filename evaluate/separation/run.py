@@ -33,9 +33,10 @@ class Run:
 
     Examples
     --------
-    >>> run = Run("runs/bass")  # doctest: +SKIP
-    >>> run.separate("song.flac")["bass"].shape  # doctest: +SKIP
-    (2, 9876543)
+    >>> import stemsmith
+    >>> run = stemsmith.Run("run")
+    >>> run.separate("corpus/test/Track00003/mix.flac")["bass"].shape
+    (1, 32000)
     """
 
     def __init__(self, folder: str | PathLike[str]) -> None:

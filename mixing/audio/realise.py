@@ -80,6 +80,14 @@ def realise(
         If a file is missing, changed, or shorter than the recipe says; the text names it.
     UsageError
         If a root is unknown, or a transform's package is not installed.
+
+    Examples
+    --------
+    >>> import stemsmith
+    >>> mixtures = stemsmith.Mixtures("mixtures")
+    >>> audio = stemsmith.realise(mixtures[0].record, mixtures.roots)
+    >>> audio["mixture"].shape
+    (1, 16000)
     """
     made = Realised()
     shape = mixture.n_channels, mixture.n_samples

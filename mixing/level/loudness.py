@@ -181,6 +181,15 @@ def integrated_loudness(k_power: npt.ArrayLike, gain_db: float = 0.0) -> float |
     -----
     pyloudnorm rounds the number of blocks, so that a clip of 0.46 s has two; the standard, and
     this function, count the blocks that fit (one).
+
+    Examples
+    --------
+    A signal whose K-weighted mean square is 1 has -0.691 LUFS:
+
+    >>> import numpy as np
+    >>> import stemsmith
+    >>> round(stemsmith.integrated_loudness(np.ones(30)), 3)
+    -0.691
     """
     steps = np.atleast_2d(np.asarray(k_power, np.float64))
     return _number(_gated(steps, np.array([gain_db])))

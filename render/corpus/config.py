@@ -138,6 +138,12 @@ class RenderConfig:
     ------
     UsageError
         For a value out of range, naming the option of the command.
+
+    Examples
+    --------
+    >>> import stemsmith
+    >>> stemsmith.RenderConfig(n_songs=20, patch_choice="program").sample_rate
+    44100
     """
 
     seed: int = option(0, "Seed of all random choices.")

@@ -125,6 +125,12 @@ class RenditionConfig(RenderConfig):
     ------
     UsageError
         For a value out of range, naming the option of the command.
+
+    Examples
+    --------
+    >>> import stemsmith
+    >>> stemsmith.RenditionConfig(n_renditions=8, shifts_s=(0.0, 0.1, 0.2)).headroom_db
+    18.0
     """
 
     band: tuple[str, ...] | None = option(

@@ -106,6 +106,19 @@ def bss_eval(
     ValueError
         If shapes do not fit or are empty, a sample is not finite, or a framing is empty or none
         is given.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import stemsmith
+    >>> rng = np.random.default_rng(0)
+    >>> references = rng.standard_normal((2, 1, 8000))
+    >>> noise = rng.standard_normal((2, 1, 8000))
+    >>> (scores,) = stemsmith.bss_eval(references, references + 0.1 * noise, 4000)
+    >>> scores.sdr_db.shape
+    (2, 2)
+    >>> bool(abs(np.median(scores.sdr_db) - 20) < 1.5)
+    True
     """
     if not framings:
         raise ValueError("no framing is given")

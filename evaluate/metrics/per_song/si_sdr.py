@@ -38,6 +38,15 @@ def si_sdr_db(reference: npt.NDArray[Any], estimate: npt.NDArray[Any]) -> float:
     ------
     ValueError
         If the shapes differ or are not mono, or a sample is not finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import stemsmith
+    >>> reference = np.array([1.0, 0.0, -1.0, 0.0])
+    >>> estimate = 3 * reference + np.array([0.0, 0.3, 0.0, 0.3])
+    >>> round(stemsmith.si_sdr_db(reference, estimate), 6)
+    20.0
     """
     s, estimated = pair(reference, estimate)
     if s.ndim not in (1, 2) or (s.ndim == 2 and len(s) > 1):

@@ -1,0 +1,1 @@
+../../front/folders.py

@@ -1,0 +1,138 @@
+"""Any folder that a command of stemsmith wrote: opened as what it is, and validated."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from stemsmith.manifests.errors import InvalidCorpus, require
+from stemsmith.manifests.jobs import QUIET, Progress, Workers
+from stemsmith.manifests.shards import MANIFEST, read_manifest
+
+if TYPE_CHECKING:
+    from stemsmith.evaluate.benchmark.results import Results
+    from stemsmith.evaluate.separation.run import Run
+    from stemsmith.manifests.corpus import Corpus
+    from stemsmith.mixing.mixtures import Mixtures
+
+    Folder = Corpus | Mixtures | Results | Run
+
+__all__ = ["open_folder", "validate"]
+
+_RUN: Final = "run.json"
+
+
+def open_folder(folder: str | Path) -> Folder:
+    """Open a folder as what it is.
+
+    Parameters
+    ----------
+    folder : str or Path
+        What a command, or a function of the front door, wrote.
+
+    Returns
+    -------
+    Corpus, Mixtures, Results or Run
+        Which one, the folder itself says.
+
+    Raises
+    ------
+    InvalidCorpus
+        If it is none of these, naming those that lie in it; or of a newer version.
+    UsageError
+        If it is a run, and PyTorch is not installed.
+
+    Examples
+    --------
+    >>> import stemsmith
+    >>> type(stemsmith.open_folder("corpus")).__name__
+    'Corpus'
+    >>> type(stemsmith.open_folder("run")).__name__
+    'Run'
+    """
+    root = Path(folder)
+    if (root / _RUN).exists():
+        require("train", "torch", "lightning", task="opening a run")
+        from stemsmith.evaluate.separation.run import Run
+
+        return Run(root)
+    if not (root / MANIFEST).exists() and (inner := _folders_in(root)):
+        raise InvalidCorpus(f"{root}: no folder of stemsmith; did you mean {' or '.join(inner)}?")
+    stage = read_manifest(root, "corpus", "mixtures", "evaluation")["stage"]
+    if stage == "mixtures":
+        from stemsmith.mixing.mixtures import Mixtures
+
+        return Mixtures(root)
+    if stage == "evaluation":
+        from stemsmith.evaluate.benchmark.results import Results
+
+        return Results(root)
+    from stemsmith.manifests.corpus import Corpus
+
+    return Corpus(root)
+
+
+def _folders_in(root: Path) -> list[str]:
+    """Return the folders of stemsmith right below another one."""
+    found = [path.parent for name in (MANIFEST, _RUN) for path in root.glob(f"*/{name}")]
+    return sorted(map(str, found))
+
+
+def validate(
+    folder: str | Path,
+    *,
+    jobs: int | Workers = 0,
+    scheduler: str | None = None,
+    progress: Progress = QUIET,
+) -> Folder:
+    """Check every checksum and invariant of a folder.
+
+    Parameters
+    ----------
+    folder : str or Path
+        What a command, or a function of the front door, wrote.
+    jobs : int or Workers
+        Number of worker processes, 0 for this process alone; or workers that are open.
+    scheduler : str, optional
+        Address of a running Dask scheduler whose workers are used instead.
+    progress : Progress
+        Is told how far it is.
+
+    Returns
+    -------
+    Corpus, Mixtures, Results or Run
+        The folder, opened.
+
+    Raises
+    ------
+    InvalidCorpus
+        Naming the first file that is not what it was when the folder was written.
+
+    Examples
+    --------
+    >>> import stemsmith
+    >>> len(stemsmith.validate("corpus"))
+    3
+    """
+    from stemsmith.evaluate.benchmark.results import Results
+    from stemsmith.manifests.corpus import Corpus
+    from stemsmith.mixing.mixtures import Mixtures
+
+    opened = open_folder(folder)
+    if isinstance(opened, Corpus):
+        from stemsmith.render.workflow import validate_corpus
+
+        validate_corpus(opened.root, jobs=jobs, scheduler=scheduler, progress=progress)
+    elif isinstance(opened, Mixtures):
+        from stemsmith.mixing.workflow import validate_mixtures
+
+        validate_mixtures(opened, jobs=jobs, scheduler=scheduler, progress=progress)
+    elif isinstance(opened, Results):
+        from stemsmith.evaluate.workflow import validate_results
+
+        validate_results(opened.root)
+    else:
+        from stemsmith.train.workflow import validate_run
+
+        validate_run(opened.root)
+    return opened
