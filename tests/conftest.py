@@ -7,6 +7,7 @@ import importlib
 import io
 import os
 import random
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
