@@ -12,8 +12,7 @@ from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.mixtures import Mixture, MixtureSource
 from stemsmith.manifests.records import Finding
 from stemsmith.manifests.run_folder import refuse_unfinished
-from stemsmith.mixing.audio.silence import kept_stretches
-from stemsmith.mixing.audio.transforms import decode
+from stemsmith.mixing.audio.transforms import decode, kept_stretches
 from stemsmith.mixing.mixtures import STATE_FOLDER, Mixtures, hours_of
 from stemsmith.mixing.sources.find import locate
 

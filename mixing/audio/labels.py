@@ -20,8 +20,7 @@ from stemsmith.manifests.arrays import Bools, Float64s, Int32s, Int64s, UInt8s
 from stemsmith.manifests.corpus import Corpus
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.mixtures import Mixture, MixtureSource
-from stemsmith.mixing.audio.silence import kept_stretches
-from stemsmith.mixing.audio.transforms import decode
+from stemsmith.mixing.audio.transforms import effect_of, kept_stretches
 from stemsmith.mixing.sources.find import locate
 
 __all__ = ["Labels", "NoteTable", "realise_labels"]
@@ -178,16 +177,15 @@ def _corpus_notes(root: Path, changed_at: int) -> dict[str, _StemNotes] | None:
 
 def _placed(source: MixtureSource, notes: _StemNotes, mixture: Mixture) -> NoteTable:
     """Return one source's notes in samples of the mixture."""
-    transforms = [decode(text) for text in source.transforms]
+    effects = [effect_of(text) for text in source.transforms]
     pieces = _joined(_read(source, notes))
     speed = float(source.sample_rate)  # samples of the file for a second of the mixture
-    for transform in transforms:
-        if transform["name"] == "tempo":
-            speed *= transform["factor"]
+    for effect in effects:
+        speed *= effect.speed
     onset = pieces.onset * mixture.sample_rate / speed
     offset = pieces.offset * mixture.sample_rate / speed
     is_heard = onset < mixture.n_samples
-    if any(transform["name"] == "mute" for transform in transforms):
+    if any(effect.is_muting for effect in effects):
         is_heard[:] = False
     note = pieces.note[is_heard]
     return NoteTable(

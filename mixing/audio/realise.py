@@ -18,8 +18,7 @@ from stemsmith.manifests.arrays import Float32s, Int16s
 from stemsmith.manifests.audio.read import FULL_SCALE_16, read_excerpt
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.mixtures import Mixture, MixtureSource
-from stemsmith.mixing.audio.silence import kept_stretches
-from stemsmith.mixing.audio.transforms import apply_transforms
+from stemsmith.mixing.audio.transforms import apply_transforms, kept_stretches
 from stemsmith.mixing.level.gains import db_to_linear, quantise, uniform_gain_db
 from stemsmith.mixing.level.grid import ENVELOPE_HZ
 from stemsmith.mixing.level.loudness import envelope, loudness_when_played_at

@@ -1,93 +1,98 @@
-"""Augmentations as draws: what of a recipe is changed, keyed by mixture and source.
-
-Nothing here touches audio; what the transforms do stands in `stemsmith.mixing.audio.transforms`.
-"""
+"""The augmentations of a set of mixtures, drawn: each by seed, mixture, source and name."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Collection, Sequence
 
 from stemsmith.manifests.seeds import rng_for
-from stemsmith.mixing.audio.transforms import Transform, draw_tempo, draw_wet, encode
-from stemsmith.mixing.plan.config import Augment, MixConfig
-from stemsmith.mixing.plan.recipes import GAIN_DECIMALS
+from stemsmith.mixing.audio.transforms import encode
+from stemsmith.mixing.augmentation import Augmentation, Cut, Decided, DrawRng
+from stemsmith.mixing.augmentations import AUGMENTATIONS
+from stemsmith.mixing.plan.config import MixConfig
+from stemsmith.mixing.sources.catalogue import SplitCatalogue
+from stemsmith.mixing.sources.taxonomy import Taxonomy
 
-__all__ = ["draw_muted", "draw_shift_steps", "draw_stretch", "draw_transforms", "stretched_steps"]
-
-SHIFT_STEPS: Final = (0, 1, 2)  # 0, 0.1 and 0.2 s (Miron 3.4, Martel 3.2 c)
-# Open-Unmix's gain augmentation.
-_MIN_AMPLITUDE, _MAX_AMPLITUDE = 0.25, 1.25
-
-Ids = tuple[str | int, ...]
+__all__ = ["Augmenter"]
 
 
-def draw_stretch(config: MixConfig, *ids: str | int) -> float:
-    """Return the tempo factor of what `ids` name; 1 without the augmentation."""
-    if Augment.TEMPO not in config.augment:
-        return 1.0
-    return draw_tempo(rng_for(config.seed, *ids, "tempo"))
-
-
-def stretched_steps(config: MixConfig, factor: float) -> int:
-    """Return how much is read, in 100 ms, for a clip at another tempo."""
-    return math.ceil(config.clip_steps * factor)
-
-
-def draw_shift_steps(config: MixConfig, *ids: str | int) -> int:
-    """Return the shift of a source in 100 ms; 0 without the augmentation."""
-    if not {Augment.SHIFT, Augment.SHIFT_PADDED} & set(config.augment):
-        return 0
-    return int(rng_for(config.seed, *ids, "shift").choice(SHIFT_STEPS))
-
-
-def draw_muted(
-    config: MixConfig, groups: Sequence[str], kept: str | None, *ids: str | int
-) -> str | None:
-    """Return the group that is muted: none, or one other than `kept`, all alike likely."""
-    if Augment.INSTRUMENT not in config.augment or len(set(groups)) < 2:
-        return None
-    candidates = [None, *sorted(set(groups) - {kept})]
-    return candidates[int(rng_for(config.seed, *ids, "instrument").integers(len(candidates)))]
-
-
-def draw_transforms(
-    config: MixConfig, factor: float, is_muted: bool, *ids: str | int
-) -> tuple[list[str], float]:
-    """Return the transforms of a source in order, and its additional gain.
+class Augmenter:
+    """Draws what a configuration's augmentations do; nothing here touches audio.
 
     Parameters
     ----------
     config : MixConfig
-        Options.
-    factor : float
-        Tempo factor.
-    is_muted : bool
-        Whether the source is silenced.
-    *ids : str or int
-        Mixture and source.
-
-    Returns
-    -------
-    transforms : list of str
-        As `stemsmith.mixing.audio.transforms.encode` writes them.
-    gain_db : float
-        0 without the gain augmentation.
+        Names the augmentations, and the seed.
     """
-    if not config.augment:
-        return [], 0.0
-    transforms: list[Transform] = []
-    if factor != 1.0:
-        transforms.append({"name": "tempo", "factor": factor})
-    if Augment.WET in config.augment:
-        transforms += draw_wet(rng_for(config.seed, *ids, "wet"))
-    if Augment.POLARITY in config.augment and rng_for(config.seed, *ids, "polarity").random() < 0.5:
-        transforms.append({"name": "invert"})
-    if is_muted:
-        transforms.append({"name": "mute"})
-    gain_db = 0.0
-    if Augment.GAIN in config.augment:
-        amplitude = rng_for(config.seed, *ids, "gain").uniform(_MIN_AMPLITUDE, _MAX_AMPLITUDE)
-        gain_db = round(20 * math.log10(amplitude), GAIN_DECIMALS)
-    return [encode(transform) for transform in transforms], gain_db
+
+    def __init__(self, config: MixConfig) -> None:
+        self._seed = config.seed
+        chosen = [AUGMENTATIONS.load(name) for name in config.augment]
+        self._chosen: list[Augmentation] = sorted(chosen, key=lambda one: (one.place, one.name))
+
+    @property
+    def is_shift_padded(self) -> bool:
+        """Whether what a shift moves out of a stem is lost."""
+        return any(one.is_shift_padded for one in self._chosen)
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """Packages that the audio depends on."""
+        return tuple(name for one in self._chosen for name in one.packages)
+
+    def _rng(self, one: Augmentation, ids: Sequence[str | int]) -> DrawRng:
+        return lambda: rng_for(self._seed, *ids, one.key)
+
+    def cut(self, catalogue: SplitCatalogue, taxonomy: Taxonomy) -> Cut | None:
+        """Return the stems of a split as they are read, if not as they are."""
+        cuts = (one.cut(catalogue, taxonomy) for one in self._chosen)
+        return next((cut for cut in cuts if cut is not None), None)
+
+    def from_elsewhere(self, groups: Sequence[str], kept: str) -> Collection[str]:
+        """Return which targets of a coherent mixture are taken from other songs."""
+        return {group for one in self._chosen for group in one.from_elsewhere(groups, kept)}
+
+    def draw_speed(self, *ids: str | int) -> float:
+        """Return the tempo factor of what `ids` name."""
+        speed = 1.0
+        for one in self._chosen:
+            speed *= one.draw_speed(self._rng(one, ids))
+        return speed
+
+    def draw_shift_steps(self, *ids: str | int) -> int:
+        """Return the shift of what `ids` name in 100 ms."""
+        return sum(one.draw_shift_steps(self._rng(one, ids)) for one in self._chosen)
+
+    def draw_muted(
+        self, groups: Sequence[str], kept: Callable[[], str | None], *ids: str | int
+    ) -> str | None:
+        """Return the target that is muted in a mixture, or None."""
+        for one in self._chosen:
+            muted = one.draw_muted(self._rng(one, ids), groups, kept)
+            if muted is not None:
+                return muted
+        return None
+
+    def draw_transforms(self, decided: Decided, *ids: str | int) -> tuple[list[str], float]:
+        """Return the transforms of a source in order, and its additional gain.
+
+        Parameters
+        ----------
+        decided : Decided
+            What the plan has decided about the source.
+        *ids : str or int
+            Name the mixture and the source.
+
+        Returns
+        -------
+        transforms : list of str
+            As `stemsmith.mixing.audio.transforms.encode` writes them.
+        gain_db : float
+            0 without an augmentation that has gains.
+        """
+        transforms: list[str] = []
+        gain_db = 0.0
+        for one in self._chosen:
+            rng = self._rng(one, ids)
+            transforms += [encode(effect.record()) for effect in one.draw_effects(rng, decided)]
+            gain_db += one.draw_gain_db(rng)
+        return transforms, gain_db

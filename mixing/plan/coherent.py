@@ -17,19 +17,15 @@ from stemsmith.manifests.arrays import Int32s
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.mixtures import Mixture, MixtureSource
 from stemsmith.manifests.seeds import rng_for
-from stemsmith.mixing.plan.augment import (
-    draw_muted,
-    draw_shift_steps,
-    draw_stretch,
-    draw_transforms,
-    stretched_steps,
-)
-from stemsmith.mixing.plan.config import Augment, MixConfig
+from stemsmith.mixing.augmentation import Decided
+from stemsmith.mixing.plan.augment import Augmenter
+from stemsmith.mixing.plan.config import MixConfig
 from stemsmith.mixing.plan.recipes import (
     GAIN_DECIMALS,
     SILENCE_RMS_DBFS,
     recipe,
     recipe_source,
+    stretched_steps,
 )
 from stemsmith.mixing.sources.catalogue import SplitCatalogue
 
@@ -67,7 +63,7 @@ class CoherentPlan:
         self, catalogue: SplitCatalogue, split: str, config: MixConfig, sample_rate: int
     ) -> None:
         self._catalogue, self._split, self._config = catalogue, split, config
-        self._sample_rate = sample_rate
+        self._sample_rate, self._augment = sample_rate, Augmenter(config)
         self._starts: dict[tuple[str, int], Int32s] = {}
         self._group_starts: dict[tuple[str, str, int], Int32s] = {}
         for song, stems in catalogue.songs.items():
@@ -94,14 +90,13 @@ class CoherentPlan:
         turn = int(np.searchsorted(self._turn_ends, rest, side="right"))
         place = rest - (int(self._turn_ends[turn - 1]) if turn else 0)
         song = self._songs[self._order_of(turn)[place]]
-        factor = draw_stretch(config, split, number)
+        factor = self._augment.draw_speed(split, number)
         offsets = self._offsets(song, factor)
         if not len(offsets):  # the song is too short at that tempo
             factor, offsets = 1.0, self._offsets(song, 1.0)
         offset = int(offsets[turn % len(offsets)])
         clips = [(k, song, offset) for k in self._catalogue.songs[song]]
-        if Augment.REMIX in config.augment:
-            clips = self._remixed(clips, number, factor)
+        clips = self._remixed(clips, number, factor)
         muted = self._muted(clips, number, factor)
         sources = [self._source(k, o, number, factor, muted) for k, _, o in clips]
         if config.overlay is not None:
@@ -113,14 +108,15 @@ class CoherentPlan:
     ) -> str | None:
         """Draw the group to mute; what is present in the mixture stays."""
         config, catalogue = self._config, self._catalogue
-        if Augment.INSTRUMENT not in config.augment:
-            return None
-        kept = config.target
-        if kept is None:
+
+        def kept() -> str | None:
+            if config.target is not None:
+                return config.target
             places = [(k, offset) for k, _, offset in clips]
-            kept = catalogue.loudest_group(places, stretched_steps(config, factor))
+            return catalogue.loudest_group(places, stretched_steps(config, factor))
+
         groups = [catalogue.groups[k] for k, _, _ in clips]
-        return draw_muted(config, groups, kept, self._split, number)
+        return self._augment.draw_muted(groups, kept, self._split, number)
 
     def _order_of(self, turn: int) -> npt.NDArray[np.int64]:
         """Return the order of the songs in a turn; it depends on their names and the turn."""
@@ -162,20 +158,20 @@ class CoherentPlan:
         Shifts are drawn per target. The interval is moved along with the target's shift, so that
         what is read of the target is what was found to be present.
         """
-        config, split = self._config, self._split
+        config, split, augment = self._config, self._split, self._augment
         group, stem_id = self._catalogue.groups[k], self._catalogue.stems[k].stem_id
-        transforms, gain_db = draw_transforms(
-            config, factor, group == muted, split, number, stem_id
-        )
-        follows = config.target is not None
-        moved = draw_shift_steps(config, split, number, config.target or "") if follows else 0
+        decided = Decided(factor, group == muted)
+        transforms, gain_db = augment.draw_transforms(decided, split, number, stem_id)
+        target = config.target
+        moved = 0 if target is None else augment.draw_shift_steps(split, number, target)
         return recipe_source(
             self._catalogue,
             k,
             config,
             start_step=offset + moved,
             n_steps=stretched_steps(config, factor),
-            shift_steps=draw_shift_steps(config, split, number, group),
+            shift_steps=augment.draw_shift_steps(split, number, group),
+            is_shift_padded=augment.is_shift_padded,
             transforms=transforms,
             gain_db=gain_db,
         )
@@ -205,17 +201,21 @@ class CoherentPlan:
     def _remixed(
         self, clips: list[tuple[int, str, int]], number: int, factor: float
     ) -> list[tuple[int, str, int]]:
-        """Take every group but the target's (or the first) from another song.
+        """Take from other songs what an augmentation says; the target (or the first group) stays.
 
         As in Brunner IV-C every kind of source comes at most once; a group nobody else has stays.
         """
         catalogue, n_steps = self._catalogue, stretched_steps(self._config, factor)
         groups = list(dict.fromkeys(catalogue.groups[k] for k, _, _ in clips))
-        kept = self._config.target or groups[0]
+        elsewhere = self._augment.from_elsewhere(groups, self._config.target or groups[0])
+        if not elsewhere:
+            return clips
         song = clips[0][1]
         remixed = []
         for group in groups:
-            drawn = None if group == kept else self._drawn_clip(group, number, n_steps, song)
+            drawn = None
+            if group in elsewhere:
+                drawn = self._drawn_clip(group, number, n_steps, song)
             if drawn is None:
                 remixed += [clip for clip in clips if catalogue.groups[clip[0]] == group]
             else:

@@ -11,9 +11,10 @@ from typing import Any, Final, TypedDict, TypeVar
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.options import fields_of, option, to_manifest
 from stemsmith.manifests.splits import SPLITS
+from stemsmith.mixing.augmentations import AUGMENTATIONS
 from stemsmith.mixing.level.grid import ENVELOPE_HZ
 
-__all__ = ["Augment", "Level", "MixConfig", "MixOptions", "Mode", "Pairing"]
+__all__ = ["Level", "MixConfig", "MixOptions", "Mode", "Pairing"]
 
 E_ = TypeVar("E_", bound=StrEnum)
 
@@ -45,37 +46,6 @@ class Level(StrEnum):
 
     NATIVE = "native"  # as the synthesiser played them
     EQUAL = "equal"
-
-
-class Augment(StrEnum):
-    """Named augmentations of recipes."""
-
-    WET = "wet"  # Chiu IV-A: contrast, equalisers, reverb, pink noise
-    SILENCE = "silence"  # Chiu IV-D: clips are cut from what is left without silence
-    TEMPO = "tempo"  # Brunner IV-C: phase vocoder
-    SHIFT = "shift"  # Miron 3.4, Martel 3.2 c: circular shift of a source
-    SHIFT_PADDED = "shift-padded"  # the same as the authors' code has it: filled with zeros
-    INSTRUMENT = "instrument"  # Martel 3.2 a: one source is muted
-    REMIX = "remix"  # Martel 3.2 b, Brunner IV-C: sources from different songs
-    GAIN = "gain"  # amplitude times 0.25 to 1.25 (Open-Unmix)
-    POLARITY = "polarity"  # half of the sources upside down
-
-
-_EXCLUDED: Final = {
-    Mode.COHERENT: frozenset({Augment.SILENCE}),
-    # Clips come from other songs, and from any moment of them, as it is.
-    Mode.INCOHERENT: frozenset({Augment.REMIX, Augment.SHIFT, Augment.SHIFT_PADDED}),
-    # Tempo and shift are factors of the renditions themselves.
-    Mode.RENDITIONS: frozenset(
-        {
-            Augment.SILENCE,
-            Augment.REMIX,
-            Augment.SHIFT,
-            Augment.SHIFT_PADDED,
-            Augment.TEMPO,
-        }
-    ),
-}
 
 
 def _split_at_commas(texts: Sequence[str]) -> tuple[str, ...]:
@@ -111,8 +81,8 @@ class MixConfig:
     pairing_threshold : float or None
         Threshold of the pairing's statistic; None takes the default. That of correlation is for
         10 s at 44.1 kHz, and is scaled to the clips.
-    augment : tuple of Augment
-        Augmentations.
+    augment : tuple of str
+        Names of augmentations, of `stemsmith.mixing.augmentations`.
     overlay : str or None
         Target that is put over coherent songs that lack it, from other songs.
     level : Level or None
@@ -178,9 +148,9 @@ class MixConfig:
         "Of that statistic (correlation: for 10 s at 44.1 kHz).",
         default_text="the paper's",
     )
-    augment: tuple[Augment, ...] = option(
+    augment: tuple[str, ...] = option(
         (),
-        f"{', '.join(list(Augment)[:-1])} or {list(Augment)[-1]}; may be repeated.",
+        f"{', '.join(AUGMENTATIONS.names[:-1])} or {AUGMENTATIONS.names[-1]}; may be repeated.",
         parse=_split_at_commas,
         is_repeatable=True,
     )
@@ -219,9 +189,7 @@ class MixConfig:
             "mode": _member(Mode, self.mode, "--mode"),
             "pairing": _member(Pairing, self.pairing, "--pairing"),
             "level": None if self.level is None else _member(Level, self.level, "--level"),
-            "augment": tuple(
-                sorted({_member(Augment, name, "--augment") for name in _items(self.augment)})
-            ),
+            "augment": tuple(sorted(set(_items(self.augment)))),
             "splits": tuple(sorted(set(_items(self.splits)))),
             "left_out": tuple(sorted(set(_items(self.left_out)))),
         }
@@ -278,13 +246,21 @@ class MixConfig:
             raise UsageError("--overlay needs --mode coherent and another --target")
 
     def _check_augmentations(self) -> None:
-        augment = set(self.augment)
-        if wrong := augment & _EXCLUDED[self.mode]:
-            raise UsageError(f"--augment {', '.join(sorted(wrong))}: not with --mode {self.mode}")
-        if {Augment.SHIFT, Augment.SHIFT_PADDED} <= augment:
-            raise UsageError("--augment shift and shift-padded exclude each other")
-        if self.pairing is not Pairing.RANDOM and augment & {Augment.TEMPO, Augment.SILENCE}:
-            raise UsageError("--pairing compares clips as recorded: not with tempo or silence")
+        known = AUGMENTATIONS.names
+        if unknown := [name for name in self.augment if name not in known]:
+            raise UsageError(f"--augment {unknown[0]}: unknown; known: {', '.join(known)}")
+        chosen = [AUGMENTATIONS.load(name) for name in self.augment]
+        if wrong := [one.name for one in chosen if self.mode in one.excluded_modes]:
+            raise UsageError(f"--augment {', '.join(wrong)}: not with --mode {self.mode}")
+        for one in chosen:
+            if clashing := sorted(one.excludes & set(self.augment)):
+                raise UsageError(f"--augment {one.name} and {clashing[0]} exclude each other")
+        if self.pairing is not Pairing.RANDOM:
+            changed = [one.name for one in chosen if not one.is_as_recorded]
+            if changed:
+                raise UsageError(
+                    f"--pairing compares clips as recorded: not with {' or '.join(changed)}"
+                )
 
     @property
     def is_coherent(self) -> bool:

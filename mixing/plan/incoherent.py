@@ -19,20 +19,16 @@ import numpy.typing as npt
 from stemsmith.manifests.arrays import Bools, Float64s, Int64s
 from stemsmith.manifests.mixtures import Mixture, MixtureSource
 from stemsmith.manifests.seeds import rng_for
-from stemsmith.mixing.audio.silence import Gapless
+from stemsmith.mixing.augmentation import Cut, Decided
 from stemsmith.mixing.level.loudness import excerpts_when_played_at
-from stemsmith.mixing.plan.augment import (
-    draw_muted,
-    draw_stretch,
-    draw_transforms,
-    stretched_steps,
-)
+from stemsmith.mixing.plan.augment import Augmenter
 from stemsmith.mixing.plan.config import MixConfig
 from stemsmith.mixing.plan.recipes import (
     GAIN_DECIMALS,
     SILENCE_RMS_DBFS,
     recipe,
     recipe_source,
+    stretched_steps,
 )
 from stemsmith.mixing.sources.catalogue import SplitCatalogue
 
@@ -127,8 +123,8 @@ class IncoherentPlan:
         Options.
     sample_rate : int
         Of the mixtures, in Hz.
-    gapless : Gapless or None
-        The same stems without their silence, if that is wanted.
+    cut : Cut or None
+        The same stems as they are read, if not as they lie on disk: without their silence.
     partners : Partners or None
         Which clips may meet, if not all.
 
@@ -148,12 +144,13 @@ class IncoherentPlan:
         split: str,
         config: MixConfig,
         sample_rate: int,
-        gapless: Gapless | None = None,
+        cut: Cut | None = None,
         partners: Partners | None = None,
     ) -> None:
-        catalogue = gapless.catalogue if gapless is not None else catalogue
+        catalogue = catalogue if cut is None else cut.catalogue
         self._catalogue, self._split, self._config = catalogue, split, config
-        self._sample_rate, self._gapless, self._partners = sample_rate, gapless, partners
+        self._sample_rate, self._cut, self._partners = sample_rate, cut, partners
+        self._augment = Augmenter(config)
         self._tables: dict[tuple[str, int], ClipTable] = {}
         steps = config.clip_steps
         if partners is None:
@@ -183,7 +180,9 @@ class IncoherentPlan:
         """Return the sources of some places of a block, target by target."""
         numbers = [block * _BLOCK + place for place in places]
         config, split = self._config, self._split
-        muted = [draw_muted(config, self.groups, config.target, split, n) for n in numbers]
+        muted = [
+            self._augment.draw_muted(self.groups, lambda: config.target, split, n) for n in numbers
+        ]
         anchors = np.zeros(0, np.int64)
         if self._partners is not None:
             u, _ = self._uniform(block, self._partners.anchor)
@@ -191,7 +190,7 @@ class IncoherentPlan:
             anchors = (u[places] * n_clips).astype(np.int64)
         by_group = []
         for group in self.groups:
-            factors = np.array([draw_stretch(self._config, self._split, n, group) for n in numbers])
+            factors = np.array([self._augment.draw_speed(split, n, group) for n in numbers])
             u, v = (draws[places] for draws in self._uniform(block, group))
             stems, steps = self._clips(group, factors, u, v, anchors)
             is_muted = [group == m for m in muted]
@@ -241,11 +240,9 @@ class IncoherentPlan:
         ):
             factor, stem = float(factors[i]), self._catalogue.stems[k]
             n_steps = stretched_steps(config, factor)
-            transforms, added_db = draw_transforms(
-                config, factor, is_muted[i], split, number, group
-            )
-            if self._gapless is not None:
-                transforms.insert(0, self._gapless.transform(k, step, n_steps))
+            keep = None if self._cut is None else self._cut.keep(k, step, n_steps)
+            decided = Decided(factor, is_muted[i], keep)
+            transforms, added_db = self._augment.draw_transforms(decided, split, number, group)
             # What changes the spectrum changes the loudness, which is then set by measuring.
             is_changed = bool(transforms) or stem.sample_rate != self._sample_rate
             sources.append(

@@ -14,10 +14,10 @@ from typing import Any, Final
 from stemsmith.manifests.errors import NothingToDo, UsageError
 from stemsmith.manifests.mixtures import STAGE
 from stemsmith.manifests.renditions import RENDITIONS, Rendition
-from stemsmith.mixing.audio.silence import Gapless
 from stemsmith.mixing.level.grid import ENVELOPE_HZ
+from stemsmith.mixing.plan.augment import Augmenter
 from stemsmith.mixing.plan.coherent import CoherentPlan
-from stemsmith.mixing.plan.config import Augment, MixConfig, Mode, Pairing
+from stemsmith.mixing.plan.config import MixConfig, Mode, Pairing
 from stemsmith.mixing.plan.incoherent import IncoherentPlan, Partners
 from stemsmith.mixing.plan.recipes import common_sample_rate, n_per_split
 from stemsmith.mixing.plan.renditions import RenditionMixes
@@ -28,6 +28,7 @@ from stemsmith.mixing.sources.taxonomy import Taxonomy
 __all__ = ["MixturePlan", "SplitPlan", "plan_mixtures"]
 
 _PACKAGES: Final = ("numpy", "scipy", "pyloudnorm", "soundfile", "soxr", "pyarrow")
+# Manifests have always named these, whichever augmentation it was: a change would refuse to go on.
 _AUGMENT_PACKAGES: Final = ("librosa", "colorednoise", "pedalboard")
 
 SplitPlan = CoherentPlan | IncoherentPlan | RenditionMixes
@@ -103,10 +104,8 @@ def plan_mixtures(
         elif config.is_coherent:
             made = CoherentPlan(catalogue, split, config, sample_rate)
         else:
-            gapless = Gapless(catalogue, taxonomy) if Augment.SILENCE in config.augment else None
-            made = IncoherentPlan(
-                catalogue, split, config, sample_rate, gapless, partners.get(split)
-            )
+            cut = Augmenter(config).cut(catalogue, taxonomy)
+            made = IncoherentPlan(catalogue, split, config, sample_rate, cut, partners.get(split))
         if made.n_songs:
             splits[split] = made
     if not splits:
@@ -226,7 +225,8 @@ def _header(
 
 def _versions(config: MixConfig, sources: Sequence[Source]) -> dict[str, str]:
     names = ["stemsmith", *_PACKAGES, *(_AUGMENT_PACKAGES if config.augment else ())]
-    if config.pairing is Pairing.CHROMA and "librosa" not in names:
+    names += Augmenter(config).packages
+    if config.pairing is Pairing.CHROMA:
         names.append("librosa")
     if any(file.path.endswith(".mp4") for source in sources for file in source.files):
         names.append("av")

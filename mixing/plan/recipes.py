@@ -8,7 +8,7 @@ from typing import Final
 
 from stemsmith.manifests.mixtures import Mixture, MixtureSource
 from stemsmith.mixing.level.grid import ENVELOPE_HZ
-from stemsmith.mixing.plan.config import Augment, MixConfig
+from stemsmith.mixing.plan.config import MixConfig
 from stemsmith.mixing.sources.catalogue import CatalogueStem, SplitCatalogue
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "recipe",
     "recipe_source",
     "role_of",
+    "stretched_steps",
 ]
 
 GAIN_DECIMALS: Final = 4
@@ -42,6 +43,11 @@ def n_per_split(n_mixtures: int, n_songs: Mapping[str, int]) -> dict[str, int]:
     return counts
 
 
+def stretched_steps(config: MixConfig, speed: float) -> int:
+    """Return how much is read, in 100 ms, for a clip at another tempo."""
+    return math.ceil(config.clip_steps * speed)
+
+
 def role_of(group: str, target: str | None) -> str:
     """Return the role of a source."""
     if target is None:
@@ -57,6 +63,7 @@ def recipe_source(
     start_step: int,
     n_steps: int,
     shift_steps: int = 0,
+    is_shift_padded: bool = False,
     transforms: Sequence[str] = (),
     target_lufs: float | None = None,
     gain_db: float = 0.0,
@@ -79,7 +86,7 @@ def recipe_source(
         start=start_step * step,
         n_read=n_steps * step,
         shift=shift_steps * step,
-        is_shift_padded=Augment.SHIFT_PADDED in config.augment,
+        is_shift_padded=is_shift_padded,
         transforms=tuple(transforms),
         target_lufs=target_lufs,
         gain_db=gain_db,

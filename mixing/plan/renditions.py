@@ -7,13 +7,15 @@ BS.1770.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 
 from stemsmith.manifests.corpus import Corpus
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.mixtures import Mixture, MixtureSource
 from stemsmith.manifests.renditions import RENDITIONS, Rendition, RenditionSource
-from stemsmith.mixing.plan.augment import draw_muted, draw_transforms
+from stemsmith.mixing.augmentation import Decided
+from stemsmith.mixing.plan.augment import Augmenter
 from stemsmith.mixing.plan.config import MixConfig
 from stemsmith.mixing.plan.recipes import GAIN_DECIMALS, recipe, recipe_source
 from stemsmith.mixing.sources.catalogue import SplitCatalogue
@@ -65,7 +67,7 @@ class RenditionMixes:
         renditions: Sequence[tuple[str, Rendition]],
     ) -> None:
         self._catalogue, self._split, self._config = catalogue, split, config
-        self._sample_rate = sample_rate
+        self._sample_rate, self._augment = sample_rate, Augmenter(config)
         self._index: Mapping[str, int] = {s.stem_id: k for k, s in enumerate(catalogue.stems)}
         self._blocks = [
             (root, rendition, first, n_steps)
@@ -106,14 +108,18 @@ class RenditionMixes:
                 if (k := self._stem(root, rendition, source)) is not None
             ]
             groups = [self._catalogue.groups[k] for k, _ in stems]
-            kept = self._config.target or self._catalogue.loudest_group(
-                [(k, start) for k, _ in stems], n_steps
+            muted = self._augment.draw_muted(
+                groups, functools.partial(self._kept, stems, start, n_steps), self._split, number
             )
-            muted = draw_muted(self._config, groups, kept, self._split, number)
             sources = [
                 self._source(k, source, number, start, n_steps, muted) for k, source in stems
             ]
             yield recipe(self._split, number, self._config, self._sample_rate, sources, n_steps)
+
+    def _kept(self, stems: Sequence[tuple[int, RenditionSource]], start: int, n_steps: int) -> str:
+        """Return the target that is never muted: the one asked for, or the loudest."""
+        clips = [(k, start) for k, _ in stems]
+        return self._config.target or self._catalogue.loudest_group(clips, n_steps)
 
     def _source(
         self,
@@ -128,9 +134,9 @@ class RenditionMixes:
         shift_steps, rest = divmod(source.shift, stem.step_samples)
         if rest:
             raise InvalidCorpus(f"{stem.stem_id}: a shift of {source.shift} is not on the grid")
-        is_muted = self._catalogue.groups[k] == muted
-        transforms, gain_db = draw_transforms(
-            self._config, 1.0, is_muted, self._split, number, stem.stem_id
+        decided = Decided(is_muted=self._catalogue.groups[k] == muted)
+        transforms, gain_db = self._augment.draw_transforms(
+            decided, self._split, number, stem.stem_id
         )
         gain_db += source.gain_db
         loudness_lufs = self._catalogue.loudness_lufs(k)

@@ -9,8 +9,8 @@ from pathlib import Path
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
 from stemsmith.manifests.mixtures import SourceFile
 from stemsmith.manifests.splits import SPLITS
+from stemsmith.mixing.sources.layout import FunctionLayout, Layout
 from stemsmith.mixing.sources.layouts import LAYOUTS
-from stemsmith.mixing.sources.layouts._base import FunctionLayout, Layout
 from stemsmith.mixing.sources.taxonomy import known_classes
 
 __all__ = ["find_files", "load_layout"]

@@ -1,8 +1,8 @@
 """Layouts: where the stems of public data sets lie, a file a layout.
 
-Every module here that does not begin with an underscore is one: it offers a `LAYOUT`, and is named
-on the command line as ``NAME:PATH``. A function of yours that takes a folder and returns
-`SourceFile` records is a layout as well, as ``package.module:function:PATH``.
+Every module here is one: it offers a `LAYOUT`, of a class below `stemsmith.mixing.sources.layout`,
+and is named on the command line as ``NAME:PATH``. A function of yours that takes a folder and
+returns `SourceFile` records is a layout as well, as ``package.module:function:PATH``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from stemsmith.manifests.mixtures import SourceFile
-    from stemsmith.mixing.sources.layouts._base import Layout
+    from stemsmith.mixing.sources.layout import Layout
 
 LAYOUTS: Final[Registry[Layout | Callable[[Path], list[SourceFile]]]] = Registry(
     "layout", "stemsmith.mixing.sources.layouts", "LAYOUT"

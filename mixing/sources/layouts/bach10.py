@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from stemsmith.manifests.mixtures import SourceFile
-from stemsmith.mixing.sources.layouts._base import Layout, first_file, some, visible
+from stemsmith.mixing.sources.layout import Layout, first_file, some, visible
 
 __all__ = ["LAYOUT"]
 

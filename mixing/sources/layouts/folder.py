@@ -14,7 +14,7 @@ from typing import Final
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.mixtures import SourceFile
 from stemsmith.manifests.programs import slug
-from stemsmith.mixing.sources.layouts._base import Layout, some
+from stemsmith.mixing.sources.layout import Layout, some
 from stemsmith.mixing.sources.song_folders import (
     AudioFolder,
     are_solos,

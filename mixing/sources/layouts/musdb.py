@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from stemsmith.manifests.mixtures import SourceFile
-from stemsmith.mixing.sources.layouts._base import Layout, some, visible, wav_song
+from stemsmith.mixing.sources.layout import Layout, some, visible, wav_song
 
 __all__ = ["LAYOUT", "MUSDB_VALIDATION"]
 

@@ -21,10 +21,10 @@ from stemsmith.mixing.audio.transforms import (
     Transform,
     apply_transforms,
     decode,
-    draw_tempo,
-    draw_wet,
     encode,
 )
+from stemsmith.mixing.augmentation import Decided
+from stemsmith.mixing.augmentations import AUGMENTATIONS
 
 pytest.importorskip("colorednoise")
 pytest.importorskip("librosa")
@@ -401,6 +401,15 @@ def test_a_missing_package_is_named_with_its_extra(
 # Draws
 
 N_DRAWS = 4000
+
+
+def draw_wet(rng: np.random.Generator) -> list[Transform]:
+    drawn = AUGMENTATIONS.load("wet").draw_effects(lambda: rng, Decided())
+    return [effect.record() for effect in drawn]
+
+
+def draw_tempo(rng: np.random.Generator) -> float:
+    return AUGMENTATIONS.load("tempo").draw_speed(lambda: rng)
 
 
 def assert_share(count: int, p: float) -> None:

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from stemsmith.manifests.arrays import Float32s
 from stemsmith.manifests.storage import file_hash
 from stemsmith.mixing.audio.realise import realise
-from stemsmith.mixing.audio.silence import Gapless, kept_stretches, sounding_steps
+from stemsmith.mixing.audio.transforms import encode, kept_stretches
+from stemsmith.mixing.augmentations.silence import Gapless, sounding_steps
 from stemsmith.mixing.level.loudness import envelope
-from stemsmith.mixing.plan.config import Augment, MixConfig, Mode
+from stemsmith.mixing.plan.config import MixConfig, Mode
 from stemsmith.mixing.plan.incoherent import IncoherentPlan
 from stemsmith.mixing.sources.catalogue import CatalogueStem, SplitCatalogue
 from stemsmith.mixing.sources.taxonomy import Taxonomy
@@ -139,7 +140,8 @@ def test_stretches_are_the_sounding_steps_in_order(
         "s/a", "s", "s", "train", ("piano",), "root", "a.wav", 0, "", RATE, len(audio),
         levels.k_power, levels.power,
     )  # fmt: skip
-    transform = Gapless(SplitCatalogue([stem], DUO), DUO).transform(0, first, n_steps)
+    keep = Gapless(SplitCatalogue([stem], DUO), DUO).keep(0, first, n_steps)
+    transform = encode({"name": "silence", "keep": [list(stretch) for stretch in keep]})
     stretches = kept_stretches(['{"name":"mute"}', transform])
     assert stretches is not None
     steps = audio.reshape(-1, STEP)[np.flatnonzero(sounds)][first : first + n_steps]
@@ -174,9 +176,7 @@ def sparse(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, SplitCatalog
 
 
 def plan_of(catalogue: SplitCatalogue, **changes: object) -> IncoherentPlan:
-    config = MixConfig(
-        mode=Mode.INCOHERENT, clip_s=2.0, augment=(Augment.SILENCE,), target_lufs=-30.0
-    )
+    config = MixConfig(mode=Mode.INCOHERENT, clip_s=2.0, augment=("silence",), target_lufs=-30.0)
     config = dataclasses.replace(config, **changes)  # type: ignore[arg-type]
     return IncoherentPlan(catalogue, "train", config, RATE, Gapless(catalogue, DUO))
 
@@ -245,7 +245,7 @@ def test_a_change_of_tempo_reads_as_much_more_of_what_sounds(
     pytest.importorskip("librosa")
     root, catalogue = sparse
     factors = set()
-    for mixture in plan_of(catalogue, augment=(Augment.SILENCE, Augment.TEMPO)).mixtures(0, 30):
+    for mixture in plan_of(catalogue, augment=("silence", "tempo")).mixtures(0, 30):
         for source in mixture.sources:
             transforms = {t["name"]: t for t in map(json.loads, source.transforms)}
             assert next(iter(transforms)) == "silence"  # what is read comes first

@@ -1,0 +1,133 @@
+"""``silence``: stems without their silence (Chiu et al. 2020, section IV-D).
+
+Departure from the paper, which calls ``librosa.effects.split(top_db=20)`` on frames of 46 ms every
+12 ms: silence is judged on the 100 ms steps of the envelope, against the loudest step. An onset
+can bring up to 0.1 s of the silence before it; in return nothing has to be decoded.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from stemsmith.mixing.augmentation import (
+    Augmentation,
+    Decided,
+    DrawRng,
+    Effect,
+    Parameter,
+    parameter,
+)
+from stemsmith.mixing.sources.catalogue import CatalogueStem, SplitCatalogue
+from stemsmith.mixing.sources.taxonomy import Taxonomy
+
+__all__ = ["AUGMENTATION", "Gapless", "Silence", "WithoutSilence", "sounding_steps"]
+
+TOP_DB: Final = 20.0
+
+
+def sounding_steps(power: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
+    """Return the steps of an envelope within 20 dB of its loudest."""
+    loudest = power.max(initial=0.0)
+    return np.flatnonzero(power > loudest * 10 ** (-TOP_DB / 10))
+
+
+class Gapless:
+    """The stems of a split with their silence cut out.
+
+    Parameters
+    ----------
+    catalogue : SplitCatalogue
+        The whole stems.
+    taxonomy : Taxonomy
+        Its targets.
+
+    Attributes
+    ----------
+    catalogue : SplitCatalogue
+        The same stems in the same order, made of their sounding steps.
+    """
+
+    def __init__(self, catalogue: SplitCatalogue, taxonomy: Taxonomy) -> None:
+        self._steps = [sounding_steps(stem.power) for stem in catalogue.stems]
+        shortened = [
+            _only(stem, steps) for stem, steps in zip(catalogue.stems, self._steps, strict=True)
+        ]
+        self.catalogue = SplitCatalogue(shortened, taxonomy)
+
+    def keep(self, k: int, first: int, n_steps: int) -> list[tuple[int, int]]:
+        """Return where some of a stem's sounding steps lie in its file.
+
+        Parameters
+        ----------
+        k : int
+            Number of the stem.
+        first, n_steps : int
+            Which of its sounding steps, as counted without silence.
+
+        Returns
+        -------
+        list of (int, int)
+            Start and length of every stretch to read, in samples of the file.
+        """
+        step_samples = self.catalogue.stems[k].step_samples
+        steps = self._steps[k][first : first + n_steps]
+        breaks = np.flatnonzero(np.diff(steps) > 1) + 1
+        return [
+            (int(run[0]) * step_samples, len(run) * step_samples) for run in np.split(steps, breaks)
+        ]
+
+
+def _only(stem: CatalogueStem, steps: npt.NDArray[np.int64]) -> CatalogueStem:
+    return dataclasses.replace(stem, k_power=stem.k_power[steps], power=stem.power[steps])
+
+
+def _are_stretches(value: Any) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(stretch, list)
+        and [type(n) for n in stretch] == [int, int]
+        and stretch[0] >= 0 < stretch[1]
+        for stretch in value
+    )
+
+
+@dataclass(frozen=True)
+class WithoutSilence(Effect):
+    """Says what of the file is read, and does nothing to the audio once it is."""
+
+    name = "silence"
+    keep: list[list[int]] = parameter(Parameter("a list of [start, n_samples]", _are_stretches))
+
+    @property
+    def stretches(self) -> list[tuple[int, int]]:
+        """The stretches to read."""
+        return [(start, n) for start, n in self.keep]
+
+
+class Silence(Augmentation):
+    """Clips are cut from what sounds of a stem."""
+
+    name = "silence"
+    summary = "clips are cut from what is within 20 dB of the stem's loudest 100 ms (incoherent)"
+    after = "Chiu IV-D"
+    excluded_modes = frozenset({"coherent", "renditions"})
+    effects = (WithoutSilence,)
+    place = 0
+    is_as_recorded = False
+
+    def cut(self, catalogue: SplitCatalogue, taxonomy: Taxonomy) -> Gapless:
+        """Return the stems without their silence."""
+        return Gapless(catalogue, taxonomy)
+
+    def draw_effects(self, rng: DrawRng, decided: Decided) -> Sequence[Effect]:
+        """Return what the plan has decided to read."""
+        if decided.keep is None:
+            return ()
+        return (WithoutSilence([[start, n] for start, n in decided.keep]),)
+
+
+AUGMENTATION: Final = Silence()
