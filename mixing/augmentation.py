@@ -171,7 +171,7 @@ class Augmentation:
     summary : str
         What it does, in a few words.
     after : str
-        Where it comes from: a paper and its section.
+        Where it comes from: a paper and its section, or ``ours``.
     excluded_modes : frozenset of str
         Modes it makes no sense with.
     excludes : frozenset of str
@@ -190,7 +190,7 @@ class Augmentation:
 
     name: str
     summary: str
-    after: str = ""
+    after: str = "ours"
     excluded_modes: frozenset[str] = frozenset()
     excludes: frozenset[str] = frozenset()
     effects: tuple[type[Effect], ...] = ()

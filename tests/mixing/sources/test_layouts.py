@@ -22,6 +22,7 @@ from stemsmith.manifests.mixtures import SourceFile
 from stemsmith.manifests.programs import slug
 from stemsmith.manifests.records import Stem
 from stemsmith.manifests.shards import read_records
+from stemsmith.mixing.sources import layouts
 from stemsmith.mixing.sources.files import find_files, load_layout
 from stemsmith.mixing.sources.find import parse_source
 from stemsmith.mixing.sources.layouts import LAYOUTS
@@ -523,3 +524,38 @@ def test_stems_are_unique_sorted_and_there(tmp_path: Path, layout: str) -> None:
     assert all((tmp_path / file.path).is_file() for file in found)
     assert all(re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", file.inst_class) for file in found)
     assert {file.split for file in found} <= {"train", "validation", "test"}
+
+
+def test_one_more_layout_is_one_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_noise, here
+) -> None:
+    folder = tmp_path / "more"
+    folder.mkdir()
+    (folder / "flat_takes.py").write_text(
+        "from stemsmith.manifests.mixtures import SourceFile\n"
+        "from stemsmith.mixing.sources.layout import Layout\n\n"
+        "class FlatTakes(Layout):\n"
+        "    taxonomy = 'violin-piano'\n\n"
+        "    def find(self, root, classes):\n"
+        "        return [SourceFile(path.stem.rpartition('-')[0], 's', 'test',\n"
+        "                           path.stem.rpartition('-')[2], path.name)\n"
+        "                for path in root.glob('*-*.wav')]\n\n"
+        "LAYOUT = FlatTakes()\n"
+    )
+    monkeypatch.setattr(layouts, "__path__", [*layouts.__path__, str(folder)])
+    monkeypatch.delitem(LAYOUTS.__dict__, "names", raising=False)
+    assert "flat-takes" in LAYOUTS.names
+    for seed, name in enumerate(("a-violin", "b-violin", "a-piano")):
+        make_noise(tmp_path / "data" / f"{name}.wav", 2, seed=seed)
+        make_noise(tmp_path / "data2" / f"{name}.wav", 2, seed=seed)
+    (tmp_path / "data" / "a-piano.wav").rename(tmp_path / "data" / "c-piano.wav")
+    done = here("mix", f"flat-takes:{tmp_path / 'data'}", tmp_path / "m", "--mode", "incoherent",
+                "--taxonomy", "violin-piano", "--clip", 1, "--mixtures", 4)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "4 incoherent mixtures (4 test)" in done.stdout
+    done = here("mix", tmp_path / "no", tmp_path / "n")
+    assert "flat-takes:PATH" in done.stderr
+    done = here("evaluate", "mixture", f"flat-takes:{tmp_path / 'data'}", tmp_path / "r",
+                "--bss", "none", "--jobs", 0)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    LAYOUTS.__dict__.pop("names")
