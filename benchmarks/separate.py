@@ -23,11 +23,11 @@ import numpy as np
 import torch
 from stemsmith.evaluate.separation.options import SeparationConfig
 from stemsmith.evaluate.separation.separator import Separator
+from stemsmith.train.models.architectures.blstm import BLSTM, BLSTMConfig
+from stemsmith.train.models.architectures.cnn import CNN, CNNConfig
+from stemsmith.train.models.architectures.resnet import ResNet, ResNetConfig
+from stemsmith.train.models.architectures.umx import UMX, UMXConfig
 from stemsmith.train.models.base import SeparationModel
-from stemsmith.train.models.blstm import BLSTM, BLSTMConfig
-from stemsmith.train.models.cnn import CNN, CNNConfig
-from stemsmith.train.models.resnet import ResNet, ResNetConfig
-from stemsmith.train.models.umx import UMX, UMXConfig
 
 FOUR: Final = ("vocals", "drums", "bass", "other")
 MODELS: Final[dict[str, Callable[[], SeparationModel[Any]]]] = {

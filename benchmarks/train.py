@@ -32,9 +32,11 @@ from lightning.pytorch import Trainer
 from stemsmith.train.data.examples import ExampleRules, Turns
 from stemsmith.train.data.module import MixtureDataset, ResidentLoader, StreamLoader
 from stemsmith.train.models.base import SeparationModel
-from stemsmith.train.models.registry import MODELS, configure, make_model
+from stemsmith.train.models.registry import MODELS, configure, make_model, model_class
 from stemsmith.train.module import SeparationModule
-from stemsmith.train.schedule import Precision, TrainConfig, make_optimiser
+from stemsmith.train.optimisation import make_optimiser
+from stemsmith.train.report import Reporter
+from stemsmith.train.schedule import Precision, TrainConfig
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -190,7 +192,7 @@ def end_to_end(
     model: SeparationModel[Any], config: TrainConfig, loader: Any, n_steps: int, device: str
 ) -> float:
     """Return the seconds of a step of the trainer's own loop."""
-    module = Timed(model, config, 0, lambda _: None)
+    module = Timed(model, config, 0, Reporter())
     trainer = Trainer(
         accelerator=device,
         devices=1,
@@ -267,7 +269,7 @@ def measure(
 
 @click.command()
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), required=True)
-@click.option("--model", "models", multiple=True, type=click.Choice(list(MODELS)))
+@click.option("--model", "models", multiple=True, type=click.Choice(MODELS.names))
 @click.option("--precision", "precisions", multiple=True, type=click.Choice(list(Precision)))
 @click.option("--batch-size", "batch_sizes", multiple=True, type=int)
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Of the model.")
@@ -289,9 +291,11 @@ def main(
     print("|---|---|--:|--:|--:|--:|--:|--:|")
     for name in models or ("blstm",):
         for precision in precisions or (str(Precision.FULL),):
-            for n_batch in batch_sizes or (MODELS[name].training.batch_size,):
+            for n_batch in batch_sizes or (model_class(name).training_defaults.batch_size,):
                 config = dataclasses.replace(
-                    MODELS[name].training, precision=Precision(precision), batch_size=n_batch
+                    model_class(name).training_defaults,
+                    precision=Precision(precision),
+                    batch_size=n_batch,
                 )
                 given = dict(text.split("=", 1) for text in settings)
                 measure(name, given, config, device, n_steps, n_clips, repeats)

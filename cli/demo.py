@@ -23,14 +23,14 @@ def demo(folder: Path, is_trained: bool, common: Common) -> None:
     from stemsmith.cli.console import Summary, Terminal, print_summary
     from stemsmith.cli.mix import summary_of
     from stemsmith.cli.render import corpus_summary
-    from stemsmith.cli.train import require_torch
+    from stemsmith.manifests.errors import require
     from stemsmith.mixing.audio_shards import AudioFormat
     from stemsmith.mixing.plan.config import Mode
     from stemsmith.mixing.workflow import mix
     from stemsmith.render.workflow import render_corpus
 
     if is_trained:
-        require_torch()
+        require("train", "torch", "lightning", "tensorboard", task="training")
     scores = Path(__file__).parent / "scores"
     corpus = folder / "corpus"
     folder.mkdir(parents=True, exist_ok=True)
@@ -72,24 +72,23 @@ def demo(folder: Path, is_trained: bool, common: Common) -> None:
 
 def _train(common: Common, mixtures: Path, run: Path) -> Summary:
     """Train a network that is much too small, on much too little, for a few seconds."""
-    import dataclasses
+    from stemsmith.cli.console import Terminal
+    from stemsmith.cli.train import summary_of
+    from stemsmith.train.workflow import train_model
 
-    from stemsmith.cli.train import train_model
-    from stemsmith.train.data.examples import ExampleRules
-    from stemsmith.train.models.blstm import BLSTMConfig
-    from stemsmith.train.models.registry import MODELS
-    from stemsmith.train.request import Machine, Request
-
-    settings = BLSTMConfig(targets=("bass",), n_layers=1, n_units=32, segment_frames=100)
-    request = Request(
-        mixtures=(mixtures,),
-        validation=(),
-        model="blstm",
-        settings=settings,
-        training=dataclasses.replace(
-            MODELS["blstm"].training, epochs=8, batch_size=4, learning_rate=0.01
-        ),
-        rules=ExampleRules(0, settings.segment_samples),
+    trained = train_model(
+        mixtures,
+        run,
+        target="bass",
+        settings={"n_layers": 1, "n_units": 32, "segment_frames": 100},
+        resume=run.exists(),
+        epochs=8,
+        batch_size=4,
+        learning_rate=0.01,
+        device="cpu",
+        cache=run.parent / "cache",
+        jobs=common.n_jobs,
+        scheduler=common.scheduler,
+        progress=Terminal(common),
     )
-    machine = Machine(device="cpu", cache=run.parent / "cache")
-    return train_model(common, request, run, machine, is_resumed=run.exists())
+    return summary_of(trained)

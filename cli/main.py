@@ -16,6 +16,7 @@ from stemsmith.cli.evaluate import evaluate
 from stemsmith.cli.export import export
 from stemsmith.cli.mix import mix
 from stemsmith.cli.render import render
+from stemsmith.cli.runs import runs
 from stemsmith.cli.scan import scan
 from stemsmith.cli.separate import separate
 from stemsmith.cli.train import train
@@ -58,7 +59,7 @@ def main() -> None:
     """Make multi-track corpora for music source separation from MIDI files."""
 
 
-for _command in (scan, render, mix, train, separate, evaluate, export, validate, demo):
+for _command in (scan, render, mix, train, runs, separate, evaluate, export, validate, demo):
     main.add_command(_command)
 
 

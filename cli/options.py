@@ -23,6 +23,7 @@ __all__ = [
     "common_options",
     "config_options",
     "decorate",
+    "given_options",
     "read_config",
     "score_options",
     "serial_options",
@@ -127,11 +128,23 @@ def read_config(
     UsageError
         For a value that makes no sense, naming the option.
     """
-    for field in fields_of(config_type):
-        given = options.get(field.name)
-        if field.name not in values and given is not None and given != ():
-            values[field.name] = _value(field, given)
+    values = {**given_options(config_type, options), **values}
     return config_type(**values) if base is None else dataclasses.replace(base, **values)  # type: ignore[type-var]
+
+
+def given_options(config_type: type, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a configuration that a command was given, as Python has them.
+
+    Raises
+    ------
+    UsageError
+        For a value that makes no sense, naming the option.
+    """
+    return {
+        field.name: _value(field, given)
+        for field in fields_of(config_type)
+        if (given := options.get(field.name)) is not None and given != ()
+    }
 
 
 def _value(field: Field, given: Any) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -87,15 +86,15 @@ def _validate_results(folder: Path, common: Common) -> None:
 
 def _check_run(folder: Path, common: Common) -> None:
     from stemsmith.cli.console import Summary, print_summary
-    from stemsmith.manifests.errors import UsageError, install_command
+    from stemsmith.train.workflow import validate_run
 
-    if any(find_spec(name) is None for name in ("torch", "lightning")):
-        raise UsageError(f"checking a run needs torch: {install_command('train')}")
-    from stemsmith.train.validate import check_run
-
-    found = check_run(folder)
-    line = f"{folder}: valid; {found.model} for {', '.join(found.targets)}, {found.n_epochs} epochs"
-    print_summary(common, Summary(line, {"run": str(folder), **found._asdict()}))
+    run = validate_run(folder)
+    targets, n_epochs = list(run.targets), len(run.history)
+    summary = Summary(
+        f"{folder}: valid; {run.model_name} for {', '.join(targets)}, {n_epochs} epochs",
+        {"run": str(folder), "model": run.model_name, "targets": targets, "n_epochs": n_epochs},
+    )
+    print_summary(common, summary)
 
 
 def _check_all(

@@ -15,12 +15,12 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from stemsmith.manifests import storage
-from stemsmith.manifests.errors import InvalidCorpus
-from stemsmith.train.module import SeparationModule, history_of
-from stemsmith.train.run_dir import BEST, LAST, RunDir, read_checkpoint
-from stemsmith.train.schedule import Epoch
+from stemsmith.train.destination import RunDestination
+from stemsmith.train.module import SeparationModule
+from stemsmith.train.run import BEST, LAST
+from stemsmith.train.schedule import Monitor, best_epoch
 
-__all__ = ["AtomicCheckpointIO", "BestAndLast", "read_history"]
+__all__ = ["AtomicCheckpointIO", "BestAndLast"]
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -44,33 +44,19 @@ class BestAndLast(Checkpoint):
 
     Parameters
     ----------
-    folder : RunDir
-        Of the run.
+    destination : RunDestination
+        Folder of the run.
+    monitor : Monitor
+        What decides which epoch is the best.
     """
 
-    def __init__(self, folder: RunDir) -> None:
-        self._folder = folder
+    def __init__(self, destination: RunDestination, monitor: Monitor) -> None:
+        self._destination, self._monitor = destination, monitor
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write what is to be written."""
+        """Write the last checkpoint, and before it the best one if this epoch is it."""
         assert isinstance(pl_module, SeparationModule)
         history = pl_module.history
-        if min(history, key=lambda epoch: epoch.validation_loss) is history[-1]:
-            trainer.save_checkpoint(self._folder.checkpoint(BEST))
-        trainer.save_checkpoint(self._folder.checkpoint(LAST))
-
-
-def read_history(folder: RunDir) -> list[Epoch]:
-    """Return the epochs before a run's last checkpoint.
-
-    Raises
-    ------
-    InvalidCorpus
-        If it is damaged; the text names it.
-    """
-    path = folder.checkpoint(LAST)
-    content = read_checkpoint(path)
-    try:
-        return history_of(content)
-    except (KeyError, TypeError) as error:
-        raise InvalidCorpus(f"{path}: not a checkpoint of this version of stemsmith") from error
+        if best_epoch(history, self._monitor) is history[-1]:
+            trainer.save_checkpoint(self._destination.checkpoint(BEST))
+        trainer.save_checkpoint(self._destination.checkpoint(LAST))

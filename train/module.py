@@ -5,8 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
@@ -14,21 +13,23 @@ from stemsmith.manifests.errors import NothingToDo
 from stemsmith.manifests.seeds import rng_for
 from stemsmith.train.data.examples import Turns
 from stemsmith.train.models.base import SeparationModel
-from stemsmith.train.schedule import Epoch, TrainConfig, is_over, make_optimiser, make_plateau
+from stemsmith.train.optimisation import make_optimiser, make_plateau
+from stemsmith.train.report import Reporter
+from stemsmith.train.schedule import Epoch, Monitor, TrainConfig, is_over
+from stemsmith.train.si_sdr import SiSdrTotal
+from stemsmith.train.weights import STATE, history_of
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-__all__ = ["SeparationModule", "history_of"]
-
-_STATE: Final = "stemsmith"  # key of our part of a checkpoint
+__all__ = ["SeparationModule"]
 
 Batch = tuple[Tensor, Tensor]
 
 
 @dataclasses.dataclass(slots=True)
 class _Total:
-    """Of an epoch in one process; the loss stays on the device, which nobody waits for."""
+    """Loss of an epoch in one process; it stays on the device, which nobody waits for."""
 
     loss: Tensor | float = 0.0
     n_examples: int = 0
@@ -40,14 +41,14 @@ class SeparationModule(LightningModule):
     Parameters
     ----------
     model : SeparationModel
-        What is trained.
+        The model that is trained.
     config : TrainConfig
-        How.
+        How it learns.
     seed : int
-        Of dropout, by epoch and process, so that a resumed run draws what an uninterrupted one
-        would have.
-    report : callable
-        Is given all epochs so far after each one, in the process of rank 0.
+        Seed of dropout, by epoch and process, so that a resumed run draws what an uninterrupted
+        one would have.
+    reporter : Reporter
+        Is told of every batch and epoch in the process of rank 0.
     """
 
     def __init__(
@@ -55,14 +56,15 @@ class SeparationModule(LightningModule):
         model: SeparationModel[Any],
         config: TrainConfig,
         seed: int,
-        report: Callable[[list[Epoch]], None],
+        reporter: Reporter,
     ) -> None:
         super().__init__()
-        self.model, self._config, self._seed, self._report = model, config, seed, report
+        self.model, self._config, self._seed, self._reporter = model, config, seed, reporter
         self.history: list[Epoch] = []
         self._plateau: ReduceLROnPlateau | None = None
         self._plateau_state: dict[str, Any] | None = None  # of a checkpoint
         self._totals: dict[str, _Total] = {}
+        self._si_sdr = SiSdrTotal()
         self._started_s = 0.0
 
     def configure_optimizers(self) -> Optimizer:
@@ -81,27 +83,47 @@ class SeparationModule(LightningModule):
         rng = rng_for(self._seed, self.current_epoch, self.global_rank, "dropout")
         torch.manual_seed(int(rng.integers(1 << 62)))
         self._totals = {"train": _Total(), "validation": _Total()}
+        self._si_sdr = SiSdrTotal()
+        if self.trainer.is_global_zero:
+            n_validation = sum(int(n) for n in self.trainer.num_val_batches)
+            n_batches = int(self.trainer.num_training_batches) + n_validation
+            self._reporter.begin(self.history, n_batches)
         self._started_s = time.monotonic()
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """Return the loss of a batch."""
-        return self._step("train", batch, len(batch[0]))
+        return self._step("train", batch, len(batch[0]))[0]
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Count the loss of a batch, unless it repeats what another process counts."""
+        """Count loss and SI-SDR of a batch, unless it repeats what another process counts."""
         turns: Turns = self.trainer.val_dataloaders.batch_sampler  # type: ignore[union-attr]
-        self._step("validation", batch, turns.n_own(batch_idx))
+        n_own = turns.n_own(batch_idx)
+        _, estimate, mixture = self._step("validation", batch, n_own)
+        if n_own:
+            self._count_si_sdr(estimate, mixture, batch[1])
 
-    def _step(self, name: str, batch: Batch, n: int) -> Tensor:
+    def _step(self, name: str, batch: Batch, n: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the loss of a batch, the estimate, and the spectra of the mixture."""
         mixture, references = batch
         # Spectra need float32: a half has neither the range nor the precision.
         with torch.autocast(self.device.type, enabled=False):
             spectrum, targets = self.model.stft(mixture), self.model.stft(references)
-        loss = self.model.loss(self.model(spectrum), targets, spectrum)
+        estimate = self.model(spectrum)
+        loss = self.model.loss(estimate, targets, spectrum)
         total = self._totals[name]
         total.loss = total.loss + loss.detach().double() * n
         total.n_examples += n
-        return loss
+        if self.trainer.is_global_zero:
+            seconds = mixture.numel() / self.model.config.sample_rate
+            self._reporter.advance(seconds)
+        return loss, estimate, spectrum
+
+    def _count_si_sdr(self, estimate: Tensor, mixture: Tensor, references: Tensor) -> None:
+        """Count the ratios of the audio that the estimates of whole examples are."""
+        with torch.autocast(self.device.type, enabled=False):
+            audio = self.model.stft.inverse_inner(self.model.spectra(estimate, mixture))
+            first = self.model.config.n_fft // 2
+            self._si_sdr.add(audio, references[..., first : first + audio.shape[-1]])
 
     def on_validation_epoch_end(self) -> None:
         """Sum up the epoch, lower the learning rate, and decide whether to go on."""
@@ -109,40 +131,56 @@ class SeparationModule(LightningModule):
         (group,) = self.optimizers().param_groups  # type: ignore[union-attr]
         n_seen = sum(total.n_examples for total in self._totals.values())
         elapsed_s = time.monotonic() - self._started_s
-        self.history.append(
-            Epoch(
-                self.current_epoch,
-                loss["train"],
-                loss["validation"],
-                group["lr"],
-                round(n_seen / elapsed_s, 2),
-            )
+        epoch = Epoch(
+            epoch=self.current_epoch,
+            train_loss=loss["train"],
+            validation_loss=loss["validation"],
+            learning_rate=group["lr"],
+            examples_per_s=round(n_seen / elapsed_s, 2),
+            si_sdr_db=self._mean_si_sdr(),
+            elapsed_s=round(elapsed_s, 3),
         )
-        if not all(map(math.isfinite, loss.values())):
-            raise NothingToDo(
-                f"the loss of epoch {self.current_epoch} is not finite: lower the learning rate, "
-                "or clip the gradient"
-            )
-        self.log("train_loss", loss["train"])
-        self.log("validation_loss", loss["validation"])
-        self.log("learning_rate", group["lr"])
+        self._check_epoch(epoch)
+        self.history.append(epoch)
         if self._plateau is not None:
-            self._plateau.step(loss["validation"])
+            self._plateau.step(epoch.cost(self._config.monitor))
         self.trainer.should_stop = is_over(self.history, self._config)
         if self.trainer.is_global_zero:
-            self._report(self.history)
+            self._reporter.end(self.history)
+
+    def _check_epoch(self, epoch: Epoch) -> None:
+        if not all(map(math.isfinite, (epoch.train_loss, epoch.validation_loss))):
+            raise NothingToDo(
+                f"the loss of epoch {epoch.epoch} is not finite: lower the learning rate, "
+                "or clip the gradient"
+            )
+        if self._config.monitor is Monitor.SI_SDR and epoch.si_sdr_db is None:
+            raise NothingToDo(
+                "no validation example has a target that sounds, so that there is no SI-SDR: "
+                "--monitor loss, or other mixtures"
+            )
 
     def _mean(self, name: str) -> float:
         """Return the mean loss over the examples of all processes."""
         own = self._totals[name]
-        pair = torch.tensor([float(own.loss), own.n_examples], dtype=torch.float64)
-        total = self.trainer.strategy.reduce(pair.to(self.device), reduce_op="sum")
-        own.n_examples = round(float(total[1]))
-        return float(total[0] / total[1])
+        total, n_examples = self._summed([float(own.loss), own.n_examples])
+        own.n_examples = round(n_examples)
+        return total / n_examples
+
+    def _mean_si_sdr(self) -> float | None:
+        """Return the mean SI-SDR over all processes in dB, or None where nothing sounds."""
+        total_db, n_ratios = self._summed(self._si_sdr.sum_and_number)
+        return total_db / n_ratios if n_ratios else None
+
+    def _summed(self, values: list[float]) -> list[float]:
+        """Return the sums of values over all processes."""
+        own = torch.tensor(values, dtype=torch.float64).to(self.device)
+        sums: list[float] = self.trainer.strategy.reduce(own, reduce_op="sum").tolist()
+        return sums
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what Lightning does not know of; plain values, so that it loads safely."""
-        checkpoint[_STATE] = {
+        checkpoint[STATE] = {
             "history": [dataclasses.asdict(epoch) for epoch in self.history],
             "plateau": None if self._plateau is None else self._plateau.state_dict(),
         }
@@ -150,9 +188,4 @@ class SeparationModule(LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take up where a run was killed."""
         self.history = history_of(checkpoint)
-        self._plateau_state = checkpoint[_STATE]["plateau"]  # there is no optimiser yet
-
-
-def history_of(checkpoint: dict[str, Any]) -> list[Epoch]:
-    """Return the epochs before a checkpoint."""
-    return [Epoch(**epoch) for epoch in checkpoint[_STATE]["history"]]
+        self._plateau_state = checkpoint[STATE]["plateau"]  # there is no optimiser yet

@@ -1,22 +1,31 @@
-"""What is to be trained, on what machine, and what came of it."""
+"""What is to be trained on what: everything that decides the result, and what a run says of it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any, Final
 
+from stemsmith.manifests import shards, storage
+from stemsmith.manifests.mixtures import STAGE
+from stemsmith.manifests.options import json_value, to_manifest
 from stemsmith.train.data.examples import ExampleRules
-from stemsmith.train.data.loaders import Choice, Loader
+from stemsmith.train.data.loaders import Choice
+from stemsmith.train.machine import Machine
 from stemsmith.train.models.base import ModelConfig
-from stemsmith.train.schedule import Epoch, TrainConfig
+from stemsmith.train.run import TrainedRun
+from stemsmith.train.schedule import TrainConfig
 
-__all__ = ["Machine", "Request", "Result"]
+__all__ = ["TrainRequest", "describe"]
+
+_PACKAGES: Final = ("stemsmith", "torch", "lightning", "numpy", "soundfile", "soxr")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
-    """What is to be trained, on what: everything that decides the result.
+class TrainRequest:
+    """What is to be trained on what: everything that decides the result.
 
     Attributes
     ----------
@@ -25,15 +34,15 @@ class Request:
     validation : tuple of Path
         Folders whose validation mixtures count; empty for those of `mixtures`.
     model : str
-        Name of the model.
+        Name of the model, as `stemsmith.train.models.registry.model_class` takes it.
     settings : ModelConfig
-        Its shape and targets.
+        Shape, targets and loss of the model.
     training : TrainConfig
-        How it learns.
+        How the model learns.
     rules : ExampleRules
         How examples are drawn; has the seed of everything.
-    init : Path or None
-        A run whose best weights are the first ones (fine-tuning).
+    init : TrainedRun or None
+        A run whose best weights are the first ones, for fine-tuning.
     """
 
     mixtures: tuple[Path, ...]
@@ -42,61 +51,64 @@ class Request:
     settings: ModelConfig
     training: TrainConfig
     rules: ExampleRules
-    init: Path | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Machine:
-    """On what it is trained: this changes how long it takes.
-
-    Attributes
-    ----------
-    device : str
-        ``auto``, ``cpu`` or ``cuda``.
-    n_devices, n_nodes : int
-        Processes of one machine, and machines; batches add up (Lightning's DDP). Their launchers
-        are Lightning's: local processes, or torchrun and SLURM where they started this one.
-    loader : Loader
-        Where examples come from.
-    n_workers : int
-        Processes that load ahead.
-    cache : Path or None
-        Folder of decoded clips; None is the user's cache.
-    is_with_progress : bool
-        Whether Lightning shows a progress bar.
-    """
-
-    device: str = "auto"
-    n_devices: int = 1
-    n_nodes: int = 1
-    loader: Loader = Loader.AUTO
-    n_workers: int = 0
-    cache: Path | None = None
-    is_with_progress: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What came of a run.
-
-    Attributes
-    ----------
-    history : sequence of Epoch
-        Every epoch, those before a resumption included.
-    choice : Choice
-        The loader.
-    n_parameters : int
-        Trained parameters of the model.
-    n_examples : int
-        Training examples of an epoch.
-    """
-
-    history: Sequence[Epoch]
-    choice: Choice
-    n_parameters: int
-    n_examples: int
+    init: TrainedRun | None = None
 
     @property
-    def best(self) -> Epoch:
-        """The epoch of the lowest validation loss."""
-        return min(self.history, key=lambda epoch: epoch.validation_loss)
+    def folders(self) -> dict[str, tuple[Path, ...]]:
+        """Folders of mixtures, by the splits that are taken of them."""
+        return {"train": self.mixtures, "validation": self.validation or self.mixtures}
+
+
+def describe(
+    request: TrainRequest,
+    root: Path,
+    machine: Machine,
+    choice: Choice,
+    n_examples: int,
+    n_parameters: int,
+) -> dict[str, Any]:
+    """Return what ``run.json`` says.
+
+    Parameters
+    ----------
+    request : TrainRequest
+        What is trained; a run only goes on with the same ``"config"``.
+    root : Path
+        Folder of the run, from which the paths of mixtures are relative.
+    machine : Machine
+        What it is trained with.
+    choice : Choice
+        The loader that was chosen.
+    n_examples : int
+        Number of training examples of an epoch.
+    n_parameters : int
+        Number of trained parameters of the model.
+    """
+    return {
+        "config": {
+            "model": request.model,
+            "settings": {
+                field.name: json_value(getattr(request.settings, field.name))
+                for field in dataclasses.fields(request.settings)
+            },
+            "training": to_manifest(request.training),
+            "rules": dataclasses.asdict(request.rules),
+            "data": {
+                name: [shards.read_manifest(path, STAGE)["fingerprint"] for path in some]
+                for name, some in request.folders.items()
+            },
+            "init": None if request.init is None else request.init.weights_hash(),
+        },
+        "data": {
+            name: [storage.relative(path, root) for path in some]
+            for name, some in request.folders.items()
+        },
+        "n_parameters": n_parameters,
+        "n_examples": n_examples,
+        "machine": {
+            **to_manifest(machine),
+            "loader": str(choice.loader),
+            "is_on_device": choice.is_on_device,
+        },
+        "versions": {name: version(name) for name in _PACKAGES},
+    }

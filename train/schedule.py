@@ -1,26 +1,19 @@
-"""How long and how fast a model learns: optimiser, learning rate, when to stop."""
+"""How long and how fast a model learns, and when that has come to an end.
+
+Imports nothing heavy: commands read their options from here.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-import torch
 from stemsmith.manifests.errors import UsageError
-from torch import Tensor
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import ReduceLROnPlateau
+from stemsmith.manifests.options import member, option
 
-__all__ = [
-    "Epoch",
-    "Optimiser",
-    "Precision",
-    "TrainConfig",
-    "is_over",
-    "make_optimiser",
-    "make_plateau",
-]
+__all__ = ["Epoch", "Monitor", "Optimiser", "Precision", "TrainConfig", "best_epoch", "is_over"]
 
 
 class Optimiser(StrEnum):
@@ -31,11 +24,18 @@ class Optimiser(StrEnum):
 
 
 class Precision(StrEnum):
-    """Of the arithmetic inside the network; spectra and losses are float32 in any case."""
+    """Arithmetic inside the network; spectra and losses are float32 in any case."""
 
     FULL = "32-true"
     BFLOAT16 = "bf16-mixed"
     HALF = "16-mixed"
+
+
+class Monitor(StrEnum):
+    """What decides which epoch of a run is the best."""
+
+    LOSS = "loss"
+    SI_SDR = "si-sdr"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +45,19 @@ class Epoch:
     Attributes
     ----------
     epoch : int
-        0-based.
+        Number of the epoch, from 0 on.
     train_loss, validation_loss : float
-        Means over examples; training's while the weights changed.
+        Mean losses over the examples; in training they are taken while the weights change.
     learning_rate : float
-        In this epoch.
+        Learning rate in this epoch.
     examples_per_s : float
-        Of training and validation together.
+        Examples a second, of training and validation together.
+    si_sdr_db : float or None
+        Mean scale-invariant signal-to-distortion ratio over the validation examples and targets
+        whose reference sounds, in dB; see `stemsmith.train.si_sdr`. None where none sounds, or in
+        runs of version 0.1.
+    elapsed_s : float or None
+        Seconds of the wall clock that training and validation took; None in runs of version 0.1.
     """
 
     epoch: int
@@ -59,48 +65,76 @@ class Epoch:
     validation_loss: float
     learning_rate: float
     examples_per_s: float
+    si_sdr_db: float | None = None
+    elapsed_s: float | None = None
+
+    def cost(self, monitor: Monitor) -> float:
+        """Return what is lowest in the best epoch."""
+        if monitor is Monitor.LOSS:
+            return self.validation_loss
+        return math.inf if self.si_sdr_db is None else -self.si_sdr_db
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class TrainConfig:
-    """Everything about training that is not the model's shape or its data.
+    """How a model learns.
 
     Attributes
     ----------
     epochs : int
-        At most.
+        Number of epochs after which training ends at the latest.
     batch_size : int
-        Examples of a step, on each device.
+        Number of examples of a step, of each process.
     optimiser : Optimiser
-        And its `learning_rate` and `weight_decay`.
-    plateau_epochs : int
+        What turns gradients into steps.
+    learning_rate, weight_decay : float
+        Learning rate at the beginning, and L2 penalty, both the optimiser's.
+    plateau_epochs, plateau_factor, plateau_cooldown : int, float, int
         The learning rate is multiplied by `plateau_factor` after so many consecutive epochs in
-        which the validation loss was not lower than ever before; then `plateau_cooldown` epochs
-        are not counted. 0: never.
+        which validation was not better than ever before; then `plateau_cooldown` epochs are not
+        counted. With 0 epochs it stays as it is.
     stop_epochs : int
-        Training ends after so many consecutive epochs without a lower validation loss. 0: never.
+        Training ends after so many consecutive epochs in which validation was not better than ever
+        before; 0 never ends it for that.
     stop_change : float
-        Training ends when the training loss changes by less from one epoch to the next. 0: never.
+        Training ends when its loss changes by less from one epoch to the next; 0 never ends it.
     clip_gradient : float
-        Largest norm of the gradient. 0: any.
+        Largest norm of the gradient, to which larger ones are scaled; 0 leaves them.
     precision : Precision
-        Of the arithmetic.
+        Arithmetic inside the network.
+    monitor : Monitor
+        What makes validation better: a lower loss, or a higher SI-SDR.
     """
 
-    epochs: int = 100
-    batch_size: int = 32
-    optimiser: Optimiser = Optimiser.ADAM
-    learning_rate: float = 1e-3
-    weight_decay: float = 0.0
-    plateau_epochs: int = 0
-    plateau_factor: float = 0.5
-    plateau_cooldown: int = 0
-    stop_epochs: int = 0
-    stop_change: float = 0.0
-    clip_gradient: float = 0.0
-    precision: Precision = Precision.FULL
+    epochs: int = option(100, "Number of epochs, at most.")
+    batch_size: int = option(32, "Examples of a step.")
+    optimiser: Optimiser = option(Optimiser.ADAM, "What turns gradients into steps.")
+    learning_rate: float = option(1e-3, "Learning rate at the beginning.")
+    weight_decay: float = option(0.0, "L2 penalty of the optimiser.")
+    plateau_epochs: int = option(
+        0, "Epochs without better validation that lower the learning rate; 0: never."
+    )
+    plateau_factor: float = option(0.5, "What the learning rate is multiplied by then.")
+    plateau_cooldown: int = option(0, "Epochs after that which are not counted.")
+    stop_epochs: int = option(0, "Epochs without better validation that end training; 0: never.")
+    stop_change: float = option(
+        0.0, "Training ends when its loss changes by less in an epoch; 0: never."
+    )
+    clip_gradient: float = option(0.0, "Largest norm of the gradient; 0: any.")
+    precision: Precision = option(Precision.FULL, "Arithmetic inside the network.")
+    monitor: Monitor = option(
+        Monitor.LOSS,
+        "What makes validation better, and the best epoch the best: a lower loss, or a higher "
+        "SI-SDR.",
+    )
 
     def __post_init__(self) -> None:
+        for name, choices in (
+            ("optimiser", Optimiser),
+            ("precision", Precision),
+            ("monitor", Monitor),
+        ):
+            object.__setattr__(self, name, member(choices, getattr(self, name), f"--{name}"))
         for name in ("epochs", "batch_size", "learning_rate"):
             if not getattr(self, name) > 0:
                 raise UsageError(f"{name} must be above 0, not {getattr(self, name)}")
@@ -112,29 +146,9 @@ class TrainConfig:
             raise UsageError(f"plateau_factor must be between 0 and 1, not {self.plateau_factor}")
 
 
-def make_optimiser(parameters: Iterable[Tensor], config: TrainConfig) -> Optimizer:
-    """Return the optimiser of some parameters."""
-    kinds = {Optimiser.ADAM: torch.optim.Adam, Optimiser.ADADELTA: torch.optim.Adadelta}
-    optimiser: Optimizer = kinds[config.optimiser](
-        parameters, lr=config.learning_rate, weight_decay=config.weight_decay
-    )
-    return optimiser
-
-
-def make_plateau(optimiser: Optimizer, config: TrainConfig) -> ReduceLROnPlateau | None:
-    """Return what lowers the learning rate, or None.
-
-    PyTorch acts one epoch after as many bad ones as its patience says, hence one less.
-    """
-    if not config.plateau_epochs:
-        return None
-    return ReduceLROnPlateau(
-        optimiser,
-        factor=config.plateau_factor,
-        patience=config.plateau_epochs - 1,
-        cooldown=config.plateau_cooldown,
-        threshold=0.0,  # any lower loss is an improvement
-    )
+def best_epoch(history: Sequence[Epoch], monitor: Monitor) -> Epoch:
+    """Return the best of some epochs, of equal ones the first."""
+    return min(history, key=lambda epoch: epoch.cost(monitor))
 
 
 def is_over(history: Sequence[Epoch], config: TrainConfig) -> bool:
@@ -142,8 +156,8 @@ def is_over(history: Sequence[Epoch], config: TrainConfig) -> bool:
     if len(history) >= config.epochs:
         return True
     if config.stop_epochs and history:
-        losses = [epoch.validation_loss for epoch in history]
-        if len(losses) - 1 - losses.index(min(losses)) >= config.stop_epochs:
+        costs = [epoch.cost(config.monitor) for epoch in history]
+        if len(costs) - 1 - costs.index(min(costs)) >= config.stop_epochs:
             return True
     if config.stop_change and len(history) > 1:
         change = history[-1].train_loss - history[-2].train_loss

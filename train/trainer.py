@@ -3,77 +3,68 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import logging
 import os
 import signal
 import warnings
 from collections.abc import Callable, Iterator
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
 import torch
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch import Trainer
-from lightning.pytorch.loggers import TensorBoardLogger
-from stemsmith.manifests import shards, storage
 from stemsmith.manifests.errors import UsageError
-from stemsmith.manifests.mixtures import STAGE
+from stemsmith.manifests.jobs import QUIET, Progress
 from stemsmith.mixing.sources.measure import cache_folder
-from stemsmith.train.checkpoints import AtomicCheckpointIO, BestAndLast, read_history
+from stemsmith.train.checkpoints import AtomicCheckpointIO, BestAndLast
 from stemsmith.train.data.clips import Clips, find_clips
 from stemsmith.train.data.loaders import Choice, Data, choose_loader, free_memory
 from stemsmith.train.data.module import MixtureDataset
-from stemsmith.train.data.store import Decoding, run
+from stemsmith.train.data.store import Decoding
+from stemsmith.train.destination import RunDestination
+from stemsmith.train.history import write_history
+from stemsmith.train.machine import Device, Machine
 from stemsmith.train.models.base import SeparationModel
 from stemsmith.train.models.registry import make_model
 from stemsmith.train.module import SeparationModule
-from stemsmith.train.request import Machine, Request, Result
-from stemsmith.train.run_dir import BEST, LAST, RunDir, load_run
-from stemsmith.train.schedule import Precision, TrainConfig, is_over
+from stemsmith.train.report import Reporter, open_loggers
+from stemsmith.train.request import TrainRequest, describe
+from stemsmith.train.run import LAST
+from stemsmith.train.schedule import Epoch, Precision, TrainConfig, is_over
+from stemsmith.train.weights import read_epochs
 from torch import Tensor
 
-__all__ = ["decode_here", "fit", "is_first_process"]
+__all__ = ["fit", "is_first_process"]
 
 _STATISTICS_EXAMPLES: Final = 256  # from which the input's normalisation is measured
-_PACKAGES: Final = ("stemsmith", "torch", "lightning", "numpy", "soundfile", "soxr")
-
-
-def decode_here(decodings: list[Decoding]) -> None:
-    """Fill stores in this process."""
-    for decoding in decodings:
-        with decoding.opened():
-            if not decoding.is_closed:
-                for job in decoding.jobs():
-                    run(job)
-            decoding.close()
 
 
 def fit(
-    request: Request,
+    request: TrainRequest,
     root: Path,
     machine: Machine,
+    decode: Callable[[list[Decoding]], None],
+    *,
     is_resumed: bool = False,
-    decode: Callable[[list[Decoding]], None] = decode_here,
-    say: Callable[[str], None] = lambda _: None,
-) -> Result:
+    progress: Progress = QUIET,
+) -> None:
     """Train a model.
 
     Parameters
     ----------
-    request : Request
+    request : TrainRequest
         What to train.
     root : Path
         Folder of the run.
     machine : Machine
-        On what.
+        Device, number of processes, loader and logger to train with.
+    decode : callable
+        Called with the stores of a resident loader, to fill them.
     is_resumed : bool
         Whether to go on with a run that was killed, from its last whole epoch.
-    decode : callable
-        Fills the stores of a resident loader.
-    say : callable
-        Is given a line for people where something was decided.
+    progress : Progress
+        Is told which loader was chosen, and how far each epoch is.
 
     Raises
     ------
@@ -81,30 +72,30 @@ def fit(
         Before any training if audio, targets or splits are missing or the folder is another
         run's; while training if the loss is not finite.
     """
+    is_first = is_first_process()
+    progress = progress if is_first else QUIET
     settings = request.settings
     clips = _clips_of(request)
-    device = _device(machine.device, machine.n_devices)
+    device = _device(machine)
     if device.type == "cpu" and request.training.precision is Precision.HALF:
         raise UsageError(f"--precision {Precision.HALF}: needs a GPU; take {Precision.BFLOAT16}")
     choice = _choice(machine, clips, device)
-    say(f"loader: {choice.loader}, {choice.reason}")
+    progress.note(f"loader: {choice.loader}, {choice.reason}")
     torch.manual_seed(request.rules.seed)
-    # The other runs' weights are read before the folder is made.
+    # The other run's weights are read before the folder is made.
     model = make_model(request.model, settings) if request.init is None else _init(request)
-    folder = RunDir(root)
-    table = request.rules.table(clips[0].n_samples, len(settings.targets), 0)
-    result = Result([], choice, model.n_parameters, len(table))
-    content = _description(request, root, model)
-    with folder.opened(content, is_resumed) if is_first_process() else contextlib.nullcontext():
-        is_going_on = is_resumed and folder.checkpoint(LAST).exists()
-        history = read_history(folder) if is_going_on else []
+    destination = RunDestination(root)
+    n_examples = len(request.rules.table(clips[0].n_samples, len(settings.targets), 0))
+    content = describe(request, root, machine, choice, n_examples, model.n_parameters)
+    with destination.opened(content, is_resumed) if is_first else contextlib.nullcontext():
+        history = _history_before(destination) if is_resumed else []
+        if is_first and history:
+            write_history(root, history)  # it may be ahead of the checkpoint, or an old version's
         if is_over(history, request.training):
-            return dataclasses.replace(result, history=history)
-        report = folder.write_history
-        module = SeparationModule(model, request.training, request.rules.seed, report)
+            return
 
         def begin(dataset: MixtureDataset) -> None:
-            if not is_going_on and request.init is None:
+            if not history and request.init is None:
                 model.fit_statistics(_spectra(model, dataset))
 
         data = Data(
@@ -117,13 +108,26 @@ def fit(
             machine.cache or cache_folder(),
             begin,
         )
-        with warnings.catch_warnings():
-            # Advice to set options that are set on purpose, or not ours to set.
-            warnings.filterwarnings("ignore", module=r"lightning\..*")
-            warnings.filterwarnings("ignore", module=r"torch\.utils\.data\..*")
-            trainer = _trainer(folder, request.training, machine, device)
-            _run(trainer, module, data, folder.checkpoint(LAST) if is_going_on else None)
-    return dataclasses.replace(result, history=module.history)
+        loggers = open_loggers(machine.logger, root) if is_first else []
+        with Reporter(loggers, progress, request.training.epochs) as reporter, _no_advice():
+            module = SeparationModule(model, request.training, request.rules.seed, reporter)
+            trainer = _trainer(destination, request.training, machine, device)
+            _run(trainer, module, data, destination.checkpoint(LAST) if history else None)
+
+
+def _history_before(destination: RunDestination) -> list[Epoch]:
+    """Return the epochs before the last checkpoint; none where there is no checkpoint."""
+    path = destination.checkpoint(LAST)
+    return read_epochs(path) if path.exists() else []
+
+
+@contextlib.contextmanager
+def _no_advice() -> Iterator[None]:
+    """Keep back advice to set options that are set on purpose, or not ours to set."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"lightning\..*")
+        warnings.filterwarnings("ignore", module=r"torch\.utils\.data\..*")
+        yield
 
 
 def _run(trainer: Trainer, module: SeparationModule, data: Data, checkpoint: Path | None) -> None:
@@ -139,22 +143,23 @@ def _run(trainer: Trainer, module: SeparationModule, data: Data, checkpoint: Pat
         ) from error
 
 
-def _clips_of(request: Request) -> tuple[Clips, Clips]:
+def _clips_of(request: TrainRequest) -> tuple[Clips, Clips]:
     settings = request.settings
-    folders = request.mixtures, request.validation or request.mixtures
     train, validation = (
-        find_clips(some, split, settings.targets, settings.sample_rate)
-        for some, split in zip(folders, ("train", "validation"), strict=True)
+        find_clips(folders, split, settings.targets, settings.sample_rate)
+        for split, folders in request.folders.items()
     )
     return train, validation
 
 
-def _device(wanted: str, n_devices: int) -> torch.device:
-    if wanted == "cuda" and not torch.cuda.is_available():
+def _device(machine: Machine) -> torch.device:
+    if machine.device is Device.CUDA and not torch.cuda.is_available():
         raise UsageError("--device cuda: PyTorch finds no such device")
-    is_cuda = wanted != "cpu" and torch.cuda.is_available()
-    if is_cuda and n_devices > torch.cuda.device_count():
-        raise UsageError(f"--devices {n_devices}: this machine has {torch.cuda.device_count()}")
+    is_cuda = machine.device is not Device.CPU and torch.cuda.is_available()
+    if is_cuda and machine.n_devices > torch.cuda.device_count():
+        raise UsageError(
+            f"--devices {machine.n_devices}: this machine has {torch.cuda.device_count()}"
+        )
     return torch.device("cuda" if is_cuda else "cpu")
 
 
@@ -166,15 +171,15 @@ def _choice(machine: Machine, clips: tuple[Clips, Clips], device: torch.device) 
     return choose_loader(machine.loader, n_bytes, free_memory(), n_free)
 
 
-def _init(request: Request) -> SeparationModel[Any]:
+def _init(request: TrainRequest) -> SeparationModel[Any]:
     """Return the model of another run, which must be of the same kind, shape and targets."""
-    assert request.init is not None
-    known = RunDir(request.init).describe()["config"]["model"]
-    if known != request.model:
-        raise UsageError(f"--init {request.init}: is a {known}, not a {request.model}")
-    model = load_run(request.init)
+    init = request.init
+    assert init is not None
+    if init.model_name != request.model:
+        raise UsageError(f"--init {init.root}: is a {init.model_name}, not a {request.model}")
+    model = init.model()
     if model.config != request.settings:
-        raise UsageError(f"--init {request.init}: has other targets or settings")
+        raise UsageError(f"--init {init.root}: has other targets or settings")
     return model.train()
 
 
@@ -187,34 +192,6 @@ def is_first_process() -> bool:
     return int(getattr(rank_zero_only, "rank", 0) or 0) == 0 and int(node) == 0
 
 
-def _description(request: Request, root: Path, model: SeparationModel[Any]) -> dict[str, Any]:
-    """Return what ``run.json`` says."""
-    folders = {"train": request.mixtures, "validation": request.validation or request.mixtures}
-    return {
-        "config": {
-            "model": request.model,
-            "settings": dataclasses.asdict(request.settings),
-            "training": dataclasses.asdict(request.training),
-            "rules": dataclasses.asdict(request.rules),
-            "data": {
-                name: [shards.read_manifest(path, STAGE)["fingerprint"] for path in some]
-                for name, some in folders.items()
-            },
-            "init": None if request.init is None else _weights_of(request.init),
-        },
-        "data": {
-            name: [storage.relative(path, root) for path in some] for name, some in folders.items()
-        },
-        "n_parameters": model.n_parameters,
-        "versions": {name: version(name) for name in _PACKAGES},
-    }
-
-
-def _weights_of(run_folder: Path) -> str:
-    """Return the hash of a run's best weights."""
-    return storage.file_hash(RunDir(run_folder).checkpoint(BEST))
-
-
 def _spectra(model: SeparationModel[Any], dataset: MixtureDataset) -> Iterator[Tensor]:
     for index in range(min(len(dataset), _STATISTICS_EXAMPLES)):
         mixture, _ = dataset[0, index]
@@ -222,7 +199,7 @@ def _spectra(model: SeparationModel[Any], dataset: MixtureDataset) -> Iterator[T
 
 
 def _trainer(
-    folder: RunDir, training: TrainConfig, machine: Machine, device: torch.device
+    destination: RunDestination, training: TrainConfig, machine: Machine, device: torch.device
 ) -> Trainer:
     for name in ("lightning.pytorch", "lightning.fabric", "lightning"):
         logging.getLogger(name).setLevel(logging.ERROR)
@@ -241,11 +218,10 @@ def _trainer(
         max_epochs=training.epochs,
         gradient_clip_val=training.clip_gradient or None,
         num_sanity_val_steps=0,
-        logger=TensorBoardLogger(folder.root, name="tensorboard", version=""),
-        callbacks=[BestAndLast(folder)],
+        logger=False,  # see `stemsmith.train.report`
+        callbacks=[BestAndLast(destination, training.monitor)],
         plugins=plugins,
-        default_root_dir=folder.root,
-        enable_progress_bar=machine.is_with_progress,
+        default_root_dir=destination.root,
+        enable_progress_bar=False,
         enable_model_summary=False,
-        log_every_n_steps=10,
     )

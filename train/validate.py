@@ -1,49 +1,35 @@
-"""Checking a folder of ``stemsmith train``: that its models can be used."""
+"""Checking that what ``stemsmith train`` wrote can be used."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import NamedTuple
-
 import torch
 from stemsmith.manifests.errors import InvalidCorpus
-from stemsmith.train.checkpoints import read_history
-from stemsmith.train.run_dir import BEST, LAST, RunDir, load_run
+from stemsmith.train.history import METRICS
+from stemsmith.train.run import BEST, LAST, TrainedRun
+from stemsmith.train.weights import read_epochs
 
-__all__ = ["Checked", "check_run"]
-
-
-class Checked(NamedTuple):
-    """What a run is of."""
-
-    model: str
-    targets: tuple[str, ...]
-    n_epochs: int
+__all__ = ["check_run"]
 
 
-def check_run(root: Path) -> Checked:
-    """Check that ``run.json`` and both checkpoints can be read and go together.
+def check_run(run: TrainedRun) -> None:
+    """Check that ``run.json``, ``metrics.csv`` and both checkpoints can be read and go together.
 
     Parameters
     ----------
-    root : Path
-        The folder, of a run that has ended an epoch.
-
-    Returns
-    -------
-    Checked
-        What it is of.
+    run : TrainedRun
+        A run that has ended an epoch.
 
     Raises
     ------
     InvalidCorpus
-        Naming the first file that is missing, damaged, of another model or version, or has weights
-        that are not finite.
+        Naming the first file that is missing, damaged, of another model or version, has weights
+        that are not finite, or lacks an epoch.
     """
-    folder = RunDir(root)
     for name in (BEST, LAST):
-        model = load_run(root, name)
+        model = run.model(name)
         if not all(bool(torch.isfinite(value).all()) for value in model.state_dict().values()):
-            raise InvalidCorpus(f"{folder.checkpoint(name)}: has weights that are not finite")
-    n_epochs = len(read_history(folder))
-    return Checked(folder.describe()["config"]["model"], model.config.targets, n_epochs)
+            raise InvalidCorpus(f"{run.checkpoint(name)}: has weights that are not finite")
+    trained = read_epochs(run.checkpoint(LAST))
+    # The file is written before the checkpoint: it may be an epoch ahead of a run that was killed.
+    if list(run.history[: len(trained)]) != trained:
+        raise InvalidCorpus(f"{run.root / METRICS}: its epochs are not those of {LAST}.ckpt")

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Final
 from stemsmith.evaluate.benchmark.datasets import DatasetSong
 from stemsmith.evaluate.benchmark.oracle import Oracle
 from stemsmith.evaluate.benchmark.song import Unscorable, read_song
-from stemsmith.manifests import storage
 from stemsmith.manifests.audio.read import encode_wav
 from stemsmith.manifests.errors import UsageError, install_command
 from stemsmith.mixing.sources.song_folders import find_songs
@@ -211,11 +210,11 @@ class JointRuns:
     def __init__(self, folders: Sequence[Path], config: SeparationConfig, device: str) -> None:
         require_torch()
         from stemsmith.evaluate.separation.separator import Separator
-        from stemsmith.train.run_dir import BEST, RunDir
+        from stemsmith.train.run import TrainedRun
 
         self._separator = Separator.of_runs(folders, config, device)
         self.names = self._separator.targets
-        self.weights = [storage.file_hash(RunDir(folder).checkpoint(BEST)) for folder in folders]
+        self.weights = [TrainedRun(folder).weights_hash() for folder in folders]
 
     def separate(self, song: DatasetSong, folder: Path) -> None:
         """Write the estimates of a song as ``<name>.wav``, 32-bit float.

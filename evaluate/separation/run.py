@@ -12,24 +12,20 @@ from stemsmith.evaluate.separation.options import SeparationConfig, SeparationOp
 from stemsmith.evaluate.separation.separator import Separator
 from stemsmith.manifests.arrays import Float32s
 from stemsmith.manifests.errors import UsageError
+from stemsmith.train.run import TrainedRun
 
 __all__ = ["Run"]
 
 _MOST_CHANNELS: Final = 1024  # beyond, somebody has swapped the axes
 
 
-class Run:
-    """A trained run.
+class Run(TrainedRun):
+    """A trained run: what it is, as `TrainedRun` says, and separating with it.
 
     Parameters
     ----------
     folder : path
         What `stemsmith train` wrote.
-
-    Attributes
-    ----------
-    folder : Path
-        The folder, as given.
 
     Examples
     --------
@@ -40,14 +36,8 @@ class Run:
     """
 
     def __init__(self, folder: str | PathLike[str]) -> None:
-        self.folder = Path(folder)
+        super().__init__(folder)
         self._separator: tuple[SeparationConfig, str, Separator] | None = None
-
-    def __fspath__(self) -> str:
-        return str(self.folder)
-
-    def __repr__(self) -> str:
-        return f"Run({str(self.folder)!r})"
 
     def separate(
         self,
@@ -102,7 +92,7 @@ class Run:
         """Return the run as a system; the last one is kept, since loading it takes a while."""
         if self._separator is None or self._separator[:2] != (config, device):
             self._separator = None
-            self._separator = config, device, Separator.of_runs([self.folder], config, device)
+            self._separator = config, device, Separator.of_runs([self.root], config, device)
         return self._separator[2]
 
 

@@ -31,7 +31,7 @@ from stemsmith.manifests.arrays import Float32s
 from stemsmith.manifests.audio.read import audio_info, read_blocks
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
 from stemsmith.train.models.base import ModelConfig, SeparationModel
-from stemsmith.train.run_dir import load_run
+from stemsmith.train.run import TrainedRun
 from torch import Tensor
 
 __all__ = ["SeparationStream", "Separator"]
@@ -119,7 +119,7 @@ class Separator:
         folders = [Path(run) for run in runs]
         if len(set(folders)) < len(folders):
             raise UsageError("the same run is given twice")
-        return cls({str(folder): load_run(folder) for folder in folders}, config, device)
+        return cls({str(folder): TrainedRun(folder).model() for folder in folders}, config, device)
 
     @property
     def latency_s(self) -> float:

@@ -26,10 +26,11 @@ torch = pytest.importorskip("torch")
 
 from stemsmith.evaluate.separation.files import folder_names
 from stemsmith.evaluate.separation.separator import Separator
-from stemsmith.train import run_dir
+from stemsmith.train import run as trained
+from stemsmith.train.destination import RunDestination
+from stemsmith.train.models.architectures.blstm import BLSTMConfig
+from stemsmith.train.models.architectures.cnn import CNNConfig
 from stemsmith.train.models.base import ModelConfig
-from stemsmith.train.models.blstm import BLSTMConfig
-from stemsmith.train.models.cnn import CNNConfig
 from stemsmith.train.models.registry import make_model
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -49,11 +50,11 @@ def write_run(root: Path, name: str, config: ModelConfig) -> Path:
     """Write a run of a network that has learned nothing."""
     torch.manual_seed(0)
     weights = {f"model.{key}": v for key, v in make_model(name, config).state_dict().items()}
-    folder = run_dir.RunDir(root)
+    folder = RunDestination(root)
     folder.checkpoints.mkdir(parents=True)
-    torch.save({"state_dict": weights}, folder.checkpoint(run_dir.BEST))
+    torch.save({"state_dict": weights}, folder.checkpoint(trained.BEST))
     content = {
-        "version": run_dir._VERSION,
+        "version": trained.VERSION,
         "config": {"model": name, "settings": dataclasses.asdict(config)},
     }
     (root / "run.json").write_text(json.dumps(content))

@@ -269,8 +269,9 @@ def test_estimates_are_summed_to_targets(songs: Path, tmp_path: Path, here) -> N
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Path]]:
     """Two runs of networks that have learned nothing, for bass and drums."""
     torch = pytest.importorskip("torch")
-    from stemsmith.train import run_dir
-    from stemsmith.train.models.blstm import BLSTMConfig
+    from stemsmith.train import run as trained
+    from stemsmith.train.destination import RunDestination
+    from stemsmith.train.models.architectures.blstm import BLSTMConfig
     from stemsmith.train.models.registry import make_model
 
     folders = []
@@ -280,12 +281,12 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Path]]:
         )
         torch.manual_seed(0)
         model = make_model("blstm", config).state_dict()
-        folder = run_dir.RunDir(tmp_path_factory.mktemp("runs") / name)
+        folder = RunDestination(tmp_path_factory.mktemp("runs") / name)
         folder.checkpoints.mkdir(parents=True)
         weights = {f"model.{key}": value for key, value in model.items()}
-        torch.save({"state_dict": weights}, folder.checkpoint(run_dir.BEST))
+        torch.save({"state_dict": weights}, folder.checkpoint(trained.BEST))
         content = {"model": "blstm", "settings": dataclasses.asdict(config)}
-        text = json.dumps({"version": run_dir._VERSION, "config": content})
+        text = json.dumps({"version": trained.VERSION, "config": content})
         (folder.root / "run.json").write_text(text)
         folders.append(folder.root)
     n_threads = torch.get_num_threads()

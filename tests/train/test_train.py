@@ -22,18 +22,13 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("lightning")
 # ruff: noqa: E402
 
-from stemsmith.manifests import storage
+from stemsmith.manifests import errors, storage
 from stemsmith.manifests.errors import InvalidCorpus, install_command
-from stemsmith.train import load_run
+from stemsmith.train import TrainedRun
+from stemsmith.train.destination import RunDestination
 from stemsmith.train.module import SeparationModule
-from stemsmith.train.run_dir import RunDir
-from stemsmith.train.schedule import (
-    Epoch,
-    TrainConfig,
-    is_over,
-    make_optimiser,
-    make_plateau,
-)
+from stemsmith.train.optimisation import make_optimiser, make_plateau
+from stemsmith.train.schedule import Epoch, TrainConfig, is_over
 
 BAND = "piano,bass,guitar,drums"
 SIZES = {
@@ -78,7 +73,10 @@ def rows(run: Path) -> list[dict[str, str]]:
 
 def losses(run: Path) -> list[tuple[str, ...]]:
     """Return ``metrics.csv`` without what depends on the machine."""
-    return [tuple(v for k, v in row.items() if k != "examples_per_s") for row in rows(run)]
+    return [
+        tuple(v for k, v in row.items() if k not in ("examples_per_s", "elapsed_s"))
+        for row in rows(run)
+    ]
 
 
 def weights(run: Path, name: str) -> dict[str, torch.Tensor]:
@@ -175,7 +173,7 @@ def test_every_model_lowers_its_validation_loss(
     assert min(found[1:]) < share * found[0], found
     summary = json.loads(done.stdout)
     assert summary["best"]["validation_loss"] == min(found)
-    network = load_run(tmp_path / "r")
+    network = TrainedRun(tmp_path / "r").model()
     assert summary["n_parameters"] == network.n_parameters
     assert not network.training
 
@@ -213,7 +211,7 @@ def test_a_run_leaves_metrics_events_and_checkpoints_that_load_safely(whole: Pat
     for name in ("best", "last"):
         content = torch.load(whole / "checkpoints" / f"{name}.ckpt", weights_only=True)
         assert content["stemsmith"]["history"]
-        network = load_run(whole, name)
+        network = TrainedRun(whole).model(name)
         for key, value in network.state_dict().items():
             assert torch.equal(value, content["state_dict"][f"model.{key}"])
     assert sorted(p.name for p in whole.iterdir()) == [
@@ -559,7 +557,7 @@ def test_fine_tuning_begins_with_the_weights_of_a_run(
 
     monkeypatch.setattr(SeparationModule, "on_train_epoch_start", noted)
     train(here, mixtures, tmp_path / "r", "--init", whole, "--seed", 3, n=1)
-    best = load_run(whole).state_dict()
+    best = TrainedRun(whole).model().state_dict()
     assert list(best) == list(first[0])
     assert all(torch.equal(best[key], first[0][key]) for key in best)
     content = json.loads((tmp_path / "r" / "run.json").read_bytes())
@@ -585,7 +583,7 @@ def test_fine_tuning_of_another_model_is_refused(
     assert not (tmp_path / "r").exists()
 
 
-# load_run.
+# A run that cannot be loaded.
 
 
 def spoiled(whole: Path, tmp_path: Path, change) -> Path:
@@ -622,7 +620,7 @@ def spoiled(whole: Path, tmp_path: Path, change) -> Path:
 def test_a_run_whose_description_is_damaged(whole: Path, tmp_path: Path, change) -> None:
     run = spoiled(whole, tmp_path, change)
     with pytest.raises(InvalidCorpus, match=str(run / "run.json")) as caught:
-        load_run(run)
+        TrainedRun(run).model()
     assert "\n" not in str(caught.value)
 
 
@@ -631,17 +629,17 @@ def test_a_description_that_is_no_json(whole: Path, tmp_path: Path, content: byt
     run = spoiled(whole, tmp_path, lambda _: None)
     (run / "run.json").write_bytes(content)
     with pytest.raises(InvalidCorpus, match=str(run / "run.json")):
-        load_run(run)
+        TrainedRun(run).model()
 
 
 def test_no_run_and_no_checkpoint(whole: Path, tmp_path: Path) -> None:
     with pytest.raises(InvalidCorpus, match=r"run\.json: missing"):
-        load_run(tmp_path)
+        TrainedRun(tmp_path).model()
     run = spoiled(whole, tmp_path, lambda _: None)
     (run / "checkpoints" / "best.ckpt").unlink()
     with pytest.raises(InvalidCorpus, match=r"best\.ckpt: missing; the run has not ended an epoch"):
-        load_run(run)
-    load_run(run, "last")
+        TrainedRun(run).model()
+    TrainedRun(run).model("last")
 
 
 @pytest.mark.parametrize(
@@ -664,14 +662,14 @@ def test_a_damaged_checkpoint_is_named(whole: Path, tmp_path: Path, spoil) -> No
     path = run / "checkpoints" / "best.ckpt"
     spoil(path)
     with pytest.raises(InvalidCorpus, match=str(path)) as caught:
-        load_run(run)
+        TrainedRun(run).model()
     assert "\n" not in str(caught.value)
 
 
 def test_weights_of_another_model(whole: Path, tmp_path: Path) -> None:
     run = spoiled(whole, tmp_path, lambda c: c["config"]["settings"].update(n_units=17))
     with pytest.raises(InvalidCorpus, match=r"best\.ckpt: not of the model") as caught:
-        load_run(run)
+        TrainedRun(run).model()
     assert "\n" not in str(caught.value)
 
 
@@ -759,7 +757,7 @@ def test_a_loss_that_is_not_finite_is_one_line(
     done = here("train", mixtures / "recipes", tmp_path / "r", *TINY, "--epochs", 3)
     assert_one_line_error(done, 1, "the loss of epoch 1 is not finite", "learning rate")
     assert len(rows(tmp_path / "r")) == 1
-    network = load_run(tmp_path / "r", "last")
+    network = TrainedRun(tmp_path / "r").model("last")
     assert all(torch.isfinite(p).all() for p in network.parameters())
 
 
@@ -789,7 +787,7 @@ def test_what_training_needs_and_is_not_there(
 ) -> None:
     find = importlib.util.find_spec
     monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name, *a: None if name == package else find(name, *a)
+        errors, "find_spec", lambda name, *a: None if name == package else find(name, *a)
     )
     done = here("train", mixtures / "recipes", tmp_path / "r", *TINY)
     assert_one_line_error(done, 2, f"training needs {package}: {install_command('train')}")
@@ -1178,5 +1176,5 @@ def test_models_with_batch_norm_train_in_two_processes(
 
 
 def test_a_run_dir_says_where_its_checkpoints_are(tmp_path: Path) -> None:
-    folder = RunDir(tmp_path)
+    folder = RunDestination(tmp_path)
     assert folder.checkpoint("best") == tmp_path / "checkpoints" / "best.ckpt"

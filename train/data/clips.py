@@ -29,7 +29,7 @@ from stemsmith.mixing.level.gains import quantise
 from stemsmith.mixing.mixtures import Mixtures
 from stemsmith.mixing.sources.find import locate
 
-__all__ = ["Clip", "ClipSource", "Clips", "find_clips", "read_clip"]
+__all__ = ["ClipSource", "Clips", "MixtureClip", "find_clips", "read_clip"]
 
 _FORMAT: Final = 1  # of decoded clips
 
@@ -56,15 +56,15 @@ class ClipSource(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Clip:
+class MixtureClip:
     """One mixture and where its audio is.
 
     Attributes
     ----------
     mixture : Mixture
-        Its recipe.
+        Recipe of the mixture.
     roots : mapping of str to str
-        Folders of its sources.
+        Folders of its sources, by the names that the recipe has for them.
     tar : str
         Tar shard with its audio; empty if the audio is made from the recipe.
     """
@@ -80,7 +80,7 @@ class _Shard(NamedTuple):
     tar: str
 
 
-class _ClipTable(Sequence[Clip]):
+class _ClipTable(Sequence[MixtureClip]):
     """The clips of shards in their order, made when they are asked for."""
 
     def __init__(self, members: Sequence[_Shard]) -> None:
@@ -91,16 +91,16 @@ class _ClipTable(Sequence[Clip]):
         return self._ends[-1] if self._ends else 0
 
     @overload
-    def __getitem__(self, index: int) -> Clip: ...
+    def __getitem__(self, index: int) -> MixtureClip: ...
     @overload
-    def __getitem__(self, index: slice) -> list[Clip]: ...
-    def __getitem__(self, index: int | slice) -> Clip | list[Clip]:
+    def __getitem__(self, index: slice) -> list[MixtureClip]: ...
+    def __getitem__(self, index: int | slice) -> MixtureClip | list[MixtureClip]:
         rows = range(len(self))[index]  # IndexError beyond the end
         if isinstance(rows, range):
             return [self[row] for row in rows]
         number = bisect_right(self._ends, rows)
         recipes, roots, tar = self._members[number]
-        return Clip(recipes[rows - self._ends[number]], roots, tar)
+        return MixtureClip(recipes[rows - self._ends[number]], roots, tar)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,19 +109,19 @@ class Clips:
 
     Attributes
     ----------
-    clips : sequence of Clip
+    clips : sequence of MixtureClip
         In the order of the folders and of their shards.
     n_samples : numpy.ndarray
         (n_clips,) int64, length of each when decoded.
     targets : tuple of str
         In this order beside the mixture.
     sample_rate : int
-        In Hz, of the decoded clips.
+        Sample rate of the decoded clips, in Hz.
     identity : str
         Hash of everything that decides the samples.
     """
 
-    clips: Sequence[Clip]
+    clips: Sequence[MixtureClip]
     n_samples: Int64s
     targets: tuple[str, ...]
     sample_rate: int
@@ -145,13 +145,13 @@ def find_clips(
     Parameters
     ----------
     folders : sequence of Path
-        What `mix` wrote; their clips are concatenated.
+        Folders that `mix` wrote; their clips are concatenated.
     split : str
         ``train``, ``validation`` or ``test``.
     targets : tuple of str
-        Wanted beside the mixture.
+        Names of the targets that are wanted beside the mixture.
     sample_rate : int
-        In Hz, wanted; no folder may have a lower one.
+        Wanted sample rate in Hz; no folder may have a lower one.
 
     Raises
     ------
@@ -228,17 +228,17 @@ def _n_decoded(mixture: Mixture, sample_rate: int) -> int:
     return mixture.n_samples * sample_rate // mixture.sample_rate
 
 
-def read_clip(clip: Clip, targets: Sequence[str], sample_rate: int) -> Int16s:
+def read_clip(clip: MixtureClip, targets: Sequence[str], sample_rate: int) -> Int16s:
     """Decode a clip.
 
     Parameters
     ----------
-    clip : Clip
-        Where it is.
+    clip : MixtureClip
+        The clip, and where its audio is.
     targets : sequence of str
-        Wanted beside the mixture; one that it lacks is silent.
+        Names of the targets that are wanted beside the mixture; one that it lacks is silent.
     sample_rate : int
-        In Hz, at most that of the mixture.
+        Wanted sample rate in Hz, at most that of the mixture.
 
     Returns
     -------
@@ -276,7 +276,7 @@ def _resampled(samples: Int16s, rate: int, wanted_rate: int, n_samples: int) -> 
     return rounded
 
 
-def _from_tar(clip: Clip, name: str) -> Int16s:
+def _from_tar(clip: MixtureClip, name: str) -> Int16s:
     member = f"{clip.mixture.mixture_id}.{name}"
     try:
         offset, n_bytes = _members(clip.tar)[member]

@@ -5,29 +5,21 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
 import torch
 from lightning.pytorch import LightningDataModule
 from stemsmith.train.data.clips import Clips
+from stemsmith.train.data.config import Loader
 from stemsmith.train.data.examples import VALIDATION, ExampleRules, Turns
 from stemsmith.train.data.module import Batches, MixtureDataset, ResidentLoader, StreamLoader
 from stemsmith.train.data.store import ClipStore, Decoding
 
-__all__ = ["Choice", "Data", "Loader", "choose_loader", "free_memory"]
+__all__ = ["Choice", "Data", "choose_loader", "free_memory"]
 
 _GPU_SHARE: Final = 0.6  # of the free memory of a GPU; the rest is for the model
 _MEMORY_SHARE: Final = 0.7  # of the memory that is not in use
-
-
-class Loader(StrEnum):
-    """Where examples come from."""
-
-    AUTO = "auto"
-    STREAM = "stream"  # decoded from recipes or shards again and again
-    RESIDENT = "resident"  # decoded once
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +29,11 @@ class Choice:
     Attributes
     ----------
     loader : Loader
-        `STREAM` or `RESIDENT`.
+        `Loader.STREAM` or `Loader.RESIDENT`.
     is_on_device : bool
-        Resident in the memory of the GPU, else in the page cache of this machine.
+        Whether clips are resident in the memory of the GPU, or in the page cache of this machine.
     reason : str
-        Why, for people.
+        Why it was chosen, in words for people.
     """
 
     loader: Loader
@@ -55,13 +47,13 @@ def choose_loader(wanted: Loader, n_bytes: int, n_free: int, n_free_on_device: i
     Parameters
     ----------
     wanted : Loader
-        By the user.
+        What the user asks for.
     n_bytes : int
-        Of all clips when decoded.
+        Size of all clips when they are decoded.
     n_free : int
-        Bytes of memory that are not in use.
+        Number of bytes of memory that are not in use.
     n_free_on_device : int
-        The same of the GPU; 0 without one.
+        Number of bytes of the GPU's memory that are not in use; 0 without a GPU.
     """
     size = f"{n_bytes / 1e9:.1f} GB of decoded clips"
     if wanted is Loader.STREAM:
@@ -90,21 +82,21 @@ class Data(LightningDataModule):
     Parameters
     ----------
     clips : tuple of Clips
-        For training and for validation.
+        Clips to train on, and those to validate on.
     rules : ExampleRules
         How examples are drawn.
     n_batch : int
-        Examples of a batch in one process.
+        Number of examples of a batch in one process.
     choice : Choice
         The loader.
     n_workers : int
-        Processes that load ahead, unless clips are on the device.
+        Number of processes that load ahead, unless clips are on the device.
     prepare : callable
-        Is given the stores of a resident loader in the first process only, to fill them.
+        Called with the stores of a resident loader, to fill them, in the first process only.
     cache : Path
         Folder of the stores.
     begin : callable
-        Is given the training examples before the first step, in every process.
+        Called with the training examples before the first step, in every process.
     """
 
     def __init__(

@@ -17,10 +17,11 @@ import numpy as np
 from stemsmith.manifests import shards, storage
 from stemsmith.manifests.arrays import Int16s
 from stemsmith.manifests.errors import InvalidCorpus
+from stemsmith.manifests.jobs import QUIET, Progress, Workers, do_jobs, needed
 from stemsmith.manifests.run_folder import RunFolder
-from stemsmith.train.data.clips import Clip, Clips, read_clip
+from stemsmith.train.data.clips import Clips, MixtureClip, read_clip
 
-__all__ = ["ClipStore", "DecodeJob", "Decoding", "run"]
+__all__ = ["ClipStore", "DecodeJob", "Decoding", "decode_clips"]
 
 _STAGE: Final = "decoded"
 _STATE_FOLDER: Final = ".decode"
@@ -34,25 +35,25 @@ class DecodeJob:
     Attributes
     ----------
     path : str
-        The part.
-    clips : tuple of Clip
-        What it holds, one after the other.
+        File of the part.
+    clips : tuple of MixtureClip
+        Clips that it holds, one after the other.
     targets : tuple of str
-        Beside each mixture.
+        Names of the targets beside each mixture.
     sample_rate : int
-        In Hz.
+        Sample rate of the decoded clips, in Hz.
     staging : str
         Folder for what is not finished.
     """
 
     path: str
-    clips: tuple[Clip, ...]
+    clips: tuple[MixtureClip, ...]
     targets: tuple[str, ...]
     sample_rate: int
     staging: str
 
 
-def run(job: DecodeJob) -> int:
+def decode_clips(job: DecodeJob) -> int:
     """Write a part, unless a run that was killed has finished it; return its number of clips.
 
     Raises
@@ -68,13 +69,17 @@ def run(job: DecodeJob) -> int:
     return len(job.clips)
 
 
+def _path_of(job: DecodeJob) -> str:
+    return job.path
+
+
 class Decoding:
     """Fills the store of some clips, once.
 
     Parameters
     ----------
     clips : Clips
-        What to decode.
+        The clips to decode.
     cache : Path
         Folder that holds stores.
     """
@@ -86,17 +91,40 @@ class Decoding:
 
     @property
     def n_clips(self) -> int:
-        """Clips to decode."""
+        """Number of clips to decode."""
         return len(self._clips.clips)
 
     @property
     def is_closed(self) -> bool:
-        """Whether all is there."""
+        """Whether all clips are decoded."""
         return self._folder.is_closed
 
     def opened(self) -> AbstractContextManager[None]:
         """Hold the folder; see `RunFolder.opened`."""
         return self._folder.opened()
+
+    def fill(self, workers: Workers, progress: Progress = QUIET) -> None:
+        """Decode what is not there, and close the store.
+
+        Parameters
+        ----------
+        workers : Workers
+            Who decodes.
+        progress : Progress
+            Is told how far decoding is.
+
+        Raises
+        ------
+        InvalidCorpus
+            If audio is missing, damaged or has changed, or a job has killed its worker twice; the
+            text names the file.
+        """
+        with self.opened():
+            if not self.is_closed:
+                with progress.loop("decode", self.n_clips) as ticker:
+                    for n_clips in do_jobs(workers, decode_clips, self.jobs(), needed(_path_of)):
+                        ticker.advance(n_clips)
+            self._close()
 
     def jobs(self) -> Iterator[DecodeJob]:
         """Yield one job for each part."""
@@ -110,8 +138,7 @@ class Decoding:
                 staging=str(self._folder.staging),
             )
 
-    def close(self) -> None:
-        """Write the manifest."""
+    def _close(self) -> None:
         if self._folder.is_closed:
             return
         parts = sorted(self.root.glob("part-*.i16"))
@@ -145,9 +172,9 @@ class ClipStore:
     Parameters
     ----------
     root : Path
-        What `Decoding` filled.
+        Folder that `Decoding` filled.
     clips : Clips
-        What was decoded.
+        The clips that were decoded.
 
     Attributes
     ----------

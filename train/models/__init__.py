@@ -1,4 +1,5 @@
-"""Separation models: ``base`` their contract, ``registry`` their names, one module a model.
+"""Separation models: ``base`` is their contract, ``architectures`` has one file a model.
 
-``stft`` makes spectra, ``losses`` and ``recurrent`` are what models share.
+``registry`` finds models by name, and ``loss`` what they minimise, of which ``losses`` has one file
+each. ``stft`` makes spectra; ``recurrent`` is what models with LSTM layers share.
 """

@@ -9,7 +9,9 @@ from typing import ClassVar, Generic, TypeVar
 
 import torch
 from stemsmith.manifests.errors import UsageError
+from stemsmith.train.models.loss import LOSSES, Loss
 from stemsmith.train.models.stft import Stft, StftConfig, Window
+from stemsmith.train.schedule import TrainConfig
 from torch import Tensor, nn
 
 __all__ = ["BinStatistics", "ModelConfig", "SeparationModel"]
@@ -19,16 +21,22 @@ __all__ = ["BinStatistics", "ModelConfig", "SeparationModel"]
 class ModelConfig:
     """What every model's configuration has.
 
+    Its values are whole numbers, fractions, truths, texts, and members of enumerations of text, or
+    tuples of these: a run keeps them as JSON.
+
     Attributes
     ----------
     targets : tuple of str
-        What it separates, by the names of the mixtures' taxonomy.
+        Names of the targets that it separates, as the mixtures' taxonomy has them.
     sample_rate : int
-        In Hz. All models are mono.
+        Sample rate of what it takes and gives, in Hz. All models are mono.
     n_fft, hop, window : int, int, Window
-        Of the short-time Fourier transform.
+        Length, step and window of the short-time Fourier transform, in samples.
     segment_frames : int
-        Frames of a training example.
+        Number of frames of a training example.
+    loss : str
+        Name of what training minimises: one of `LOSSES`, or ``package.module:LOSS`` of anyone's.
+        Empty where the model computes its own in `SeparationModel.loss`.
     """
 
     targets: tuple[str, ...]
@@ -37,6 +45,7 @@ class ModelConfig:
     hop: int
     window: Window
     segment_frames: int
+    loss: str = ""
 
     def __post_init__(self) -> None:
         if not self.targets or len(set(self.targets)) != len(self.targets):
@@ -64,19 +73,33 @@ C = TypeVar("C", bound=ModelConfig)
 class SeparationModel(nn.Module, ABC, Generic[C]):
     """A network that estimates the spectra of its targets.
 
+    A model of your own is a subclass with `config_type` and `forward`, and is trained by
+    ``stemsmith train --model package.module:Class``.
+
     Parameters
     ----------
     config : ModelConfig
-        Everything that decides its shape.
+        Everything that decides its shape, and its loss.
 
     Attributes
     ----------
+    config_type : type
+        The class of its configuration.
+    training_defaults : TrainConfig
+        How it is trained unless the user says otherwise.
     is_fixed_length : bool
         Whether it takes segments of exactly `segment_frames` frames (else of any number).
     is_complex : bool
         Whether its estimates are complex spectra, or magnitudes that lack a phase.
+
+    Raises
+    ------
+    UsageError
+        If the loss is unknown, or is of other estimates than the model makes.
     """
 
+    config_type: ClassVar[type[ModelConfig]]
+    training_defaults: ClassVar[TrainConfig] = TrainConfig()
     is_fixed_length: ClassVar[bool] = False
     is_complex: ClassVar[bool] = False
 
@@ -84,6 +107,7 @@ class SeparationModel(nn.Module, ABC, Generic[C]):
         super().__init__()
         self.config = config
         self.stft = Stft(config.stft)
+        self._named_loss = self._find_loss(config.loss)
 
     @abstractmethod
     def forward(self, mixture: Tensor) -> Tensor:
@@ -101,19 +125,64 @@ class SeparationModel(nn.Module, ABC, Generic[C]):
             `is_complex`.
         """
 
-    @abstractmethod
     def loss(self, estimate: Tensor, reference: Tensor, mixture: Tensor) -> Tensor:
-        """Return what training minimises, a scalar.
+        """Return what training minimises: the configuration's loss.
 
         Parameters
         ----------
         estimate : Tensor
-            What `forward` returned.
+            The result of `forward`.
         reference : Tensor
             (n_batch, n_targets, n_bins, n_frames) complex spectra of the targets.
         mixture : Tensor
             (n_batch, n_bins, n_frames) complex spectra.
+
+        Returns
+        -------
+        Tensor
+            Scalar.
         """
+        assert self._named_loss is not None, "a model without a named loss computes its own"
+        return self._named_loss.function(estimate, reference, mixture[:, None])
+
+    def _find_loss(self, name: str) -> Loss | None:
+        kind = type(self)
+        if not name:
+            if kind.loss is SeparationModel.loss:
+                known = ", ".join(LOSSES.names)
+                raise UsageError(f"{kind.__name__} has no loss: --set loss=NAME; known: {known}")
+            return None
+        loss = LOSSES.load(name)
+        if not isinstance(loss, Loss):
+            raise UsageError(f"loss {name!r}: is no Loss, but a {type(loss).__name__}")
+        if loss.is_complex != self.is_complex:
+            kinds = {True: "complex spectra", False: "magnitudes"}
+            raise UsageError(
+                f"loss {name!r} is of {kinds[loss.is_complex]}, and {kind.__name__} estimates "
+                f"{kinds[self.is_complex]}"
+            )
+        return loss
+
+    def spectra(self, estimate: Tensor, mixture: Tensor) -> Tensor:
+        """Return an estimate as complex spectra: magnitudes get the phases of the mixture.
+
+        Parameters
+        ----------
+        estimate : Tensor
+            The result of `forward`.
+        mixture : Tensor
+            (n_batch, n_bins, n_frames) complex spectra.
+
+        Returns
+        -------
+        Tensor
+            (n_batch, n_targets, n_bins, n_frames) complex; 0 where the mixture is.
+        """
+        if self.is_complex:
+            return estimate
+        magnitude = mixture.abs()
+        phase = mixture / magnitude.clamp_min(torch.finfo(magnitude.dtype).tiny)
+        return estimate.to(magnitude.dtype) * phase[:, None]
 
     def fit_statistics(self, mixtures: Iterable[Tensor]) -> None:
         """Set what normalises the input from complex spectra of training mixtures.

@@ -1,104 +1,105 @@
-"""The models by name, with how their papers train them."""
+"""Models by name: their configurations from what a user or a run says, and the networks.
+
+Importing this imports no model.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import typing
 from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import Any, Final
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Final
 
 from stemsmith.manifests.errors import UsageError
-from stemsmith.train.models.base import ModelConfig, SeparationModel
-from stemsmith.train.models.blstm import BLSTM, BLSTMConfig
-from stemsmith.train.models.cnn import CNN, CNNConfig
-from stemsmith.train.models.resnet import ResNet, ResNetConfig
-from stemsmith.train.models.umx import UMX, UMXConfig
-from stemsmith.train.schedule import Optimiser, TrainConfig
+from stemsmith.manifests.registry import Registry
 
-__all__ = ["MODELS", "ModelKind", "configure", "from_settings", "make_model"]
+if TYPE_CHECKING:
+    from stemsmith.train.models.base import ModelConfig, SeparationModel
 
+__all__ = ["MODELS", "configure", "from_settings", "is_model_name", "make_model", "model_class"]
+
+MODELS: Final[Registry[type[SeparationModel[Any]]]] = Registry(
+    "model", "stemsmith.train.models.architectures", "MODEL"
+)
 _TRUTH: Final = {"true": True, "false": False}
 
 
-@dataclass(frozen=True, slots=True)
-class ModelKind:
-    """A model, its configuration, and how it is trained unless told otherwise."""
-
-    config: type[ModelConfig]
-    model: type[SeparationModel[Any]]
-    training: TrainConfig
+def is_model_name(name: object) -> bool:
+    """Return whether something may be the name of a model: one of ours, or of anyone's."""
+    return isinstance(name, str) and (name in MODELS or ":" in name)
 
 
-MODELS: Final[Mapping[str, ModelKind]] = {
-    # Slakh, section 3.1. Ours: batch size, number of epochs, clipping.
-    "blstm": ModelKind(
-        BLSTMConfig, BLSTM, TrainConfig(batch_size=32, plateau_epochs=5, clip_gradient=5.0)
-    ),
-    # Chiu, section V-A, and what Open-Unmix does where that says nothing; its patience of 80 is
-    # PyTorch's, which acts an epoch later.
-    "umx": ModelKind(
-        UMXConfig,
-        UMX,
-        TrainConfig(
-            epochs=1000,
-            batch_size=16,
-            weight_decay=1e-5,
-            plateau_epochs=81,
-            plateau_factor=0.3,
-            plateau_cooldown=10,
-            stop_epochs=140,
-        ),
-    ),
-    # Miron, section 4.2: training stops when the cost changes by less than 0.05, which is 0.0174
-    # of our loss (`CNN.loss`). AdaDelta's rate of 1 is its paper's; the number of epochs is the
-    # largest in the authors' code.
-    "cnn": ModelKind(
-        CNNConfig,
-        CNN,
-        TrainConfig(
-            epochs=40,
-            batch_size=32,
-            optimiser=Optimiser.ADADELTA,
-            learning_rate=1.0,
-            stop_change=0.0174,
-        ),
-    ),
-    # Brunner, section IV-A. Ours: batch size and number of epochs.
-    "resnet": ModelKind(ResNetConfig, ResNet, TrainConfig(batch_size=16, learning_rate=5e-5)),
-}
+def model_class(name: str) -> type[SeparationModel[Any]]:
+    """Return the class of a model.
+
+    Parameters
+    ----------
+    name : str
+        One of `MODELS`, or ``package.module:Class``.
+
+    Raises
+    ------
+    UsageError
+        If there is no such class, or it is not a separation model with a configuration.
+    """
+    from stemsmith.train.models.base import ModelConfig, SeparationModel
+
+    found: Any = MODELS.load(name)
+    if not (isinstance(found, type) and issubclass(found, SeparationModel)):
+        raise UsageError(f"model {name!r}: is no subclass of stemsmith.train.SeparationModel")
+    config_type = getattr(found, "config_type", None)
+    if not (isinstance(config_type, type) and issubclass(config_type, ModelConfig)):
+        raise UsageError(f"model {name!r}: its config_type is no subclass of ModelConfig")
+    return found
 
 
-def configure(name: str, targets: tuple[str, ...], settings: Mapping[str, str]) -> ModelConfig:
+def configure(name: str, targets: tuple[str, ...], settings: Mapping[str, Any]) -> ModelConfig:
     """Return the configuration of a model.
 
     Parameters
     ----------
     name : str
-        One of `MODELS`.
+        Name of the model, as for `model_class`.
     targets : tuple of str
-        What it is to separate.
-    settings : mapping of str to str
-        Fields of the configuration that differ from the paper's, as text.
+        Names of the targets that it is to separate.
+    settings : mapping of str to object
+        Fields of the configuration that differ from the model's defaults, as values or as text.
 
     Raises
     ------
     UsageError
         If a field is unknown or its value cannot be.
     """
-    kind = MODELS[name].config
-    hints = typing.get_type_hints(kind)
-    fields = [field.name for field in dataclasses.fields(kind) if field.name != "targets"]
+    config_type = model_class(name).config_type
+    hints = typing.get_type_hints(config_type)
+    fields = [field.name for field in dataclasses.fields(config_type) if field.name != "targets"]
     values: dict[str, Any] = {"targets": targets}
-    for field, text in settings.items():
+    for field, value in settings.items():
         if field not in fields:
             raise UsageError(f"{name} has no setting {field!r}; it has {', '.join(sorted(fields))}")
         try:
-            values[field] = _TRUTH[text] if hints[field] is bool else hints[field](text)
-        except (ValueError, KeyError):
-            raise UsageError(f"{field}={text}: not a value of that setting of {name}") from None
-    return _checked(name, kind, values)
+            values[field] = _value(value, hints[field])
+        except (ValueError, KeyError, TypeError):
+            raise UsageError(f"{field}={value}: not a value of that setting of {name}") from None
+    return _checked(name, config_type, values)
+
+
+def _value(value: Any, hint: Any) -> Any:
+    """Return a setting as its field has it, from a value or from text."""
+    if typing.get_origin(hint) is tuple:  # of any number of one kind
+        parts = value.split(",") if isinstance(value, str) else value
+        return tuple(_value(part, typing.get_args(hint)[0]) for part in parts)
+    if hint is bool:
+        return value if isinstance(value, bool) else _TRUTH[value]
+    if isinstance(value, str) and isinstance(hint, type):
+        return hint(value)  # a number, a text, or the member of an enumeration
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if hint is float and is_number:
+        return float(value)
+    if (isinstance(hint, type) and not isinstance(value, hint)) or (hint is int and not is_number):
+        raise TypeError(value)
+    return value
 
 
 def from_settings(name: str, content: Mapping[str, Any]) -> ModelConfig:
@@ -107,26 +108,28 @@ def from_settings(name: str, content: Mapping[str, Any]) -> ModelConfig:
     Raises
     ------
     UsageError
-        If it is none of this model.
+        If there is no such model, or the configuration is not one of it.
     """
-    kind = MODELS[name].config
-    hints = typing.get_type_hints(kind)
-    fields = {field.name for field in dataclasses.fields(kind)}
+    config_type = model_class(name).config_type
+    hints = typing.get_type_hints(config_type)
+    fields = {field.name for field in dataclasses.fields(config_type)}
     if set(content) != fields:
         odd = ", ".join(sorted(set(content) ^ fields))
         raise UsageError(f"not the settings of a {name} of this version: {odd}")
-    values = {
-        field: tuple(value) if field == "targets" else value for field, value in content.items()
-    }
-    for field, hint in hints.items():
-        if isinstance(hint, type) and issubclass(hint, StrEnum):
-            values[field] = hint(str(values[field]))
-    return _checked(name, kind, values)
+    values = {field: _from_json(value, hints[field]) for field, value in content.items()}
+    return _checked(name, config_type, values)
 
 
-def _checked(name: str, kind: type[ModelConfig], values: Mapping[str, Any]) -> ModelConfig:
+def _from_json(value: Any, hint: Any) -> Any:
+    if typing.get_origin(hint) is tuple:
+        return tuple(value)
+    is_enumeration = isinstance(hint, type) and issubclass(hint, Enum)
+    return hint(value) if is_enumeration else value
+
+
+def _checked(name: str, config_type: type[ModelConfig], values: Mapping[str, Any]) -> ModelConfig:
     try:
-        config = kind(**values)
+        config = config_type(**values)
         _ = config.stft  # has rules of its own
     except ValueError as error:
         raise UsageError(f"{name}: {error}") from error
@@ -145,6 +148,6 @@ def make_model(name: str, config: ModelConfig) -> SeparationModel[Any]:
         If there is no such network.
     """
     try:
-        return MODELS[name].model(config)
+        return model_class(name)(config)
     except (ValueError, RuntimeError, ZeroDivisionError) as error:
         raise UsageError(f"{name}: {error}") from error

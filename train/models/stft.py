@@ -38,7 +38,7 @@ class StftConfig:
     hop : int
         Samples from one frame to the next; at most half of `n_fft`.
     window : Window
-        Analysis window.
+        Window that frames are multiplied by before the transform.
     """
 
     n_fft: int
@@ -65,7 +65,7 @@ class Stft(nn.Module):
     Parameters
     ----------
     config : StftConfig
-        Sizes and window.
+        Sizes and window of the transform.
     """
 
     window: Tensor
@@ -114,7 +114,7 @@ class Stft(nn.Module):
         spectrum : Tensor
             (..., n_bins, n_frames) complex.
         n_samples : int
-            Length of the result.
+            Number of samples of the result.
 
         Returns
         -------
@@ -130,6 +130,28 @@ class Stft(nn.Module):
             length=n_samples,
         )
         return audio.reshape(*spectrum.shape[:-2], n_samples)
+
+    def inverse_inner(self, spectrum: Tensor) -> Tensor:
+        """Return the inner part of the excerpt whose transform `forward` is nearest to a spectrum.
+
+        At its ends an excerpt lies in the rims of few windows, whose inverse is not worth much, or
+        does not exist: this is what lies between the centres of the first and the last frame.
+
+        Parameters
+        ----------
+        spectrum : Tensor
+            (..., n_bins, n_frames) complex.
+
+        Returns
+        -------
+        Tensor
+            (..., (n_frames - 1) * hop) float. Its first sample is sample ``n_fft / 2`` of the
+            excerpt.
+        """
+        n_samples = (spectrum.shape[-1] - 1) * self.config.hop
+        if not n_samples:
+            return spectrum.real.new_zeros(*spectrum.shape[:-2], 0)
+        return self.inverse(spectrum, n_samples)
 
     def _frames(self, audio: Tensor, is_padded: bool) -> Tensor:
         config = self.config

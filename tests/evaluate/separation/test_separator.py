@@ -21,12 +21,12 @@ from stemsmith.evaluate.separation.phase import GriffinLim, griffin_lim, inconsi
 from stemsmith.evaluate.separation.postprocess import EnergyGate, shares
 from stemsmith.evaluate.separation.separator import Separator
 from stemsmith.evaluate.separation.streaming import Analysis, Resampler, Synthesis
+from stemsmith.train.models.architectures.blstm import BLSTM, BLSTMConfig
+from stemsmith.train.models.architectures.cnn import CNN, CNNConfig
+from stemsmith.train.models.architectures.resnet import ResNet, ResNetConfig
+from stemsmith.train.models.architectures.umx import UMX, UMXConfig
 from stemsmith.train.models.base import ModelConfig, SeparationModel
-from stemsmith.train.models.blstm import BLSTM, BLSTMConfig
-from stemsmith.train.models.cnn import CNN, CNNConfig
-from stemsmith.train.models.resnet import ResNet, ResNetConfig
 from stemsmith.train.models.stft import Stft, StftConfig, Window
-from stemsmith.train.models.umx import UMX, UMXConfig
 from torch import Tensor
 
 RATE = 8000

@@ -17,14 +17,15 @@ pytest.importorskip("lightning")
 # ruff: noqa: E402
 
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
+from stemsmith.manifests.jobs import InProcess
 from stemsmith.train import BLSTMConfig, MixtureDataset
 from stemsmith.train.data import store
 from stemsmith.train.data.clips import Clips, find_clips
+from stemsmith.train.data.config import Loader
 from stemsmith.train.data.examples import VALIDATION, ExampleRules, Turns
-from stemsmith.train.data.loaders import Loader, choose_loader, free_memory
+from stemsmith.train.data.loaders import choose_loader, free_memory
 from stemsmith.train.data.module import Batches, ResidentLoader, StreamLoader
 from stemsmith.train.data.store import ClipStore, Decoding
-from stemsmith.train.trainer import decode_here
 from torch.utils.data import DataLoader
 
 TARGETS = ("bass", "drums", "piano")
@@ -60,7 +61,7 @@ def decoded(clips: Clips, tmp_path_factory: pytest.TempPathFactory) -> ClipStore
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(store, "_PER_PART", 10)
         decoding = Decoding(clips, tmp_path_factory.mktemp("store"))
-        decode_here([decoding])
+        decoding.fill(InProcess())
         return decoding.store()
 
 

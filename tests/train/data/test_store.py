@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
+from stemsmith.manifests.jobs import InProcess
 from stemsmith.train.data import store
 from stemsmith.train.data.clips import Clips, find_clips
 from stemsmith.train.data.store import ClipStore, Decoding
@@ -28,11 +29,7 @@ def few_clips_per_part(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def fill(clips: Clips, cache: Path) -> Decoding:
     decoding = Decoding(clips, cache)
-    with decoding.opened():
-        if not decoding.is_closed:
-            for job in decoding.jobs():
-                store.run(job)
-        decoding.close()
+    decoding.fill(InProcess())
     return decoding
 
 

@@ -12,7 +12,9 @@ torch = pytest.importorskip("torch")
 # ruff: noqa: E402
 
 from stemsmith.manifests.arrays import Complex128s
-from stemsmith.train.models.losses import complex_loss, magnitude_loss, tpsa_loss, tpsa_target
+from stemsmith.train.models.losses.complex import complex_loss
+from stemsmith.train.models.losses.magnitude import magnitude_loss
+from stemsmith.train.models.losses.tpsa import tpsa_loss, tpsa_target
 from torch import Tensor
 
 

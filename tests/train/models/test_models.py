@@ -15,12 +15,12 @@ from stemsmith.manifests.errors import UsageError
 torch = pytest.importorskip("torch")
 # ruff: noqa: E402
 
+from stemsmith.train.models.architectures.blstm import BLSTM, BLSTMConfig
+from stemsmith.train.models.architectures.cnn import CNN, CNNConfig
+from stemsmith.train.models.architectures.resnet import ResNet, ResNetConfig
+from stemsmith.train.models.architectures.umx import UMX, UMXConfig
 from stemsmith.train.models.base import ModelConfig, SeparationModel
-from stemsmith.train.models.blstm import BLSTM, BLSTMConfig
-from stemsmith.train.models.cnn import CNN, CNNConfig
 from stemsmith.train.models.recurrent import run_lstm
-from stemsmith.train.models.resnet import ResNet, ResNetConfig
-from stemsmith.train.models.umx import UMX, UMXConfig
 from torch import Tensor, nn
 
 Model = SeparationModel[Any]

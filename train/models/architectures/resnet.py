@@ -21,16 +21,16 @@ These are ours:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import torch
 from stemsmith.manifests.errors import UsageError
 from stemsmith.train.models.base import ModelConfig, SeparationModel
-from stemsmith.train.models.losses import complex_loss
 from stemsmith.train.models.stft import Window
+from stemsmith.train.schedule import TrainConfig
 from torch import Tensor, nn
 
-__all__ = ["ResNet", "ResNetConfig"]
+__all__ = ["MODEL", "ResNet", "ResNetConfig"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,10 +40,10 @@ class ResNetConfig(ModelConfig):
     Attributes
     ----------
     n_latent : int
-        Latent channels, K of Table I; a multiple of 4 and of the number of targets. The other
-        layers have a half and a quarter of them.
+        Number of latent channels, K of Table I; a multiple of 4 and of the number of targets. The
+        other layers have a half and a quarter of them.
     n_blocks : int
-        Residual blocks.
+        Number of residual blocks.
     is_decoder_shared : bool
         Whether one decoder serves all targets (the paper on DSD100), or each has its own (on
         MUSDB18, section V-E).
@@ -54,6 +54,9 @@ class ResNetConfig(ModelConfig):
     hop: int = 256
     window: Window = Window.HANN
     segment_frames: int = 140
+    # Section IV-A, but a mean over targets and bins: the paper's sum over targets, frequencies and
+    # frames is J F T times as large (287,280 for its sizes).
+    loss: str = "complex"
     n_latent: int = 256
     n_blocks: int = 6
     is_decoder_shared: bool = True
@@ -83,11 +86,14 @@ class ResNet(SeparationModel[ResNetConfig]):
     Attributes
     ----------
     encoder, separator : nn.Module
-        Of the mixture.
+        What makes latent channels of the mixture, and works on them.
     decoders : nn.ModuleList
-        One for all targets, or one for each.
+        One decoder for all targets, or one for each.
     """
 
+    config_type: ClassVar[type[ModelConfig]] = ResNetConfig
+    # Section IV-A. Ours: batch size and number of epochs.
+    training_defaults: ClassVar[TrainConfig] = TrainConfig(batch_size=16, learning_rate=5e-5)
     is_fixed_length: ClassVar[bool] = True
     is_complex: ClassVar[bool] = True
 
@@ -114,14 +120,6 @@ class ResNet(SeparationModel[ResNetConfig]):
             decoded = torch.stack(separate, dim=1)
         parts = decoded.to(mixture.real.dtype)
         return torch.complex(parts[:, :, 0], parts[:, :, 1])
-
-    def loss(self, estimate: Tensor, reference: Tensor, mixture: Tensor) -> Tensor:
-        """Return the squared distance of spectra (section IV-A), as a mean over targets and bins.
-
-        The paper's sum over targets, frequencies and frames is ``J F T`` times as large (287,280
-        for its sizes).
-        """
-        return complex_loss(estimate, reference)
 
 
 def _encoder(n_latent: int) -> nn.Sequential:
@@ -183,3 +181,6 @@ def _initialise(module: nn.Module) -> None:
     """Draw weights as the authors' code does: a normal distribution cut at two deviations."""
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
         nn.init.trunc_normal_(module.weight, std=0.02, a=-0.04, b=0.04)
+
+
+MODEL: Final = ResNet

@@ -13,16 +13,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import ClassVar, Final
 
 import torch
 from stemsmith.manifests.errors import UsageError
 from stemsmith.train.models.base import BinStatistics, ModelConfig, SeparationModel
-from stemsmith.train.models.losses import magnitude_loss
 from stemsmith.train.models.recurrent import run_lstm
 from stemsmith.train.models.stft import Window
+from stemsmith.train.schedule import TrainConfig
 from torch import Tensor, nn
 
-__all__ = ["UMX", "UMXConfig"]
+__all__ = ["MODEL", "UMX", "UMXConfig"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,11 +37,11 @@ class UMXConfig(ModelConfig):
     bandwidth_hz : int
         The input is cropped above it; the mask is not.
     n_layers : int
-        LSTM layers, ``n_units / 2`` units in each direction.
+        Number of LSTM layers, which have ``n_units / 2`` units in each direction.
     n_units : int
-        Width of the dense layers; even.
+        Width of the dense layers, an even number.
     dropout : float
-        Between the LSTM layers.
+        Share of outputs that are dropped between the LSTM layers.
     """
 
     sample_rate: int = 44100
@@ -48,6 +49,7 @@ class UMXConfig(ModelConfig):
     hop: int = 1024
     window: Window = Window.HANN
     segment_frames: int = 255
+    loss: str = "magnitude"  # Chiu, section II-B
     bandwidth_hz: int = 16000
     n_layers: int = 3
     n_units: int = 512
@@ -68,6 +70,19 @@ class UMXConfig(ModelConfig):
 
 class UMX(SeparationModel[UMXConfig]):
     """Mask inference with Open-Unmix's network. Masks are at least 0 and may exceed 1."""
+
+    config_type: ClassVar[type[ModelConfig]] = UMXConfig
+    # Chiu, section V-A, and what Open-Unmix does where that says nothing; its patience of 80 is
+    # PyTorch's, which acts an epoch later.
+    training_defaults: ClassVar[TrainConfig] = TrainConfig(
+        epochs=1000,
+        batch_size=16,
+        weight_decay=1e-5,
+        plateau_epochs=81,
+        plateau_factor=0.3,
+        plateau_cooldown=10,
+        stop_epochs=140,
+    )
 
     def __init__(self, config: UMXConfig) -> None:
         super().__init__(config)
@@ -104,10 +119,6 @@ class UMX(SeparationModel[UMXConfig]):
         mask = torch.relu(shape * self.output_scale + self.output_mean)
         return (mask * frames).transpose(1, 2)[:, None]
 
-    def loss(self, estimate: Tensor, reference: Tensor, mixture: Tensor) -> Tensor:
-        """Return the mean squared error of magnitudes (Chiu, section II-B)."""
-        return magnitude_loss(estimate, reference)
-
     @torch.no_grad()
     def fit_statistics(self, mixtures: Iterable[Tensor]) -> None:
         """Bring every bin of the input to zero mean and unit variance over `mixtures`.
@@ -129,3 +140,6 @@ def _normalised(values: Tensor, norm: nn.BatchNorm1d) -> Tensor:
     """Normalise (n_batch, n_frames, n_units) over batch and frames."""
     normalised: Tensor = norm(values.flatten(0, 1))
     return normalised.reshape(values.shape)
+
+
+MODEL: Final = UMX

@@ -1,15 +1,14 @@
-"""What the papers minimise. Losses take (estimate, reference), as in PyTorch.
-
-Sums over bins in the papers' equations are means here, unless said otherwise, so that losses of
-other batch sizes and segment lengths compare; that scales gradients, which Adam does not notice.
-"""
+"""The truncated phase-sensitive loss of the Slakh paper (Manilow et al. 2019, equation 1)."""
 
 from __future__ import annotations
 
+from typing import Final
+
 import torch
+from stemsmith.train.models.loss import Loss
 from torch import Tensor
 
-__all__ = ["complex_loss", "magnitude_loss", "tpsa_loss", "tpsa_target"]
+__all__ = ["LOSS", "tpsa_loss", "tpsa_target"]
 
 
 def tpsa_target(reference: Tensor, mixture: Tensor) -> Tensor:
@@ -54,36 +53,4 @@ def tpsa_loss(estimate: Tensor, reference: Tensor, mixture: Tensor) -> Tensor:
     return (estimate - tpsa_target(reference, mixture)).abs().mean()
 
 
-def magnitude_loss(estimate: Tensor, reference: Tensor) -> Tensor:
-    """Return the mean squared difference of magnitudes (Chiu, section II-B).
-
-    Parameters
-    ----------
-    estimate : Tensor
-        (...) magnitudes.
-    reference : Tensor
-        (...) complex spectra.
-
-    Returns
-    -------
-    Tensor
-        Scalar.
-    """
-    return (estimate - reference.abs()).square().mean()
-
-
-def complex_loss(estimate: Tensor, reference: Tensor) -> Tensor:
-    """Return the mean squared distance of complex spectra (Brunner, section IV-A).
-
-    Parameters
-    ----------
-    estimate, reference : Tensor
-        (...) complex spectra.
-
-    Returns
-    -------
-    Tensor
-        Scalar: squares of real and imaginary part added, and the mean of that over bins.
-    """
-    # not abs().square(): no root whose gradient must be guarded at 0
-    return torch.view_as_real(estimate - reference).square().sum(dim=-1).mean()
+LOSS: Final = Loss(tpsa_loss, is_complex=False)

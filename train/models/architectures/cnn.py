@@ -17,17 +17,17 @@ there), no gain before the network (0.3 in training, 0.2 in separation there), a
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import torch
 from stemsmith.manifests.errors import UsageError
 from stemsmith.train.models.base import ModelConfig, SeparationModel
-from stemsmith.train.models.losses import magnitude_loss
 from stemsmith.train.models.stft import Window
+from stemsmith.train.schedule import Optimiser, TrainConfig
 from torch import Tensor, nn
 from torch.nn.functional import conv_transpose2d
 
-__all__ = ["CNN", "CNNConfig"]
+__all__ = ["CNN", "MODEL", "CNNConfig"]
 
 # What each target's estimate is raised by in the masks. It makes equal shares where all estimates
 # are 0 (the authors' code adds noise to the sum instead: no share for anyone), keeps gradients
@@ -42,11 +42,11 @@ class CNNConfig(ModelConfig):
     Attributes
     ----------
     n_filters : int
-        Of each convolution.
+        Number of filters of each convolution.
     filter_bins, stride_bins : int
-        Height and stride of the convolution over frequency.
+        Height and stride of the convolution over frequency, in bins.
     n_bottleneck : int
-        Units of the dense layer between encoder and decoders.
+        Number of units of the dense layer between encoder and decoders.
     step_frames : int
         From one segment of a song to the next, in training and separation; at most
         `segment_frames`. It is O of section 4.2, "the step size"; the authors' code takes the
@@ -58,6 +58,7 @@ class CNNConfig(ModelConfig):
     hop: int = 512
     window: Window = Window.BLACKMAN_HARRIS
     segment_frames: int = 30
+    loss: str = "magnitude"  # section 3.2
     n_filters: int = 30
     filter_bins: int = 30
     stride_bins: int = 5
@@ -99,6 +100,17 @@ class CNNConfig(ModelConfig):
 class CNN(SeparationModel[CNNConfig]):
     """Ratio masks from a convolutional autoencoder with tied weights."""
 
+    config_type: ClassVar[type[ModelConfig]] = CNNConfig
+    # Section 4.2: training stops when the cost changes by less than 0.05, which is 0.0174 of our
+    # loss (see `loss`). AdaDelta's rate of 1 is its paper's; the number of epochs is the largest in
+    # the authors' code.
+    training_defaults: ClassVar[TrainConfig] = TrainConfig(
+        epochs=40,
+        batch_size=32,
+        optimiser=Optimiser.ADADELTA,
+        learning_rate=1.0,
+        stop_change=0.0174,
+    )
     is_fixed_length: ClassVar[bool] = True
 
     def __init__(self, config: CNNConfig) -> None:
@@ -128,13 +140,14 @@ class CNN(SeparationModel[CNNConfig]):
     def loss(self, estimate: Tensor, reference: Tensor, mixture: Tensor) -> Tensor:
         """Return the squared Euclidean distance (section 3.2), as a mean over examples.
 
-        Summed over targets, bins and frames of an example, of magnitudes ``|X| / sqrt(n_fft)`` as
-        in the authors' code. Their cost, to which the paper's rule "stop training if the cost
-        between two epochs drops below 0.05" applies, is 2.88 times as large: they sum over the
-        32 examples of a batch too, whose audio they scale by 0.3. Their 0.05 is 0.0174 here.
+        The configuration's loss, summed over targets, bins and frames of an example, of magnitudes
+        ``|X| / sqrt(n_fft)`` as in the authors' code. Their cost, to which the paper's rule "stop
+        training if the cost between two epochs drops below 0.05" applies, is 2.88 times as large:
+        they sum over the 32 examples of a batch too, whose audio they scale by 0.3. Their 0.05 is
+        0.0174 here.
         """
         n_values = estimate[0].numel()
-        return magnitude_loss(estimate, reference) * (n_values / self.config.n_fft)
+        return super().loss(estimate, reference, mixture) * (n_values / self.config.n_fft)
 
     def encode(self, magnitude: Tensor) -> Tensor:
         """Apply both convolutions.
@@ -176,3 +189,6 @@ class CNN(SeparationModel[CNNConfig]):
             columns, self.vertical.weight, stride=stride, output_padding=unreached
         )
         return rows[:, 0]
+
+
+MODEL: Final = CNN

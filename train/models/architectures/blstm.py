@@ -12,16 +12,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import ClassVar, Final
 
 import torch
 from stemsmith.manifests.errors import UsageError
 from stemsmith.train.models.base import BinStatistics, ModelConfig, SeparationModel
-from stemsmith.train.models.losses import tpsa_loss
 from stemsmith.train.models.recurrent import run_lstm
 from stemsmith.train.models.stft import Window
+from stemsmith.train.schedule import TrainConfig
 from torch import Tensor, nn
 
-__all__ = ["BLSTM", "BLSTMConfig"]
+__all__ = ["BLSTM", "MODEL", "BLSTMConfig"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,9 +32,9 @@ class BLSTMConfig(ModelConfig):
     Attributes
     ----------
     n_layers, n_units : int
-        LSTM layers, and units in each direction.
+        Number of LSTM layers, and of units in each of their directions.
     dropout : float
-        After every layer.
+        Share of outputs that are dropped after every layer.
     log_floor : float
         Magnitudes below it count as it; a sine of full scale has about ``n_fft / 3``.
     """
@@ -43,6 +44,7 @@ class BLSTMConfig(ModelConfig):
     hop: int = 256
     window: Window = Window.SQRT_HANN
     segment_frames: int = 400
+    loss: str = "tpsa"  # equation 1
     n_layers: int = 4
     n_units: int = 600
     dropout: float = 0.3
@@ -58,6 +60,12 @@ class BLSTMConfig(ModelConfig):
 
 class BLSTM(SeparationModel[BLSTMConfig]):
     """Mask inference with bidirectional LSTM layers."""
+
+    config_type: ClassVar[type[ModelConfig]] = BLSTMConfig
+    # Section 3.1. Ours: batch size, number of epochs, clipping.
+    training_defaults: ClassVar[TrainConfig] = TrainConfig(
+        batch_size=32, plateau_epochs=5, clip_gradient=5.0
+    )
 
     mean: Tensor
     scale: Tensor
@@ -86,10 +94,6 @@ class BLSTM(SeparationModel[BLSTMConfig]):
         mask = torch.sigmoid(self.dense(self.dropout(hidden)))
         return (mask.transpose(1, 2) * magnitude)[:, None]
 
-    def loss(self, estimate: Tensor, reference: Tensor, mixture: Tensor) -> Tensor:
-        """Return the truncated phase-sensitive loss (equation 1), as a mean over bins."""
-        return tpsa_loss(estimate, reference, mixture[:, None])
-
     def fit_statistics(self, mixtures: Iterable[Tensor]) -> None:
         """Bring every bin of the input to zero mean and unit variance over `mixtures`."""
         statistics = BinStatistics()
@@ -101,3 +105,6 @@ class BLSTM(SeparationModel[BLSTMConfig]):
 
     def _log(self, magnitude: Tensor) -> Tensor:
         return magnitude.clamp_min(self.config.log_floor).log()
+
+
+MODEL: Final = BLSTM

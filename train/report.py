@@ -1,0 +1,117 @@
+"""What a run tells of its epochs while it trains: a bar for people, and loggers' files.
+
+Imports nothing heavy: commands read the names of loggers from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Protocol, Self
+
+from stemsmith.manifests.jobs import QUIET, Progress, Ticker
+from stemsmith.manifests.registry import Registry
+from stemsmith.train.schedule import Epoch
+
+__all__ = ["LOGGERS", "Logger", "LoggerKind", "Reporter", "open_loggers"]
+
+
+class Logger(Protocol):
+    """Writes what came of the epochs of a run, wherever it likes to."""
+
+    def log(self, history: Sequence[Epoch]) -> None:
+        """Take all epochs so far; called after each one."""
+
+    def close(self) -> None:
+        """Write what is left: no epoch will follow."""
+
+
+class LoggerKind(Protocol):
+    """Makes a logger, as its class does."""
+
+    def __call__(self, root: Path) -> Logger:
+        """Return a logger of the run in a folder."""
+
+
+LOGGERS: Final[Registry[LoggerKind]] = Registry("logger", "stemsmith.train.loggers", "LOGGER")
+_RECORD: Final = "csv"  # what every run has: `TrainedRun` reads it
+
+
+def open_loggers(name: str, root: Path) -> list[Logger]:
+    """Return the loggers of a run: its own record, and the one that the user wants.
+
+    Parameters
+    ----------
+    name : str
+        One of `LOGGERS`, or ``package.module:Class``.
+    root : Path
+        Folder of the run.
+
+    Raises
+    ------
+    UsageError
+        If there is no such logger.
+    """
+    return [LOGGERS.load(one)(root) for one in dict.fromkeys((_RECORD, name))]
+
+
+class Reporter:
+    """Tells of a run's epochs; nothing is shown or written without loggers and progress.
+
+    Parameters
+    ----------
+    loggers : sequence of Logger
+        Loggers of the run; closed at the end.
+    progress : Progress
+        Is shown a bar for every epoch.
+    n_epochs : int
+        Number of epochs, at most.
+    """
+
+    def __init__(
+        self, loggers: Sequence[Logger] = (), progress: Progress = QUIET, n_epochs: int = 0
+    ) -> None:
+        self._loggers, self._progress, self._n_epochs = loggers, progress, n_epochs
+        self._bar = ExitStack()
+        self._ticker: Ticker | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.close()
+        for logger in self._loggers:
+            logger.close()
+
+    def begin(self, history: Sequence[Epoch], n_batches: int) -> None:
+        """Begin an epoch of so many batches, of training and validation; others lie before it."""
+        self._bar.close()
+        title = f"epoch {len(history) + 1} of {self._n_epochs}{_so_far(history)}"
+        self._ticker = self._bar.enter_context(self._progress.loop(title, n_batches))
+
+    def advance(self, audio_s: float) -> None:
+        """Count a batch, and the seconds of audio that it has."""
+        if self._ticker is not None:
+            self._ticker.advance(audio_s=audio_s)
+
+    def end(self, history: Sequence[Epoch]) -> None:
+        """End an epoch, the last one of `history`."""
+        self._bar.close()
+        self._ticker = None
+        for logger in self._loggers:
+            logger.log(history)
+
+
+def _so_far(history: Sequence[Epoch]) -> str:
+    if not history:
+        return ""
+    last = history[-1]
+    text = f" (loss {last.validation_loss:.4g}"
+    return text + (")" if last.si_sdr_db is None else f", SI-SDR {last.si_sdr_db:.2f} dB)")

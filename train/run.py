@@ -1,0 +1,212 @@
+"""A run: the one place that opens what ``stemsmith train`` wrote.
+
+``run.json`` is written first and says everything that decides the result; ``metrics.csv`` has a row
+for every epoch; ``checkpoints/best.ckpt`` is the best epoch and ``checkpoints/last.ckpt`` the last
+one. Checkpoints load with ``torch.load(weights_only=True)``. Nothing but `TrainedRun.model` and
+`TrainedRun.settings` needs PyTorch.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cached_property
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from stemsmith.manifests import storage
+from stemsmith.manifests.errors import InvalidCorpus, UsageError
+from stemsmith.train.history import read_history
+from stemsmith.train.models.registry import from_settings, is_model_name, make_model
+from stemsmith.train.schedule import Epoch, Monitor, best_epoch
+
+if TYPE_CHECKING:
+    from stemsmith.train.models.base import ModelConfig, SeparationModel
+
+__all__ = ["BEST", "LAST", "RUN", "VERSION", "TrainedRun", "checkpoint_path"]
+
+BEST: Final = "best"
+LAST: Final = "last"
+RUN: Final = "run.json"
+VERSION: Final = 1  # of run.json and of the names of weights
+# What version 0.1 did not write, since there was no choice: the losses of its models.
+_LOSSES_OF_0_1: Final = {
+    "blstm": "tpsa",
+    "umx": "magnitude",
+    "cnn": "magnitude",
+    "resnet": "complex",
+}
+
+
+def checkpoint_path(root: Path, name: str) -> Path:
+    """Return where a checkpoint of a run is: `BEST` or `LAST`."""
+    return root / "checkpoints" / f"{name}.ckpt"
+
+
+class TrainedRun:
+    """A run of ``stemsmith train``, finished or not.
+
+    Parameters
+    ----------
+    folder : str or path
+        The folder of the run.
+
+    Attributes
+    ----------
+    root : Path
+        The folder.
+    content : dict
+        What ``run.json`` says.
+
+    Raises
+    ------
+    InvalidCorpus
+        If the folder is no run, or is of a newer version; the text names the file.
+
+    Examples
+    --------
+    >>> run = TrainedRun("run")  # doctest: +SKIP
+    >>> run.model_name, run.targets, run.best.si_sdr_db  # doctest: +SKIP
+    ('blstm', ('bass',), 4.21)
+    >>> model = run.model()  # doctest: +SKIP
+    """
+
+    def __init__(self, folder: str | PathLike[str]) -> None:
+        self.root = Path(folder)
+        self.content = _read(self.root / RUN)
+
+    def __fspath__(self) -> str:
+        return str(self.root)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self.root)!r})"
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """What decided the result: model, settings, training, rules, data and init, as JSON."""
+        config: dict[str, Any] = self.content["config"]
+        return config
+
+    @property
+    def model_name(self) -> str:
+        """Name of the model: one of `stemsmith.train.MODELS`, or ``package.module:Class``."""
+        return str(self.config["model"])
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Names of the targets that the model separates."""
+        return tuple(self.config["settings"]["targets"])
+
+    @property
+    def monitor(self) -> Monitor:
+        """What decides which epoch is the best."""
+        return Monitor(self.config["training"]["monitor"])
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of trained parameters of the model."""
+        return int(self.content["n_parameters"])
+
+    @property
+    def n_examples(self) -> int | None:
+        """Number of training examples of an epoch; None in runs of version 0.1."""
+        return self.content.get("n_examples")
+
+    @property
+    def machine(self) -> dict[str, Any]:
+        """Device, loader and numbers of processes; empty in runs of version 0.1."""
+        return dict(self.content.get("machine", {}))
+
+    @cached_property
+    def history(self) -> tuple[Epoch, ...]:
+        """The epochs so far, when they were first asked for."""
+        return read_history(self.root)
+
+    @property
+    def best(self) -> Epoch | None:
+        """The epoch of the best weights; None before the first has ended."""
+        return best_epoch(self.history, self.monitor) if self.history else None
+
+    def checkpoint(self, name: str = BEST) -> Path:
+        """Return the file of a checkpoint, `BEST` or `LAST`."""
+        return checkpoint_path(self.root, name)
+
+    def weights_hash(self) -> str:
+        """Return the SHA-256 of the file of the best weights."""
+        return storage.file_hash(self.checkpoint(BEST))
+
+    @property
+    def settings(self) -> ModelConfig:
+        """Configuration of the model.
+
+        Raises
+        ------
+        InvalidCorpus
+            If it is none of the model, or there is no such model; the text names ``run.json``.
+        """
+        try:
+            return from_settings(self.model_name, self.config["settings"])
+        except (KeyError, TypeError, ValueError, UsageError) as error:
+            raise InvalidCorpus(f"{self.root / RUN}: {error}") from error
+
+    def model(self, checkpoint: str = BEST) -> SeparationModel[Any]:
+        """Return the model, ready to separate.
+
+        Parameters
+        ----------
+        checkpoint : str
+            Whose weights it has: `BEST` or `LAST`.
+
+        Returns
+        -------
+        SeparationModel
+            On the CPU, in evaluation mode.
+
+        Raises
+        ------
+        InvalidCorpus
+            If the run has no checkpoint yet, or it is damaged or not of this model; the text names
+            the file.
+        """
+        from stemsmith.train.weights import read_weights
+
+        path = self.checkpoint(checkpoint)
+        weights, settings = read_weights(path), self.settings
+        try:
+            model = make_model(self.model_name, settings)
+        except (KeyError, TypeError, ValueError, UsageError) as error:
+            raise InvalidCorpus(f"{self.root / RUN}: {error}") from error
+        try:
+            model.load_state_dict(weights)
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())
+            raise InvalidCorpus(f"{path}: not of the model of {RUN}: {reason}") from error
+        return model.eval()
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return what ``run.json`` says, with what version 0.1 left to be understood."""
+    try:
+        content: Any = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise InvalidCorpus(f"{path}: missing; not a folder of `stemsmith train`") from None
+    except (OSError, ValueError) as error:
+        raise InvalidCorpus(f"{path}: cannot be read: {error}") from error
+    version = content.get("version") if isinstance(content, dict) else None
+    if isinstance(version, int) and version > VERSION:
+        raise InvalidCorpus(
+            f"{path}: is of version {version}, and this version of stemsmith reads up to "
+            f"{VERSION}: pip install --upgrade stemsmith"
+        )
+    if version != VERSION:
+        raise InvalidCorpus(f"{path}: not a run of this version of stemsmith; train again")
+    config = content.get("config")
+    if not isinstance(config, dict) or not is_model_name(config.get("model")):
+        raise InvalidCorpus(f"{path}: does not say what was trained")
+    settings, training = config.get("settings"), config.setdefault("training", {})
+    if not isinstance(settings, dict) or not isinstance(settings.get("targets"), list):
+        raise InvalidCorpus(f"{path}: does not say what was trained")
+    if (loss := _LOSSES_OF_0_1.get(config["model"])) is not None:
+        settings.setdefault("loss", loss)
+    training.setdefault("monitor", str(Monitor.LOSS))
+    return dict(content)
