@@ -87,10 +87,10 @@ def _summary(done: Results, rejections: list[Rejection]) -> Summary:
 
     n_songs = done.header["n_songs"]
     return Summary(
-        f"{done.folder}: {done.system} on {n_songs} songs of {done.dataset}, "
+        f"{done.root}: {done.system} on {n_songs} songs of {done.dataset}, "
         f"{len(rejections)} left out",
         {
-            "results": str(done.folder),
+            "results": str(done.root),
             "system": done.system,
             "dataset": done.dataset,
             "n_scored": n_songs,

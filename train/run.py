@@ -65,10 +65,11 @@ class TrainedRun:
 
     Examples
     --------
-    >>> run = TrainedRun("run")  # doctest: +SKIP
-    >>> run.model_name, run.targets, run.best.si_sdr_db  # doctest: +SKIP
-    ('blstm', ('bass',), 4.21)
-    >>> model = run.model()  # doctest: +SKIP
+    >>> run = TrainedRun("run")
+    >>> run.model_name, run.targets, len(run.history)
+    ('blstm', ('bass',), 1)
+    >>> sum(weight.numel() for weight in run.model().parameters())
+    5481
     """
 
     def __init__(self, folder: str | PathLike[str]) -> None:

@@ -104,6 +104,12 @@ class TrainConfig:
         Arithmetic inside the network.
     monitor : Monitor
         What makes validation better: a lower loss, or a higher SI-SDR.
+
+    Examples
+    --------
+    >>> import stemsmith
+    >>> stemsmith.TrainConfig(epochs=20, monitor="si-sdr").batch_size
+    32
     """
 
     epochs: int = option(100, "Number of epochs, at most.")

@@ -105,9 +105,18 @@ def train_model(
 
     Examples
     --------
-    >>> run = train_model("mixtures", "run", target="bass", epochs=20)  # doctest: +SKIP
-    >>> run.best.si_sdr_db  # doctest: +SKIP
-    4.21
+    >>> import stemsmith
+    >>> run = stemsmith.train_model(
+    ...     "mixtures",
+    ...     "new-run",
+    ...     target="bass",
+    ...     settings={"n_layers": 1, "n_units": 4, "segment_frames": 50},
+    ...     epochs=2,
+    ...     batch_size=2,
+    ...     device="cpu",
+    ... )
+    >>> len(run.history), run.targets
+    (2, ('bass',))
     """
     logger = options.get("logger", _TENSORBOARD)
     needed = [_TENSORBOARD] if logger == _TENSORBOARD else []

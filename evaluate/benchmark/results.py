@@ -74,8 +74,8 @@ class Results:
 
     Attributes
     ----------
-    folder : Path
-        The folder, as given.
+    root : Path
+        The folder.
     header : dict
         The content of ``manifest.json``.
 
@@ -93,17 +93,17 @@ class Results:
     """
 
     def __init__(self, folder: str | PathLike[str]) -> None:
-        self.folder = Path(folder)
-        path = self.folder / SUMMARY
+        self.root = Path(folder)
+        path = self.root / SUMMARY
         if not path.exists():
             raise InvalidCorpus(f"{path}: missing; not a finished folder of scores")
-        self.header: dict[str, Any] = shards.read_manifest(self.folder, STAGE)
+        self.header: dict[str, Any] = shards.read_manifest(self.root, STAGE)
 
     def __fspath__(self) -> str:
-        return str(self.folder)
+        return str(self.root)
 
     def __repr__(self) -> str:
-        return f"Results({str(self.folder)!r})"
+        return f"Results({str(self.root)!r})"
 
     @property
     def system(self) -> str:
@@ -118,12 +118,12 @@ class Results:
     @cached_property
     def scores(self) -> Table:
         """Every score as a table, with a column for each field of `SongScore`."""
-        return shards.read_table([self.folder / SCORES], SongScore)
+        return shards.read_table([self.root / SCORES], SongScore)
 
     @cached_property
     def rejections(self) -> Table:
         """The songs that were left out, as a table with the fields of `Rejection`."""
-        return shards.read_table([self.folder / REJECTIONS], Rejection)
+        return shards.read_table([self.root / REJECTIONS], Rejection)
 
     @cached_property
     def summary(self) -> dict[str, Any]:
@@ -134,7 +134,7 @@ class Results:
         InvalidCorpus
             If ``summary.json`` cannot be read.
         """
-        path = self.folder / SUMMARY
+        path = self.root / SUMMARY
         try:
             content = json.loads(path.read_bytes())
         except (OSError, ValueError) as error:
@@ -145,11 +145,11 @@ class Results:
 
     def score_records(self) -> list[SongScore]:
         """Return the scores as records."""
-        return shards.read_records(self.folder / SCORES, SongScore)
+        return shards.read_records(self.root / SCORES, SongScore)
 
     def rejection_records(self) -> list[Rejection]:
         """Return the songs that were left out as records."""
-        return shards.read_records(self.folder / REJECTIONS, Rejection)
+        return shards.read_records(self.root / REJECTIONS, Rejection)
 
     def verify(self) -> Results:
         """Compare the Parquet files with the manifest; return the results.
@@ -159,5 +159,5 @@ class Results:
         InvalidCorpus
             Naming the first file that is missing or not as the manifest says.
         """
-        shards.check_shards(self.folder, self.header)
+        shards.check_shards(self.root, self.header)
         return self

@@ -52,11 +52,11 @@ def validate_results(folder: str | PathLike[str]) -> ResultCounts:
         Naming the first file that is not what the manifest says, or what is missing in it.
     """
     results = Results(folder)
-    refuse_unfinished(results.folder / STATE_FOLDER, "evaluate")
+    refuse_unfinished(results.root / STATE_FOLDER, "evaluate")
     results.verify()
     _check_files(results)
     rejections = results.rejection_records()
-    manifest = results.folder / shards.MANIFEST
+    manifest = results.root / shards.MANIFEST
     reasons = Counter(str(rejection.reason) for rejection in rejections)
     if results.header.get("rejections") != reasons:
         raise InvalidCorpus(f"{manifest}: counts of rejections are not the shard's")
@@ -67,7 +67,7 @@ def validate_results(folder: str | PathLike[str]) -> ResultCounts:
     songs = sorted([*scored, *(rejection.id for rejection in rejections)])
     if songs != results.summary["songs"]:
         raise InvalidCorpus(
-            f"{results.folder}: songs that are scored or left out are not the summary's"
+            f"{results.root}: songs that are scored or left out are not the summary's"
         )
     _check_scores(results, Counter((s.metric, s.song, s.target) for s in scores), scored)
     return ResultCounts(len(scored), len(scores), len(rejections))
@@ -80,25 +80,21 @@ def _check_scores(results: Results, found: Counter[tuple[str, str, str]], songs:
         if known_metric(metric, settings).per == "song":
             once = {(metric, song, target): 1 for song in songs for target in by_target}
             if once != {key: n for key, n in found.items() if key[0] == metric}:
-                raise InvalidCorpus(
-                    f"{results.folder / SCORES}: not one {metric} a song and target"
-                )
+                raise InvalidCorpus(f"{results.root / SCORES}: not one {metric} a song and target")
 
 
 def _check_files(results: Results) -> None:
     """Check the files beside the shards, and that museval would read no others."""
     entries = results.header.get("files")
     if not isinstance(entries, list) or not all(_is_entry(entry) for entry in entries):
-        raise InvalidCorpus(f"{results.folder / shards.MANIFEST}: does not list its files")
-    paths = {
-        storage.inside(results.folder, str(entry["file"])): entry["sha256"] for entry in entries
-    }
+        raise InvalidCorpus(f"{results.root / shards.MANIFEST}: does not list its files")
+    paths = {storage.inside(results.root, str(entry["file"])): entry["sha256"] for entry in entries}
     for path, sha256 in paths.items():
         if not path.is_file():
             raise InvalidCorpus(f"{path}: missing")
         if storage.file_hash(path) != sha256:
             raise InvalidCorpus(f"{path}: SHA-256 is not the one in {shards.MANIFEST}")
-    for path in sorted((results.folder / "museval").rglob("*.json")):
+    for path in sorted((results.root / "museval").rglob("*.json")):
         if path not in paths:
             raise InvalidCorpus(f"{path}: not in {shards.MANIFEST}")
 

@@ -96,6 +96,17 @@ class SeparationModel(nn.Module, ABC, Generic[C]):
     ------
     UsageError
         If the loss is unknown, or is of other estimates than the model makes.
+
+    Examples
+    --------
+    >>> import stemsmith
+    >>> import torch
+    >>> model = stemsmith.Run("run").model()
+    >>> isinstance(model, stemsmith.SeparationModel)
+    True
+    >>> with torch.no_grad():
+    ...     model(torch.ones(1, 129, 50, dtype=torch.complex64)).shape
+    torch.Size([1, 1, 129, 50])
     """
 
     config_type: ClassVar[type[ModelConfig]]
