@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 from stemsmith.cli.options import Common, common_options
 
 if TYPE_CHECKING:
-    from stemsmith.manifests.records import Finding
+    from stemsmith.cli.console import Summary
 
 __all__ = ["validate"]
-
-J = TypeVar("J")
 
 
 @click.command()
@@ -30,22 +27,20 @@ def validate(folder: Path, common: Common) -> None:
     score for every song and target. Of a run of `stemsmith train`: that its checkpoints can be
     loaded and are of the model it says.
     """
-    from stemsmith.manifests.shards import read_manifest
+    from stemsmith.cli.console import print_summary
+    from stemsmith.folders import open_folder
 
-    if (folder / "run.json").exists():
-        _check_run(folder, common)
-        return
-    header = read_manifest(folder.resolve(), "corpus", "mixtures", "evaluation")
-    if header["stage"] == "mixtures":
-        _check_mixtures(folder, common)
-    elif header["stage"] == "evaluation":
-        _validate_results(folder, common)
-    else:
-        _check_corpus(folder, common)
+    check = {
+        "Corpus": _check_corpus,
+        "Mixtures": _check_mixtures,
+        "Results": _check_results,
+        "Run": _check_run,
+    }[type(open_folder(folder)).__name__]
+    print_summary(common, check(folder, common))
 
 
-def _check_corpus(folder: Path, common: Common) -> None:
-    from stemsmith.cli.console import Summary, Terminal, print_summary
+def _check_corpus(folder: Path, common: Common) -> Summary:
+    from stemsmith.cli.console import Summary, Terminal
     from stemsmith.manifests.renditions import RENDITIONS
     from stemsmith.render.workflow import validate_corpus
 
@@ -61,51 +56,36 @@ def _check_corpus(folder: Path, common: Common) -> None:
         line = f"{len(corpus)} songs, {n_stems} stems"
         counts = {"n_songs": len(corpus), "n_stems": n_stems}
     values = {"corpus": str(folder), **counts}
-    print_summary(common, Summary(f"{folder}: valid; {line}", values))
+    return Summary(f"{folder}: valid; {line}", values)
 
 
-def _check_mixtures(folder: Path, common: Common) -> None:
-    from stemsmith.cli.console import Summary, Terminal, print_summary
+def _check_mixtures(folder: Path, common: Common) -> Summary:
+    from stemsmith.cli.console import Summary, Terminal
     from stemsmith.mixing.workflow import validate_mixtures
 
     found = validate_mixtures(
         folder, jobs=common.n_jobs, scheduler=common.scheduler, progress=Terminal(common)
     )
     line = f"{folder}: valid; {found.n_mixtures} mixtures of {found.n_files} files"
-    print_summary(common, Summary(line, {"mixtures": str(folder), **found._asdict()}))
+    return Summary(line, {"mixtures": str(folder), **found._asdict()})
 
 
-def _validate_results(folder: Path, common: Common) -> None:
-    from stemsmith.cli.console import Summary, print_summary
+def _check_results(folder: Path, common: Common) -> Summary:
+    from stemsmith.cli.console import Summary
     from stemsmith.evaluate.workflow import validate_results
 
     found = validate_results(folder.resolve())
     line = f"{folder}: valid; {found.n_scores} scores of {found.n_songs} songs"
-    print_summary(common, Summary(line, {"results": str(folder), **found._asdict()}))
+    return Summary(line, {"results": str(folder), **found._asdict()})
 
 
-def _check_run(folder: Path, common: Common) -> None:
-    from stemsmith.cli.console import Summary, print_summary
+def _check_run(folder: Path, common: Common) -> Summary:
+    from stemsmith.cli.console import Summary
     from stemsmith.train.workflow import validate_run
 
     run = validate_run(folder)
     targets, n_epochs = list(run.targets), len(run.history)
-    summary = Summary(
+    return Summary(
         f"{folder}: valid; {run.model_name} for {', '.join(targets)}, {n_epochs} epochs",
         {"run": str(folder), "model": run.model_name, "targets": targets, "n_epochs": n_epochs},
     )
-    print_summary(common, summary)
-
-
-def _check_all(
-    common: Common,
-    check: Callable[[J], Finding],
-    jobs: Sequence[J],
-    name_of: Callable[[J], str],
-) -> None:
-    from stemsmith.cli.console import Terminal
-    from stemsmith.manifests.cluster import open_workers
-    from stemsmith.manifests.findings import raise_first_offence
-
-    with open_workers(common.n_jobs, common.scheduler) as workers:
-        raise_first_offence(workers, check, jobs, name_of, Terminal(common))

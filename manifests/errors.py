@@ -19,6 +19,7 @@ __all__ = [
     "UsageError",
     "install_command",
     "require",
+    "upgrade_command",
 ]
 
 
@@ -91,11 +92,22 @@ def install_command(extra: str) -> str:
         What to type into a shell. Where stemsmith runs from a clone, the clone is named, as a
         package index need not have it.
     """
-    folder = Path(__file__).resolve().parents[1]
-    source = "stemsmith"
-    if (folder / "pyproject.toml").is_file():
-        source = "." if folder == Path.cwd() else str(folder)
+    source = _clone() or "stemsmith"
     return f"pip install {shlex.quote(f'{source}[{extra}]')}"
+
+
+def upgrade_command() -> str:
+    """Return the command that brings a newer stemsmith, for what a newer one has written."""
+    clone = _clone()
+    return f"git -C {shlex.quote(clone)} pull" if clone else "pip install --upgrade stemsmith"
+
+
+def _clone() -> str | None:
+    """Return the clone that stemsmith runs from, as a shell here may write it, or None."""
+    folder = Path(__file__).resolve().parents[1]
+    if not (folder / "pyproject.toml").is_file():
+        return None
+    return "." if folder == Path.cwd() else str(folder)
 
 
 def require(extra: str, *packages: str, task: str) -> None:

@@ -27,7 +27,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 from stemsmith.manifests import storage
-from stemsmith.manifests.errors import InvalidCorpus
+from stemsmith.manifests.errors import InvalidCorpus, upgrade_command
 
 __all__ = [
     "MANIFEST",
@@ -405,7 +405,7 @@ def read_manifest(folder: Path, *stages: str) -> dict[str, Any]:
         made_by = header.get("versions", {}).get("stemsmith", "a later version")
         raise InvalidCorpus(
             f"{path}: written by stemsmith {made_by} with schema version {version}, and this one "
-            f"reads up to {known}: pip install --upgrade stemsmith"
+            f"reads up to {known}: {upgrade_command()}"
         )
     return header
 

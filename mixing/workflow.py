@@ -9,10 +9,10 @@ from typing import Any, NamedTuple, Protocol, Unpack, cast, runtime_checkable
 
 from stemsmith.manifests.audio.flac import encoder_warnings
 from stemsmith.manifests.cluster import open_workers
-from stemsmith.manifests.errors import InvalidCorpus, UsageError
+from stemsmith.manifests.errors import UsageError
+from stemsmith.manifests.findings import raise_first_offence
 from stemsmith.manifests.jobs import QUIET, Progress, Workers, do_jobs, needed
 from stemsmith.manifests.mixtures import STAGE
-from stemsmith.manifests.records import Finding
 from stemsmith.manifests.run_folder import refuse_foreign
 from stemsmith.mixing.audio_shards import AudioFormat, write_audio_shard
 from stemsmith.mixing.destination import MixtureDestination
@@ -32,7 +32,7 @@ from stemsmith.mixing.sources.find import (
     read_stems,
 )
 from stemsmith.mixing.sources.taxonomy import Taxonomy, read_taxonomy
-from stemsmith.mixing.validate import FileCheck, check_file, plan_checks
+from stemsmith.mixing.validate import check_file, plan_checks
 
 __all__ = ["HasRoot", "ValidMixtures", "mix", "validate_mixtures"]
 
@@ -293,16 +293,6 @@ def validate_mixtures(
     """
     opened = mixtures if isinstance(mixtures, Mixtures) else Mixtures(Path(mixtures).resolve())
     checks = plan_checks(opened)
-    offences: dict[str, str] = {}
-    with open_workers(jobs, scheduler) as workers, progress.loop("validate", len(checks)) as ticker:
-        for finding in do_jobs(workers, check_file, checks, _killed):
-            if finding.offence:
-                offences[finding.name] = finding.offence
-            ticker.advance()
-    if offences:
-        raise InvalidCorpus(offences[min(offences)])
+    with open_workers(jobs, scheduler) as workers:
+        raise_first_offence(workers, check_file, checks, lambda check: check.path, progress)
     return ValidMixtures(len(opened), len(checks))
-
-
-def _killed(job: FileCheck) -> Finding:
-    return Finding(job.path, f"{job.path}: checking it killed the worker")

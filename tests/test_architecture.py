@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import doctest
 import importlib
+import inspect
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,13 +21,16 @@ MAY_IMPORT = {
     "train": {"manifests", "mixing"},
     "evaluate": {"manifests", "mixing", "train"},
     "cli": {"manifests", "mixing", "render", "train", "evaluate", "front"},
-    "front": {"manifests", "mixing", "render", "train", "evaluate"},  # `stemsmith` itself
+    # `stemsmith` itself: the front door
+    "front": {"manifests", "mixing", "render", "train", "evaluate", "cli"},
 }
+# What stands above its folder: `train_model` returns a run that separates.
+ABOVE = {"train/workflow.py": {"evaluate"}}
 # Floors inside a folder, from the lowest: a module imports its own floor and those below it.
 # Sub-packages and modules that are not named here stand above all that are.
 FLOORS: dict[str, tuple[str, ...]] = {
     "manifests": ("arrays", "errors", "storage", "audio"),
-    "mixing": ("level", "sources", "audio", "plan"),
+    "mixing": ("level", "sources", "augmentation", "augmentations", "audio", "plan"),
     "render": ("midi", "sound", "corpus", "songs", "renditions"),
     "train": ("schedule", "models", "data"),
     "evaluate": ("metrics", "separation", "benchmark"),
@@ -120,7 +124,8 @@ def test_imports_follow_the_direction_of_data(path: Path) -> None:
     for name in imports(path):
         if (module := module_of(name)) is not None:
             other = folder_of(module)
-            assert other == package or other in MAY_IMPORT[package], name
+            above = ABOVE.get(path.relative_to(ROOT).as_posix(), set())
+            assert other == package or other in MAY_IMPORT[package] | above, name
         elif (owners := OWNERS.get(name.split(".")[0])) is not None:
             assert path in {ROOT / owner for owner in owners}, f"{name} belongs into {owners}"
 
@@ -189,7 +194,7 @@ def test_modules_say_what_they_are_and_what_they_offer(
     assert sorted(module.__all__, key=str.lower)
     for public in module.__all__:
         item = getattr(module, public)
-        if isinstance(item, type) or callable(item):
+        if inspect.isclass(item) or inspect.isroutine(item):
             assert item.__doc__, f"{name}.{public} has no docstring"
     if ">>> " in path.read_text("utf-8"):
         request.getfixturevalue("workshop")

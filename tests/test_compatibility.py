@@ -15,6 +15,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from stemsmith.manifests.errors import upgrade_command
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 OLD = Path(__file__).parent / "data" / "0.1"
@@ -127,7 +128,7 @@ def test_a_folder_of_a_newer_version_says_what_to_install(
     manifest.write_text(json.dumps({**content, "schema_version": 2}))
     done = here("validate", old / kind, "--jobs", 0)
     assert done.returncode == 1
-    assert "pip install --upgrade stemsmith" in done.stderr
+    assert done.stderr.strip().endswith(f": {upgrade_command()}")
     assert len(done.stderr.strip().splitlines()) == 1
 
 
@@ -137,4 +138,4 @@ def test_a_run_of_a_newer_version_says_what_to_install(old: Path, here: Command)
     (old / "run" / "run.json").write_text(json.dumps({**content, "version": 2}))
     done = here("validate", old / "run")
     assert done.returncode == 1
-    assert "pip install --upgrade stemsmith" in done.stderr
+    assert done.stderr.strip().endswith(f": {upgrade_command()}")

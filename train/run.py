@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from stemsmith.manifests import storage
-from stemsmith.manifests.errors import InvalidCorpus, UsageError
+from stemsmith.manifests.errors import InvalidCorpus, UsageError, upgrade_command
 from stemsmith.train.history import read_history
 from stemsmith.train.models.registry import from_settings, is_model_name, make_model
 from stemsmith.train.schedule import Epoch, Monitor, best_epoch
@@ -197,7 +197,7 @@ def _read(path: Path) -> dict[str, Any]:
     if isinstance(version, int) and version > VERSION:
         raise InvalidCorpus(
             f"{path}: is of version {version}, and this version of stemsmith reads up to "
-            f"{VERSION}: pip install --upgrade stemsmith"
+            f"{VERSION}: {upgrade_command()}"
         )
     if version != VERSION:
         raise InvalidCorpus(f"{path}: not a run of this version of stemsmith; train again")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import subprocess
 import sys
@@ -33,13 +34,16 @@ def test_an_installed_package_is_named_and_a_shell_reads_any_path(
     module.write_bytes(Path(errors.__file__).read_bytes())
     if is_clone:
         (tmp_path / folder / "pyproject.toml").touch()
-    show = "import errors; print(errors.install_command('effects'))"
+    show = "import errors as e; print(e.install_command('effects'), e.upgrade_command(), sep='\\n')"
     done = subprocess.run(
         [sys.executable, "-c", show],
         cwd=module.parent, capture_output=True, text=True, check=True,
     )  # fmt: skip
     source = str(tmp_path.resolve() / folder) if is_clone else "stemsmith"
-    assert shlex.split(done.stdout) == ["pip", "install", f"{source}[effects]"]
+    install, upgrade = map(shlex.split, done.stdout.splitlines())
+    assert install == ["pip", "install", f"{source}[effects]"]
+    git = ["git", "-C", source, "pull"]
+    assert upgrade == (git if is_clone else ["pip", "install", "--upgrade", "stemsmith"])
 
 
 def test_only_one_function_types_the_command_and_extras_are_real() -> None:
@@ -50,7 +54,7 @@ def test_only_one_function_types_the_command_and_extras_are_real() -> None:
         text = path.read_text("utf-8")
         if path != ROOT / "manifests" / "errors.py":
             assert "pip install" not in text, path
-            used = text.split("install_command('")[1:]
-            assert all(part.split("'")[0] in project["optional-dependencies"] for part in used)
+            used = re.findall(r"(?:install_command|require)\([\"'](\w+)[\"']", text)
+            assert set(used) <= set(project["optional-dependencies"])
             n_calls += len(used)
     assert n_calls > 5

@@ -601,7 +601,7 @@ def test_a_folder_without_manifest_is_not_finished(tmp_path: Path) -> None:
         (b'{"stage": "render"}', "schema version None"),
         (
             b'{"stage": "render", "schema_version": 2, "versions": {"stemsmith": "9.1"}}',
-            "written by stemsmith 9.1 with schema version 2, .* pip install --upgrade stemsmith",
+            "written by stemsmith 9.1 with schema version 2, .*: git -C .* pull$",
         ),
         (b'{"stage": "render", "schema_version": "1"}', "schema version '1' is none"),
     ],
