@@ -10,8 +10,9 @@ and must stay quick; and only what separates needs PyTorch.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
+
+from stemsmith.manifests.lazy import lazily
 
 if TYPE_CHECKING:
     from stemsmith.evaluate.benchmark.options import EvaluationConfig
@@ -74,15 +75,4 @@ _HOMES: Final = {
     "validate_results": "workflow",
 }
 
-
-def __getattr__(name: str) -> Any:
-    """Import what is asked for by name."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazily(__name__, _HOMES)

@@ -11,9 +11,10 @@ cheap, and needs only what its stage needs (PyTorch for training, say).
 
 from __future__ import annotations
 
-from importlib import import_module
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from stemsmith.manifests.lazy import lazily
 
 if TYPE_CHECKING:
     from stemsmith.cli.console import Terminal
@@ -118,16 +119,4 @@ _HOMES = {
     "validate": "folders",
 }
 
-
-def __getattr__(name: str) -> Any:
-    """Import a name of the front door when it is first used."""
-    if name not in _HOMES:
-        raise AttributeError(f"module 'stemsmith' has no attribute {name!r}")
-    value = getattr(import_module(f"stemsmith.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    """List the names of the front door."""
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazily(__name__, _HOMES)

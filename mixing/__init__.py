@@ -10,8 +10,9 @@ package, and must stay quick.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
+
+from stemsmith.manifests.lazy import lazily
 
 if TYPE_CHECKING:
     from stemsmith.mixing.audio.labels import realise_labels
@@ -38,15 +39,4 @@ _HOMES: Final = {
     "validate_mixtures": "workflow",
 }
 
-
-def __getattr__(name: str) -> Any:
-    """Import what is asked for by name."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazily(__name__, _HOMES)

@@ -9,8 +9,9 @@ as options and the choice of songs; ``songs`` renders and checks corpora like Sl
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
+
+from stemsmith.manifests.lazy import lazily
 
 if TYPE_CHECKING:
     from stemsmith.render.corpus.config import RenderConfig
@@ -38,19 +39,9 @@ __all__ = [
 ]
 
 _HOMES: Final = {
+    **dict.fromkeys(__all__, "workflow"),
     "RenderConfig": "corpus.config",
     "RenditionConfig": "renditions.config",
-}  # all others are workflows
+}
 
-
-def __getattr__(name: str) -> Any:
-    """Import one of the names above when it is first used: configurations must stay light."""
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = import_module(f"{__name__}.{_HOMES.get(name, 'workflow')}")
-    value = globals()[name] = getattr(home, name)
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazily(__name__, _HOMES)

@@ -59,10 +59,11 @@ def test_the_names_are_these() -> None:
 
 
 def test_type_checkers_and_python_find_a_name_in_one_place() -> None:
+    (checked,) = (n for n in ast.parse(FRONT.read_text("utf-8")).body if isinstance(n, ast.If))
     told = {
         alias.name: node.module
-        for node in ast.walk(ast.parse(FRONT.read_text("utf-8")))
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("stemsmith")
+        for node in checked.body
+        if isinstance(node, ast.ImportFrom)
         for alias in node.names
     }
     assert told == {name: f"stemsmith.{home}" for name, home in stemsmith._HOMES.items()}
@@ -103,6 +104,18 @@ def test_every_name_is_documented_with_an_example_that_runs(name: str) -> None:
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         _ = stemsmith.nonsense
+
+
+@pytest.mark.parametrize("package", ["evaluate", "mixing", "render", "train"])
+def test_a_folder_of_the_clone_is_no_package_of_its_own(package: str) -> None:
+    """Python that is started in the clone finds its folders first, Hugging Face's evaluate too."""
+    done = subprocess.run(
+        [sys.executable, "-c", f"import {package}"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith(f"ImportError: {package}/ is a folder of stemsmith's source")
+    assert "'python -P'" in last
 
 
 def imported_by(code: str) -> set[str]:
