@@ -28,6 +28,7 @@ from stemsmith.evaluate.separation.files import (
     separate_to_files,
 )
 from stemsmith.evaluate.separation.options import SeparationConfig, SeparationOptions
+from stemsmith.manifests.audio.flac import encoder_warnings
 from stemsmith.manifests.audio.formats import FileFormat
 from stemsmith.manifests.cluster import open_workers
 from stemsmith.manifests.errors import InvalidCorpus, NothingToDo
@@ -248,6 +249,8 @@ def separate_files(
     paths = [Path(path) for path in recordings]
     outputs = outputs_of(separator, paths, Path(destination), kind, is_overwriting)
     separated, rejections, processing_s = list[SeparatedRecording](), list[Rejection](), 0.0
+    for warning in encoder_warnings() if kind is FileFormat.FLAC else ():
+        progress.warn(warning)
     with progress.loop("separate", len(paths)) as ticker:
         for path, files in zip(paths, outputs, strict=True):
             start = time.perf_counter()

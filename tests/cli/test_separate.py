@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from stemsmith.manifests.audio import flac
 from stemsmith.manifests.audio.formats import FileFormat
 from stemsmith.manifests.audio.read import AudioInfo, audio_info, encode_wav, read_blocks
 from stemsmith.manifests.audio.write import writing
@@ -137,6 +138,27 @@ def test_options_reach_the_system(cnn: Path, tmp_path: Path, make_noise, here: C
     streamed = run("streamed", "--streaming")
     assert streamed["latency_ms"] == pytest.approx(1000 * (11 * 32 + 128) / 8000)
     np.testing.assert_allclose(read("streamed", "bass"), read("plain", "bass"), atol=1e-6)
+
+
+@pytest.mark.parametrize(("file_format", "n_warnings"), [("flac", 1), ("wav16", 0), ("wav", 0)])
+def test_without_libflac_flac_is_written_with_one_warning(
+    cnn: Path,
+    tmp_path: Path,
+    here: Command,
+    monkeypatch: pytest.MonkeyPatch,
+    file_format: str,
+    n_warnings: int,
+) -> None:
+    monkeypatch.setattr(flac, "_libflac", lambda: None)
+    songs = [tmp_path / f"{name}.wav" for name in ("a", "b")]
+    for song in songs:
+        soundfile.write(song, np.zeros((8000, 1)), 8000)
+    done = here("separate", cnn, *songs, tmp_path / "out", "--format", file_format)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("libsndfile") == done.stderr.count("\n") == n_warnings
+    for song in songs:
+        (written,) = (tmp_path / "out" / song.stem).glob("bass.*")
+        assert soundfile.info(written).frames == 8000
 
 
 @pytest.mark.parametrize(
