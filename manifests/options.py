@@ -18,7 +18,16 @@ from typing import Any, Final, TypeVar
 
 from stemsmith.manifests.errors import UsageError
 
-__all__ = ["Field", "Option", "fields_of", "json_value", "member", "option", "to_manifest"]
+__all__ = [
+    "Field",
+    "Option",
+    "fields_of",
+    "json_value",
+    "member",
+    "option",
+    "settle",
+    "to_manifest",
+]
 
 E = TypeVar("E", bound=Enum)
 
@@ -154,6 +163,39 @@ def member(choices: type[E], value: E | str, flag: str) -> E:
     except ValueError:
         known = ", ".join(str(choice.value) for choice in choices)
         raise UsageError(f"{flag} {value}: unknown; known: {known}") from None
+
+
+def settle(config: Any) -> None:
+    """Give the values of a new configuration the types of their fields; for ``__post_init__``.
+
+    What has a text form on the command line may be given as text in Python too, members of
+    enumerations and paths among them; sequences may be lists, and numbers of any kind: a manifest
+    says 10.0 for 10, so that both make the same folder.
+
+    Parameters
+    ----------
+    config : object
+        A frozen dataclass whose fields `option` made.
+
+    Raises
+    ------
+    UsageError
+        For text that stands for no value, naming the option.
+    """
+    for field in fields_of(type(config)):
+        value = getattr(config, field.name)
+        is_class = isinstance(field.type, type)
+        if value is None:
+            continue
+        if is_class and issubclass(field.type, Enum):
+            value = member(field.type, value, field.flag)
+        elif isinstance(value, str) and field.option.parse and not field.option.is_repeatable:
+            value = field.option.parse(value)
+        elif isinstance(value, list):
+            value = tuple(value)
+        elif field.type is float or field.type is Path:
+            value = field.type(value)
+        object.__setattr__(config, field.name, value)
 
 
 def to_manifest(config: Any) -> dict[str, Any]:

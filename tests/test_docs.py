@@ -22,3 +22,10 @@ def test_the_training_loop_of_the_docs_trains(
     result = doctest.testfile(str(DOCS / "training.md"), module_relative=False)
     assert result.attempted >= 6
     assert result.failed == 0
+
+
+def test_the_front_door_of_the_docs_opens(workshop: Path) -> None:
+    pytest.importorskip("lightning")
+    result = doctest.testfile(str(DOCS / "python.md"), module_relative=False)
+    assert result.attempted >= 15
+    assert result.failed == 0

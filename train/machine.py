@@ -10,7 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from stemsmith.manifests.errors import UsageError
-from stemsmith.manifests.options import member, option
+from stemsmith.manifests.options import option, settle
 from stemsmith.train.data.config import Loader
 from stemsmith.train.report import LOGGERS
 
@@ -70,10 +70,7 @@ class Machine:
     )
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "device", member(Device, self.device, "--device"))
-        object.__setattr__(self, "loader", member(Loader, self.loader, "--loader"))
-        if self.cache is not None:
-            object.__setattr__(self, "cache", Path(self.cache))
+        settle(self)
         for flag, value, least in (
             ("--devices", self.n_devices, 1),
             ("--nodes", self.n_nodes, 1),

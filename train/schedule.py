@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from stemsmith.manifests.errors import UsageError
-from stemsmith.manifests.options import member, option
+from stemsmith.manifests.options import option, settle
 
 __all__ = ["Epoch", "Monitor", "Optimiser", "Precision", "TrainConfig", "best_epoch", "is_over"]
 
@@ -135,12 +135,7 @@ class TrainConfig:
     )
 
     def __post_init__(self) -> None:
-        for name, choices in (
-            ("optimiser", Optimiser),
-            ("precision", Precision),
-            ("monitor", Monitor),
-        ):
-            object.__setattr__(self, name, member(choices, getattr(self, name), f"--{name}"))
+        settle(self)
         for name in ("epochs", "batch_size", "learning_rate"):
             if not getattr(self, name) > 0:
                 raise UsageError(f"{name} must be above 0, not {getattr(self, name)}")

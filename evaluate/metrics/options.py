@@ -10,7 +10,7 @@ from typing import Any, Final, TypedDict
 from stemsmith.evaluate.metrics.bsseval.frames import Framing, SilenceRule
 from stemsmith.evaluate.metrics.registry import SCORED_ANYWAY, SONG_METRICS, described
 from stemsmith.manifests.errors import UsageError
-from stemsmith.manifests.options import member, option
+from stemsmith.manifests.options import option, settle
 
 __all__ = ["BssVersion", "Engine", "MetricConfig", "MetricOptions"]
 
@@ -95,16 +95,9 @@ class MetricConfig:
     def __post_init__(self) -> None:
         """Make values of what was given as text, and refuse what makes no sense."""
         named = [self.more_metrics] if isinstance(self.more_metrics, str) else self.more_metrics
-        settled = {
-            "more_metrics": tuple(dict.fromkeys(n for n in named if n not in SCORED_ANYWAY)),
-            "bss": member(BssVersion, self.bss, "--bss"),
-            "window_s": float(self.window_s),
-            "hop_s": None if self.hop_s is None else float(self.hop_s),
-            "silence": member(SilenceRule, self.silence, "--silence"),
-            "engine": member(Engine, self.engine, "--engine"),
-        }
-        for name, value in settled.items():
-            object.__setattr__(self, name, value)
+        more = tuple(dict.fromkeys(name for name in named if name not in SCORED_ANYWAY))
+        object.__setattr__(self, "more_metrics", more)
+        settle(self)
         if self.si_sdr_rate < _LOWEST_RATE:
             raise UsageError(f"--si-sdr-rate {self.si_sdr_rate}: at least {_LOWEST_RATE} Hz")
         least_s, most_s = _WINDOWS_S

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any, Final, NamedTuple, TypedDict
 
 from stemsmith.manifests.errors import UsageError
-from stemsmith.manifests.options import member, option, to_manifest
+from stemsmith.manifests.options import option, settle, to_manifest
 
 __all__ = ["DEVICES", "RESIDUAL", "Phase", "SeparationConfig", "SeparationOptions", "Threshold"]
 
@@ -134,15 +134,12 @@ class SeparationConfig:
 
     def __post_init__(self) -> None:
         """Make values of what was given as text, and refuse what makes no sense."""
-        for name in ("overlap", "mask_exponent"):
-            if (value := getattr(self, name)) is not None:
-                object.__setattr__(self, name, float(value))  # a manifest says 2.0 for 2
+        settle(self)
         thresholds = {
             name: Threshold(float(source), float(mixture))
             for name, (source, mixture) in (self.thresholds or {}).items()
         }
         object.__setattr__(self, "thresholds", thresholds)
-        object.__setattr__(self, "phase", member(Phase, self.phase, "--phase"))
         if self.mask_exponent is not None and not 0 < self.mask_exponent < math.inf:
             raise UsageError(f"a mask exponent of {self.mask_exponent:g}: it is above 0")
         for target, threshold in thresholds.items():

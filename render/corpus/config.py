@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum, StrEnum
+from enum import StrEnum
 from fractions import Fraction
 from typing import Any, Final, TypedDict
 
 from stemsmith.manifests.errors import UsageError
-from stemsmith.manifests.options import fields_of, member, option, to_manifest
+from stemsmith.manifests.options import option, settle, to_manifest
 from stemsmith.manifests.programs import players
 from stemsmith.manifests.splits import SPLITS
 from stemsmith.render.midi.limits import DEFAULT_MAX_DURATION_S
@@ -219,23 +219,6 @@ class RenderConfig:
     def to_dict(self) -> dict[str, Any]:
         """Return the options as JSON values, as the manifest has them."""
         return to_manifest(self)
-
-
-def settle(config: RenderConfig) -> None:
-    """Give the values of a new configuration the types of their fields.
-
-    Members of enumerations may be given as text, sequences as lists, and numbers of any kind: a
-    manifest says 10.0 for 10, so that both make the same run.
-    """
-    for field in fields_of(type(config)):
-        value = getattr(config, field.name)
-        if isinstance(field.type, type) and issubclass(field.type, Enum):
-            value = member(field.type, value, field.flag)
-        elif isinstance(value, list):
-            value = tuple(value)
-        elif field.type is float and value is not None:
-            value = float(value)
-        object.__setattr__(config, field.name, value)
 
 
 class SoundOptions(TypedDict, total=False):
