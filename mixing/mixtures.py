@@ -216,6 +216,11 @@ class Mixtures(Sequence[StoredMixture]):
         order = {split: place for place, split in enumerate(SPLITS)}
         return tuple(sorted(found, key=lambda s: (order.get(s.split, len(order)), s.path.name)))
 
+    @cached_property
+    def recipes(self) -> shards.Table:
+        """All recipes as one Arrow table, a row a mixture; the columns are those of `Mixture`."""
+        return shards.read_table([shard.path for shard in self.recipe_shards], Mixture)
+
     def records(self, split: str | None = None) -> Iterator[Mixture]:
         """Yield the recipes of one split, or of all."""
         for shard in self.recipe_shards:

@@ -95,12 +95,15 @@ def _are_stretches(value: Any) -> bool:
     )
 
 
+_STRETCHES: Final = Parameter("a list of [start, n_samples]", _are_stretches)
+
+
 @dataclass(frozen=True)
 class WithoutSilence(Effect):
     """Says what of the file is read, and does nothing to the audio once it is."""
 
     name = "silence"
-    keep: list[list[int]] = parameter(Parameter("a list of [start, n_samples]", _are_stretches))
+    keep: list[list[int]] = parameter(_STRETCHES)  # noqa: RUF009
 
     @property
     def stretches(self) -> list[tuple[int, int]]:

@@ -107,6 +107,8 @@ def test_mixtures_are_in_order_of_split_and_number(mixtures: Path) -> None:
     assert [m.record.mixture_id for m in opened[3:9:2]] == names[3:9:2]
     assert [m.mixture_id for m in opened.records("test")] == [n for n in names if n[:2] == "te"]
     assert len(opened) == len(names) == 40
+    assert opened.recipes.column("mixture_id").to_pylist() == names
+    assert opened.recipes.column_names[:3] == ["mixture_id", "mode", "split"]
     with pytest.raises(IndexError):
         opened[40]
     assert "train" in repr(opened)
