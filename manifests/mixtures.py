@@ -52,9 +52,9 @@ class MeasuredFile:
     Attributes
     ----------
     sha256 : str
-        Of the file.
+        SHA-256 of the file.
     sample_rate, n_channels, n_samples : int
-        Of its audio; one or two channels.
+        Shape of its audio; one or two channels.
     k_power, power : numpy.ndarray
         (n_samples * 10 // sample_rate,) K-weighted and plain mean square of each whole 100 ms.
         K-weighted power of two channels is their sum (BS.1770), plain power their mean.
@@ -83,13 +83,13 @@ class MixtureSource:
     root, path, stream : str, str, int
         Name of a root in the manifest's header, path below it, audio stream in the file.
     sha256 : str
-        Of the file.
+        SHA-256 that the file had when the recipe was planned.
     group : str
         Target name in the taxonomy.
     role : str
         ``target`` or ``interference``; ``source`` where no target was asked for.
     sample_rate, n_stem_samples : int
-        Of the file.
+        Sample rate in Hz and length of the file.
     start, n_read : int
         The excerpt, in samples of the file: sample i of it is
         ``x[(start - shift + i) mod n_stem_samples]``.
@@ -103,7 +103,7 @@ class MixtureSource:
         Integrated loudness the source is brought to after its transforms, before `gain_db`; None
         keeps its level.
     gain_db : float
-        Gain.
+        Gain in dB that is applied last, before the mixture's own guard gain.
     """
 
     stem_id: str
@@ -132,17 +132,17 @@ class Mixture:
     Attributes
     ----------
     mixture_id : str
-        ``train-00000042``.
+        Name of the mixture, from its split and number: ``train-00000042``.
     mode : str
         ``coherent``, ``incoherent`` or ``renditions``.
     split : str
-        Of all its sources.
+        The split that all its sources belong to.
     sample_rate, n_samples, n_channels : int
-        Of the mixture.
+        Sample rate in Hz and shape of the mixture.
     peak_ceiling_dbfs : float
         No sample of the mixture or of a source exceeds it.
     sources : tuple of MixtureSource
-        In order of stem.
+        What is summed, in order of stem.
     """
 
     mixture_id: str

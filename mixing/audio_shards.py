@@ -42,17 +42,17 @@ class AudioJob:
     Attributes
     ----------
     path : str
-        The tar file.
+        The tar file to write.
     mixtures : tuple of Mixture
-        Its recipes.
+        Recipes of the mixtures in it.
     roots : mapping of str to str
-        Folders of the roots.
+        Absolute folders of the roots that recipes name.
     targets : tuple of str
         Targets to write beside the mixture.
     audio_format : AudioFormat
-        Of the samples.
+        How samples are written.
     staging : str
-        Folder for what is not finished.
+        Folder in which a shard lies until it is finished.
     """
 
     path: str
@@ -70,11 +70,11 @@ class ShardReport:
     Attributes
     ----------
     name : str
-        File name.
+        Name of the tar file.
     n_mixtures : int
-        Samples in it.
+        Number of mixtures in it.
     audio_s : float
-        Seconds of mixtures.
+        Duration of all its mixtures in seconds.
     """
 
     name: str

@@ -22,11 +22,11 @@ from stemsmith.mixing.sources.taxonomy import Taxonomy
 
 __all__ = [
     "Augmentation",
-    "Cut",
+    "CutStems",
     "Decided",
     "DrawRng",
-    "Effect",
     "Parameter",
+    "SourceEffect",
     "at_least",
     "effects_by_name",
     "number",
@@ -34,11 +34,18 @@ __all__ = [
     "required_package",
 ]
 
-# Makes the generator when something is drawn: the same one for every draw of one augmentation.
-DrawRng = Callable[[], np.random.Generator]
 Stretches = Sequence[tuple[int, int]]  # (start, n_samples)
 
 _KEY: Final = "stemsmith.parameter"
+
+
+class DrawRng(Protocol):
+    """Makes a random generator, for an augmentation that draws something.
+
+    All draws of one augmentation for one source have the same generator, from its start.
+    """
+
+    def __call__(self) -> np.random.Generator: ...  # noqa: D102
 
 
 class Parameter(NamedTuple):
@@ -71,7 +78,7 @@ def number(low: float, high: float, kinds: tuple[type, ...] = (int, float)) -> A
 
 
 @dataclass(frozen=True)
-class Effect:
+class SourceEffect:
     """What happens to one source: a transform of a recipe, with its parameters.
 
     Subclasses are frozen dataclasses whose fields are made by `parameter` or `number`.
@@ -101,7 +108,7 @@ class Effect:
         audio : numpy.ndarray
             (n_channels, n_samples) float32, one or two channels; must not be modified.
         sample_rate : int
-            In Hz.
+            Sample rate in Hz.
 
         Returns
         -------
@@ -126,7 +133,7 @@ class Effect:
         return None
 
 
-class Cut(Protocol):
+class CutStems(Protocol):
     """Stems that are not read as they lie on disk.
 
     Attributes
@@ -193,7 +200,7 @@ class Augmentation:
     after: str = "ours"
     excluded_modes: frozenset[str] = frozenset()
     excludes: frozenset[str] = frozenset()
-    effects: tuple[type[Effect], ...] = ()
+    effects: tuple[type[SourceEffect], ...] = ()
     place: int = 5
     packages: tuple[str, ...] = ()
     is_as_recorded: bool = True
@@ -204,7 +211,7 @@ class Augmentation:
         """What its random generators are keyed by."""
         return self.name
 
-    def cut(self, catalogue: SplitCatalogue, taxonomy: Taxonomy) -> Cut | None:
+    def cut(self, catalogue: SplitCatalogue, taxonomy: Taxonomy) -> CutStems | None:
         """Return the stems of a split as they shall be read, if not as they are."""
         return None
 
@@ -230,7 +237,7 @@ class Augmentation:
         """Draw by how much a source is louder."""
         return 0.0
 
-    def draw_effects(self, rng: DrawRng, decided: Decided) -> Sequence[Effect]:
+    def draw_effects(self, rng: DrawRng, decided: Decided) -> Sequence[SourceEffect]:
         """Draw what happens to a source, in order."""
         return ()
 
@@ -256,7 +263,7 @@ def at_least(audio: Float32s, n_samples: int) -> Float32s:
     return np.pad(audio, ((0, 0), (0, max(0, n_samples - audio.shape[1]))))
 
 
-def effects_by_name(augmentations: Sequence[Augmentation]) -> Mapping[str, type[Effect]]:
+def effects_by_name(augmentations: Sequence[Augmentation]) -> Mapping[str, type[SourceEffect]]:
     """Return the effects of some augmentations, in order of their names."""
     found = {effect.name: effect for one in augmentations for effect in one.effects}
     return dict(sorted(found.items()))

@@ -55,9 +55,9 @@ class StoredMixture:
     Attributes
     ----------
     record : Mixture
-        Its recipe.
+        Its recipe, as it stands in the shard.
     roots : mapping of str to str
-        Folders of its sources.
+        Absolute folders of its sources, by the names that recipes have for them.
     """
 
     record: Mixture
@@ -94,7 +94,7 @@ class MixtureShard:
     Attributes
     ----------
     path : Path
-        The file.
+        The Parquet file.
     split : str
         The split of its mixtures.
     recipes : RecordTable of Mixture
@@ -127,9 +127,9 @@ class Mixtures(Sequence[StoredMixture]):
     Attributes
     ----------
     root : Path
-        The folder.
+        The folder that was opened.
     header : mapping
-        Its manifest.
+        Content of its manifest.
 
     Raises
     ------

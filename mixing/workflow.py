@@ -256,7 +256,7 @@ class ValidMixtures(NamedTuple):
     Attributes
     ----------
     n_mixtures : int
-        Recipes.
+        Number of recipes, every one of which can be followed.
     n_files : int
         Files that were compared to their hashes: stems of the sources, and audio shards.
     """
@@ -277,9 +277,9 @@ def validate_mixtures(
     Parameters
     ----------
     mixtures : str, Path or Mixtures
-        The folder.
+        The folder of mixtures, by its path or opened.
     jobs, scheduler, progress : int or Workers, str or None, Progress
-        As in `mix`.
+        Who does the checks, and who is told of them, as in `mix`.
 
     Returns
     -------

@@ -76,9 +76,9 @@ def encode_wav(samples: Float32s, sample_rate: int) -> bytes:
     Parameters
     ----------
     samples : numpy.ndarray
-        (n_channels, n_samples) float32.
+        Samples to write, (n_channels, n_samples) float32.
     sample_rate : int
-        In Hz.
+        Sample rate in Hz.
     """
     # Not libsndfile, which stamps float files with the time of day (the PEAK chunk). Imported
     # here since it takes longer than all other imports of a worker together.
@@ -95,7 +95,7 @@ def decode(data: bytes, name: str) -> tuple[Float32s, int]:
     Parameters
     ----------
     data : bytes
-        Whatever libsndfile reads.
+        Content of a file in any format that libsndfile reads.
     name : str
         What to call it in an error.
 
@@ -104,7 +104,7 @@ def decode(data: bytes, name: str) -> tuple[Float32s, int]:
     audio : numpy.ndarray
         (n_channels, n_samples) float32 as in `read_excerpt`.
     sample_rate : int
-        In Hz.
+        Sample rate in Hz.
 
     Raises
     ------
@@ -124,9 +124,9 @@ def read_int16(path: Path) -> tuple[Int16s, int]:
     Returns
     -------
     samples : numpy.ndarray
-        (n_samples,) int16.
+        Samples as they lie on disk, (n_samples,) int16.
     sample_rate : int
-        In Hz.
+        Sample rate in Hz.
 
     Raises
     ------
@@ -170,7 +170,7 @@ def read_excerpt(path: Path, start: int, n_samples: int, stream: int = 0) -> Flo
     Parameters
     ----------
     path, stream : Path, int
-        As in `audio_info`.
+        The file and its audio stream, as in `audio_info`.
     start, n_samples : int
         First sample and length, in samples of the file.
 
@@ -202,7 +202,7 @@ def read_blocks(path: Path, n_block: int, stream: int = 0) -> Iterator[Float32s]
     Parameters
     ----------
     path, stream : Path, int
-        As in `audio_info`.
+        The file and its audio stream, as in `audio_info`.
     n_block : int
         Samples in a block.
 

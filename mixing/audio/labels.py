@@ -100,7 +100,7 @@ def realise_labels(mixture: Mixture, roots: Mapping[str, str | Path]) -> Labels:
     Parameters
     ----------
     mixture : Mixture
-        The recipe.
+        The recipe whose notes are wanted.
     roots : mapping of str to path
         Folders of the roots it names. Those that are corpora have their notes read once a
         process and kept, 10 bytes a note.

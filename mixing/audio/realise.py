@@ -59,7 +59,7 @@ def realise(
     Parameters
     ----------
     mixture : Mixture
-        The recipe.
+        The recipe to follow.
     roots : mapping of str to path
         Folders of the roots it names.
     targets : collection of str, optional
@@ -126,7 +126,7 @@ def quantised(made: Realised) -> dict[str, Int16s]:
     Parameters
     ----------
     made : Realised
-        Of `realise`, with all targets of the recipe.
+        What `realise` returned, with all targets of the recipe.
 
     Returns
     -------

@@ -1,6 +1,6 @@
 """Transforms as recipes have them: effects on one source, as JSON, in their order.
 
-A transform is ``{"name": "contrast", "amount": 33}``: an `Effect` of one of
+A transform is ``{"name": "contrast", "amount": 33}``: a `SourceEffect` of one of
 `stemsmith.mixing.augmentations`, with its parameters.
 """
 
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from stemsmith.manifests.arrays import Float32s
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
-from stemsmith.mixing.augmentation import Effect, effects_by_name
+from stemsmith.mixing.augmentation import SourceEffect, effects_by_name
 from stemsmith.mixing.augmentations import AUGMENTATIONS
 
 __all__ = [
@@ -31,7 +31,7 @@ Transform = dict[str, Any]
 
 
 @functools.cache
-def known_effects() -> Mapping[str, type[Effect]]:
+def known_effects() -> Mapping[str, type[SourceEffect]]:
     """Return all effects that augmentations write into recipes, by name."""
     return effects_by_name([AUGMENTATIONS.load(name) for name in AUGMENTATIONS.names])
 
@@ -61,7 +61,7 @@ def encode(transform: Transform) -> str:
     Parameters
     ----------
     transform : Transform
-        Name and parameters, as `Effect.record` returns them.
+        Name and parameters, as `SourceEffect.record` returns them.
 
     Returns
     -------
@@ -109,7 +109,7 @@ def decode(text: str) -> Transform:
     return dict(transform)
 
 
-def effect_of(text: str) -> Effect:
+def effect_of(text: str) -> SourceEffect:
     """Return the effect that a transform of a recipe is; errors as in `decode`."""
     parameters = decode(text)
     return known_effects()[parameters.pop("name")](**parameters)
@@ -134,7 +134,7 @@ def apply_transforms(audio: Float32s, sample_rate: int, transforms: Sequence[str
     audio : numpy.ndarray
         (n_channels, n_samples) float32, one or two channels; not modified.
     sample_rate : int
-        In Hz.
+        Sample rate in Hz.
     transforms : sequence of str
         As written by `encode`.
 

@@ -8,13 +8,13 @@ from typing import Final
 
 import numpy as np
 from stemsmith.manifests.arrays import Float32s
-from stemsmith.mixing.augmentation import Augmentation, Decided, DrawRng, Effect
+from stemsmith.mixing.augmentation import Augmentation, Decided, DrawRng, SourceEffect
 
 __all__ = ["AUGMENTATION", "Instrument", "Mute"]
 
 
 @dataclass(frozen=True)
-class Mute(Effect):
+class Mute(SourceEffect):
     """Silence, of the same length."""
 
     name = "mute"
@@ -47,7 +47,7 @@ class Instrument(Augmentation):
         candidates = [None, *sorted(set(groups) - {kept()})]
         return candidates[int(rng().integers(len(candidates)))]
 
-    def draw_effects(self, rng: DrawRng, decided: Decided) -> Sequence[Effect]:
+    def draw_effects(self, rng: DrawRng, decided: Decided) -> Sequence[SourceEffect]:
         """Mute the source, if it is of the target that was drawn."""
         return (Mute(),) if decided.is_muted else ()
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from stemsmith.manifests.arrays import Float32s
-from stemsmith.mixing.augmentation import Augmentation, Decided, DrawRng, Effect
+from stemsmith.mixing.augmentation import Augmentation, Decided, DrawRng, SourceEffect
 
 __all__ = ["AUGMENTATION", "Invert", "Polarity"]
 
 
 @dataclass(frozen=True)
-class Invert(Effect):
+class Invert(SourceEffect):
     """The negative of every sample."""
 
     name = "invert"
@@ -31,7 +31,7 @@ class Polarity(Augmentation):
     effects = (Invert,)
     place = 8
 
-    def draw_effects(self, rng: DrawRng, decided: Decided) -> Sequence[Effect]:
+    def draw_effects(self, rng: DrawRng, decided: Decided) -> Sequence[SourceEffect]:
         """Throw the coin."""
         return (Invert(),) if rng().random() < 0.5 else ()
 

@@ -18,8 +18,8 @@ from stemsmith.mixing.augmentation import (
     Augmentation,
     Decided,
     DrawRng,
-    Effect,
     Parameter,
+    SourceEffect,
     parameter,
 )
 from stemsmith.mixing.sources.catalogue import CatalogueStem, SplitCatalogue
@@ -42,9 +42,9 @@ class Gapless:
     Parameters
     ----------
     catalogue : SplitCatalogue
-        The whole stems.
+        The stems as they lie on disk.
     taxonomy : Taxonomy
-        Its targets.
+        Taxonomy that the catalogue was made with.
 
     Attributes
     ----------
@@ -99,7 +99,7 @@ _STRETCHES: Final = Parameter("a list of [start, n_samples]", _are_stretches)
 
 
 @dataclass(frozen=True)
-class WithoutSilence(Effect):
+class WithoutSilence(SourceEffect):
     """Says what of the file is read, and does nothing to the audio once it is."""
 
     name = "silence"
@@ -126,7 +126,7 @@ class Silence(Augmentation):
         """Return the stems without their silence."""
         return Gapless(catalogue, taxonomy)
 
-    def draw_effects(self, rng: DrawRng, decided: Decided) -> Sequence[Effect]:
+    def draw_effects(self, rng: DrawRng, decided: Decided) -> Sequence[SourceEffect]:
         """Return what the plan has decided to read."""
         if decided.keep is None:
             return ()

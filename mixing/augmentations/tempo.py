@@ -11,13 +11,13 @@ from stemsmith.mixing.augmentation import (
     Augmentation,
     Decided,
     DrawRng,
-    Effect,
+    SourceEffect,
     at_least,
     number,
     required_package,
 )
 
-__all__ = ["AUGMENTATION", "Tempo", "TempoChange"]
+__all__ = ["AUGMENTATION", "TempoChange", "VariedTempo"]
 
 _FACTORS: Final = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0)
 _P_UNSTRETCHED: Final = 2 / 5
@@ -25,7 +25,7 @@ _VOCODER_WINDOW: Final = 2048  # librosa's n_fft
 
 
 @dataclass(frozen=True)
-class TempoChange(Effect):
+class TempoChange(SourceEffect):
     """Another tempo at the same pitch; a factor above 1 is faster and shorter."""
 
     name = "tempo"
@@ -48,7 +48,7 @@ class TempoChange(Effect):
         return stretched[:, : round(audio.shape[1] / self.factor)]
 
 
-class Tempo(Augmentation):
+class VariedTempo(Augmentation):
     """Half to double the tempo."""
 
     name = "tempo"
@@ -66,9 +66,9 @@ class Tempo(Augmentation):
         p = [_P_UNSTRETCHED if factor == 1 else p_other for factor in _FACTORS]
         return float(rng().choice(_FACTORS, p=p))
 
-    def draw_effects(self, rng: DrawRng, decided: Decided) -> Sequence[Effect]:
+    def draw_effects(self, rng: DrawRng, decided: Decided) -> Sequence[SourceEffect]:
         """Return the change of tempo that the plan has decided on."""
         return () if decided.speed == 1.0 else (TempoChange(decided.speed),)
 
 
-AUGMENTATION: Final = Tempo()
+AUGMENTATION: Final = VariedTempo()

@@ -21,7 +21,7 @@ from stemsmith.mixing.augmentation import (
     Augmentation,
     Decided,
     DrawRng,
-    Effect,
+    SourceEffect,
     at_least,
     number,
     required_package,
@@ -40,7 +40,7 @@ def _run(plugin: Any, audio: Float32s, sample_rate: int) -> Float32s:
 
 
 @dataclass(frozen=True)
-class Contrast(Effect):
+class Contrast(SourceEffect):
     """The contrast of sox; an amount of 0 is not the identity."""
 
     name = "contrast"
@@ -55,7 +55,7 @@ class Contrast(Effect):
 
 
 @dataclass(frozen=True)
-class Equalizer(Effect):
+class Equalizer(SourceEffect):
     """A peaking equaliser."""
 
     name = "equalizer"
@@ -77,7 +77,7 @@ class Equalizer(Effect):
 
 
 @dataclass(frozen=True)
-class Reverb(Effect):
+class Reverb(SourceEffect):
     """Freeverb with the defaults of sox."""
 
     name = "reverb"
@@ -107,7 +107,7 @@ class Reverb(Effect):
 
 
 @dataclass(frozen=True)
-class Noise(Effect):
+class Noise(SourceEffect):
     """Noise whose power falls as 1 / f^exponent, of an RMS that does not follow the stem's."""
 
     name = "noise"
@@ -146,7 +146,7 @@ class Wet(Augmentation):
     effects = (Contrast, Equalizer, Reverb, Noise)
     packages = ("pedalboard", "colorednoise")
 
-    def draw_effects(self, rng: DrawRng, decided: Decided) -> list[Effect]:
+    def draw_effects(self, rng: DrawRng, decided: Decided) -> list[SourceEffect]:
         """Draw the effects of one source (Table I).
 
         Each comes with probability 0.3, in this order: contrast of 1 to 70 (integers, both
@@ -155,7 +155,7 @@ class Wet(Augmentation):
         0.01 to 0.04. Gains of the equalizers, q and the single coin are from the authors' code.
         """
         draw = rng()
-        drawn: list[Effect] = []
+        drawn: list[SourceEffect] = []
         if draw.random() < _P_EACH:
             drawn.append(Contrast(_whole(draw, 1, 70)))
         if draw.random() < _P_EACH:

@@ -42,7 +42,7 @@ def stem_gain(loudness_lufs: float | None, target_lufs: float, max_gain_db: floa
         Measured, best as it will be at the target (`loudness_when_played_at`); None (silent or
         too short to measure) keeps the level.
     target_lufs : float
-        Wanted.
+        Loudness that is wanted, in LUFS.
     max_gain_db : float
         Largest gain; a few percussive hits in a long song would otherwise be raised by more than
         anybody would.
@@ -112,7 +112,7 @@ def quantise(
     audio : numpy.ndarray
         (n_samples,) float32, full scale 1; below full scale after the gain.
     gain_db : float
-        Gain.
+        Gain in dB that is applied before rounding.
     full_scale : int
         Integer of full scale.
 

@@ -57,7 +57,7 @@ def k_weighting(sample_rate: int) -> npt.NDArray[np.float64]:
     Parameters
     ----------
     sample_rate : int
-        In Hz.
+        Sample rate in Hz.
 
     Returns
     -------

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from stemsmith.manifests.seeds import rng_for
 from stemsmith.mixing.audio.transforms import encode
-from stemsmith.mixing.augmentation import Augmentation, Cut, Decided, DrawRng
+from stemsmith.mixing.augmentation import Augmentation, CutStems, Decided, DrawRng
 from stemsmith.mixing.augmentations import AUGMENTATIONS
 from stemsmith.mixing.plan.config import MixConfig
 from stemsmith.mixing.sources.catalogue import SplitCatalogue
@@ -42,7 +42,7 @@ class Augmenter:
     def _rng(self, one: Augmentation, ids: Sequence[str | int]) -> DrawRng:
         return lambda: rng_for(self._seed, *ids, one.key)
 
-    def cut(self, catalogue: SplitCatalogue, taxonomy: Taxonomy) -> Cut | None:
+    def cut(self, catalogue: SplitCatalogue, taxonomy: Taxonomy) -> CutStems | None:
         """Return the stems of a split as they are read, if not as they are."""
         cuts = (one.cut(catalogue, taxonomy) for one in self._chosen)
         return next((cut for cut in cuts if cut is not None), None)

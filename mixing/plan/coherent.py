@@ -38,20 +38,20 @@ class CoherentPlan:
     Parameters
     ----------
     catalogue : SplitCatalogue
-        Its stems.
+        The stems of the split.
     split : str
-        Its name.
+        Name of the split.
     config : MixConfig
-        Options.
+        Options of the set of mixtures.
     sample_rate : int
-        Of the mixtures, in Hz.
+        Sample rate of the mixtures in Hz.
 
     Attributes
     ----------
     n_songs : int
-        Songs with at least one clip.
+        Number of songs with at least one clip.
     n_clips : int
-        Different clips there are (without augmentation).
+        Number of different clips there are, without augmentation.
 
     Raises
     ------

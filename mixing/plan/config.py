@@ -90,12 +90,12 @@ class MixConfig:
     sample_rate : int or None
         In Hz, a multiple of 10; None takes the lowest of the sources.
     n_channels : int
-        1 or 2.
+        Number of channels: 1, for which stereo becomes (left + right) / 2, or 2.
     target_lufs : float
         Loudness of every source of an incoherent mixture. Well below Slakh's -13, so that the
         guard gain, which would take the loudness away again, is seldom needed.
     peak_ceiling_dbfs : float
-        Highest sample peak.
+        Highest sample peak in dBFS; what exceeds it is turned down as a whole.
     seed : int
         Seed of all random choices.
 

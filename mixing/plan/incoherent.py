@@ -19,7 +19,7 @@ import numpy.typing as npt
 from stemsmith.manifests.arrays import Bools, Float64s, Int64s
 from stemsmith.manifests.mixtures import Mixture, MixtureSource
 from stemsmith.manifests.seeds import rng_for
-from stemsmith.mixing.augmentation import Cut, Decided
+from stemsmith.mixing.augmentation import CutStems, Decided
 from stemsmith.mixing.level.loudness import excerpts_when_played_at
 from stemsmith.mixing.plan.augment import Augmenter
 from stemsmith.mixing.plan.config import MixConfig
@@ -116,14 +116,14 @@ class IncoherentPlan:
     Parameters
     ----------
     catalogue : SplitCatalogue
-        Its stems.
+        The stems of the split.
     split : str
-        Its name.
+        Name of the split.
     config : MixConfig
-        Options.
+        Options of the set of mixtures.
     sample_rate : int
-        Of the mixtures, in Hz.
-    cut : Cut or None
+        Sample rate of the mixtures in Hz.
+    cut : CutStems or None
         The same stems as they are read, if not as they lie on disk: without their silence.
     partners : Partners or None
         Which clips may meet, if not all.
@@ -144,7 +144,7 @@ class IncoherentPlan:
         split: str,
         config: MixConfig,
         sample_rate: int,
-        cut: Cut | None = None,
+        cut: CutStems | None = None,
         partners: Partners | None = None,
     ) -> None:
         catalogue = catalogue if cut is None else cut.catalogue

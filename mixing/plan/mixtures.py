@@ -43,13 +43,13 @@ class MixturePlan:
     splits : mapping of str to plan
         Plan of every split that has mixtures.
     n_mixtures : mapping of str to int
-        Mixtures of every split.
+        Number of mixtures of every split.
     header : mapping
         What the manifest will say of the run; also what makes two runs the same.
     roots : mapping of str to str
         Absolute folders of the roots.
     warnings : tuple of str
-        What a user should know.
+        What a user should know: splits without mixtures, clips that come twice.
     """
 
     splits: Mapping[str, SplitPlan]
@@ -76,13 +76,14 @@ def plan_mixtures(
     catalogues : mapping of str to SplitCatalogue
         The stems of every split.
     taxonomy : Taxonomy
-        Targets.
+        Targets of the mixtures, and the classes of each.
     config : MixConfig
-        Options.
+        Options of the set of mixtures.
     partners : mapping of str to Partners
         For a pairing, which clips may meet in every split; else empty.
     renditions : sequence of (str, Rendition)
-        Of the sources, for the mode of that name; else empty.
+        Renditions of the sources, each with the name of its root, for the mode of that name; else
+        empty.
 
     Raises
     ------

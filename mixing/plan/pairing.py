@@ -66,9 +66,9 @@ def chroma_feature(audio: Float32s, sample_rate: int) -> Float32s:
     Parameters
     ----------
     audio : numpy.ndarray
-        (n_samples,) float32.
+        The clip, mono, (n_samples,) float32.
     sample_rate : int
-        In Hz.
+        Sample rate in Hz.
 
     Returns
     -------
@@ -127,7 +127,7 @@ def inner_products(
         Return clip i, from 0, as (n_samples,) float32. Every clip of a is read once, every clip of
         b once for each block of clips of a.
     n_a, n_b : int
-        Number of clips.
+        Number of clips of either group.
     n_samples : int
         Length of every clip.
     max_bytes : int
@@ -252,7 +252,7 @@ def may_meet(pairing: Pairing, statistic: Float32s, threshold: float) -> npt.NDA
         Whose statistic it is: distances are below the threshold, correlations above. With
         `Pairing.RANDOM` any two clips may meet.
     statistic : numpy.ndarray
-        (n_a, n_b) float32.
+        Distance or correlation of every pair of clips, (n_a, n_b) float32.
     threshold : float
         In the unit of the statistic.
 

@@ -36,7 +36,7 @@ class ClipPlace:
     Attributes
     ----------
     path, stream : str, int
-        File and audio stream.
+        Absolute path of the file, and the audio stream in it.
     start, n_samples, sample_rate : int
         The clip, in samples of the file.
     """
@@ -88,7 +88,7 @@ class PairResult:
     Attributes
     ----------
     group, first : str, int
-        Of the job.
+        Target and number of the first clip, as in the job.
     values : numpy.ndarray
         (n_clips, 12) chroma features, or (n_clips, n_others) products.
     norms, other_norms : numpy.ndarray
@@ -139,9 +139,9 @@ class PartnerSearch:
     Parameters
     ----------
     catalogue : SplitCatalogue
-        Its stems.
+        The stems of the split.
     config : MixConfig
-        Options; the pairing is not random.
+        Options of the set of mixtures; the pairing is not random.
     roots : mapping of str to str
         Folders of the roots.
     """

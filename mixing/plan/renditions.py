@@ -41,11 +41,11 @@ class RenditionMixes:
     catalogue : SplitCatalogue
         The stems of the split.
     split : str
-        Its name.
+        Name of the split.
     config : MixConfig
-        Options.
+        Options of the set of mixtures.
     sample_rate : int
-        Of the mixtures, in Hz.
+        Sample rate of the mixtures in Hz.
     renditions : sequence of (str, Rendition)
         Renditions of all splits, with the name of their root.
 

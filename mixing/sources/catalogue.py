@@ -40,11 +40,11 @@ class CatalogueStem:
     classes : tuple of str
         Names of its class, as `Taxonomy.target_of` takes them.
     root, path, stream : str, str, int
-        Name of its root, path below it, audio stream.
+        Name of its root, path below it, and the audio stream in the file.
     sha256 : str
-        Of the file.
+        SHA-256 of the file.
     sample_rate, n_samples : int
-        Of the file.
+        Sample rate in Hz and length of the file.
     k_power, power : numpy.ndarray
         (n_steps,) K-weighted and plain mean square of each whole 100 ms of the file as it lies on
         disk, with the channels of the mixtures.
@@ -96,7 +96,7 @@ class SplitCatalogue:
     Attributes
     ----------
     stems : list of CatalogueStem
-        By stem_id.
+        Stems that belong to a target, in order of their stem_id.
     groups : list of str
         Target of each stem.
     members : dict of str to list of int
@@ -146,7 +146,7 @@ class SplitCatalogue:
         Parameters
         ----------
         k : int
-            The stem.
+            Number of the stem, its place in `stems`.
         n_steps : int
             Length of the clip in 100 ms.
         min_rms_dbfs : float

@@ -9,14 +9,14 @@ from pathlib import Path
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
 from stemsmith.manifests.mixtures import SourceFile
 from stemsmith.manifests.splits import SPLITS
-from stemsmith.mixing.sources.layout import FunctionLayout, Layout
+from stemsmith.mixing.sources.layout import FunctionLayout, SourceLayout
 from stemsmith.mixing.sources.layouts import LAYOUTS
 from stemsmith.mixing.sources.taxonomy import known_classes
 
 __all__ = ["find_files", "load_layout"]
 
 
-def load_layout(name: str) -> Layout:
+def load_layout(name: str) -> SourceLayout:
     """Return a layout by its name.
 
     Parameters
@@ -30,10 +30,10 @@ def load_layout(name: str) -> Layout:
         If there is none of that name, or it is not a layout.
     """
     found = LAYOUTS.load(name)
-    if isinstance(found, Layout):
+    if isinstance(found, SourceLayout):
         return found
     if not callable(found):
-        raise UsageError(f"layout {name!r}: neither a function nor a Layout")
+        raise UsageError(f"layout {name!r}: neither a function nor a SourceLayout")
     return FunctionLayout(found)
 
 

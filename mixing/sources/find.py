@@ -51,17 +51,17 @@ class Source:
     Attributes
     ----------
     name : str
-        Of the root in manifests: ``corpus``, ``musdb``, ``corpus2``, ...
+        Name of the root in manifests: ``corpus``, ``musdb``, ``corpus2``, ...
     layout : str
         ``corpus`` or one of `LAYOUTS`.
     root : Path
-        Absolute.
+        Absolute path of the folder.
     kind : str
         Of a corpus: ``songs`` or ``renditions``; else empty.
     files : tuple of SourceFile
         What is there; empty for a corpus, which has records.
     jobs : tuple of MeasureJob
-        One for each file.
+        One job for each file, in the same order.
     """
 
     name: str
@@ -85,7 +85,7 @@ def parse_source(source: str | Path) -> tuple[str, Path]:
     layout : str
         ``corpus``, one of `LAYOUTS`, or ``package.module:function``.
     path : Path
-        The folder.
+        Path of the folder, as it was written.
 
     Raises
     ------
@@ -177,12 +177,12 @@ def read_stems(
     Parameters
     ----------
     sources : iterable of Source
-        From `find_sources`.
+        What `find_sources` returned.
     measured : mapping of MeasureJob to MeasuredFile
         Results of all jobs of the sources.
     n_channels : int
-        Of the mixtures: 1 looks at the mean of the channels, 2 at both. A mono stem is then the
-        same on both channels, and by BS.1770 3 LU louder.
+        Number of channels of the mixtures: 1 looks at the mean of the channels, 2 at both. A mono
+        stem is then the same on both channels, and by BS.1770 3 LU louder.
 
     Raises
     ------
@@ -244,7 +244,7 @@ def leave_out(stems: Sequence[CatalogueStem], names: Collection[str]) -> list[Ca
     Parameters
     ----------
     stems : sequence of CatalogueStem
-        All stems.
+        Stems of all sources.
     names : collection of str
         Labels of corpora (``Track00003``), and song names of other sources.
 

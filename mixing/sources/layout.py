@@ -8,12 +8,12 @@ from pathlib import Path
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.mixtures import SourceFile
 
-__all__ = ["FunctionLayout", "Layout", "first_file", "some", "visible", "wav_song"]
+__all__ = ["FunctionLayout", "SourceLayout", "first_file", "some", "visible", "wav_song"]
 
 SISEC_STEMS = ("drums", "bass", "other", "vocals")
 
 
-class Layout:
+class SourceLayout:
     """The shape of a data set on disk; each one overrides `find`.
 
     Songs are named by their folders on disk, so that a recipe points to something one can find;
@@ -65,13 +65,13 @@ class Layout:
         return None
 
 
-class FunctionLayout(Layout):
+class FunctionLayout(SourceLayout):
     """A layout that is one function.
 
     Parameters
     ----------
     function : callable
-        Takes the folder and returns its stems, as `Layout.find` does.
+        Takes the folder and returns its stems, as `SourceLayout.find` does.
     """
 
     def __init__(self, function: Callable[[Path], list[SourceFile]]) -> None:

@@ -35,7 +35,7 @@ class AudioFolder(NamedTuple):
     Attributes
     ----------
     path : Path
-        The folder.
+        Path of the folder.
     split : str
         ``train``, ``validation`` or ``test``.
     is_in_split : bool

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from stemsmith.manifests.mixtures import SourceFile
-    from stemsmith.mixing.sources.layout import Layout
+    from stemsmith.mixing.sources.layout import SourceLayout
 
-LAYOUTS: Final[Registry[Layout | Callable[[Path], list[SourceFile]]]] = Registry(
+LAYOUTS: Final[Registry[SourceLayout | Callable[[Path], list[SourceFile]]]] = Registry(
     "layout", "stemsmith.mixing.sources.layouts", "LAYOUT"
 )

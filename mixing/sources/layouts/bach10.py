@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from stemsmith.manifests.mixtures import SourceFile
-from stemsmith.mixing.sources.layout import Layout, first_file, some, visible
+from stemsmith.mixing.sources.layout import SourceLayout, first_file, some, visible
 
 __all__ = ["LAYOUT"]
 
@@ -24,7 +24,7 @@ _SPELLINGS: Final = {
 }
 
 
-class _Bach10(Layout):
+class _Bach10(SourceLayout):
     taxonomy = "bach10"
 
     def find(self, root: Path, classes: Collection[str]) -> list[SourceFile]:

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Final
 
 from stemsmith.manifests.mixtures import SourceFile
-from stemsmith.mixing.sources.layout import Layout, some, visible, wav_song
+from stemsmith.mixing.sources.layout import SourceLayout, some, visible, wav_song
 
 __all__ = ["LAYOUT"]
 
 _SPLITS: Final = {"Dev": "train", "Test": "test"}
 
 
-class _Dsd100(Layout):
+class _Dsd100(SourceLayout):
     def find(self, root: Path, classes: Collection[str]) -> list[SourceFile]:
         found: list[SourceFile] = []
         for subset, split in _SPLITS.items():

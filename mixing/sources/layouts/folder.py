@@ -14,7 +14,7 @@ from typing import Final
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.mixtures import SourceFile
 from stemsmith.manifests.programs import slug
-from stemsmith.mixing.sources.layout import Layout, some
+from stemsmith.mixing.sources.layout import SourceLayout, some
 from stemsmith.mixing.sources.song_folders import (
     AudioFolder,
     are_solos,
@@ -31,7 +31,7 @@ _EXPECTED: Final = (
 )
 
 
-class _Folder(Layout):
+class _Folder(SourceLayout):
     def find(self, root: Path, classes: Collection[str]) -> list[SourceFile]:
         folders = find_folders(root)
         if are_solos(folders, classes):

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from stemsmith.manifests.mixtures import SourceFile
-from stemsmith.mixing.sources.layout import Layout, some, visible, wav_song
+from stemsmith.mixing.sources.layout import SourceLayout, some, visible, wav_song
 
 __all__ = ["LAYOUT", "MUSDB_VALIDATION"]
 
@@ -41,7 +41,7 @@ _STREAMS: Final = {"drums": 1, "bass": 2, "other": 3, "vocals": 4}
 _MP4_ENDING: Final = ".stem.mp4"
 
 
-class _Musdb(Layout):
+class _Musdb(SourceLayout):
     def find(self, root: Path, classes: Collection[str]) -> list[SourceFile]:
         found: list[SourceFile] = []
         for subset in ("train", "test"):

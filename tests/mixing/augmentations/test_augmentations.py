@@ -80,11 +80,11 @@ LATE = '''
 
 from dataclasses import dataclass
 
-from stemsmith.mixing.augmentation import Augmentation, Effect, number
+from stemsmith.mixing.augmentation import Augmentation, SourceEffect, number
 
 
 @dataclass(frozen=True)
-class Fade(Effect):
+class Fade(SourceEffect):
     """Silence at the beginning."""
 
     name = "late"

@@ -420,7 +420,7 @@ def test_a_function_is_a_layout(tmp_path: Path, own_module: str) -> None:
     [
         ("{}:nothing", "cannot be imported"),
         ("{}.nothing:takes", "cannot be imported"),
-        ("{}:NO_LAYOUT", "neither a function nor a Layout"),
+        ("{}:NO_LAYOUT", "neither a function nor a SourceLayout"),
         ("{}:in_another_split", "gives the split 'dev', not train, validation, test"),
         ("kazoo", "layout 'kazoo': unknown; known: bach10, dsd100, folder, musdb, or package"),
     ],
@@ -533,8 +533,8 @@ def test_one_more_layout_is_one_file(
     folder.mkdir()
     (folder / "flat_takes.py").write_text(
         "from stemsmith.manifests.mixtures import SourceFile\n"
-        "from stemsmith.mixing.sources.layout import Layout\n\n"
-        "class FlatTakes(Layout):\n"
+        "from stemsmith.mixing.sources.layout import SourceLayout\n\n"
+        "class FlatTakes(SourceLayout):\n"
         "    taxonomy = 'violin-piano'\n\n"
         "    def find(self, root, classes):\n"
         "        return [SourceFile(path.stem.rpartition('-')[0], 's', 'test',\n"
