@@ -39,13 +39,15 @@ class StemFile:
     Attributes
     ----------
     target : str
-        Of the taxonomy.
-    path, stream : str, int
-        Absolute path and audio stream.
+        Target of the taxonomy that the stem belongs to.
+    path : str
+        Absolute path of its file.
+    stream : int
+        Number of the audio stream in the file.
     shift : int
-        Circular shift in samples, later for positive values: of renditions.
+        Samples by which a rendition moves the stem later, in a circle; 0 in songs.
     gain_db : float
-        Gain: of renditions.
+        Gain in dB that a rendition gives to the file; 0 in songs.
     """
 
     target: str
@@ -62,11 +64,11 @@ class DatasetSong:
     Attributes
     ----------
     name : str
-        Unique in the data set, and a file name.
+        Name of the song, unique in the data set, and fit for a file.
     split : str
-        ``train``, ``validation`` or ``test``.
+        Split it belongs to: ``train``, ``validation`` or ``test``.
     stems : tuple of StemFile
-        Those that belong to a target.
+        The stems that belong to a target.
     mixture : StemFile or None
         The mixture to separate; None for the sum of the stems.
     """
@@ -89,15 +91,15 @@ class Dataset:
     Attributes
     ----------
     name : str
-        As the command line has it.
+        What the data set is called: the text that names it on the command line.
     root : Path
-        Its folder.
+        Absolute path of its folder.
     taxonomy : str
-        Name of the taxonomy.
+        Name of the taxonomy that groups its stems.
     targets : tuple of str
-        Those that some song has, in the taxonomy's order.
+        Targets that at least one song has, in the taxonomy's order.
     songs : tuple of DatasetSong
-        By name.
+        The songs in the order of their names.
     """
 
     name: str
@@ -126,14 +128,15 @@ def find_dataset(name: str, taxonomy: str | None, splits: Sequence[str]) -> Data
         A corpus, or another data set as for mixing: ``musdb:PATH``, ``folder:PATH`` with songs
         and not solos, or ``package.module:function:PATH``.
     taxonomy : str or None
-        As `read_taxonomy` takes it; None for the layout's own, and slakh for corpora.
+        Name or file as `read_taxonomy` takes it; None takes the layout's own, and slakh for
+        corpora.
     splits : sequence of str
-        Of `SPLITS`.
+        Splits whose songs are wanted, of `SPLITS`.
 
     Returns
     -------
     Dataset
-        With at least one song.
+        The songs found, at least one.
 
     Raises
     ------
@@ -232,14 +235,14 @@ def folds_of(songs: Sequence[str], n_folds: int) -> dict[str, int]:
     Parameters
     ----------
     songs : sequence of str
-        Names; the same ones give the same folds in any order.
+        Names of the songs; the same ones give the same folds in any order.
     n_folds : int
-        At least 2, and at most one for each song.
+        Number of folds, at least 2, and at most one for each song.
 
     Returns
     -------
     dict of str to int
-        Number of each song's fold, from 1.
+        Number of the fold of each song, from 1.
 
     Raises
     ------
