@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from stemsmith.cli.options import Common, config_options, read_config, serial_options
-from stemsmith.evaluate.separation.options import DEVICES, SeparationConfig
+from stemsmith.evaluate.separation.options import SeparationConfig
 from stemsmith.manifests.audio.formats import FileFormat
+from stemsmith.train.machine import Device
 
 if TYPE_CHECKING:
     from stemsmith.cli.console import Summary
@@ -34,8 +35,8 @@ _PATH = click.Path(path_type=Path)
 )
 @click.option(
     "--device",
-    type=click.Choice(DEVICES),
-    default=DEVICES[0],
+    type=click.Choice([str(device) for device in Device]),
+    default=str(Device.AUTO),
     show_default=True,
     help="Where to separate.",
 )

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from stemsmith.evaluate.metrics.options import MetricConfig, MetricOptions
-from stemsmith.evaluate.separation.options import DEVICES, SeparationConfig, SeparationOptions
+from stemsmith.evaluate.separation.options import SeparationConfig, SeparationOptions
 from stemsmith.manifests.errors import UsageError
-from stemsmith.manifests.options import fields_of, option
+from stemsmith.manifests.options import fields_of, member, option
 from stemsmith.manifests.splits import SPLITS
 from stemsmith.mixing.sources.taxonomy import TAXONOMIES
+from stemsmith.train.machine import Device
 
 __all__ = ["EvaluationConfig", "EvaluationOptions"]
 
@@ -42,8 +43,8 @@ class EvaluationConfig(MetricConfig, SeparationConfig):
     splits : tuple of str
         Splits of the data set whose songs are scored.
     taxonomy : str or None
-        Name of a taxonomy or path of a TOML file, by which stems are grouped to targets; None
-        takes the data set's own.
+        What groups stems to targets: the name of a taxonomy, the path of a TOML file, or
+        ``package.module:OBJECT`` of anyone's. None takes the data set's own.
     targets : tuple of str
         Targets to score; empty for all that the songs and the system have.
     sums : mapping of str to tuple of str
@@ -53,7 +54,7 @@ class EvaluationConfig(MetricConfig, SeparationConfig):
     n_folds : int or None
         Number of folds of a cross-validation, at least 2: each song is scored by the system of
         its fold, whose number stands for ``{fold}`` in the system's name. None for none.
-    device : str
+    device : Device
         Where runs separate: ``auto``, ``cpu`` or ``cuda``.
     label : str
         What tables call the system; empty for its name.
@@ -76,7 +77,8 @@ class EvaluationConfig(MetricConfig, SeparationConfig):
     )
     taxonomy: str | None = option(
         None,
-        f"Targets: {', '.join(TAXONOMIES)}, or a TOML file with a table [targets].",
+        f"Targets: {', '.join(TAXONOMIES)}, a TOML file with a table [targets], or "
+        "package.module:OBJECT.",
         default_text="slakh for corpora, bach10 for bach10:, else musdb",
     )
     targets: tuple[str, ...] = option(
@@ -99,7 +101,7 @@ class EvaluationConfig(MetricConfig, SeparationConfig):
         "Cross-validation: song k is scored by the system of its fold, '{fold}' in SYSTEM.",
         flag="--folds",
     )
-    device: str = option("auto", "Where runs separate.", choices=lambda: DEVICES)
+    device: Device = option(Device.AUTO, "Where runs separate.")
     label: str = option("", "What tables call the system.", default_text="SYSTEM")
 
     def __post_init__(self) -> None:
@@ -112,11 +114,10 @@ class EvaluationConfig(MetricConfig, SeparationConfig):
             raise UsageError(f"--split {unknown}: unknown; known: {', '.join(SPLITS)}")
         if self.n_folds is not None and self.n_folds < 2:
             raise UsageError(f"--folds {self.n_folds}: at least 2")
-        if self.device not in DEVICES:
-            raise UsageError(f"--device {self.device}: unknown; known: {', '.join(DEVICES)}")
         settled = {
             "splits": tuple(dict.fromkeys(splits)),
             "targets": tuple(dict.fromkeys(_items(self.targets))),
+            "device": member(Device, self.device, "--device"),
             "sums": {target: tuple(names) for target, names in (self.sums or {}).items()},
         }
         for name, value in settled.items():
@@ -153,7 +154,7 @@ class EvaluationOptions(MetricOptions, SeparationOptions, total=False):
     targets: Sequence[str]
     sums: Mapping[str, Sequence[str]] | None
     n_folds: int | None
-    device: str
+    device: Device | str
     label: str
 
 

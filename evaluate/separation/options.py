@@ -14,9 +14,8 @@ from typing import Any, Final, NamedTuple, TypedDict
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.options import option, settle, to_manifest
 
-__all__ = ["DEVICES", "RESIDUAL", "Phase", "SeparationConfig", "SeparationOptions", "Threshold"]
+__all__ = ["RESIDUAL", "Phase", "SeparationConfig", "SeparationOptions", "Threshold"]
 
-DEVICES: Final = ("auto", "cpu", "cuda")
 RESIDUAL: Final = "residual"
 _REST: Final = "*"
 _GRIFFIN_LIM_ITERATIONS: Final = 32  # librosa's default

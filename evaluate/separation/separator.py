@@ -30,6 +30,8 @@ from stemsmith.evaluate.separation.streaming import (
 from stemsmith.manifests.arrays import Float32s
 from stemsmith.manifests.audio.read import audio_info, read_blocks
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
+from stemsmith.manifests.options import member
+from stemsmith.train.machine import Device
 from stemsmith.train.models.base import ModelConfig, SeparationModel
 from stemsmith.train.run import TrainedRun
 from torch import Tensor
@@ -323,8 +325,9 @@ def _checked(estimates: dict[str, Float32s], name: str) -> dict[str, Float32s]:
 
 
 def _device(name: str) -> torch.device:
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda" and not torch.cuda.is_available():
+    wanted = member(Device, name, "--device")
+    if wanted is Device.AUTO:
+        wanted = Device.CUDA if torch.cuda.is_available() else Device.CPU
+    if wanted is Device.CUDA and not torch.cuda.is_available():
         raise UsageError("there is no CUDA device here")
-    return torch.device(name)
+    return torch.device(str(wanted))
