@@ -28,7 +28,7 @@ import numpy.typing as npt
 import scipy.fft
 from stemsmith.manifests.arrays import Float64s
 
-__all__ = ["Cut", "Signals", "correlate", "cut_track"]
+__all__ = ["Signals", "TrackCut", "correlate", "cut_track"]
 
 
 # glibc returns what is free to the system when it is more than twice the largest block freed so
@@ -70,7 +70,7 @@ class Signals:
         return audio
 
 
-class Cut(NamedTuple):
+class TrackCut(NamedTuple):
     """Where a track is cut, and which windows each part of the sum belongs to.
 
     Attributes
@@ -94,7 +94,7 @@ class Cut(NamedTuple):
     is_part: Float64s
 
 
-def cut_track(windows: Sequence[tuple[int, int]], n_lags: int) -> Cut:
+def cut_track(windows: Sequence[tuple[int, int]], n_lags: int) -> TrackCut:
     """Cut a track at the starts and stops of windows.
 
     Parameters
@@ -106,7 +106,7 @@ def cut_track(windows: Sequence[tuple[int, int]], n_lags: int) -> Cut:
 
     Returns
     -------
-    Cut
+    TrackCut
     """
     edges = np.unique(windows)
     starts, stops = np.array(windows).T[:, :, None]
@@ -123,17 +123,17 @@ def cut_track(windows: Sequence[tuple[int, int]], n_lags: int) -> Cut:
     ]
     is_common = is_common[:, is_common.any(axis=0)]
     cells, cell_of_pair = np.unique(is_common, axis=1, return_inverse=True)
-    return Cut(edges, is_inside, pairs, cell_of_pair.reshape(-1), cells.astype(np.float64))
+    return TrackCut(edges, is_inside, pairs, cell_of_pair.reshape(-1), cells.astype(np.float64))
 
 
-def correlate(signals: Signals, cut: Cut, n_lags: int) -> Float64s:
+def correlate(signals: Signals, cut: TrackCut, n_lags: int) -> Float64s:
     """Correlate the references with all signals.
 
     Parameters
     ----------
     signals : Signals
         All signals of the track.
-    cut : Cut
+    cut : TrackCut
         The segments and cells that it is cut into.
     n_lags : int
         Number of lags, from 0 on, as given to `cut_track`.
