@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["runs"]
 
 _NOTHING: Final = "-"
-_RESULTS: Final = ("epochs", "best", "loss", "SI-SDR", "time")
+_RESULTS: Final = ("epochs", "best", "loss", "SI-SDR [dB]", "time")
 
 
 @click.command()
@@ -47,7 +47,7 @@ def _row(run: ListedRun, differing: Sequence[str]) -> list[str]:
         str(run.n_epochs),
         _NOTHING if run.best_epoch is None else str(run.best_epoch),
         _NOTHING if run.validation_loss is None else f"{run.validation_loss:.4g}",
-        _NOTHING if run.si_sdr_db is None else f"{run.si_sdr_db:.2f} dB",
+        _NOTHING if run.si_sdr_db is None else f"{run.si_sdr_db:.2f}",
         _NOTHING if run.elapsed_s is None else _duration(run.elapsed_s),
     ]
 
@@ -66,7 +66,7 @@ def _summary(folder: Path, found: Sequence[ListedRun], differing: Sequence[str])
     heard = [(run.si_sdr_db, run.run) for run in found if run.si_sdr_db is not None]
     best = "" if not heard else "; highest SI-SDR {:.2f} dB, of {}".format(*max(heard))
     return Summary(
-        f"{folder}: {len(found)} runs{best}",
+        f"{folder}: {len(found)} run{'s' if len(found) > 1 else ''}{best}",
         {
             "folder": str(folder),
             "differing": list(differing),

@@ -15,7 +15,7 @@ from stemsmith.manifests.jobs import QUIET, Progress, Ticker
 from stemsmith.manifests.registry import Registry
 from stemsmith.train.schedule import Epoch
 
-__all__ = ["LOGGERS", "Logger", "LoggerKind", "Reporter", "open_loggers"]
+__all__ = ["LOGGERS", "Logger", "LoggerKind", "Reporter", "find_loggers"]
 
 
 class Logger(Protocol):
@@ -39,22 +39,20 @@ LOGGERS: Final[Registry[LoggerKind]] = Registry("logger", "stemsmith.train.logge
 _RECORD: Final = "csv"  # what every run has: `TrainedRun` reads it
 
 
-def open_loggers(name: str, root: Path) -> list[Logger]:
-    """Return the loggers of a run: its own record, and the one that the user wants.
+def find_loggers(name: str) -> list[LoggerKind]:
+    """Return what makes the loggers of a run: its own record, and the one that the user wants.
 
     Parameters
     ----------
     name : str
         One of `LOGGERS`, or ``package.module:Class``.
-    root : Path
-        Folder of the run.
 
     Raises
     ------
     UsageError
         If there is no such logger.
     """
-    return [LOGGERS.load(one)(root) for one in dict.fromkeys((_RECORD, name))]
+    return [LOGGERS.load(one) for one in dict.fromkeys((_RECORD, name))]
 
 
 class Reporter:

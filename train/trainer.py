@@ -28,7 +28,7 @@ from stemsmith.train.machine import Device, Machine
 from stemsmith.train.models.base import SeparationModel
 from stemsmith.train.models.registry import make_model
 from stemsmith.train.module import SeparationModule
-from stemsmith.train.report import Reporter, open_loggers
+from stemsmith.train.report import Reporter, find_loggers
 from stemsmith.train.request import TrainRequest, describe
 from stemsmith.train.run import LAST
 from stemsmith.train.schedule import Epoch, Precision, TrainConfig, is_over
@@ -79,6 +79,7 @@ def fit(
     device = _device(machine)
     if device.type == "cpu" and request.training.precision is Precision.HALF:
         raise UsageError(f"--precision {Precision.HALF}: needs a GPU; take {Precision.BFLOAT16}")
+    kinds = find_loggers(machine.logger)
     choice = _choice(machine, clips, device)
     progress.note(f"loader: {choice.loader}, {choice.reason}")
     torch.manual_seed(request.rules.seed)
@@ -108,7 +109,7 @@ def fit(
             machine.cache or cache_folder(),
             begin,
         )
-        loggers = open_loggers(machine.logger, root) if is_first else []
+        loggers = [kind(root) for kind in kinds] if is_first else []
         with Reporter(loggers, progress, request.training.epochs) as reporter, _no_advice():
             module = SeparationModule(model, request.training, request.rules.seed, reporter)
             trainer = _trainer(destination, request.training, machine, device)

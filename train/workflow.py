@@ -168,6 +168,11 @@ def validate_run(run: Folder) -> Run:
         that are not finite.
     UsageError
         If PyTorch is not installed.
+
+    Examples
+    --------
+    >>> len(validate_run("run").history)
+    1
     """
     require("train", "torch", "lightning", task="checking a run")
     from stemsmith.evaluate.separation.run import Run
@@ -200,6 +205,11 @@ def list_runs(folder: str | PathLike[str], *, progress: Progress = QUIET) -> lis
         If there is no such folder.
     NothingToDo
         If there is no run.
+
+    Examples
+    --------
+    >>> [(run.run, run.model, run.n_epochs) for run in list_runs(".")]
+    [('run', 'blstm', 1)]
     """
     root = Path(folder)
     if not root.is_dir():

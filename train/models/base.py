@@ -101,12 +101,24 @@ class SeparationModel(nn.Module, ABC, Generic[C]):
     --------
     >>> import stemsmith
     >>> import torch
-    >>> model = stemsmith.Run("run").model()
-    >>> isinstance(model, stemsmith.SeparationModel)
-    True
-    >>> with torch.no_grad():
-    ...     model(torch.ones(1, 129, 50, dtype=torch.complex64)).shape
-    torch.Size([1, 1, 129, 50])
+    >>> from stemsmith.train import ModelConfig, Window
+    >>> class Share(stemsmith.SeparationModel):
+    ...     config_type = ModelConfig
+    ...
+    ...     def __init__(self, config):
+    ...         super().__init__(config)
+    ...         self.share = torch.nn.Parameter(torch.tensor(0.5))
+    ...
+    ...     def forward(self, mixture):
+    ...         return self.share * mixture.abs()[:, None]
+    >>> config = ModelConfig(
+    ...     targets=("bass",), sample_rate=16000, n_fft=512, hop=256, window=Window.HANN,
+    ...     segment_frames=100, loss="magnitude",
+    ... )
+    >>> model = Share(config)
+    >>> mixture = model.stft(torch.randn(2, config.segment_samples))
+    >>> model.loss(model(mixture), 0.5 * mixture[:, None], mixture).item()
+    0.0
     """
 
     config_type: ClassVar[type[ModelConfig]]

@@ -6,6 +6,7 @@ Importing this imports no model.
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import typing
 from collections.abc import Mapping
 from enum import Enum
@@ -51,6 +52,8 @@ def model_class(name: str) -> type[SeparationModel[Any]]:
     config_type = getattr(found, "config_type", None)
     if not (isinstance(config_type, type) and issubclass(config_type, ModelConfig)):
         raise UsageError(f"model {name!r}: its config_type is no subclass of ModelConfig")
+    if inspect.isabstract(found):
+        raise UsageError(f"model {name!r}: does not define forward")
     return found
 
 
@@ -131,7 +134,7 @@ def _checked(name: str, config_type: type[ModelConfig], values: Mapping[str, Any
     try:
         config = config_type(**values)
         _ = config.stft  # has rules of its own
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise UsageError(f"{name}: {error}") from error
     for field in ("sample_rate", "segment_frames"):
         if getattr(config, field) < 1:
