@@ -103,7 +103,7 @@ class WithoutSilence(SourceEffect):
     """Says what of the file is read, and does nothing to the audio once it is."""
 
     name = "silence"
-    keep: list[list[int]] = parameter(_STRETCHES)  # noqa: RUF009
+    keep: list[list[int]] = parameter(_STRETCHES)
 
     @property
     def stretches(self) -> list[tuple[int, int]]:

@@ -6,17 +6,16 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final, TypedDict, TypeVar
+from typing import Any, Final, TypedDict
 
 from stemsmith.manifests.errors import UsageError
-from stemsmith.manifests.options import fields_of, option, to_manifest
+from stemsmith.manifests.options import option, settle, to_manifest
 from stemsmith.manifests.splits import SPLITS
 from stemsmith.mixing.augmentations import AUGMENTATIONS
 from stemsmith.mixing.level.grid import ENVELOPE_HZ
 
 __all__ = ["Level", "MixConfig", "MixOptions", "Mode", "Pairing"]
 
-E_ = TypeVar("E_", bound=StrEnum)
 
 _DEFAULT_CLIP_S: Final = 10.0
 _DEFAULT_HOURS: Final = 1.0
@@ -185,19 +184,9 @@ class MixConfig:
 
     def _settle(self) -> None:
         """Give every value the type of its field, and what has no order the same one each time."""
-        settled = {
-            "mode": _member(Mode, self.mode, "--mode"),
-            "pairing": _member(Pairing, self.pairing, "--pairing"),
-            "level": None if self.level is None else _member(Level, self.level, "--level"),
-            "augment": tuple(sorted(set(_items(self.augment)))),
-            "splits": tuple(sorted(set(_items(self.splits)))),
-            "left_out": tuple(sorted(set(_items(self.left_out)))),
-        }
-        for field in fields_of(type(self)):
-            value = settled.get(field.name, getattr(self, field.name))
-            if field.type is float and value is not None:
-                value = float(value)  # a manifest says 10.0 for 10
-            object.__setattr__(self, field.name, value)
+        settle(self)
+        for name in ("augment", "splits", "left_out"):
+            object.__setattr__(self, name, tuple(sorted(set(_items(getattr(self, name))))))
 
     def _check_length(self) -> None:
         if not (
@@ -328,12 +317,6 @@ class MixOptions(TypedDict, total=False):
     target_lufs: float
     peak_ceiling_dbfs: float
     seed: int
-
-
-def _member(kind: type[E_], name: str, flag: str) -> E_:
-    if name not in list(kind):
-        raise UsageError(f"{flag} {name}: unknown; known: {', '.join(kind)}")
-    return kind(name)
 
 
 def _items(names: str | Sequence[str]) -> Sequence[str]:
