@@ -25,9 +25,9 @@ from stemsmith.cli.options import Common
 from stemsmith.manifests.records import Rejection
 
 __all__ = [
+    "BarTicker",
     "Summary",
     "Terminal",
-    "Ticker",
     "print_rejections",
     "print_summary",
     "print_table",
@@ -36,13 +36,13 @@ __all__ = [
 ]
 
 
-class Ticker:
+class BarTicker:
     """Advances a progress bar by items and by seconds of audio.
 
     Attributes
     ----------
     n_done : int
-        Items.
+        Number of items that are done.
     audio_s : float
         Seconds of audio they stand for.
     """
@@ -85,7 +85,7 @@ class Terminal:
     def __init__(self, common: Common | None = None) -> None:
         self._common = common or Common()
 
-    def loop(self, title: str, total: int) -> AbstractContextManager[Ticker]:
+    def loop(self, title: str, total: int) -> AbstractContextManager[BarTicker]:
         """Show a bar, where standard error is a terminal."""
         return progress(self._common, title, total)
 
@@ -100,7 +100,7 @@ class Terminal:
 
 
 @contextmanager
-def progress(common: Common, title: str, total: int) -> Iterator[Ticker]:
+def progress(common: Common, title: str, total: int) -> Iterator[BarTicker]:
     """Show a progress bar on standard error for the time of a loop."""
     console = Console(stderr=True)
     bar = Progress(
@@ -114,7 +114,7 @@ def progress(common: Common, title: str, total: int) -> Iterator[Ticker]:
         disable=common.is_quiet or not console.is_terminal,
     )
     with bar:
-        yield Ticker(bar, bar.add_task(title, total=total, rate=""))
+        yield BarTicker(bar, bar.add_task(title, total=total, rate=""))
 
 
 def warn(common: Common, message: str) -> None:

@@ -39,7 +39,7 @@ class Died(Generic[J]):
     Attributes
     ----------
     job : object
-        The job.
+        The job as it was given to the workers.
     """
 
     job: J
@@ -135,7 +135,7 @@ def do_jobs(
     function : callable
         A top-level function of one job.
     jobs : iterable
-        Picklable jobs.
+        Jobs to do, which can be pickled.
     died : callable
         What stands for the result of a job that killed its worker process twice, alone: a
         rejection of its item, where others can do without it; `needed` where they cannot.

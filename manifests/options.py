@@ -79,17 +79,17 @@ class Field:
     Attributes
     ----------
     name : str
-        In Python.
+        Name of the field in Python.
     flag : str
         On the command line.
     type : type
-        Without ``None``.
+        Type of the values, leaving None aside.
     is_optional : bool
         Whether it may be None.
     default : object
         Its value where the user gives none.
     option : Option
-        Its description.
+        Description of the option for people and programs.
     """
 
     name: str
@@ -147,7 +147,7 @@ def member(choices: type[E], value: E | str, flag: str) -> E:
     Parameters
     ----------
     choices : type
-        The enumeration.
+        Enumeration that has the member.
     value : Enum or str
         What was given.
     flag : str

@@ -128,7 +128,7 @@ class Rendition:
     rendition_id : str
         Unique name of the rendition: ``<song_id>/<point>``.
     song_id, track, split : str
-        The piece.
+        The score that is performed: MD5, label and split.
     source : str
         Path of its score relative to the folder the corpus was made from.
     point : str

@@ -23,7 +23,7 @@ def refuse_foreign(root: Path, stage: str, state: str) -> None:
     Parameters
     ----------
     root : Path
-        The destination.
+        Folder that the stage writes to.
     stage : str
         What is to be written.
     state : str
@@ -63,7 +63,7 @@ class RunFolder:
     Parameters
     ----------
     root : Path
-        The destination.
+        Folder that the stage writes to.
     stage : str
         As in its manifest.
     state : Path

@@ -6,6 +6,8 @@ import ast
 import doctest
 import importlib
 import inspect
+import itertools
+import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,9 +45,9 @@ OWNERS = {
     "dask": ("manifests/cluster.py",),
     "distributed": ("manifests/cluster.py",),
     "pyloudnorm": ("mixing/level/loudness.py",),
-    "pedalboard": ("render/sound/effects.py", "mixing/audio/transforms.py"),
-    "librosa": ("mixing/audio/transforms.py", "mixing/plan/pairing.py"),
-    "colorednoise": ("mixing/audio/transforms.py",),
+    "pedalboard": ("render/sound/effects.py", "mixing/augmentations/wet.py"),
+    "librosa": ("mixing/augmentations/tempo.py", "mixing/plan/pairing.py"),
+    "colorednoise": ("mixing/augmentations/wet.py",),
     "fluidsynth": ("render/sound/fluid.py",),
     "av": ("manifests/audio/stem_mp4.py",),
     "pyarrow": ("manifests/shards.py",),
@@ -199,3 +201,41 @@ def test_modules_say_what_they_are_and_what_they_offer(
     if ">>> " in path.read_text("utf-8"):
         request.getfixturevalue("workshop")
         assert doctest.testmod(module).failed == 0
+
+
+def definitions() -> Iterator[tuple[Path, ast.ClassDef | ast.FunctionDef]]:
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.ClassDef | ast.FunctionDef):
+                yield path, node
+
+
+def test_a_class_name_means_one_thing() -> None:
+    places: dict[str, list[str]] = {}
+    for path, node in definitions():
+        if isinstance(node, ast.ClassDef):
+            places.setdefault(node.name, []).append(path.relative_to(ROOT).as_posix())
+    assert not {name: found for name, found in places.items() if len(found) > 1}
+
+
+def test_jobs_and_plans_are_called_by_what_they_do() -> None:
+    vague = {"run", "plan", "process", "handle"}
+    assert not [
+        (path.relative_to(ROOT).as_posix(), node.name)
+        for path, node in definitions()
+        if isinstance(node, ast.FunctionDef) and node.name in vague
+    ]
+
+
+ENTRY = re.compile(r"\*{0,2}\w[\w, *]*( : .*)?")
+
+
+def test_parameters_and_results_are_described_in_words() -> None:
+    curt = []
+    for path, node in definitions():
+        lines = (ast.get_docstring(node) or "").splitlines()
+        for index, line in enumerate(lines):
+            text = list(itertools.takewhile(lambda s: s.startswith("    "), lines[index + 1 :]))
+            if ENTRY.fullmatch(line) and text and len(" ".join(text).split()) <= 2:
+                curt.append((path.relative_to(ROOT).as_posix(), node.name, line))
+    assert not curt

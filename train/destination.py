@@ -25,7 +25,7 @@ class RunDestination:
     Parameters
     ----------
     root : Path
-        The folder.
+        Folder that the run is written to.
     """
 
     def __init__(self, root: Path) -> None:

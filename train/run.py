@@ -54,7 +54,7 @@ class TrainedRun:
     Attributes
     ----------
     root : Path
-        The folder.
+        Folder of the run.
     content : dict
         What ``run.json`` says.
 

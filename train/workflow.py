@@ -159,7 +159,7 @@ def validate_run(run: Folder) -> Run:
     Returns
     -------
     Run
-        The run.
+        The run, which is sound.
 
     Raises
     ------

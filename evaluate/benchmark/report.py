@@ -169,7 +169,7 @@ def compare(summaries: Sequence[Mapping[str, Any]]) -> str:
     Raises
     ------
     UsageError
-        See `check_comparable`.
+        If they cannot stand in one table, as `check_comparable` says.
     """
     check_comparable(summaries)
     targets = list(dict.fromkeys(t for summary in summaries for t in summary["scores"]))

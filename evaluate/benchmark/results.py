@@ -75,7 +75,7 @@ class Results:
     Attributes
     ----------
     root : Path
-        The folder.
+        Folder of the results.
     header : dict
         The content of ``manifest.json``.
 

@@ -116,7 +116,7 @@ def encode_flac(samples: Integers, sample_rate: int, n_bits: int = 16) -> bytes:
     samples : numpy.ndarray
         (n_channels, n_samples) integers of `n_bits`.
     sample_rate : int
-        In Hz.
+        Sample rate of the audio in Hz.
     n_bits : int
         16 or 24.
 

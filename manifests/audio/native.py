@@ -56,7 +56,7 @@ def load_needed(library: Path, loading: frozenset[Path] = frozenset()) -> None:
     Parameters
     ----------
     library : Path
-        The library.
+        Path of the library to load.
     loading : frozenset of Path
         Those that need it.
     """

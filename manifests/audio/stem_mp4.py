@@ -33,7 +33,7 @@ def stream_info(path: Path, stream: int) -> tuple[int, int, int]:
     Parameters
     ----------
     path : Path
-        The file.
+        Path of the ``.stem.mp4`` file.
     stream : int
         0-based among its audio streams. In MUSDB18: mixture, drums, bass, other, vocals.
 

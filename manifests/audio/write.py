@@ -49,11 +49,11 @@ def writing(path: Path, info: AudioInfo, file_format: FileFormat) -> Iterator[Wr
     Parameters
     ----------
     path : Path
-        The file.
+        Path of the file to write.
     info : AudioInfo
         What it is going to hold.
     file_format : FileFormat
-        Its format.
+        Format of the file that is written.
 
     Yields
     ------

@@ -74,7 +74,7 @@ def parse_effects(entries: object, where: str) -> tuple[Effect, ...]:
     Returns
     -------
     tuple of Effect
-        In order.
+        The effects in the order in which they are applied.
 
     Raises
     ------

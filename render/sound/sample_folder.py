@@ -94,7 +94,7 @@ class SampleFolder:
         Raises
         ------
         UsageError
-            As `render`.
+            For what `render` refuses, too.
         """
         recording = self._choose(pitch, dynamic, velocity=1)
         first = samples_until_heard(_decoded(recording, recording.sample_rate))

@@ -88,7 +88,7 @@ class Data(LightningDataModule):
     n_batch : int
         Number of examples of a batch in one process.
     choice : Choice
-        The loader.
+        Loader that was chosen, and where clips lie.
     n_workers : int
         Number of processes that load ahead, unless clips are on the device.
     prepare : callable

@@ -57,7 +57,7 @@ class MixtureDataset(Dataset[Example]):
     Parameters
     ----------
     source : ClipSource
-        Clips.
+        Where the clips of mixtures come from.
     rules : ExampleRules
         How examples are drawn from them.
     """
@@ -169,7 +169,7 @@ class StreamLoader:
     dataset : MixtureDataset
         Examples. Nothing random happens when they are loaded, so that workers need no seeds.
     turns : Turns
-        Batches.
+        Which examples make up each batch.
     n_workers : int
         Processes that load ahead; 0 loads in this one.
     is_pinned : bool
@@ -217,7 +217,7 @@ class ResidentLoader:
     rules : ExampleRules
         How examples are drawn.
     turns : Turns
-        Batches.
+        Which examples make up each batch.
     device : torch.device
         Where the clips are to lie.
     """

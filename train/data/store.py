@@ -109,7 +109,7 @@ class Decoding:
         Parameters
         ----------
         workers : Workers
-            Who decodes.
+            Workers that decode the clips.
         progress : Progress
             Is told how far decoding is.
 

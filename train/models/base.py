@@ -163,7 +163,7 @@ class SeparationModel(nn.Module, ABC, Generic[C]):
         Returns
         -------
         Tensor
-            Scalar.
+            Mean loss over the batch, a scalar.
         """
         assert self._named_loss is not None, "a model without a named loss computes its own"
         return self._named_loss.function(estimate, reference, mixture[:, None])

@@ -16,14 +16,14 @@ def magnitude_loss(estimate: Tensor, reference: Tensor) -> Tensor:
     Parameters
     ----------
     estimate : Tensor
-        (...) magnitudes.
+        Estimated magnitudes, of any shape (...).
     reference : Tensor
         (...) complex spectra.
 
     Returns
     -------
     Tensor
-        Scalar.
+        Mean loss over all values, a scalar.
     """
     return (estimate - reference.abs()).square().mean()
 

@@ -48,7 +48,7 @@ def tpsa_loss(estimate: Tensor, reference: Tensor, mixture: Tensor) -> Tensor:
     Returns
     -------
     Tensor
-        Scalar.
+        Mean loss over all values, a scalar.
     """
     return (estimate - tpsa_target(reference, mixture)).abs().mean()
 
