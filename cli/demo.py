@@ -23,8 +23,8 @@ def demo(folder: Path, is_trained: bool, common: Common) -> None:
     from stemsmith.cli.console import Summary, Terminal, print_summary
     from stemsmith.cli.mix import summary_of
     from stemsmith.cli.render import corpus_summary
+    from stemsmith.manifests.audio.formats import AudioFormat
     from stemsmith.manifests.errors import require
-    from stemsmith.mixing.audio_shards import AudioFormat
     from stemsmith.mixing.plan.config import Mode
     from stemsmith.mixing.workflow import mix
     from stemsmith.render.workflow import render_corpus

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from stemsmith.cli.options import Common, common_options, config_options, read_config
+from stemsmith.manifests.audio.formats import AudioFormat
 from stemsmith.mixing.plan.config import MixConfig
 from stemsmith.mixing.sources.layouts import LAYOUTS
 from stemsmith.mixing.sources.taxonomy import TAXONOMIES
@@ -32,7 +33,10 @@ __all__ = ["mix", "summary_of"]
 )
 @click.option("--audio", is_flag=True, help="Also write WebDataset shards of audio.")
 @click.option(
-    "--audio-format", type=click.Choice(["flac", "wav"]), default="flac", show_default=True
+    "--audio-format",
+    type=click.Choice([str(audio_format) for audio_format in AudioFormat]),
+    default=str(AudioFormat.FLAC),
+    show_default=True,
 )
 @click.option(
     "--stems",

@@ -95,7 +95,7 @@ def _shown(default: Any) -> Any:
 def _click_type(field: Field) -> Any:
     if field.option.choices is not None:
         return click.Choice(field.option.choices())
-    if field.option.parse is not None or field.option.is_repeatable:
+    if field.option.parse is not None:
         return str
     if isinstance(field.type, type) and issubclass(field.type, Enum):
         return click.Choice([str(member.value) for member in field.type])

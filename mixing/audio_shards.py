@@ -14,25 +14,18 @@ import json
 import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from stemsmith.manifests import storage
 from stemsmith.manifests.audio.flac import encode_flac
+from stemsmith.manifests.audio.formats import AudioFormat
 from stemsmith.manifests.audio.read import encode_wav
 from stemsmith.manifests.mixtures import Mixture
 from stemsmith.mixing.audio.realise import MIXTURE, Realised, quantised, realise
 
-__all__ = ["AudioFormat", "AudioJob", "ShardReport", "write_audio_shard"]
-
-
-class AudioFormat(StrEnum):
-    """How samples are written."""
-
-    FLAC = "flac"  # 16 bits
-    WAV = "wav"  # 32-bit float
+__all__ = ["AudioJob", "ShardReport", "write_audio_shard"]
 
 
 @dataclass(frozen=True, slots=True)

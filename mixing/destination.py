@@ -10,9 +10,10 @@ from typing import Final
 
 from stemsmith.manifests import shards, storage
 from stemsmith.manifests.audio import flac
+from stemsmith.manifests.audio.formats import AudioFormat
 from stemsmith.manifests.mixtures import STAGE, Mixture
 from stemsmith.manifests.run_folder import RunFolder
-from stemsmith.mixing.audio_shards import AudioFormat, AudioJob
+from stemsmith.mixing.audio_shards import AudioJob
 from stemsmith.mixing.mixtures import STATE_FOLDER, fingerprint_of, hours_of
 from stemsmith.mixing.plan.mixtures import MixturePlan
 

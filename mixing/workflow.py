@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol, Unpack, cast, runtime_checkable
 
 from stemsmith.manifests.audio.flac import encoder_warnings
+from stemsmith.manifests.audio.formats import AudioFormat
 from stemsmith.manifests.cluster import open_workers
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.findings import raise_first_offence
 from stemsmith.manifests.jobs import QUIET, Progress, Workers, do_jobs, needed
 from stemsmith.manifests.mixtures import STAGE
 from stemsmith.manifests.run_folder import refuse_foreign
-from stemsmith.mixing.audio_shards import AudioFormat, write_audio_shard
+from stemsmith.mixing.audio_shards import write_audio_shard
 from stemsmith.mixing.destination import MixtureDestination
 from stemsmith.mixing.mixtures import STATE_FOLDER, Mixtures
 from stemsmith.mixing.plan.config import MixConfig, MixOptions, Mode, Pairing

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-__all__ = ["FileFormat"]
+__all__ = ["AudioFormat", "FileFormat"]
 
 
 class FileFormat(StrEnum):
@@ -23,3 +23,10 @@ class FileFormat(StrEnum):
     def is_integer(self) -> bool:
         """Whether samples beyond full scale are clipped."""
         return self is not FileFormat.WAV
+
+
+class AudioFormat(StrEnum):
+    """How the samples of audio shards are written."""
+
+    FLAC = "flac"  # 16 bits
+    WAV = "wav"  # 32-bit float
