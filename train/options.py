@@ -55,7 +55,7 @@ def read_options(
     defaults : TrainConfig
         How the model is trained where the options say nothing.
     options : TrainOptions
-        What the user wants otherwise.
+        Fields of any of the three that the user wants otherwise.
 
     Raises
     ------

@@ -76,7 +76,7 @@ def describe(
     root : Path
         Folder of the run, from which the paths of mixtures are relative.
     machine : Machine
-        What it is trained with.
+        Device, number of processes and loader to train with.
     choice : Choice
         The loader that was chosen.
     n_examples : int

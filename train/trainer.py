@@ -54,7 +54,7 @@ def fit(
     Parameters
     ----------
     request : TrainRequest
-        What to train.
+        What to train on what.
     root : Path
         Folder of the run.
     machine : Machine

@@ -56,14 +56,14 @@ class ExampleRules:
     Attributes
     ----------
     seed : int
-        Of all draws.
+        Seed of all draws.
     segment_samples : int
-        Length of an example; clips that are shorter are followed by silence.
+        Length of an example in samples; clips that are shorter are followed by silence.
     step_samples : int
         0: every clip gives one example an epoch, from a random place. Else every clip gives all
         its blocks of that step (Miron et al. 2017, algorithm 1).
     n_examples : int or None
-        Examples of an epoch, drawn anew each time (Chiu et al. 2020, section V-A: 250 or 2000);
+        Number of examples of an epoch, drawn anew each time (Chiu et al. 2020, section V-A: 250 or 2000);
         None takes all there are.
     remix : float
         Share of examples whose sources come from different clips and places (Brunner et al. 2019,
@@ -95,11 +95,11 @@ class ExampleRules:
         Parameters
         ----------
         n_samples : numpy.ndarray
-            (n_clips,) int64, their lengths.
+            (n_clips,) int64, the lengths of all clips.
         n_targets : int
-            Sources beside the accompaniment.
+            Number of sources beside the accompaniment.
         epoch : int
-            0-based; `VALIDATION` draws plain examples in the order of the clips.
+            Number of the epoch, from 0 on; `VALIDATION` draws plain examples in the order of the clips.
         """
         is_training = epoch != VALIDATION
         rng = rng_for(self.seed, epoch, "examples")
@@ -156,13 +156,14 @@ class Turns:
     Parameters
     ----------
     n_examples : int
-        Of an epoch.
+        Number of examples of an epoch.
     n_batch : int
-        Examples of a batch in one process.
+        Number of examples of a batch in one process.
     rank, n_ranks : int
-        This process of how many; together they make batches of ``n_batch * n_ranks``.
+        Number of this process, from 0 on, and how many there are; together they make batches of
+        ``n_batch * n_ranks``.
     epoch : int
-        First epoch, or `VALIDATION`, for which the last batch may be smaller. (In training what
+        The first epoch, or `VALIDATION`, for which the last batch may be smaller. (In training what
         does not fill a batch is left out of the epoch, unless it is all there is.)
     """
 

@@ -80,13 +80,13 @@ class MixtureDataset(Dataset[Example]):
         Parameters
         ----------
         folders : sequence of path
-            What ``stemsmith mix`` wrote.
+            Folders that ``stemsmith mix`` wrote.
         config : ModelConfig
-            Of the model: its targets, sample rate and segment length.
+            Configuration of the model, which has targets, sample rate and segment length.
         split : str
             ``train``, ``validation`` or ``test``.
         seed : int
-            Of all draws.
+            Seed of all draws.
 
         Raises
         ------
@@ -167,11 +167,11 @@ class StreamLoader:
     Parameters
     ----------
     dataset : MixtureDataset
-        Examples. Nothing random happens when they are loaded, so that workers need no seeds.
+        The examples. Nothing random happens when they are loaded, so that workers need no seeds.
     turns : Turns
         Which examples make up each batch.
     n_workers : int
-        Processes that load ahead; 0 loads in this one.
+        Number of processes that load ahead; 0 loads in this one.
     is_pinned : bool
         Whether batches lie in pinned memory, from which a GPU copies faster.
     """
@@ -213,13 +213,13 @@ class ResidentLoader:
     Parameters
     ----------
     store : ClipStore
-        Decoded clips; copied to the device.
+        Decoded clips, which are copied to the device.
     rules : ExampleRules
         How examples are drawn.
     turns : Turns
         Which examples make up each batch.
     device : torch.device
-        Where the clips are to lie.
+        Device that the clips lie on.
     """
 
     def __init__(

@@ -18,7 +18,7 @@ def magnitude_loss(estimate: Tensor, reference: Tensor) -> Tensor:
     estimate : Tensor
         Estimated magnitudes, of any shape (...).
     reference : Tensor
-        (...) complex spectra.
+        (...) complex spectra of the targets.
 
     Returns
     -------
