@@ -91,7 +91,7 @@ class Reporter:
     def begin(self, history: Sequence[Epoch], n_batches: int) -> None:
         """Begin an epoch of so many batches, of training and validation; others lie before it."""
         self._bar.close()
-        title = f"epoch {len(history) + 1} of {self._n_epochs}{_so_far(history)}"
+        title = f"epoch {len(history) + 1}/{self._n_epochs}{_so_far(history)}"
         self._ticker = self._bar.enter_context(self._progress.loop(title, n_batches))
 
     def advance(self, audio_s: float) -> None:
@@ -111,5 +111,5 @@ def _so_far(history: Sequence[Epoch]) -> str:
     if not history:
         return ""
     last = history[-1]
-    text = f" (loss {last.validation_loss:.4g}"
-    return text + (")" if last.si_sdr_db is None else f", SI-SDR {last.si_sdr_db:.2f} dB)")
+    ratio = "" if last.si_sdr_db is None else f", {last.si_sdr_db:.2f} dB"
+    return f", loss {last.validation_loss:.4g}{ratio}"

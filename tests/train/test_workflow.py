@@ -121,12 +121,8 @@ def test_epochs_are_told_batch_by_batch(tmp_path: Path) -> None:
     assert [loop[:3] for loop in loops] == [
         ["decode", 2, 2],
         ["decode", 2, 2],
-        ["epoch 1 of 2", 2, 2],
-        [
-            f"epoch 2 of 2 (loss {first.validation_loss:.4g}, SI-SDR {first.si_sdr_db:.2f} dB)",
-            2,
-            2,
-        ],
+        ["epoch 1/2", 2, 2],
+        [f"epoch 2/2, loss {first.validation_loss:.4g}, {first.si_sdr_db:.2f} dB", 2, 2],
     ]
     assert bars.count("end") == len(loops)
     assert loops[2][3] == pytest.approx((2 + 2) * seconds)
