@@ -13,7 +13,10 @@ from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.options import fields_of, to_manifest
 from stemsmith.train.data.config import ExampleConfig, Loader
 from stemsmith.train.machine import Device, Machine
+from stemsmith.train.models.loss import LOSSES
+from stemsmith.train.models.registry import MODELS
 from stemsmith.train.options import TrainOptions, read_options
+from stemsmith.train.report import LOGGERS
 from stemsmith.train.schedule import Monitor, Optimiser, Precision, TrainConfig
 
 CONFIGS = (TrainConfig, ExampleConfig, Machine)
@@ -106,7 +109,10 @@ def test_the_options_and_workflows_of_training_need_no_torch() -> None:
 
 def test_help_names_what_is_registered(here) -> None:
     text = " ".join(here("train", "--help").stdout.split())
-    assert "blstm, cnn, resnet, umx, or package.module:Class" in text
-    assert "loss=complex|magnitude|tpsa" in text
-    assert "beside metrics.csv: csv, tensorboard, or package.module:Class" in text
+    assert {"blstm", "umx", "cnn", "resnet"} <= set(MODELS.names)
+    assert {"tpsa", "magnitude", "complex"} <= set(LOSSES.names)
+    assert {"csv", "tensorboard"} <= set(LOGGERS.names)
+    assert f"{', '.join(MODELS.names)}, or package.module:Class" in text
+    assert f"loss={'|'.join(LOSSES.names)}" in text
+    assert f"beside metrics.csv: {', '.join(LOGGERS.names)}, or package.module:Class" in text
     assert "Number of epochs, at most. [default: the model's]" in text

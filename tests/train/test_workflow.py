@@ -264,7 +264,7 @@ def test_a_logger_of_ones_own(own: Callable[[str], None]) -> None:
 
 
 def test_a_logger_that_there_is_not_leaves_nothing() -> None:
-    with pytest.raises(UsageError, match="logger 'nonsense': unknown; known: csv, tensorboard"):
+    with pytest.raises(UsageError, match="logger 'nonsense': unknown; known: csv, "):
         train(logger="nonsense")
     assert not Path("new").exists()
 
@@ -354,7 +354,7 @@ def test_a_model_that_has_gone_is_one_line(own: Callable[[str], None], here) -> 
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("nonsense", "unknown; known: blstm, cnn, resnet, umx, or package.module:Object"),
+        ("nonsense", f"unknown; known: {', '.join(MODELS.names)}, or package.module:Object"),
         ("no_such_module:Model", "cannot be imported"),
         ("of_mine:Nothing", "cannot be imported"),
         ("of_mine:ShareConfig", "is no subclass of stemsmith.train.SeparationModel"),
@@ -428,7 +428,7 @@ def test_a_loss_is_chosen_by_name_and_says_what_it_is_of() -> None:
         make_model("blstm", configure("blstm", ("bass",), {"loss": "complex"}))
     with pytest.raises(UsageError, match="'tpsa' is of magnitudes, and ResNet estimates complex"):
         make_model("resnet", configure("resnet", ("bass", "drums"), {"loss": "tpsa"}))
-    with pytest.raises(UsageError, match="loss 'l3': unknown; known: complex, magnitude, tpsa, or"):
+    with pytest.raises(UsageError, match="loss 'l3': unknown; known: complex, "):
         make_model("blstm", configure("blstm", ("bass",), {"loss": "l3"}))
     with pytest.raises(UsageError, match="BLSTM has no loss: --set loss=NAME; known: complex, "):
         make_model("blstm", configure("blstm", ("bass",), {"loss": ""}))

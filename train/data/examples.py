@@ -63,8 +63,8 @@ class ExampleRules:
         0: every clip gives one example an epoch, from a random place. Else every clip gives all
         its blocks of that step (Miron et al. 2017, algorithm 1).
     n_examples : int or None
-        Number of examples of an epoch, drawn anew each time (Chiu et al. 2020, section V-A: 250 or 2000);
-        None takes all there are.
+        Number of examples of an epoch, drawn anew each time (Chiu et al. 2020, section V-A: 250 or
+        2000); None takes all there are.
     remix : float
         Share of examples whose sources come from different clips and places (Brunner et al. 2019,
         section IV-C), in [0, 1]. Only for training.
@@ -99,7 +99,8 @@ class ExampleRules:
         n_targets : int
             Number of sources beside the accompaniment.
         epoch : int
-            Number of the epoch, from 0 on; `VALIDATION` draws plain examples in the order of the clips.
+            Number of the epoch, from 0 on; `VALIDATION` draws plain examples in the order of the
+            clips.
         """
         is_training = epoch != VALIDATION
         rng = rng_for(self.seed, epoch, "examples")
