@@ -128,7 +128,8 @@ def read_config(
     UsageError
         For a value that makes no sense, naming the option.
     """
-    values = {**given_options(config_type, options), **values}
+    others = {name: given for name, given in options.items() if name not in values}
+    values = {**given_options(config_type, others), **values}
     return config_type(**values) if base is None else dataclasses.replace(base, **values)  # type: ignore[type-var]
 
 

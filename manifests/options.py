@@ -185,12 +185,13 @@ def settle(config: Any) -> None:
     for field in fields_of(type(config)):
         value = getattr(config, field.name)
         is_class = isinstance(field.type, type)
+        parse = None if field.option.is_repeatable else field.option.parse
         if value is None:
             continue
         if is_class and issubclass(field.type, Enum):
             value = member(field.type, value, field.flag)
-        elif isinstance(value, str) and field.option.parse and not field.option.is_repeatable:
-            value = field.option.parse(value)
+        elif parse is not None and isinstance(value, str) and field.type is not str:
+            value = parse(value)
         elif isinstance(value, list):
             value = tuple(value)
         elif field.type is float or field.type is Path:
