@@ -35,8 +35,8 @@ def scan(
 ) -> None:
     """Take an inventory of MIDI_DIR: songs, classes, hours, and what would be selected.
 
-    Reads .mid, .midi and .kar files in all subfolders. With --json, every song is listed with its
-    MD5, note-content hash, duration and parts; with -v, every song is shown.
+    Reads .mid, .midi, .kar, .rmi and .smf files in all subfolders. With --json, every song is
+    listed with its MD5, note-content hash, duration and parts; with -v, every song is shown.
     """
     if (midi_dir is None) != is_about_soundfonts:
         raise UsageError("give either a MIDI_DIR or --soundfonts")

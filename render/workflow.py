@@ -73,7 +73,8 @@ def scan(
     Parameters
     ----------
     midi_dir : path
-        Folder that is searched, with all its subfolders, for .mid, .midi and .kar files.
+        Folder that is searched, with all its subfolders, for .mid, .midi, .kar, .rmi and
+        .smf files.
     max_duration_s : float
         Longest score that is a song, in seconds.
     skipped : path, optional

@@ -25,7 +25,7 @@ _PACKAGES: Final = ("numpy", "scipy", "pyloudnorm", "soundfile", "pyarrow", "mid
 def why_nothing(midi_root: Path, n_files: int, rejections: Sequence[Rejection]) -> str:
     """Say why no song is left, and what to change."""
     if not n_files:
-        return f"{midi_root}: no .mid, .midi or .kar files"
+        return f"{midi_root}: no .mid, .midi, .kar, .rmi or .smf files"
     counts = Counter(r.reason for r in rejections)
     reasons = ", ".join(f"{n} {reason}" for reason, n in counts.most_common())
     advice = {

@@ -19,7 +19,7 @@ from stemsmith.render.midi.smf import Unusable
 
 __all__ = ["Inventory", "ScanJob", "find_midi_files", "load_score", "plan_scan", "scan_files"]
 
-_SUFFIXES: Final = frozenset({".mid", ".midi", ".kar"})
+_SUFFIXES: Final = frozenset({".mid", ".midi", ".kar", ".rmi", ".smf"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class ScanJob:
 
 
 def find_midi_files(root: Path, skipped: Path | None = None) -> list[str]:
-    """Return the MIDI files below a folder: .mid, .midi and .kar in any case, sorted.
+    """Return the MIDI files below a folder: .mid, .midi, .kar, .rmi and .smf in any case, sorted.
 
     Symbolic links are followed; a folder that is reached twice is read once, so that loops end.
 

@@ -99,7 +99,7 @@ def test_unknown_keys_in_a_configuration_are_errors(
 def test_an_empty_folder(tmp_path: Path, stemsmith) -> None:
     (tmp_path / "midi").mkdir()
     done = stemsmith("render", tmp_path / "midi", tmp_path / "c", "--jobs", 0)
-    assert_one_line_error(done, 1, "no .mid, .midi or .kar files")
+    assert_one_line_error(done, 1, "no .mid, .midi, .kar, .rmi or .smf files")
     assert not (tmp_path / "c").exists()
     assert_one_line_error(stemsmith("scan", tmp_path / "midi", "--jobs", 0), 1, "no usable MIDI")
 
