@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from stemsmith.manifests.arrays import Float32s, Int32s, UInt8s
+from stemsmith.manifests.programs import DRUMS
 
 __all__ = ["Finding", "Note", "Part", "Reason", "Rejection", "ScannedSong", "Song", "Stem"]
 
@@ -110,7 +111,7 @@ class Part:
     track, channel : int
         0-based track and channel it comes from.
     program : int
-        0-based General MIDI program; 128 for drums (channel 10).
+        0-based General MIDI program; 128 for drums, on channel 10 or where the score says so.
     bank : int
         Bank-select MSB in force at the first note (0 for most scores).
     kit : int
@@ -131,8 +132,8 @@ class Part:
 
     @property
     def is_drum(self) -> bool:
-        """Whether the part is on the drum channel."""
-        return self.channel == 9
+        """Whether the part plays drums."""
+        return self.program == DRUMS
 
 
 @dataclass(frozen=True, slots=True)

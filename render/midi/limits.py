@@ -7,11 +7,15 @@ from typing import Final
 __all__ = [
     "DEFAULT_MAX_DURATION_S",
     "MAX_CLIPPED_SHARE",
+    "MAX_COMMON_BYTES",
+    "MAX_CPU_S",
     "MAX_EVENTS",
     "MAX_FILE_BYTES",
     "MAX_LOST_SHARE",
     "MAX_NOTES_PER_S",
     "MAX_PARTS",
+    "MAX_STEM_EVENTS",
+    "MAX_STEM_S",
     "MAX_TRACKS",
 ]
 
@@ -23,3 +27,8 @@ MAX_LOST_SHARE: Final = 0.01  # of the bytes of all tracks; more is not "the sam
 MAX_CLIPPED_SHARE: Final = 0.02  # of the events; more means that the reader is out of step
 MAX_PARTS: Final = 128
 MAX_NOTES_PER_S: Final = 1000
+# Each part has the controllers of its channel, and what concerns the whole score, once more.
+MAX_STEM_EVENTS: Final = 4_000_000
+MAX_COMMON_BYTES: Final = 64 << 20
+MAX_STEM_S: Final = 80_000.0  # of all parts together: 66 parts of 20 minutes
+MAX_CPU_S: Final = 60.0  # of reading a file; the slowest seen takes 3

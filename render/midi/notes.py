@@ -21,9 +21,9 @@ from stemsmith.manifests.arrays import Float64s, Int64s, UInt8s
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.programs import DRUMS
 from stemsmith.render.midi.note_names import name_of_pitch, pitch_of
-from stemsmith.render.midi.parts import TEMPO
 from stemsmith.render.midi.smf import META, Event
 from stemsmith.render.midi.smf_writer import serialise
+from stemsmith.render.midi.streams import TEMPO
 
 __all__ = [
     "BLOCK",
@@ -97,8 +97,7 @@ def sounding_midi(
     channel = _DRUM_CHANNEL if is_drum else 0
     tempo = Event(0, bytes((META, TEMPO)) + tempo_us.to_bytes(3, "big"))
     head = [
-        # Readers take names for Latin-1 (see `stemsmith.render.midi.parts`).
-        Event(0, bytes((META, _TRACK_NAME)) + name.encode("latin-1", "replace")),
+        Event(0, bytes((META, _TRACK_NAME)) + _encoded(name)),
         Event(0, bytes((0xC0 | channel, program))),
     ]
     start, end = _ticks(onset, offset, pitch)
@@ -113,6 +112,14 @@ def sounding_midi(
     # Ends come first: a key that is struck again at once would be released at once.
     notes = [event for _, _, event in sorted(offs + ons)]
     return serialise(ticks_per_quarter, [[tempo], head + notes])
+
+
+def _encoded(name: str) -> bytes:
+    """Return a name in Latin-1, for which readers take it; in UTF-8 if that lacks a letter."""
+    try:
+        return name.encode("latin-1")
+    except UnicodeEncodeError:
+        return name.encode("utf-8", "replace")
 
 
 def _check(onset: Int64s, offset: Int64s, pitch: Int64s, velocity: Int64s, program: int) -> None:

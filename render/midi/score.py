@@ -16,10 +16,12 @@ import numpy as np
 import numpy.typing as npt
 from stemsmith.manifests.records import Reason
 from stemsmith.render.midi import smf
-from stemsmith.render.midi.limits import DEFAULT_MAX_DURATION_S, MAX_NOTES_PER_S
-from stemsmith.render.midi.parts import TEMPO, OpenPart, Streams, by_time, collect_parts
+from stemsmith.render.midi.limits import DEFAULT_MAX_DURATION_S, MAX_NOTES_PER_S, MAX_STEM_S
+from stemsmith.render.midi.parts import OpenPart
 from stemsmith.render.midi.smf import META, Event, Unusable
 from stemsmith.render.midi.smf_writer import serialise
+from stemsmith.render.midi.streams import TEMPO, Streams, by_time
+from stemsmith.render.midi.voices import collect_parts
 
 __all__ = ["Notes", "Score", "TempoMap", "collector_paused", "read_score"]
 
@@ -27,15 +29,27 @@ _DEFAULT_TEMPO_US: Final = 500_000  # RP-001: 120 quarter notes a minute until s
 # Frames per second of SMPTE divisions, as a tempo in us when a "quarter" has frames * ticks.
 _SMPTE_TEMPO_US: Final = {24: 1_000_000, 25: 1_000_000, 29: 1_001_000, 30: 1_000_000}
 _HASH_RESOLUTION: Final = 960  # grid of the content hash, per quarter note
+# What still sounds after the last note-on or note-off may go on to the last event for so long.
+_LINGER_S: Final = 30.0
+# pretty_midi refuses more, and other readers have made it their limit too.
+_MAX_TICKS: Final = 9_999_999
 
 
 class Notes(NamedTuple):
-    """Notes in order of onset; four arrays of shape (n_notes,)."""
+    """Notes in order of onset; arrays of shape (n_notes,).
+
+    A key that is released under a pedal sounds on: until `sounding_offset_tick`. Where RPN tune
+    the channel, `sounding_pitch` is not `pitch`; it is that of the onset, without pitch bends.
+    `is_silenced` are notes whose voice another one took in mono mode as they began.
+    """
 
     onset_tick: npt.NDArray[np.int64]
     offset_tick: npt.NDArray[np.int64]
     pitch: npt.NDArray[np.uint8]
     velocity: npt.NDArray[np.uint8]
+    sounding_offset_tick: npt.NDArray[np.int64]
+    sounding_pitch: npt.NDArray[np.float32]
+    is_silenced: npt.NDArray[np.bool_]
 
 
 class TempoMap:
@@ -76,6 +90,11 @@ class TempoMap:
         faster._seconds = self._seconds / factor
         return faster
 
+    def last_tick_before(self, second: float) -> int:
+        """Return the last tick that is not later than a time in seconds."""
+        i = int(np.searchsorted(self._seconds, second, side="right")) - 1
+        return int(self._ticks[i] + (second - self._seconds[i]) // self._s_per_tick[i])
+
     def seconds(self, ticks: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Return the time in seconds of each tick (same shape)."""
         ticks = np.asarray(ticks, np.int64)
@@ -93,6 +112,8 @@ class Score:
     ----------
     raw : RawFile
         The events of the file.
+    stopwatch : Stopwatch, optional
+        Is asked at every channel.
 
     Attributes
     ----------
@@ -101,9 +122,11 @@ class Score:
     tempo_map : TempoMap
         Gives the time in seconds of a tick.
     first_tick, end_tick : int
-        Ticks at which the first note begins and the last note ends.
+        Ticks at which the first note begins and the last one is told to end: under a pedal, when
+        the pedal is lifted.
     duration_s : float
-        Time at which the last note ends. Notes without an end stop with the last event.
+        Time of the latter. Notes without an end, and pedals that stay down, end with the last
+        event, but 30 s after the last note-on or note-off at the latest.
     n_notes : int
         Number of notes of all parts.
     repairs : tuple of str
@@ -115,55 +138,97 @@ class Score:
         Without notes, with too many parts, or with an impossible time division.
     """
 
-    def __init__(self, raw: smf.RawFile) -> None:
+    def __init__(self, raw: smf.RawFile, stopwatch: smf.Stopwatch | None = None) -> None:
         self._ticks_per_quarter, tracks = _in_quarters(raw)
-        self._streams = Streams(tracks)
-        self._open = collect_parts(self._streams)
-        self.parts = [part.describe(self._streams) for part in self._open]
-        self.n_notes = sum(part.n_notes for part in self.parts)
-        tempos = sorted(e for e in self._streams.common if e.data[:2] == bytes((META, TEMPO)))
+        streams = self._streams = Streams(tracks)
+        tempos = sorted(e for e in streams.metas if e.data[:2] == bytes((META, TEMPO)))
         self.tempo_map = TempoMap(
             self._ticks_per_quarter,
             [(e.tick, int.from_bytes(e.data[2:], "big")) for e in tempos],
         )
-        n_hanging, self.end_tick = self._end_notes()
-        self.first_tick = min(note[0] for part in self._open for note in part.notes)
+        self._open, n_hanging = collect_parts(
+            streams, self._stop_tick(), stopwatch or smf.Stopwatch()
+        )
+        self.parts = [part.describe(streams) for part in self._open]
+        self.n_notes = sum(part.n_notes for part in self.parts)
+        strikes = [strike for part in self._open for strike in part.strikes]
+        self.first_tick = min(strike.onset for strike in strikes)
+        self.end_tick = max(max(strike.offset, strike.sounding_offset) for strike in strikes)
         self.duration_s = float(self.tempo_map.seconds(self.end_tick))
         self.repairs = raw.repairs
         if n_hanging:
             self.repairs += (f"{n_hanging} notes without an end stop with the last event",)
 
-    def _end_notes(self) -> tuple[int, int]:
-        offsets = [note[1] for part in self._open for note in part.notes]
-        n_hanging = sum(offset < 0 for offset in offsets)
-        end_tick = max(offsets) if not n_hanging else max(*offsets, self._streams.last_tick)
-        for part in self._open:
-            part.end_notes(end_tick)
-        return n_hanging, end_tick
+    def _stop_tick(self) -> int:
+        """Return the tick at which everything ends that nothing else does."""
+        last_s = float(self.tempo_map.seconds(self._streams.last_note_tick))
+        latest = self.tempo_map.last_tick_before(last_s + _LINGER_S)
+        return min(self._streams.last_tick, max(latest, self._streams.last_note_tick))
 
     def notes(self, part_index: int) -> Notes:
         """Return the notes of a part as they are heard: a repeated key ends the note before."""
-        table = np.array(sorted(self._open[part_index].notes), np.int64)
-        onset, offset, pitch, velocity = table.T
-        return Notes(onset, offset, pitch.astype(np.uint8), velocity.astype(np.uint8))
+        rows = sorted(
+            (s.onset, s.offset, s.pitch, s.velocity, s.sounding_offset, s.shift, s.is_silenced)
+            for s in self._open[part_index].strikes
+        )
+        onset, offset, pitch, velocity, sounding_offset, shift, is_silenced = zip(
+            *rows, strict=True
+        )
+        return Notes(
+            np.array(onset, np.int64),
+            np.array(offset, np.int64),
+            np.array(pitch, np.uint8),
+            np.array(velocity, np.uint8),
+            np.array(sounding_offset, np.int64),
+            (np.array(pitch) + np.array(shift)).astype(np.float32),
+            np.array(is_silenced, np.bool_),
+        )
 
     def events(self, part_index: int) -> list[Event]:
         """Return the channel messages and system exclusives of a part by time."""
-        return by_time(
-            self._open[part_index].channel_events(self._streams) + self._streams.sysexes()
-        )
+        return by_time(self._open[part_index].sounding_events(self._streams))
 
-    def unsplit_events(self) -> list[Event]:
-        """Return the channel messages and system exclusives of the whole file by time."""
-        added = [event for part in self._open for event in part.added_events()]
-        return by_time(self._streams.everything() + added)
+    @property
+    def n_devices(self) -> int:
+        """The number of sets of 16 channels that the file plays on."""
+        return self._streams.n_devices
+
+    def unsplit_events(self, device: int = 0) -> list[Event]:
+        """Return the channel messages and system exclusives of a device by time."""
+        sent = [e for part in self._open if part.device == device for e in part.sent]
+        return by_time(set(sent + self._streams.everything(device)))
 
     def midi(self, part_index: int) -> bytes:
-        """Return a part as a format 1 file of two tracks (conductor, part), as Slakh's."""
-        part = self._open[part_index]
-        own = self._streams.metas(part.track) + part.channel_events(self._streams)
-        tracks = [by_time(self._streams.conductor()), by_time(own)]
-        return serialise(self._ticks_per_quarter, tracks)
+        """Return a part as a format 1 file of two tracks (conductor, part), as Slakh's.
+
+        Drums are on channel 10, melodies on another, whatever channel the score has them on.
+        """
+        part, streams = self._open[part_index], self._streams
+        own = streams.track_metas(part.track) + part.midi_events(streams)
+        tracks = [by_time(streams.conductor(part.device)), by_time(own)]
+        return serialise(*self._readable(tracks))
+
+    def _readable(self, tracks: list[list[Event]]) -> tuple[int, list[list[Event]]]:
+        """Return time division and tracks with no more ticks than readers take.
+
+        What comes after the end of the score moves there first; only then is time coarser.
+        """
+        division = self._ticks_per_quarter
+        last = max(events[-1].tick for events in tracks if events)
+        if last <= _MAX_TICKS:
+            return division, tracks
+        factor = -(-self.end_tick // _MAX_TICKS)
+        coarser = max(division // factor, 1)
+        slower = -(-factor * coarser // division)  # where one tick a quarter is not coarse enough
+
+        def moved(event: Event) -> Event:
+            tick = min(event.tick, self.end_tick) * coarser // (division * slower)
+            if event.data[:2] != bytes((META, TEMPO)) or slower == 1:
+                return Event(tick, event.data)
+            tempo_us = min(int.from_bytes(event.data[2:], "big") * slower, 0xFFFFFF)
+            return Event(tick, event.data[:2] + tempo_us.to_bytes(3, "big"))
+
+        return coarser, [[moved(event) for event in events] for events in tracks]
 
     def notes_sha256(self) -> str:
         """Hash pitches and onsets, the first onset being zero, in 1/960 of a quarter note.
@@ -195,10 +260,17 @@ def read_score(data: bytes, max_duration_s: float = DEFAULT_MAX_DURATION_S) -> S
         With the reason, when the file cannot be used.
     """
     with collector_paused():
-        score = Score(smf.parse(data))
+        stopwatch = smf.Stopwatch()
+        score = Score(smf.parse(data, stopwatch), stopwatch)
     if score.duration_s > max_duration_s:
         raise Unusable(
             Reason.TOO_LONG, f"lasts {score.duration_s:.0f} s, more than {max_duration_s:g} s"
+        )
+    if score.duration_s * len(score.parts) > MAX_STEM_S:
+        raise Unusable(
+            Reason.TOO_LARGE,
+            f"{len(score.parts)} parts of {score.duration_s:.0f} s are more than "
+            f"{MAX_STEM_S / 3600:g} h of stems",
         )
     if score.n_notes > MAX_NOTES_PER_S * max(score.duration_s, 1.0):
         raise Unusable(Reason.TOO_DENSE, f"{score.n_notes} notes in {score.duration_s:.3f} s")
@@ -235,8 +307,9 @@ def _in_quarters(raw: smf.RawFile) -> tuple[int, Sequence[list[Event]]]:
 
 
 def _content_hash(parts: list[OpenPart], ticks_per_quarter: int) -> str:
-    onsets = np.array([note[0] for part in parts for note in part.notes], np.int64)
-    pitches = np.array([note[2] for part in parts for note in part.notes], np.int64)
+    strikes = [strike for part in parts for strike in part.strikes]
+    onsets = np.array([strike.onset for strike in strikes], np.int64)
+    pitches = np.array([strike.pitch for strike in strikes], np.int64)
     onsets -= onsets.min()
     # Rounded half up in integers, so that no platform rounds another way.
     grid = (2 * onsets * _HASH_RESOLUTION + ticks_per_quarter) // (2 * ticks_per_quarter)

@@ -14,6 +14,7 @@ Reference: Standard MIDI Files 1.0 (RP-001), MIDI Manufacturers Association.
 from __future__ import annotations
 
 import struct
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,16 +25,19 @@ from mido.midifiles.meta import KeySignatureError, build_meta_message
 from stemsmith.manifests.records import Reason
 from stemsmith.render.midi.limits import (
     MAX_CLIPPED_SHARE,
+    MAX_CPU_S,
     MAX_EVENTS,
     MAX_FILE_BYTES,
     MAX_LOST_SHARE,
     MAX_TRACKS,
 )
 
-__all__ = ["META", "Event", "RawFile", "Unusable", "new_event", "parse"]
+__all__ = ["META", "Event", "RawFile", "Stopwatch", "Unusable", "new_event", "parse"]
 
 META: Final = 0xFF
 _END_OF_TRACK: Final = 0x2F
+
+_MAX_DENOMINATOR_POWER: Final = 31  # readers keep 2 to its power as an integer of 32 bits
 
 _MAX_PREAMBLE: Final = 4096  # MacBinary (128 bytes), RIFF and mail headers before the MThd
 
@@ -67,6 +71,18 @@ class Unusable(Exception):
         self.detail = detail
 
 
+class Stopwatch:
+    """Ends the work on a file that takes far longer than any song does."""
+
+    def __init__(self) -> None:
+        self._end_s = time.thread_time() + MAX_CPU_S
+
+    def check(self) -> None:
+        """Raise `Unusable` once the time is over; to be asked now and then."""
+        if time.thread_time() > self._end_s:
+            raise Unusable(Reason.TOO_LARGE, f"takes more than {MAX_CPU_S:g} s to read")
+
+
 @dataclass(frozen=True, slots=True)
 class RawFile:
     """A file's header and events.
@@ -90,13 +106,15 @@ class _Damage(Exception):
     """A track cannot be read on from here."""
 
 
-def parse(data: bytes) -> RawFile:
+def parse(data: bytes, stopwatch: Stopwatch | None = None) -> RawFile:
     """Read a Standard MIDI File.
 
     Parameters
     ----------
     data : bytes
         Content of the MIDI file.
+    stopwatch : Stopwatch, optional
+        Is asked at every track.
 
     Returns
     -------
@@ -126,13 +144,15 @@ def parse(data: bytes) -> RawFile:
     if data[start : start + 4] != b"MTrk" and length != 6:
         repairs.append(f"header length {length} ignored")
         start = header + 14
-    tracks = _read_tracks(data, start, n_declared, repairs)
+    tracks = _read_tracks(data, start, n_declared, repairs, stopwatch or Stopwatch())
     if len(tracks) != n_declared:
         repairs.append(f"{len(tracks)} tracks found, {n_declared} declared")
     return RawFile(division, tuple(tracks), tuple(repairs))
 
 
-def _read_tracks(data: bytes, start: int, n_declared: int, repairs: list[str]) -> list[list[Event]]:
+def _read_tracks(
+    data: bytes, start: int, n_declared: int, repairs: list[str], stopwatch: Stopwatch
+) -> list[list[Event]]:
     tracks: list[list[Event]] = []
     position, end, n_bytes, n_lost, n_events, n_clipped = start, start, 0, 0, 0, 0
     while (position := data.find(b"MTrk", position)) >= 0 and position + 8 <= len(data):
@@ -141,6 +161,7 @@ def _read_tracks(data: bytes, start: int, n_declared: int, repairs: list[str]) -
         if len(tracks) == MAX_TRACKS:
             raise Unusable(Reason.TOO_LARGE, f"more than {MAX_TRACKS} tracks")
         (length,) = struct.unpack_from(">L", data, position + 4)
+        stopwatch.check()
         reader = _TrackReader(data, position + 8, length)
         reader.read(MAX_EVENTS - n_events)
         tracks.append(reader.events)
@@ -175,6 +196,7 @@ class _TrackReader:
         self.n_clipped = 0
         self.n_lost = 0
         self.position = start
+        self._last_tick = 0
         self._data = data
         self._declared_end = start + length
 
@@ -182,6 +204,8 @@ class _TrackReader:
         """Read up to the end of the track, or to the point where it cannot be read on."""
         try:
             is_ended = self._read_events(max_events)
+            if is_ended:
+                self._read_behind_the_end(max_events)
         except (_Damage, IndexError) as damage:
             text = str(damage) if isinstance(damage, _Damage) else "the file ends in an event"
             self.n_lost = self._end_after_damage() - self.position
@@ -195,6 +219,27 @@ class _TrackReader:
                 self.repairs["chunk length is wrong"] += 1
         if self.n_clipped:
             self.repairs["data byte over 127 clipped"] += self.n_clipped
+
+    def _read_behind_the_end(self, max_events: int) -> None:
+        """Read on where a chunk that ends well has events behind an end of track."""
+        end = self._declared_end
+        if not self.position < end or not (
+            end == len(self._data) or self._data[end : end + 4] == b"MTrk"
+        ):
+            return
+        behind = _TrackReader(self._data, self.position, end - self.position)
+        try:
+            while behind.position < end:
+                behind._read_events(max_events - len(self.events))
+        except (_Damage, IndexError):
+            return
+        if behind.position != end or behind.n_clipped or not behind.events:
+            return
+        last_tick = self._last_tick
+        self.events += [new_event((last_tick + tick, data)) for tick, data in behind.events]
+        self.repairs.update(behind.repairs)
+        self.repairs["events behind the end of the track"] += 1
+        self.position = end
 
     def _read_events(self, max_events: int) -> bool:
         """Return whether an end-of-track event was met."""
@@ -210,6 +255,7 @@ class _TrackReader:
             else:
                 delta, position = _varint(data, position)
                 tick += delta
+            self._last_tick = tick
             byte = data[position]
             if byte >= 0x80:
                 position += 1
@@ -281,6 +327,8 @@ class _TrackReader:
         else:
             if kind == 0x51 and (len(payload) != 3 or not any(payload)):
                 self.repairs["impossible tempo dropped"] += 1
+            elif kind == 0x58 and (payload[0] == 0 or payload[1] > _MAX_DENOMINATOR_POWER):
+                self.repairs["impossible time signature dropped"] += 1
             else:
                 self.events.append(Event(tick, bytes((META, kind)) + payload))
         return False

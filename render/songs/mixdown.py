@@ -215,7 +215,7 @@ class Mixdown:
 
     def _notes(self, part_index: int) -> tuple[npt.NDArray[np.int64], None]:
         """Return the notes of a part at the samples that the note table gives."""
-        onset, offset, pitch, velocity = self._score.notes(part_index)
+        onset, offset, pitch, velocity, *_ = self._score.notes(part_index)
         times = [self._score.tempo_map.seconds(ticks) for ticks in (onset, offset)]
         frames = [on_grid(seconds, self._config.sample_rate) for seconds in times]
         return np.stack([*frames, pitch, velocity], axis=1), None
@@ -228,10 +228,16 @@ class Mixdown:
         sample_rate = self._config.sample_rate
         self._sum(parts)
         sum_peak = _peak(self._mixture)
-        events = self._score.unsplit_events()
-        frames = on_grid(self._seconds(events), sample_rate)
         synth = shared_synth(sample_rate, self._job.soundfonts)
-        synth.render(events, frames, None, self._mixture)
+        device_audio = np.empty_like(self._mixture) if self._score.n_devices > 1 else self._mixture
+        for device in range(self._score.n_devices):
+            events = self._score.unsplit_events(device)
+            frames = on_grid(self._seconds(events), sample_rate)
+            synth.render(events, frames, None, device_audio)
+            if device_audio is not self._mixture:
+                if device == 0:
+                    self._mixture.fill(0.0)
+                self._mixture += device_audio
         return self._uniform_gain_db(parts, max(sum_peak, _peak(self._mixture)))
 
     def _second_pass(self, part: RenderedPart, gain_db: float, writer: TrackWriter) -> Stem:

@@ -161,9 +161,10 @@ def test_name_program_and_channel() -> None:
         assert pretty_midi.PrettyMIDI(io.BytesIO(data)).instruments[0].is_drum
 
 
-def test_a_name_that_latin_1_lacks_does_no_harm() -> None:
-    part = read_score(midi_of([(0, 64, 60, 80)], name="二胡 solo")).parts[0]
-    assert part.name == "?? solo"
+def test_a_name_that_latin_1_lacks_is_kept() -> None:
+    data = midi_of([(0, 64, 60, 80)], name="二胡 solo")
+    assert read_score(data).parts[0].name == "二胡 solo"
+    assert len(pretty_midi.PrettyMIDI(io.BytesIO(data)).instruments[0].notes) == 1
 
 
 def test_the_same_notes_in_another_order_are_the_same_file() -> None:

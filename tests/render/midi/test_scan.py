@@ -80,7 +80,8 @@ REFUSED = {
     "real/cc_heavy__miditok__Maestro_5.mid": "too-long",
     "real/cc_heavy__miditok__Maestro_6.mid": "too-long",
     "real/hours_long__drywetmidi__DION.Move_any_mountain.mid": "too-long",
-    "real/hours_long__test-midi-files__test-all-xg-sounds.mid": "too-long",
+    "real/hours_long__test-midi-files__test-all-xg-sounds.mid": "too-large",  # with its kits
+    "real/over24_instruments__test-midi-files__test-all-gm2-sounds.mid": "too-large",  # likewise
     "real/over24_instruments__test-midi-files__test-all-gs-sounds.mid": "too-long",
     "real/unknown_status_byte__drywetmidi__Pernambuco_Brasileirinho.mid": "too-long",
     "real/unknown_status_byte__drywetmidi__brand_3.mid": "too-long",
@@ -134,7 +135,7 @@ def n_note_ons(path: Path) -> int:
 
 
 def test_files_are_found_below_in_any_case_and_sorted(tmp_path: Path) -> None:
-    names = ["b.MID", "a/z.mid", "a/b/c.Midi", "a/b/song.KAR", "Z.kar", "ä b.mid", ".hidden.mid"]
+    names = ["b.MID", "a/z.mid", "a/b/c.Midi", "a/b/song.KAR", "Z.kar", "ä b.mid", ".hidden.mid", "c.rmi", "d.SMF"]
     for name in [*names, "a/readme.txt", "x.mid.bak", "mid", "a/b/.mid"]:
         touch(tmp_path / name)
     assert find_midi_files(tmp_path) == sorted(names)

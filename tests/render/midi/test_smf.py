@@ -215,6 +215,43 @@ def test_a_wrong_chunk_length_of_the_last_track_loses_nothing(length: int) -> No
     assert raw.repairs == ("track 0: chunk length is wrong",)
 
 
+def test_events_behind_an_end_of_track_inside_the_chunk_are_read() -> None:
+    body = NOTE + END + b"\x10" + NOTE[1:]
+    later = [Event(112, b"\x90\x3c\x40"), Event(208, b"\x80\x3c\0")]
+    for tail in (END, b"", END + END):
+        raw = parse(file_of(body + tail, NOTE + END))
+        assert raw.tracks == (NOTE_EVENTS + later, NOTE_EVENTS)
+        assert "track 0: events behind the end of the track" in raw.repairs
+
+
+@pytest.mark.parametrize(
+    "behind",
+    [b"\0\x90\x3c", b"\x12\x34\x56", END, b"\0\x90\xff\x40" + END],
+    ids=["cut", "no status", "nothing", "byte over 127"],
+)
+def test_what_is_no_music_behind_an_end_of_track_is_not(behind: bytes) -> None:
+    raw = parse(file_of(NOTE + END + behind, NOTE + END))
+    assert raw.tracks == (NOTE_EVENTS, NOTE_EVENTS)
+    assert raw.repairs == ("track 0: chunk length is wrong",)
+
+
+def test_a_chunk_too_long_by_what_is_not_of_the_track_is_not_read_on() -> None:
+    raw = parse(header(1) + chunk(NOTE + END, len(NOTE + END + NOTE)) + NOTE + b"more")
+    assert raw.tracks == (NOTE_EVENTS,)
+
+
+@pytest.mark.parametrize("meter", [b"\0\x02\x18\x08", b"\x04\x20\x18\x08"])
+def test_a_time_signature_that_readers_refuse_is_dropped(meter: bytes) -> None:
+    raw = parse(file_of(b"\0\xff\x58\x04" + meter + NOTE + END))
+    assert raw.tracks == (NOTE_EVENTS,)
+    assert raw.repairs == ("track 0: impossible time signature dropped",)
+
+
+def test_a_file_that_takes_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(smf, "MAX_CPU_S", -1.0)
+    assert refusal(file_of(NOTE + END)).reason is Reason.TOO_LARGE
+
+
 def test_a_missing_end_of_track_loses_nothing() -> None:
     raw = parse(file_of(notes_body(20), notes_body(30, 41)))
     assert raw.tracks == (events_of(notes_body(20)), events_of(notes_body(30, 41)))
