@@ -38,6 +38,7 @@ from stemsmith.render.renditions.plan import plan_renditions
 from stemsmith.render.renditions.render import render_stems
 from stemsmith.render.songs import validate as songs
 from stemsmith.render.songs.corpus import CorpusDestination
+from stemsmith.render.songs.forecast import forecast
 from stemsmith.render.songs.job import RenderedSong, RenderJob
 from stemsmith.render.songs.plan import plan_corpus
 from stemsmith.render.songs.render import render_song, stems_of_song
@@ -224,7 +225,8 @@ def render_corpus(
     NothingToDo
         If no song fits, saying what was wrong with the most and what to change.
     UsageError
-        For options that make no sense, or a folder that holds something else.
+        For options that make no sense, a folder that holds something else, or a disk that has no
+        room for the corpus.
 
     Examples
     --------
@@ -243,6 +245,10 @@ def render_corpus(
         if config.n_songs is not None and len(plan.jobs) < config.n_songs:
             progress.warn(f"{config.n_songs} songs wanted, {len(plan.jobs)} fit")
         destination = CorpusDestination(Path(corpus), plan)
+        expected = forecast(destination.open_jobs())
+        if expected.n_songs:
+            expected.check_room(Path(corpus))
+            progress.note(expected.sentence(jobs if isinstance(jobs, int) else 1))
         with destination.opened():
             open_jobs = destination.open_jobs()
             with progress.loop("render", len(plan.jobs)) as ticker:

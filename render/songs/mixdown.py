@@ -43,7 +43,7 @@ from stemsmith.render.sound.sample_folder import Unplayable
 from stemsmith.render.sound.synth import Spans, on_grid, shared_synth
 from stemsmith.render.sound.workspace import shared_workspace
 
-__all__ = ["Mix", "Mixdown"]
+__all__ = ["Mix", "Mixdown", "n_staged_bytes"]
 
 _PIECE: Final = 1 << 16  # samples handled at a time, so that they stay in the cache
 _MIXING_TURNS: Final = 3
@@ -275,6 +275,12 @@ class Mixdown:
 def _n_bytes(n_samples: int, n_natives: int) -> int:
     """Return the size of stems and mixture in float32, and of the mixture in int16."""
     return (4 * (n_natives + 1) + 2) * n_samples
+
+
+def n_staged_bytes(n_samples: int, n_stems: int) -> int:
+    """Return the room on disk that a song needs between the passes; 0 where memory is enough."""
+    fits = _n_bytes(n_samples, n_stems) <= _MAX_BYTES_IN_MEMORY
+    return 0 if fits else 4 * n_samples * n_stems
 
 
 def _pieces(spans: Sequence[tuple[int, int]]) -> Iterator[slice]:

@@ -135,7 +135,17 @@ def n_note_ons(path: Path) -> int:
 
 
 def test_files_are_found_below_in_any_case_and_sorted(tmp_path: Path) -> None:
-    names = ["b.MID", "a/z.mid", "a/b/c.Midi", "a/b/song.KAR", "Z.kar", "ä b.mid", ".hidden.mid", "c.rmi", "d.SMF"]
+    names = [
+        "b.MID",
+        "a/z.mid",
+        "a/b/c.Midi",
+        "a/b/song.KAR",
+        "Z.kar",
+        "ä b.mid",
+        ".hidden.mid",
+        "c.rmi",
+        "d.SMF",
+    ]
     for name in [*names, "a/readme.txt", "x.mid.bak", "mid", "a/b/.mid"]:
         touch(tmp_path / name)
     assert find_midi_files(tmp_path) == sorted(names)

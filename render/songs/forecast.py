@@ -1,0 +1,112 @@
+"""What rendering a corpus will take: hours of music, room on the disk, and time.
+
+The figures are those of 14 songs with 88 stems: FLAC takes half of what samples take in mixtures,
+and a fifth in stems, which are silent for much of the time. With ten stems a song, that is 0.75 GB
+an hour of mixture at 44,100 Hz.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from stemsmith.manifests.errors import UsageError
+from stemsmith.render.songs.job import RenderJob
+from stemsmith.render.songs.mixdown import n_staged_bytes
+
+__all__ = ["Forecast", "forecast"]
+
+_BYTES_PER_SAMPLE_OF_MIX: Final = 1.0
+_BYTES_PER_SAMPLE_OF_STEM: Final = 0.37
+_CORE_S_PER_STEM_S: Final = 1 / 360  # a mixture counts as a stem
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What rendering some songs will take.
+
+    Attributes
+    ----------
+    n_songs : int
+        Number of songs.
+    mixture_s : float
+        Length of all mixtures in seconds.
+    n_bytes : int
+        Size of all files.
+    n_staged_bytes : int
+        Room that the largest song needs while it is rendered, on top.
+    core_s : float
+        Seconds that one core needs.
+    """
+
+    n_songs: int
+    mixture_s: float
+    n_bytes: int
+    n_staged_bytes: int
+    core_s: float
+
+    def sentence(self, n_workers: int) -> str:
+        """Return one line for a person."""
+        size_gb, time_s = self.n_bytes / 1e9, self.core_s / max(n_workers, 1)
+        songs = "1 song" if self.n_songs == 1 else f"{self.n_songs} songs"
+        return (
+            f"{songs}, {_short(self.mixture_s / 3600)} h of mixture: "
+            f"about {_short(size_gb)} GB and {_in_words(time_s)}"
+        )
+
+    def check_room(self, corpus: Path) -> None:
+        """Refuse what the disk cannot hold.
+
+        Raises
+        ------
+        UsageError
+            Naming the folder, what is needed and what is free.
+        """
+        folder = corpus.absolute()
+        while not folder.exists():
+            folder = folder.parent
+        n_free = shutil.disk_usage(folder).free
+        n_needed = self.n_bytes + self.n_staged_bytes
+        if n_needed > n_free:
+            raise UsageError(
+                f"{corpus}: the corpus needs about {_short(n_needed / 1e9)} GB, and "
+                f"{_short(n_free / 1e9)} GB are free; make room, choose another disk, or draw "
+                "fewer --songs"
+            )
+
+
+def forecast(jobs: Sequence[RenderJob]) -> Forecast:
+    """Say what rendering takes.
+
+    Parameters
+    ----------
+    jobs : sequence of RenderJob
+        The songs that are not finished yet.
+    """
+    mixture_s = n_bytes = core_s = 0.0
+    n_staged = 0
+    for job in jobs:
+        n_stems = sum(patch is not None for patch in job.patches)
+        song_s = job.song.duration_s + job.config.tail_s
+        n_samples = song_s * job.config.sample_rate
+        mixture_s += song_s
+        core_s += song_s * (n_stems + 1) * _CORE_S_PER_STEM_S
+        stem_bytes = n_stems * _BYTES_PER_SAMPLE_OF_STEM
+        n_bytes += n_samples * (_BYTES_PER_SAMPLE_OF_MIX + stem_bytes)
+        n_staged = max(n_staged, n_staged_bytes(round(n_samples), n_stems))
+    return Forecast(len(jobs), mixture_s, round(n_bytes), n_staged, core_s)
+
+
+def _in_words(seconds: float) -> str:
+    if seconds < 60:
+        return "less than a minute"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{_short(seconds / 3600)} h"
+
+
+def _short(value: float) -> str:
+    return f"{value:.2g}" if value < 10 else f"{value:.0f}"
