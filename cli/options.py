@@ -80,7 +80,11 @@ def _click_option(field: Field, unset: str | None) -> Callable[[Any], Any]:
         settings["show_default"] = False
     if not is_flag:
         settings["type"] = _click_type(field)
-    return click.option(field.flag, field.name, **settings)
+    flag = field.flag
+    if is_flag and field.default is True:
+        flag += "/--no-" + field.flag.removeprefix("--")
+        settings["default"] = True if unset is None else None
+    return click.option(flag, field.name, **settings)
 
 
 def _shown(default: Any) -> Any:
@@ -259,7 +263,18 @@ def serial_options(function: Any) -> Any:
 
 
 # Those of `RenderConfig` that `scan` and `render` have in common.
-SCORE_FIELDS = frozenset({"seed", "band", "min_notes", "render_omitted", "max_duration_s"})
+SCORE_FIELDS = frozenset(
+    {
+        "seed",
+        "band",
+        "min_notes",
+        "render_omitted",
+        "max_duration_s",
+        "near_duplicates",
+        "licence",
+        "licence_ok",
+    }
+)
 
 score_options = decorate(
     config_options(

@@ -31,6 +31,7 @@ class Reason(StrEnum):
     # found when selecting
     NO_BAND = "no-band"  # a player of the band is missing or plays too few notes
     NO_PATCH = "no-patch"  # no part has a patch in the bank
+    LICENCE = "licence"  # another licence than those that are wanted, or an unknown one
     DUPLICATE_FILE = "duplicate-file"  # byte for byte another song's file
     SPLIT_FULL = "split-full"  # a duplicate that would have had to cross splits
     # found when rendering
@@ -157,6 +158,11 @@ class ScannedSong:
         The parts, in the order of the score.
     repairs : tuple of str
         What had to be mended to read the file; empty for a sound one.
+    licence : str or None
+        SPDX licence of the score; None if it is not known.
+    melodic_signature : str or None
+        What finds near duplicates, as `stemsmith.render.midi.signature` makes it; None for scores
+        that have too few notes, or too plain ones, to be told from others.
     """
 
     path: str
@@ -166,6 +172,8 @@ class ScannedSong:
     n_notes: int
     parts: tuple[Part, ...]
     repairs: tuple[str, ...]
+    licence: str | None = None
+    melodic_signature: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +206,11 @@ class Song:
         Number of stems that were rendered.
     midi_sha256, mix_sha256, metadata_sha256 : str
         SHA-256 of ``all_src.mid``, of the mixture and of ``metadata.yaml``.
+    licence : str or None
+        SPDX licence of the score; None if it is not known.
+    duplicate_group : str or None
+        The least `notes_sha256` of the songs that are the same music or nearly so, which share
+        their split; its own if there is no other. None in what version 0.1 wrote.
     """
 
     song_id: str
@@ -216,6 +229,8 @@ class Song:
     midi_sha256: str
     mix_sha256: str
     metadata_sha256: str
+    licence: str | None = None
+    duplicate_group: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

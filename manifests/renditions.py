@@ -63,6 +63,8 @@ class RenditionStem:
     samples_sha256 : str or None
         SHA-256 of the samples that the FLAC holds, as `stemsmith.manifests.audio.flac.SampleHash`
         has it: the same whatever encodes them. None in what version 0.1 wrote.
+    licence, duplicate_group : str or None
+        Of the piece, as in a `Song`.
     """
 
     stem_id: str
@@ -97,6 +99,8 @@ class RenditionStem:
     note_velocity: UInt8s
     note_cents: Float32s
     samples_sha256: str | None = None
+    licence: str | None = None
+    duplicate_group: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

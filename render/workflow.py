@@ -27,6 +27,7 @@ from stemsmith.mixing.sources.catalogue import split_catalogues
 from stemsmith.mixing.sources.find import check_destination, find_sources, read_stems
 from stemsmith.mixing.sources.taxonomy import read_taxonomy
 from stemsmith.render.corpus.config import RenderConfig, RenderOptions, SoundOptions
+from stemsmith.render.corpus.licences import read_licences
 from stemsmith.render.corpus.selection import patches_of
 from stemsmith.render.midi.limits import DEFAULT_MAX_DURATION_S
 from stemsmith.render.midi.scan import Inventory, ScanJob, find_midi_files, plan_scan, scan_files
@@ -95,7 +96,7 @@ def scan(
     Raises
     ------
     UsageError
-        If `midi_dir` is not a folder, or cannot be read.
+        If `midi_dir` is not a folder, or cannot be read, or a ``licences.tsv`` in it cannot.
 
     Examples
     --------
@@ -126,8 +127,17 @@ def scan(
         for results in do_jobs(workers, scan_files, alone, reject):
             found += results
             ticker.advance(len(results))
+    licences = read_licences(root, paths)
     by_path = sorted(found, key=lambda f: f.path if isinstance(f, ScannedSong) else f.id)
-    return Inventory(tuple(by_path))
+    return Inventory(tuple(_licensed(item, licences) for item in by_path))
+
+
+def _licensed(
+    item: ScannedSong | Rejection, licences: Mapping[str, str]
+) -> ScannedSong | Rejection:
+    if isinstance(item, Rejection):
+        return item
+    return dataclasses.replace(item, licence=licences.get(item.path))
 
 
 def make_bank(

@@ -13,6 +13,7 @@ from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.options import option, settle, to_manifest
 from stemsmith.manifests.programs import players
 from stemsmith.manifests.splits import SPLITS
+from stemsmith.render.corpus.licences import parse_licence, parse_licences
 from stemsmith.render.midi.limits import DEFAULT_MAX_DURATION_S
 from stemsmith.render.sound.patch_choice import PatchChoice
 
@@ -133,6 +134,13 @@ class RenderConfig:
         Length in seconds of the longest score that is a song.
     sample_rate : int
         Sample rate in Hz, a multiple of 10 from 8000 to 96,000.
+    near_duplicates : bool
+        Whether songs that are nearly the same music lie in one split, as those with equal notes
+        always do: copies in other keys, tempi or instruments, and copies without some parts.
+    licence : str or None
+        SPDX licence of the scores that no ``licences.tsv`` names; None if it is not known.
+    licence_ok : tuple of str or None
+        SPDX licences of the songs that are taken; None takes any song.
 
     Raises
     ------
@@ -182,6 +190,21 @@ class RenderConfig:
         DEFAULT_MAX_DURATION_S, "Longest score in seconds.", flag="--max-duration"
     )
     sample_rate: int = option(44100, "Sample rate in Hz, a multiple of 10.")
+    near_duplicates: bool = option(
+        True, "Keep songs that are nearly the same music in one split, in any key and tempo."
+    )
+    licence: str | None = option(
+        None,
+        "SPDX licence of the scores that no licences.tsv beside them names.",
+        parse=parse_licence,
+        metavar="SPDX",
+    )
+    licence_ok: tuple[str, ...] | None = option(
+        None,
+        "Take only songs of these licences: CC0-1.0,CC-BY-4.0.",
+        parse=parse_licences,
+        metavar="SPDX,...",
+    )
 
     def __post_init__(self) -> None:
         """Make values of what was given as text, and refuse values out of range."""
@@ -243,3 +266,6 @@ class RenderOptions(SoundOptions, total=False):
     splits: Splits
     band: Sequence[str] | None
     min_notes: int
+    near_duplicates: bool
+    licence: str | None
+    licence_ok: Sequence[str] | None

@@ -30,6 +30,7 @@ def why_nothing(midi_root: Path, n_files: int, rejections: Sequence[Rejection]) 
     reasons = ", ".join(f"{n} {reason}" for reason, n in counts.most_common())
     advice = {
         Reason.NO_BAND: "; loosen --band or --min-notes, or use --no-band",
+        Reason.LICENCE: "; loosen --licence-ok, or say what the licences are",
         Reason.NO_PATCH: "; give another --soundfont, or use --render-omitted",
     }.get(counts.most_common(1)[0][0], "")
     return f"{midi_root}: none of {n_files} files can be rendered: {reasons}{advice}"

@@ -3,20 +3,22 @@
 Slakh's rule (paper, section 2.1): piano, bass, guitar and drums each play at least 50 notes.
 Here only parts that will be rendered count. Songs with the same note content, whatever their file
 names, metadata, track order or programs, always lie in one split (Slakh2100 has 698 tracks with a
-duplicate, many across splits).
+duplicate, many across splits), and so do songs that are nearly the same music.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from stemsmith.manifests.programs import OMITTED_PROGRAMS, players
 from stemsmith.manifests.records import Part, Reason, Rejection, ScannedSong
 from stemsmith.manifests.seeds import split_of, unit_hash
 from stemsmith.manifests.splits import SPLITS
 from stemsmith.render.corpus.config import RenderConfig
+from stemsmith.render.corpus.licences import is_among
+from stemsmith.render.corpus.near_duplicates import duplicate_groups
 from stemsmith.render.sound.patches import Bank, Patch
 
 __all__ = ["Chosen", "Selection", "patches_of", "select"]
@@ -24,12 +26,16 @@ __all__ = ["Chosen", "Selection", "patches_of", "select"]
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """A song of the corpus: what was scanned, its label, its split, and each part's patch."""
+    """A song of the corpus: what was scanned, its label, its split, and each part's patch.
+
+    `group` is the least `notes_sha256` of the songs that it is not separated from.
+    """
 
     song: ScannedSong
     track: str
     split: str
     patches: tuple[Patch | None, ...]
+    group: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +51,7 @@ class Selection:
     n_fitting : int
         Songs that could be taken; those beyond the number asked for are not rejections.
     n_grouped : int
-        Chosen songs that share their notes with another chosen song.
+        Chosen songs that are the same music as another chosen song, or nearly so.
     """
 
     chosen: tuple[Chosen, ...]
@@ -83,7 +89,8 @@ def select(songs: Sequence[ScannedSong], config: RenderConfig, bank: Bank) -> Se
     """
     fitting: dict[str, tuple[ScannedSong, tuple[Patch | None, ...]]] = {}
     rejections: list[Rejection] = []
-    for song in sorted(songs, key=lambda s: s.path):
+    for found in sorted(songs, key=lambda s: s.path):
+        song = replace(found, licence=found.licence or config.licence)
         patches = patches_of(song, config, bank)
         rejection = _refuse(song, patches, config)
         if rejection is None and song.md5 in fitting:
@@ -97,24 +104,32 @@ def select(songs: Sequence[ScannedSong], config: RenderConfig, bank: Bank) -> Se
         (song for song, _ in fitting.values()),
         key=lambda song: unit_hash(config.seed, song.md5, "rank"),
     )
+    group_of = duplicate_groups(ranked, config.near_duplicates)
     if config.splits.are_counts:
-        placed, overflow = _fill_counts(ranked, [int(size) for size in config.splits.sizes])
+        counts = [int(size) for size in config.splits.sizes]
+        placed, overflow = _fill_counts(ranked, counts, group_of)
         rejections += overflow
     else:
         placed = [
-            (split_of(config.seed, song.notes_sha256, config.splits.sizes, SPLITS), song)
+            (split_of(config.seed, group_of[song.notes_sha256], config.splits.sizes, SPLITS), song)
             for song in ranked[: config.n_songs]
         ]
     placed.sort(key=lambda item: SPLITS.index(item[0]))
-    contents = Counter(song.notes_sha256 for _, song in placed)
+    members = Counter(group_of[song.notes_sha256] for _, song in placed)
     return Selection(
         chosen=tuple(
-            Chosen(song, f"Track{number:05d}", split, fitting[song.md5][1])
+            Chosen(
+                song,
+                f"Track{number:05d}",
+                split,
+                fitting[song.md5][1],
+                group_of[song.notes_sha256],
+            )
             for number, (split, song) in enumerate(placed, start=1)
         ),
         rejections=tuple(rejections),
         n_fitting=len(ranked),
-        n_grouped=sum(n for n in contents.values() if n > 1),
+        n_grouped=sum(n for n in members.values() if n > 1),
     )
 
 
@@ -124,8 +139,12 @@ def _refuse(
     rendered = [part for part, patch in zip(song.parts, patches, strict=True) if patch is not None]
     if not rendered:
         return Reason.NO_PATCH, "no part has a patch in the bank"
-    missing = _missing_players(rendered, config)
-    return (Reason.NO_BAND, missing) if missing else None
+    if missing := _missing_players(rendered, config):
+        return Reason.NO_BAND, missing
+    if config.licence_ok is None or (song.licence and is_among(song.licence, config.licence_ok)):
+        return None
+    wanted = " or ".join(config.licence_ok)
+    return Reason.LICENCE, f"its licence is {song.licence or 'not known'}; {wanted} wanted"
 
 
 def _missing_players(rendered: Sequence[Part], config: RenderConfig) -> str:
@@ -138,16 +157,16 @@ def _missing_players(rendered: Sequence[Part], config: RenderConfig) -> str:
 
 
 def _fill_counts(
-    ranked: Sequence[ScannedSong], counts: Sequence[int]
+    ranked: Sequence[ScannedSong], counts: Sequence[int], group_of: Mapping[str, str]
 ) -> tuple[list[tuple[str, ScannedSong]], list[Rejection]]:
-    """Fill splits of exact sizes with whole groups of songs that share their notes.
+    """Fill splits of exact sizes with whole groups of songs that are the same music, or nearly so.
 
     Groups come in order of their first song's rank and go to the first split with room for all
     of the group; members that fit nowhere together are dropped.
     """
     groups: dict[str, list[ScannedSong]] = defaultdict(list)
     for song in ranked:
-        groups[song.notes_sha256].append(song)
+        groups[group_of[song.notes_sha256]].append(song)
     room = dict(zip(SPLITS, counts, strict=True))
     placed: list[tuple[str, ScannedSong]] = []
     dropped: list[Rejection] = []
@@ -163,8 +182,13 @@ def _fill_counts(
                 song.path,
                 "select",
                 Reason.SPLIT_FULL,
-                f"the notes of {kept[0].path}; {split} is full",
+                f"{_likeness(song, kept[0])} {kept[0].path}; {split} is full",
             )
             for song in group[len(kept) :]
         ]
     return placed, dropped
+
+
+def _likeness(song: ScannedSong, other: ScannedSong) -> str:
+    is_same = song.notes_sha256 == other.notes_sha256
+    return "the notes of" if is_same else "nearly the music of"

@@ -5,16 +5,20 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+from stemsmith.manifests.arrays import Int64s
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.records import Reason, Rejection, ScannedSong
 from stemsmith.manifests.shards import Table, table_of
 from stemsmith.render.midi.limits import MAX_FILE_BYTES
-from stemsmith.render.midi.score import Score, read_score
+from stemsmith.render.midi.score import Notes, Score, read_score
+from stemsmith.render.midi.signature import melodic_signature
 from stemsmith.render.midi.smf import Unusable
 
 __all__ = ["Inventory", "ScanJob", "find_midi_files", "load_score", "plan_scan", "scan_files"]
@@ -160,6 +164,7 @@ def _scan(root: Path, path: str, max_duration_s: float) -> ScannedSong | Rejecti
         data, score = load_score(root / path, max_duration_s)
     except Unusable as finding:
         return Rejection(path, "scan", finding.reason, finding.detail)
+    signature = melodic_signature(_lines(score))
     return ScannedSong(
         path=path,
         md5=hashlib.md5(data, usedforsecurity=False).hexdigest(),
@@ -168,4 +173,16 @@ def _scan(root: Path, path: str, max_duration_s: float) -> ScannedSong | Rejecti
         n_notes=score.n_notes,
         parts=tuple(score.parts),
         repairs=score.repairs,
+        melodic_signature=None if signature is None else str(signature),
     )
+
+
+def _lines(score: Score) -> Iterator[tuple[Int64s, Int64s]]:
+    """Yield onsets and pitches of what is no drums, together where only the program differs."""
+    lines: dict[tuple[int, int], list[Notes]] = defaultdict(list)
+    for part_index, part in enumerate(score.parts):
+        if not part.is_drum:
+            lines[part.track, part.channel].append(score.notes(part_index))
+    for notes in lines.values():
+        onset = np.concatenate([some.onset_tick for some in notes])
+        yield onset, np.concatenate([some.pitch for some in notes]).astype(np.int64)

@@ -89,6 +89,8 @@ class RenditionDestination:
                 tempo=self._plan.config.tempos[tempo],
                 specs=tuple(specs),
                 config=self._plan.config,
+                licence=chosen.song.licence,
+                duplicate_group=chosen.group,
             )
 
     def _refusal(self, track: str) -> Path:

@@ -102,6 +102,8 @@ class RenditionPlan:
                 p.chosen.split,
                 p.chosen.song.path,
                 p.chosen.song.md5,
+                p.chosen.song.licence,
+                p.chosen.group,
                 p.points,
                 sorted(spec.stem_id for spec in p.specs.values()),
             )

@@ -88,6 +88,8 @@ class StemJob:
         The stems to render.
     config : RenditionConfig
         Options of the corpus.
+    licence, duplicate_group : str or None
+        As the records of the stems have them.
     """
 
     song_id: str
@@ -101,6 +103,8 @@ class StemJob:
     tempo: Tempo
     specs: tuple[StemSpec, ...]
     config: RenditionConfig
+    licence: str | None
+    duplicate_group: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,6 +325,8 @@ class _Studio:
             note_pitch=notes.pitch,
             note_velocity=notes.velocity,
             note_cents=notes.cents,
+            licence=job.licence,
+            duplicate_group=job.duplicate_group,
             **hashes,
         )
 

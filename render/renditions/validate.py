@@ -91,9 +91,13 @@ def _check_whole(
     if len(set(ids)) != len(ids):
         raise InvalidCorpus(f"{root}: a stem or a rendition is recorded twice")
     split_of: dict[str, str] = {}
+    split_of_group: dict[str, str] = {}
     for stem in stems:
         if split_of.setdefault(stem.notes_sha256, stem.split) != stem.split:
             raise InvalidCorpus(f"{root}: notes of {stem.track} lie in two splits")
+        group = stem.duplicate_group or stem.notes_sha256
+        if split_of_group.setdefault(group, stem.split) != stem.split:
+            raise InvalidCorpus(f"{root}: music like that of {stem.track} lies in two splits")
     counted = {split: len({s.song_id for s in stems if s.split == split}) for split in SPLITS}
     if header["n_songs"] != counted:
         raise InvalidCorpus(f"{manifest}: has {counted} songs, not as it says")

@@ -29,6 +29,8 @@ class RenderJob:
         All soundfonts of the bank, which the unsplit mixture is rendered with.
     config : RenderConfig
         Options of the corpus.
+    duplicate_group : str or None
+        As the record of the song has it.
     """
 
     song: ScannedSong
@@ -39,6 +41,7 @@ class RenderJob:
     corpus: str
     soundfonts: tuple[str, ...]
     config: RenderConfig
+    duplicate_group: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

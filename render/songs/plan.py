@@ -45,7 +45,15 @@ class CorpusPlan:
     def fingerprint(self) -> str:
         """Return a hash of everything that decides the corpus."""
         songs = [
-            (job.track, job.split, job.song.path, job.song.md5, [p and p.name for p in job.patches])
+            (
+                job.track,
+                job.split,
+                job.song.path,
+                job.song.md5,
+                [p and p.name for p in job.patches],
+                job.song.licence,
+                job.duplicate_group,
+            )
             for job in self.jobs
         ]
         rejections = [(r.id, str(r.reason), r.detail) for r in self.rejections]
@@ -114,6 +122,7 @@ def plan_corpus(
             corpus=str(corpus.resolve()),
             soundfonts=soundfonts,
             config=config,
+            duplicate_group=chosen.group,
         )
         for chosen in selection.chosen
     )

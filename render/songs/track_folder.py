@@ -170,4 +170,6 @@ class TrackWriter:
             midi_sha256=self._write(slakh.SOURCE_MIDI, self._data),
             mix_sha256=self._write(slakh.MIX, encoded),
             metadata_sha256=self._write(slakh.YAML, metadata),
+            licence=job.song.licence,
+            duplicate_group=job.duplicate_group,
         )

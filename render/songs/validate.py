@@ -115,6 +115,14 @@ def _check_whole(root: Path, songs: Sequence[Song], stems: Sequence[Stem]) -> No
             raise InvalidCorpus(
                 f"{root / song.path}: has the notes of {twin.path}, which is in another split"
             )
+    split_of_group: dict[str | None, Song] = {}
+    for song in songs:
+        like = split_of_group.setdefault(song.duplicate_group, song)
+        if song.duplicate_group is not None and like.split != song.split:
+            raise InvalidCorpus(
+                f"{root / song.path}: is nearly the same music as {like.path}, which is in another "
+                "split"
+            )
     expected = {song.path for song in songs}
     for split in SPLITS:
         for folder in sorted((root / split).glob("*")):

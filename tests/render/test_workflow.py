@@ -224,6 +224,9 @@ def test_a_manifest_has_all_options_of_a_corpus_of_songs() -> None:
         "tail_s": 2.0,
         "max_duration_s": 1200.0,
         "sample_rate": 44100,
+        "near_duplicates": True,
+        "licence": None,
+        "licence_ok": None,
     }
     assert str(config.to_dict()["tail_s"]) == "2.0"  # as the command would have it
     assert RenderConfig().to_dict()["splits"] == "0.7,0.2,0.1"

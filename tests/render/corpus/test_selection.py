@@ -9,14 +9,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.programs import DRUMS, OMITTED_PROGRAMS, rendering_class_of
 from stemsmith.manifests.records import Part, Reason, Rejection, ScannedSong
 from stemsmith.manifests.splits import SPLITS
 from stemsmith.render.corpus.config import RenderConfig, Splits
 from stemsmith.render.corpus.selection import Selection, patches_of, select
+from stemsmith.render.midi.signature import melodic_signature
 from stemsmith.render.sound.patch_choice import PatchChoice
 from stemsmith.render.sound.patches import Bank, Patch
 from stemsmith.render.sound.synth import Preset
@@ -412,3 +415,96 @@ def test_by_program_every_part_has_its_own_preset() -> None:
         assert presets == [
             Preset("font.sf2", b, n) for b, n in ((0, 0), (0, 33), (0, 27), (128, 0))
         ]
+
+
+# Near duplicates.
+
+
+def signature_of(seed: int, n_voices: int = 3) -> str:
+    voices = []
+    for voice in range(n_voices):
+        rng = np.random.default_rng([seed, voice])
+        voices.append((np.cumsum(rng.integers(60, 480, 100)), rng.integers(40, 90, 100)))
+    return str(melodic_signature(voices))
+
+
+def signed_songs(n_songs: int) -> list[ScannedSong]:
+    """Return songs of which each has near duplicates without a part, but every third."""
+    return [
+        replace(song, melodic_signature=signature_of(k // 3, n_voices=2 + k % 2))
+        if k % 3
+        else replace(song, melodic_signature=signature_of(1000 + k))
+        for k, song in enumerate(make_songs(n_songs))
+    ]
+
+
+@pytest.mark.parametrize("splits", ["0.5,0.3,0.2", "14,10,6", "5,4,3"])
+def test_near_duplicates_lie_in_one_split(splits: str) -> None:
+    songs = signed_songs(60)
+    for seed in range(10):
+        selection = select(songs, fractions(splits, seed=seed), BANK)
+        split_of = splits_of(selection)
+        for k in range(0, 60, 3):
+            pair = {split_of.get(songs[k + 1].path), split_of.get(songs[k + 2].path)}
+            assert len(pair - {None}) <= 1
+        groups = Counter(chosen.group for chosen in selection.chosen)
+        assert selection.n_grouped == sum(n for n in groups.values() if n > 1)
+    apart = select(songs, replace(fractions("0.5,0.3,0.2"), near_duplicates=False), BANK)
+    assert apart.n_grouped == 0
+    split_of = splits_of(apart)
+    assert any(split_of[songs[k + 1].path] != split_of[songs[k + 2].path] for k in range(0, 60, 3))
+
+
+def test_songs_that_have_no_near_duplicate_keep_their_splits() -> None:
+    songs = signed_songs(60)
+    with_near = splits_of(select(songs, fractions("0.5,0.3,0.2"), BANK))
+    without = splits_of(
+        select(songs, replace(fractions("0.5,0.3,0.2"), near_duplicates=False), BANK)
+    )
+    assert all(with_near[song.path] == without[song.path] for song in songs[::3])
+    assert with_near != without
+
+
+def test_a_near_duplicate_that_finds_its_split_full_is_named() -> None:
+    songs = [
+        replace(song, melodic_signature=signature_of(0, n_voices=2 + k % 2))
+        for k, song in enumerate(make_songs(4))
+    ]
+    selection = select(songs, fractions("1,1,1"), BANK)
+    (kept,) = selection.chosen
+    details = {rejection.detail for rejection in selection.rejections}
+    assert set(reasons(selection).values()) == {Reason.SPLIT_FULL}
+    assert details == {f"nearly the music of {kept.song.path}; train is full"}
+
+
+# Licences.
+
+
+def licensed(licence: str | None, wanted: str | None, default: str | None = None) -> Selection:
+    config = RenderConfig(band=None, licence=default, licence_ok=wanted)  # type: ignore[arg-type]
+    return select([replace(make_song("song"), licence=licence)], config, BANK)
+
+
+def test_only_songs_of_the_wanted_licences_are_taken() -> None:
+    assert licensed("CC0-1.0", "CC0-1.0,CC-BY-4.0").rejections == ()
+    assert licensed("MIT OR cc-by-4.0", "CC0-1.0,CC-BY-4.0").rejections == ()
+    (rejection,) = licensed("GPL-2.0-only", "CC0-1.0,CC-BY-4.0").rejections
+    assert (rejection.id, rejection.reason) == ("song.mid", Reason.LICENCE)
+    assert rejection.detail == "its licence is GPL-2.0-only; CC0-1.0 or CC-BY-4.0 wanted"
+    (rejection,) = licensed(None, "CC0-1.0").rejections
+    assert rejection.detail == "its licence is not known; CC0-1.0 wanted"
+
+
+def test_the_licence_of_the_folder_holds_where_no_other_is_known() -> None:
+    assert licensed(None, "CC0-1.0", "CC0-1.0").chosen[0].song.licence == "CC0-1.0"
+    assert licensed("MIT", None, "CC0-1.0").chosen[0].song.licence == "MIT"
+    assert licensed(None, None).chosen[0].song.licence is None
+    assert reasons(licensed("MIT", "CC0-1.0", "CC0-1.0")) == {"song.mid": Reason.LICENCE}
+
+
+def test_what_is_no_licence_is_refused() -> None:
+    for text in ("", "free to use", "CC0-1.0,", "(MIT)", "public domain!"):
+        with pytest.raises(UsageError, match="--licence"):
+            RenderConfig(licence_ok=text)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="--licence 'gratis!': not an SPDX licence"):
+        RenderConfig(licence="gratis!")
