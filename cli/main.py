@@ -11,6 +11,7 @@ from importlib.metadata import version
 from typing import Any
 
 import click
+from stemsmith.cli.certify import certify
 from stemsmith.cli.demo import demo
 from stemsmith.cli.evaluate import evaluate
 from stemsmith.cli.export import export
@@ -59,7 +60,19 @@ def main() -> None:
     """Make multi-track corpora for music source separation from MIDI files."""
 
 
-for _command in (scan, render, mix, train, runs, separate, evaluate, export, validate, demo):
+for _command in (
+    scan,
+    render,
+    mix,
+    train,
+    runs,
+    separate,
+    evaluate,
+    export,
+    validate,
+    certify,
+    demo,
+):
     main.add_command(_command)
 
 

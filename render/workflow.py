@@ -7,6 +7,7 @@ process unless `jobs` or `scheduler` ask for workers, and tell `progress` how fa
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, Unpack
@@ -15,7 +16,7 @@ from stemsmith.manifests.arrays import Float32s
 from stemsmith.manifests.audio.flac import encoder_warnings
 from stemsmith.manifests.cluster import open_workers
 from stemsmith.manifests.corpus import Corpus
-from stemsmith.manifests.errors import UsageError
+from stemsmith.manifests.errors import InvalidCorpus, UsageError
 from stemsmith.manifests.findings import raise_first_offence
 from stemsmith.manifests.jobs import QUIET, Progress, Workers, do_jobs, needed
 from stemsmith.manifests.records import Reason, Rejection, ScannedSong
@@ -26,6 +27,13 @@ from stemsmith.mixing.plan.renditions import read_renditions
 from stemsmith.mixing.sources.catalogue import split_catalogues
 from stemsmith.mixing.sources.find import check_destination, find_sources, read_stems
 from stemsmith.mixing.sources.taxonomy import read_taxonomy
+from stemsmith.render.certificate import JSON as CERTIFICATE
+from stemsmith.render.certificate import (
+    Certificate,
+    check_certificate,
+    make_certificate,
+    score_paths,
+)
 from stemsmith.render.corpus.config import RenderConfig, RenderOptions, SoundOptions
 from stemsmith.render.corpus.licences import read_licences
 from stemsmith.render.corpus.selection import patches_of
@@ -49,6 +57,7 @@ from stemsmith.render.sound.synth import check_soundfonts
 
 __all__ = [
     "Exported",
+    "certify_corpus",
     "export_renditions",
     "make_bank",
     "render_corpus",
@@ -433,22 +442,73 @@ def validate_corpus(
     Raises
     ------
     InvalidCorpus
-        Naming the first offender.
+        Naming the first offender; it says so if the corpus was certified with other bytes.
     """
     corpus = Corpus(Path(folder).resolve())
+    is_certified = check_certificate(corpus.root)
+    try:
+        with open_workers(jobs, scheduler) as workers:
+            _validate(corpus, workers, progress)
+    except InvalidCorpus as error:
+        if not is_certified:
+            raise
+        raise InvalidCorpus(f"{error}; these are no longer the bytes of {CERTIFICATE}") from error
+    return corpus
+
+
+def _validate(corpus: Corpus, workers: Workers, progress: Progress) -> None:
     if corpus.kind == RENDITIONS:
         piece_jobs = pieces.plan_validation(corpus)
-        with open_workers(jobs, scheduler) as workers:
-            raise_first_offence(
-                workers, pieces.validate_piece, piece_jobs, lambda job: job.track, progress
-            )
+        raise_first_offence(
+            workers, pieces.validate_piece, piece_jobs, lambda job: job.track, progress
+        )
     else:
         song_jobs = songs.plan_validation(corpus)
-        with open_workers(jobs, scheduler) as workers:
-            raise_first_offence(
-                workers, songs.validate_song, song_jobs, lambda job: job.song.track, progress
-            )
-    return corpus
+        raise_first_offence(
+            workers, songs.validate_song, song_jobs, lambda job: job.song.track, progress
+        )
+
+
+def certify_corpus(
+    folder: str | Path,
+    *,
+    jobs: int | Workers = 0,
+    scheduler: str | None = None,
+    progress: Progress = QUIET,
+) -> Certificate:
+    """Check a corpus of either kind, and write what was checked and found into its folder.
+
+    Parameters
+    ----------
+    folder : path
+        Folder of the corpus.
+    jobs, scheduler, progress
+        As for `render_corpus`.
+
+    Returns
+    -------
+    Certificate
+        What ``CERTIFICATE.md`` and ``CERTIFICATE.json`` say, the same for the same corpus.
+
+    Raises
+    ------
+    InvalidCorpus
+        If the corpus is not valid; nothing is written then.
+    """
+    corpus = Corpus(Path(folder).resolve())
+    paths = list(score_paths(corpus).values())
+    scanned: list[ScannedSong | Rejection] = []
+    with open_workers(jobs, scheduler) as workers:
+        _validate(corpus, workers, progress)
+        several = list(plan_scan(corpus.root, paths, math.inf))
+        with progress.loop("compare", len(paths)) as ticker:
+            for results in do_jobs(workers, scan_files, several, needed(lambda job: job.paths[0])):
+                scanned += results
+                ticker.advance(len(results))
+    by_path = {s.path if isinstance(s, ScannedSong) else s.id: s for s in scanned}
+    certificate = make_certificate(corpus, [by_path[path] for path in paths])
+    certificate.write()
+    return certificate
 
 
 class Exported(NamedTuple):
