@@ -226,7 +226,7 @@ def test_a_full_disk_is_one_line_and_leaves_no_song(
         resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
 
     done = stemsmith(
-        "render", band_folder, tmp_path / "c", "--seed", 3, "--jobs", 0, preexec_fn=limit
+        "render", band_folder, tmp_path / "c", "--seed", 3, "--jobs", 0, "--quiet", preexec_fn=limit
     )
     assert_one_line_error(done, 1, str(tmp_path / "c"))
     assert not list(tmp_path.glob("c/*/Track*"))
