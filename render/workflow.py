@@ -265,10 +265,10 @@ def render_corpus(
             progress.warn(f"{config.n_songs} songs wanted, {len(plan.jobs)} fit")
         destination = CorpusDestination(Path(corpus), plan)
         expected = forecast(destination.open_jobs())
-        if expected.n_songs:
-            expected.check_room(Path(corpus))
-            progress.note(expected.sentence(jobs if isinstance(jobs, int) else 1))
+        expected.check_room(Path(corpus))
         with destination.opened():
+            if expected.n_songs:
+                progress.note(expected.sentence(jobs if isinstance(jobs, int) else 1))
             open_jobs = destination.open_jobs()
             with progress.loop("render", len(plan.jobs)) as ticker:
                 ticker.advance(len(plan.jobs) - len(open_jobs))

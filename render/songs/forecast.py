@@ -68,9 +68,9 @@ class Forecast:
         folder = corpus.absolute()
         while not folder.exists():
             folder = folder.parent
-        n_free = shutil.disk_usage(folder).free
-        n_needed = self.n_bytes + self.n_staged_bytes
-        if n_needed > n_free:
+        usage = shutil.disk_usage(folder)
+        n_free, n_needed = usage.free, self.n_bytes + self.n_staged_bytes
+        if usage.total and n_needed > n_free:  # what is no disk says 0, and fails otherwise
             raise UsageError(
                 f"{corpus}: the corpus needs about {_short(n_needed / 1e9)} GB, and "
                 f"{_short(n_free / 1e9)} GB are free; make room, choose another disk, or draw "

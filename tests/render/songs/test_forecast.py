@@ -53,7 +53,7 @@ def test_one_line_says_it(core_s: float, n_workers: int, words: str) -> None:
 
 
 def test_a_disk_without_room_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    usage = SimpleNamespace(free=2_000_000_000)
+    usage = SimpleNamespace(total=3_000_000_000, free=2_000_000_000)
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage)
     Forecast(1, 1, 1_500_000_000, 400_000_000, 1).check_room(tmp_path / "a" / "b")
     with pytest.raises(UsageError, match=r"b: the corpus needs about 2\.1 GB, and 2 GB are free"):
