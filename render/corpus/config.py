@@ -196,7 +196,6 @@ class RenderConfig:
     licence: str | None = option(
         None,
         "SPDX licence of the scores that no licences.tsv beside them names.",
-        parse=parse_licence,
         metavar="SPDX",
     )
     licence_ok: tuple[str, ...] | None = option(
@@ -233,6 +232,10 @@ class RenderConfig:
             raise UsageError(
                 f"--songs {self.n_songs} is not the sum of --splits {self.splits}; leave one out"
             )
+        if self.licence is not None:
+            object.__setattr__(self, "licence", parse_licence(self.licence))
+        if self.licence_ok is not None:
+            object.__setattr__(self, "licence_ok", parse_licences(self.licence_ok))
         if self.band is not None:
             try:
                 players(self.band)

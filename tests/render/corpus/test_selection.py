@@ -506,5 +506,7 @@ def test_what_is_no_licence_is_refused() -> None:
     for text in ("", "free to use", "CC0-1.0,", "(MIT)", "public domain!"):
         with pytest.raises(UsageError, match="--licence"):
             RenderConfig(licence_ok=text)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="--licence-ok 'gratis!': not an SPDX licence"):
+        RenderConfig(licence_ok=("MIT", "gratis!"))
     with pytest.raises(UsageError, match="--licence 'gratis!': not an SPDX licence"):
         RenderConfig(licence="gratis!")
