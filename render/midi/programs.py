@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from stemsmith.render.midi.streams import N_CHANNELS, Ordered
-from stemsmith.render.midi.system import Mode, PartMode, Reset, read_system
+from stemsmith.render.midi.system import BankMode, PartMode, Reset, read_system
 
 __all__ = ["Place", "Setting", "Timeline", "effective_systems"]
 
@@ -37,14 +37,14 @@ class Setting(NamedTuple):
 
 def effective_systems(events: Iterable[Ordered]) -> list[tuple[Ordered, Reset | PartMode]]:
     """Return the resets and part modes of a device that its mode at the time obeys, by time."""
-    mode = Mode.POWER_ON
+    mode = BankMode.POWER_ON
     effective = []
     known = ((event, read_system(event.data)) for event in sorted(events))
     for event, message in known:
         if isinstance(message, Reset):
             mode = message.mode
         if message is not None and (
-            message.mode is mode or (message.mode is Mode.GS and mode is Mode.POWER_ON)
+            message.mode is mode or (message.mode is BankMode.GS and mode is BankMode.POWER_ON)
         ):
             effective.append((event, message))
     return effective
@@ -55,9 +55,9 @@ class _Bank:
 
     def __init__(self, channel: int) -> None:
         self._channel = channel
-        self.reset(Mode.POWER_ON)
+        self.reset(BankMode.POWER_ON)
 
-    def reset(self, mode: Mode) -> None:
+    def reset(self, mode: BankMode) -> None:
         self._mode = mode
         self.msb = 0
         self.set_rhythm(self._channel == _DRUM_CHANNEL)
@@ -75,18 +75,18 @@ class _Bank:
         mode = self._mode
         if control == _BANK_MSB:
             self.msb = value
-        if mode is Mode.XG:
+        if mode is BankMode.XG:
             if control == _BANK_MSB:
                 self._is_rhythm = value in _XG_DRUMS
             if self._is_rhythm:
                 self._bank = _DRUM_BANK
             elif control == _BANK_LSB:
                 self._bank = value
-        elif mode is Mode.GM2:
+        elif mode is BankMode.GM2:
             if control == _BANK_MSB and value in (_GM2_DRUMS, _GM2_MELODIES):
                 self.set_rhythm(value == _GM2_DRUMS)
-        elif mode is not Mode.GM and control == _BANK_MSB:
-            is_gm2_drums = value == _GM2_DRUMS and mode is Mode.POWER_ON
+        elif mode is not BankMode.GM and control == _BANK_MSB:
+            is_gm2_drums = value == _GM2_DRUMS and mode is BankMode.POWER_ON
             self._bank = value + (_DRUM_BANK if self._is_rhythm or is_gm2_drums else 0)
 
 
@@ -162,7 +162,7 @@ class Timeline:
                     bank.reset(message.mode)
                 else:
                     bank.set_rhythm(message.is_drum)
-                if message.mode is not Mode.XG or isinstance(message, Reset):
+                if message.mode is not BankMode.XG or isinstance(message, Reset):
                     self._add(_SYSTEM, place, 0, 0, players)
             self._drum_places.append(place)
             self._are_drums.append(bank.is_drum)

@@ -13,7 +13,7 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import Final, NamedTuple
 
-__all__ = ["Mode", "PartMode", "Reset", "read_system"]
+__all__ = ["BankMode", "PartMode", "Reset", "read_system"]
 
 _START: Final = 0xF0
 _END: Final = 0xF7
@@ -22,7 +22,7 @@ _GM_ON: Final = 1
 _GM2_ON: Final = 3
 
 
-class Mode(Enum):
+class BankMode(Enum):
     """The rules by which a synthesiser takes bank selects."""
 
     POWER_ON = auto()  # as GS, until a reset says otherwise
@@ -35,7 +35,7 @@ class Mode(Enum):
 class Reset(NamedTuple):
     """A system reset: all channels are silent, and as they are at power on."""
 
-    mode: Mode
+    mode: BankMode
 
 
 class PartMode(NamedTuple):
@@ -43,7 +43,7 @@ class PartMode(NamedTuple):
 
     channel: int
     is_drum: bool
-    mode: Mode  # in which it holds
+    mode: BankMode  # in which it holds
 
 
 def read_system(data: bytes) -> Reset | PartMode | None:
@@ -67,7 +67,7 @@ def read_system(data: bytes) -> Reset | PartMode | None:
 
 
 def _universal(body: bytes) -> Reset | None:
-    modes = {_GM_ON: Mode.GM, _GM2_ON: Mode.GM2}
+    modes = {_GM_ON: BankMode.GM, _GM2_ON: BankMode.GM2}
     return Reset(modes[body[1]]) if body[0] == 9 and body[1] in modes else None
 
 
@@ -77,17 +77,17 @@ def _roland(body: bytes) -> Reset | PartMode | None:
         return None
     address, value = body[:3], body[3]
     if address == b"\x40\x00\x7f" and value in (0, 127):
-        return Reset(Mode.GM if value else Mode.GS)
+        return Reset(BankMode.GM if value else BankMode.GS)
     if address[0] == 0x40 and address[1] >> 4 == 1 and address[2] == 0x15 and value <= 2:
         block = address[1] & 0x0F
         channel = block if block >= 10 else (block - 1) % 10  # block 0 is channel 10
-        return PartMode(channel, value > 0, Mode.GS)
+        return PartMode(channel, value > 0, BankMode.GS)
     return None
 
 
 def _yamaha(body: bytes) -> Reset | PartMode | None:
     if body in (b"\0\0\x7e\0", b"\0\0\x7f\0"):
-        return Reset(Mode.XG)
+        return Reset(BankMode.XG)
     if len(body) == 4 and body[0] == 8 and body[1] < 16 and body[2] == 7:
-        return PartMode(body[1], body[3] > 0, Mode.XG)
+        return PartMode(body[1], body[3] > 0, BankMode.XG)
     return None

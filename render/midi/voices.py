@@ -56,7 +56,7 @@ def collect_parts(
     Returns
     -------
     list of OpenPart
-        The parts.
+        The parts, in the order of their first notes in the file.
     int
         Number of notes that had no end.
 
