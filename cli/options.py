@@ -271,6 +271,7 @@ SCORE_FIELDS = frozenset(
         "render_omitted",
         "max_duration_s",
         "near_duplicates",
+        "min_stem_notes",
         "licence",
         "licence_ok",
     }

@@ -274,6 +274,10 @@ class Stem:
     samples_sha256 : str or None
         SHA-256 of the samples that the FLAC holds, as `stemsmith.manifests.audio.flac.SampleHash`
         has it: the same whatever encodes them. None in what version 0.1 wrote.
+    note_sounding_offset : numpy.ndarray or None
+        (n_notes,) sample at which the voice is told to end: `note_offset`, or later where the
+        sustain or the sostenuto pedal holds the note. A folder of notes knows no pedals. None in
+        what version 0.1 wrote.
     """
 
     stem_id: str
@@ -303,3 +307,4 @@ class Stem:
     note_pitch: UInt8s
     note_velocity: UInt8s
     samples_sha256: str | None = None
+    note_sounding_offset: Int32s | None = None

@@ -64,10 +64,15 @@ def patches_of(song: ScannedSong, config: RenderConfig, bank: Bank) -> tuple[Pat
     """Return the patch of each part; None for a part that is not rendered."""
     return tuple(
         None
-        if part.program in OMITTED_PROGRAMS and not config.render_omitted
+        if _is_left_out(part, config)
         else bank.patch_for(part, config.patch_choice, config.seed, song.md5)
         for part in song.parts
     )
+
+
+def _is_left_out(part: Part, config: RenderConfig) -> bool:
+    is_omitted = part.program in OMITTED_PROGRAMS and not config.render_omitted
+    return is_omitted or part.n_notes < config.min_stem_notes
 
 
 def select(songs: Sequence[ScannedSong], config: RenderConfig, bank: Bank) -> Selection:

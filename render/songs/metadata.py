@@ -86,6 +86,13 @@ def metadata(
         },
         "target_peak": config.target_peak_dbfs,
     }
+    short = {
+        stem_name(part_index): part.n_notes
+        for part_index, part in enumerate(song.parts)
+        if part.n_notes < config.min_stem_notes
+    }
+    if short:
+        content["stemsmith"]["too_few_notes"] = short
     text = yaml.safe_dump(content, default_flow_style=False, allow_unicode=True)
     return text.encode("utf-8", "backslashreplace")
 

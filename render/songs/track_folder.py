@@ -123,6 +123,9 @@ class TrackWriter:
             note_offset=self._frames_of(notes.offset_tick),
             note_pitch=notes.pitch,
             note_velocity=notes.velocity,
+            note_sounding_offset=self._frames_of(
+                notes.offset_tick if part.patch.folder else notes.sounding_offset_tick
+            ),
             samples_sha256=samples.hexdigest(),
         )
 

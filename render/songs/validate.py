@@ -220,6 +220,8 @@ class _SongChecker:
             raise InvalidCorpus(f"{midi}: not readable MIDI: {error}") from error
         columns = (stem.note_onset, stem.note_offset, stem.note_pitch, stem.note_velocity)
         n_notes = {len(column) for column in columns}
+        if stem.note_sounding_offset is not None:
+            n_notes.add(len(stem.note_sounding_offset))
         if n_notes != {stem.n_notes}:
             raise InvalidCorpus(f"{path}: note columns do not have {stem.n_notes} notes")
         if stem.is_silent != (stem.loudness_lufs is None):

@@ -225,6 +225,7 @@ def test_a_manifest_has_all_options_of_a_corpus_of_songs() -> None:
         "max_duration_s": 1200.0,
         "sample_rate": 44100,
         "near_duplicates": True,
+        "min_stem_notes": 1,
         "licence": None,
         "licence_ok": None,
     }

@@ -195,6 +195,49 @@ def test_omitted_programs_are_rendered_on_request(
     assert 103 in {stem.program for stem in stems_of(tmp_path / "c")}
 
 
+def test_parts_of_few_notes_are_left_out_on_request_and_listed(
+    make_song, tmp_path: Path, stemsmith
+) -> None:
+    folder = tmp_path / "scores"
+    make_song(folder / "a.mid", parts=[(0, 0), (40, 1)], n_notes=9)
+    song = pretty_midi.PrettyMIDI(str(folder / "a.mid"))
+    song.instruments[1].notes = song.instruments[1].notes[:2]
+    song.write(str(folder / "a.mid"))
+    options = ["--no-band", "--jobs", 0, "--tail", 0, "--sample-rate", 16000]
+    for n_notes, expected, listed in ((2, ["S00", "S01"], None), (3, ["S00"], {"S01": 2})):
+        corpus = tmp_path / str(n_notes)
+        done = stemsmith("render", folder, corpus, "--min-stem-notes", n_notes, *options)
+        assert done.returncode == 0, done.stderr
+        assert [stem.stem for stem in stems_of(corpus)] == expected
+        (path,) = corpus.rglob("metadata.yaml")
+        metadata = yaml.safe_load(path.read_text("utf-8"))
+        assert metadata["stemsmith"].get("too_few_notes") == listed
+        assert metadata["stems"]["S01"]["audio_rendered"] is (listed is None)
+        assert stemsmith("validate", corpus, "--jobs", 0).returncode == 0
+
+
+def test_the_note_table_says_when_a_pedal_lets_notes_go(tmp_path: Path, stemsmith) -> None:
+    folder = tmp_path / "scores"
+    folder.mkdir()
+    song = pretty_midi.PrettyMIDI(initial_tempo=120)
+    organ = pretty_midi.Instrument(16)
+    organ.control_changes = [pretty_midi.ControlChange(64, 127, 0.0)]
+    organ.control_changes += [pretty_midi.ControlChange(64, 0, 2.0)]
+    organ.notes = [pretty_midi.Note(100, 48, 0.0, 0.5), pretty_midi.Note(100, 55, 2.5, 3.0)]
+    song.instruments.append(organ)
+    song.write(str(folder / "a.mid"))
+    options = ["--no-band", "--jobs", 0, "--tail", 1, "--sample-rate", 16000, "--render-omitted"]
+    done = stemsmith("render", folder, tmp_path / "c", "--patch-choice", "program", *options)
+    assert done.returncode == 0, done.stderr
+    (stem,) = stems_of(tmp_path / "c")
+    assert stem.note_sounding_offset is not None
+    np.testing.assert_allclose(stem.note_offset / 16000, [0.5, 3.0], atol=0.003)
+    np.testing.assert_allclose(stem.note_sounding_offset / 16000, [2.0, 3.0], atol=0.003)
+    audio, _ = soundfile.read(tmp_path / "c" / stem.path)
+    held, gone = audio[16000:31000], audio[int(2.4 * 16000) : int(2.48 * 16000)]
+    assert np.abs(held).max() > 100 * np.abs(gone).max()
+
+
 def test_duplicates_share_a_split_and_are_reported(corpus: Path) -> None:
     by_content: dict[str, set[str]] = {}
     for song in songs_of(corpus):
