@@ -111,6 +111,8 @@ class ChannelState:
         Strikes below this number are held by the sostenuto pedal.
     is_mono : bool
         Whether mode or legato let one note sound at a time.
+    shift : float
+        Semitones by which coarse and fine tuning move all keys.
     """
 
     def __init__(self) -> None:
@@ -118,8 +120,7 @@ class ChannelState:
 
     def reset(self) -> None:
         """Take a system reset."""
-        self.is_poly_off = False
-        self._is_nrpn = False
+        self._is_poly_off = self._is_nrpn = False
         self.reset_controllers()
 
     def reset_controllers(self) -> None:
@@ -129,16 +130,12 @@ class ChannelState:
         self._coarse, self._fine = 0, 0.0
         self._parameter = [_NO_PARAMETER, _NO_PARAMETER]
         self._data_msb = self._data_lsb = 0
+        self.is_mono, self.shift = self._is_poly_off, 0.0
 
-    @property
-    def is_mono(self) -> bool:
-        """Whether one note sounds at a time."""
-        return self.is_poly_off or self._is_legato
-
-    @property
-    def shift(self) -> float:
-        """Semitones by which coarse and fine tuning move all keys."""
-        return self._coarse + self._fine
+    def set_mode(self, is_mono: bool) -> None:
+        """Take a mode message."""
+        self._is_poly_off = is_mono
+        self.is_mono = is_mono or self._is_legato
 
     def control(self, number: int, value: int, next_strike: int) -> None:
         """Take a controller; `next_strike` is the number of the next note."""
@@ -150,6 +147,7 @@ class ChannelState:
                 self.sostenuto_number = next_strike
         elif number == LEGATO:
             self._is_legato = value >= _DOWN
+            self.is_mono = self._is_poly_off or self._is_legato
         elif number == RESET_CONTROLLERS:
             self.reset_controllers()
         elif number in _NRPN:
@@ -173,3 +171,4 @@ class ChannelState:
             self._coarse = self._data_msb - 64
         elif self._parameter == [_FINE, 0]:
             self._fine = ((self._data_msb << 7 | self._data_lsb) - 8192) / 8192
+        self.shift = self._coarse + self._fine

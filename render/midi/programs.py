@@ -25,6 +25,7 @@ _XG_DRUMS: Final = (120, 126, 127)
 _GM2_DRUMS: Final = 120
 _GM2_MELODIES: Final = 121
 _SYSTEM: Final = -1
+_NEVER: Final = 1 << 62
 
 
 class Setting(NamedTuple):
@@ -175,6 +176,11 @@ class Timeline:
         if donor != _SYSTEM:
             self._own.setdefault(donor, _Changes()).add(place, program, bank)
         self._all.add(place, program, bank)
+
+    def next_tick(self, place: Place) -> int:
+        """Return the tick of the first change of anything on the line behind a place."""
+        following = bisect_right(self._drum_places, place)
+        return self._drum_places[following][0] if following < len(self._drum_places) else _NEVER
 
     def at(self, track: int, place: Place) -> Setting:
         """Return what a track's note at a place is played with."""

@@ -126,6 +126,8 @@ class _LineVoices:
             event for track in streams.tracks_of(line) for event in streams.notes[track, line]
         ]
         self._first_ticks: dict[int, int] = {}
+        # Of each track: its part, and the tick from which another one may be meant.
+        self._current: dict[int, tuple[OpenPart, int]] = {}
         self._messages: dict[tuple[int, int, int], Reset | PartMode | bool] = {
             event[:3]: message
             for event, message in systems
@@ -185,8 +187,9 @@ class _LineVoices:
         part = self._part_of(event)
         track, pitch = event.track, event.data[1]
         self._make_way(event, part)
-        strike = Strike(event.tick, -1, pitch, event.data[2], self._n_strikes)
-        strike.shift = self._state.shift
+        strike = Strike(
+            event.tick, -1, pitch, event.data[2], self._n_strikes, -1, self._state.shift
+        )
         self._n_strikes += 1
         if self._state.is_mono:
             if part.mono:
@@ -199,13 +202,17 @@ class _LineVoices:
         part.add(event)
 
     def _part_of(self, event: Ordered) -> OpenPart:
-        track = event.track
-        first_tick = self._first_ticks.setdefault(track, event.tick)
-        place = (event.tick, _NEVER, 0) if event.tick == first_tick else event[:3]
+        track, tick = event.track, event.tick
+        known = self._current.get(track)
+        if known is not None and tick < known[1]:
+            return known[0]
+        first_tick = self._first_ticks.setdefault(track, tick)
+        place = (tick, _NEVER, 0) if tick == first_tick else event[:3]
         setting = self._timeline.at(track, place)
         key = (track, setting._replace(bank=0))
         if key not in self._parts:
             self._parts[key] = OpenPart(event, self._line, setting)
+        self._current[track] = (self._parts[key], self._timeline.next_tick(place))
         return self._parts[key]
 
     def _begin(self, part: OpenPart, strike: Strike, track: int) -> None:
@@ -220,6 +227,8 @@ class _LineVoices:
         """End what still sounds of the key that is struck."""
         track, pitch = event.track, event.data[1]
         before = self._down[pitch].get(track)
+        if before is None and not self._state.is_mono:
+            return
         is_open = before is not None and before[1][0].onset < event.tick
         is_cut = self._state.is_mono and any(strike.pitch == pitch for strike in part.mono)
         if is_open or is_cut:
@@ -241,16 +250,12 @@ class _LineVoices:
     def _note_off(self, event: Ordered) -> None:
         track, pitch = event.track, event.data[1]
         down = self._down[pitch]
-        tracks = [track] if track in down else []
-        if not tracks and not self._n_replaced[track, pitch]:
-            tracks = list(down)
-        for owner in tracks:
-            part, strikes = down.pop(owner)
-            part.sent.append(event)
-            self._n_replaced[owner, pitch] += len(strikes) - 1
-            for strike in strikes:
-                self._lift(part, strike, event)
-        if tracks:
+        if track in down:
+            self._lift_all(track, event)
+            return
+        if down and not self._n_replaced[track, pitch]:
+            for owner in list(down):
+                self._lift_all(owner, event)
             return
         waiting = self._last_part.get((track, pitch)) or self._last_part.get((-1, pitch))
         if waiting is None:
@@ -263,6 +268,16 @@ class _LineVoices:
                 waiting.mono.remove(held[0])
         else:
             waiting.add(event)
+
+    def _lift_all(self, owner: int, event: Ordered) -> None:
+        """Release a track's strikes of a key; only one of them has a note-off of its own here."""
+        pitch = event.data[1]
+        part, strikes = self._down[pitch].pop(owner)
+        part.sent.append(event)
+        if len(strikes) > 1:
+            self._n_replaced[owner, pitch] += len(strikes) - 1
+        for strike in strikes:
+            self._lift(part, strike, event)
 
     def _lift(self, part: OpenPart, strike: Strike, event: Ordered) -> None:
         """Release a key; in mono mode, the note before it sounds again if its key is down."""
@@ -331,7 +346,7 @@ class _LineVoices:
     def _obey(self, event: Ordered) -> None:
         message = self._messages[event[:3]]
         if isinstance(message, bool):
-            self._state.is_poly_off = message
+            self._state.set_mode(message)
             self._release_all(event)
         elif isinstance(message, Reset):
             self._state.reset()
