@@ -29,7 +29,7 @@ from stemsmith.render.midi.parts import OpenPart, Strike
 from stemsmith.render.midi.programs import Setting, Timeline, effective_systems
 from stemsmith.render.midi.smf import Stopwatch, Unusable
 from stemsmith.render.midi.streams import ADDED, N_CHANNELS, Ordered, Streams
-from stemsmith.render.midi.system import Mode, PartMode, Reset
+from stemsmith.render.midi.system import BankMode, PartMode, Reset
 
 __all__ = ["collect_parts"]
 
@@ -353,7 +353,7 @@ class _LineVoices:
             self._release_all(event, is_at_once=True)
             for part in self._parts.values():
                 part.mono.clear()
-        elif message.mode is Mode.GS:
+        elif message.mode is BankMode.GS:
             self._state.reset_controllers()
             self._free_held(event.tick)
 
