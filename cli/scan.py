@@ -23,7 +23,7 @@ __all__ = ["scan"]
     "--soundfonts",
     "is_about_soundfonts",
     is_flag=True,
-    help="List the presets of the soundfonts and their velocity layers instead.",
+    help="List the presets of the soundfonts instead: their velocity layers, and what is heard.",
 )
 @score_options
 @common_options
@@ -101,6 +101,8 @@ def _song_dict(song: Any) -> dict[str, Any]:
         {**asdict(part), "inst_class": inst_class_of(part.program), "is_drum": part.is_drum}
         for part in song.parts
     ]
+    for part in parts:
+        del part["strikes"]  # an array, for the choice of patches
     values = {**asdict(song), "parts": parts}
     del values["melodic_signature"]  # a kilobyte that says nothing to readers
     return values

@@ -331,7 +331,9 @@ class TrackStem:
         if self.shift:
             onset, offset, rows = _turned(onset, offset, self.shift, record.n_samples)
         pitch, velocity = record.note_pitch[rows], record.note_velocity[rows]
-        columns = (column.tolist() for column in (onset, offset, pitch, velocity))
+        columns = [column.tolist() for column in (onset, offset, pitch, velocity)]
+        for column in (record.note_heard, record.note_sounding_pitch):
+            columns.append([None] * len(rows) if column is None else column[rows].tolist())
         return shards.table_of([Note(*row) for row in zip(*columns, strict=True)], Note)
 
 

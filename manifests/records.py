@@ -6,10 +6,10 @@ POSIX paths relative to the root of the corpus (or of the MIDI folder), never ab
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
-from stemsmith.manifests.arrays import Float32s, Int32s, UInt8s
+from stemsmith.manifests.arrays import Bools, Float32s, Int32s, UInt8s
 from stemsmith.manifests.programs import DRUMS
 
 __all__ = ["Finding", "Note", "Part", "Reason", "Rejection", "ScannedSong", "Song", "Stem"]
@@ -95,12 +95,18 @@ class Note:
         Sample at which the synthesiser starts the voice, and sample of the note-off.
     pitch, velocity : int
         MIDI numbers as sent.
+    is_heard : bool or None
+        Whether the note is to be heard in the stem; None if nobody looked.
+    sounding_pitch : float or None
+        Pitch that is heard, as a MIDI number with fractions; None if it is not known.
     """
 
     onset: int
     offset: int
     pitch: int
     velocity: int
+    is_heard: bool | None = None
+    sounding_pitch: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +127,10 @@ class Part:
         Number of notes that the part plays.
     name : str
         Track name, as in the file.
+    strikes : numpy.ndarray or None
+        (3 n_strikes,) what is asked of a patch: key, velocity, and number of notes (255 for any
+        larger one) of each pair of key and velocity that is played, in ascending order. None where
+        nobody asked for it. Parts are compared without it.
     """
 
     track: int
@@ -130,6 +140,7 @@ class Part:
     kit: int
     n_notes: int
     name: str
+    strikes: UInt8s | None = field(default=None, compare=False, repr=False)
 
     @property
     def is_drum(self) -> bool:
@@ -274,10 +285,21 @@ class Stem:
     samples_sha256 : str or None
         SHA-256 of the samples that the FLAC holds, as `stemsmith.manifests.audio.flac.SampleHash`
         has it: the same whatever encodes them. None in what version 0.1 wrote.
+    note_heard : numpy.ndarray or None
+        (n_notes,) whether a note is to be heard in the stem: its peak is above -70 dBFS and above
+        -60 dB of the stem's. Others are in ``all_src.mid``, but not in the MIDI file of the stem:
+        the patch has no sound for the key or the velocity, or volume and expression mute it. None
+        where nobody looked, as in what version 0.1 wrote.
     note_sounding_offset : numpy.ndarray or None
         (n_notes,) sample at which the voice is told to end: `note_offset`, or later where the
         sustain or the sostenuto pedal holds the note. A folder of notes knows no pedals. None in
         what version 0.1 wrote.
+    note_sounding_pitch : numpy.ndarray or None
+        (n_notes,) MIDI number, with fractions, of the pitch that is heard: `note_pitch` where the
+        patch plays it within 30 cents or has no stable pitch, moved by the tuning that the score
+        sends to the channel (RPN 1 and 2). Pitch bends are not in it. None where it is not known.
+    n_notes_unheard : int or None
+        Notes of which `note_heard` is false.
     """
 
     stem_id: str
@@ -307,4 +329,7 @@ class Stem:
     note_pitch: UInt8s
     note_velocity: UInt8s
     samples_sha256: str | None = None
+    note_heard: Bools | None = None
     note_sounding_offset: Int32s | None = None
+    note_sounding_pitch: Float32s | None = None
+    n_notes_unheard: int | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from stemsmith.manifests.arrays import Float32s, Int32s, UInt8s
+from stemsmith.manifests.arrays import Bools, Float32s, Int32s, UInt8s
 
 __all__ = ["RENDITIONS", "Rendition", "RenditionSource", "RenditionStem"]
 
@@ -65,6 +65,8 @@ class RenditionStem:
         has it: the same whatever encodes them. None in what version 0.1 wrote.
     licence, duplicate_group : str or None
         Of the piece, as in a `Song`.
+    note_heard, note_sounding_pitch, n_notes_unheard
+        As in a `Stem`; the sounding pitch has the deviation of the tuning in it.
     """
 
     stem_id: str
@@ -101,6 +103,9 @@ class RenditionStem:
     samples_sha256: str | None = None
     licence: str | None = None
     duplicate_group: str | None = None
+    note_heard: Bools | None = None
+    note_sounding_pitch: Float32s | None = None
+    n_notes_unheard: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,6 +59,7 @@ _COLUMNS: Final[dict[Any, pa.DataType]] = {
     int: pa.int64(),
     float: pa.float64(),
     bool: pa.bool_(),
+    npt.NDArray[np.bool_]: pa.list_(pa.bool_()),
     npt.NDArray[np.float32]: pa.list_(pa.float32()),
     npt.NDArray[np.int32]: pa.list_(pa.int32()),
     npt.NDArray[np.uint8]: pa.list_(pa.uint8()),
@@ -68,7 +69,7 @@ _COLUMNS: Final[dict[Any, pa.DataType]] = {
 def schema_of(record_type: type) -> pa.Schema:
     """Return the Arrow schema of a record type.
 
-    Fields are str, int, float, bool, a StrEnum, a 1-D array of float32, int32 or uint8, or a
+    Fields are str, int, float, bool, a StrEnum, a 1-D array of bool, float32, int32 or uint8, or a
     tuple of any length of str or of records; ``| None`` makes a column nullable.
     """
     columns = []

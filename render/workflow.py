@@ -51,6 +51,7 @@ from stemsmith.render.songs.forecast import forecast
 from stemsmith.render.songs.job import RenderedSong, RenderJob
 from stemsmith.render.songs.plan import plan_corpus
 from stemsmith.render.songs.render import render_song, stems_of_song
+from stemsmith.render.sound.measured_bank import with_compasses
 from stemsmith.render.sound.patches import Bank, bank_from_soundfonts, bank_from_yaml
 from stemsmith.render.sound.sf2 import default_soundfont
 from stemsmith.render.sound.synth import check_soundfonts
@@ -257,7 +258,7 @@ def render_corpus(
     (2, 0)
     """
     config = _config(config or RenderConfig(), options)
-    bank = bank or make_bank(soundfonts, patches, progress)
+    bank = with_compasses(bank or make_bank(soundfonts, patches, progress), progress)
     with open_workers(jobs, scheduler) as workers:
         inventory = _inventory(midi_dir, corpus, config, workers, progress)
         plan = plan_corpus(inventory.found, Path(midi_dir), Path(corpus), config, bank)
@@ -338,7 +339,7 @@ def render_renditions(
         raise UsageError(f"--preset {preset}: unknown; known: {', '.join(PRESETS)}")
     values = {**(PRESETS[preset] if preset else {}), **options}
     config = _config(config or RenditionConfig(), values)
-    bank = bank or make_bank(soundfonts, patches, progress)
+    bank = with_compasses(bank or make_bank(soundfonts, patches, progress), progress)
     with open_workers(jobs, scheduler) as workers:
         inventory = _inventory(midi_dir, corpus, config, workers, progress)
         plan = plan_renditions(inventory.found, Path(midi_dir), config, bank)
@@ -406,7 +407,7 @@ def render_midi(
     """
     path = Path(path)
     config = _config(config or RenderConfig(), options)
-    bank = bank or make_bank(soundfonts, patches, progress)
+    bank = with_compasses(bank or make_bank(soundfonts, patches, progress), progress)
     (job,) = plan_scan(path.parent, [path.name], config.max_duration_s)
     (song,) = scan_files(job)
     if isinstance(song, Rejection):

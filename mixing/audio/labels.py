@@ -20,6 +20,8 @@ from stemsmith.manifests.arrays import Bools, Float64s, Int32s, Int64s, UInt8s
 from stemsmith.manifests.corpus import Corpus
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.mixtures import Mixture, MixtureSource
+from stemsmith.manifests.records import Stem
+from stemsmith.manifests.renditions import RenditionStem
 from stemsmith.mixing.audio.transforms import effect_of, kept_stretches
 from stemsmith.mixing.sources.find import locate
 
@@ -160,19 +162,25 @@ def _changed_at(root: Path) -> int:
 
 @functools.lru_cache(maxsize=16)
 def _corpus_notes(root: Path, changed_at: int) -> dict[str, _StemNotes] | None:
-    """Return the notes of all stems of a corpus by path, or None for another folder.
+    """Return the heard notes of all stems of a corpus by path, or None for another folder.
 
     A data set may well have a ``manifest.json`` of its own; a corpus has shards of stems as well.
     """
     if next(root.glob("stems-*.parquet"), None) is None:
         return None
     # One shard at a time: of all columns only those of the notes are kept.
-    return {
-        stem.path: _StemNotes(
-            stem.sha256, stem.note_onset, stem.note_offset, stem.note_pitch, stem.note_velocity
-        )
-        for stem in Corpus(root).verify().iter_stems()
-    }
+    return {stem.path: _notes_heard(stem) for stem in Corpus(root).verify().iter_stems()}
+
+
+def _notes_heard(stem: Stem | RenditionStem) -> _StemNotes:
+    heard = slice(None) if stem.note_heard is None else stem.note_heard
+    return _StemNotes(
+        stem.sha256,
+        stem.note_onset[heard],
+        stem.note_offset[heard],
+        stem.note_pitch[heard],
+        stem.note_velocity[heard],
+    )
 
 
 def _placed(source: MixtureSource, notes: _StemNotes, mixture: Mixture) -> NoteTable:

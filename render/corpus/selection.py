@@ -12,6 +12,8 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+from stemsmith.manifests.arrays import UInt8s
 from stemsmith.manifests.programs import OMITTED_PROGRAMS, players
 from stemsmith.manifests.records import Part, Reason, Rejection, ScannedSong
 from stemsmith.manifests.seeds import split_of, unit_hash
@@ -61,13 +63,28 @@ class Selection:
 
 
 def patches_of(song: ScannedSong, config: RenderConfig, bank: Bank) -> tuple[Patch | None, ...]:
-    """Return the patch of each part; None for a part that is not rendered."""
-    return tuple(
-        None
-        if _is_left_out(part, config)
-        else bank.patch_for(part, config.patch_choice, config.seed, song.md5)
-        for part in song.parts
-    )
+    """Return the patch of each part; None for a part that is not rendered.
+
+    Parts of one program share a patch, one that plays the notes of all of them if there is any.
+    """
+    shared: dict[int, list[UInt8s]] = defaultdict(list)
+    for part in song.parts:
+        if part.strikes is not None and not _is_left_out(part, config):
+            shared[part.program].append(part.strikes)
+
+    def patch_of(part: Part) -> Patch | None:
+        if _is_left_out(part, config):
+            return None
+        identity = (config.patch_choice, config.seed, song.md5)
+        if part.strikes is None:
+            return bank.patch_for(part, *identity)
+        strikes = np.concatenate(shared[part.program])
+        patch = bank.patch_for(part, *identity, strikes)
+        if patch is None or not patch.n_lost(strikes):
+            return patch
+        return bank.patch_for(part, *identity, part.strikes)
+
+    return tuple(map(patch_of, song.parts))
 
 
 def _is_left_out(part: Part, config: RenderConfig) -> bool:

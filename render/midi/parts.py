@@ -20,9 +20,12 @@ program changes of the note's own track.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+from stemsmith.manifests.arrays import UInt8s
 from stemsmith.manifests.programs import DRUMS
 from stemsmith.manifests.records import Part
 from stemsmith.render.midi.programs import Setting
@@ -166,7 +169,15 @@ class OpenPart:
             kit=program if is_drum else 0,
             n_notes=len(self.strikes),
             name=streams.name(self.track),
+            strikes=self._asked(),
         )
+
+    def _asked(self) -> UInt8s:
+        """Return what the part asks of a patch."""
+        counts = Counter([strike.pitch << 7 | strike.velocity for strike in self.strikes])
+        pairs, n_notes = np.array(sorted(counts.items()), np.int64).T
+        strikes = np.stack([pairs >> 7, pairs & 127, np.minimum(n_notes, 255)], axis=1)
+        return strikes.astype(np.uint8).ravel()
 
 
 def _just_before(event: Ordered, note: Ordered) -> Ordered:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gc
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final, NamedTuple
 
@@ -21,6 +21,7 @@ from stemsmith.render.midi.parts import OpenPart
 from stemsmith.render.midi.smf import META, Event, Unusable
 from stemsmith.render.midi.smf_writer import serialise
 from stemsmith.render.midi.streams import TEMPO, Streams, by_time
+from stemsmith.render.midi.strikes import without_strikes
 from stemsmith.render.midi.voices import collect_parts
 
 __all__ = ["Notes", "Score", "TempoMap", "collector_paused", "read_score"]
@@ -198,14 +199,26 @@ class Score:
         sent = [e for part in self._open if part.device == device for e in part.sent]
         return by_time(set(sent + self._streams.everything(device)))
 
-    def midi(self, part_index: int) -> bytes:
+    def midi(
+        self, part_index: int, unheard: Collection[tuple[int, int, int]] = frozenset()
+    ) -> bytes:
         """Return a part as a format 1 file of two tracks (conductor, part), as Slakh's.
 
         Drums are on channel 10, melodies on another, whatever channel the score has them on.
+
+        Parameters
+        ----------
+        part_index : int
+            Index of the part.
+        unheard : collection of (int, int, int)
+            Onset in ticks, pitch and velocity of notes that are left out.
         """
         part, streams = self._open[part_index], self._streams
         own = streams.track_metas(part.track) + part.midi_events(streams)
-        tracks = [by_time(streams.conductor(part.device)), by_time(own)]
+        played = by_time(own)
+        if unheard:
+            played = list(without_strikes(played, unheard))
+        tracks = [by_time(streams.conductor(part.device)), played]
         return serialise(*self._readable(tracks))
 
     def _readable(self, tracks: list[list[Event]]) -> tuple[int, list[list[Event]]]:

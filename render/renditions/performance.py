@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from stemsmith.manifests.arrays import Float64s, Int64s
+from stemsmith.manifests.arrays import Float64s, Int64s, UInt8s
 from stemsmith.render.midi.notes import BLOCK, end_at_next_strike
 from stemsmith.render.midi.score import Score, TempoMap
 from stemsmith.render.midi.smf import Event
@@ -21,7 +21,7 @@ from stemsmith.render.midi.tuning import tunable, tuning_of, with_tuning_selecte
 from stemsmith.render.renditions.factors import Deviations, Dynamic
 from stemsmith.render.sound.synth import on_grid
 
-__all__ = ["PartNotes", "Performance", "TimedNotes", "perform"]
+__all__ = ["PartNotes", "Performance", "TimedNotes", "perform", "with_dynamic"]
 
 _OFFS, _CONTROLS, _TUNINGS, _ONS = range(4)  # order of what happens at one moment
 
@@ -117,7 +117,7 @@ def perform(
             on_grid(onset_s, sample_rate),
             on_grid(onset_s + played.offset_s - played.onset_s, sample_rate),
             played.pitch,
-            _velocities(played.velocity, dynamic),
+            with_dynamic(played.velocity, dynamic),
             cents,
         )
     )
@@ -165,10 +165,22 @@ def _deviation(rng: np.random.Generator, scale: float, n: int) -> Float64s:
     return deviations
 
 
-def _velocities(written: npt.NDArray[np.uint8], dynamic: Dynamic) -> npt.NDArray[np.uint8]:
+def with_dynamic(written: UInt8s, dynamic: Dynamic, n_notes: UInt8s | None = None) -> UInt8s:
+    """Return velocities as a dynamic has them.
+
+    Parameters
+    ----------
+    written : numpy.ndarray
+        (n,) velocities of the score.
+    dynamic : Dynamic
+        Moves them so that their median is its own, if it has one.
+    n_notes : array_like, optional
+        (n,) how many notes each velocity stands for; one by default.
+    """
     if dynamic.velocity is None:
         return written
-    moved = written.astype(np.int64) + dynamic.velocity - int(np.median(written))
+    every = written if n_notes is None else np.repeat(written, n_notes)
+    moved = written.astype(np.int64) + dynamic.velocity - int(np.median(every))
     return moved.clip(1, 127).astype(np.uint8)
 
 

@@ -13,16 +13,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+from stemsmith.manifests.arrays import UInt8s
 from stemsmith.manifests.corpus import CORPUS
 from stemsmith.manifests.errors import NothingToDo, UsageError
 from stemsmith.manifests.programs import PROGRAM_NAMES
-from stemsmith.manifests.records import Rejection, ScannedSong
+from stemsmith.manifests.records import Part, Rejection, ScannedSong
 from stemsmith.manifests.renditions import RENDITIONS
 from stemsmith.manifests.seeds import rng_for
 from stemsmith.render.corpus.manifest import bank_header, why_nothing
 from stemsmith.render.corpus.selection import Chosen, select
 from stemsmith.render.renditions.aligned import aligned_hash
 from stemsmith.render.renditions.config import RenditionConfig
+from stemsmith.render.renditions.performance import with_dynamic
 from stemsmith.render.renditions.render import StemSpec
 from stemsmith.render.renditions.space import Point, Space
 from stemsmith.render.songs import metadata as slakh
@@ -221,7 +224,7 @@ class _Planner:
 
     def _timbres(self, chosen: Chosen, part_index: int) -> list[Patch]:
         part, wanted = chosen.song.parts[part_index], self._config.n_timbres
-        found = self._bank.timbres(part)
+        found = self._bank.timbres(part, self._strikes(part))
         if len(found) < wanted:
             instrument = PROGRAM_NAMES[part.program]
             where = f"{chosen.song.path}: {slakh.stem_name(part_index)} ({instrument})"
@@ -231,6 +234,17 @@ class _Planner:
                 f"give more --soundfont files{fewer}"
             )
         return found[:wanted]
+
+    def _strikes(self, part: Part) -> UInt8s | None:
+        """Return what the dynamics of this corpus ask of a part's patches."""
+        if part.strikes is None:
+            return None
+        pitch, velocity, n_notes = part.strikes.reshape(-1, 3).T
+        played = [
+            np.stack([pitch, with_dynamic(velocity, dynamic, n_notes), n_notes], axis=1)
+            for dynamic in self._config.dynamics
+        ]
+        return np.concatenate(played).ravel()
 
     def _spec(
         self,

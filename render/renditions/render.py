@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 from stemsmith.manifests import shards, storage
-from stemsmith.manifests.arrays import Float32s
+from stemsmith.manifests.arrays import Bools, Float32s
 from stemsmith.manifests.audio.flac import SampleHash, encode_flac
 from stemsmith.manifests.audio.read import FULL_SCALE_24
 from stemsmith.manifests.errors import UsageError
@@ -36,6 +36,7 @@ from stemsmith.render.renditions.config import RenditionConfig
 from stemsmith.render.renditions.factors import AS_WRITTEN, Dynamic, Tempo
 from stemsmith.render.renditions.performance import PartNotes, Performance, TimedNotes, perform
 from stemsmith.render.songs import metadata as slakh
+from stemsmith.render.sound.heard import expected_levels, heard_notes
 from stemsmith.render.sound.patches import Patch
 from stemsmith.render.sound.player import attack_of, play
 from stemsmith.render.sound.sample_folder import Unplayable
@@ -196,6 +197,7 @@ class _Studio:
         native = shared_workspace().take(4 * self._n_samples).view(np.float32)
         spans = self._play(spec, performance, native)
         levels = envelope(native, self._sample_rate, spans)
+        heard = self._heard(spec, performance, native, spans)
         flac = self._path(spec, "flac")
         midi = self._path(spec, "mid")
         flac.parent.mkdir(parents=True, exist_ok=True)
@@ -204,10 +206,25 @@ class _Studio:
         samples_hash.update(samples[None])
         hashes = {
             "sha256": self._write(flac, encode_flac(samples[None], self._sample_rate, n_bits=24)),
-            "midi_sha256": self._write(midi, self._sounding(spec, performance.notes)),
+            "midi_sha256": self._write(midi, self._sounding(spec, performance.notes, heard)),
             "samples_sha256": samples_hash.hexdigest(),
         }
-        return self._record(spec, performance.notes, levels, peak_dbfs, hashes)
+        return self._record(spec, performance.notes, heard, levels, peak_dbfs, hashes)
+
+    def _heard(
+        self, spec: StemSpec, performance: Performance, native: Float32s, spans: Spans
+    ) -> Bools:
+        notes, sample_rate = performance.notes, self._sample_rate
+        expected = expected_levels(
+            notes.onset,
+            notes.pitch,
+            notes.velocity,
+            spec.patch.compass,
+            performance.events,
+            performance.frames,
+            sample_rate,
+        )
+        return heard_notes(expected, native, spans, -self._job.config.headroom_db, sample_rate)
 
     def _write(self, path: Path, content: bytes) -> str:
         """Write a file that a worker which was given up may write too; return its SHA-256."""
@@ -273,13 +290,14 @@ class _Studio:
         factor = db_to_linear(-headroom_db) * FULL_SCALE_24
         return np.rint(native * np.float64(factor)).astype(np.int32), peak_dbfs
 
-    def _sounding(self, spec: StemSpec, notes: PartNotes) -> bytes:
+    def _sounding(self, spec: StemSpec, notes: PartNotes, heard: Bools) -> bytes:
+        """Return the notes that are heard as MIDI."""
         part = self._score.parts[spec.part_index]
         return sounding_midi(
-            notes.onset,
-            notes.offset,
-            notes.pitch,
-            notes.velocity,
+            notes.onset[heard],
+            notes.offset[heard],
+            notes.pitch[heard],
+            notes.velocity[heard],
             program=part.kit if part.is_drum else part.program,
             is_drum=part.is_drum,
             name=part.name,
@@ -290,11 +308,15 @@ class _Studio:
         self,
         spec: StemSpec,
         notes: PartNotes,
+        heard: Bools,
         levels: Envelope,
         peak_dbfs: float | None,
         hashes: dict[str, str],
     ) -> RenditionStem:
         job, part = self._job, self._score.parts[spec.part_index]
+        sounding = spec.patch.sounding_pitch(notes.pitch, notes.velocity)
+        if sounding is not None:
+            sounding = (sounding + notes.cents / 100).astype(np.float32)
         return RenditionStem(
             stem_id=spec.stem_id,
             song_id=job.song_id,
@@ -327,6 +349,9 @@ class _Studio:
             note_cents=notes.cents,
             licence=job.licence,
             duplicate_group=job.duplicate_group,
+            note_heard=heard,
+            note_sounding_pitch=sounding,
+            n_notes_unheard=int((~heard).sum()),
             **hashes,
         )
 

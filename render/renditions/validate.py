@@ -24,6 +24,7 @@ from stemsmith.mixing.level.gains import db_to_linear
 from stemsmith.mixing.level.loudness import envelope, integrated_loudness
 from stemsmith.render.corpus.layout import RUN_FOLDER
 from stemsmith.render.renditions.corpus import SCORES_FOLDER
+from stemsmith.render.sound.heard import check_heard
 
 __all__ = ["PieceValidation", "plan_validation", "validate_piece"]
 
@@ -172,6 +173,7 @@ def _check_stem(root: Path, stem: RenditionStem) -> None:
         raise InvalidCorpus(f"{path}: peaks at {peak_dbfs} dBFS, not {stem.peak_dbfs}")
     if len({len(stem.note_onset), len(stem.note_offset), len(stem.note_pitch), stem.n_notes}) > 1:
         raise InvalidCorpus(f"{path}: its note columns are not equally long")
+    check_heard(path, stem, audio)
 
 
 def _agree(a: float | None, b: float | None, tolerance: float) -> bool:

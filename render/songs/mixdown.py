@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from stemsmith.manifests.arrays import Float32s, Int16s
+from stemsmith.manifests.arrays import Float32s, Int16s, Int64s
 from stemsmith.manifests.audio.read import FULL_SCALE_16
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.records import Song, Stem
@@ -37,6 +37,7 @@ from stemsmith.render.midi.smf import Event
 from stemsmith.render.songs.job import RenderJob
 from stemsmith.render.songs.metadata import stem_name
 from stemsmith.render.songs.track_folder import RenderedPart, TrackWriter
+from stemsmith.render.sound.heard import Expected, expected_levels, heard_notes
 from stemsmith.render.sound.patches import Patch
 from stemsmith.render.sound.player import play
 from stemsmith.render.sound.sample_folder import Unplayable
@@ -135,7 +136,9 @@ class Mixdown:
 
     def _first_pass(self, part_index: int, patch: Patch) -> RenderedPart:
         native = self._buffer(part_index)
-        spans = self._synthesise(part_index, patch, native)
+        events = self._score.events(part_index)
+        frames = on_grid(self._seconds(events), self._config.sample_rate)
+        spans = self._synthesise(part_index, patch, events, frames, native)
         levels = envelope(native, self._config.sample_rate, spans)
         if not math.isfinite(levels.peak):
             raise UsageError(f"{patch.name}: its effects or instrument give infinite samples")
@@ -154,6 +157,7 @@ class Mixdown:
             levels=levels,
             loudness_lufs=integrated_loudness(levels.k_power),
             gain=StemGain(0.0, False),
+            expected=self._expected(part_index, patch, events, frames),
         )
 
     def _buffer(self, part_index: int) -> Float32s:
@@ -202,9 +206,24 @@ class Mixdown:
             mixture_peak, stem_peaks, self._config.target_peak_dbfs, FULL_SCALE_16
         )
 
-    def _synthesise(self, part_index: int, patch: Patch, out: Float32s) -> Spans:
-        events = self._score.events(part_index)
-        frames = on_grid(self._seconds(events), self._config.sample_rate)
+    def _expected(
+        self, part_index: int, patch: Patch, events: Sequence[Event], frames: Int64s
+    ) -> Expected:
+        onset, _, pitch, velocity = self._notes(part_index)[0].T
+        expected = expected_levels(
+            onset, pitch, velocity, patch.compass, events, frames, self._config.sample_rate
+        )
+        is_silenced = self._score.notes(part_index).is_silenced
+        return expected._replace(level_db=np.where(is_silenced, -np.inf, expected.level_db))
+
+    def _synthesise(
+        self,
+        part_index: int,
+        patch: Patch,
+        events: Sequence[Event],
+        frames: Int64s,
+        out: Float32s,
+    ) -> Spans:
         notes = partial(self._notes, part_index)
         try:
             return play(patch, events, frames, notes, out, self._config.sample_rate)
@@ -244,8 +263,10 @@ class Mixdown:
         native = self._native(part)
         if isinstance(part.native, Path):
             part.native.unlink()
+        sample_rate = self._config.sample_rate
+        heard = heard_notes(part.expected, native, part.spans, gain_db, sample_rate)
         blocks = self._quantised(native, part.spans, gain_db)
-        return writer.write_stem(part, blocks, gain_db)
+        return writer.write_stem(part, blocks, gain_db, heard)
 
     def _quantised(self, native: Float32s, spans: Spans, gain_db: float) -> Iterator[Int16s]:
         """Yield a stem block by block, each added to the mixture."""

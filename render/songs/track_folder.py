@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from stemsmith.manifests.arrays import Float32s, Int16s
+from stemsmith.manifests.arrays import Bools, Float32s, Int16s
 from stemsmith.manifests.audio.flac import SampleHash, encode_flac, encoding_flac
 from stemsmith.manifests.audio.read import FULL_SCALE_16
 from stemsmith.manifests.programs import inst_class_of
@@ -21,6 +21,7 @@ from stemsmith.mixing.level.loudness import Envelope
 from stemsmith.render.midi.score import Score
 from stemsmith.render.songs import metadata as slakh
 from stemsmith.render.songs.job import RenderJob
+from stemsmith.render.sound.heard import Expected
 from stemsmith.render.sound.patches import Patch
 from stemsmith.render.sound.synth import Spans, on_grid
 
@@ -47,6 +48,8 @@ class RenderedPart:
         Integrated loudness before any gain; None for a part that does not sound.
     gain : StemGain
         Gain before the uniform one.
+    expected : Expected
+        How loud its notes should be.
     """
 
     part_index: int
@@ -57,6 +60,7 @@ class RenderedPart:
     levels: Envelope
     loudness_lufs: float | None
     gain: StemGain
+    expected: Expected
 
 
 class TrackWriter:
@@ -83,8 +87,13 @@ class TrackWriter:
         self._config = job.config
         self._n_samples = n_samples
 
-    def write_stem(self, part: RenderedPart, blocks: Iterable[Int16s], gain_db: float) -> Stem:
-        """Write a stem's FLAC, from blocks in order, and its MIDI; return its record."""
+    def write_stem(
+        self, part: RenderedPart, blocks: Iterable[Int16s], gain_db: float, heard: Bools
+    ) -> Stem:
+        """Write a stem's FLAC, from blocks in order, and its MIDI; return its record.
+
+        The MIDI file has the notes that are heard (`heard`, one a note of the part).
+        """
         job, config = self._job, self._config
         name = slakh.stem_name(part.part_index)
         encoded, samples = io.BytesIO(), SampleHash(n_bits=16)
@@ -93,8 +102,13 @@ class TrackWriter:
                 encode(block[np.newaxis])
                 samples.update(block[np.newaxis])
         sha256 = self._write(f"stems/{name}.flac", encoded.getvalue())
-        midi_sha256 = self._write(f"MIDI/{name}.mid", self._score.midi(part.part_index))
         notes = self._score.notes(part.part_index)
+        sounding = part.patch.sounding_pitch(notes.pitch, notes.velocity)
+        tuning = notes.sounding_pitch - notes.pitch.astype(np.float32)
+        columns = (notes.onset_tick, notes.pitch, notes.velocity)
+        unheard = set(zip(*(column[~heard].tolist() for column in columns), strict=True))
+        midi = self._score.midi(part.part_index, unheard)
+        midi_sha256 = self._write(f"MIDI/{name}.mid", midi)
         folder = f"{job.split}/{job.track}"
         return Stem(
             stem_id=f"{job.song.md5}/{name}",
@@ -127,6 +141,10 @@ class TrackWriter:
                 notes.offset_tick if part.patch.folder else notes.sounding_offset_tick
             ),
             samples_sha256=samples.hexdigest(),
+            note_heard=heard,
+            note_sounding_offset=self._frames_of(notes.sounding_offset_tick),
+            note_sounding_pitch=None if sounding is None else sounding + tuning,
+            n_notes_unheard=int((~heard).sum()),
         )
 
     def _write(self, name: str, data: bytes) -> str:

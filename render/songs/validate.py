@@ -27,6 +27,7 @@ from stemsmith.mixing.level.loudness import envelope, integrated_loudness
 from stemsmith.render.corpus.config import MixSource
 from stemsmith.render.corpus.layout import RUN_FOLDER
 from stemsmith.render.songs import metadata as slakh
+from stemsmith.render.sound.heard import check_heard
 
 __all__ = ["SongValidation", "plan_validation", "validate_song"]
 
@@ -215,7 +216,7 @@ class _SongChecker:
         midi = storage.inside(self._root, stem.midi_path)
         self._hash(midi, stem.midi_sha256)
         try:
-            mido.MidiFile(file=io.BytesIO(midi.read_bytes()))
+            file = mido.MidiFile(file=io.BytesIO(midi.read_bytes()))
         except (OSError, ValueError, EOFError, KeyError, IndexError) as error:
             raise InvalidCorpus(f"{midi}: not readable MIDI: {error}") from error
         columns = (stem.note_onset, stem.note_offset, stem.note_pitch, stem.note_velocity)
@@ -229,7 +230,22 @@ class _SongChecker:
         if stem.loudness_lufs != integrated_loudness(stem.k_power):
             raise InvalidCorpus(f"{path}: loudness is not that of its envelope")
         self._check_loudness(stem, samples)
+        check_heard(path, stem, samples.astype(np.float32) / np.float32(FULL_SCALE_16))
+        self._check_strikes(stem, file)
         return samples
+
+    def _check_strikes(self, stem: Stem, file: mido.MidiFile) -> None:
+        """Compare the notes of a stem's MIDI with those that are recorded as heard."""
+        if stem.n_notes_unheard is None:  # version 0.1 wrote all notes
+            return
+        messages = (message for track in file.tracks for message in track)
+        n_struck = sum(m.type == "note_on" and m.velocity > 0 for m in messages)
+        n_heard = stem.n_notes - stem.n_notes_unheard
+        if n_struck != n_heard:
+            raise InvalidCorpus(
+                f"{self._root / stem.midi_path}: has {n_struck} notes, but {n_heard} are recorded "
+                "as heard"
+            )
 
     def _check_loudness(self, stem: Stem, samples: np.ndarray[Any, np.dtype[np.int16]]) -> None:
         """Compare the loudness on disk with the recorded one plus the recorded gain."""

@@ -12,11 +12,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+import numpy.typing as npt
 import yaml
+from stemsmith.manifests.arrays import Float32s, UInt8s
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.programs import DRUMS, rendering_class_of
 from stemsmith.manifests.records import Part
 from stemsmith.manifests.seeds import rng_for
+from stemsmith.render.sound.compass import Compass
 from stemsmith.render.sound.effects import Effect, instrument_problem, parse_effects
 from stemsmith.render.sound.patch_choice import PatchChoice
 from stemsmith.render.sound.sample_folder import read_sample_folder
@@ -48,6 +52,9 @@ class Patch:
         Applied after the synthesis.
     folder : str or None
         Absolute path of a folder of recorded notes.
+    compass : Compass or None
+        Notes that the preset plays; None before it is measured (`with_compasses`), and for other
+        patches.
     """
 
     name: str
@@ -56,6 +63,40 @@ class Patch:
     instrument: str | None = None
     effects: tuple[Effect, ...] = ()
     folder: str | None = None
+    compass: Compass | None = field(default=None, compare=False, repr=False)
+
+    def sounding_pitch(self, pitch: npt.ArrayLike, velocity: npt.ArrayLike) -> Float32s | None:
+        """Return the pitch that notes sound at, (n_notes,) MIDI numbers; None where nobody knows.
+
+        Recorded notes sound at their pitch.
+        """
+        if self.compass is not None:
+            return self.compass.sounding_pitch(pitch, velocity)
+        return None if self.folder is None else np.asarray(pitch, np.float32)
+
+    def n_lost(self, strikes: UInt8s | None) -> int:
+        """Return how many notes the patch would not play, or not in tune.
+
+        Parameters
+        ----------
+        strikes : numpy.ndarray or None
+            As in `Part`; those of several parts may follow each other. None asks for nothing.
+
+        Returns
+        -------
+        int
+            0 for what is not known: presets before they are measured, and VST3 instruments.
+        """
+        if strikes is None:
+            return 0
+        pitch, velocity, n_notes = strikes.reshape(-1, 3).T
+        if self.compass is not None:
+            is_played = self.compass.plays(pitch, velocity)
+        elif self.folder is not None:
+            is_played = read_sample_folder(Path(self.folder)).reaches(pitch)
+        else:
+            return 0
+        return int(n_notes[~is_played].sum(dtype=np.int64))
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +137,14 @@ class Bank:
         """Whether a patch is more than a soundfont preset."""
         return any(patch.effects or patch.preset is None for patch in self.patches)
 
-    def patch_for(self, part: Part, choice: PatchChoice, seed: int, song_id: str) -> Patch | None:
+    def patch_for(
+        self,
+        part: Part,
+        choice: PatchChoice,
+        seed: int,
+        song_id: str,
+        strikes: UInt8s | None = None,
+    ) -> Patch | None:
         """Return the patch of a part, or None if the bank has none for it.
 
         Parameters
@@ -110,6 +158,9 @@ class Bank:
             Seed of the corpus.
         song_id : str
             MD5 of the song's file.
+        strikes : numpy.ndarray, optional
+            What the patch should play, as in `Part`. If the one that was drawn cannot play all of
+            it, another is drawn from those of the class that lose the fewest notes.
         """
         if choice is PatchChoice.PROGRAM:
             return self._own_preset(part)
@@ -117,19 +168,31 @@ class Bank:
         if not candidates:
             return None
         draw = rng_for(seed, song_id, part.program, "patch")
-        return candidates[int(draw.integers(len(candidates)))]
+        drawn = candidates[int(draw.integers(len(candidates)))]
+        n_lost = drawn.n_lost(strikes)
+        if not n_lost:
+            return drawn
+        losses = [candidate.n_lost(strikes) for candidate in candidates]
+        if min(losses) == n_lost:
+            return drawn
+        nearest = [c for c, n in zip(candidates, losses, strict=True) if n == min(losses)]
+        draw = rng_for(seed, song_id, part.program, "patch that plays the notes")
+        return nearest[int(draw.integers(len(nearest)))]
 
-    def timbres(self, part: Part) -> list[Patch]:
+    def timbres(self, part: Part, strikes: UInt8s | None = None) -> list[Patch]:
         """Return the patches of a part's very instrument, in the order of the bank.
 
         In a chosen bank these are the patches of its class; otherwise the presets of its program
-        (for drums, of its kit) in all soundfonts and banks.
+        (for drums, of its kit) in all soundfonts and banks. Those that lose notes of `strikes` come
+        last, the fewer the earlier.
         """
         candidates = self._by_class.get(rendering_class_of(part.program), [])
-        if self.is_chosen:
-            return candidates
-        number = part.kit if part.program == DRUMS else part.program
-        return [p for p in candidates if p.preset is not None and p.preset.number == number]
+        if not self.is_chosen:
+            number = part.kit if part.program == DRUMS else part.program
+            candidates = [
+                p for p in candidates if p.preset is not None and p.preset.number == number
+            ]
+        return sorted(candidates, key=lambda patch: patch.n_lost(strikes))
 
     def _own_preset(self, part: Part) -> Patch | None:
         """Look a program up as FluidSynth does: its bank, then the default one."""

@@ -22,7 +22,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 import soxr
-from stemsmith.manifests.arrays import Float32s
+from stemsmith.manifests.arrays import Bools, Float32s
 from stemsmith.manifests.audio.read import read_excerpt
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
 from stemsmith.render.sound.attack import samples_until_heard
@@ -165,6 +165,13 @@ class SampleFolder:
             out[onset : onset + len(audio)] += audio
             played.append((onset, onset + len(audio)))
         return _merged(played)
+
+    def reaches(self, pitch: npt.ArrayLike) -> Bools:
+        """Return which pitches (same shape) a recording is near enough to."""
+        recorded = np.array(sorted(self._by_pitch))
+        distance = np.abs(np.asarray(pitch, np.int64)[..., None] - recorded).min(axis=-1)
+        reached: Bools = distance <= MAX_SEMITONES
+        return reached
 
     def _choose(self, pitch: int, dynamic: str | None, velocity: int) -> Recording:
         """Return the recording that plays a note: by pitch first, then by dynamic."""

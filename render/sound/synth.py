@@ -198,8 +198,8 @@ class Synth:
             What sounds, on every channel; program changes and bank selects are then left out.
             None follows the score's own.
         out : numpy.ndarray
-            (n_samples,) float32, contiguous; receives (left + right) / 2. Events from n_samples
-            on are not played.
+            (n_samples,) float32, contiguous; receives (left + right) / 2. Or (2, n_samples): half
+            of the left and half of the right channel. Events from n_samples on are not played.
 
         Returns
         -------
@@ -210,12 +210,12 @@ class Synth:
             controls = _Controls(self._fluid, synth, preset, numbers)
             player = _Player(self._fluid, synth, out)
             for frame, (_, data) in zip(frames.tolist(), events, strict=True):
-                if frame >= len(out):
+                if frame >= out.shape[-1]:
                     break
                 if frame > player.now:
                     player.play_to(frame)
                 controls.send(data)
-            player.play_to(len(out))
+            player.play_to(out.shape[-1])
         return player.spans
 
 
@@ -277,28 +277,31 @@ class _Player:
         self._process = fluid.fluid_synth_process
         self._count = fluid.fluid_synth_get_active_voice_count
         self._synth = synth
-        self._out, self._address = out, out.ctypes.data
+        self._out, self._n_samples = out, out.shape[-1]
+        # FluidSynth adds to its outputs: left and right into one are mono.
+        left = out.ctypes.data
+        self._addresses = (left, left + out.strides[0] if out.ndim == 2 else left)
         self._outputs = (ctypes.c_void_p * 2)()
         self.spans: Spans = []
         self.now = 0
 
     def play_to(self, frame: int) -> None:
         """Render up to a frame: a multiple of 64, or the end of the output."""
-        out = self._out
+        out, n_samples = self._out, self._n_samples
         end = -(-frame // BLOCK) * BLOCK
         while self.now < end:
             now = self.now
             if not self._count(self._synth):
-                out[now:end] = 0.0
+                out[..., now:end] = 0.0
                 self.now = end
                 return
-            stop = min(end, now + _CHUNK, len(out))
-            out[now:stop] = 0.0
-            # FluidSynth adds to its outputs: left and right into one are mono.
-            self._outputs[0] = self._outputs[1] = self._address + now * out.itemsize
+            stop = min(end, now + _CHUNK, n_samples)
+            out[..., now:stop] = 0.0
+            for channel, address in enumerate(self._addresses):
+                self._outputs[channel] = address + now * out.itemsize
             self._process(self._synth, stop - now, 0, None, 2, self._outputs)
             self._add_span(now, stop)
-            self.now = stop if stop < len(out) else end
+            self.now = stop if stop < n_samples else end
 
     def _add_span(self, start: int, stop: int) -> None:
         if self.spans and self.spans[-1][1] == start:

@@ -23,7 +23,7 @@ from typing import Final, NamedTuple
 from stemsmith.manifests.errors import UsageError
 from stemsmith.render.sound.riff import DamagedRiff, chunks, form_of
 
-__all__ = ["Layers", "velocity_layers"]
+__all__ = ["Cell", "Layers", "velocity_layers"]
 
 Range = tuple[int, int]
 
@@ -31,6 +31,8 @@ _INSTRUMENT: Final = 41
 _KEY_RANGE: Final = 43
 _VELOCITY_RANGE: Final = 44
 _ATTENUATION: Final = 48
+# Generators that act on the pitch: modulations, tuning, keynum, scaleTuning, overridingRootKey.
+_PITCH: Final = frozenset({5, 6, 7, 46, 51, 52, 56, 58})
 _SAMPLE: Final = 53
 _EVERYTHING: Final = 127 << 8  # a range of 0 to 127: the low end in the low byte
 
@@ -72,6 +74,22 @@ class _Voice(NamedTuple):
     attenuation: int
 
 
+class Cell(NamedTuple):
+    """A rectangle of keys and velocities in which a preset starts the voices of the same zones.
+
+    Attributes
+    ----------
+    keys, velocities : (int, int)
+        The lowest and the highest; velocities from 1 on.
+    tuning : tuple
+        What decides the pitch: cells of the same keys and tuning are equally in tune.
+    """
+
+    keys: Range
+    velocities: Range
+    tuning: tuple[object, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Layers:
     """The velocity layers of one preset.
@@ -100,6 +118,26 @@ class Layers:
         voices = self._voices(key)
         return _heard(voices, velocity_a) != _heard(voices, velocity_b)
 
+    def cells(self) -> list[Cell]:
+        """Return where the preset sounds, by keys and then by velocities."""
+        cells: list[Cell] = []
+        for keys, voices in self._stretches():
+            edges = {1, 128}
+            edges |= {v.velocities[0] for v in voices} | {v.velocities[1] + 1 for v in voices}
+            for low, end in pairwise(sorted(edge for edge in edges if 1 <= edge <= 128)):
+                found = [v.sound for v in voices if v.velocities[0] <= low <= v.velocities[1]]
+                if found:
+                    tuning = tuple(sorted(map(_tuning, found)))
+                    cells.append(Cell(keys, (low, end - 1), tuning))
+        return cells
+
+    def _stretches(self) -> Iterator[tuple[Range, list[_Voice]]]:
+        """Yield stretches of keys that start the same voices, and these."""
+        voices = [self._voices(key) for key in range(128)]
+        starts = [key for key in range(128) if not key or voices[key] != voices[key - 1]]
+        for first, end in pairwise([*starts, 128]):
+            yield (first, end - 1), voices[first]
+
     def _voices(self, key: int) -> list[_Voice]:
         """Return the voices that some velocity of a key starts."""
         return [
@@ -124,6 +162,10 @@ def _voice(outer: _Zone, inner: _Zone) -> _Voice:
     high = min(outer.velocities[1], inner.velocities[1])
     attenuation = sum(zone.generators.get(_ATTENUATION, 0) for zone in (outer, inner))
     return _Voice((low, high), tuple(sound), attenuation)
+
+
+def _tuning(sound: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
+    return tuple(item for item in sound if item[0] in {_SAMPLE, *_PITCH})
 
 
 def _heard(voices: Sequence[_Voice], velocity: int) -> list[tuple[object, int]]:

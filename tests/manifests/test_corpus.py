@@ -85,8 +85,16 @@ def test_a_song_is_what_other_readers_find_in_its_folder(corpus: Path) -> None:
 def test_notes_are_those_of_the_record(corpus: Path) -> None:
     for stem in Corpus(corpus)["Track00001"].stems.values():
         record = stem.record
-        assert stem.notes.column_names == ["onset", "offset", "pitch", "velocity"]
-        columns = (record.note_onset, record.note_offset, record.note_pitch, record.note_velocity)
+        names = ["onset", "offset", "pitch", "velocity", "is_heard", "sounding_pitch"]
+        assert stem.notes.column_names == names
+        columns = (
+            record.note_onset,
+            record.note_offset,
+            record.note_pitch,
+            record.note_velocity,
+            record.note_heard,
+            record.note_sounding_pitch,
+        )
         for name, column in zip(stem.notes.column_names, columns, strict=True):
             assert stem.notes.column(name).to_pylist() == column.tolist()
 
@@ -151,12 +159,9 @@ def test_a_note_that_a_shift_carries_over_the_end_is_cut_in_two(renditions: Path
     shift = n_samples - int(stem.record.note_onset[0]) - 100  # the first note has 100 samples left
     turned = TrackStem(stem.name, stem.record, stem.root, shift).notes.to_pylist()
     pitch, velocity = int(stem.record.note_pitch[0]), int(stem.record.note_velocity[0])
-    assert turned[0] == {
-        "onset": 0, "offset": length - 100, "pitch": pitch, "velocity": velocity
-    }  # fmt: skip
-    assert turned[-1] == {
-        "onset": n_samples - 100, "offset": n_samples, "pitch": pitch, "velocity": velocity
-    }  # fmt: skip
+    same = {"pitch": pitch, "velocity": velocity, "is_heard": True, "sounding_pitch": pitch}
+    assert turned[0] == {"onset": 0, "offset": length - 100, **same}
+    assert turned[-1] == {"onset": n_samples - 100, "offset": n_samples, **same}
     sounding = sum(row["offset"] - row["onset"] for row in turned)
     assert sounding == int((stem.record.note_offset - stem.record.note_onset).sum())
 

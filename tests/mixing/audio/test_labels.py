@@ -427,6 +427,17 @@ def test_notes_are_read_once_a_process_and_again_when_the_corpus_is_another(
         assert len(calls) == n_reads
 
 
+def test_notes_that_are_not_heard_are_no_labels(made: Made, tmp_path: Path) -> None:
+    rows = [(0, 10, 60, 1), (20, 30, 61, 2), (40, 50, 62, 3)]
+    source = write_corpus(tmp_path, {"a": (rows, np.zeros(LENGTH, np.float32), RATE)})["a"]
+    path = tmp_path / "stems-00000.parquet"
+    (stem,) = shards.read_records(path, Stem)
+    marked = dataclasses.replace(stem, note_heard=np.array([True, False, True]), n_notes_unheard=1)
+    shards.write_records(path, Stem, [marked])
+    shards.write_manifest(tmp_path, {"stage": "corpus", "shards": [shards.shard_entry(path)]})
+    assert rows_of(table_of((tmp_path, {}), source, LENGTH)) == [rows[0], rows[2]]
+
+
 def test_corpora_of_renditions_have_notes_as_well(made: Made, tmp_path: Path) -> None:
     source = write_corpus(tmp_path, {"a": ([(0, 10, 60, 1)], np.zeros(LENGTH, np.float32), RATE)})[
         "a"

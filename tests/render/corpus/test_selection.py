@@ -10,6 +10,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,6 +21,7 @@ from stemsmith.manifests.splits import SPLITS
 from stemsmith.render.corpus.config import RenderConfig, Splits
 from stemsmith.render.corpus.selection import Selection, patches_of, select
 from stemsmith.render.midi.signature import melodic_signature
+from stemsmith.render.sound.compass import Compass
 from stemsmith.render.sound.patch_choice import PatchChoice
 from stemsmith.render.sound.patches import Bank, Patch
 from stemsmith.render.sound.synth import Preset
@@ -510,3 +512,103 @@ def test_what_is_no_licence_is_refused() -> None:
         RenderConfig(licence_ok=("MIT", "gratis!"))
     with pytest.raises(UsageError, match="--licence 'gratis!': not an SPDX licence"):
         RenderConfig(licence="gratis!")
+
+
+# Patches that cannot play a part.
+
+ANY_BAND = RenderConfig(band=None)
+
+
+def strikes(*notes: tuple[int, int, int]) -> npt.NDArray[np.uint8]:
+    """Return what is asked of a patch: key, velocity, number of notes."""
+    return np.array(notes, np.uint8).ravel()
+
+
+def playing(keys: range, out_of_tune: range = range(0)) -> Compass:
+    """Return the compass of a preset that is heard at some keys, and in tune at most of them."""
+    levels = np.full((1, 128), -np.inf, np.float32)
+    levels[0, list(keys)] = -12
+    errors = np.zeros((1, 128), np.float32)
+    errors[0, list(out_of_tune)] = -875
+    return Compass(np.array([1], np.int32), levels, errors)
+
+
+def bank_of(*compasses: Compass | None, program: int = 73) -> Bank:
+    """Return a bank of one class, with a preset for each compass."""
+    patches = [
+        Patch(f"patch {k}", rendering_class_of(program), Preset("font.sf2", k, program))
+        for k in range(len(compasses))
+    ]
+    found = zip(patches, compasses, strict=True)
+    return Bank(tuple(replace(patch, compass=compass) for patch, compass in found), ())
+
+
+def song_of(*parts: tuple[int, npt.NDArray[np.uint8]], name: str = "song") -> ScannedSong:
+    """Return a song of parts: program and strikes."""
+    song = make_song(name, [(program, 50) for program, _ in parts])
+    asked = zip(song.parts, parts, strict=True)
+    return replace(song, parts=tuple(replace(part, strikes=s) for part, (_, s) in asked))
+
+
+def names(song: ScannedSong, bank: Bank, config: RenderConfig = ANY_BAND) -> list[str]:
+    return [patch.name for patch in patches_of(song, config, bank) if patch is not None]
+
+
+MANY = [f"song {k}" for k in range(40)]
+
+
+def test_a_part_draws_among_the_patches_that_play_all_of_its_notes() -> None:
+    bank = bank_of(*[playing(range(36, 80))] * 3, *[playing(range(36, 97))] * 3)
+    high = strikes((60, 100, 3), (90, 80, 1))
+    drawn = {names(song_of((73, high), name=name), bank)[0] for name in MANY}
+    assert drawn == {"patch 3", "patch 4", "patch 5"}
+
+
+def test_a_part_whose_patch_plays_its_notes_keeps_it() -> None:
+    bank = bank_of(*[playing(range(36, 80))] * 3, *[playing(range(36, 97))] * 3)
+    unmeasured = bank_of(*[None] * 6)
+    low, high = strikes((60, 100, 3)), strikes((90, 100, 3))
+    for name in MANY:
+        as_before = names(song_of((73, low), name=name), unmeasured)
+        assert names(song_of((73, low), name=name), bank) == as_before
+        if as_before[0] in {"patch 3", "patch 4", "patch 5"}:
+            assert names(song_of((73, high), name=name), bank) == as_before
+
+
+def test_a_patch_that_is_out_of_tune_does_not_play() -> None:
+    bank = bank_of(playing(range(128), out_of_tune=range(40, 80)), playing(range(128)))
+    for name in MANY[:10]:
+        assert names(song_of((73, strikes((60, 100, 3))), name=name), bank) == ["patch 1"]
+
+
+def test_where_no_patch_plays_all_the_nearest_one_does() -> None:
+    bank = bank_of(playing(range(60)), playing(range(85)), playing(range(40)))
+    asked = strikes((50, 100, 9), (80, 100, 2), (100, 100, 1))
+    assert {names(song_of((73, asked), name=name), bank)[0] for name in MANY} == {"patch 1"}
+
+
+def test_a_class_is_never_left_and_neither_is_a_program() -> None:
+    silent, fine = playing(range(0)), playing(range(128))
+    flutes, violins = bank_of(silent), bank_of(fine, program=40)
+    both = Bank((*flutes.patches, *(replace(p, name="violin") for p in violins.patches)), ())
+    song = song_of((73, strikes((60, 100, 3))))
+    assert names(song, both) == ["patch 0"]
+    by_program = RenderConfig(patch_choice=PatchChoice.PROGRAM, band=None)
+    two = bank_of(silent, fine)  # of bank 0 and of bank 1
+    assert names(song, two, by_program) == ["patch 0"]
+
+
+def test_parts_of_one_program_share_a_patch_that_plays_all_of_them() -> None:
+    bank = bank_of(*[playing(range(36, 80))] * 3, *[playing(range(36, 97))] * 2)
+    low, high = strikes((60, 100, 3)), strikes((90, 100, 3))
+    for name in MANY:
+        first, second = names(song_of((73, low), (73, high), name=name), bank)
+        assert first == second
+        assert first in {"patch 3", "patch 4"}
+
+
+def test_parts_of_one_program_that_no_patch_plays_together_have_one_each() -> None:
+    bank = bank_of(playing(range(64)), playing(range(64, 128)))
+    low, high = strikes((50, 100, 3)), strikes((90, 100, 3))
+    for name in MANY[:10]:
+        assert names(song_of((73, low), (73, high), name=name), bank) == ["patch 0", "patch 1"]

@@ -71,6 +71,19 @@ def one_sample(samples: np.ndarray) -> np.ndarray:
     return samples
 
 
+def mark_first_note(stem: Stem) -> list[Stem]:
+    heard = stem.note_heard.copy()
+    heard[0] = False
+    return [replace(stem, note_heard=heard, n_notes_unheard=stem.n_notes_unheard + 1)]
+
+
+def move_last_note(stem: Stem) -> list[Stem]:
+    """Move a note into the silence at the end of the song."""
+    onset = stem.note_onset.copy()
+    onset[-1] = stem.n_samples - 64 * 200
+    return [replace(stem, note_onset=onset)]
+
+
 DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "no manifest": (lambda c: (c / "manifest.json").unlink(), "manifest.json: missing"),
     "broken manifest": (lambda c: (c / "manifest.json").write_text("{"), "cannot be read"),
@@ -112,6 +125,24 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda c: rewrite_shard(c, "stems", Stem, lambda s: [replace(s, gain_db=s.gain_db - 1)]),
         "gain of S00 differs",
     ),
+    "a heard note marked as unheard": (
+        lambda c: rewrite_shard(c, "stems", Stem, mark_first_note),
+        "S00.mid: has",
+    ),
+    "a count of unheard notes": (
+        lambda c: rewrite_shard(c, "stems", Stem, lambda s: [replace(s, n_notes_unheard=3)]),
+        "S00.flac: 3 notes unheard",
+    ),
+    "a short note column": (
+        lambda c: rewrite_shard(
+            c, "stems", Stem, lambda s: [replace(s, note_sounding_pitch=s.note_sounding_pitch[1:])]
+        ),
+        "S00.flac: note columns",
+    ),
+    "a note in silence": (
+        lambda c: rewrite_shard(c, "stems", Stem, move_last_note),
+        "is not heard, and not marked",
+    ),
     "wrong id": (
         lambda c: rewrite_shard(c, "songs", Song, lambda s: [replace(s, song_id="0" * 32)]),
         "belongs to no song",
@@ -147,7 +178,16 @@ def test_damage_is_found_and_named(copy: Path, damage: str, stemsmith) -> None:
 
 
 def test_a_stem_without_a_hash_of_its_samples_is_one_of_version_01(copy: Path, here) -> None:
-    rewrite_shard(copy, "stems", Stem, lambda stem: [replace(stem, samples_sha256=None)])
+    unknown = dict.fromkeys(
+        (
+            "samples_sha256",
+            "note_heard",
+            "note_sounding_offset",
+            "note_sounding_pitch",
+            "n_notes_unheard",
+        )
+    )
+    rewrite_shard(copy, "stems", Stem, lambda stem: [replace(stem, **unknown)])
     done = here("validate", copy, "--jobs", 0)
     assert done.returncode == 0, done.stderr
 
