@@ -142,7 +142,6 @@ class TrackWriter:
             ),
             samples_sha256=samples.hexdigest(),
             note_heard=heard,
-            note_sounding_offset=self._frames_of(notes.sounding_offset_tick),
             note_sounding_pitch=None if sounding is None else sounding + tuning,
             n_notes_unheard=int((~heard).sum()),
         )
