@@ -283,7 +283,7 @@ def read_score(data: bytes, max_duration_s: float = DEFAULT_MAX_DURATION_S) -> S
         raise Unusable(
             Reason.TOO_LARGE,
             f"{len(score.parts)} parts of {score.duration_s:.0f} s are more than "
-            f"{MAX_STEM_S / 3600:g} h of stems",
+            f"{MAX_STEM_S / 3600:.0f} h of stems",
         )
     if score.n_notes > MAX_NOTES_PER_S * max(score.duration_s, 1.0):
         raise Unusable(Reason.TOO_DENSE, f"{score.n_notes} notes in {score.duration_s:.3f} s")
