@@ -34,6 +34,7 @@ from stemsmith.render.midi.streams import ADDED, N_CHANNELS, Ordered, Streams
 __all__ = ["OpenPart", "Strike"]
 
 _DRUM_CHANNEL: Final = 9
+_FIRST: Final = -1  # place of what comes before all else of its tick and track
 _SUBSTITUTE_CHANNEL: Final = 0  # of a melody on channel 10, which readers take for drums
 
 
@@ -110,11 +111,17 @@ class OpenPart:
         self.written.append(event)
 
     def write_end(self, strike: Strike, off: Ordered) -> None:
-        """Write the note-off of a note; one of no length that is not the file's is none."""
-        if strike.is_resumed and strike.onset == off.tick:
+        """Write the note-off of a note; one of no length that is not the file's is none.
+
+        Others of no length, which sound for an instant, last a tick: pretty_midi would pass a
+        note-off at the tick of its note-on over.
+        """
+        if strike.onset < off.tick:
+            self.written.append(off)
+        elif strike.is_resumed:
             self.discard(strike)
         else:
-            self.written.append(off)
+            self.written.append(Ordered(off.tick + 1, off.track, _FIRST, off.data))
 
     def discard(self, strike: Strike) -> None:
         """Take a note of no length out of the part's MIDI; out of all, if not the file's own."""

@@ -109,6 +109,11 @@ def test_a_note_on_with_velocity_0_there_does_the_same() -> None:
 def test_a_note_of_no_length_is_still_one() -> None:
     score = score_of([on(0, 60), off(0, 60), on(100, 60), off(100, 60), on(200, 62), off(300, 62)])
     assert labels(score)[:2] == [(0, 0, 0, 60), (100, 100, 100, 60)]
+    assert heard(score) == [(0, 1, 60), (100, 101, 60), (200, 300, 62)]  # none is lost
+    sent = [(e.tick, e.data[0]) for e in score.events(0)]
+    assert sent[:4] == [(0, 0x90), (0, 0x80), (100, 0x90), (100, 0x80)]
+    repeated = score_of([on(0, 60), off(0, 60), on(1, 60), off(2, 60)])
+    assert heard(repeated) == [(0, 1, 60), (1, 2, 60)]
 
 
 def test_a_key_struck_again_ends_the_note_before_by_a_note_off() -> None:
