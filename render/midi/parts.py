@@ -123,6 +123,14 @@ class OpenPart:
         else:
             self.written.append(Ordered(off.tick + 1, off.track, _FIRST, off.data))
 
+    def unwrite_end(self, strike: Strike) -> None:
+        """Take back the note-off of a note of no length."""
+        for place in range(len(self.written) - 1, -1, -1):
+            event = self.written[place]
+            if event.place == _FIRST and event.data[1] == strike.pitch:
+                del self.written[place]
+                break
+
     def discard(self, strike: Strike) -> None:
         """Take a note of no length out of the part's MIDI; out of all, if not the file's own."""
         for place in range(len(self.written) - 1, -1, -1):

@@ -150,6 +150,8 @@ class _LineVoices:
         # Of each key, what sounds: the part and its strikes (more than one if at one tick).
         self._down: dict[int, dict[int, tuple[OpenPart, list[Strike]]]] = defaultdict(dict)
         self._n_replaced: dict[tuple[int, int], int] = defaultdict(int)
+        # Of each track and key, the last note of no length.
+        self._instants: dict[tuple[int, int], tuple[OpenPart, Strike]] = {}
         self._last_part: dict[tuple[int, int], OpenPart] = {}
         self._sustained: list[Strike] = []
         self._sostenuto: list[Strike] = []
@@ -217,11 +219,23 @@ class _LineVoices:
 
     def _begin(self, part: OpenPart, strike: Strike, track: int) -> None:
         part.strikes.append(strike)
+        instant = self._instants.pop((track, strike.pitch), None)
+        if instant is not None and instant[0] is part and instant[1].onset == strike.onset:
+            self._take_back(part, instant[1], track)
         down = self._down[strike.pitch].get(track)
         if down is not None and down[1][0].onset == strike.onset and not self._state.is_mono:
             down[1].append(strike)
         else:
             self._down[strike.pitch][track] = (part, [strike])
+
+    def _take_back(self, part: OpenPart, strike: Strike, track: int) -> None:
+        """Let a note of no length go on: its key is struck again in the same moment."""
+        part.unwrite_end(strike)
+        for held in (self._sustained, self._sostenuto):
+            held[:] = [other for other in held if other is not strike]
+        strike.offset = strike.sounding_offset = -1
+        self._n_replaced[track, strike.pitch] -= 1  # its note-off was there
+        self._down[strike.pitch][track] = (part, [strike])
 
     def _make_way(self, event: Ordered, part: OpenPart) -> None:
         """End what still sounds of the key that is struck."""
@@ -282,6 +296,8 @@ class _LineVoices:
     def _lift(self, part: OpenPart, strike: Strike, event: Ordered) -> None:
         """Release a key; in mono mode, the note before it sounds again if its key is down."""
         part.write_end(strike, event)
+        if strike.onset == event.tick and not self._state.is_mono:
+            self._instants[part.track, strike.pitch] = (part, strike)
         mono = part.mono
         is_last = bool(mono) and mono[-1] is strike
         if is_last and self._state.is_mono:

@@ -116,6 +116,13 @@ def test_a_note_of_no_length_is_still_one() -> None:
     assert heard(repeated) == [(0, 1, 60), (1, 2, 60)]
 
 
+def test_a_note_of_no_length_goes_on_where_its_key_is_struck_again_at_once() -> None:
+    score = score_of([on(0, 60), off(0, 60), on(0, 60), off(90, 60), on(100, 60), off(110, 60)])
+    assert labels(score) == [(0, 90, 90, 60), (0, 90, 90, 60), (100, 110, 110, 60)]
+    check_file(score)
+    assert len(score.events(0)) == 6
+
+
 def test_a_key_struck_again_ends_the_note_before_by_a_note_off() -> None:
     score = score_of([on(0, 60), on(40, 60), off(100, 60), off(120, 60)])
     assert labels(score) == [(0, 40, 40, 60), (40, 100, 100, 60)]
