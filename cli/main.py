@@ -11,6 +11,7 @@ from importlib.metadata import version
 from typing import Any
 
 import click
+from stemsmith.cli.audit import audit
 from stemsmith.cli.certify import certify
 from stemsmith.cli.demo import demo
 from stemsmith.cli.evaluate import evaluate
@@ -63,6 +64,7 @@ def main() -> None:
 for _command in (
     scan,
     render,
+    audit,
     mix,
     train,
     runs,

@@ -12,7 +12,18 @@ from enum import StrEnum
 from stemsmith.manifests.arrays import Bools, Float32s, Int32s, UInt8s
 from stemsmith.manifests.programs import DRUMS
 
-__all__ = ["Finding", "Note", "Part", "Reason", "Rejection", "ScannedSong", "Song", "Stem"]
+__all__ = [
+    "Defect",
+    "DefectKind",
+    "Finding",
+    "Note",
+    "Part",
+    "Reason",
+    "Rejection",
+    "ScannedSong",
+    "Song",
+    "Stem",
+]
 
 
 class Reason(StrEnum):
@@ -83,6 +94,43 @@ class Finding:
 
     name: str
     offence: str | None
+
+
+class DefectKind(StrEnum):
+    """What may be wrong with a stem; after each, what the size of such a defect says."""
+
+    SILENT_STEM = "silent-stem"  # notes that must sound, and none does; number of notes
+    MISSING_NOTE = "missing-note"  # peak against the stem's, in dB
+    LATE_ONSET = "late-onset"  # ms after the label
+    DOUBLED_NOTE = "doubled-note"  # an onset without a note; peak against the stem's, in dB
+    HUNG_NOTE = "hung-note"  # ms that a tone goes on for longer than its kind
+    UNEXPECTED_SOUND = "unexpected-sound"  # where no note is; peak against the stem's, in dB
+    WRONG_PITCH = "wrong-pitch"  # cents from the label
+    WRONG_OCTAVE = "wrong-octave"  # octaves from the label
+    CLIPPING = "clipping"  # share of the sounding samples
+    DC_OFFSET = "dc-offset"  # of full scale, with its sign
+    DROPOUT = "dropout"  # ms of constant samples within a sound
+    WHITE_NOISE = "white-noise"  # power against the stem's, in dB
+
+
+@dataclass(frozen=True, slots=True)
+class Defect:
+    """One thing that the audit of a stem found.
+
+    Attributes
+    ----------
+    kind : DefectKind
+        What is wrong.
+    start, end : int
+        Samples of the stem from which and up to which it is wrong.
+    size : float
+        How wrong it is, in the unit that the kind has.
+    """
+
+    kind: DefectKind
+    start: int
+    end: int
+    size: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,6 +348,8 @@ class Stem:
         sends to the channel (RPN 1 and 2). Pitch bends are not in it. None where it is not known.
     n_notes_unheard : int or None
         Notes of which `note_heard` is false.
+    audit : tuple of Defect or None
+        What the audit found; empty where nothing is wrong, None where the stem was not audited.
     """
 
     stem_id: str
@@ -333,3 +383,4 @@ class Stem:
     note_sounding_offset: Int32s | None = None
     note_sounding_pitch: Float32s | None = None
     n_notes_unheard: int | None = None
+    audit: tuple[Defect, ...] | None = None

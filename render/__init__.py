@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from stemsmith.render.corpus.config import RenderConfig
     from stemsmith.render.renditions.config import RenditionConfig
     from stemsmith.render.workflow import (
+        audit_corpus,
         export_renditions,
         make_bank,
         render_corpus,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "RenderConfig",
     "RenditionConfig",
+    "audit_corpus",
     "export_renditions",
     "make_bank",
     "render_corpus",

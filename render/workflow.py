@@ -27,6 +27,7 @@ from stemsmith.mixing.plan.renditions import read_renditions
 from stemsmith.mixing.sources.catalogue import split_catalogues
 from stemsmith.mixing.sources.find import check_destination, find_sources, read_stems
 from stemsmith.mixing.sources.taxonomy import read_taxonomy
+from stemsmith.render.audit.published import AuditedStem, audit_file, plan_audit
 from stemsmith.render.certificate import JSON as CERTIFICATE
 from stemsmith.render.certificate import (
     Certificate,
@@ -58,6 +59,7 @@ from stemsmith.render.sound.synth import check_soundfonts
 
 __all__ = [
     "Exported",
+    "audit_corpus",
     "certify_corpus",
     "export_renditions",
     "make_bank",
@@ -510,6 +512,51 @@ def certify_corpus(
     certificate = make_certificate(corpus, [by_path[path] for path in paths])
     certificate.write()
     return certificate
+
+
+def audit_corpus(
+    source: str | Path,
+    *,
+    thorough: bool = False,
+    jobs: int | Workers = 0,
+    scheduler: str | None = None,
+    progress: Progress = QUIET,
+) -> list[AuditedStem]:
+    """Check the stems of a corpus against their scores, by their sound.
+
+    Parameters
+    ----------
+    source : path or str
+        A corpus of songs, or ``slakh:PATH`` for a published one: any folder in which track
+        folders of Slakh's layout lie.
+    thorough : bool
+        Whether to look at every note in several places, which takes longer.
+    jobs, scheduler, progress
+        As for `render_corpus`.
+
+    Returns
+    -------
+    list of AuditedStem
+        What was found, stem by stem in the order of the corpus.
+
+    Raises
+    ------
+    UsageError
+        If there are no stems.
+    InvalidCorpus
+        If a file cannot be read; the text names it.
+    """
+    stem_jobs = plan_audit(str(source), thorough)
+    found = []
+    with (
+        open_workers(jobs, scheduler) as workers,
+        progress.loop("audit", len(stem_jobs)) as ticker,
+    ):
+        for stem in do_jobs(workers, audit_file, stem_jobs, needed(lambda job: job.name)):
+            found.append(stem)
+            ticker.advance(audio_s=stem.duration_s)
+    order = {job.name: number for number, job in enumerate(stem_jobs)}
+    return sorted(found, key=lambda stem: order[stem.name])
 
 
 class Exported(NamedTuple):

@@ -20,6 +20,7 @@ from stemsmith.render.sound.patch_choice import PatchChoice
 __all__ = [
     "DEFAULT_BAND",
     "MixSource",
+    "OnDefect",
     "RenderConfig",
     "RenderOptions",
     "SoundOptions",
@@ -32,6 +33,14 @@ DEFAULT_BAND: Final = ("piano", "bass", "guitar", "drums")
 _FLUID_RATES_HZ: Final = (8000, 96000)
 _SIZE: Final = r"\d{1,9}(/\d{1,9}|\.\d{1,9})?|\.\d{1,9}"
 _STEPS_HZ: Final = 10  # of the envelopes
+
+
+class OnDefect(StrEnum):
+    """What becomes of a stem in which the audit finds a defect."""
+
+    KEEP = "keep"  # it stays, and its record says what was found
+    DROP = "drop"  # it is left out, as a part without a patch is
+    REDRAW = "redraw"  # another patch is drawn, once; then it stays
 
 
 class MixSource(StrEnum):
@@ -145,6 +154,10 @@ class RenderConfig:
         SPDX licence of the scores that no ``licences.tsv`` names; None if it is not known.
     licence_ok : tuple of str or None
         SPDX licences of the songs that are taken; None takes any song.
+    no_audit : bool
+        Whether stems are not checked against their score; see `stemsmith.render.audit`.
+    on_defect : OnDefect
+        What becomes of a stem with a defect: ``keep``, ``drop``, or ``redraw`` another patch once.
 
     Raises
     ------
@@ -209,6 +222,10 @@ class RenderConfig:
         parse=parse_licences,
         metavar="SPDX,...",
     )
+    no_audit: bool = option(False, "Do not check stems against their score.")
+    on_defect: OnDefect = option(
+        OnDefect.KEEP, "Stems in which the audit finds a defect: keep, drop, redraw a patch once."
+    )
 
     def __post_init__(self) -> None:
         """Make values of what was given as text, and refuse values out of range."""
@@ -231,6 +248,11 @@ class RenderConfig:
                 self.mix_source is MixSource.AUTOMIX or self.patch_choice is PatchChoice.PROGRAM
             ),
         }
+        is_kept = self.on_defect is OnDefect.KEEP
+        checks["--on-defect needs the audit: not with --no-audit"] = is_kept or not self.no_audit
+        checks["--on-defect redraw cannot be with --mix-source unsplit, which has one patch"] = (
+            self.on_defect is not OnDefect.REDRAW or self.mix_source is MixSource.AUTOMIX
+        )
         for message, holds in checks.items():
             if not holds:
                 raise UsageError(message)
@@ -279,3 +301,5 @@ class RenderOptions(SoundOptions, total=False):
     near_duplicates: bool
     licence: str | None
     licence_ok: Sequence[str] | None
+    no_audit: bool
+    on_defect: OnDefect | str

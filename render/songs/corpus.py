@@ -18,6 +18,7 @@ from stemsmith.manifests.errors import NothingToDo
 from stemsmith.manifests.records import Reason, Rejection, Song, Stem
 from stemsmith.manifests.run_folder import RunFolder
 from stemsmith.manifests.splits import SPLITS
+from stemsmith.render.audit.rates import defect_rates
 from stemsmith.render.corpus.layout import Layout
 from stemsmith.render.corpus.manifest import why_nothing
 from stemsmith.render.songs.job import RenderJob
@@ -112,6 +113,7 @@ class CorpusDestination:
             "n_songs": self._count_by_split(set(done)),
             "n_duplicates_grouped": self._plan.selection.n_grouped,
             "rejections": dict(sorted(reasons.items())),
+            **self._audited(done),
             "shards": [shards.shard_entry(file) for file in [*files, path]],
         }
         self._folder.close(header)
@@ -120,6 +122,12 @@ class CorpusDestination:
     def _count_by_split(self, done: set[str]) -> dict[str, int]:
         counts = Counter(job.split for job in self._plan.jobs if job.track in done)
         return {split: counts[split] for split in SPLITS}
+
+    def _audited(self, done: Sequence[str]) -> dict[str, Any]:
+        """Return what the audit found: how many stems have a defect of each kind."""
+        records = (shards.read_records(self._layout.record(t, "stems"), Stem) for t in done)
+        audits = [stem.audit for stems in records for stem in stems if stem.audit is not None]
+        return {"audit": defect_rates(audits)} if audits else {}
 
     def _write_shards(self, kind: str, record_type: type, tracks: Sequence[str]) -> list[Path]:
         written = []

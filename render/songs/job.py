@@ -31,6 +31,9 @@ class RenderJob:
         Options of the corpus.
     duplicate_group : str or None
         As the record of the song has it.
+    second_patches : tuple of Patch or None
+        What a part gets if the audit finds a defect with its first one; empty where such stems are
+        not drawn again, and None where there is no other patch.
     """
 
     song: ScannedSong
@@ -42,6 +45,7 @@ class RenderJob:
     soundfonts: tuple[str, ...]
     config: RenderConfig
     duplicate_group: str | None = None
+    second_patches: tuple[Patch | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

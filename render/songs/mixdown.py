@@ -17,7 +17,7 @@ import numpy.typing as npt
 from stemsmith.manifests.arrays import Float32s, Int16s, Int64s
 from stemsmith.manifests.audio.read import FULL_SCALE_16
 from stemsmith.manifests.errors import UsageError
-from stemsmith.manifests.records import Song, Stem
+from stemsmith.manifests.records import Defect, Song, Stem
 from stemsmith.mixing.level.gains import (
     StemGain,
     db_to_linear,
@@ -31,7 +31,9 @@ from stemsmith.mixing.level.loudness import (
     integrated_loudness,
     loudness_when_played_at,
 )
-from stemsmith.render.corpus.config import MixSource
+from stemsmith.render.audit.stem import audit_stem
+from stemsmith.render.audit.stem_notes import as_played
+from stemsmith.render.corpus.config import MixSource, OnDefect
 from stemsmith.render.midi.score import Score
 from stemsmith.render.midi.smf import Event
 from stemsmith.render.songs.job import RenderJob
@@ -106,11 +108,15 @@ class Mixdown:
 
     def mix(self) -> Mix | None:
         """Synthesise the parts and find their gains; return None if all are silent."""
-        parts = [
+        rendered = [
             self._first_pass(part_index, patch)
             for part_index, patch in enumerate(self._job.patches)
             if patch is not None
         ]
+        is_dropped = self._config.on_defect is OnDefect.DROP
+        parts = [part for part in rendered if not (is_dropped and part.audit)]
+        if rendered and not parts:
+            raise Unplayable("the audit finds defects in all its stems")
         if all(part.loudness_lufs is None for part in parts):
             return None
         return Mix(parts, self._mix_unsplit(parts) if self._is_unsplit else self._mix_stems(parts))
@@ -139,6 +145,11 @@ class Mixdown:
         events = self._score.events(part_index)
         frames = on_grid(self._seconds(events), self._config.sample_rate)
         spans = self._synthesise(part_index, patch, events, frames, native)
+        audit = self._audit(part_index, events, frames, native, spans)
+        second = self._job.second_patches[part_index] if self._job.second_patches else None
+        if audit and second is not None:
+            patch, spans = second, self._synthesise(part_index, second, events, frames, native)
+            audit = self._audit(part_index, events, frames, native, spans)
         levels = envelope(native, self._config.sample_rate, spans)
         if not math.isfinite(levels.peak):
             raise UsageError(f"{patch.name}: its effects or instrument give infinite samples")
@@ -158,7 +169,29 @@ class Mixdown:
             loudness_lufs=integrated_loudness(levels.k_power),
             gain=StemGain(0.0, False),
             expected=self._expected(part_index, patch, events, frames),
+            audit=audit,
         )
+
+    def _audit(
+        self,
+        part_index: int,
+        events: Sequence[Event],
+        frames: Int64s,
+        native: Float32s,
+        spans: Spans,
+    ) -> tuple[Defect, ...] | None:
+        """Check a part against its notes; None where that is not wanted."""
+        if self._config.no_audit:
+            return None
+        sample_rate = self._config.sample_rate
+        notes = as_played(
+            self._notes(part_index)[0],
+            sample_rate,
+            is_drum=self._score.parts[part_index].is_drum,
+            events=events,
+            frames=frames,
+        )
+        return audit_stem(native, notes, sample_rate, spans)
 
     def _buffer(self, part_index: int) -> Float32s:
         """Return the memory for a part: its own, or one for all where that would not do."""

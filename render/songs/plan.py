@@ -7,18 +7,22 @@ import json
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from stemsmith.manifests.corpus import CORPUS
 from stemsmith.manifests.errors import NothingToDo, UsageError
-from stemsmith.manifests.records import Reason, Rejection, ScannedSong
-from stemsmith.render.corpus.config import MixSource, RenderConfig
+from stemsmith.manifests.records import Part, Reason, Rejection, ScannedSong
+from stemsmith.render.corpus.config import MixSource, OnDefect, RenderConfig
 from stemsmith.render.corpus.manifest import bank_header, why_nothing
-from stemsmith.render.corpus.selection import Selection, select
+from stemsmith.render.corpus.selection import Chosen, Selection, select
 from stemsmith.render.songs.job import RenderJob
-from stemsmith.render.sound.patches import Bank
+from stemsmith.render.sound.patch_choice import PatchChoice
+from stemsmith.render.sound.patches import Bank, Patch
 
 __all__ = ["CorpusPlan", "plan_corpus"]
+
+_MOST_DRAWS: Final = 32
+_SEED_STEP: Final = 1_000_003  # away from seeds that people choose
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +127,7 @@ def plan_corpus(
             soundfonts=soundfonts,
             config=config,
             duplicate_group=chosen.group,
+            second_patches=_second_patches(chosen, config, bank),
         )
         for chosen in selection.chosen
     )
@@ -133,3 +138,19 @@ def plan_corpus(
         **bank_header(bank),
     }
     return CorpusPlan(jobs, selection, tuple(rejections), header)
+
+
+def _second_patches(chosen: Chosen, config: RenderConfig, bank: Bank) -> tuple[Patch | None, ...]:
+    """Draw the patches of stems that are drawn again; the seed of the corpus decides them too."""
+    if config.on_defect is not OnDefect.REDRAW:
+        return ()
+
+    def second(part: Part, first: Patch | None) -> Patch | None:
+        for turn in range(1, _MOST_DRAWS if first is not None else 1):
+            seed = config.seed + turn * _SEED_STEP
+            drawn = bank.patch_for(part, PatchChoice.CLASS, seed, chosen.song.md5)
+            if drawn is not None and first is not None and drawn.name != first.name:
+                return drawn
+        return None
+
+    return tuple(map(second, chosen.song.parts, chosen.patches))

@@ -6,6 +6,7 @@ import hashlib
 import shutil
 import tempfile
 import uuid
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +14,7 @@ from stemsmith.manifests import shards, storage
 from stemsmith.manifests.arrays import Float32s
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.records import Reason, Rejection, Song, Stem
+from stemsmith.render.corpus.config import OnDefect
 from stemsmith.render.corpus.layout import Layout
 from stemsmith.render.midi.scan import load_score
 from stemsmith.render.midi.score import Score, collector_paused
@@ -100,7 +102,8 @@ def stems_of_song(job: RenderJob) -> dict[str, Float32s]:
             _, score = _read_score(job)
         except Unusable as finding:
             raise UsageError(f"{path}: cannot be used: {finding.detail}") from finding
-        mixdown = Mixdown(job, score, Path(folder))
+        unaudited = replace(job.config, no_audit=True, on_defect=OnDefect.KEEP)
+        mixdown = Mixdown(replace(job, config=unaudited), score, Path(folder))
         mix = mixdown.mix()
         if mix is None:
             raise UsageError(f"{path}: {_SILENT}")

@@ -15,7 +15,7 @@ from stemsmith.manifests.arrays import Bools, Float32s, Int16s
 from stemsmith.manifests.audio.flac import SampleHash, encode_flac, encoding_flac
 from stemsmith.manifests.audio.read import FULL_SCALE_16
 from stemsmith.manifests.programs import inst_class_of
-from stemsmith.manifests.records import Part, Song, Stem
+from stemsmith.manifests.records import Defect, Part, Song, Stem
 from stemsmith.mixing.level.gains import StemGain
 from stemsmith.mixing.level.loudness import Envelope
 from stemsmith.render.midi.score import Score
@@ -50,6 +50,8 @@ class RenderedPart:
         Gain before the uniform one.
     expected : Expected
         How loud its notes should be.
+    audit : tuple of Defect or None
+        What the audit found; None if it did not look.
     """
 
     part_index: int
@@ -61,6 +63,7 @@ class RenderedPart:
     loudness_lufs: float | None
     gain: StemGain
     expected: Expected
+    audit: tuple[Defect, ...] | None
 
 
 class TrackWriter:
@@ -144,6 +147,7 @@ class TrackWriter:
             note_heard=heard,
             note_sounding_pitch=None if sounding is None else sounding + tuning,
             n_notes_unheard=int((~heard).sum()),
+            audit=part.audit,
         )
 
     def _write(self, name: str, data: bytes) -> str:

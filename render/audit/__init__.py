@@ -1,0 +1,1 @@
+"""Checking stems against their scores."""

@@ -1,0 +1,191 @@
+"""Stems with their scores, in a corpus of ours or in any folder that is laid out as Slakh is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import yaml
+from stemsmith.manifests import storage
+from stemsmith.manifests.audio.read import audio_info, read_excerpt
+from stemsmith.manifests.corpus import SONGS, Corpus
+from stemsmith.manifests.errors import InvalidCorpus, UsageError
+from stemsmith.manifests.records import Defect, Stem
+from stemsmith.render.audit.stem import audit_stem
+from stemsmith.render.audit.stem_notes import StemNotes, as_played
+from stemsmith.render.midi.scan import load_score
+from stemsmith.render.midi.score import Score
+from stemsmith.render.midi.smf import Unusable
+from stemsmith.render.sound.synth import on_grid
+
+__all__ = ["AuditedStem", "StemAudit", "audit_file", "plan_audit"]
+
+SLAKH: Final = "slakh:"
+_YAML: Final = "metadata.yaml"
+_ENDINGS: Final = (".flac", ".wav")
+_LONGEST_S: Final = 7200.0
+
+
+@dataclass(frozen=True, slots=True)
+class StemAudit:
+    """One stem to check.
+
+    Attributes
+    ----------
+    name : str
+        Track and stem, such as ``Track00001/S03``.
+    path, midi_path : str
+        Its audio and its MIDI file.
+    is_drum : bool
+        Whether its notes are drums.
+    record : Stem or None
+        What our own corpora know of it, whose note table is to the sample; of other corpora the
+        notes are those of the MIDI file.
+    is_thorough : bool
+        Whether notes are looked at in several places.
+    """
+
+    name: str
+    path: str
+    midi_path: str
+    is_drum: bool
+    record: Stem | None
+    is_thorough: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AuditedStem:
+    """What the audit of one stem found.
+
+    Attributes
+    ----------
+    name : str
+        Track and stem.
+    sample_rate : int
+        Sample rate in Hz, which the defects are in samples of.
+    duration_s : float
+        Length of the stem in seconds.
+    defects : tuple of Defect
+        What is wrong; empty if nothing is.
+    """
+
+    name: str
+    sample_rate: int
+    duration_s: float
+    defects: tuple[Defect, ...]
+
+
+def plan_audit(source: str, is_thorough: bool = False) -> list[StemAudit]:
+    """List the stems of a corpus.
+
+    Parameters
+    ----------
+    source : str
+        Folder of a corpus of songs, or ``slakh:`` and a folder in which track folders lie at any
+        depth: a published corpus, or a part of one.
+    is_thorough : bool
+        Whether notes are looked at in several places.
+
+    Raises
+    ------
+    UsageError
+        If there are no stems, or the corpus is one of renditions.
+    InvalidCorpus
+        If a corpus of ours is damaged.
+    """
+    if not source.startswith(SLAKH):
+        return list(_own_stems(Corpus(source), is_thorough))
+    root = Path(source.removeprefix(SLAKH))
+    stems = [
+        stem
+        for path in sorted(root.rglob(_YAML))
+        for stem in _published_stems(root, path, is_thorough)
+    ]
+    if not stems:
+        raise UsageError(f"{root}: no track folders of Slakh's layout, with {_YAML} and stems")
+    return stems
+
+
+def _own_stems(corpus: Corpus, is_thorough: bool) -> Iterator[StemAudit]:
+    if corpus.kind != SONGS:
+        raise UsageError(f"{corpus.root}: a corpus of {corpus.kind}; only songs are audited")
+    for stem in corpus.stem_records():
+        paths = (storage.inside(corpus.root, path) for path in (stem.path, stem.midi_path))
+        audio, midi = map(str, paths)
+        yield StemAudit(
+            f"{stem.track}/{stem.stem}", audio, midi, stem.program == 128, stem, is_thorough
+        )
+
+
+def _published_stems(root: Path, path: Path, is_thorough: bool) -> Iterator[StemAudit]:
+    content = _read_yaml(path)
+    folder = path.parent
+    for name, stem in sorted(content.items()):
+        midi = folder / "MIDI" / f"{name}.mid"
+        files = (folder / "stems" / f"{name}{ending}" for ending in _ENDINGS)
+        audio = next((file for file in files if file.is_file()), None)
+        if audio is not None and midi.is_file():
+            label = f"{folder.relative_to(root).as_posix()}/{name}".removeprefix("./")
+            is_drum = bool(stem.get("is_drum"))
+            yield StemAudit(label, str(audio), str(midi), is_drum, None, is_thorough)
+
+
+def _read_yaml(path: Path) -> Mapping[str, Mapping[str, Any]]:
+    try:
+        content = yaml.safe_load(path.read_bytes())
+        stems: Mapping[str, Mapping[str, Any]] = content["stems"]
+        if all(isinstance(stem, Mapping) for stem in stems.values()):
+            return stems
+    except (yaml.YAMLError, TypeError, KeyError, AttributeError, UnicodeDecodeError):
+        pass
+    raise UsageError(f"{path}: not the metadata of a track of Slakh's layout: no stems in it")
+
+
+def audit_file(job: StemAudit) -> AuditedStem:
+    """Read a stem and its score, and check one against the other.
+
+    Raises
+    ------
+    InvalidCorpus
+        Naming the audio or the MIDI file that cannot be read.
+    """
+    path = Path(job.path)
+    info = audio_info(path)
+    audio = read_excerpt(path, 0, info.n_samples).mean(axis=0, dtype=np.float32)
+    notes = _notes_of(job, info.sample_rate)
+    defects = audit_stem(audio, notes, info.sample_rate, is_thorough=job.is_thorough)
+    return AuditedStem(job.name, info.sample_rate, info.n_samples / info.sample_rate, defects)
+
+
+def _notes_of(job: StemAudit, sample_rate: int) -> StemNotes:
+    path = Path(job.midi_path)
+    try:
+        _, score = load_score(path, _LONGEST_S)
+    except Unusable as finding:
+        raise InvalidCorpus(f"{path}: cannot be used: {finding.detail}") from finding
+    events = score.events(0)
+    seconds = score.tempo_map.seconds([event.tick for event in events])
+    if job.record is not None:
+        stem = job.record
+        columns = (stem.note_onset, stem.note_offset, stem.note_pitch, stem.note_velocity)
+        table = np.stack([column.astype(np.int64) for column in columns], axis=1)
+        frames = on_grid(seconds, sample_rate)
+    else:
+        table = _midi_notes(score, sample_rate)
+        frames = np.rint(seconds * sample_rate).astype(np.int64)
+    return as_played(table, sample_rate, is_drum=job.is_drum, events=events, frames=frames)
+
+
+def _midi_notes(score: Score, sample_rate: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Return the notes of all parts, (n_notes, 4): a stem has one, unless its file is odd."""
+    tables = []
+    for part_index in range(len(score.parts)):
+        onset, offset, pitch, velocity, *_ = score.notes(part_index)
+        times = [score.tempo_map.seconds(ticks) * sample_rate for ticks in (onset, offset)]
+        frames = [np.rint(samples).astype(np.int64) for samples in times]
+        numbers = [pitch.astype(np.int64), velocity.astype(np.int64)]
+        tables.append(np.stack([*frames, *numbers], axis=1))
+    return np.concatenate(tables)

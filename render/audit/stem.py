@@ -1,0 +1,75 @@
+"""The audit of one stem: all checks, on what is in memory."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from stemsmith.manifests.arrays import Float32s
+from stemsmith.manifests.records import Defect, DefectKind
+from stemsmith.render.audit import level_checks, note_checks, signal_checks
+from stemsmith.render.audit.blocks import block_levels
+from stemsmith.render.audit.stem_notes import StemNotes
+from stemsmith.render.sound.synth import Spans
+
+__all__ = ["audit_stem"]
+
+# Of kinds that a broken stem would have thousands of; the first ones tell enough.
+_MOST_OF_A_KIND: Final = 100
+
+
+def audit_stem(
+    audio: Float32s,
+    notes: StemNotes,
+    sample_rate: int,
+    spans: Spans | None = None,
+    *,
+    is_thorough: bool = False,
+) -> tuple[Defect, ...]:
+    """Check a stem against its score.
+
+    Parameters
+    ----------
+    audio : numpy.ndarray
+        (n_samples,) float32, full scale 1. Levels are judged against the stem's own peak, so that
+        any gain does.
+    notes : StemNotes
+        What shall be heard.
+    sample_rate : int
+        Sample rate in Hz.
+    spans : sequence of (int, int), optional
+        Where `audio` may be other than zero; found by looking at all of it if not given.
+    is_thorough : bool
+        Whether notes are looked at half way through, too, and not at their beginnings alone.
+
+    Returns
+    -------
+    tuple of Defect
+        In order of kind and start, at most 100 of a kind; empty for a stem without any.
+    """
+    levels = block_levels(audio, sample_rate, spans)
+    begun = level_checks.beginnings(levels, notes, sample_rate)
+    found = [
+        *signal_checks.clipping(audio, levels),
+        *signal_checks.dc_offset(levels, sample_rate),
+        *signal_checks.dropouts(levels, notes, sample_rate),
+        *signal_checks.white_noise(audio, sample_rate, levels),
+        *level_checks.silent_notes(levels, notes, begun, sample_rate),
+        *level_checks.late_onsets(audio, notes, begun, sample_rate),
+        *level_checks.unlabelled(levels, notes, sample_rate),
+        *level_checks.doubled_notes(levels, notes, begun, sample_rate),
+        *level_checks.hung_notes(levels, notes, sample_rate),
+        *note_checks.wrong_notes(audio, levels, notes, sample_rate),
+    ]
+    if is_thorough:
+        found += note_checks.wrong_notes(audio, levels, notes, sample_rate, place=0.5)
+    return _sorted(found)
+
+
+def _sorted(found: list[Defect]) -> tuple[Defect, ...]:
+    """Put defects in order, each once."""
+    unique = {(str(defect.kind), defect.start): defect for defect in found}
+    ordered = [unique[key] for key in sorted(unique)]
+    kept: list[Defect] = []
+    for kind in DefectKind:
+        kept += [defect for defect in ordered if defect.kind is kind][:_MOST_OF_A_KIND]
+    return tuple(kept)
