@@ -176,7 +176,10 @@ def _notes_of(job: StemAudit, sample_rate: int) -> StemNotes:
     else:
         table = _midi_notes(score, sample_rate)
         frames = np.rint(seconds * sample_rate).astype(np.int64)
-    return as_played(table, sample_rate, is_drum=job.is_drum, events=events, frames=frames)
+    heard = None if job.record is None else job.record.note_heard
+    return as_played(
+        table, sample_rate, is_drum=job.is_drum, events=events, frames=frames, heard=heard
+    )
 
 
 def _midi_notes(score: Score, sample_rate: int) -> np.ndarray[Any, np.dtype[np.int64]]:

@@ -145,11 +145,13 @@ class Mixdown:
         events = self._score.events(part_index)
         frames = on_grid(self._seconds(events), self._config.sample_rate)
         spans = self._synthesise(part_index, patch, events, frames, native)
-        audit = self._audit(part_index, events, frames, native, spans)
+        expected = self._expected(part_index, patch, events, frames)
+        audit = self._audit(part_index, events, frames, expected, native, spans)
         second = self._job.second_patches[part_index] if self._job.second_patches else None
         if audit and second is not None:
             patch, spans = second, self._synthesise(part_index, second, events, frames, native)
-            audit = self._audit(part_index, events, frames, native, spans)
+            expected = self._expected(part_index, patch, events, frames)
+            audit = self._audit(part_index, events, frames, expected, native, spans)
         levels = envelope(native, self._config.sample_rate, spans)
         if not math.isfinite(levels.peak):
             raise UsageError(f"{patch.name}: its effects or instrument give infinite samples")
@@ -168,7 +170,7 @@ class Mixdown:
             levels=levels,
             loudness_lufs=integrated_loudness(levels.k_power),
             gain=StemGain(0.0, False),
-            expected=self._expected(part_index, patch, events, frames),
+            expected=expected,
             audit=audit,
         )
 
@@ -177,6 +179,7 @@ class Mixdown:
         part_index: int,
         events: Sequence[Event],
         frames: Int64s,
+        expected: Expected,
         native: Float32s,
         spans: Spans,
     ) -> tuple[Defect, ...] | None:
@@ -190,6 +193,7 @@ class Mixdown:
             is_drum=self._score.parts[part_index].is_drum,
             events=events,
             frames=frames,
+            heard=np.isfinite(expected.level_db),
         )
         return audit_stem(native, notes, sample_rate, spans)
 
