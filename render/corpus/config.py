@@ -154,8 +154,8 @@ class RenderConfig:
         SPDX licence of the scores that no ``licences.tsv`` names; None if it is not known.
     licence_ok : tuple of str or None
         SPDX licences of the songs that are taken; None takes any song.
-    no_audit : bool
-        Whether stems are not checked against their score; see `stemsmith.render.audit`.
+    audit : bool
+        Whether every stem is checked against its score; see `stemsmith.render.audit`.
     on_defect : OnDefect
         What becomes of a stem with a defect: ``keep``, ``drop``, or ``redraw`` another patch once.
 
@@ -222,7 +222,7 @@ class RenderConfig:
         parse=parse_licences,
         metavar="SPDX,...",
     )
-    no_audit: bool = option(False, "Do not check stems against their score.")
+    audit: bool = option(True, "Check every stem against its score.")
     on_defect: OnDefect = option(
         OnDefect.KEEP, "Stems in which the audit finds a defect: keep, drop, redraw a patch once."
     )
@@ -249,7 +249,7 @@ class RenderConfig:
             ),
         }
         is_kept = self.on_defect is OnDefect.KEEP
-        checks["--on-defect needs the audit: not with --no-audit"] = is_kept or not self.no_audit
+        checks["--on-defect needs the audit: not with --no-audit"] = is_kept or self.audit
         checks["--on-defect redraw cannot be with --mix-source unsplit, which has one patch"] = (
             self.on_defect is not OnDefect.REDRAW or self.mix_source is MixSource.AUTOMIX
         )
@@ -301,5 +301,5 @@ class RenderOptions(SoundOptions, total=False):
     near_duplicates: bool
     licence: str | None
     licence_ok: Sequence[str] | None
-    no_audit: bool
+    audit: bool
     on_defect: OnDefect | str

@@ -184,7 +184,7 @@ class Mixdown:
         spans: Spans,
     ) -> tuple[Defect, ...] | None:
         """Check a part against its notes; None where that is not wanted."""
-        if self._config.no_audit:
+        if not self._config.audit:
             return None
         sample_rate = self._config.sample_rate
         notes = as_played(

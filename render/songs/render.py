@@ -102,7 +102,7 @@ def stems_of_song(job: RenderJob) -> dict[str, Float32s]:
             _, score = _read_score(job)
         except Unusable as finding:
             raise UsageError(f"{path}: cannot be used: {finding.detail}") from finding
-        unaudited = replace(job.config, no_audit=True, on_defect=OnDefect.KEEP)
+        unaudited = replace(job.config, audit=False, on_defect=OnDefect.KEEP)
         mixdown = Mixdown(replace(job, config=unaudited), score, Path(folder))
         mix = mixdown.mix()
         if mix is None:

@@ -228,7 +228,7 @@ def test_a_manifest_has_all_options_of_a_corpus_of_songs() -> None:
         "min_stem_notes": 1,
         "licence": None,
         "licence_ok": None,
-        "no_audit": False,
+        "audit": True,
         "on_defect": "keep",
     }
     assert str(config.to_dict()["tail_s"]) == "2.0"  # as the command would have it

@@ -55,7 +55,7 @@ def test_records_and_manifest_say_what_was_found(scores: Path, monkeypatch) -> N
 
 def test_without_the_audit_nothing_is_said(scores: Path, monkeypatch) -> None:
     calls = claim(monkeypatch, lambda call: True)
-    corpus = render(scores, no_audit=True)
+    corpus = render(scores, audit=False)
     assert not calls
     assert {stem.audit for stem in corpus.stem_records()} == {None}
     assert "audit" not in corpus.header
@@ -87,7 +87,7 @@ def test_stems_with_defects_are_drawn_again_once(scores: Path, monkeypatch) -> N
 @pytest.mark.parametrize(
     "options",
     [
-        {"no_audit": True, "on_defect": OnDefect.DROP},
+        {"audit": False, "on_defect": OnDefect.DROP},
         {"on_defect": "redraw", "mix_source": "unsplit", "patch_choice": "program"},
     ],
 )
