@@ -190,7 +190,7 @@ class _Tally:
         self._n_stems += 1
         self._n_notes += stem.n_notes
         self._n_hashed += stem.samples_sha256 is not None
-        found = getattr(stem, "audit", None)
+        found = stem.audit if isinstance(stem, Stem) else None
         if found is not None:
             self._n_audited += 1
             self._n_defective += bool(found)

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.options import option, to_manifest
-from stemsmith.render.corpus.config import RenderConfig, RenderOptions, parse_band
+from stemsmith.render.corpus.config import OnDefect, RenderConfig, RenderOptions, parse_band
 from stemsmith.render.renditions.factors import (
     AS_WRITTEN,
     DEFAULT_VELOCITIES,
@@ -209,6 +209,7 @@ class RenditionConfig(RenderConfig):
             object.__setattr__(self, "aligned", str(Path(self.aligned).resolve()))
         names = [tempo.name for tempo in self.tempos], [d.name for d in self.dynamics]
         checks = {
+            "--on-defect: renditions are not audited": self.on_defect is OnDefect.KEEP,
             "--renditions must be at least 1": self.n_renditions is None or self.n_renditions >= 1,
             "--timbres must be between 1 and 1000": 1 <= self.n_timbres <= 1000,
             "--tempo names one twice": len(set(names[0])) == len(names[0]),
@@ -228,8 +229,10 @@ class RenditionConfig(RenderConfig):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the options as JSON values, as the manifest has them."""
+        audit = ("audit", "on_defect")  # stems of renditions are not audited
+        values = {key: value for key, value in to_manifest(self).items() if key not in audit}
         return {
-            **to_manifest(self),
+            **values,
             "dynamics": {dynamic.name: dynamic.velocity for dynamic in self.dynamics},
             "is_aligned": self.aligned is not None,
         }

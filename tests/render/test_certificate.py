@@ -10,14 +10,13 @@ import platform
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import mido
 import pytest
 from stemsmith.manifests.corpus import Corpus
 from stemsmith.manifests.errors import InvalidCorpus
-from stemsmith.manifests.records import Reason
+from stemsmith.manifests.records import Defect, DefectKind, Reason
 from stemsmith.render.certificate import JSON, MARKDOWN, make_certificate
 from stemsmith.render.corpus.config import Splits
 from stemsmith.render.workflow import (
@@ -201,10 +200,12 @@ class _Audited(Corpus):
     """A corpus in which every stem has been audited, with two findings in each S01."""
 
     def iter_stems(self) -> Iterator[Any]:
-        defects = (SimpleNamespace(kind="dropout"), SimpleNamespace(kind="dropout"))
+        found = (
+            Defect(DefectKind.DROPOUT, 0, 80, 10.0),
+            Defect(DefectKind.DROPOUT, 400, 480, 10.0),
+        )
         for stem in super().iter_stems():
-            values = {f.name: getattr(stem, f.name) for f in dataclasses.fields(stem)}
-            yield SimpleNamespace(**{**values, "audit": defects if stem.stem == "S01" else ()})
+            yield dataclasses.replace(stem, audit=found if stem.stem == "S01" else ())
 
 
 def test_what_the_audit_found_is_certified(corpus_with_a_leak: Corpus) -> None:

@@ -242,8 +242,10 @@ def test_a_manifest_has_all_options_of_a_corpus_of_renditions() -> None:
         shifts_s=(0.0, 0.1), rule="distinct", jitter_s=0.01, tuning_cents=5,
     )  # fmt: skip
     assert (config.tempo_mode, config.rule) == (TempoMode.REPLACE, Rule.DISTINCT)
+    shared = RenderConfig(band=None).to_dict()
+    del shared["audit"], shared["on_defect"]
     assert config.to_dict() == {
-        **RenderConfig(band=None).to_dict(),
+        **shared,
         "renditions": None,
         "tempo": ["0.8"],
         "tempo_mode": "replace",
@@ -259,6 +261,8 @@ def test_a_manifest_has_all_options_of_a_corpus_of_renditions() -> None:
     aligned = RenditionConfig(aligned="scores")
     assert aligned.to_dict()["is_aligned"] is True
     assert aligned.aligned == str(Path("scores").resolve())
+    with pytest.raises(UsageError, match="--on-defect: renditions are not audited"):
+        RenditionConfig(on_defect="drop")
 
 
 def test_choices_that_there_are_not_name_the_option() -> None:
