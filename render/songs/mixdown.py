@@ -27,6 +27,7 @@ from stemsmith.mixing.level.gains import (
 )
 from stemsmith.mixing.level.loudness import (
     ENVELOPE_HZ,
+    Envelope,
     envelope,
     integrated_loudness,
     loudness_when_played_at,
@@ -146,15 +147,14 @@ class Mixdown:
         frames = on_grid(self._seconds(events), self._config.sample_rate)
         spans = self._synthesise(part_index, patch, events, frames, native)
         expected = self._expected(part_index, patch, events, frames)
+        levels = self._levels(patch, native, spans)
         audit = self._audit(part_index, events, frames, expected, native, spans)
         second = self._job.second_patches[part_index] if self._job.second_patches else None
         if audit and second is not None:
             patch, spans = second, self._synthesise(part_index, second, events, frames, native)
+            levels = self._levels(patch, native, spans)
             expected = self._expected(part_index, patch, events, frames)
             audit = self._audit(part_index, events, frames, expected, native, spans)
-        levels = envelope(native, self._config.sample_rate, spans)
-        if not math.isfinite(levels.peak):
-            raise UsageError(f"{patch.name}: its effects or instrument give infinite samples")
         kept: Float32s | Path = native
         if not self._fits_in_memory:
             kept = self._staged / f"native-{part_index}.f32"
@@ -173,6 +173,13 @@ class Mixdown:
             expected=expected,
             audit=audit,
         )
+
+    def _levels(self, patch: Patch, native: Float32s, spans: Spans) -> Envelope:
+        """Measure a part, and refuse what cannot be measured."""
+        levels = envelope(native, self._config.sample_rate, spans)
+        if not math.isfinite(levels.peak):
+            raise UsageError(f"{patch.name}: its effects or instrument give infinite samples")
+        return levels
 
     def _audit(
         self,

@@ -39,7 +39,9 @@ def read_ours(path: Path) -> Reading:
         onsets = score.tempo_map.seconds(notes.onset_tick).tolist()
         offsets = score.tempo_map.seconds(notes.offset_tick).tolist()
         parts.append((part.program, list(zip(onsets, offsets, strict=True))))
-    return score.duration_s, parts
+    last_s = max(offset for _, spans in parts for _, offset in spans)
+    assert score.duration_s >= last_s  # a pedal may hold notes after the last key is released
+    return last_s, parts
 
 
 def read_theirs(path: Path) -> Reading:
