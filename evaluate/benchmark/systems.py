@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from importlib.util import find_spec
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -18,7 +17,7 @@ from stemsmith.evaluate.benchmark.datasets import DatasetSong
 from stemsmith.evaluate.benchmark.oracle import Oracle
 from stemsmith.evaluate.benchmark.song import Unscorable, read_song
 from stemsmith.manifests.audio.read import encode_wav
-from stemsmith.manifests.errors import UsageError, install_command
+from stemsmith.manifests.errors import UsageError, require
 from stemsmith.mixing.sources.song_folders import find_songs
 
 if TYPE_CHECKING:
@@ -139,8 +138,7 @@ def require_torch() -> None:
     UsageError
         If it is not, saying how to install it.
     """
-    if find_spec("torch") is None:
-        raise UsageError(f"separating needs torch: {install_command('train')}")
+    require("train", "torch", task="separating")
 
 
 class EstimateFolder:
