@@ -20,6 +20,7 @@ from stemsmith.render.corpus.config import RenderConfig
 __all__ = [
     "SCORE_FIELDS",
     "Common",
+    "bank_options",
     "common_options",
     "config_options",
     "decorate",
@@ -277,12 +278,7 @@ SCORE_FIELDS = frozenset(
     }
 )
 
-score_options = decorate(
-    config_options(
-        RenderConfig,
-        omitted=[f.name for f in fields_of(RenderConfig) if f.name not in SCORE_FIELDS],
-    ),
-    click.option("--no-band", is_flag=True, help="Take any song."),
+bank_options = decorate(
     click.option(
         "--soundfont",
         "soundfonts",
@@ -295,4 +291,13 @@ score_options = decorate(
         type=click.Path(path_type=Path),
         help="Patch bank (YAML) instead of soundfonts.",
     ),
+)
+
+score_options = decorate(
+    config_options(
+        RenderConfig,
+        omitted=[f.name for f in fields_of(RenderConfig) if f.name not in SCORE_FIELDS],
+    ),
+    click.option("--no-band", is_flag=True, help="Take any song."),
+    bank_options,
 )

@@ -27,7 +27,7 @@ from stemsmith.mixing.plan.renditions import read_renditions
 from stemsmith.mixing.sources.catalogue import split_catalogues
 from stemsmith.mixing.sources.find import check_destination, find_sources, read_stems
 from stemsmith.mixing.sources.taxonomy import read_taxonomy
-from stemsmith.render.audit.published import AuditedStem, audit_file, plan_audit
+from stemsmith.render.audit.published import SLAKH, AuditedStem, audit_file, plan_audit
 from stemsmith.render.certificate import JSON as CERTIFICATE
 from stemsmith.render.certificate import (
     Certificate,
@@ -37,6 +37,7 @@ from stemsmith.render.certificate import (
 )
 from stemsmith.render.corpus.config import RenderConfig, RenderOptions, SoundOptions
 from stemsmith.render.corpus.licences import read_licences
+from stemsmith.render.corpus.manifest import bank_header
 from stemsmith.render.corpus.selection import patches_of
 from stemsmith.render.midi.limits import DEFAULT_MAX_DURATION_S
 from stemsmith.render.midi.scan import Inventory, ScanJob, find_midi_files, plan_scan, scan_files
@@ -517,6 +518,8 @@ def certify_corpus(
 def audit_corpus(
     source: str | Path,
     *,
+    soundfonts: Sequence[str | Path] = (),
+    patches: str | Path | None = None,
     thorough: bool = False,
     jobs: int | Workers = 0,
     scheduler: str | None = None,
@@ -529,8 +532,13 @@ def audit_corpus(
     source : path or str
         A corpus of songs, or ``slakh:PATH`` for a published one: any folder in which track
         folders of Slakh's layout lie.
+    soundfonts, patches
+        What a corpus of ours was rendered with, as for `make_bank`: its stems are then laid beside
+        their notes as the patches play them alone, which finds far more. Where the default
+        soundfont was used, it is found.
     thorough : bool
-        Whether to look at every note in several places, which takes longer.
+        Whether to look more closely, which takes longer: at each length of a note on its own, and
+        at notes in several places.
     jobs, scheduler, progress
         As for `render_corpus`.
 
@@ -542,11 +550,12 @@ def audit_corpus(
     Raises
     ------
     UsageError
-        If there are no stems.
+        If there are no stems, or the soundfonts or patches are not those of the corpus.
     InvalidCorpus
         If a file cannot be read; the text names it.
     """
-    stem_jobs = plan_audit(str(source), thorough)
+    bank = _bank_of(str(source), soundfonts, patches, progress)
+    stem_jobs = plan_audit(str(source), thorough, bank)
     found = []
     with (
         open_workers(jobs, scheduler) as workers,
@@ -557,6 +566,29 @@ def audit_corpus(
             ticker.advance(audio_s=stem.duration_s)
     order = {job.name: number for number, job in enumerate(stem_jobs)}
     return sorted(found, key=lambda stem: order[stem.name])
+
+
+def _bank_of(
+    source: str, soundfonts: Sequence[str | Path], patches: str | Path | None, progress: Progress
+) -> Bank | None:
+    """Return the bank that a corpus was rendered with; None if it is not at hand."""
+    is_given = bool(soundfonts) or patches is not None
+    if source.startswith(SLAKH):
+        if is_given:
+            raise UsageError("nobody knows the soundfonts of a published corpus: leave them out")
+        return None
+    manifest = Corpus(source).header
+    bank = make_bank(soundfonts, patches)
+    header = bank_header(bank)
+    if all(header[key] == manifest.get(key) for key in ("soundfonts", "patch_bank")):
+        return bank
+    if is_given:
+        raise UsageError(f"{source}: was rendered with other soundfonts or patches than these")
+    progress.note(
+        f"{source}: its stems are checked against their scores alone; name the soundfonts or the "
+        "patches that it was rendered with (--soundfont, --patches) to find more"
+    )
+    return None
 
 
 class Exported(NamedTuple):
