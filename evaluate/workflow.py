@@ -34,6 +34,7 @@ from stemsmith.manifests.cluster import open_workers
 from stemsmith.manifests.errors import InvalidCorpus, NothingToDo
 from stemsmith.manifests.jobs import QUIET, Progress, Workers, do_jobs
 from stemsmith.manifests.options import member
+from stemsmith.manifests.preflight import preflight
 from stemsmith.manifests.records import Reason, Rejection
 from stemsmith.manifests.run_folder import refuse_foreign
 
@@ -120,7 +121,11 @@ def evaluate_system(
     check_comparable([*others, destination.subject])
     with destination.opened():
         if open_jobs := destination.open_jobs():
-            with open_workers(jobs, scheduler) as workers:
+            files = (file.path for job in open_jobs for file in job.song.files)
+            with (
+                open_workers(jobs, scheduler) as workers,
+                preflight(workers, inputs=[files], destination=root.absolute() / STATE_FOLDER),
+            ):
                 _score_songs(destination, open_jobs, workers, progress)
         destination.close()
     return Results(root)

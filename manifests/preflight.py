@@ -56,7 +56,8 @@ def preflight(
     hashed : mapping of str to str, optional
         Path and SHA-256 of each file that must be the same as a whole.
     destination : Path, optional
-        A folder that workers write to. A file is put there for the time of the body.
+        A folder that workers write to. A file is put there for the time of the body. Where there
+        is no such folder, there is nothing left to write.
     versions : callable
         A top-level function that returns the versions of libraries by their names.
 
@@ -68,7 +69,8 @@ def preflight(
     if not isinstance(workers, DistantWorkers):
         yield
         return
-    nonce = None if destination is None else _Nonce.put(destination)
+    is_written = destination is not None and destination.is_dir()
+    nonce = _Nonce.put(destination) if destination is not None and is_written else None
     try:
         seen = tuple(head for files in inputs if (head := _first_head(files)) is not None)
         check = _SharedView(
@@ -83,7 +85,7 @@ def preflight(
 
 @dataclass(frozen=True, slots=True)
 class _Head:
-    """An input, as its first bytes are here."""
+    """An input, as its first bytes are here; of a folder, whether there is anything in it."""
 
     path: str
     n_bytes: int
@@ -94,13 +96,13 @@ def _first_head(paths: Iterable[str | Path]) -> _Head | None:
     """Return what is seen of the first input that can be read, or None if none can."""
     for path in itertools.islice(paths, _N_TRIED):
         with suppress(OSError):
-            return _read_head(Path(path).absolute())
+            return _read_head(Path(path))
     return None
 
 
 def _read_head(path: Path) -> _Head:
     if path.is_dir():
-        return _Head(str(path), 0, "")
+        return _Head(str(path), len(list(itertools.islice(path.iterdir(), 1))), "")
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
     return _Head(str(path), path.stat().st_size, hashlib.sha256(head).hexdigest())
@@ -116,7 +118,7 @@ class _Nonce:
     @classmethod
     def put(cls, folder: Path) -> _Nonce:
         text = secrets.token_hex(16)
-        path = folder.absolute() / f".preflight-{text[:8]}"
+        path = folder / f".preflight-{text[:8]}"
         with storage.naming(path):
             path.write_text(text)
         return cls(str(path), text)

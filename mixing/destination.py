@@ -95,12 +95,12 @@ class MixtureDestination:
             path = self._root / f"audio-{split}-{numbers[split]:05d}.tar"
             numbers[split] += 1
             yield AudioJob(
-                path=str(path),
+                path=str(path.absolute()),  # for workers elsewhere
                 mixtures=tuple(mixtures),
                 roots=self._plan.roots,
                 targets=self._targets,
                 audio_format=self._format,
-                staging=str(self._folder.staging),
+                staging=str(self._folder.staging.absolute()),
             )
 
     def close(self) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, Unpack, cast, runtime_checkable
 
@@ -14,7 +15,9 @@ from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.findings import raise_first_offence
 from stemsmith.manifests.jobs import QUIET, Progress, Workers, do_jobs, needed
 from stemsmith.manifests.mixtures import STAGE
+from stemsmith.manifests.preflight import preflight
 from stemsmith.manifests.run_folder import refuse_foreign
+from stemsmith.manifests.shards import MANIFEST
 from stemsmith.mixing.audio_shards import write_audio_shard
 from stemsmith.mixing.destination import MixtureDestination
 from stemsmith.mixing.mixtures import STATE_FOLDER, Mixtures
@@ -124,7 +127,7 @@ def mix(
     texts = [_named(source) for source in given]
     found = find_sources(texts, measure.cache_folder(), names.class_names)
     check_destination(folder, found)
-    with open_workers(jobs, scheduler) as workers:
+    with open_workers(jobs, scheduler) as workers, preflight(workers, inputs=_files_of(found)):
         catalogues = _catalogues_of(workers, progress, found, names, config)
         plan = _plan_of(workers, progress, found, catalogues, names, config)
         is_flac = written_format is AudioFormat.FLAC
@@ -133,9 +136,18 @@ def mix(
         destination = MixtureDestination(folder, plan, targets, written_format)
         with destination.opened():
             if not destination.is_closed:
-                _write(workers, progress, destination, plan)
+                length_s = 0.0 if config.is_whole else config.length_s
+                with preflight(workers, destination=folder.absolute() / STATE_FOLDER):
+                    _write(workers, progress, destination, plan, length_s)
             destination.close()
     return Mixtures(folder)
+
+
+def _files_of(sources: Sequence[Source]) -> Iterator[Iterator[Path]]:
+    """Yield what workers read of each source: a corpus has a manifest, others their stems."""
+    for source in sources:
+        names = itertools.chain([MANIFEST], (file.path for file in source.files))
+        yield (source.root / name for name in names)
 
 
 def _named(source: SourceLike) -> str | Path:
@@ -187,7 +199,12 @@ def _measured_stems(
     jobs = [job for source in sources for job in source.jobs]
     measured = {job: known for job in jobs if (known := measure.cached(job)) is not None}
     if missing := [job for job in jobs if job not in measured]:
-        with progress.loop("measure", len(missing)) as ticker:
+        cache = measure.cache_folder()
+        cache.mkdir(parents=True, exist_ok=True)
+        with (
+            preflight(workers, destination=cache),
+            progress.loop("measure", len(missing)) as ticker,
+        ):
             done = do_jobs(workers, measure.measure_file, missing, needed(lambda job: job.path))
             for found in done:
                 ticker.advance(audio_s=found.n_samples / found.sample_rate)
@@ -237,10 +254,16 @@ def _partners_of(
 
 
 def _write(
-    workers: Workers, progress: Progress, destination: MixtureDestination, plan: MixturePlan
+    workers: Workers,
+    progress: Progress,
+    destination: MixtureDestination,
+    plan: MixturePlan,
+    length_s: float,
 ) -> None:
     """Write all shards."""
-    with progress.loop("mix", sum(plan.n_mixtures.values())) as ticker:
+    n_mixtures = sum(plan.n_mixtures.values())
+    audio_s = n_mixtures * length_s if destination.is_with_audio else 0.0
+    with progress.loop("mix", n_mixtures, audio_s=audio_s) as ticker:
         if destination.is_with_audio:
             jobs = destination.audio_jobs()
             done = do_jobs(workers, write_audio_shard, jobs, needed(lambda job: job.path))
@@ -294,6 +317,7 @@ def validate_mixtures(
     """
     opened = mixtures if isinstance(mixtures, Mixtures) else Mixtures(Path(mixtures).resolve())
     checks = plan_checks(opened)
-    with open_workers(jobs, scheduler) as workers:
+    files = (check.path for check in checks)
+    with open_workers(jobs, scheduler) as workers, preflight(workers, inputs=[files]):
         raise_first_offence(workers, check_file, checks, lambda check: check.path, progress)
     return ValidMixtures(len(opened), len(checks))

@@ -9,18 +9,21 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar, Unpack
+from typing import Any, Final, NamedTuple, TypeVar, Unpack
 
 from stemsmith.manifests.arrays import Float32s
 from stemsmith.manifests.audio.flac import encoder_warnings
 from stemsmith.manifests.cluster import open_workers
 from stemsmith.manifests.corpus import Corpus
-from stemsmith.manifests.errors import InvalidCorpus, UsageError
+from stemsmith.manifests.errors import InvalidCorpus, NothingToDo, UsageError
 from stemsmith.manifests.findings import raise_first_offence
 from stemsmith.manifests.jobs import QUIET, Progress, Workers, do_jobs, needed
+from stemsmith.manifests.preflight import preflight
 from stemsmith.manifests.records import Reason, Rejection, ScannedSong
 from stemsmith.manifests.renditions import RENDITIONS
+from stemsmith.manifests.shards import MANIFEST
 from stemsmith.mixing.plan.config import MixConfig, Mode
 from stemsmith.mixing.plan.mixtures import plan_mixtures
 from stemsmith.mixing.plan.renditions import read_renditions
@@ -36,7 +39,9 @@ from stemsmith.render.certificate import (
     score_paths,
 )
 from stemsmith.render.corpus.config import RenderConfig, RenderOptions, SoundOptions
+from stemsmith.render.corpus.layout import RUN_FOLDER
 from stemsmith.render.corpus.licences import read_licences
+from stemsmith.render.corpus.manifest import sound_versions
 from stemsmith.render.corpus.selection import patches_of
 from stemsmith.render.midi.limits import DEFAULT_MAX_DURATION_S
 from stemsmith.render.midi.scan import Inventory, ScanJob, find_midi_files, plan_scan, scan_files
@@ -71,6 +76,8 @@ __all__ = [
 ]
 
 C = TypeVar("C", bound=RenderConfig)
+
+_UNREAD: Final = frozenset({Reason.UNREADABLE, Reason.CHANGED})
 
 
 def scan(
@@ -130,7 +137,12 @@ def scan(
         detail = "killed the scanning process twice"
         return [Rejection(path, "scan", Reason.RENDERER_DIED, detail) for path in job.paths]
 
-    with open_workers(jobs, scheduler) as workers, progress.loop("scan", len(paths)) as ticker:
+    files = (root.resolve() / path for path in paths)
+    with (
+        open_workers(jobs, scheduler) as workers,
+        preflight(workers, inputs=[files]),
+        progress.loop("scan", len(paths)) as ticker,
+    ):
         several = plan_scan(root.resolve(), paths, max_duration_s)
         for results in do_jobs(workers, scan_files, several, put_off):
             found += results
@@ -261,9 +273,10 @@ def render_corpus(
     """
     config = _config(config or RenderConfig(), options)
     bank = with_compasses(bank or make_bank(soundfonts, patches, progress), progress)
-    with open_workers(jobs, scheduler) as workers:
+    with open_workers(jobs, scheduler) as workers, _same_sound(workers, bank):
         inventory = _inventory(midi_dir, corpus, config, workers, progress)
         plan = plan_corpus(inventory.found, Path(midi_dir), Path(corpus), config, bank)
+        _check_number(midi_dir, config, len(plan.jobs), inventory.rejection_records())
         if config.n_songs is not None and len(plan.jobs) < config.n_songs:
             progress.warn(f"{config.n_songs} songs wanted, {len(plan.jobs)} fit")
         destination = CorpusDestination(Path(corpus), plan)
@@ -273,11 +286,19 @@ def render_corpus(
             if expected.n_songs:
                 progress.note(expected.sentence(jobs if isinstance(jobs, int) else 1))
             open_jobs = destination.open_jobs()
-            with progress.loop("render", len(plan.jobs)) as ticker:
-                ticker.advance(len(plan.jobs) - len(open_jobs))
+            scores = (Path(job.midi_root, job.song.path) for job in open_jobs)
+            n_done = len(plan.jobs) - len(open_jobs)
+            audio_s = expected.mixture_s
+            with (
+                preflight(workers, inputs=[scores], destination=_state_of(corpus)),
+                progress.loop("render", len(plan.jobs), n_done=n_done, audio_s=audio_s) as ticker,
+            ):
                 for result in do_jobs(workers, render_song, open_jobs, destination.died):
                     audio_s = result.duration_s if isinstance(result, RenderedSong) else 0.0
                     ticker.advance(audio_s=audio_s)
+            if config.n_songs is not None:
+                unread = destination.reopen(_UNREAD)
+                _check_number(midi_dir, config, len(plan.jobs) - len(unread), unread)
             return destination.close()
 
 
@@ -342,18 +363,24 @@ def render_renditions(
     values = {**(PRESETS[preset] if preset else {}), **options}
     config = _config(config or RenditionConfig(), values)
     bank = with_compasses(bank or make_bank(soundfonts, patches, progress), progress)
-    with open_workers(jobs, scheduler) as workers:
+    with open_workers(jobs, scheduler) as workers, _same_sound(workers, bank):
         inventory = _inventory(midi_dir, corpus, config, workers, progress)
         plan = plan_renditions(inventory.found, Path(midi_dir), config, bank)
+        _check_number(midi_dir, config, len(plan.pieces), inventory.rejection_records())
         for warning in plan.warnings:
             progress.warn(warning)
         destination = RenditionDestination(Path(corpus), plan)
         with destination.opened():
             open_jobs = destination.open_jobs()
-            with progress.loop("render", destination.n_jobs) as ticker:
-                ticker.advance(destination.n_jobs - len(open_jobs))
+            scores = (Path(job.midi_root, job.source) for job in open_jobs)
+            n_done = destination.n_jobs - len(open_jobs)
+            with (
+                preflight(workers, inputs=[scores], destination=_state_of(corpus)),
+                progress.loop("render", destination.n_jobs, n_done=n_done) as ticker,
+            ):
                 for result in do_jobs(workers, render_stems, open_jobs, destination.died):
                     if isinstance(result, Rejection):
+                        _check_number(midi_dir, config, len(plan.pieces) - 1, [result])
                         destination.reject(result)
                         ticker.advance()
                     else:
@@ -450,7 +477,7 @@ def validate_corpus(
     corpus = Corpus(Path(folder).resolve())
     is_certified = check_certificate(corpus.root)
     try:
-        with open_workers(jobs, scheduler) as workers:
+        with open_workers(jobs, scheduler) as workers, _same_corpus(workers, corpus):
             _validate(corpus, workers, progress)
     except InvalidCorpus as error:
         if not is_certified:
@@ -501,7 +528,7 @@ def certify_corpus(
     corpus = Corpus(Path(folder).resolve())
     paths = list(score_paths(corpus).values())
     scanned: list[ScannedSong | Rejection] = []
-    with open_workers(jobs, scheduler) as workers:
+    with open_workers(jobs, scheduler) as workers, _same_corpus(workers, corpus):
         _validate(corpus, workers, progress)
         several = list(plan_scan(corpus.root, paths, math.inf))
         with progress.loop("compare", len(paths)) as ticker:
@@ -546,10 +573,16 @@ def audit_corpus(
     InvalidCorpus
         If a file cannot be read; the text names it.
     """
-    stem_jobs = plan_audit(str(source), thorough)
+    stem_jobs = [
+        dataclasses.replace(
+            job, path=str(Path(job.path).absolute()), midi_path=str(Path(job.midi_path).absolute())
+        )
+        for job in plan_audit(str(source), thorough)
+    ]
     found = []
     with (
         open_workers(jobs, scheduler) as workers,
+        preflight(workers, inputs=[(job.path for job in stem_jobs)]),
         progress.loop("audit", len(stem_jobs)) as ticker,
     ):
         for stem in do_jobs(workers, audit_file, stem_jobs, needed(lambda job: job.name)):
@@ -614,15 +647,50 @@ def export_renditions(
         for mixture in made.mixtures(0, counts[split])
     )
     n_renditions, n_sources = sum(counts.values()), 0
+    folder.mkdir(parents=True, exist_ok=True)
     with (
         open_workers(jobs, scheduler) as workers,
+        preflight(
+            workers, inputs=[[Path(corpus, MANIFEST).absolute()]], destination=folder.absolute()
+        ),
         progress.loop("export", n_renditions) as ticker,
     ):
-        export_jobs = plan_export(mixtures, Path(corpus), plan.roots, folder)
+        export_jobs = plan_export(mixtures, Path(corpus), plan.roots, folder.absolute())
         for n in do_jobs(workers, export_rendition, export_jobs, needed(lambda job: job.piece)):
             n_sources += n
             ticker.advance()
     return Exported(n_renditions, n_sources)
+
+
+def _state_of(corpus: str | Path) -> Path:
+    return Path(corpus, RUN_FOLDER).absolute()
+
+
+def _check_number(
+    midi_dir: str | Path, config: RenderConfig, n_songs: int, rejections: Sequence[Rejection]
+) -> None:
+    """Refuse to make fewer songs than were asked for because files cannot be read.
+
+    Fewer because no more of them fit are made, with a warning.
+    """
+    unread = [rejection for rejection in rejections if rejection.reason in _UNREAD]
+    if config.n_songs is not None and n_songs < config.n_songs and unread:
+        raise NothingToDo(
+            f"{midi_dir}: {config.n_songs} songs wanted, {n_songs} found, and {len(unread)} files "
+            f"cannot be read, such as {unread[0].id}: {unread[0].detail}; see to that and run "
+            "again, or ask for fewer --songs"
+        )
+
+
+def _same_sound(workers: Workers, bank: Bank) -> AbstractContextManager[None]:
+    """Check that workers have the same soundfonts, and the same libraries to play them."""
+    hashed = {soundfont.path: soundfont.sha256 for soundfont in bank.soundfonts}
+    places = [[name] for patch in bank.patches if (name := patch.folder or patch.instrument)]
+    return preflight(workers, inputs=places, hashed=hashed, versions=sound_versions)
+
+
+def _same_corpus(workers: Workers, corpus: Corpus) -> AbstractContextManager[None]:
+    return preflight(workers, inputs=[[corpus.root / MANIFEST]])
 
 
 def _config(config: C, options: Mapping[str, Any]) -> C:

@@ -121,7 +121,7 @@ def plan_evaluation(request: EvaluationRequest, results: Path) -> EvaluationPlan
     jobs: list[ScoringJob] = []
     rejections: list[Rejection] = []
     for number, song in enumerate(dataset.songs):
-        state = results / STATE_FOLDER
+        state = results.absolute() / STATE_FOLDER  # for workers elsewhere
         planned = _job(request, estimators[song.name], song, targets, state, f"{number:05d}")
         if isinstance(planned, ScoringJob):
             jobs.append(planned)
@@ -216,7 +216,7 @@ def _job(
                     return Rejection(song.name, REJECTED_BY, Reason.NO_ESTIMATE, detail)
             else:
                 file = staged / f"{name}.wav"
-            files.append(str(file))
+            files.append(str(file.absolute()))  # for workers elsewhere
         estimates[target] = tuple(files)
     return ScoringJob(
         song=song,

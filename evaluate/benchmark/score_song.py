@@ -28,6 +28,7 @@ from stemsmith.evaluate.metrics.options import Engine, MetricConfig
 from stemsmith.evaluate.metrics.registry import BSS_EVAL, song_metrics
 from stemsmith.manifests import shards
 from stemsmith.manifests.arrays import Float32s
+from stemsmith.manifests.jobs import recheck
 from stemsmith.manifests.records import Reason, Rejection
 
 __all__ = ["REJECTED_BY", "ScoredSong", "ScoringJob", "score_song"]
@@ -94,6 +95,7 @@ def score_song(job: ScoringJob) -> ScoredSong | Rejection:
         audio = read_song(job.song, job.targets)
         scores = list(_scores(job, audio))
     except Unscorable as error:
+        recheck(error)
         rejection = Rejection(job.song.name, REJECTED_BY, error.reason, error.detail)
         shards.write_records(Path(job.rejection), Rejection, [rejection])
         return rejection
