@@ -258,12 +258,12 @@ def _local_cluster(n_workers: int) -> Any:
 
     if _HAS_MASKS:
         resource_tracker.ensure_running()  # it would let Ctrl-C into the thread that starts it
-    threading.Thread(target=start, name="start workers", daemon=True).start()
     try:
+        threading.Thread(target=start, name="start workers", daemon=True).start()
         return starting.result()
     except KeyboardInterrupt:
-        with contextlib.suppress(Exception):
-            starting.result().close()  # what is half started cannot be stopped
+        with contextlib.suppress(Exception):  # what is half started cannot be stopped
+            starting.result(_LOCAL_TIMEOUT_S).close()
         raise
 
 

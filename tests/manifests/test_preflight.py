@@ -143,8 +143,11 @@ def test_every_command_with_workers_refuses_a_blind_one(workshop: Path, here) ->
             ("evaluate", "oracle:irm", "corpus", "new", "--bss", "none"),
             ("validate", "mixtures"),
         ],
-        "renditions": [("validate", "renditions"), ("export", "renditions", "x", "--format", "bach10")],
-    }  # fmt: skip
+        "renditions": [
+            ("validate", "renditions"),
+            ("export", "renditions", "new", "--format", "bach10"),
+        ],
+    }
     for masked, commands in hidden.items():
         folder = workshop / f"with-{masked}"
         folder.mkdir()

@@ -13,7 +13,9 @@ from stemsmith.manifests.safe_path import safe_path
 
 # What Python, Dask, and the jobs import; in the test's folder each of them is a trap.
 CANARIES = ("re", "random", "numpy", "socket", "dask", "distributed", "stemsmith", "click")
-TRAP = "open('SPRUNG', 'a').write(__name__ + '\\n')\nraise SystemExit('a file of this folder ran')\n"
+TRAP = (
+    "open('SPRUNG', 'a').write(__name__ + '\\n')\nraise SystemExit('a file of this folder ran')\n"
+)
 # What the installed script does: its folder, and not the current one, is where Python looks.
 COMMAND = "import sys\nfrom stemsmith.cli.main import main\nmain()\n"
 # Without the guard that processes of multiprocessing want otherwise.

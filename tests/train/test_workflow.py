@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import csv
 import json
+import re
 import sys
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
