@@ -78,7 +78,7 @@ def _do(function: Callable[[J], R], job: J, checks: tuple[_Check, ...]) -> R | _
     with telling_of_doubts(leave_to_the_caller):
         try:
             return function(job)
-        except (Unconfirmed, OSError, StemsmithError) as error:
+        except (Unconfirmed, ImportError, OSError, StemsmithError) as error:
             return _Doubtful(socket.gethostname(), _text(error))
 
 
@@ -117,12 +117,19 @@ class _Dask:
     def _check_all(self, checks: tuple[_Check, ...]) -> None:
         """Check the workers that are there; those that come later check themselves."""
         self._n_workers()
+        try:
+            self._client.run_on_scheduler(_unfitness, ())  # it reads all jobs
+        except (ImportError, AttributeError) as error:
+            address = self._client.scheduler.address
+            raise UsageError(
+                f"scheduler {address}: has not the stemsmith of this process: {error}"
+            ) from error
         found = self._client.run(_unfitness, checks, on_error="return")
         for address, line in sorted(found.items()):
             if isinstance(line, OSError):  # it has just died, and its successor checks itself
                 continue
             if isinstance(line, Exception):  # there is no stemsmith, or another version
-                line = f"worker {address}: cannot do the jobs of this stemsmith: {line}"
+                line = f"worker {address}: has not the stemsmith of this process: {line}"
             if line is not None:
                 raise UsageError(line)
 
@@ -172,6 +179,10 @@ class _Dask:
                 outcome: _Outcome[R] | Died[J] = self._result(future)
             except KilledWorker:
                 outcome = Died(job)
+            except ImportError as error:  # of a worker that came later
+                raise UsageError(
+                    f"a worker has not the stemsmith of this process: {error}"
+                ) from error
             except (CancelledError, CommClosedError) as error:
                 self._last_alive(time.monotonic())
                 raise UsageError("the Dask scheduler gave up a job; run again to go on") from error
@@ -232,8 +243,8 @@ def _settled(function: Callable[[J], R], job: J, outcome: _Outcome[R]) -> R:
     if confirmed:
         return result
     raise UsageError(
-        f"worker {outcome.host}: {outcome.reason}; not so here: mount the same folders there, or "
-        "leave that worker out, and run again"
+        f"worker {outcome.host}: {outcome.reason}; not so here: give it the same folders and "
+        "packages, or leave it out, and run again"
     )
 
 

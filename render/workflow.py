@@ -49,8 +49,8 @@ from stemsmith.render.renditions import validate as pieces
 from stemsmith.render.renditions.config import PRESETS, RenditionConfig, RenditionOptions
 from stemsmith.render.renditions.corpus import RenditionDestination
 from stemsmith.render.renditions.export_bach10 import export_rendition, plan_export
-from stemsmith.render.renditions.plan import plan_renditions
-from stemsmith.render.renditions.render import render_stems
+from stemsmith.render.renditions.plan import RenditionPlan, plan_renditions
+from stemsmith.render.renditions.render import StemJob, render_stems
 from stemsmith.render.songs import validate as songs
 from stemsmith.render.songs.corpus import CorpusDestination
 from stemsmith.render.songs.forecast import forecast
@@ -376,7 +376,9 @@ def render_renditions(
             n_done = destination.n_jobs - len(open_jobs)
             with (
                 preflight(workers, inputs=[scores], destination=_state_of(corpus)),
-                progress.loop("render", destination.n_jobs, n_done=n_done) as ticker,
+                progress.loop(
+                    "render", destination.n_jobs, n_done=n_done, audio_s=_planned_s(open_jobs, plan)
+                ) as ticker,
             ):
                 for result in do_jobs(workers, render_stems, open_jobs, destination.died):
                     if isinstance(result, Rejection):
@@ -579,11 +581,13 @@ def audit_corpus(
         )
         for job in plan_audit(str(source), thorough)
     ]
+    records = [job.record for job in stem_jobs]
+    audio_s = sum(0.0 if stem is None else stem.n_samples / stem.sample_rate for stem in records)
     found = []
     with (
         open_workers(jobs, scheduler) as workers,
         preflight(workers, inputs=[(job.path for job in stem_jobs)]),
-        progress.loop("audit", len(stem_jobs)) as ticker,
+        progress.loop("audit", len(stem_jobs), audio_s=audio_s) as ticker,
     ):
         for stem in do_jobs(workers, audit_file, stem_jobs, needed(lambda job: job.name)):
             found.append(stem)
@@ -660,6 +664,17 @@ def export_renditions(
             n_sources += n
             ticker.advance()
     return Exported(n_renditions, n_sources)
+
+
+def _planned_s(jobs: Sequence[StemJob], plan: RenditionPlan) -> float:
+    """Return the seconds of all stems that jobs render, or 0 if a tempo does not say it."""
+    duration_s = {piece.chosen.song.path: piece.chosen.song.duration_s for piece in plan.pieces}
+    if any(job.tempo.bpm is not None for job in jobs):
+        return 0.0
+    return sum(
+        len(job.specs) * (duration_s[job.source] / (job.tempo.factor or 1) + job.config.tail_s)
+        for job in jobs
+    )
 
 
 def _state_of(corpus: str | Path) -> Path:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shlex
 import shutil
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -293,7 +295,7 @@ def nobody_knows() -> str | None:
 
 
 def test_a_worker_that_cannot_even_be_checked_is_named() -> None:
-    text = r"worker tcp://127.0.0.1:\d+: cannot do the jobs of this stemsmith: No module"
+    text = r"worker tcp://127.0.0.1:\d+: has not the stemsmith of this process: No module"
     with (
         open_workers(1) as workers,
         pytest.raises(UsageError, match=text),
@@ -393,3 +395,37 @@ def test_a_song_that_vanishes_while_rendering_is_tried_again(songs: Path, tmp_pa
     stolen.unlink()
     fewer = stemsmith.render_corpus(songs, tmp_path / "d", sample_rate=8000, n_songs=5)
     assert len(fewer) == 5
+
+
+def test_a_scheduler_without_stemsmith_is_named(tmp_path: Path, here) -> None:
+    contact = tmp_path / "scheduler.json"
+    program = (
+        "import sys; sys.modules['stemsmith'] = None\n"
+        "from distributed.cli.dask_scheduler import main; main()"
+    )
+    scheduler = subprocess.Popen(
+        [sys.executable, "-c", program, "--host", "127.0.0.1", "--port", "0", "--no-dashboard",
+         "--scheduler-file", contact],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "distributed.cli.dask_worker", "--scheduler-file", contact,
+         "--no-nanny", "--no-dashboard", "--nthreads", "1", "--local-directory", tmp_path],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        while not contact.exists():
+            assert scheduler.poll() is None
+            time.sleep(0.05)
+        address = json.loads(contact.read_text())["address"]
+        with Client(address, set_as_default=False) as client:
+            client.wait_for_workers(1, timeout=60)
+        (tmp_path / "song.mid").touch()
+        done = here("scan", tmp_path, "--scheduler", address)
+    finally:
+        for process in (scheduler, worker):
+            process.kill()
+            process.wait()
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"Error: scheduler {address}: has not the stemsmith of this process")
