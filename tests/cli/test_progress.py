@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
 import time
+from collections.abc import Iterator
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
+import stemsmith
 from stemsmith.cli import console
 from stemsmith.cli.console import BarTicker, Terminal
 from stemsmith.cli.main import main
 from stemsmith.cli.options import Common
 from stemsmith.manifests.interrupts import heeding_signals, stop_if_wanted
+from stemsmith.render.workflow import audit_corpus
 
 
 class Clock:
@@ -159,3 +164,49 @@ def test_a_wrong_argument_is_no_traceback(command: str, here, tmp_path) -> None:
         assert done.returncode in (1, 2), (command, arguments)
         assert "Traceback" not in done.stderr
         assert done.stderr
+
+
+class Planned:
+    """Compares what is planned with what is done."""
+
+    def __init__(self) -> None:
+        self.loops: dict[str, list[float]] = {}
+
+    @contextlib.contextmanager
+    def loop(
+        self, title: str, total: int, *, n_done: int = 0, audio_s: float = 0.0
+    ) -> Iterator[Planned]:
+        self.current = self.loops[title] = [total - n_done, audio_s, 0, 0.0]
+        yield self
+
+    def advance(self, n: int = 1, audio_s: float = 0.0) -> None:
+        self.current[2] += n
+        self.current[3] += audio_s
+
+    def tell(self, text: str) -> None:
+        pass
+
+    def warn(self, message: str) -> None:
+        pass
+
+    def note(self, message: str) -> None:
+        pass
+
+
+def test_as_much_audio_is_made_as_was_planned(workshop: Path) -> None:
+    planned = Planned()
+    stemsmith.render_corpus("scores", "c", band=None, min_notes=1, progress=planned)
+    render = planned.loops.pop("render")
+    stemsmith.render_renditions(
+        "scores/duets", "r", n_renditions=2, shifts_s=(0.0, 0.1), headroom_db=36, progress=planned
+    )
+    stemsmith.mix(
+        "corpus", "m", n_mixtures=4, clip_s=1, min_rms_dbfs=-60, audio_format="flac",
+        progress=planned,
+    )  # fmt: skip
+    audit_corpus("c", progress=planned)
+    loops = {"songs": render, **{name: planned.loops[name] for name in ("render", "mix", "audit")}}
+    for name, (n_planned, planned_s, n_done, done_s) in loops.items():
+        assert n_done == n_planned, name
+        assert done_s == pytest.approx(planned_s, rel=0.01), name
+        assert done_s > 0
