@@ -79,6 +79,8 @@ def _do(function: Callable[[J], R], job: J, checks: tuple[_Check, ...]) -> R | _
         try:
             return function(job)
         except (Unconfirmed, ImportError, OSError, StemsmithError) as error:
+            if isinstance(error, UsageError) and not isinstance(error.__cause__, OSError):
+                raise  # what was asked for makes no sense anywhere
             return _Doubtful(socket.gethostname(), _text(error))
 
 

@@ -339,6 +339,15 @@ def test_an_error_on_a_worker_is_confirmed_by_the_process_that_gave_the_job(tmp_
         _settled(damaged, "x", _do(damaged, "x", ()))
 
 
+def senseless(path: str) -> str:
+    raise UsageError("a stem would clip")
+
+
+def test_what_makes_no_sense_is_not_tried_twice() -> None:
+    with pytest.raises(UsageError, match="would clip"):
+        _do(senseless, "x", ())
+
+
 def test_doubts_are_told_to_whoever_asked_last() -> None:
     recheck(OSError())  # nobody has asked
     heard: list[Exception] = []
