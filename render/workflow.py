@@ -296,7 +296,7 @@ def render_corpus(
                 for result in do_jobs(workers, render_song, open_jobs, destination.died):
                     audio_s = result.duration_s if isinstance(result, RenderedSong) else 0.0
                     ticker.advance(audio_s=audio_s)
-            if config.n_songs is not None:
+            if _n_wanted(config) is not None:
                 unread = destination.reopen(_UNREAD)
                 _check_number(midi_dir, config, len(plan.jobs) - len(unread), unread)
             return destination.close()
@@ -681,6 +681,13 @@ def _state_of(corpus: str | Path) -> Path:
     return Path(corpus, RUN_FOLDER).absolute()
 
 
+def _n_wanted(config: RenderConfig) -> int | None:
+    """Return the number of songs that was asked for; None if it is all that fit."""
+    if config.n_songs is None and config.splits.are_counts:
+        return int(sum(config.splits.sizes))
+    return config.n_songs
+
+
 def _check_number(
     midi_dir: str | Path, config: RenderConfig, n_songs: int, rejections: Sequence[Rejection]
 ) -> None:
@@ -689,9 +696,10 @@ def _check_number(
     Fewer because no more of them fit are made, with a warning.
     """
     unread = [rejection for rejection in rejections if rejection.reason in _UNREAD]
-    if config.n_songs is not None and n_songs < config.n_songs and unread:
+    n_wanted = _n_wanted(config)
+    if n_wanted is not None and n_songs < n_wanted and unread:
         raise NothingToDo(
-            f"{midi_dir}: {config.n_songs} songs wanted, {n_songs} found, and {len(unread)} files "
+            f"{midi_dir}: {n_wanted} songs wanted, {n_songs} found, and {len(unread)} files "
             f"cannot be read, such as {unread[0].id}: {unread[0].detail}; see to that and run "
             "again, or ask for fewer --songs"
         )
