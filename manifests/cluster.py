@@ -24,7 +24,7 @@ from typing import Any, Final, NoReturn, TypeAlias, TypeVar
 from stemsmith.manifests.errors import StemsmithError, UsageError
 from stemsmith.manifests.interrupts import stop_if_wanted
 from stemsmith.manifests.jobs import Died, InProcess, Unconfirmed, Workers, telling_of_doubts
-from stemsmith.manifests.safe_path import safe_path
+from stemsmith.manifests.safe_path import current_folder_last, safe_path
 
 __all__ = ["default_jobs", "open_workers"]
 
@@ -342,9 +342,9 @@ def open_workers(jobs: int | Workers, scheduler: str | None = None) -> Iterator[
     if scheduler is None and jobs == 0:
         yield InProcess()
         return
-    import dask
-    from distributed import Client
-
+    with current_folder_last():
+        import dask
+        from distributed import Client
     stop_if_wanted()
 
     settings = {

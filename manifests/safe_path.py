@@ -1,26 +1,39 @@
-"""Starting Python processes that do not import what lies about in the current folder.
+"""Importing, here and in new processes, not what lies about in the current folder.
 
 A new process of `multiprocessing` is a ``python -c``, which looks into the current folder first:
-a ``re.py`` there, among somebody's scores, would be executed in place of Python's own.
+a ``re.py`` there, among somebody's scores, would be executed in place of Python's own. A notebook
+looks there first itself.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from multiprocessing import process, spawn
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
-__all__ = ["safe_path"]
+__all__ = ["current_folder_last", "safe_path"]
 
 _VARIABLE: Final = "PYTHONSAFEPATH"
 _DASK: Final = "Dask Worker"  # how Dask calls its processes
 _lock: Final = threading.Lock()
 _n_open = 0
-_before: str | None = None
+_restore: Callable[[], None]
+
+
+@contextmanager
+def current_folder_last() -> Iterator[None]:
+    """Have imports of the body look into the current folder last."""
+    before, ordered = list(sys.path), _with_last(sys.path, _current())
+    sys.path[:] = ordered
+    try:
+        yield
+    finally:
+        if sys.path == ordered:
+            sys.path[:] = before
 
 
 @contextmanager
@@ -30,39 +43,61 @@ def safe_path() -> Iterator[None]:
     A notebook and ``python -c`` look there themselves. Then their processes do so last, for modules
     that are found nowhere else.
     """
-    global _n_open, _before
+    global _n_open, _restore
     with _lock:
         _n_open += 1
         if _n_open == 1:
-            _before = os.environ.get(_VARIABLE)
-            os.environ[_VARIABLE] = "1"
-            spawn.get_preparation_data = _safe_preparation_data
+            _restore = _make_safe()
     try:
         yield
     finally:
         with _lock:
             _n_open -= 1
             if _n_open == 0:
-                spawn.get_preparation_data = _get_preparation_data
-                if _before is None:
-                    del os.environ[_VARIABLE]
-                else:
-                    os.environ[_VARIABLE] = _before
+                _restore()
 
 
-_get_preparation_data: Final = spawn.get_preparation_data
+def _make_safe() -> Callable[[], None]:
+    """Change the environment, and multiprocessing, which has no setting; return the way back."""
+    from multiprocessing import process, spawn
+
+    prepare, variable = spawn.get_preparation_data, os.environ.get(_VARIABLE)
+
+    def prepare_safely(name: str) -> dict[str, Any]:
+        """Return what a new process is told."""
+        data: dict[str, Any] = prepare(name)
+        original: str = process.ORIGINAL_DIR  # type: ignore[attr-defined]
+        data["sys_path"] = _with_last(data["sys_path"], {original, *_current()})
+        if name.startswith(_DASK):
+            # Workers have by value what is defined in the main module, which need not be
+            # importable: a script that is not guarded by its name, a notebook, standard input.
+            data.pop("init_main_from_name", None)
+            data.pop("init_main_from_path", None)
+        return data
+
+    def restore() -> None:
+        """Undo all this."""
+        spawn.get_preparation_data = prepare
+        if variable is None:
+            del os.environ[_VARIABLE]
+        else:
+            os.environ[_VARIABLE] = variable
+
+    spawn.get_preparation_data = prepare_safely
+    os.environ[_VARIABLE] = "1"
+    return restore
 
 
-def _safe_preparation_data(name: str) -> dict[str, Any]:
-    """Return what a new process is told by multiprocessing, whose setting this cannot be."""
-    data: dict[str, Any] = _get_preparation_data(name)
-    current = {"", str(process.ORIGINAL_DIR), str(Path.cwd())}  # type: ignore[attr-defined]
+def _current() -> set[str]:
+    """Return what the current folder is called in a search path."""
+    names = {""}
+    with suppress(OSError):  # it may have been removed
+        names.add(str(Path.cwd()))
+    return names
+
+
+def _with_last(path: list[str], current: set[str]) -> list[str]:
+    """Return a search path with the current folder at its end, unless PYTHONPATH names it."""
     wanted = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    moved = [path for path in data["sys_path"] if path in current and path not in wanted]
-    data["sys_path"] = [path for path in data["sys_path"] if path not in moved] + moved
-    if name.startswith(_DASK):
-        # Workers have by value what is defined in the main module, which need not be importable:
-        # it may be a script that is not guarded by its name, a notebook, or standard input.
-        data.pop("init_main_from_name", None)
-        data.pop("init_main_from_path", None)
-    return data
+    last = [folder for folder in path if folder in current and folder not in wanted]
+    return [folder for folder in path if folder not in last] + last

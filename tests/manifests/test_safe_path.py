@@ -22,13 +22,14 @@ COMMAND = "import sys\nfrom stemsmith.cli.main import main\nmain()\n"
 PYTHON = "import stemsmith\nprint(len(stemsmith.scan('.', jobs=2)))\n"
 # A notebook looks into the current folder first, and has imported much before.
 NOTEBOOK = """
-import multiprocessing.process, os, sys
-import distributed, stemsmith.render.workflow
+import multiprocessing.process, os, random, re, socket, sys
+import click, stemsmith
 os.chdir({folder!r})
 multiprocessing.process.ORIGINAL_DIR = {folder!r}
 sys.path.insert(0, "")
 __file__ = None
-print(len(stemsmith.render.workflow.scan(".", jobs=2)))
+print(len(stemsmith.scan(".", jobs=2)))
+assert sys.path[0] == ""
 print(os.environ.get("PYTHONSAFEPATH"))
 """
 # Loaders of training are made in this way.
