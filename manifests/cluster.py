@@ -18,7 +18,6 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
-from multiprocessing import resource_tracker
 from typing import Any, Final, NoReturn, TypeAlias, TypeVar
 
 from stemsmith.manifests.errors import StemsmithError, UsageError
@@ -257,6 +256,8 @@ def default_jobs() -> int:
 
 def _local_cluster(n_workers: int) -> Any:
     """Start local workers; a Ctrl-C meanwhile is not lost, and stops them again."""
+    from multiprocessing import resource_tracker
+
     starting: Future[Any] = Future()
 
     def start() -> None:
