@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from stemsmith.cli.options import Common, config_options, read_config, serial_options
+from stemsmith.cli.options import LOCAL_PATH, Common, config_options, read_config, serial_options
 from stemsmith.evaluate.separation.options import SeparationConfig
 from stemsmith.manifests.audio.formats import FileFormat
 from stemsmith.train.machine import Device
@@ -17,13 +17,11 @@ if TYPE_CHECKING:
 
 __all__ = ["separate"]
 
-_PATH = click.Path(path_type=Path)
-
 
 @click.command()
 @click.argument("runs", metavar="RUN[,RUN...]")
-@click.argument("audio", nargs=-1, required=True, type=_PATH)
-@click.argument("destination", type=_PATH)
+@click.argument("audio", nargs=-1, required=True, type=LOCAL_PATH)
+@click.argument("destination", type=LOCAL_PATH)
 @config_options(SeparationConfig)
 @click.option(
     "--format",

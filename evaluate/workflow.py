@@ -34,6 +34,7 @@ from stemsmith.manifests.cluster import open_workers
 from stemsmith.manifests.errors import InvalidCorpus, NothingToDo
 from stemsmith.manifests.jobs import QUIET, Progress, Workers, do_jobs
 from stemsmith.manifests.options import member
+from stemsmith.manifests.paths import local_path
 from stemsmith.manifests.records import Reason, Rejection
 from stemsmith.manifests.run_folder import refuse_foreign
 
@@ -107,7 +108,7 @@ def evaluate_system(
     >>> sorted(set(results.scores["target"].to_pylist()))
     ['bass', 'drums', 'guitar', 'piano']
     """
-    root = Path(results)
+    root = local_path(results)
     refuse_foreign(root, STAGE, STATE_FOLDER)
     others = [Results(other).summary for other in compare]
     wanted = replace(config, **options) if config else EvaluationConfig(**options)  # type: ignore[arg-type]
@@ -246,8 +247,8 @@ def separate_files(
     wanted = replace(config, **options) if config else SeparationConfig(**options)  # type: ignore[arg-type]
     separator = Separator.of_runs(folders, wanted, device)
     kind = member(FileFormat, file_format, "--format")
-    paths = [Path(path) for path in recordings]
-    outputs = outputs_of(separator, paths, Path(destination), kind, is_overwriting)
+    paths = [local_path(path) for path in recordings]
+    outputs = outputs_of(separator, paths, local_path(destination), kind, is_overwriting)
     separated, rejections, processing_s = list[SeparatedRecording](), list[Rejection](), 0.0
     for warning in encoder_warnings() if kind is FileFormat.FLAC else ():
         progress.warn(warning)

@@ -6,11 +6,11 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 from os import PathLike
-from pathlib import Path
 from typing import Any, Final
 
 from stemsmith.manifests import shards
 from stemsmith.manifests.errors import InvalidCorpus
+from stemsmith.manifests.paths import local_path
 from stemsmith.manifests.records import Rejection
 from stemsmith.manifests.shards import Table
 
@@ -93,7 +93,7 @@ class Results:
     """
 
     def __init__(self, folder: str | PathLike[str]) -> None:
-        self.root = Path(folder)
+        self.root = local_path(folder)
         path = self.root / SUMMARY
         if not path.exists():
             raise InvalidCorpus(f"{path}: missing; not a finished folder of scores")
