@@ -18,7 +18,7 @@ from stemsmith.manifests import storage
 from stemsmith.manifests.corpus import Corpus
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
 from stemsmith.manifests.mixtures import SourceFile
-from stemsmith.manifests.programs import slug
+from stemsmith.manifests.names import slug
 from stemsmith.manifests.records import Stem
 from stemsmith.manifests.renditions import RENDITIONS, RenditionStem
 from stemsmith.manifests.seeds import unit_hash

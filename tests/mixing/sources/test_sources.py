@@ -18,6 +18,7 @@ import pytest
 import soundfile
 from stemsmith.manifests import shards
 from stemsmith.manifests.mixtures import MeasuredFile, Mixture
+from stemsmith.mixing.mixtures import Mixtures
 from stemsmith.mixing.sources.measure import cache_folder
 
 SHORT = ("--clip", 1, "--mixtures", 12, "--jobs", 0)
@@ -34,6 +35,13 @@ def assert_one_line_error(done: subprocess.CompletedProcess[str], code: int, *te
 
 def recipes_of(folder: Path) -> list[Mixture]:
     return shards.read_records(sorted(folder.glob("mixtures-*.parquet")), Mixture)
+
+
+def rejections_of(folder: Path) -> dict[str, tuple[str, str]]:
+    """Return reason and detail of every file that was left out, by root and path."""
+    rows = Mixtures(folder).rejection_records()
+    assert len({row.id for row in rows}) == len(rows)
+    return {row.id: (str(row.reason), row.detail) for row in rows}
 
 
 def audio_of(folder: Path) -> dict[str, dict[str, np.ndarray]]:
@@ -251,8 +259,28 @@ def test_a_stem_that_is_missing(make_musdb, tmp_path: Path, here) -> None:
     missing = root / "train" / "B - Two" / "bass.wav"
     missing.unlink()
     done = here("mix", f"musdb:{root}", tmp_path / "m", *SHORT, "--taxonomy", "musdb")
-    assert_one_line_error(done, 1, str(missing), "missing")
-    assert not (tmp_path / "m").exists()
+    assert done.returncode == 0, done.stderr
+    assert {m.sources[0].song_id for m in recipes_of(tmp_path / "m")} == {
+        "musdb:train/A - One", "musdb:train/Leaf - Summerghost", "musdb:test/C - Three"
+    }  # fmt: skip
+    rows = rejections_of(tmp_path / "m")
+    song = "musdb:train/B - Two"
+    assert rows[f"{song}/bass.wav"] == (
+        "missing", f"{missing}: missing; a song needs all of its stems"
+    )  # fmt: skip
+    for stem in ("drums", "other", "vocals"):
+        reason, detail = rows[f"{song}/{stem}.wav"]
+        assert reason == "incomplete" and "its song lacks bass" in detail
+    # What is called a mixture is in no place of a stem, and said to be one.
+    mixtures = [name for name, (reason, _) in rows.items() if reason == "mixture"]
+    assert len(mixtures) == 4 and len(rows) == 8
+    assert done.stdout.endswith("; 8 left out\n")
+    assert here("validate", tmp_path / "m", "--jobs", 0).returncode == 0
+    for path in root.glob("*/*/bass.wav"):
+        path.unlink()
+    done = here("mix", f"musdb:{root}", tmp_path / "n", *SHORT, "--taxonomy", "musdb")
+    assert_one_line_error(done, 1, "bass.wav: missing")
+    assert not (tmp_path / "n").exists()
 
 
 def test_what_is_no_source(corpus: Path, musdb: Path, tmp_path: Path, here, monkeypatch) -> None:
@@ -295,8 +323,15 @@ BAD_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
     "3-channels": (lambda p: write_samples(p, np.zeros((88200, 3))), "3 channels"),
     "11025-hz": (lambda p: write_samples(p, np.zeros(22050), 11025), "11025 Hz"),
     "2000-hz": (lambda p: write_samples(p, np.zeros(4000), 2000), "2000 Hz"),
-    "dangling": (lambda p: p.symlink_to(p.with_name("nowhere")), "bad"),
+    "dangling": (lambda p: p.symlink_to(p.with_name("nowhere")), "not in a place"),
 }
+
+
+BAD_REASONS = {
+    "text": "damaged", "no-bytes": "damaged", "nan": "not-finite", "inf": "not-finite",
+    "nan-in-the-last-100-ms": "not-finite", "huge": "not-finite", "3-channels": "unsupported",
+    "11025-hz": "unsupported", "2000-hz": "unsupported", "dangling": "no-stem",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", BAD_FILES)
@@ -311,12 +346,22 @@ def test_audio_that_cannot_be_used(
     before = state(tmp_path / "solos")
     done = here("mix", f"folder:{tmp_path / 'solos'}", tmp_path / "m", *SHORT,
                 "--taxonomy", "violin-piano", "--mode", "incoherent")  # fmt: skip
-    if name == "dangling":  # is no file, so no solo
-        assert done.returncode == 0, done.stderr
-    else:
-        assert_one_line_error(done, 1, "bad.wav", text)
-        assert not (tmp_path / "m").exists()
+    assert done.returncode == 0, done.stderr
+    ((row, (reason, detail)),) = rejections_of(tmp_path / "m").items()
+    assert row == "folder:train/piano/bad.wav" and reason in BAD_REASONS[name]
+    assert str(solos / "piano" / "bad.wav") in detail and text in detail and "\n" not in detail
+    assert done.stdout.endswith("; 1 left out\n")
+    assert {s.path for m in recipes_of(tmp_path / "m") for s in m.sources} == {
+        "train/piano/good.wav", "train/violin/good.wav"
+    }  # fmt: skip
     assert state(tmp_path / "solos") == before
+    if name != "dangling":
+        (solos / "piano" / "good.wav").unlink()
+        (solos / "violin" / "good.wav").unlink()
+        done = here("mix", f"folder:{tmp_path / 'solos'}", tmp_path / "n", *SHORT,
+                    "--taxonomy", "violin-piano", "--mode", "incoherent")  # fmt: skip
+        assert_one_line_error(done, 1, "bad.wav", text)
+        assert not (tmp_path / "n").exists()
 
 
 def test_a_decode_error_in_a_worker(
@@ -331,8 +376,10 @@ def test_a_decode_error_in_a_worker(
     (solos / "piano" / "cut.flac").write_bytes(data[: len(data) // 2])
     done = stemsmith("mix", f"folder:{tmp_path / 'solos'}", tmp_path / "m", "--clip", 1,
                      "--taxonomy", "violin-piano", "--mode", "incoherent", "--jobs", 1)  # fmt: skip
-    assert_one_line_error(done, 1, "cut.flac", "cannot be decoded")
-    assert not (tmp_path / "m").exists()
+    assert done.returncode == 0, done.stderr
+    ((row, (reason, detail)),) = rejections_of(tmp_path / "m").items()
+    assert (row, reason) == ("folder:train/piano/cut.flac", "damaged")
+    assert "cut.flac: cannot be decoded" in detail
 
 
 def test_empty_and_short_and_silent_files_are_left_alone(
@@ -350,6 +397,15 @@ def test_empty_and_short_and_silent_files_are_left_alone(
         assert done.returncode == 0, done.stderr
         paths = {s.path for m in recipes_of(tmp_path / mode) for s in m.sources}
         assert {Path(path).name for path in paths} == {"good.wav"}
+        rows = rejections_of(tmp_path / mode)
+        assert rows.keys() == {
+            f"folder:{split}/piano/z{k}.wav" for split in ("train", "test") for k in range(5)
+        }
+        for row, (reason, detail) in rows.items():
+            is_long = row.endswith(("z4.wav",))  # 90000 samples of silence; a clip has 44100
+            assert reason == ("too-quiet" if is_long else "too-short"), row
+            assert ("no clip of 1 s" if is_long else "and clips have 1 s") in detail
+        assert done.stdout.endswith("; 10 left out\n")
         assert here("validate", tmp_path / mode, "--jobs", 0).returncode == 0
 
 
@@ -357,7 +413,12 @@ def test_stems_of_a_song_with_two_rates(make_musdb, tmp_path: Path, make_noise, 
     root = make_musdb(tmp_path / "hq")
     make_noise(root / "train" / "A - One" / "vocals.wav", 4, 48000, seed=77)
     done = here("mix", f"musdb:{root}", tmp_path / "m", *SHORT, "--taxonomy", "musdb")
-    assert_one_line_error(done, 2, "A - One", "sample rates")
+    assert done.returncode == 0, done.stderr
+    rows = rejections_of(tmp_path / "m")
+    for stem in ("bass", "drums", "other", "vocals"):
+        reason, detail = rows[f"musdb:train/A - One/{stem}.wav"]
+        assert reason == "mismatch" and "2 sample rates: 44100 Hz, 48000 Hz" in detail
+    assert not any("A - One" in s.song_id for m in recipes_of(tmp_path / "m") for s in m.sources)
 
 
 def test_files_are_measured_once(musdb: Path, tmp_path: Path, cache: Path, here) -> None:
