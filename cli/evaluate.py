@@ -83,12 +83,21 @@ def evaluate(
 
 def _summary(done: Results, rejections: list[Rejection]) -> Summary:
     from stemsmith.cli.console import Summary
+    from stemsmith.evaluate.benchmark.results import REJECTED_BY
 
     n_songs = done.header["n_songs"]
+    n_left_out = sum(rejection.stage == REJECTED_BY for rejection in rejections)
+    line = f"{done.root}: {done.system} on {n_songs} songs of {done.dataset}, {n_left_out} left out"
+    values: dict[str, Any] = {}
+    if len(rejections) > n_left_out:
+        line += f"; {len(rejections) - n_left_out} files not used"
+    if (fitted := done.summary.get("fitted")) is not None:
+        values["fitted"] = fitted
+        line += "; estimates " + ", ".join(f"{what} {n} times" for what, n in fitted.items())
     return Summary(
-        f"{done.root}: {done.system} on {n_songs} songs of {done.dataset}, "
-        f"{len(rejections)} left out",
+        line,
         {
+            **values,
             "results": str(done.root),
             "system": done.system,
             "dataset": done.dataset,

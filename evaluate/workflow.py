@@ -6,12 +6,13 @@ only where asked to.
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Unpack
+from typing import Final, Unpack
 
 from stemsmith.evaluate.benchmark.datasets import find_dataset
 from stemsmith.evaluate.benchmark.destination import ResultsDestination
@@ -31,7 +32,7 @@ from stemsmith.evaluate.separation.options import SeparationConfig, SeparationOp
 from stemsmith.manifests.audio.flac import encoder_warnings
 from stemsmith.manifests.audio.formats import FileFormat
 from stemsmith.manifests.cluster import open_workers
-from stemsmith.manifests.errors import InvalidCorpus, NothingToDo
+from stemsmith.manifests.errors import InvalidCorpus, NothingToDo, Unreadable, UsageError
 from stemsmith.manifests.jobs import QUIET, Progress, Workers, do_jobs
 from stemsmith.manifests.options import member
 from stemsmith.manifests.paths import local_path
@@ -44,6 +45,9 @@ __all__ = [
     "separate_files",
     "validate_results",
 ]
+
+# What a full disk is to one recording it is to all.
+_OF_ALL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 
 
 def evaluate_system(
@@ -249,7 +253,7 @@ def separate_files(
     kind = member(FileFormat, file_format, "--format")
     paths = [local_path(path) for path in recordings]
     outputs = outputs_of(separator, paths, local_path(destination), kind, is_overwriting)
-    separated, rejections, processing_s = list[SeparatedRecording](), list[Rejection](), 0.0
+    separated, errors, processing_s = list[SeparatedRecording](), dict[Path, Exception](), 0.0
     for warning in encoder_warnings() if kind is FileFormat.FLAC else ():
         progress.warn(warning)
     with progress.loop("separate", len(paths)) as ticker:
@@ -257,19 +261,35 @@ def separate_files(
             start = time.perf_counter()
             try:
                 done = separate_to_files(separator, path, files, kind)
-            except InvalidCorpus as error:
-                rejections.append(Rejection(str(path), "separate", Reason.DAMAGED, str(error)))
+            except (InvalidCorpus, UsageError, OSError) as error:
+                if isinstance(error, OSError) and error.errno in _OF_ALL:
+                    raise
+                errors[path] = error
+                ticker.advance()
                 continue
             processing_s += time.perf_counter() - start
             separated.append(done)
             _warn_of_clipping(done, kind, progress)
             ticker.advance(audio_s=done.duration_s)
+    rejections = [_left_out(path, error) for path, error in errors.items()]
     if not separated:
-        raise NothingToDo(rejections[0].detail)
+        is_misused = all(isinstance(error, UsageError) for error in errors.values())
+        raise (UsageError if is_misused else NothingToDo)(rejections[0].detail)
     latency_s = separator.latency_s if wanted.is_streaming else None
     return SeparatedFiles(
         separator.targets, tuple(separated), tuple(rejections), processing_s, latency_s
     )
+
+
+def _left_out(path: Path, error: Exception) -> Rejection:
+    """Return the row of a recording that could not be separated."""
+    detail = str(error)
+    if isinstance(error, OSError):
+        detail = f"{error.filename or path}: {error.strerror or error}"
+    reasons = {UsageError: Reason.UNSUPPORTED, OSError: Reason.UNREADABLE}
+    reasons |= {Unreadable: Reason.UNREADABLE, InvalidCorpus: Reason.DAMAGED}
+    reason = next(reason for kind, reason in reasons.items() if isinstance(error, kind))
+    return Rejection(str(path), "separate", reason, detail)
 
 
 def _warn_of_clipping(

@@ -10,7 +10,7 @@ from typing import Final
 
 from stemsmith.manifests.errors import UsageError
 
-__all__ = ["local_path"]
+__all__ = ["local_path", "paths_between_commas"]
 
 _ADDRESS: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 # What a `Path` has made of an address; Windows has drives of one letter.
@@ -43,3 +43,24 @@ def local_path(path: str | os.PathLike[str]) -> Path:
         with suppress(RuntimeError):  # no such user: a name like any other
             return Path(text).expanduser()
     return Path(text)
+
+
+def paths_between_commas(text: str) -> list[str]:
+    """Return the paths that a text lists with commas between them.
+
+    The comma of a path that is there stays in it: of what begins at a place, the longest that is
+    there is taken.
+
+    Parameters
+    ----------
+    text : str
+        As it was given on the command line.
+    """
+    parts = text.split(",")
+    found: list[str] = []
+    while parts:
+        candidates = (",".join(parts[:n]) for n in range(len(parts), 0, -1))
+        there = (path for path in candidates if local_path(path).exists())
+        found.append(next(there, parts[0]))
+        parts = parts[found[-1].count(",") + 1 :]
+    return found

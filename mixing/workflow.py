@@ -14,6 +14,7 @@ from stemsmith.manifests.errors import NothingToDo, UsageError
 from stemsmith.manifests.findings import raise_first_offence
 from stemsmith.manifests.jobs import QUIET, Progress, Workers, do_jobs, needed
 from stemsmith.manifests.mixtures import STAGE, MeasuredFile
+from stemsmith.manifests.names import normal_name
 from stemsmith.manifests.paths import local_path
 from stemsmith.manifests.records import Reason, Rejection
 from stemsmith.manifests.run_folder import refuse_foreign
@@ -163,7 +164,8 @@ def _written_targets(
         return (target,) if target is not None else tuple(known)
     if wanted == "all":
         return tuple(known)
-    names = tuple(dict.fromkeys([wanted] if isinstance(wanted, str) else wanted))
+    given = [wanted] if isinstance(wanted, str) else wanted
+    names = tuple(dict.fromkeys(map(normal_name, given)))
     if unknown := [name for name in names if name not in known]:
         raise UsageError(f"--stems {unknown[0]}: not a target; known: {', '.join(known)}")
     return names

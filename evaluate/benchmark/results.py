@@ -15,20 +15,25 @@ from stemsmith.manifests.records import Rejection
 from stemsmith.manifests.shards import Table
 
 __all__ = [
+    "FITS",
+    "REJECTED_BY",
     "REJECTIONS",
     "SCORES",
     "STAGE",
     "STATE_FOLDER",
     "SUMMARY",
     "TABLE",
+    "EstimateFit",
     "Results",
     "SongScore",
 ]
 
 STAGE: Final = "evaluation"  # as manifests name it
+REJECTED_BY: Final = "evaluate"  # the stage that rejections of songs name
 STATE_FOLDER: Final = ".evaluate"  # of what is not finished
 SCORES: Final = "scores.parquet"
 REJECTIONS: Final = "rejections.parquet"
+FITS: Final = "fits.parquet"
 SUMMARY: Final = "summary.json"
 TABLE: Final = "summary.md"
 _NEEDED: Final = frozenset(
@@ -60,6 +65,31 @@ class SongScore:
     frame: int | None
     metric: str
     value: float
+
+
+@dataclass(frozen=True, slots=True)
+class EstimateFit:
+    """A file that was made to fit its song: a row of ``fits.parquet``.
+
+    Attributes
+    ----------
+    song : str
+        Name of the song in its data set.
+    target : str
+        Target that the file is an estimate of.
+    path : str
+        The file, as it was found.
+    n_samples : int
+        Samples that were added at its end as zeros, or cut from it where negative.
+    is_copied : bool
+        Whether its one channel was taken for all of the song's.
+    """
+
+    song: str
+    target: str
+    path: str
+    n_samples: int
+    is_copied: bool
 
 
 class Results:
@@ -122,8 +152,14 @@ class Results:
 
     @cached_property
     def rejections(self) -> Table:
-        """The songs that were left out, as a table with the fields of `Rejection`."""
+        """The songs and files that were left out, as a table with the fields of `Rejection`."""
         return shards.read_table([self.root / REJECTIONS], Rejection)
+
+    @cached_property
+    def fits(self) -> Table:
+        """The files that were made to fit their songs, as a table with those of `EstimateFit`."""
+        is_there = any(entry["file"] == FITS for entry in self.header["shards"])
+        return shards.read_table([self.root / FITS] if is_there else [], EstimateFit)
 
     @cached_property
     def summary(self) -> dict[str, Any]:
@@ -148,7 +184,7 @@ class Results:
         return shards.read_records(self.root / SCORES, SongScore)
 
     def rejection_records(self) -> list[Rejection]:
-        """Return the songs that were left out as records."""
+        """Return the songs and files that were left out as records."""
         return shards.read_records(self.root / REJECTIONS, Rejection)
 
     def verify(self) -> Results:

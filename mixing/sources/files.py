@@ -20,7 +20,7 @@ from stemsmith.mixing.sources.layouts import LAYOUTS
 from stemsmith.mixing.sources.song_folders import is_mixture
 from stemsmith.mixing.sources.taxonomy import known_classes
 
-__all__ = ["FOUND_BY", "find_files", "incomplete", "load_layout", "unused_files"]
+__all__ = ["FOUND_BY", "all_files", "find_files", "incomplete", "load_layout", "unused_files"]
 
 FOUND_BY: Final = "find"  # the stage that rejections name
 
@@ -128,7 +128,7 @@ def _normal(file: SourceFile) -> SourceFile:
 
 def _faults(root: Path, song: Sequence[SourceFile], is_complete: bool) -> Iterator[Rejection]:
     """Yield a row for every file of a song that cannot be taken as it is."""
-    unnamed = [file for file in song if any("\ud800" <= letter <= "\udfff" for letter in file.path)]
+    unnamed = [file for file in song if _is_no_text(f"{file.song_id}{file.stem}{file.path}")]
     for file in unnamed:
         detail = f"{root / file.path}: a recipe cannot hold this name: not UTF-8"
         yield Rejection(file.path, FOUND_BY, Reason.BAD_NAME, detail)
@@ -144,6 +144,11 @@ def _faults(root: Path, song: Sequence[SourceFile], is_complete: bool) -> Iterat
     for file in song if missing or unnamed else ():
         if file not in missing and file not in unnamed:
             yield incomplete(root, file, [*missing, *unnamed][0])
+
+
+def _is_no_text(name: str) -> bool:
+    """Tell whether a name holds bytes that are no UTF-8."""
+    return any("\ud800" <= letter <= "\udfff" for letter in name)
 
 
 def _is_file(path: Path) -> bool:
@@ -175,7 +180,7 @@ def unused_files(layout: str, root: Path, known: Collection[str]) -> list[Reject
     """
     return [
         _unused(layout, root, path, fault)
-        for path, fault in _all_files(root, set())
+        for path, fault in all_files(root)
         if path.relative_to(root).as_posix() not in known
     ]
 
@@ -193,11 +198,16 @@ def _unused(layout: str, root: Path, path: Path, fault: str) -> Rejection:
     return Rejection(place, FOUND_BY, Reason.NO_STEM, detail)
 
 
-def _all_files(folder: Path, seen: set[tuple[int, int]]) -> Iterator[tuple[Path, str]]:
-    """Yield the files below a folder, and folders that cannot be read with the reason.
+def all_files(root: Path) -> Iterator[tuple[Path, str]]:
+    """Yield the files below a folder with nothing, and folders that cannot be read with the reason.
 
-    A folder that is reached twice is entered once.
+    A folder that is reached twice is entered once. What `visible` passes over is no file of a
+    user's.
     """
+    return _all_files(root, set())
+
+
+def _all_files(folder: Path, seen: set[tuple[int, int]]) -> Iterator[tuple[Path, str]]:
     if not os.access(folder, os.R_OK | os.X_OK):
         yield folder, "permission denied"
         return
