@@ -27,6 +27,7 @@ from stemsmith.evaluate.separation.files import (
     SeparatedRecording,
     outputs_of,
     separate_to_files,
+    unfit_recordings,
 )
 from stemsmith.evaluate.separation.options import SeparationConfig, SeparationOptions
 from stemsmith.manifests.audio.flac import encoder_warnings
@@ -199,8 +200,8 @@ def separate_files(
 ) -> SeparatedFiles:
     """Separate recordings into ``DESTINATION/<recording>/<target>.wav``, in bounded memory.
 
-    What can be refused is refused before anything is written. A recording that cannot be read is
-    left out and named in what is returned.
+    What can be refused is refused before anything is written. A recording that cannot be read, or
+    that the options cannot do, is left out and named in what is returned.
 
     Parameters
     ----------
@@ -231,7 +232,8 @@ def separate_files(
     Raises
     ------
     UsageError
-        If options, runs and recordings do not go together, or a file is in the way.
+        If options and runs do not go together, or with none of the recordings, or a file is in
+        the way.
     NothingToDo
         If not one recording can be separated; the text says why the first one cannot.
     InvalidCorpus
@@ -253,11 +255,17 @@ def separate_files(
     kind = member(FileFormat, file_format, "--format")
     paths = [local_path(path) for path in recordings]
     outputs = outputs_of(separator, paths, local_path(destination), kind, is_overwriting)
-    separated, errors, processing_s = list[SeparatedRecording](), dict[Path, Exception](), 0.0
+    errors: dict[Path, Exception] = {**unfit_recordings(separator, paths, kind)}
+    if len(errors) == len(paths):
+        raise errors[paths[0]]
+    separated, processing_s = list[SeparatedRecording](), 0.0
     for warning in encoder_warnings() if kind is FileFormat.FLAC else ():
         progress.warn(warning)
     with progress.loop("separate", len(paths)) as ticker:
         for path, files in zip(paths, outputs, strict=True):
+            if path in errors:
+                ticker.advance()
+                continue
             start = time.perf_counter()
             try:
                 done = separate_to_files(separator, path, files, kind)
@@ -271,7 +279,7 @@ def separate_files(
             separated.append(done)
             _warn_of_clipping(done, kind, progress)
             ticker.advance(audio_s=done.duration_s)
-    rejections = [_left_out(path, error) for path, error in errors.items()]
+    rejections = [_left_out(path, errors[path]) for path in paths if path in errors]
     if not separated:
         is_misused = all(isinstance(error, UsageError) for error in errors.values())
         raise (UsageError if is_misused else NothingToDo)(rejections[0].detail)

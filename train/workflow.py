@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Unpack
 from stemsmith.manifests.cluster import open_workers
 from stemsmith.manifests.errors import NothingToDo, UsageError, require
 from stemsmith.manifests.jobs import QUIET, Progress, Workers
+from stemsmith.manifests.names import normal_name
 from stemsmith.manifests.paths import local_path
 from stemsmith.train.listing import ListedRun, find_runs
 from stemsmith.train.models.registry import configure, model_class
@@ -224,7 +225,7 @@ def list_runs(folder: str | PathLike[str], *, progress: Progress = QUIET) -> lis
 def _names(target: str | None, targets: Sequence[str]) -> tuple[str, ...]:
     if (target is None) == (not targets):
         raise UsageError("say what to separate: --target bass, or --targets bass,drums,...")
-    return tuple(targets) if target is None else (target,)
+    return tuple(map(normal_name, targets if target is None else (target,)))
 
 
 def _paths(folders: Folder | Sequence[Folder]) -> tuple[Path, ...]:

@@ -77,8 +77,8 @@ class EstimateFit:
         Name of the song in its data set.
     target : str
         Target that the file is an estimate of.
-    path : str
-        The file, as it was found.
+    file : str
+        Name of the file, in the folder of its song.
     n_samples : int
         Samples that were added at its end as zeros, or cut from it where negative.
     is_copied : bool
@@ -87,7 +87,7 @@ class EstimateFit:
 
     song: str
     target: str
-    path: str
+    file: str
     n_samples: int
     is_copied: bool
 

@@ -112,7 +112,7 @@ def _unscorable(path: str) -> Iterator[None]:
     try:
         yield
     except UsageError as error:  # PyAV is not there
-        raise Unscorable(Reason.UNSUPPORTED, f"{path}: {error}") from error
+        raise Unscorable(Reason.UNSUPPORTED, str(error)) from error
     except Unreadable as error:
         raise Unscorable(Reason.UNREADABLE, str(error)) from error
     except InvalidCorpus as error:
@@ -150,15 +150,15 @@ class Fit(NamedTuple):
 
     Attributes
     ----------
-    path : str
-        The file.
+    file : str
+        Name of the file.
     n_samples : int
         Samples that were added at its end, or taken away where negative.
     is_copied : bool
         Whether its one channel was taken for all of the song's.
     """
 
-    path: str
+    file: str
     n_samples: int
     is_copied: bool
 
@@ -216,4 +216,4 @@ def _fit_of(path: str, own: AudioInfo, song: AudioInfo) -> Fit | None:
         or (own.n_channels != song.n_channels and not is_copied)
     ):
         return None
-    return Fit(path, n_missing, is_copied)
+    return Fit(Path(path).name, n_missing, is_copied)

@@ -19,7 +19,13 @@ from stemsmith.manifests.names import normal_name
 if TYPE_CHECKING:  # it needs torch
     from stemsmith.evaluate.separation.separator import Separator
 
-__all__ = ["SeparatedRecording", "folder_names", "outputs_of", "separate_to_files"]
+__all__ = [
+    "SeparatedRecording",
+    "folder_names",
+    "outputs_of",
+    "separate_to_files",
+    "unfit_recordings",
+]
 
 _STAGING: Final = ".separating-"
 _MIXTURES: Final = ("mix", "mixture")
@@ -116,15 +122,13 @@ def outputs_of(
 ) -> list[dict[str, Path]]:
     """Return the files that are to be written of every recording, by target.
 
-    All that can be refused is refused here, before long work. Recordings that cannot be read are
-    not: that is found out again when they are separated.
+    All that can be refused is refused here, before long work.
 
     Raises
     ------
     UsageError
         If two recordings cannot be told apart, or one would be overwritten; if a file is there, and
-        not to be replaced, or something else is that cannot be; if system or format do not take a
-        recording's rate, channels or length.
+        not to be replaced, or something else is that cannot be.
     """
     outputs = [
         {
@@ -139,9 +143,38 @@ def outputs_of(
             raise UsageError(f"{recording}: would be overwritten; choose another destination")
     for files in outputs:
         _check_free(destination, files.values(), is_overwriting)
-    for recording in recordings:
-        _check_recording(separator, recording, file_format)
     return outputs
+
+
+def unfit_recordings(
+    separator: Separator, recordings: Sequence[Path], file_format: FileFormat
+) -> dict[Path, UsageError]:
+    """Return why recordings cannot be separated in the way that is asked for, before long work.
+
+    Those that cannot be read are not among them: that is found out when they are separated.
+
+    Parameters
+    ----------
+    separator : Separator
+        The runs that are to separate them.
+    recordings : sequence of Path
+        Files of audio.
+    file_format : FileFormat
+        Format of the files that are written.
+
+    Returns
+    -------
+    dict of Path to UsageError
+        Of recordings whose rate, channels or length system or format do not take; the texts name
+        them.
+    """
+    unfit = {}
+    for recording in recordings:
+        try:
+            _check_recording(separator, recording, file_format)
+        except UsageError as error:
+            unfit[recording] = error
+    return unfit
 
 
 def _check_free(destination: Path, files: Iterable[Path], is_overwriting: bool) -> None:

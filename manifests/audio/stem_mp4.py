@@ -127,7 +127,7 @@ def _info(container: InputContainer, path: Path, stream: int) -> tuple[int, int,
 
 @contextmanager
 def opened(
-    path: Path, kind: str = "mp4", task: str = "reading .mp4 and .m4a"
+    path: Path, kind: str = "mp4", why: str = "reading .mp4 and .m4a"
 ) -> Iterator[InputContainer]:
     """Open a file for PyAV.
 
@@ -137,7 +137,7 @@ def opened(
         The file.
     kind : str
         Its format, as ffmpeg names it: guessing may end at formats that open other files.
-    task : str
+    why : str
         What needs PyAV, for the error.
 
     Raises
@@ -147,7 +147,7 @@ def opened(
     UsageError
         If PyAV is not installed.
     """
-    av = _pyav(task)
+    av = _pyav(f"{path}: {why}")
     try:
         # As a file object: PyAV takes a name for UTF-8, and ffmpeg one with a colon for a protocol.
         with path.open("rb") as file, av.open(file, format=kind) as container:

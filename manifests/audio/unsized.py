@@ -21,6 +21,7 @@ from stemsmith.manifests.errors import InvalidCorpus, Unreadable
 
 __all__ = ["format_if_unsized", "is_mpeg", "unsized_blocks", "unsized_info", "unsized_whole"]
 
+_WHY: Final = "its header does not say how long it is; decoding it to its end"
 _N_KEPT: Final = 4  # whole recordings, as of .mp4 files
 _UNKNOWN: Final = 1 << 62  # samples, at least, that libsndfile makes of a total that is not there
 _N_HEAD: Final = 1 << 16
@@ -135,8 +136,7 @@ def unsized_blocks(path: Path, kind: str) -> Iterator[Float32s]:
     InvalidCorpus, UsageError
         As `unsized_info` does.
     """
-    task = f"{path}: its header does not say how long it is; decoding it to its end"
-    with stem_mp4.opened(path, kind, task) as container:
+    with stem_mp4.opened(path, kind, _WHY) as container:
         if not container.streams.audio:
             raise InvalidCorpus(f"{path}: cannot be decoded: no audio in it")
         layout = container.streams.audio[0].codec_context.layout
@@ -159,7 +159,7 @@ def unsized_whole(path: Path, kind: str) -> Float32s:
 
 @lru_cache(maxsize=1024)
 def _counted(path: Path, kind: str, modified_ns: int) -> tuple[int, int, int]:
-    with stem_mp4.opened(path, kind) as container:
+    with stem_mp4.opened(path, kind, _WHY) as container:
         streams = container.streams.audio
         sample_rate = int(streams[0].sample_rate) if streams else 0
     n_channels, n_samples = 0, 0

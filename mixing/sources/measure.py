@@ -124,7 +124,7 @@ def measure_file(job: MeasureJob) -> MeasuredFile | Rejection:
     except _Unfit as error:
         return Rejection(job.path, MEASURED_BY, error.reason, str(error))
     except UsageError as error:  # PyAV is not there
-        return Rejection(job.path, MEASURED_BY, Reason.UNSUPPORTED, f"{job.path}: {error}")
+        return Rejection(job.path, MEASURED_BY, Reason.UNSUPPORTED, str(error))
     except InvalidCorpus as error:
         is_unreadable = isinstance(error, Unreadable)
         reason = Reason.UNREADABLE if is_unreadable else Reason.DAMAGED

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -608,3 +609,160 @@ def test_a_source_is_never_written_to(corpus: Path, musdb: Path, tmp_path: Path,
         done = here("mix", *sources, folder, *SHORT, "--taxonomy", "musdb")
         assert_one_line_error(done, 2, "in the source", str(folder))
     assert state(corpus) | state(musdb) == before
+
+
+def test_names_of_any_script_keep_their_difference(
+    make_noise: Callable[..., Path], tmp_path: Path, here
+) -> None:
+    """Piano and violin in Chinese, and flutes in both of Unicode's forms."""
+    piano, violin, flute = "\u94a2\u7434", "\u5c0f\u63d0\u7434", "Fl\u00f6te"
+    for k, song in enumerate(("One", "Two")):
+        form = ("NFC", "NFD")[k]
+        for j, name in enumerate((piano, violin, unicodedata.normalize(form, flute))):
+            make_noise(tmp_path / "songs" / song / f"{name}.wav", 3, 16000, 1, 10 * k + j)
+    taxonomy = tmp_path / "band.toml"
+    lines = [f'"{name.lower()}" = ["{name}"]' for name in (piano, violin, flute)]
+    taxonomy.write_text("\n".join(["[targets]", *lines]), "utf-8")
+    done = here("mix", f"folder:{tmp_path / 'songs'}", tmp_path / "m", *SHORT,
+                "--taxonomy", taxonomy, "--target", "flo\u0308te")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    for mixture in recipes_of(tmp_path / "m"):
+        found = {unicodedata.normalize("NFC", Path(s.path).stem): s.group for s in mixture.sources}
+        assert found == {name: name.lower() for name in (piano, violin, flute)}
+    assert not rejections_of(tmp_path / "m")
+    done = here("mix", f"folder:{tmp_path / 'songs'}", tmp_path / "n", *SHORT,
+                "--taxonomy", "violin-piano")  # fmt: skip
+    assert_one_line_error(done, 1, "no stem of any source belongs to a target")
+
+
+@pytest.mark.parametrize(
+    ("names", "text"),
+    [
+        (("C#", "C"), "are both the class 'c'; rename one of them"),
+        (("C", "\u266a\u266b"), "'\u266a\u266b' has no letter or digit"),
+    ],
+)
+@pytest.mark.parametrize("is_solo", [False, True])
+def test_names_that_lose_their_difference_are_refused(
+    make_noise: Callable[..., Path], tmp_path: Path, here, names, text: str, is_solo: bool
+) -> None:
+    for k, name in enumerate(names):
+        place = f"train/{name}/a.wav" if is_solo else f"Song {k}/{name}.wav"
+        make_noise(tmp_path / "s" / place, 2, 16000, 1, k)
+    done = here("mix", f"folder:{tmp_path / 's'}", tmp_path / "m", *SHORT)
+    assert_one_line_error(
+        done, 1, text, str(tmp_path / "s"), *(repr(n) for n in names if n in "C#")
+    )
+    assert not (tmp_path / "m").exists()
+
+
+def test_whatever_is_not_used_has_a_row(
+    make_noise: Callable[..., Path], tmp_path: Path, here
+) -> None:
+    """One good solo among files of all kinds: the mixtures are of it, and all else is listed."""
+    solos = tmp_path / "solos"
+    for k, name in enumerate(("violin/good", "piano/good", "tuba/a")):
+        make_noise(solos / "train" / f"{name}.wav", 2, 16000, 1, k)
+    for k in range(20):
+        make_noise(solos / "train" / "piano" / f"short{k}.wav", 0.9, 16000, 1, 50 + k)
+        (solos / "train" / "piano" / f"{k}.wma").write_bytes(b"")
+    make_noise(solos / "more" / "piano" / "deep.wav", 2, 16000, 1, 99)
+    (solos / "readme.txt").write_text("")
+    make_noise(solos / "train" / "mixture.wav", 2, 16000, 1, 98)
+    for hidden in ("train/piano/._good.wav", "train/@eaDir/good.wav", "__MACOSX/x/good.wav",
+                   "train/piano/Thumbs.db", ".DS_Store"):  # fmt: skip
+        (solos / hidden).parent.mkdir(parents=True, exist_ok=True)
+        (solos / hidden).write_bytes(b"")
+    command = ("mix", f"folder:{solos}", tmp_path / "m", *SHORT, "--taxonomy", "violin-piano",
+               "--mode", "incoherent")  # fmt: skip
+    done = here(*command, "--json")
+    assert done.returncode == 0, done.stderr
+    rows = {row: reason for row, (reason, _) in rejections_of(tmp_path / "m").items()}
+    assert rows == {
+        **{f"folder:train/piano/short{k}.wav": "too-short" for k in range(20)},
+        **{f"folder:train/piano/{k}.wma": "not-audio" for k in range(20)},
+        "folder:more/piano/deep.wav": "no-stem",
+        "folder:readme.txt": "not-audio",
+        "folder:train/mixture.wav": "mixture",
+        "folder:train/tuba/a.wav": "no-target",
+    }
+    counts = {"too-short": 20, "not-audio": 21, "no-stem": 1, "mixture": 1, "no-target": 1}
+    assert json.loads(done.stdout)["rejections"] == counts
+    (shard,) = (tmp_path / "m").glob("rejections-*.parquet")
+    assert shard.name == "rejections-00000.parquet"
+    again = here(*command)
+    assert again.returncode == 0 and again.stdout.endswith("; 44 left out\n"), again.stderr
+    assert here("validate", tmp_path / "m", "--jobs", 0).returncode == 0
+    shard.write_bytes(shard.read_bytes()[:-9] + bytes(9))
+    done = here("validate", tmp_path / "m", "--jobs", 0)
+    assert_one_line_error(done, 1, "rejections-00000.parquet: SHA-256")
+
+
+def test_what_storage_boxes_leave_ends_no_run(make_musdb, tmp_path: Path, here) -> None:
+    root = make_musdb(tmp_path / "hq")
+    recipes = []
+    for name in ("clean", "littered"):
+        done = here("mix", f"musdb:{root}", tmp_path / name, *SHORT, "--taxonomy", "musdb")
+        assert done.returncode == 0, done.stderr
+        recipes.append([(m.mixture_id, m.sources) for m in recipes_of(tmp_path / name)])
+        for litter in ("train/@eaDir", "test/__MACOSX", "train/#recycle", "train/notes"):
+            (root / litter).mkdir(exist_ok=True)
+            (root / litter / "x.txt").write_text("")
+    assert recipes[0] == recipes[1]
+    rows = rejections_of(tmp_path / "littered").keys() - rejections_of(tmp_path / "clean").keys()
+    assert rows == {"musdb:train/notes", "musdb:train/notes/x.txt"}
+
+
+@pytest.mark.parametrize("is_installed", [True, False])
+def test_a_file_that_does_not_say_its_length(
+    make_noise: Callable[..., Path], tmp_path: Path, here, monkeypatch, is_installed: bool
+) -> None:
+    if not is_installed:
+        monkeypatch.setitem(sys.modules, "av", None)
+    solos = tmp_path / "solos" / "train"
+    make_noise(solos / "violin" / "good.wav", 2, 16000, 1)
+    path = solos / "piano" / "piped.flac"
+    make_noise(path, 3, 16000, 1, 5)
+    make_noise(solos / "piano" / "good.wav", 2, 16000, 1, 6)
+    data = bytearray(path.read_bytes())
+    data[21] &= 0xF0  # the total of samples: unknown
+    data[22:26] = bytes(4)
+    path.write_bytes(data)
+    done = here("mix", f"folder:{tmp_path / 'solos'}", tmp_path / "m", "--clip", 1, "--mixtures",
+                60, "--jobs", 0, "--taxonomy", "violin-piano", "--mode", "incoherent",
+                "--audio")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    used = {s.path: s for m in recipes_of(tmp_path / "m") for s in m.sources}
+    if is_installed:
+        assert not rejections_of(tmp_path / "m")
+        assert used["train/piano/piped.flac"].n_stem_samples == 3 * 16000
+        last = max(s.start for m in recipes_of(tmp_path / "m") for s in m.sources)
+        assert last > 16000, "clips come from all of it"
+    else:
+        ((row, (reason, detail)),) = rejections_of(tmp_path / "m").items()
+        assert (row, reason) == ("folder:train/piano/piped.flac", "unsupported")
+        assert "piped.flac" in detail and "needs PyAV: pip install" in detail
+        assert "train/piano/piped.flac" not in used
+
+
+def test_homes_and_addresses_after_a_prefix(
+    musdb: Path, tmp_path: Path, here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(musdb.parent))
+    done = here("mix", f"musdb:~/{musdb.name}", tmp_path / "m", *SHORT, "--taxonomy", "musdb")
+    assert done.returncode == 0, done.stderr
+    done = here("mix", "musdb:s3://bucket/musdb", tmp_path / "n", *SHORT)
+    assert_one_line_error(done, 2, "s3://bucket/musdb: is an address")
+
+
+def test_a_song_is_left_out_of_training_in_either_form(
+    make_noise: Callable[..., Path], tmp_path: Path, here
+) -> None:
+    for k, song in enumerate(("Caf\u00e9", "Other")):
+        for j, name in enumerate(("drums", "bass")):
+            make_noise(tmp_path / "s" / song / f"{name}.wav", 2, 16000, 1, 2 * k + j)
+    done = here("mix", f"folder:{tmp_path / 's'}", tmp_path / "m", *SHORT, "--leave-out",
+                "Cafe\u0301")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    songs = {(m.split, s.song_id) for m in recipes_of(tmp_path / "m") for s in m.sources}
+    assert songs == {("test", "folder:Caf\u00e9"), ("train", "folder:Other")}
