@@ -134,7 +134,7 @@ def opened(
     Parameters
     ----------
     path : Path
-        The file.
+        The file, as a user named it.
     kind : str
         Its format, as ffmpeg names it: guessing may end at formats that open other files.
     why : str

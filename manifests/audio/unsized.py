@@ -2,8 +2,9 @@
 
 An MP3 without a Xing header has no length, and what libsndfile makes of its size and first frame
 is an estimate: a third of the file where the bit rate varies. A FLAC that a pipe wrote has the
-total 0, for "unknown", and a WAV whose writer was killed has sizes of nothing. Other files have a
-length that can be trusted: they are libsndfile's, and so are their samples.
+total 0, for "unknown", a WAV whose writer was killed has sizes of nothing, and of several Oggs in
+one file libsndfile knows the first. Other files have a length that can be trusted: they are
+libsndfile's, and so are their samples.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ _UNKNOWN: Final = 1 << 62  # samples, at least, that libsndfile makes of a total
 _N_HEAD: Final = 1 << 16
 _HAS_FRAMES, _HAS_BYTES = 1, 2  # flags of a Xing header
 _MPEG_1: Final = 3
+_PAGE: Final = b"OggS"
+_BEGINS: Final = 2  # flag of a page: the first one of a stream
 
 
 def is_mpeg(head: bytes) -> bool:
@@ -53,11 +56,13 @@ def format_if_unsized(path: Path, kind: str, n_samples: int) -> str | None:
     """
     if kind == "FLAC":
         return "flac" if n_samples >= _UNKNOWN else None
-    if kind not in ("MP3", "WAV", "WAVEX") or (kind != "MP3" and n_samples):
+    if kind not in ("MP3", "OGG", "WAV", "WAVEX") or (kind.startswith("WAV") and n_samples):
         return None
     with path.open("rb") as file:
         if kind == "MP3":
             return None if _is_sized_mpeg(file) else "mp3"
+        if kind == "OGG":
+            return "ogg" if _is_chained_ogg(file, path.stat().st_size) else None
         (n_riff,) = struct.unpack("<I", file.read(8)[4:].ljust(4, b"\0"))
         return "wav" if n_riff + 8 < path.stat().st_size else None
 
@@ -96,6 +101,27 @@ def _is_sized_mpeg(file: BinaryIO) -> bool:
     return not is_mpeg(file.read(4))
 
 
+def _is_chained_ogg(file: BinaryIO, n_bytes: int) -> bool:
+    """Tell whether the last page belongs to a stream that the first pages did not begin.
+
+    Recordings of internet radio are such files, one stream a title; libsndfile ends at the first.
+    """
+    head = file.read(_N_HEAD)
+    begun: set[bytes] = set()
+    start = 0
+    while head[start : start + 4] == _PAGE and head[start + 5] & _BEGINS:
+        begun.add(head[start + 14 : start + 18])
+        n_segments = head[start + 26]
+        start += 27 + n_segments + sum(head[start + 27 : start + 27 + n_segments])
+        if len(head) < start + 27:
+            break
+    file.seek(max(0, n_bytes - 2 * _N_HEAD))
+    tail = file.read()
+    last = tail.rfind(_PAGE)
+    serial = tail[last + 14 : last + 18]
+    return last >= 0 and len(serial) == 4 and serial not in begun
+
+
 def _end_of_tags(file: BinaryIO) -> int:
     """Return where the audio begins, after ID3 tags."""
     start = 0
@@ -114,7 +140,7 @@ def unsized_info(path: Path, kind: str) -> tuple[int, int, int]:
     Parameters
     ----------
     path : Path
-        The file.
+        The file, as a user named it.
     kind : str
         Its format, as `format_if_unsized` names it.
 

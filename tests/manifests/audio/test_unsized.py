@@ -123,6 +123,35 @@ def test_an_appended_mp3_is_read_too(tmp_path: Path) -> None:
     assert audio_info(path).n_samples >= 2 * N_SAMPLES
 
 
+def test_an_ogg_of_several_streams_is_read_to_its_end(tmp_path: Path) -> None:
+    path = tmp_path / "a.ogg"
+    soundfile.write(path, sound(), RATE)
+    one = path.read_bytes()
+    assert audio_info(path).n_samples == N_SAMPLES
+    # The same again as another stream; decoders look at the checksums of its pages.
+    serial, other = one[14:18], bytearray(one)
+    start = 0
+    while (start := other.find(b"OggS", start)) >= 0:
+        n_segments = other[start + 26]
+        end = start + 27 + n_segments + sum(other[start + 27 : start + 27 + n_segments])
+        other[start + 14 : start + 18] = bytes(byte ^ 0x55 for byte in serial)
+        other[start + 22 : start + 26] = bytes(4)
+        checksum = 0
+        for byte in other[start:end]:
+            checksum ^= byte << 24
+            for _ in range(8):
+                checksum = checksum << 1 ^ (0x04C11DB7 if checksum & 0x80000000 else 0)
+                checksum &= 0xFFFFFFFF
+        struct.pack_into("<I", other, start + 22, checksum)
+        start = end
+    path.write_bytes(one + other)
+    assert 2 * N_SAMPLES <= audio_info(path).n_samples < 2 * N_SAMPLES + 2048
+    whole = np.concatenate(list(read_blocks(path, 1 << 16)), axis=1)[0]
+    for part in (whole[: 2 * RATE], whole[-N_SAMPLES:][: 2 * RATE]):  # both begin with the tone
+        peak = np.abs(np.fft.rfft(part)).argmax() / 2
+        assert abs(peak - 440) < 1
+
+
 def test_a_cut_mp3_is_never_a_short_one(tmp_path: Path, capfd) -> None:
     path = tmp_path / "a.mp3"
     soundfile.write(path, sound(), RATE, format="MP3")
