@@ -20,6 +20,7 @@ from stemsmith.manifests.corpus import Corpus
 from stemsmith.manifests.errors import InvalidCorpus, NothingToDo, UsageError
 from stemsmith.manifests.findings import raise_first_offence
 from stemsmith.manifests.jobs import QUIET, Progress, Workers, do_jobs, needed
+from stemsmith.manifests.paths import local_path
 from stemsmith.manifests.preflight import preflight
 from stemsmith.manifests.records import Reason, Rejection, ScannedSong
 from stemsmith.manifests.renditions import RENDITIONS
@@ -124,8 +125,8 @@ def scan(
     >>> inventory.songs.num_rows, inventory.rejections.num_rows
     (5, 0)
     """
-    root = Path(midi_dir)
-    paths = find_midi_files(root, None if skipped is None else Path(skipped).resolve())
+    root = local_path(midi_dir)
+    paths = find_midi_files(root, None if skipped is None else local_path(skipped).resolve())
     found: list[ScannedSong | Rejection] = []
     deadly: list[str] = []
 
@@ -202,9 +203,9 @@ def make_bank(
     if patches is not None and soundfonts:
         raise UsageError("give either --patches or --soundfont")
     if patches is not None:
-        bank = bank_from_yaml(Path(patches))
+        bank = bank_from_yaml(local_path(patches))
     else:
-        bank = bank_from_soundfonts([Path(s) for s in soundfonts] or [default_soundfont()])
+        bank = bank_from_soundfonts([local_path(s) for s in soundfonts] or [default_soundfont()])
     check_soundfonts([soundfont.path for soundfont in bank.soundfonts])
     for warning in (*bank.warnings, *encoder_warnings()):
         progress.warn(warning)
@@ -275,13 +276,13 @@ def render_corpus(
     bank = with_compasses(bank or make_bank(soundfonts, patches, progress), progress)
     with open_workers(jobs, scheduler) as workers, _same_sound(workers, bank):
         inventory = _inventory(midi_dir, corpus, config, workers, progress)
-        plan = plan_corpus(inventory.found, Path(midi_dir), Path(corpus), config, bank)
+        plan = plan_corpus(inventory.found, local_path(midi_dir), local_path(corpus), config, bank)
         _check_number(midi_dir, config, len(plan.jobs), inventory.rejection_records())
         if config.n_songs is not None and len(plan.jobs) < config.n_songs:
             progress.warn(f"{config.n_songs} songs wanted, {len(plan.jobs)} fit")
-        destination = CorpusDestination(Path(corpus), plan)
+        destination = CorpusDestination(local_path(corpus), plan)
         expected = forecast(destination.open_jobs())
-        expected.check_room(Path(corpus))
+        expected.check_room(local_path(corpus))
         with destination.opened():
             if expected.n_songs:
                 progress.note(expected.sentence(jobs if isinstance(jobs, int) else 1))
@@ -365,11 +366,11 @@ def render_renditions(
     bank = with_compasses(bank or make_bank(soundfonts, patches, progress), progress)
     with open_workers(jobs, scheduler) as workers, _same_sound(workers, bank):
         inventory = _inventory(midi_dir, corpus, config, workers, progress)
-        plan = plan_renditions(inventory.found, Path(midi_dir), config, bank)
+        plan = plan_renditions(inventory.found, local_path(midi_dir), config, bank)
         _check_number(midi_dir, config, len(plan.pieces), inventory.rejection_records())
         for warning in plan.warnings:
             progress.warn(warning)
-        destination = RenditionDestination(Path(corpus), plan)
+        destination = RenditionDestination(local_path(corpus), plan)
         with destination.opened():
             open_jobs = destination.open_jobs()
             scores = (Path(job.midi_root, job.source) for job in open_jobs)
@@ -436,7 +437,7 @@ def render_midi(
     >>> sorted(stems), stems["S00"].dtype
     (['S00', 'S01', 'S02', 'S03'], dtype('float32'))
     """
-    path = Path(path)
+    path = local_path(path)
     config = _config(config or RenderConfig(), options)
     bank = with_compasses(bank or make_bank(soundfonts, patches, progress), progress)
     (job,) = plan_scan(path.parent, [path.name], config.max_duration_s)
@@ -476,7 +477,7 @@ def validate_corpus(
     InvalidCorpus
         Naming the first offender; it says so if the corpus was certified with other bytes.
     """
-    corpus = Corpus(Path(folder).resolve())
+    corpus = Corpus(local_path(folder).resolve())
     is_certified = check_certificate(corpus.root)
     try:
         with open_workers(jobs, scheduler) as workers, _same_corpus(workers, corpus):
@@ -527,7 +528,7 @@ def certify_corpus(
     InvalidCorpus
         If the corpus is not valid; nothing is written then.
     """
-    corpus = Corpus(Path(folder).resolve())
+    corpus = Corpus(local_path(folder).resolve())
     paths = list(score_paths(corpus).values())
     scanned: list[ScannedSong | Rejection] = []
     with open_workers(jobs, scheduler) as workers, _same_corpus(workers, corpus):
@@ -635,7 +636,7 @@ def export_renditions(
     InvalidCorpus
         If the corpus is damaged.
     """
-    folder = Path(destination)
+    folder = local_path(destination)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder}: not an empty folder; choose another")
     names = read_taxonomy(taxonomy)
@@ -659,7 +660,7 @@ def export_renditions(
         ),
         progress.loop("export", n_renditions) as ticker,
     ):
-        export_jobs = plan_export(mixtures, Path(corpus), plan.roots, folder.absolute())
+        export_jobs = plan_export(mixtures, local_path(corpus), plan.roots, folder.absolute())
         for n in do_jobs(workers, export_rendition, export_jobs, needed(lambda job: job.piece)):
             n_sources += n
             ticker.advance()
