@@ -9,15 +9,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
 from stemsmith.manifests.cluster import default_jobs
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.options import Field, fields_of
+from stemsmith.manifests.paths import local_path
 from stemsmith.render.corpus.config import RenderConfig
 
 __all__ = [
+    "LOCAL_PATH",
     "SCORE_FIELDS",
     "Common",
     "bank_options",
@@ -31,6 +33,20 @@ __all__ = [
 ]
 
 C = TypeVar("C")
+
+
+class LocalPath(click.Path):
+    """The type of every path that a command takes: see `local_path`."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(path_type=Path, **settings)
+
+    def convert(self, value: Any, parameter: Any, context: Any) -> Any:
+        """Return the path, or refuse what is none."""
+        return super().convert(local_path(value), parameter, context)
+
+
+LOCAL_PATH: Final = LocalPath()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +124,7 @@ def _click_type(field: Field) -> Any:
         (kind, *_) = typing.get_args(field.type)
         return kind
     if field.type is Path:
-        return click.Path(path_type=Path)
+        return LOCAL_PATH
     return field.type
 
 
@@ -212,7 +228,7 @@ def _load_config(context: click.Context, _: click.Parameter, path: Path | None) 
 
 _CONFIG = click.option(
     "--config",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=LocalPath(dir_okay=False),
     is_eager=True,
     expose_value=False,
     callback=_load_config,
@@ -283,12 +299,12 @@ bank_options = decorate(
         "--soundfont",
         "soundfonts",
         multiple=True,
-        type=click.Path(path_type=Path),
+        type=LOCAL_PATH,
         help="SoundFont file (.sf2, .sf3); may be repeated.  [default: TimGM6mb.sf2]",
     ),
     click.option(
         "--patches",
-        type=click.Path(path_type=Path),
+        type=LOCAL_PATH,
         help="Patch bank (YAML) instead of soundfonts.",
     ),
 )

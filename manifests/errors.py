@@ -4,6 +4,7 @@ StemsmithError
 ├── UsageError     the request cannot be meant that way: exit code 2
 ├── NothingToDo    the request is sound but gives no result: exit code 1
 └── InvalidCorpus  a corpus or manifest does not hold what it says: exit code 1
+    └── Unreadable the system does not hand out a file
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ __all__ = [
     "InvalidCorpus",
     "NothingToDo",
     "StemsmithError",
+    "Unreadable",
     "UsageError",
     "install_command",
     "require",
@@ -75,6 +77,13 @@ class InvalidCorpus(StemsmithError):
     ... except stemsmith.InvalidCorpus as error:
     ...     print(error)
     scores/manifest.json: missing; not a finished corpus folder
+    """
+
+
+class Unreadable(InvalidCorpus):
+    """The system does not hand out a file: it is not there, or may not be read.
+
+    Where it is one of many it is that item's rejection. Another machine may be able to read it.
     """
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from stemsmith.manifests import storage
 from stemsmith.manifests.errors import InvalidCorpus, UsageError, upgrade_command
+from stemsmith.manifests.paths import local_path
 from stemsmith.train.history import read_history
 from stemsmith.train.models.registry import from_settings, is_model_name, make_model
 from stemsmith.train.schedule import Epoch, Monitor, best_epoch
@@ -73,7 +74,7 @@ class TrainedRun:
     """
 
     def __init__(self, folder: str | PathLike[str]) -> None:
-        self.root = Path(folder)
+        self.root = local_path(folder)
         self.content = _read(self.root / RUN)
 
     def __fspath__(self) -> str:
