@@ -282,9 +282,8 @@ def test_validating_with_workers_ends(corpus: Path, stemsmith) -> None:
         subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(default_jobs())
     ]
     try:
-        for _ in range(3):
-            done = stemsmith("validate", corpus, "--jobs", 2, timeout=120)
-            assert done.returncode == 0, done.stderr
+        done = stemsmith("validate", corpus, "--jobs", 2, timeout=120)
+        assert done.returncode == 0, done.stderr
     finally:
         for process in others:
             process.kill()
