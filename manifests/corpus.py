@@ -18,6 +18,7 @@ import numpy as np
 from stemsmith.manifests import shards, storage
 from stemsmith.manifests.arrays import Float32s, Int64s
 from stemsmith.manifests.audio.read import read_excerpt
+from stemsmith.manifests.documents import Every, Optional
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
 from stemsmith.manifests.records import Note, Rejection, Song, Stem
 from stemsmith.manifests.renditions import RENDITIONS, Rendition, RenditionStem
@@ -27,6 +28,19 @@ __all__ = ["CORPUS", "SONGS", "Corpus", "Track", "TrackStem"]
 
 CORPUS: Final = "corpus"  # the stage that a manifest names
 SONGS: Final = "songs"  # the kind of a corpus whose manifest names none
+_COUNTS: Final = Optional(Every(dict, int))
+_SHAPE: Final = {  # of what readers ask of the manifest
+    "kind": Optional(str),
+    "config": Optional({"target_lufs": Optional(float), "target_peak_dbfs": Optional(float)}),
+    "shards": Optional(Every(list, {"file": str})),
+    "n_songs": _COUNTS,
+    "rejections": _COUNTS,
+    "n_stems": Optional(int),
+    "n_renditions": Optional(int),
+    "n_duplicates_grouped": Optional(int),
+    "versions": Optional(Every(dict, str)),
+    "soundfonts": Optional(Every(list, dict)),
+}
 
 
 class Corpus(Mapping[str, "Track"]):
@@ -81,6 +95,7 @@ class Corpus(Mapping[str, "Track"]):
         self.root = Path(folder)
         self.header: dict[str, Any] = shards.read_manifest(self.root, CORPUS)
         self.kind = str(self.header.get("kind") or SONGS)
+        shards.check_header(self.root, self.header, _SHAPE)
 
     def __fspath__(self) -> str:
         return str(self.root)

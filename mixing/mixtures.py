@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final, overload
 
 from stemsmith.manifests import shards, storage
+from stemsmith.manifests.documents import Every, Optional
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.mixtures import STAGE, Mixture
 from stemsmith.manifests.splits import SPLITS
@@ -29,6 +30,20 @@ __all__ = [
 ]
 
 STATE_FOLDER: Final = ".mix"
+_SHAPE: Final = {  # of what readers ask of the manifest
+    "n_mixtures": Every(dict, int),
+    "hours": float,
+    "sample_rate": int,
+    "taxonomy": dict,
+    "audio": Optional({"format": str, "targets": Every(list, str)}),
+    "sources": Every(list, {"root": str}),
+    "config": {
+        "mode": str,
+        "target": Optional(str),
+        "augment": Optional(list),
+        "overlay": Optional(object),
+    },
+}
 _NO_DECISION: Final = frozenset(
     {"schema_version", "roots", "hours", "shards", "audio_shards", "fingerprint"}
 )
@@ -154,6 +169,7 @@ class Mixtures(Sequence[StoredMixture]):
         if fingerprint_of(self.header) != self.header.get("fingerprint"):
             manifest = self.root / shards.MANIFEST
             raise InvalidCorpus(f"{manifest}: was changed: not what its hash is of")
+        shards.check_header(self.root, self.header, _SHAPE)
         shards.check_shards(self.root, dict(self.header))
 
     @property

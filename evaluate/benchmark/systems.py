@@ -18,6 +18,7 @@ from stemsmith.evaluate.benchmark.oracle import Oracle
 from stemsmith.evaluate.benchmark.song import Unscorable, read_song
 from stemsmith.manifests.audio.read import encode_wav
 from stemsmith.manifests.errors import UsageError, require
+from stemsmith.manifests.jobs import QUIET, Progress
 from stemsmith.mixing.sources.song_folders import find_songs
 
 if TYPE_CHECKING:
@@ -189,6 +190,8 @@ class JointRuns:
         What is done with their estimates.
     device : str
         Where they separate: ``auto``, ``cpu`` or ``cuda``.
+    progress : Progress
+        Is warned of weights that have no checksum.
 
     Attributes
     ----------
@@ -205,12 +208,18 @@ class JointRuns:
         If torch is not there, or the runs or options do not go together.
     """
 
-    def __init__(self, folders: Sequence[Path], config: SeparationConfig, device: str) -> None:
+    def __init__(
+        self,
+        folders: Sequence[Path],
+        config: SeparationConfig,
+        device: str,
+        progress: Progress = QUIET,
+    ) -> None:
         require_torch()
         from stemsmith.evaluate.separation.separator import Separator
         from stemsmith.train.run import TrainedRun
 
-        self._separator = Separator.of_runs(folders, config, device)
+        self._separator = Separator.of_runs(folders, config, device, progress)
         self.names = self._separator.targets
         self.weights = [TrainedRun(folder).weights_hash() for folder in folders]
 

@@ -247,7 +247,7 @@ def test_names_that_are_not_utf_8_are_recorded_with_escapes(path: Path) -> None:
 def test_records_of_a_song_and_its_stems_survive(path: Path) -> None:
     words = {f.name: f"the {f.name}" for f in dataclasses.fields(Song) if f.type == "str"}
     song = Song(
-        **words,
+        **{**words, "split": "test"},
         sample_rate=44100,
         n_samples=441000,
         overall_gain_db=-0.1234,
@@ -258,7 +258,7 @@ def test_records_of_a_song_and_its_stems_survive(path: Path) -> None:
     assert shards.read_records(path, Song) == [song]
     words = {f.name: f"the {f.name}" for f in dataclasses.fields(Stem) if f.type == "str"}
     stem = Stem(
-        **words,
+        **{**words, "split": "test"},
         program=128,
         sample_rate=44100,
         n_samples=441000,
