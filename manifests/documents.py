@@ -13,12 +13,21 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from stemsmith.manifests.errors import StemsmithError, UsageError
+from stemsmith.manifests.errors import StemsmithError, UsageError, one_line
 
 if TYPE_CHECKING:
     import yaml
 
-__all__ = ["Every", "Optional", "misfit", "parse_json", "read_json", "read_toml", "read_yaml"]
+__all__ = [
+    "Every",
+    "Nullable",
+    "Optional",
+    "misfit",
+    "parse_json",
+    "read_json",
+    "read_toml",
+    "read_yaml",
+]
 
 _LARGEST: Final = {"YAML": 1 << 20, "TOML": 1 << 18, "JSON": 1 << 28}  # bytes
 _DEEPEST: Final = 32  # levels; ours have up to six
@@ -40,13 +49,26 @@ class Every:
         self.kind, self.member = kind, member
 
 
-class Optional:
-    """A shape of what may be None, or missing where it belongs to a mapping.
+class Nullable:
+    """A shape of what may be None.
 
     Parameters
     ----------
     shape : object
-        Shape of what is there.
+        Shape of what is there otherwise.
+    """
+
+    def __init__(self, shape: Any) -> None:
+        self.shape = shape
+
+
+class Optional:
+    """A shape of what a mapping may lack.
+
+    Parameters
+    ----------
+    shape : object
+        Shape of what is there otherwise.
     """
 
     def __init__(self, shape: Any) -> None:
@@ -63,7 +85,7 @@ def misfit(content: Any, shape: Any, name: str = "") -> str:
     shape : object
         A type, where ``object`` takes anything, ``float`` whole numbers too, and neither that nor
         ``int`` a bool; a dict of the keys that must be there and their shapes, beside which there
-        may be others; or `Every` or `Optional`.
+        may be others; or `Every`, `Nullable` or `Optional`.
     name : str
         Name of the content where it is part of something.
 
@@ -77,7 +99,7 @@ def misfit(content: Any, shape: Any, name: str = "") -> str:
     >>> misfit({"n": 1, "names": ["a", 2]}, {"n": int, "names": Every(list, str)})
     'names.1 is not text'
     """
-    if isinstance(shape, Optional):
+    if isinstance(shape, Nullable):
         return "" if content is None else misfit(content, shape.shape, name)
     if isinstance(shape, Every):
         if not isinstance(content, shape.kind):
@@ -90,9 +112,12 @@ def misfit(content: Any, shape: Any, name: str = "") -> str:
         if not isinstance(content, dict):
             return f"{name or 'it'} is not {_NAMES[dict]}"
         for key, inner in shape.items():
-            if key not in content and not isinstance(inner, Optional):
-                return f"{_join(name, key)} is missing"
-            if problem := misfit(content.get(key), inner, _join(name, key)):
+            if key not in content:
+                if not isinstance(inner, Optional):
+                    return f"{_join(name, key)} is missing"
+                continue
+            inner = inner.shape if isinstance(inner, Optional) else inner
+            if problem := misfit(content[key], inner, _join(name, key)):
                 return problem
         return ""
     wanted = (int, float) if shape is float else shape
@@ -175,16 +200,15 @@ def _read(
         with path.open("rb") as file:
             data = file.read(limit + 1)
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
+        reason = getattr(error, "strerror", None) or one_line(error)
         raise failure(f"{path}: cannot be read: {reason}") from error
     if len(data) > limit:
         raise failure(f"{path}: has more than {limit >> 10} KiB; no {kind} of ours is so large")
     try:
         return parse(data)
     except Exception as error:  # parsers raise whatever their helpers do
-        reason = " ".join(str(error).split()) or type(error).__name__
         complaint = "cannot be read as JSON" if kind == "JSON" else f"not valid {kind}"
-        raise failure(f"{path}: {complaint}: {reason}") from error
+        raise failure(f"{path}: {complaint}: {one_line(error)}") from error
 
 
 def _shallow(content: Any) -> Any:

@@ -18,6 +18,7 @@ __all__ = [
     "StemsmithError",
     "UsageError",
     "install_command",
+    "one_line",
     "require",
     "upgrade_command",
 ]
@@ -76,6 +77,29 @@ class InvalidCorpus(StemsmithError):
     ...     print(error)
     scores/manifest.json: missing; not a finished corpus folder
     """
+
+
+def one_line(error: object) -> str:
+    r"""Return the text of somebody else's error as part of a line of ours.
+
+    Parameters
+    ----------
+    error : object
+        An exception, or what it says. Parsers quote what they have read, whatever that is.
+
+    Returns
+    -------
+    str
+        The text without line breaks and what a terminal would obey; the kind of an exception that
+        says nothing.
+
+    Examples
+    --------
+    >>> one_line(ValueError("no type:\n \x1b[2J"))
+    'no type: \\x1b[2J'
+    """
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if text.isprintable() else repr(text)[1:-1]
 
 
 def install_command(extra: str) -> str:

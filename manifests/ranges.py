@@ -32,13 +32,13 @@ class TextRule(NamedTuple):
         A regular expression as RE2 has it.
     is_offence : bool
         Whether text that has the pattern is wrong, and not text that lacks it.
-    wanted : str
-        What it must be, in words.
+    complaint : str
+        What is wrong with other text, in words.
     """
 
     pattern: str
     is_offence: bool
-    wanted: str
+    complaint: str
 
 
 _COUNT: Final = Interval(0, LONGEST)
@@ -68,10 +68,12 @@ _ENDINGS: Final = {
     "_lufs": Interval(-1000, 1000),
     "_s": Interval(-1e9, 1e9),
 }
-_PATH: Final = TextRule(r"(?s)\x00|^/|^(.*/)?\.\.(/.*)?$|^$", True, "a path below the folder")
-_LABEL: Final = TextRule(r"[/\x00]|^\.{0,2}$", True, "the name of a file or of a folder")
+_PATH: Final = TextRule(
+    r"(?s)\x00|^/|^(.*/)?\.\.(/.*)?$|^$", True, "which leads out of the corpus, or is no path"
+)
+_LABEL: Final = TextRule(r"[/\x00]|^\.{0,2}$", True, "which is not the name of a file")
 _TEXTS: Final = {
-    "split": TextRule(f"^({'|'.join(SPLITS)})$", False, " or ".join(SPLITS)),
+    "split": TextRule(f"^({'|'.join(SPLITS)})$", False, f"not {' or '.join(SPLITS)}"),
     "path": _PATH,
     "mix_path": _PATH,
     "midi_path": _PATH,

@@ -28,7 +28,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from stemsmith.manifests import documents, storage
-from stemsmith.manifests.errors import InvalidCorpus, upgrade_command
+from stemsmith.manifests.errors import InvalidCorpus, one_line, upgrade_command
 from stemsmith.manifests.ranges import TextRule, interval_of, text_rule_of
 
 __all__ = [
@@ -198,8 +198,8 @@ def _reading(path: Path) -> Iterator[None]:
     """Name the file in what cannot be read."""
     try:
         yield
-    except (OSError, ValueError, pa.ArrowException) as error:
-        raise InvalidCorpus(f"{path}: cannot be read as Parquet: {error}") from error
+    except (OSError, ValueError, MemoryError, pa.ArrowException) as error:
+        raise InvalidCorpus(f"{path}: cannot be read as Parquet: {one_line(error)}") from error
 
 
 class RecordTable(Sequence[R]):
@@ -377,12 +377,12 @@ def _column_offence(name: str, column: pa.Array, hint: Any) -> str:
 def _text_offence(name: str, column: pa.Array, hint: Any) -> str:
     rule = text_rule_of(name)
     if isinstance(hint, type) and issubclass(hint, StrEnum):
-        rule = TextRule(f"^({'|'.join(hint)})$", False, " or ".join(hint))
+        rule = TextRule(f"^({'|'.join(hint)})$", False, f"not {' or '.join(hint)}")
     if rule is None:
         return ""
     is_found = pc.match_substring_regex(column, rule.pattern)
     wrong = column.filter(is_found if rule.is_offence else pc.invert(is_found))
-    return f"{name} is {wrong[0].as_py()!r}, not {rule.wanted}" if len(wrong) else ""
+    return f"{name} is {wrong[0].as_py()!r}, {rule.complaint}" if len(wrong) else ""
 
 
 def _uneven(table: Any) -> str:
@@ -451,7 +451,7 @@ def shard_entry(path: Path) -> dict[str, str | int]:
 
 
 def _count(path: Path) -> int:
-    with path.open("rb") as file:
+    with _reading(path), path.open("rb") as file:
         return int(pq.ParquetFile(file).metadata.num_rows)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final, overload
 
 from stemsmith.manifests import shards, storage
-from stemsmith.manifests.documents import Every, Optional
+from stemsmith.manifests.documents import Every, Nullable, Optional
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.mixtures import STAGE, Mixture
 from stemsmith.manifests.splits import SPLITS
@@ -31,17 +31,18 @@ __all__ = [
 
 STATE_FOLDER: Final = ".mix"
 _SHAPE: Final = {  # of what readers ask of the manifest
+    "roots": Optional(Every(dict, str)),
     "n_mixtures": Every(dict, int),
     "hours": float,
     "sample_rate": int,
     "taxonomy": dict,
-    "audio": Optional({"format": str, "targets": Every(list, str)}),
+    "audio": Nullable({"format": str, "targets": Every(list, str)}),
     "sources": Every(list, {"root": str}),
     "config": {
         "mode": str,
-        "target": Optional(str),
-        "augment": Optional(list),
-        "overlay": Optional(object),
+        "target": Nullable(str),
+        "augment": object,
+        "overlay": object,
     },
 }
 _NO_DECISION: Final = frozenset(
@@ -215,6 +216,10 @@ class Mixtures(Sequence[StoredMixture]):
         named = self.header.get("roots")
         if not isinstance(named, dict) or not all(isinstance(path, str) for path in named.values()):
             raise InvalidCorpus(f"{self.root / shards.MANIFEST}: does not say where its roots are")
+        if any("\0" in path for path in named.values()):
+            raise InvalidCorpus(
+                f"{self.root / shards.MANIFEST}: a root has a null byte in its path"
+            )
         roots = {name: str((self.root / path).resolve()) for name, path in named.items()}
         for name, path in roots.items():
             if not Path(path).is_dir():
@@ -228,7 +233,11 @@ class Mixtures(Sequence[StoredMixture]):
         for entry in self.header["shards"]:
             path = storage.inside(self.root, entry["file"])
             split = next((s for s in SPLITS if path.name.startswith(f"mixtures-{s}-")), "")
-            found.append(MixtureShard(path, split, shards.RecordTable(path, Mixture)))
+            recipes = shards.RecordTable(path, Mixture)
+            for source in recipes.distinct("sources", "root"):
+                if source["root"] not in self.header.get("roots", {}):
+                    raise InvalidCorpus(f"{path}: no root {source['root']!r} in {shards.MANIFEST}")
+            found.append(MixtureShard(path, split, recipes))
         order = {split: place for place, split in enumerate(SPLITS)}
         return tuple(sorted(found, key=lambda s: (order.get(s.split, len(order)), s.path.name)))
 

@@ -14,11 +14,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from stemsmith.manifests import documents, storage
-from stemsmith.manifests.documents import Every, Optional
-from stemsmith.manifests.errors import InvalidCorpus, UsageError, upgrade_command
+from stemsmith.manifests.documents import Every, Nullable, Optional
+from stemsmith.manifests.errors import InvalidCorpus, UsageError, one_line, upgrade_command
 from stemsmith.manifests.jobs import QUIET, Progress
 from stemsmith.train.history import read_history
-from stemsmith.train.models.registry import from_settings, is_model_name, make_model
+from stemsmith.train.models.registry import (
+    check_shapes,
+    from_settings,
+    is_model_name,
+    make_model,
+)
 from stemsmith.train.schedule import Epoch, Monitor, best_epoch
 
 if TYPE_CHECKING:
@@ -37,11 +42,11 @@ _SHAPE: Final = {  # of what readers ask
         "training": Optional({"monitor": Optional(str)}),
         "rules": Optional(dict),
         "data": Optional(Every(dict, Every(list, str))),
-        "init": Optional(str),
+        "init": Optional(Nullable(str)),
     },
     "data": Optional(Every(dict, Every(list, str))),
     "n_parameters": int,
-    "n_examples": Optional(int),
+    "n_examples": Optional(Nullable(int)),
     "machine": Optional(dict),
     "versions": Optional(Every(dict, str)),
 }
@@ -164,7 +169,7 @@ class TrainedRun:
         try:
             return from_settings(self.model_name, self.config["settings"])
         except (KeyError, TypeError, ValueError, UsageError) as error:
-            raise InvalidCorpus(f"{self.root / RUN}: {error}") from error
+            raise InvalidCorpus(f"{self.root / RUN}: {one_line(error)}") from error
 
     def model(self, checkpoint: str = BEST, progress: Progress = QUIET) -> SeparationModel[Any]:
         """Return the model, ready to separate.
@@ -192,14 +197,19 @@ class TrainedRun:
         path = self.checkpoint(checkpoint)
         weights, settings = read_weights(path, progress), self.settings
         try:
+            check_shapes(self.model_name, settings, weights)
+        except ValueError as error:
+            raise InvalidCorpus(f"{path}: not of the model of {RUN}: {one_line(error)}") from error
+        except UsageError as error:
+            raise InvalidCorpus(f"{self.root / RUN}: {one_line(error)}") from error
+        try:
             model = make_model(self.model_name, settings)
         except (KeyError, TypeError, ValueError, UsageError) as error:
-            raise InvalidCorpus(f"{self.root / RUN}: {error}") from error
+            raise InvalidCorpus(f"{self.root / RUN}: {one_line(error)}") from error
         try:
             model.load_state_dict(weights)
         except (RuntimeError, TypeError, ValueError) as error:
-            reason = " ".join(str(error).split())
-            raise InvalidCorpus(f"{path}: not of the model of {RUN}: {reason}") from error
+            raise InvalidCorpus(f"{path}: not of the model of {RUN}: {one_line(error)}") from error
         return model.eval()
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import torch
 from stemsmith.manifests import storage
-from stemsmith.manifests.errors import InvalidCorpus
+from stemsmith.manifests.errors import InvalidCorpus, one_line
 from stemsmith.manifests.jobs import QUIET, Progress
 from stemsmith.train.schedule import Epoch
 from torch import Tensor
@@ -51,8 +51,7 @@ def read_checkpoint(path: Path, progress: Progress = QUIET) -> dict[str, Any]:
     try:
         content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:  # damage may make the unpickler do anything that is allowed
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InvalidCorpus(f"{path}: cannot be read: {reason}") from error
+        raise InvalidCorpus(f"{path}: cannot be read: {one_line(error)}") from error
     if not isinstance(content, dict) or not isinstance(content.get("state_dict"), dict):
         raise InvalidCorpus(f"{path}: not a checkpoint of a run")
     return content

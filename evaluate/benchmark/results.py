@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from stemsmith.manifests import documents, shards
-from stemsmith.manifests.documents import Every, Optional
+from stemsmith.manifests.documents import Every, Nullable, Optional
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.records import Rejection
 from stemsmith.manifests.shards import Table
@@ -42,7 +42,7 @@ _SUMMARY_SHAPE: Final = {
     "dataset": str,
     "taxonomy": object,
     "splits": object,
-    "n_folds": Optional(int),
+    "n_folds": Nullable(int),
     "metrics": dict,
     "songs": Every(list, str),
     "n_scored": int,
