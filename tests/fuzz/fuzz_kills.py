@@ -140,7 +140,7 @@ class Tiny:
         """Kill a process, or it and all that it has started; return whether it was still alive."""
         is_whole = rng.random() < 0.5
         try:
-            process.wait(rng.uniform(0.2, most_s))
+            process.wait(rng.uniform(0.3, 0.9 * most_s))
         except subprocess.TimeoutExpired:
             if is_whole:
                 os.killpg(process.pid, signal.SIGKILL)
