@@ -75,7 +75,7 @@ class Tiny:
         return {
             "render": [
                 "render", self._scores, out, "--min-notes", 1, "--sample-rate", 8000,
-                "--tail", 0.5, "--target-lufs", -42, "--splits", "2,1,1", *jobs,
+                "--tail", 0.5, "--target-lufs", -42, "--splits", "2,1,1", "--no-audit", *jobs,
             ],
             "mix": [
                 "mix", made["render"], out, "--target", "bass", "--mixtures", 8, "--clip", 1,
