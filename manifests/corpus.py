@@ -201,7 +201,7 @@ class Corpus(Mapping[str, "Track"]):
             parts = [
                 TrackStem(
                     source.stem,
-                    self._stem_index[record.song_id, source.stem_id][0].record(),
+                    self._rendition_stem(record, source.stem_id),
                     self.root,
                     source.shift,
                     source.gain_db,
@@ -212,6 +212,15 @@ class Corpus(Mapping[str, "Track"]):
             stems = [row.record() for row in self._stem_index[record.song_id, ""]]
             parts = [TrackStem(stem.stem, stem, self.root) for stem in stems]
         return Track(name, record, self.root, {part.name: part for part in parts})
+
+    def _rendition_stem(self, rendition: Rendition, stem_id: str) -> RenditionStem:
+        """Return the record of a stem that a rendition names."""
+        rows = self._stem_index.get((rendition.song_id, stem_id))
+        if rows is None:
+            name = f"{rendition.track}-{rendition.point}"
+            raise InvalidCorpus(f"{self.root}: no record is of the stem {stem_id!r} of {name!r}")
+        record: RenditionStem = rows[0].record()
+        return record
 
     @cached_property
     def _index(self) -> dict[str, _Row]:

@@ -214,7 +214,7 @@ def _read(
 def _shallow(content: Any) -> Any:
     """Return content unless it is nested too deep; level by level, and so without recursion."""
     level = [content]
-    for _ in range(_DEEPEST + 1):
+    for _ in range(_DEEPEST):
         level = [
             member
             for item in level

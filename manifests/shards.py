@@ -52,6 +52,7 @@ MANIFEST: Final = "manifest.json"
 # Of each stage whose folders have ever needed another one; all others are at the first.
 _SCHEMA_VERSIONS: Final[dict[str, int]] = {}
 _FIRST_VERSION: Final = 1
+_ENTRY: Final = {"file": str, "n_records": int, "sha256": str}  # of a shard in a manifest
 # What a row and a value take at least: rows have hashes or numbers of their own; silence has zeros.
 _MOST_ROWS_PER_BYTE: Final = 100
 _MOST_VALUES_PER_BYTE: Final = 1000
@@ -527,13 +528,9 @@ def check_shards(folder: Path, header: dict[str, Any]) -> None:
     InvalidCorpus
         Naming the first shard that is not.
     """
-    entries = header.get("shards")
-    fields = {"file", "n_records", "sha256"}
-    if not isinstance(entries, list) or any(
-        not isinstance(entry, dict) or set(entry) != fields or not isinstance(entry["file"], str)
-        for entry in entries
-    ):
+    if documents.misfit(header, {"shards": documents.Every(list, _ENTRY)}):
         raise InvalidCorpus(f"{folder / MANIFEST}: does not list its shards")
+    entries = header["shards"]
     for entry in entries:
         path = storage.inside(folder, entry["file"])
         if not path.is_file():

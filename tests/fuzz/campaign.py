@@ -118,7 +118,8 @@ def run_batch(runs: Path, kind: str, seed: int, n: int) -> None:
             found = json.loads(report.read_bytes())
         else:
             n_before = Path(folder, "count").stat().st_size
-            error = f"the process ended with {done.returncode}: {done.stderr[-300:].decode(errors='replace')}"
+            last = done.stderr[-300:].decode(errors="replace")
+            error = f"the process ended with {done.returncode}: {last}"
             found = {"n": n_before, "n_read": 0, "faults": {error: 1}}
             (out / "died").write_bytes(current.read_bytes())
         if found["faults"]:
@@ -165,7 +166,8 @@ def read_batch(kind: str, seed: int, n: int, folder: Path) -> None:
         except BaseException as error:
             name = hashlib.sha256(case.data).hexdigest()[:12]
             where = traceback.extract_tb(error.__traceback__)[-1]
-            fault = f"{type(error).__name__}: {str(error)[:200]} ({Path(where.filename).name}:{where.lineno})"
+            place_in_code = f"{Path(where.filename).name}:{where.lineno}"
+            fault = f"{type(error).__name__}: {str(error)[:200]} ({place_in_code})"
             if not faults[fault]:
                 (folder / "out" / f"{name}-{Path(case.name).name}").write_bytes(case.data)
                 (folder / "out" / f"{name}.txt").write_text(traceback.format_exc())
@@ -203,9 +205,8 @@ def kill_runs(runs: Path, n_wanted: int | None) -> None:
             started = time.time()
             n_kills, faults = tiny.kill_and_resume(stage, n_workers, seed)
             n_done, seed = n_done + n_kills, seed + 1
-            append(
-                runs, "kills", started, stage=stage, n_workers=n_workers, n_kills=n_kills, faults=faults
-            )  # fmt: skip
+            values = {"stage": stage, "n_workers": n_workers, "n_kills": n_kills, "faults": faults}
+            append(runs, "kills", started, **values)
             print(f"{stage} with {n_workers} workers: {n_kills} kills, {faults}", flush=True)
 
 
@@ -222,29 +223,24 @@ def endless(
 
 
 def print_totals(lines: list[dict[str, Any]]) -> None:
-    print("| Files | Tried | Read | Faults | s |\n|---|---:|---:|---|---:|")
+    print("| Files | Tried | Read | Faults | Kinds of fault | s |\n|---|---:|---:|---:|---:|---:|")
     for kind in TARGETS:
         own = [line for line in lines if line["what"] == "files" and line["kind"] == kind]
         n, n_read, seconds = (sum(line[key] for line in own) for key in ("n", "n_read", "seconds"))
         faults = Counter[str]()
         for line in own:
             faults.update(line["faults"])
-        print(
-            f"| {kind} | {n} | {n_read} | {sum(faults.values())} of {len(faults)} kinds | {seconds:.0f} |"
-        )
+        print(f"| {kind} | {n} | {n_read} | {faults.total()} | {len(faults)} | {seconds:.0f} |")
     print(
         "\n| Killed | Workers | Runs | Kills | Not as if undisturbed |\n|---|---:|---:|---:|---:|"
     )
+    kills = [line for line in lines if line["what"] == "kills"]
     for stage in fuzz_kills.STAGES:
         for n_workers in fuzz_kills.N_WORKERS:
-            own = [
-                line for line in lines
-                if line["what"] == "kills" and (line["stage"], line["n_workers"]) == (stage, n_workers)
-            ]  # fmt: skip
-            n_kills, n_wrong = (
-                sum(line["n_kills"] for line in own),
-                sum(bool(line["faults"]) for line in own),
-            )
+            turn = (stage, n_workers)
+            own = [line for line in kills if (line["stage"], line["n_workers"]) == turn]
+            n_kills = sum(line["n_kills"] for line in own)
+            n_wrong = sum(bool(line["faults"]) for line in own)
             print(f"| {stage} | {n_workers} | {len(own)} | {n_kills} | {n_wrong} |")
     commits = dict.fromkeys(line["commit"] for line in lines)
     print(f"\n{len(lines)} lines, of commits {', '.join(commits)}")

@@ -21,16 +21,24 @@ __all__ = ["Case", "spoiled_bytes", "spoiled_json", "spoiled_records", "spoiled_
 
 NUMBERS = (0, 1, -1, 127, 128, 255, 256, 0x7FFF, 0x8000, 0xFFFF, 1 << 31, (1 << 32) - 1, 1 << 62)
 VALUES: tuple[Any, ...] = (
-    None, True, False, 0, -1, 1, 2, 7, 1 << 31, 1 << 62, -(1 << 63), 10**30, 0.5, -0.0, 1e308, 1e999, math.nan,
-    "", " ", "x", "../../evil", "/etc/hostname", "..", ".", "a/b", "a\0b", "a\nb", "\u202e", "ä" * 300, "x" * 5000,
-    "cuda", "os:system", "json:JSONDecoder", "[]", [], {}, [[]], {"a": 1}, [None], [1, 2], ["a"], {"": {}},
+    None, True, False, 0, -1, 1, 2, 7, 1 << 31, 1 << 62, -(1 << 63), 10**30, 0.5, -0.0, 1e308,
+    1e999, math.nan,
+    "", " ", "x", "../../evil", "/etc/hostname", "..", ".", "a/b", "a\0b", "a\nb", "\u202e",
+    "ä" * 300, "x" * 5000,
+    "cuda", "os:system", "json:JSONDecoder", "[]", [], {}, [[]], {"a": 1}, [None], [1, 2], ["a"],
+    {"": {}},
 )  # fmt: skip
 WORDS = (
-    "*a", "&a ", "&a [*a]", "<<: *a", "<<: {a: 1}", "!!int ", "!!python/object:os.system ", "!!binary ", "!!set ",
-    "!!timestamp ", "!x ", "{", "}", "[", "]", "- ", "? ", ": ", ",", "|", ">", "\t", "\n", "\r", "#", "'", '"', '"""',
-    "---", "...", "%YAML 9.9\n", "[" * 40, "[" * 3000, "{a: " * 40, "a.b." * 40, "[[a]]", "[a.b]", "1:2:3", "0x", "0b2",
-    "0o9", "1_000", "1e999", ".inf", ".nan", "nan", "-1", "99999999999999999999", "2001-99-99", "2001-01-01T25:00:00",
-    "07:32:61", "~", "null", "yes", "=", "\0", "\x85", "\ufeff", "é", "\\u0000", "\\x", "../../evil", "x" * 2000,
+    "*a", "&a ", "&a [*a]", "<<: *a", "<<: {a: 1}", "!!int ", "!!python/object:os.system ",
+    "!!binary ", "!!set ",
+    "!!timestamp ", "!x ", "{", "}", "[", "]", "- ", "? ", ": ", ",", "|", ">", "\t", "\n", "\r",
+    "#", "'", '"', '"""',
+    "---", "...", "%YAML 9.9\n", "[" * 40, "[" * 3000, "{a: " * 40, "a.b." * 40, "[[a]]", "[a.b]",
+    "1:2:3", "0x", "0b2",
+    "0o9", "1_000", "1e999", ".inf", ".nan", "nan", "-1", "99999999999999999999", "2001-99-99",
+    "2001-01-01T25:00:00",
+    "07:32:61", "~", "null", "yes", "=", "\0", "\x85", "\ufeff", "é", "\\u0000", "\\x",
+    "../../evil", "x" * 2000,
 )  # fmt: skip
 
 
@@ -111,7 +119,9 @@ def _splice(data: bytearray, place: int, value: int, seeds: Sequence[Case]) -> N
 
 
 Way = Callable[[bytearray, int, int, Sequence[Case]], None]
-_WAYS: tuple[Way, ...] = (_flip, _flip, _set, _number, _number, _cut, _end, _double, _insert, _splice)  # fmt: skip
+_WAYS: tuple[Way, ...] = (
+    _flip, _flip, _set, _number, _number, _cut, _end, _double, _insert, _splice,
+)  # fmt: skip
 
 
 def spoiled_json(seeds: Sequence[Case]) -> st.SearchStrategy[Case]:

@@ -426,8 +426,10 @@ def tar_cases() -> st.SearchStrategy[Case]:
         return Case(seed.name, bytes(data))
 
     texts = st.sampled_from([
-        b"../../evil", b"/etc/passwd", b"a/../b", b"", b".", b"a\0b", b"\\x", b"1", b"2", b"3", b"5", b"L", b"x", b"g",
-        b"S", b"0", b"77777777777", b"-1", b"\x80" + b"\xff" * 11, b"\xff" * 12, b"00000000000", b"00000001000",
+        b"../../evil", b"/etc/passwd", b"a/../b", b"", b".", b"a\0b", b"\\x", b"1", b"2", b"3",
+        b"5", b"L", b"x", b"g",
+        b"S", b"0", b"77777777777", b"-1", b"\x80" + b"\xff" * 11, b"\xff" * 12, b"00000000000",
+        b"00000001000",
         b"train-00000000.mixture.flac", b"9", b" 7 ", "ä".encode(), b"\xff\xfe",
     ])  # fmt: skip
     headers = st.builds(spoil, st.integers(0, 2), st.integers(0, 99), st.integers(0, 7), texts)

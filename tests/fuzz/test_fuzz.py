@@ -1,4 +1,4 @@
-"""A fixed number of spoiled files of every kind, the same ones each time; `make fuzz` tries more."""
+"""A fixed number of spoiled files of every kind, always the same; `make fuzz` tries more."""
 
 from __future__ import annotations
 
