@@ -345,21 +345,11 @@ def _offence(table: Any, record_type: type) -> str:
 def _column_offence(name: str, column: pa.Array, hint: Any) -> str:
     """As `_offence`, of an array and of what is in its lists; no row is looked at alone."""
     if pa.types.is_list(column.type):
-        item = _item_of(hint)
-        if not dataclasses.is_dataclass(item):
-            return _column_offence(name, column.flatten(), item)
-        members = column.flatten()
-        return next(
-            filter(
-                None,
-                (
-                    _column_offence(field, members.field(field), _without_none(inner)[0])
-                    for field, inner in typing.get_type_hints(item).items()
-                    if members.type.get_field_index(field) >= 0
-                ),
-            ),
-            "",
-        )
+        item, members = _item_of(hint), column.flatten()
+        if members.null_count:
+            return f"the column {name} has empty cells"
+        is_record = dataclasses.is_dataclass(item)
+        return _member_offence(members, item) if is_record else _column_offence(name, members, item)
     if pa.types.is_dictionary(column.type):
         column = column.dictionary
     column = column.drop_null()
@@ -373,6 +363,19 @@ def _column_offence(name: str, column: pa.Array, hint: Any) -> str:
         return ""
     least, greatest = (f"{bound:.12g}" for bound in interval)
     return f"{name} is {values[~is_right][0]}, which is not in {least} to {greatest}"
+
+
+def _member_offence(members: pa.StructArray, record_type: Any) -> str:
+    """As `_offence`, of the records in the lists of a column."""
+    for name, hint in typing.get_type_hints(record_type).items():
+        if members.type.get_field_index(name) < 0:
+            continue
+        (inner, is_nullable), column = _without_none(hint), members.field(name)
+        if column.null_count and not is_nullable:
+            return f"the column {name} has empty cells"
+        if problem := _column_offence(name, column, inner):
+            return problem
+    return ""
 
 
 def _text_offence(name: str, column: pa.Array, hint: Any) -> str:

@@ -781,6 +781,26 @@ def test_values_within_the_sources_of_a_recipe_are_checked(
     assert refusal(changed, Mixture).startswith(f"{name} is ")
 
 
+@pytest.mark.parametrize("name", ["note_onset", "note_pitch", "k_power"])
+def test_an_empty_cell_among_notes_or_powers_is_refused(path: Path, name: str) -> None:
+    def change(stem: dict[str, Any]) -> None:
+        stem[name][-1] = None
+
+    assert refusal(spoilt(STEMS, path, change), Stem) == f"the column {name} has empty cells"
+
+
+def test_an_empty_cell_among_sources_is_refused(path: Path) -> None:
+    table = pq.read_table(RECIPES)
+    rows = table.to_pylist()
+    rows[-1]["sources"][-1]["path"] = None
+    fields = [pa.field(f.name, f.type) for f in table.schema.field("sources").type.value_type]
+    kind = pa.list_(pa.struct(fields))
+    place = table.schema.get_field_index("sources")
+    schema = table.schema.set(place, pa.field("sources", kind, nullable=False))
+    pq.write_table(pa.Table.from_pylist(rows, schema), path)
+    assert refusal(path, Mixture) == "the column path has empty cells"
+
+
 def test_names_that_are_odd_but_possible_are_read(path: Path) -> None:
     odd = {"track": "...", "path": "a..b/..c/d..", "source": "ä\n b/...mid", "mix_path": "."}
     (*_, song) = shards.read_records(spoilt(SONGS, path, lambda song: song.update(odd)), Song)
