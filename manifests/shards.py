@@ -509,7 +509,7 @@ def check_header(folder: Path, header: Mapping[str, Any], shape: Mapping[str, An
     folder : Path
         Folder of the manifest.
     header : mapping
-        Its content.
+        What the manifest says.
     shape : mapping
         The keys that it must have, and their shapes, as `stemsmith.manifests.documents.misfit` has
         them.

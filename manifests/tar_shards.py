@@ -40,7 +40,7 @@ def read_members(path: Path) -> dict[str, TarMember]:
     Parameters
     ----------
     path : Path
-        The shard.
+        A tar file that somebody says is a shard.
 
     Raises
     ------
