@@ -92,6 +92,9 @@ def read_track(path: Path) -> TrackScores:
             }
             for target in targets
         }
+    except InvalidCorpus as error:
+        reason = str(error).removeprefix(f"{path}: ")
+        raise InvalidCorpus(f"{path}: no scores in museval's format: {reason}") from error
     except (OSError, ValueError, TypeError, KeyError, OverflowError) as error:
         raise InvalidCorpus(f"{path}: no scores in museval's format ({error!r})") from error
 
