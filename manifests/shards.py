@@ -242,6 +242,7 @@ class RecordTable(Sequence[R]):
                 columns=[name for name in schema_of(record_type).names if name in schema.names],
                 use_threads=False,  # small files; no threads to wait for at exit
             )
+            self._table.validate(full=True)  # of text, places in the list of all texts
         self._refuse(_hollow(self._table, record_type))
         self._refuse(_offence(self._table, record_type))
 

@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from stemsmith.evaluate.benchmark.results import SongScore
 from stemsmith.manifests import shards, storage
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.mixtures import Mixture
@@ -811,6 +812,15 @@ def test_a_word_of_an_enumeration_in_the_table_is_checked_too(path: Path) -> Non
     rows = [{"id": "a", "stage": "scan", "reason": "no-reason", "detail": ""}]
     pq.write_table(pa.Table.from_pylist(rows, shards.schema_of(Rejection)), path)
     assert refusal(path, Rejection).startswith("reason is 'no-reason', not unreadable or ")
+
+
+def test_a_text_that_is_none_of_the_file_s_is_refused(path: Path) -> None:
+    """Arrow takes the number of a text in the file's list for what it is: here for one of 36."""
+    data = bytearray((OLD / "results" / "scores.parquet").read_bytes())
+    data[124] ^= 0x40
+    path.write_bytes(data)
+    with pytest.raises(InvalidCorpus, match=re.escape(f"{path}: cannot be read as Parquet: ")):
+        shards.RecordTable(path, SongScore)
 
 
 def test_a_few_bytes_that_stand_for_millions_of_rows_are_not_read(path: Path) -> None:
