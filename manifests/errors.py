@@ -37,6 +37,10 @@ class StemsmithError(Exception):
     no-such-folder: not a folder of MIDI files
     """
 
+    def __str__(self) -> str:
+        """Return the one line, whatever the names of files in it are."""
+        return _printable(super().__str__())
+
 
 class UsageError(StemsmithError):
     """The request itself is wrong: bad value, clashing options, unusable file.
@@ -98,8 +102,14 @@ def one_line(error: object) -> str:
     >>> one_line(ValueError("no type:\n \x1b[2J"))
     'no type: \\x1b[2J'
     """
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if text.isprintable() else repr(text)[1:-1]
+    return _printable(" ".join(str(error).split()) or type(error).__name__)
+
+
+def _printable(text: str) -> str:
+    """Return text with escapes for what is no sign: line breaks, commands to a terminal."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def install_command(extra: str) -> str:
