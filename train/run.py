@@ -45,7 +45,7 @@ _SHAPE: Final = {  # of what readers ask
         "init": Optional(Nullable(str)),
     },
     "data": Optional(Every(dict, Every(list, str))),
-    "n_parameters": int,
+    "n_parameters": Optional(int),
     "n_examples": Optional(Nullable(int)),
     "machine": Optional(dict),
     "versions": Optional(Every(dict, str)),
@@ -127,6 +127,8 @@ class TrainedRun:
     @property
     def n_parameters(self) -> int:
         """Number of trained parameters of the model."""
+        if "n_parameters" not in self.content:
+            raise InvalidCorpus(f"{self.root / RUN}: n_parameters is missing")
         return int(self.content["n_parameters"])
 
     @property

@@ -32,8 +32,8 @@ REJECTIONS: Final = "rejections.parquet"
 SUMMARY: Final = "summary.json"
 TABLE: Final = "summary.md"
 _SHAPE: Final = {  # of what readers ask of the manifest
-    "system": str,
-    "dataset": str,
+    "system": Optional(str),
+    "dataset": Optional(str),
     "n_songs": Optional(int),
     "rejections": Optional(Every(dict, int)),
 }
@@ -123,11 +123,13 @@ class Results:
     @property
     def system(self) -> str:
         """What tables call the system that was scored."""
+        shards.check_header(self.root, self.header, {"system": str})
         return str(self.header["system"])
 
     @property
     def dataset(self) -> str:
         """The data set whose songs were scored, as it was given."""
+        shards.check_header(self.root, self.header, {"dataset": str})
         return str(self.header["dataset"])
 
     @cached_property

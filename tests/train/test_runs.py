@@ -128,7 +128,7 @@ def test_a_run_that_says_something_else_is_refused(
 ) -> None:
     root = write_run(tmp_path / "r", change)
     with pytest.raises(InvalidCorpus, match=re.escape(str(root / "run.json"))) as caught:
-        TrainedRun(root)
+        assert TrainedRun(root).n_parameters
     assert text in str(caught.value)
 
 
