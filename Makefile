@@ -7,8 +7,10 @@ BIN := $(VENV)/bin
 DEMO ?= demo
 # Order in which the files of tests are run; `make test SEED=123` has one again.
 SEED := $(or $(SEED),$(shell date +%s))
+# Where `make fuzz` writes what it has tried, night after night.
+FUZZ ?= fuzz-runs.jsonl
 
-.PHONY: demo test test-all lint types wheel-smoke bench clean
+.PHONY: demo test test-all lint types wheel-smoke fuzz bench clean
 
 # $(call timed,NAME,COMMANDS) runs commands, with ";" between them, and says how many minutes they
 # took: also in the file MINUTES, if there is such a variable.
@@ -45,6 +47,10 @@ types: $(VENV)/.installed
 # The built wheel, installed alone in another environment and run from another folder.
 wheel-smoke: $(VENV)/.installed
 	$(call timed,wheel,$(BIN)/python tests/wheel_smoke.py)
+
+# Spoiled files of every kind, until it is interrupted; tests/fuzz/campaign.py has more.
+fuzz: $(VENV)/.installed
+	$(BIN)/python tests/fuzz/campaign.py files --runs $(FUZZ)
 
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/render.py $(MIDI)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import tomllib
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Any, Final, TypeVar
 
 import click
 from stemsmith.manifests.cluster import default_jobs
+from stemsmith.manifests.documents import read_toml
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.options import Field, fields_of
 from stemsmith.manifests.paths import local_path
@@ -193,12 +193,7 @@ def _load_config(context: click.Context, _: click.Parameter, path: Path | None) 
     """Take the values of a TOML file as defaults; flags win."""
     if path is None:
         return
-    try:
-        content = tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: not valid TOML: {error}") from error
+    content = read_toml(path)
     options = {
         flag.lstrip("-"): parameter
         for parameter in context.command.params

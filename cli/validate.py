@@ -80,10 +80,10 @@ def _check_results(folder: Path, common: Common) -> Summary:
 
 
 def _check_run(folder: Path, common: Common) -> Summary:
-    from stemsmith.cli.console import Summary
+    from stemsmith.cli.console import Summary, Terminal
     from stemsmith.train.workflow import validate_run
 
-    run = validate_run(folder)
+    run = validate_run(folder, progress=Terminal(common))
     targets, n_epochs = list(run.targets), len(run.history)
     return Summary(
         f"{folder}: valid; {run.model_name} for {', '.join(targets)}, {n_epochs} epochs",

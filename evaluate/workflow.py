@@ -120,7 +120,7 @@ def evaluate_system(
     wanted = replace(config, **options) if config else EvaluationConfig(**options)  # type: ignore[arg-type]
     scored = system_of(system)
     found = find_dataset(fspath(dataset), wanted.taxonomy, wanted.splits)
-    plan = plan_evaluation(EvaluationRequest(found, scored, wanted), root)
+    plan = plan_evaluation(EvaluationRequest(found, scored, wanted), root, progress)
     if plan.unused:
         progress.warn(f"estimates of {', '.join(plan.unused)} belong to no target")
     destination = ResultsDestination(root, plan)
@@ -256,7 +256,7 @@ def separate_files(
 
     folders = [runs] if isinstance(runs, str | PathLike) else list(runs)
     wanted = replace(config, **options) if config else SeparationConfig(**options)  # type: ignore[arg-type]
-    separator = Separator.of_runs(folders, wanted, device)
+    separator = Separator.of_runs(folders, wanted, device, progress)
     kind = member(FileFormat, file_format, "--format")
     paths = [local_path(path) for path in recordings]
     outputs = outputs_of(separator, paths, local_path(destination), kind, is_overwriting)

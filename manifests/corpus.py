@@ -18,6 +18,7 @@ import numpy as np
 from stemsmith.manifests import shards, storage
 from stemsmith.manifests.arrays import Float32s, Int64s
 from stemsmith.manifests.audio.read import read_excerpt
+from stemsmith.manifests.documents import Every, Optional
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
 from stemsmith.manifests.paths import local_path
 from stemsmith.manifests.records import Note, Rejection, Song, Stem
@@ -28,6 +29,19 @@ __all__ = ["CORPUS", "SONGS", "Corpus", "Track", "TrackStem"]
 
 CORPUS: Final = "corpus"  # the stage that a manifest names
 SONGS: Final = "songs"  # the kind of a corpus whose manifest names none
+_COUNTS: Final = Optional(Every(dict, int))
+_SHAPE: Final = {  # of what readers ask of the manifest
+    "kind": Optional(str),
+    "config": Optional({"target_lufs": Optional(float), "target_peak_dbfs": Optional(float)}),
+    "shards": Optional(Every(list, {"file": str})),
+    "n_songs": _COUNTS,
+    "rejections": _COUNTS,
+    "n_stems": Optional(int),
+    "n_renditions": Optional(int),
+    "n_duplicates_grouped": Optional(int),
+    "versions": Optional(Every(dict, str)),
+    "soundfonts": Optional(Every(list, dict)),
+}
 
 
 class Corpus(Mapping[str, "Track"]):
@@ -82,6 +96,7 @@ class Corpus(Mapping[str, "Track"]):
         self.root = local_path(folder)
         self.header: dict[str, Any] = shards.read_manifest(self.root, CORPUS)
         self.kind = str(self.header.get("kind") or SONGS)
+        shards.check_header(self.root, self.header, _SHAPE)
 
     def __fspath__(self) -> str:
         return str(self.root)
@@ -187,7 +202,7 @@ class Corpus(Mapping[str, "Track"]):
             parts = [
                 TrackStem(
                     source.stem,
-                    self._stem_index[record.song_id, source.stem_id][0].record(),
+                    self._rendition_stem(record, source.stem_id),
                     self.root,
                     source.shift,
                     source.gain_db,
@@ -198,6 +213,15 @@ class Corpus(Mapping[str, "Track"]):
             stems = [row.record() for row in self._stem_index[record.song_id, ""]]
             parts = [TrackStem(stem.stem, stem, self.root) for stem in stems]
         return Track(name, record, self.root, {part.name: part for part in parts})
+
+    def _rendition_stem(self, rendition: Rendition, stem_id: str) -> RenditionStem:
+        """Return the record of a stem that a rendition names."""
+        rows = self._stem_index.get((rendition.song_id, stem_id))
+        if rows is None:
+            name = f"{rendition.track}-{rendition.point}"
+            raise InvalidCorpus(f"{self.root}: no record is of the stem {stem_id!r} of {name!r}")
+        record: RenditionStem = rows[0].record()
+        return record
 
     @cached_property
     def _index(self) -> dict[str, _Row]:

@@ -20,6 +20,7 @@ __all__ = [
     "Unreadable",
     "UsageError",
     "install_command",
+    "one_line",
     "require",
     "upgrade_command",
 ]
@@ -37,6 +38,10 @@ class StemsmithError(Exception):
     ...     print(error)
     no-such-folder: not a folder of MIDI files
     """
+
+    def __str__(self) -> str:
+        """Return the one line, whatever the names of files in it are."""
+        return _printable(super().__str__())
 
 
 class UsageError(StemsmithError):
@@ -85,6 +90,35 @@ class Unreadable(InvalidCorpus):
 
     Where it is one of many it is that item's rejection. Another machine may be able to read it.
     """
+
+
+def one_line(error: object) -> str:
+    r"""Return the text of somebody else's error as part of a line of ours.
+
+    Parameters
+    ----------
+    error : object
+        An exception, or what it says. Parsers quote what they have read, whatever that is.
+
+    Returns
+    -------
+    str
+        The text without line breaks and what a terminal would obey; the kind of an exception that
+        says nothing.
+
+    Examples
+    --------
+    >>> one_line(ValueError("no type:\n \x1b[2J"))
+    'no type: \\x1b[2J'
+    """
+    return _printable(" ".join(str(error).split()) or type(error).__name__)
+
+
+def _printable(text: str) -> str:
+    """Return text with escapes for what is no sign: line breaks, commands to a terminal."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def install_command(extra: str) -> str:

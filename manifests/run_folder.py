@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from stemsmith.manifests import shards, storage
+from stemsmith.manifests import documents, shards, storage
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
 
 __all__ = ["RunFolder", "refuse_foreign", "refuse_unfinished"]
@@ -132,8 +132,8 @@ class RunFolder:
     def _planned(self) -> Any:
         """Return the fingerprint of the unfinished run."""
         try:
-            return json.loads(self._plan.read_bytes())["fingerprint"]
-        except (ValueError, KeyError, TypeError):
+            return documents.read_json(self._plan)["fingerprint"]
+        except (UsageError, KeyError, TypeError):
             raise UsageError(
                 f"{self._plan}: damaged; remove {self.root} and run again, or choose another folder"
             ) from None

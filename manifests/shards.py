@@ -16,7 +16,7 @@ import itertools
 import json
 import types
 import typing
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -25,14 +25,17 @@ from typing import Any, Final, TypeAlias, TypeVar, overload
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from stemsmith.manifests import storage
-from stemsmith.manifests.errors import InvalidCorpus, upgrade_command
+from stemsmith.manifests import documents, storage
+from stemsmith.manifests.errors import InvalidCorpus, one_line, upgrade_command
+from stemsmith.manifests.ranges import TextRule, interval_of, text_rule_of
 
 __all__ = [
     "MANIFEST",
     "RecordTable",
     "Table",
+    "check_header",
     "check_shards",
     "read_manifest",
     "read_records",
@@ -49,6 +52,10 @@ MANIFEST: Final = "manifest.json"
 # Of each stage whose folders have ever needed another one; all others are at the first.
 _SCHEMA_VERSIONS: Final[dict[str, int]] = {}
 _FIRST_VERSION: Final = 1
+_ENTRY: Final = {"file": str, "n_records": int, "sha256": str}  # of a shard in a manifest
+# What a row and a value take at least: rows have hashes or numbers of their own; silence has zeros.
+_MOST_ROWS_PER_BYTE: Final = 100
+_MOST_VALUES_PER_BYTE: Final = 1000
 
 Table: TypeAlias = pa.Table  # this module alone imports Arrow; others name its tables
 
@@ -192,8 +199,8 @@ def _reading(path: Path) -> Iterator[None]:
     """Name the file in what cannot be read."""
     try:
         yield
-    except (OSError, ValueError, pa.ArrowException) as error:
-        raise InvalidCorpus(f"{path}: cannot be read as Parquet: {error}") from error
+    except (OSError, ValueError, MemoryError, pa.ArrowException) as error:
+        raise InvalidCorpus(f"{path}: cannot be read as Parquet: {one_line(error)}") from error
 
 
 class RecordTable(Sequence[R]):
@@ -220,6 +227,7 @@ class RecordTable(Sequence[R]):
             metadata = pq.read_metadata(file)
             schema = metadata.schema.to_arrow_schema()
         self._refuse(_misfit(schema, schema_of(record_type)))
+        self._refuse(_excess(metadata, path.stat().st_size))
         self._is_of_now = schema.equals(schema_of(record_type))
         with _reading(path), path.open("rb") as file:
             columns = metadata.schema
@@ -234,7 +242,9 @@ class RecordTable(Sequence[R]):
                 columns=[name for name in schema_of(record_type).names if name in schema.names],
                 use_threads=False,  # small files; no threads to wait for at exit
             )
+            self._table.validate(full=True)  # of text, places in the list of all texts
         self._refuse(_hollow(self._table, record_type))
+        self._refuse(_offence(self._table, record_type))
 
     def _refuse(self, problem: str) -> None:
         if problem:
@@ -312,6 +322,87 @@ def _hollow(table: Any, record_type: type) -> str:
     return f"the column {hollow} has empty cells" if hollow else ""
 
 
+def _excess(metadata: Any, n_bytes: int) -> str:
+    """Say whether a file claims to hold more than its bytes can: a few may stand for billions."""
+    if metadata.num_rows > _MOST_ROWS_PER_BYTE * n_bytes:
+        return f"{metadata.num_rows} rows in {n_bytes} bytes"
+    for group in map(metadata.row_group, range(metadata.num_row_groups)):
+        for column in map(group.column, range(group.num_columns)):
+            if column.num_values > _MOST_VALUES_PER_BYTE * n_bytes:
+                return f"{column.num_values} values of {column.path_in_schema} in {n_bytes} bytes"
+    return ""
+
+
+def _offence(table: Any, record_type: type) -> str:
+    """Name the first column of a table with a value that it cannot have, or nothing."""
+    for name, hint in typing.get_type_hints(record_type).items():
+        if name in table.schema.names:
+            for chunk in table.column(name).chunks:
+                if problem := _column_offence(name, chunk, _without_none(hint)[0]):
+                    return problem
+    return _uneven(table)
+
+
+def _column_offence(name: str, column: pa.Array, hint: Any) -> str:
+    """As `_offence`, of an array and of what is in its lists; no row is looked at alone."""
+    if pa.types.is_list(column.type):
+        item, members = _item_of(hint), column.flatten()
+        if members.null_count:
+            return f"the column {name} has empty cells"
+        is_record = dataclasses.is_dataclass(item)
+        return _member_offence(members, item) if is_record else _column_offence(name, members, item)
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary
+    column = column.drop_null()
+    if pa.types.is_string(column.type):
+        return _text_offence(name, column, hint)
+    if (interval := interval_of(name)) is None or not len(column):
+        return ""
+    values = column.to_numpy(zero_copy_only=False)
+    is_right = (values >= interval.least) & (values <= interval.greatest)  # NaN is neither
+    if is_right.all():
+        return ""
+    least, greatest = (f"{bound:.12g}" for bound in interval)
+    return f"{name} is {values[~is_right][0]}, which is not in {least} to {greatest}"
+
+
+def _member_offence(members: pa.StructArray, record_type: Any) -> str:
+    """As `_offence`, of the records in the lists of a column."""
+    for name, hint in typing.get_type_hints(record_type).items():
+        if members.type.get_field_index(name) < 0:
+            continue
+        (inner, is_nullable), column = _without_none(hint), members.field(name)
+        if column.null_count and not is_nullable:
+            return f"the column {name} has empty cells"
+        if problem := _column_offence(name, column, inner):
+            return problem
+    return ""
+
+
+def _text_offence(name: str, column: pa.Array, hint: Any) -> str:
+    rule = text_rule_of(name)
+    if isinstance(hint, type) and issubclass(hint, StrEnum):
+        rule = TextRule(f"^({'|'.join(hint)})$", False, f"not {' or '.join(hint)}")
+    if rule is None:
+        return ""
+    is_found = pc.match_substring_regex(column, rule.pattern)
+    wrong = column.filter(is_found if rule.is_offence else pc.invert(is_found))
+    return f"{name} is {wrong[0].as_py()!r}, {rule.complaint}" if len(wrong) else ""
+
+
+def _uneven(table: Any) -> str:
+    """Name a column with a list of all notes that has not as many entries as there are notes."""
+    if "n_notes" not in table.schema.names:
+        return ""
+    for name in table.schema.names:
+        column = table.column(name)
+        if name.startswith("note_") and pa.types.is_list(column.type):
+            is_even = pc.equal(pc.list_value_length(column), table.column("n_notes"))
+            if pc.all(is_even).as_py() is False:  # nulls have no length, and do not count
+                return f"{name} has not as many entries as n_notes says"
+    return ""
+
+
 def _rows(table: Any, record_type: type[R]) -> list[R]:
     """Return the records of a table, or of a struct array; None where a column is missing."""
     is_table = isinstance(table, pa.Table)
@@ -365,7 +456,7 @@ def shard_entry(path: Path) -> dict[str, str | int]:
 
 
 def _count(path: Path) -> int:
-    with path.open("rb") as file:
+    with _reading(path), path.open("rb") as file:
         return int(pq.ParquetFile(file).metadata.num_rows)
 
 
@@ -392,23 +483,45 @@ def read_manifest(folder: Path, *stages: str) -> dict[str, Any]:
     path = folder / MANIFEST
     stage = " or ".join(stages)
     try:
-        header = json.loads(path.read_bytes())
+        header: Any = documents.read_json(path, InvalidCorpus)
     except FileNotFoundError:
         raise InvalidCorpus(f"{path}: missing; not a finished {stage} folder") from None
-    except (OSError, ValueError) as error:
-        raise InvalidCorpus(f"{path}: cannot be read: {error}") from error
     if not isinstance(header, dict) or header.get("stage") not in stages:
         raise InvalidCorpus(f"{path}: does not describe a {stage} folder")
     version, known = header.get("schema_version"), schema_version_of(header["stage"])
-    if not isinstance(version, int) or version < 1:
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
         raise InvalidCorpus(f"{path}: schema version {version!r} is none of a {stage} folder")
     if version > known:
-        made_by = header.get("versions", {}).get("stemsmith", "a later version")
+        versions = header.get("versions")
+        known_versions = versions if isinstance(versions, dict) else {}
+        made_by = known_versions.get("stemsmith", "a later version")
         raise InvalidCorpus(
             f"{path}: written by stemsmith {made_by} with schema version {version}, and this one "
             f"reads up to {known}: {upgrade_command()}"
         )
-    return header
+    return dict(header)
+
+
+def check_header(folder: Path, header: Mapping[str, Any], shape: Mapping[str, Any]) -> None:
+    """Check that a manifest says what whoever reads it is going to ask.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the manifest.
+    header : mapping
+        What the manifest says.
+    shape : mapping
+        The keys that it must have, and their shapes, as `stemsmith.manifests.documents.misfit` has
+        them.
+
+    Raises
+    ------
+    InvalidCorpus
+        Naming the first key that is missing or not of its shape.
+    """
+    if problem := documents.misfit(header, shape):
+        raise InvalidCorpus(f"{folder / MANIFEST}: {problem}")
 
 
 def check_shards(folder: Path, header: dict[str, Any]) -> None:
@@ -419,13 +532,9 @@ def check_shards(folder: Path, header: dict[str, Any]) -> None:
     InvalidCorpus
         Naming the first shard that is not.
     """
-    entries = header.get("shards")
-    fields = {"file", "n_records", "sha256"}
-    if not isinstance(entries, list) or any(
-        not isinstance(entry, dict) or set(entry) != fields or not isinstance(entry["file"], str)
-        for entry in entries
-    ):
+    if documents.misfit(header, {"shards": documents.Every(list, _ENTRY)}):
         raise InvalidCorpus(f"{folder / MANIFEST}: does not list its shards")
+    entries = header["shards"]
     for entry in entries:
         path = storage.inside(folder, entry["file"])
         if not path.is_file():

@@ -18,8 +18,10 @@ from stemsmith.manifests.errors import InvalidCorpus, UsageError
 
 __all__ = [
     "atomic_file",
+    "checksum_path",
     "exclusive",
     "file_hash",
+    "has_its_checksum",
     "inside",
     "naming",
     "publish_folder",
@@ -28,11 +30,13 @@ __all__ = [
     "short_name",
     "sync",
     "write_atomic",
+    "write_with_checksum",
 ]
 
 _SCRATCH_LOCK: Final = "lock"
 _LONGEST_NAME: Final = 255  # bytes; of ext4, XFS, APFS and, in other units, NTFS
 _N_HASH: Final = 12
+_LARGEST_CHECKSUM: Final = 4096  # bytes of a file that has a line or two
 
 
 def file_hash(path: Path, algorithm: str = "sha256") -> str:
@@ -114,6 +118,50 @@ def short_name(name: str, n_added: int = 0) -> str:
     return os.fsdecode(beginning) + ending
 
 
+def checksum_path(path: Path) -> Path:
+    """Return where the checksum of a file is: beside it, as ``sha256sum --check`` reads it."""
+    return path.with_name(f"{path.name}.sha256")
+
+
+def write_with_checksum(path: Path, data: bytes | memoryview) -> None:
+    """Write a file atomically, and its SHA-256 beside it.
+
+    Killed at any moment, this leaves the file of before or the new one, and a checksum that holds
+    of it: until the new file has its name, both are listed.
+    """
+    checksum = checksum_path(path)
+    known = _checksums(checksum)
+    if not checksum.exists() and path.exists():
+        known = [file_hash(path)]
+    new = hashlib.sha256(data).hexdigest()
+    write_atomic(checksum, _listing([new, *known], path.name))
+    with atomic_file(path) as file:
+        file.write(data)
+    write_atomic(checksum, _listing([new], path.name))
+
+
+def has_its_checksum(path: Path, data: bytes) -> bool | None:
+    """Return whether the content of a file has the SHA-256 beside it; None if there is none."""
+    checksum = checksum_path(path)
+    if not checksum.exists():
+        return None
+    return hashlib.sha256(data).hexdigest() in _checksums(checksum)
+
+
+def _listing(hashes: list[str], name: str) -> bytes:
+    return "".join(f"{digest}  {name}\n" for digest in dict.fromkeys(hashes)).encode()
+
+
+def _checksums(path: Path) -> list[str]:
+    """Return the hashes that a file of them lists; none if it is missing or damaged."""
+    try:
+        with path.open("rb") as file:
+            text = file.read(_LARGEST_CHECKSUM).decode("ascii")
+    except (FileNotFoundError, UnicodeDecodeError):
+        return []
+    return [line.split(" ")[0] for line in text.splitlines()]
+
+
 def publish_folder(staged: Path, final: Path) -> None:
     """Give a complete folder its final name; the one step that makes it count as finished.
 
@@ -140,11 +188,13 @@ def inside(root: Path, relative: str) -> Path:
     Raises
     ------
     InvalidCorpus
-        If the path is absolute or leads out of the root.
+        If the path is absolute, leads out of the root, or has a null byte.
     """
     pure = PurePosixPath(relative)
     if pure.is_absolute() or ".." in pure.parts:
         raise InvalidCorpus(f"{root}: the path {relative!r} leads out of the corpus")
+    if "\0" in relative:
+        raise InvalidCorpus(f"{root}: the path {relative!r} cannot be one: it has a null byte")
     return root / pure
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final, overload
 
 from stemsmith.manifests import shards, storage
+from stemsmith.manifests.documents import Every, Nullable, Optional
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.mixtures import STAGE, Mixture
 from stemsmith.manifests.paths import local_path
@@ -31,6 +32,21 @@ __all__ = [
 ]
 
 STATE_FOLDER: Final = ".mix"
+_SHAPE: Final = {  # of what readers ask of the manifest
+    "roots": Optional(Every(dict, str)),
+    "n_mixtures": Every(dict, int),
+    "hours": float,
+    "sample_rate": int,
+    "taxonomy": dict,
+    "audio": Nullable({"format": str, "targets": Every(list, str)}),
+    "sources": Every(list, {"root": str}),
+    "config": {
+        "mode": str,
+        "target": Nullable(str),
+        "augment": object,
+        "overlay": object,
+    },
+}
 _NO_DECISION: Final = frozenset(
     {
         "schema_version",
@@ -165,6 +181,7 @@ class Mixtures(Sequence[StoredMixture]):
         if fingerprint_of(self.header) != self.header.get("fingerprint"):
             manifest = self.root / shards.MANIFEST
             raise InvalidCorpus(f"{manifest}: was changed: not what its hash is of")
+        shards.check_header(self.root, self.header, _SHAPE)
         shards.check_shards(self.root, dict(self.header))
         shards.check_shards(self.root, {"shards": self.header.get("rejection_shards", [])})
 
@@ -211,6 +228,10 @@ class Mixtures(Sequence[StoredMixture]):
         named = self.header.get("roots")
         if not isinstance(named, dict) or not all(isinstance(path, str) for path in named.values()):
             raise InvalidCorpus(f"{self.root / shards.MANIFEST}: does not say where its roots are")
+        if any("\0" in path for path in named.values()):
+            raise InvalidCorpus(
+                f"{self.root / shards.MANIFEST}: a root has a null byte in its path"
+            )
         roots = {name: str((self.root / path).resolve()) for name, path in named.items()}
         for name, path in roots.items():
             if not Path(path).is_dir():
@@ -224,7 +245,11 @@ class Mixtures(Sequence[StoredMixture]):
         for entry in self.header["shards"]:
             path = storage.inside(self.root, entry["file"])
             split = next((s for s in SPLITS if path.name.startswith(f"mixtures-{s}-")), "")
-            found.append(MixtureShard(path, split, shards.RecordTable(path, Mixture)))
+            recipes = shards.RecordTable(path, Mixture)
+            for source in recipes.distinct("sources", "root"):
+                if source["root"] not in self.header.get("roots", {}):
+                    raise InvalidCorpus(f"{path}: no root {source['root']!r} in {shards.MANIFEST}")
+            found.append(MixtureShard(path, split, recipes))
         order = {split: place for place, split in enumerate(SPLITS)}
         return tuple(sorted(found, key=lambda s: (order.get(s.split, len(order)), s.path.name)))
 

@@ -13,6 +13,8 @@ from stemsmith.manifests.jobs import recheck
 from stemsmith.manifests.mixtures import Mixture, MixtureSource
 from stemsmith.manifests.records import Finding
 from stemsmith.manifests.run_folder import refuse_unfinished
+from stemsmith.manifests.tar_shards import read_members
+from stemsmith.mixing.audio.realise import MIXTURE
 from stemsmith.mixing.audio.transforms import decode, kept_stretches
 from stemsmith.mixing.mixtures import STATE_FOLDER, Mixtures, hours_of
 from stemsmith.mixing.sources.find import locate
@@ -22,10 +24,21 @@ __all__ = ["FileCheck", "check_file", "plan_checks"]
 
 @dataclass(frozen=True, slots=True)
 class FileCheck:
-    """One file that recipes read, or a tar shard, and the hash it must have."""
+    """One file that recipes read, or a tar shard, and the hash it must have.
+
+    Attributes
+    ----------
+    path : str
+        The file to check.
+    sha256 : str
+        Hash that it must have.
+    members : tuple of str or None
+        Names of all files in a tar shard; None for other files.
+    """
 
     path: str
     sha256: str
+    members: tuple[str, ...] | None = None
 
 
 def plan_checks(mixtures: Mixtures) -> list[FileCheck]:
@@ -72,9 +85,22 @@ def plan_checks(mixtures: Mixtures) -> list[FileCheck]:
         raise InvalidCorpus(f"{folder}: {len(seen)} mixtures, not as many as in the manifest")
     if header.get("hours") != hours_of(duration_s):
         raise InvalidCorpus(f"{folder}: {hours_of(duration_s)} h, not as it says")
+    checks = [FileCheck(path, sha256) for path, sha256 in sorted(wanted.items())]
+    return [*checks, *_tar_checks(mixtures)]
+
+
+def _tar_checks(mixtures: Mixtures) -> Iterator[FileCheck]:
+    """Yield the checks of the tar shards, each of which has the audio of one shard of recipes."""
+    folder, header = mixtures.root, mixtures.header
+    recipes = {str(shard.tar): shard.recipes for shard in mixtures.recipe_shards}
+    audio = header["audio"]
     for entry in _audio_shards(folder, header):
-        wanted[str(storage.inside(folder, entry["file"]))] = entry["sha256"]
-    return [FileCheck(path, sha256) for path, sha256 in sorted(wanted.items())]
+        tar = str(storage.inside(folder, entry["file"]))
+        if tar not in recipes or audio is None:
+            raise InvalidCorpus(f"{tar}: no shard of recipes is of this audio")
+        names = [f"{name}.{audio['format']}" for name in (MIXTURE, *audio["targets"])] + ["json"]
+        ids = recipes[tar].table.column("mixture_id").to_pylist()
+        yield FileCheck(tar, entry["sha256"], tuple(f"{i}.{name}" for i in ids for name in names))
 
 
 def _audio_shards(folder: Path, header: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -119,10 +145,15 @@ def _source_problem(source: MixtureSource) -> str | None:
 
 
 def check_file(job: FileCheck) -> Finding:
-    """Compare a file's SHA-256 to the one that was recorded."""
+    """Compare a file's SHA-256 to the one that was recorded; look into a tar shard."""
     path = Path(job.path)
     try:
         found = storage.file_hash(path)
+        if job.members is not None and set(read_members(path)) != set(job.members):
+            return Finding(job.path, f"{path}: its members are not those of its recipes")
+    except InvalidCorpus as error:
+        recheck(error)
+        return Finding(job.path, str(error))
     except OSError as error:
         recheck(error)
         return Finding(job.path, f"{path}: cannot be read: {error.strerror}")

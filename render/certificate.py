@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from stemsmith.manifests import shards, storage
+from stemsmith.manifests import documents, shards, storage
 from stemsmith.manifests.corpus import Corpus
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.records import Rejection, ScannedSong, Song, Stem
@@ -139,10 +139,10 @@ def check_certificate(root: Path) -> bool:
             raise InvalidCorpus(f"{root / MARKDOWN}: {JSON} is missing; certify the corpus again")
         return False
     try:
-        content = json.loads(path.read_bytes())
+        content = documents.read_json(path, InvalidCorpus)
         certified = content["bytes"]["manifest_sha256"]
         text = Certificate(root, content).markdown
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (InvalidCorpus, ValueError, LookupError, TypeError, AttributeError) as error:
         raise InvalidCorpus(f"{path}: cannot be read; certify the corpus again") from error
     if certified != storage.file_hash(root / shards.MANIFEST):
         raise InvalidCorpus(

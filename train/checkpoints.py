@@ -24,7 +24,7 @@ __all__ = ["AtomicCheckpointIO", "BestAndLast"]
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes a checkpoint under another name, syncs it, and renames it."""
+    """Writes a checkpoint under another name, syncs it, and renames it; its checksum beside it."""
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
@@ -33,8 +33,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         content = io.BytesIO()
         torch.save(checkpoint, content)
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        with storage.atomic_file(Path(path)) as file:
-            file.write(content.getbuffer())
+        storage.write_with_checksum(Path(path), content.getbuffer())
 
 
 class BestAndLast(Checkpoint):

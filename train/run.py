@@ -8,17 +8,23 @@ one. Checkpoints load with ``torch.load(weights_only=True)``. Nothing but `Train
 
 from __future__ import annotations
 
-import json
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from stemsmith.manifests import storage
-from stemsmith.manifests.errors import InvalidCorpus, UsageError, upgrade_command
+from stemsmith.manifests import documents, storage
+from stemsmith.manifests.documents import Every, Nullable, Optional
+from stemsmith.manifests.errors import InvalidCorpus, UsageError, one_line, upgrade_command
+from stemsmith.manifests.jobs import QUIET, Progress
 from stemsmith.manifests.paths import local_path
 from stemsmith.train.history import read_history
-from stemsmith.train.models.registry import from_settings, is_model_name, make_model
+from stemsmith.train.models.registry import (
+    check_shapes,
+    from_settings,
+    is_model_name,
+    make_model,
+)
 from stemsmith.train.schedule import Epoch, Monitor, best_epoch
 
 if TYPE_CHECKING:
@@ -30,6 +36,21 @@ BEST: Final = "best"
 LAST: Final = "last"
 RUN: Final = "run.json"
 VERSION: Final = 1  # of run.json and of the names of weights
+_SHAPE: Final = {  # of what readers ask
+    "config": {
+        "model": str,
+        "settings": {"targets": Every(list, str)},
+        "training": Optional({"monitor": Optional(str)}),
+        "rules": Optional(dict),
+        "data": Optional(Every(dict, Every(list, str))),
+        "init": Optional(Nullable(str)),
+    },
+    "data": Optional(Every(dict, Every(list, str))),
+    "n_parameters": Optional(int),
+    "n_examples": Optional(Nullable(int)),
+    "machine": Optional(dict),
+    "versions": Optional(Every(dict, str)),
+}
 # What version 0.1 did not write, since there was no choice: the losses of its models.
 _LOSSES_OF_0_1: Final = {
     "blstm": "tpsa",
@@ -107,6 +128,8 @@ class TrainedRun:
     @property
     def n_parameters(self) -> int:
         """Number of trained parameters of the model."""
+        if "n_parameters" not in self.content:
+            raise InvalidCorpus(f"{self.root / RUN}: n_parameters is missing")
         return int(self.content["n_parameters"])
 
     @property
@@ -149,15 +172,17 @@ class TrainedRun:
         try:
             return from_settings(self.model_name, self.config["settings"])
         except (KeyError, TypeError, ValueError, UsageError) as error:
-            raise InvalidCorpus(f"{self.root / RUN}: {error}") from error
+            raise InvalidCorpus(f"{self.root / RUN}: {one_line(error)}") from error
 
-    def model(self, checkpoint: str = BEST) -> SeparationModel[Any]:
+    def model(self, checkpoint: str = BEST, progress: Progress = QUIET) -> SeparationModel[Any]:
         """Return the model, ready to separate.
 
         Parameters
         ----------
         checkpoint : str
             Whose weights it has: `BEST` or `LAST`.
+        progress : Progress
+            Is warned if the checkpoint has no checksum, as in runs of version 0.1.
 
         Returns
         -------
@@ -173,27 +198,30 @@ class TrainedRun:
         from stemsmith.train.weights import read_weights
 
         path = self.checkpoint(checkpoint)
-        weights, settings = read_weights(path), self.settings
+        weights, settings = read_weights(path, progress), self.settings
+        try:
+            check_shapes(self.model_name, settings, weights)
+        except ValueError as error:
+            raise InvalidCorpus(f"{path}: not of the model of {RUN}: {one_line(error)}") from error
+        except UsageError as error:
+            raise InvalidCorpus(f"{self.root / RUN}: {one_line(error)}") from error
         try:
             model = make_model(self.model_name, settings)
         except (KeyError, TypeError, ValueError, UsageError) as error:
-            raise InvalidCorpus(f"{self.root / RUN}: {error}") from error
+            raise InvalidCorpus(f"{self.root / RUN}: {one_line(error)}") from error
         try:
             model.load_state_dict(weights)
-        except RuntimeError as error:
-            reason = " ".join(str(error).split())
-            raise InvalidCorpus(f"{path}: not of the model of {RUN}: {reason}") from error
+        except (RuntimeError, TypeError, ValueError) as error:
+            raise InvalidCorpus(f"{path}: not of the model of {RUN}: {one_line(error)}") from error
         return model.eval()
 
 
 def _read(path: Path) -> dict[str, Any]:
     """Return what ``run.json`` says, with what version 0.1 left to be understood."""
     try:
-        content: Any = json.loads(path.read_bytes())
+        content: Any = documents.read_json(path, InvalidCorpus)
     except FileNotFoundError:
         raise InvalidCorpus(f"{path}: missing; not a folder of `stemsmith train`") from None
-    except (OSError, ValueError) as error:
-        raise InvalidCorpus(f"{path}: cannot be read: {error}") from error
     version = content.get("version") if isinstance(content, dict) else None
     if isinstance(version, int) and version > VERSION:
         raise InvalidCorpus(
@@ -205,10 +233,11 @@ def _read(path: Path) -> dict[str, Any]:
     config = content.get("config")
     if not isinstance(config, dict) or not is_model_name(config.get("model")):
         raise InvalidCorpus(f"{path}: does not say what was trained")
-    settings, training = config.get("settings"), config.setdefault("training", {})
-    if not isinstance(settings, dict) or not isinstance(settings.get("targets"), list):
-        raise InvalidCorpus(f"{path}: does not say what was trained")
+    if problem := documents.misfit(content, _SHAPE):
+        raise InvalidCorpus(f"{path}: does not say what was trained: {problem}")
+    settings, training = config["settings"], config.setdefault("training", {})
     if (loss := _LOSSES_OF_0_1.get(config["model"])) is not None:
         settings.setdefault("loss", loss)
-    training.setdefault("monitor", str(Monitor.LOSS))
+    if training.setdefault("monitor", str(Monitor.LOSS)) not in list(Monitor):
+        raise InvalidCorpus(f"{path}: monitors {training['monitor']!r}, which nobody knows")
     return dict(content)

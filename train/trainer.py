@@ -30,9 +30,9 @@ from stemsmith.train.models.registry import make_model
 from stemsmith.train.module import SeparationModule
 from stemsmith.train.report import Reporter, find_loggers
 from stemsmith.train.request import TrainRequest, describe
-from stemsmith.train.run import LAST
+from stemsmith.train.run import BEST, LAST
 from stemsmith.train.schedule import Epoch, Precision, TrainConfig, is_over
-from stemsmith.train.weights import read_epochs
+from stemsmith.train.weights import read_checkpoint, read_epochs
 from torch import Tensor
 
 __all__ = ["fit", "is_first_process"]
@@ -84,12 +84,14 @@ def fit(
     progress.note(f"loader: {choice.loader}, {choice.reason}")
     torch.manual_seed(request.rules.seed)
     # The other run's weights are read before the folder is made.
-    model = make_model(request.model, settings) if request.init is None else _init(request)
+    model = (
+        make_model(request.model, settings) if request.init is None else _init(request, progress)
+    )
     destination = RunDestination(root)
     n_examples = len(request.rules.table(clips[0].n_samples, len(settings.targets), 0))
     content = describe(request, root, machine, choice, n_examples, model.n_parameters)
     with destination.opened(content, is_resumed) if is_first else contextlib.nullcontext():
-        history = _history_before(destination) if is_resumed else []
+        history = _history_before(destination, progress) if is_resumed else []
         if is_first and history:
             write_history(root, history)  # it may be ahead of the checkpoint, or an old version's
         if is_over(history, request.training):
@@ -116,10 +118,17 @@ def fit(
             _run(trainer, module, data, destination.checkpoint(LAST) if history else None)
 
 
-def _history_before(destination: RunDestination) -> list[Epoch]:
-    """Return the epochs before the last checkpoint; none where there is no checkpoint."""
+def _history_before(destination: RunDestination, progress: Progress) -> list[Epoch]:
+    """Return the epochs before the last checkpoint; none where there is no checkpoint.
+
+    The best one is read as well: nothing may write it again, and it must not be found to be
+    damaged when all is done.
+    """
     path = destination.checkpoint(LAST)
-    return read_epochs(path) if path.exists() else []
+    if not path.exists():
+        return []
+    read_checkpoint(destination.checkpoint(BEST), progress)
+    return read_epochs(path, progress)
 
 
 @contextlib.contextmanager
@@ -172,13 +181,13 @@ def _choice(machine: Machine, clips: tuple[Clips, Clips], device: torch.device) 
     return choose_loader(machine.loader, n_bytes, free_memory(), n_free)
 
 
-def _init(request: TrainRequest) -> SeparationModel[Any]:
+def _init(request: TrainRequest, progress: Progress) -> SeparationModel[Any]:
     """Return the model of another run, which must be of the same kind, shape and targets."""
     init = request.init
     assert init is not None
     if init.model_name != request.model:
         raise UsageError(f"--init {init.root}: is a {init.model_name}, not a {request.model}")
-    model = init.model()
+    model = init.model(progress=progress)
     if model.config != request.settings:
         raise UsageError(f"--init {init.root}: has other targets or settings")
     return model.train()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from stemsmith.manifests.errors import InvalidCorpus
+from stemsmith.manifests.jobs import QUIET, Progress
 from stemsmith.train.history import METRICS
 from stemsmith.train.run import BEST, LAST, TrainedRun
 from stemsmith.train.weights import read_epochs
@@ -11,13 +12,15 @@ from stemsmith.train.weights import read_epochs
 __all__ = ["check_run"]
 
 
-def check_run(run: TrainedRun) -> None:
+def check_run(run: TrainedRun, progress: Progress = QUIET) -> None:
     """Check that ``run.json``, ``metrics.csv`` and both checkpoints can be read and go together.
 
     Parameters
     ----------
     run : TrainedRun
         A run that has ended an epoch.
+    progress : Progress
+        Is warned of checkpoints that have no checksum.
 
     Raises
     ------
@@ -26,7 +29,7 @@ def check_run(run: TrainedRun) -> None:
         that are not finite, or lacks an epoch.
     """
     for name in (BEST, LAST):
-        model = run.model(name)
+        model = run.model(name, progress)
         if not all(bool(torch.isfinite(value).all()) for value in model.state_dict().values()):
             raise InvalidCorpus(f"{run.checkpoint(name)}: has weights that are not finite")
     trained = read_epochs(run.checkpoint(LAST))

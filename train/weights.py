@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, Final
 
 import torch
-from stemsmith.manifests.errors import InvalidCorpus
+from stemsmith.manifests import storage
+from stemsmith.manifests.errors import InvalidCorpus, one_line
+from stemsmith.manifests.jobs import QUIET, Progress
 from stemsmith.train.schedule import Epoch
 from torch import Tensor
 
@@ -17,8 +19,15 @@ STATE: Final = "stemsmith"  # key of our part of a checkpoint
 _WEIGHTS: Final = "model."  # the name of the model in `SeparationModule`
 
 
-def read_checkpoint(path: Path) -> dict[str, Any]:
+def read_checkpoint(path: Path, progress: Progress = QUIET) -> dict[str, Any]:
     """Read a checkpoint, running no code of it.
+
+    Parameters
+    ----------
+    path : Path
+        File of the checkpoint; its checksum lies beside it.
+    progress : Progress
+        Is warned if there is no checksum: version 0.1 wrote none.
 
     Raises
     ------
@@ -26,12 +35,23 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         If it is missing or damaged; the text names it.
     """
     try:
-        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        data = path.read_bytes()
     except FileNotFoundError:
         raise InvalidCorpus(f"{path}: missing; the run has not ended an epoch yet") from None
-    except (OSError, RuntimeError, ValueError, KeyError, EOFError, UnpicklingError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InvalidCorpus(f"{path}: cannot be read: {reason}") from error
+    except OSError as error:
+        raise InvalidCorpus(f"{path}: cannot be read: {error.strerror or error}") from error
+    is_as_written = storage.has_its_checksum(path, data)
+    if is_as_written is None:
+        progress.warn(f"{path}: has no checksum, as of version 0.1: damage may go unnoticed")
+    elif not is_as_written:
+        raise InvalidCorpus(
+            f"{path}: cannot be used: its SHA-256 is not the one in "
+            f"{storage.checksum_path(path).name}; restore it from a copy, or train again"
+        )
+    try:
+        content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except Exception as error:  # damage may make the unpickler do anything that is allowed
+        raise InvalidCorpus(f"{path}: cannot be read: {one_line(error)}") from error
     if not isinstance(content, dict) or not isinstance(content.get("state_dict"), dict):
         raise InvalidCorpus(f"{path}: not a checkpoint of a run")
     return content
@@ -42,31 +62,48 @@ def history_of(checkpoint: dict[str, Any]) -> list[Epoch]:
     return [Epoch(**epoch) for epoch in checkpoint[STATE]["history"]]
 
 
-def read_epochs(path: Path) -> list[Epoch]:
+def read_epochs(path: Path, progress: Progress = QUIET) -> list[Epoch]:
     """Return the epochs before the checkpoint in a file.
+
+    Parameters
+    ----------
+    path : Path
+        File of the checkpoint.
+    progress : Progress
+        Is warned if it has no checksum.
 
     Raises
     ------
     InvalidCorpus
         If it is missing or damaged; the text names it.
     """
-    content = read_checkpoint(path)
+    content = read_checkpoint(path, progress)
     try:
         return history_of(content)
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise InvalidCorpus(f"{path}: not a checkpoint of this version of stemsmith") from error
 
 
-def read_weights(path: Path) -> dict[str, Tensor]:
+def read_weights(path: Path, progress: Progress = QUIET) -> dict[str, Tensor]:
     """Return the weights of the model in a checkpoint, by their names there.
+
+    Parameters
+    ----------
+    path : Path
+        File of the checkpoint.
+    progress : Progress
+        Is warned if it has no checksum.
 
     Raises
     ------
     InvalidCorpus
         If the file is missing or damaged; the text names it.
     """
+    state = read_checkpoint(path, progress)["state_dict"]
+    if not all(isinstance(name, str) and isinstance(state[name], Tensor) for name in state):
+        raise InvalidCorpus(f"{path}: not a checkpoint of a run")
     return {
         name.removeprefix(_WEIGHTS): value
-        for name, value in read_checkpoint(path)["state_dict"].items()
+        for name, value in state.items()
         if name.startswith(_WEIGHTS)
     }

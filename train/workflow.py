@@ -150,13 +150,15 @@ def train_model(
     return Run(root)
 
 
-def validate_run(run: Folder) -> Run:
+def validate_run(run: Folder, *, progress: Progress = QUIET) -> Run:
     """Check that a run can be used: its checkpoints can be loaded, and are of the model it says.
 
     Parameters
     ----------
     run : path or Run
         A run that has ended an epoch.
+    progress : Progress
+        Is warned of checkpoints that have no checksum, as in runs of version 0.1.
 
     Returns
     -------
@@ -181,7 +183,7 @@ def validate_run(run: Folder) -> Run:
     from stemsmith.train.validate import check_run
 
     found = Run(_path(run))
-    check_run(found)
+    check_run(found, progress)
     return found
 
 

@@ -24,6 +24,7 @@ from stemsmith.evaluate.benchmark.systems import FOLD, EstimateFolder, JointRuns
 from stemsmith.evaluate.metrics.options import Engine
 from stemsmith.manifests import storage
 from stemsmith.manifests.errors import NothingToDo, UsageError, install_command
+from stemsmith.manifests.jobs import QUIET, Progress
 from stemsmith.manifests.records import Reason, Rejection
 
 __all__ = ["EvaluationPlan", "EvaluationRequest", "plan_evaluation", "why_nothing"]
@@ -87,7 +88,9 @@ class EvaluationPlan:
     left_out: tuple[Rejection, ...] = ()
 
 
-def plan_evaluation(request: EvaluationRequest, results: Path) -> EvaluationPlan:
+def plan_evaluation(
+    request: EvaluationRequest, results: Path, progress: Progress = QUIET
+) -> EvaluationPlan:
     """Decide which songs are scored for which targets.
 
     Parameters
@@ -96,6 +99,8 @@ def plan_evaluation(request: EvaluationRequest, results: Path) -> EvaluationPlan
         Which system is to be scored on which songs, and how.
     results : Path
         The folder that results are to go into.
+    progress : Progress
+        Is warned of weights that have no checksum.
 
     Returns
     -------
@@ -120,7 +125,7 @@ def plan_evaluation(request: EvaluationRequest, results: Path) -> EvaluationPlan
     names = [song.name for song in dataset.songs]
     folds = folds_of(names, config.n_folds) if config.n_folds else None
     fold_of = folds if folds and system.is_folded else dict.fromkeys(names, 0)
-    of_fold = {fold: _estimator(request, fold) for fold in sorted(set(fold_of.values()))}
+    of_fold = {fold: _estimator(request, fold, progress) for fold in sorted(set(fold_of.values()))}
     targets, unused = _targets(request, [each for each in of_fold.values() if each])
     estimators = {name: of_fold[fold] for name, fold in fold_of.items()}
     jobs: list[ScoringJob] = []
@@ -182,12 +187,13 @@ def _check_separation(request: EvaluationRequest) -> None:
         raise UsageError("--lengths fit: only with estimates:")
 
 
-def _estimator(request: EvaluationRequest, fold: int) -> Estimator:
+def _estimator(request: EvaluationRequest, fold: int, progress: Progress) -> Estimator:
     system = request.system.of_fold(fold)
     if system.kind is Kind.ESTIMATES:
         return EstimateFolder(system.folders[0])
     if system.kind is Kind.RUN:
-        return JointRuns(system.folders, request.config.separation, request.config.device)
+        config = request.config
+        return JointRuns(system.folders, config.separation, config.device, progress)
     if request.config.sums:
         raise UsageError("--map: only with run: and estimates:")
     return None

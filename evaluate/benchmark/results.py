@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from os import PathLike
 from typing import Any, Final
 
-from stemsmith.manifests import shards
+from stemsmith.manifests import documents, shards
+from stemsmith.manifests.documents import Every, Nullable, Optional
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.paths import local_path
 from stemsmith.manifests.records import Rejection
@@ -36,9 +36,23 @@ REJECTIONS: Final = "rejections.parquet"
 FITS: Final = "fits.parquet"
 SUMMARY: Final = "summary.json"
 TABLE: Final = "summary.md"
-_NEEDED: Final = frozenset(
-    ["system", "dataset", "taxonomy", "splits", "n_folds", "metrics", "songs", "n_scored", "scores"]
-)
+_SHAPE: Final = {  # of what readers ask of the manifest
+    "system": Optional(str),
+    "dataset": Optional(str),
+    "n_songs": Optional(int),
+    "rejections": Optional(Every(dict, int)),
+}
+_SUMMARY_SHAPE: Final = {
+    "system": str,
+    "dataset": str,
+    "taxonomy": object,
+    "splits": object,
+    "n_folds": Nullable(int),
+    "metrics": dict,
+    "songs": Every(list, str),
+    "n_scored": int,
+    "scores": Every(dict, Every(dict, dict)),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +142,7 @@ class Results:
         if not path.exists():
             raise InvalidCorpus(f"{path}: missing; not a finished folder of scores")
         self.header: dict[str, Any] = shards.read_manifest(self.root, STAGE)
+        shards.check_header(self.root, self.header, _SHAPE)
 
     def __fspath__(self) -> str:
         return str(self.root)
@@ -138,11 +153,13 @@ class Results:
     @property
     def system(self) -> str:
         """What tables call the system that was scored."""
+        shards.check_header(self.root, self.header, {"system": str})
         return str(self.header["system"])
 
     @property
     def dataset(self) -> str:
         """The data set whose songs were scored, as it was given."""
+        shards.check_header(self.root, self.header, {"dataset": str})
         return str(self.header["dataset"])
 
     @cached_property
@@ -172,12 +189,12 @@ class Results:
         """
         path = self.root / SUMMARY
         try:
-            content = json.loads(path.read_bytes())
-        except (OSError, ValueError) as error:
-            raise InvalidCorpus(f"{path}: cannot be read: {error}") from error
-        if not isinstance(content, dict) or not content.keys() >= _NEEDED:
-            raise InvalidCorpus(f"{path}: not a summary of scores")
-        return content
+            content: Any = documents.read_json(path, InvalidCorpus)
+        except FileNotFoundError as error:
+            raise InvalidCorpus(f"{path}: missing; not a finished folder of scores") from error
+        if problem := documents.misfit(content, _SUMMARY_SHAPE):
+            raise InvalidCorpus(f"{path}: not a summary of scores: {problem}")
+        return dict(content)
 
     def score_records(self) -> list[SongScore]:
         """Return the scores as records."""

@@ -19,6 +19,7 @@ from stemsmith.evaluate.benchmark.oracle import Oracle
 from stemsmith.evaluate.benchmark.song import Unscorable, read_song
 from stemsmith.manifests.audio.read import encode_wav, is_audio
 from stemsmith.manifests.errors import UsageError, require
+from stemsmith.manifests.jobs import QUIET, Progress
 from stemsmith.manifests.names import normal_name
 from stemsmith.manifests.paths import local_path
 from stemsmith.manifests.records import Reason, Rejection
@@ -227,6 +228,8 @@ class JointRuns:
         What is done with their estimates.
     device : str
         Where they separate: ``auto``, ``cpu`` or ``cuda``.
+    progress : Progress
+        Is warned of weights that have no checksum.
 
     Attributes
     ----------
@@ -243,12 +246,18 @@ class JointRuns:
         If torch is not there, or the runs or options do not go together.
     """
 
-    def __init__(self, folders: Sequence[Path], config: SeparationConfig, device: str) -> None:
+    def __init__(
+        self,
+        folders: Sequence[Path],
+        config: SeparationConfig,
+        device: str,
+        progress: Progress = QUIET,
+    ) -> None:
         require_torch()
         from stemsmith.evaluate.separation.separator import Separator
         from stemsmith.train.run import TrainedRun
 
-        self._separator = Separator.of_runs(folders, config, device)
+        self._separator = Separator.of_runs(folders, config, device, progress)
         self.names = self._separator.targets
         self.weights = [TrainedRun(folder).weights_hash() for folder in folders]
 

@@ -101,4 +101,8 @@ def _check_files(results: Results) -> None:
 
 
 def _is_entry(entry: Any) -> bool:
-    return isinstance(entry, dict) and entry.keys() == {"file", "sha256"}
+    return (
+        isinstance(entry, dict)
+        and entry.keys() == {"file", "sha256"}
+        and all(isinstance(value, str) for value in entry.values())
+    )

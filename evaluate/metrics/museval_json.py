@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from stemsmith.evaluate.metrics.bsseval.frames import BssScores
 from stemsmith.evaluate.metrics.registry import BSS_EVAL
+from stemsmith.manifests.documents import read_json
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.storage import write_atomic
 
@@ -83,7 +84,7 @@ def read_track(path: Path) -> TrackScores:
         If it is no file of frame scores.
     """
     try:
-        targets = json.loads(path.read_bytes())["targets"]
+        targets = read_json(path, InvalidCorpus)["targets"]
         return {
             target["name"]: {
                 metric: _finite([frame["metrics"][metric] for frame in target["frames"]])
@@ -91,7 +92,10 @@ def read_track(path: Path) -> TrackScores:
             }
             for target in targets
         }
-    except (ValueError, TypeError, KeyError) as error:
+    except InvalidCorpus as error:
+        reason = str(error).removeprefix(f"{path}: ")
+        raise InvalidCorpus(f"{path}: no scores in museval's format: {reason}") from error
+    except (OSError, ValueError, TypeError, KeyError, OverflowError) as error:
         raise InvalidCorpus(f"{path}: no scores in museval's format ({error!r})") from error
 
 

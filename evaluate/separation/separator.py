@@ -30,6 +30,7 @@ from stemsmith.evaluate.separation.streaming import (
 from stemsmith.manifests.arrays import Float32s
 from stemsmith.manifests.audio.read import audio_info, read_blocks
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
+from stemsmith.manifests.jobs import QUIET, Progress
 from stemsmith.manifests.options import member
 from stemsmith.manifests.paths import local_path
 from stemsmith.train.machine import Device
@@ -100,6 +101,7 @@ class Separator:
         runs: Sequence[str | PathLike[str]],
         config: SeparationConfig | None = None,
         device: str = "auto",
+        progress: Progress = QUIET,
     ) -> Self:
         """Make a system of what ``stemsmith train`` wrote, with the best weights of every run.
 
@@ -111,6 +113,8 @@ class Separator:
             How estimates are made and what is done to them; None does nothing to them.
         device : str
             Where they separate: ``auto``, ``cpu`` or ``cuda``.
+        progress : Progress
+            Is warned of weights that have no checksum, as in runs of version 0.1.
 
         Raises
         ------
@@ -122,7 +126,8 @@ class Separator:
         folders = [local_path(run) for run in runs]
         if len(set(folders)) < len(folders):
             raise UsageError("the same run is given twice")
-        return cls({str(folder): TrainedRun(folder).model() for folder in folders}, config, device)
+        models = {str(run): TrainedRun(run).model(progress=progress) for run in folders}
+        return cls(models, config, device)
 
     @property
     def latency_s(self) -> float:

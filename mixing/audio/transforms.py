@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from stemsmith.manifests.arrays import Float32s
+from stemsmith.manifests.documents import parse_json
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
 from stemsmith.mixing.augmentation import SourceEffect, effects_by_name
 from stemsmith.mixing.augmentations import AUGMENTATIONS
@@ -101,7 +102,7 @@ def decode(text: str) -> Transform:
         If it is no JSON or no transform that `encode` would write.
     """
     try:
-        transform = json.loads(text)
+        transform = parse_json(text)
     except ValueError:
         raise InvalidCorpus(f"transform {text!r}: not JSON") from None
     if problem := _problem(transform):

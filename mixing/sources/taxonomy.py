@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import importlib
 import re
-import tomllib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from stemsmith.manifests.documents import read_toml
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.names import distinct_slugs, normal_name, slug
 from stemsmith.manifests.paths import local_path
@@ -146,10 +146,7 @@ def read_taxonomy(name: str) -> Taxonomy:
             return _imported(name)
         known = ", ".join(TAXONOMIES)
         raise UsageError(f"{name}: neither a taxonomy ({known}) nor a TOML file with one")
-    try:
-        content = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path}: not valid TOML: {error}") from error
+    content = read_toml(path)
     targets = content.get("targets")
     if (
         set(content) != {"targets"}

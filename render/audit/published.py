@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import yaml
 from stemsmith.manifests import storage
 from stemsmith.manifests.arrays import Int64s
 from stemsmith.manifests.audio.read import audio_info, read_excerpt
 from stemsmith.manifests.corpus import SONGS, Corpus
+from stemsmith.manifests.documents import Every, misfit, read_yaml
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
 from stemsmith.manifests.programs import DRUMS
 from stemsmith.manifests.records import Defect, Stem
@@ -152,14 +152,11 @@ def _published_stems(root: Path, path: Path, is_thorough: bool) -> Iterator[Stem
 
 
 def _read_yaml(path: Path) -> Mapping[str, Mapping[str, Any]]:
-    try:
-        content = yaml.safe_load(path.read_bytes())
-        stems: Mapping[str, Mapping[str, Any]] = content["stems"]
-        if all(isinstance(stem, Mapping) for stem in stems.values()):
-            return stems
-    except (yaml.YAMLError, TypeError, KeyError, AttributeError, UnicodeDecodeError):
-        pass
-    raise UsageError(f"{path}: not the metadata of a track of Slakh's layout: no stems in it")
+    content = read_yaml(path)
+    if misfit(content, {"stems": Every(dict, dict)}):
+        raise UsageError(f"{path}: not the metadata of a track of Slakh's layout: no stems in it")
+    stems: Mapping[str, Mapping[str, Any]] = content["stems"]
+    return stems
 
 
 def audit_file(job: StemAudit) -> AuditedStem:

@@ -87,7 +87,7 @@ def _check_whole(
 ) -> None:
     header, root = corpus.header, corpus.root
     manifest = root / shards.MANIFEST
-    if (len(stems), len(renditions)) != (header["n_stems"], header["n_renditions"]):
+    if (len(stems), len(renditions)) != (header.get("n_stems"), header.get("n_renditions")):
         raise InvalidCorpus(f"{manifest}: counts are not those of the records")
     ids = [*(s.stem_id for s in stems), *(r.rendition_id for r in renditions)]
     if len(set(ids)) != len(ids):
@@ -101,7 +101,7 @@ def _check_whole(
         if split_of_group.setdefault(group, stem.split) != stem.split:
             raise InvalidCorpus(f"{root}: music like that of {stem.track} lies in two splits")
     counted = {split: len({s.song_id for s in stems if s.split == split}) for split in SPLITS}
-    if header["n_songs"] != counted:
+    if header.get("n_songs") != counted:
         raise InvalidCorpus(f"{manifest}: has {counted} songs, not as it says")
     known = {stem.path for stem in stems} | {stem.midi_path for stem in stems}
     known |= {f"{SCORES_FOLDER}/{stem.track}.mid" for stem in stems}

@@ -12,12 +12,12 @@ from typing import Any, Final
 
 import mido
 import numpy as np
-import yaml
 from stemsmith.manifests import shards, storage
 from stemsmith.manifests.audio import read as audio
 from stemsmith.manifests.audio.flac import SampleHash
 from stemsmith.manifests.audio.read import FULL_SCALE_16
 from stemsmith.manifests.corpus import Corpus
+from stemsmith.manifests.documents import Every, misfit, read_yaml
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.jobs import recheck
 from stemsmith.manifests.records import Finding, Song, Stem
@@ -32,6 +32,11 @@ from stemsmith.render.sound.heard import check_heard
 
 __all__ = ["SongValidation", "plan_validation", "validate_song"]
 
+_METADATA: Final = {  # what is compared of it
+    "UUID": str,
+    "stems": Every(dict, {"audio_rendered": bool}),
+    "stemsmith": {"stems": Every(dict, dict)},
+}
 _LOUDNESS_TOLERANCE_LU: Final = 0.1
 # Rounding to 16 bits is noise at about -98 LUFS; quieter stems than this are not comparable.
 _LOWEST_COMPARED_LUFS: Final = -60.0
@@ -78,14 +83,18 @@ def plan_validation(corpus: Corpus) -> list[SongValidation]:
     stems_of: dict[str, list[Stem]] = {}
     for stem in stems:
         stems_of.setdefault(stem.song_id, []).append(stem)
-    config = corpus.header["config"]
+    try:
+        config = corpus.header["config"]
+        level, peak = config["target_lufs"], config["target_peak_dbfs"]
+    except KeyError as error:
+        raise InvalidCorpus(f"{corpus.root / shards.MANIFEST}: {error} is missing") from error
     return [
         SongValidation(
             str(corpus.root),
             song,
             tuple(stems_of.get(song.song_id, ())),
-            config["target_lufs"],
-            config["target_peak_dbfs"],
+            level,
+            peak,
         )
         for song in songs
     ]
@@ -271,7 +280,9 @@ class _SongChecker:
 
     def _check_metadata(self, path: Path) -> None:
         song = self._job.song
-        content = yaml.safe_load(path.read_bytes())
+        content = read_yaml(path, InvalidCorpus)
+        if problem := misfit(content, _METADATA):
+            raise InvalidCorpus(f"{path}: {problem}")
         if content["UUID"] != song.song_id:
             raise InvalidCorpus(f"{path}: UUID is not the song's id")
         rendered = {name for name, stem in content["stems"].items() if stem["audio_rendered"]}
@@ -279,5 +290,6 @@ class _SongChecker:
         if rendered != set(recorded):
             raise InvalidCorpus(f"{path}: stems differ from the records'")
         for name, stem in recorded.items():
-            if content["stemsmith"]["stems"][name]["gain_db"] != stem.gain_db:
+            ours = content["stemsmith"]["stems"].get(name, {})
+            if ours.get("gain_db") != stem.gain_db:
                 raise InvalidCorpus(f"{path}: gain of {name} differs from the record's")

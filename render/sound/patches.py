@@ -14,8 +14,8 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-import yaml
 from stemsmith.manifests.arrays import Float32s, UInt8s
+from stemsmith.manifests.documents import read_yaml
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.programs import DRUMS, rendering_class_of
 from stemsmith.manifests.records import Part
@@ -262,12 +262,7 @@ def bank_from_yaml(path: Path) -> Bank:
     UsageError
         Naming the file, the class and the mistake.
     """
-    try:
-        content = yaml.safe_load(path.read_bytes())
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except yaml.YAMLError as error:
-        raise UsageError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
+    content = read_yaml(path)
     if not isinstance(content, Mapping) or not content:
         raise UsageError(f"{path}: a patch bank maps classes to lists of patches")
     reader = _BankReader(path)

@@ -34,6 +34,7 @@ torch = pytest.importorskip("torch")
 from stemsmith.evaluate.separation.files import folder_names
 from stemsmith.evaluate.separation.separator import Separator
 from stemsmith.train import run as trained
+from stemsmith.train.checkpoints import AtomicCheckpointIO
 from stemsmith.train.destination import RunDestination
 from stemsmith.train.models.architectures.blstm import BLSTMConfig
 from stemsmith.train.models.architectures.cnn import CNNConfig
@@ -59,7 +60,7 @@ def write_run(root: Path, name: str, config: ModelConfig) -> Path:
     weights = {f"model.{key}": v for key, v in make_model(name, config).state_dict().items()}
     folder = RunDestination(root)
     folder.checkpoints.mkdir(parents=True)
-    torch.save({"state_dict": weights}, folder.checkpoint(trained.BEST))
+    AtomicCheckpointIO().save_checkpoint({"state_dict": weights}, folder.checkpoint(trained.BEST))
     content = {
         "version": trained.VERSION,
         "config": {"model": name, "settings": dataclasses.asdict(config)},
@@ -446,7 +447,7 @@ def test_a_run_that_diverged_writes_nothing(tmp_path: Path, make_noise, here: Co
     content = torch.load(path, weights_only=True)
     for weights in content["state_dict"].values():
         weights.fill_(float("nan"))
-    torch.save(content, path)
+    AtomicCheckpointIO().save_checkpoint(content, path)
     song, out = make_noise(tmp_path / "song.wav", 0.2), tmp_path / "out"
     done = here("separate", run, song, out, "--format", "wav16")
     assert_one_line_error(done, 1, str(song), "is no audio", "diverged")

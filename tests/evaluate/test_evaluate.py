@@ -271,6 +271,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Path]]:
     """Two runs of networks that have learned nothing, for bass and drums."""
     torch = pytest.importorskip("torch")
     from stemsmith.train import run as trained
+    from stemsmith.train.checkpoints import AtomicCheckpointIO
     from stemsmith.train.destination import RunDestination
     from stemsmith.train.models.architectures.blstm import BLSTMConfig
     from stemsmith.train.models.registry import make_model
@@ -285,7 +286,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Path]]:
         folder = RunDestination(tmp_path_factory.mktemp("runs") / name)
         folder.checkpoints.mkdir(parents=True)
         weights = {f"model.{key}": value for key, value in model.items()}
-        torch.save({"state_dict": weights}, folder.checkpoint(trained.BEST))
+        AtomicCheckpointIO().save_checkpoint(
+            {"state_dict": weights}, folder.checkpoint(trained.BEST)
+        )
         content = {"model": "blstm", "settings": dataclasses.asdict(config)}
         text = json.dumps({"version": trained.VERSION, "config": content})
         (folder.root / "run.json").write_text(text)

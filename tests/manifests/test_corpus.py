@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -194,3 +195,33 @@ def test_verify_names_the_shard_that_changed(corpus: Path, tmp_path: Path) -> No
     path.write_bytes(path.read_bytes() + b"x")
     with pytest.raises(InvalidCorpus, match=r"songs-00000.parquet: SHA-256"):
         Corpus(copy).verify()
+
+
+def test_a_stem_of_which_there_is_no_record_is_named(tmp_path: Path) -> None:
+    old = Path(__file__).parents[1] / "data" / "0.1" / "renditions"
+    root = tmp_path / "c"
+    shutil.copytree(old, root)
+    stems = shards.read_records(root / "stems-00000.parquet", RenditionStem)
+    shards.write_records(root / "stems-00000.parquet", RenditionStem, stems[1:])
+    with pytest.raises(InvalidCorpus, match=f"no record is of the stem '{stems[0].stem_id}' of"):
+        list(Corpus(root).values())
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "text"),
+    [
+        ("kind", 3, "kind is not text"),
+        ("shards", [{"file": 1}], "shards.0.file is not text"),
+        ("config", None, "config is not a table of names and values"),
+        ("n_songs", {"train": "3"}, "n_songs.train is not a whole number"),
+        ("versions", {"numpy": 2}, "versions.numpy is not text"),
+    ],
+)
+def test_a_manifest_that_says_something_else_is_refused(
+    tmp_path: Path, key: str, value: object, text: str
+) -> None:
+    header = json.loads((Path(__file__).parents[1] / "data/0.1/corpus/manifest.json").read_bytes())
+    (tmp_path / "manifest.json").write_text(json.dumps({**header, key: value}))
+    with pytest.raises(InvalidCorpus) as caught:
+        Corpus(tmp_path)
+    assert str(caught.value) == f"{tmp_path / 'manifest.json'}: {text}"

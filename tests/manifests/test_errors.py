@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from stemsmith.manifests import errors
-from stemsmith.manifests.errors import install_command
+from stemsmith.manifests.errors import UsageError, install_command
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -58,3 +58,9 @@ def test_only_one_function_types_the_command_and_extras_are_real() -> None:
             assert set(used) <= set(project["optional-dependencies"])
             n_calls += len(used)
     assert n_calls > 5
+
+
+def test_an_error_is_one_line_whatever_a_file_is_called() -> None:
+    path = "a\nb/\x1b[2J/caf\udce9  'x' \\ ä.mid"
+    assert str(UsageError(f"{path}: no")) == r"a\nb/\x1b[2J/caf\udce9  'x' \ ä.mid: no"
+    assert str(UsageError("a  'quoted' \\ path: no")) == r"a  'quoted' \ path: no"

@@ -21,8 +21,10 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stemsmith.manifests import shards
+from stemsmith.evaluate.benchmark.results import SongScore
+from stemsmith.manifests import shards, storage
 from stemsmith.manifests.errors import InvalidCorpus
+from stemsmith.manifests.mixtures import Mixture
 from stemsmith.manifests.records import Reason, Rejection, Song, Stem
 
 
@@ -247,7 +249,7 @@ def test_names_that_are_not_utf_8_are_recorded_with_escapes(path: Path) -> None:
 def test_records_of_a_song_and_its_stems_survive(path: Path) -> None:
     words = {f.name: f"the {f.name}" for f in dataclasses.fields(Song) if f.type == "str"}
     song = Song(
-        **words,
+        **{**words, "split": "test"},
         sample_rate=44100,
         n_samples=441000,
         overall_gain_db=-0.1234,
@@ -258,7 +260,7 @@ def test_records_of_a_song_and_its_stems_survive(path: Path) -> None:
     assert shards.read_records(path, Song) == [song]
     words = {f.name: f"the {f.name}" for f in dataclasses.fields(Stem) if f.type == "str"}
     stem = Stem(
-        **words,
+        **{**words, "split": "test"},
         program=128,
         sample_rate=44100,
         n_samples=441000,
@@ -686,3 +688,160 @@ def test_a_shard_outside_the_folder_is_refused(tmp_path: Path, header: dict[str,
     header["shards"][0]["file"] = "../notes-00000.parquet"  # which is there, and sound
     with pytest.raises(InvalidCorpus, match=r"'\.\./notes-00000\.parquet' leads out"):
         shards.check_shards(inner, header)
+
+
+# Values that somebody else has written.
+
+OLD = Path(__file__).parents[1] / "data" / "0.1"
+SONGS = OLD / "corpus" / "songs-00000.parquet"
+STEMS = OLD / "corpus" / "stems-00000.parquet"
+RECIPES = OLD / "mixtures" / "mixtures-train-00000.parquet"
+
+
+def spoilt(source: Path, path: Path, change: Callable[[dict[str, Any]], object]) -> Path:
+    """Write the records of a shard with one that is changed."""
+    table = pq.read_table(source)
+    rows = table.to_pylist()
+    change(rows[-1])
+    pq.write_table(pa.Table.from_pylist(rows, table.schema), path)
+    return path
+
+
+def refusal(path: Path, record_type: type) -> str:
+    with pytest.raises(InvalidCorpus) as caught:
+        shards.RecordTable(path, record_type)
+    start = f"{path}: not readable as {record_type.__name__} records: "
+    assert str(caught.value).startswith(start)
+    assert str(caught.value).isprintable()
+    return str(caught.value).removeprefix(start)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("n_samples", 1 << 62), ("n_samples", -1), ("sample_rate", 0), ("sample_rate", 1 << 40),
+        ("n_stems", -1),
+        ("overall_gain_db", math.nan), ("overall_gain_db", math.inf), ("overall_gain_db", 1e300),
+        ("mix_peak_dbfs", -math.inf), ("split", "../../evil"), ("split", ""), ("split", "training"),
+        ("split", "train\n"), ("path", "../../evil"), ("path", "/etc"), ("path", "a\0b"), ("path",
+        ""),
+        ("mix_path", "a/../../b"), ("mix_path", ".."), ("source", "a/.."), ("track", "a/b"),
+        ("track", ".."),
+        ("track", "."), ("track", "a\0"), ("track", ""),
+    ],
+)  # fmt: skip
+def test_a_value_that_no_song_has_is_refused(path: Path, name: str, value: object) -> None:
+    text = refusal(spoilt(SONGS, path, lambda song: song.update({name: value})), Song)
+    assert text.startswith(f"{name} is ")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("program", 129), ("program", -1), ("n_notes", -4), ("loudness_lufs", math.nan),
+        ("gain_db", -2000.0),
+        ("stem", "../S00"), ("midi_path", "x\0"),
+    ],
+)  # fmt: skip
+def test_a_value_that_no_stem_has_is_refused(path: Path, name: str, value: object) -> None:
+    text = refusal(spoilt(STEMS, path, lambda stem: stem.update({name: value})), Stem)
+    assert text.startswith(f"{name} is ")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("note_pitch", 128), ("note_velocity", 255), ("note_onset", -1), ("k_power", math.nan),
+     ("k_power", -1e-3), ("power", math.inf)],
+)  # fmt: skip
+def test_values_within_a_column_of_notes_or_powers_are_checked(
+    path: Path, name: str, value: float
+) -> None:
+    def change(stem: dict[str, Any]) -> None:
+        stem[name][-1] = value
+
+    assert refusal(spoilt(STEMS, path, change), Stem).startswith(f"{name} is ")
+
+
+@pytest.mark.parametrize("name", ["note_onset", "note_offset", "note_pitch", "note_velocity"])
+def test_columns_of_notes_have_an_entry_a_note(path: Path, name: str) -> None:
+    changed = spoilt(STEMS, path, lambda stem: stem.update({name: stem[name][1:]}))
+    assert refusal(changed, Stem) == f"{name} has not as many entries as n_notes says"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("path", "../../evil"), ("path", "/x"), ("n_read", -1), ("n_stem_samples", 1 << 62),
+    ("sample_rate", 0),
+     ("gain_db", math.nan), ("target_lufs", math.inf), ("stream", -1), ("group", "a/b"), ("shift",
+     -(1 << 50))],
+)  # fmt: skip
+def test_values_within_the_sources_of_a_recipe_are_checked(
+    path: Path, name: str, value: object
+) -> None:
+    changed = spoilt(RECIPES, path, lambda recipe: recipe["sources"][-1].update({name: value}))
+    assert refusal(changed, Mixture).startswith(f"{name} is ")
+
+
+@pytest.mark.parametrize("name", ["note_onset", "note_pitch", "k_power"])
+def test_an_empty_cell_among_notes_or_powers_is_refused(path: Path, name: str) -> None:
+    def change(stem: dict[str, Any]) -> None:
+        stem[name][-1] = None
+
+    assert refusal(spoilt(STEMS, path, change), Stem) == f"the column {name} has empty cells"
+
+
+def test_an_empty_cell_among_sources_is_refused(path: Path) -> None:
+    table = pq.read_table(RECIPES)
+    rows = table.to_pylist()
+    rows[-1]["sources"][-1]["path"] = None
+    fields = [pa.field(f.name, f.type) for f in table.schema.field("sources").type.value_type]
+    kind = pa.list_(pa.struct(fields))
+    place = table.schema.get_field_index("sources")
+    schema = table.schema.set(place, pa.field("sources", kind, nullable=False))
+    pq.write_table(pa.Table.from_pylist(rows, schema), path)
+    assert refusal(path, Mixture) == "the column path has empty cells"
+
+
+def test_names_that_are_odd_but_possible_are_read(path: Path) -> None:
+    odd = {"track": "...", "path": "a..b/..c/d..", "source": "ä\n b/...mid", "mix_path": "."}
+    (*_, song) = shards.read_records(spoilt(SONGS, path, lambda song: song.update(odd)), Song)
+    assert {name: getattr(song, name) for name in odd} == odd
+
+
+def test_a_word_of_an_enumeration_in_the_table_is_checked_too(path: Path) -> None:
+    rows = [{"id": "a", "stage": "scan", "reason": "no-reason", "detail": ""}]
+    pq.write_table(pa.Table.from_pylist(rows, shards.schema_of(Rejection)), path)
+    assert refusal(path, Rejection).startswith("reason is 'no-reason', not unreadable or ")
+
+
+def test_a_text_that_is_none_of_the_file_s_is_refused(path: Path) -> None:
+    """Arrow takes the number of a text in the file's list for what it is: here for one of 36."""
+    data = bytearray((OLD / "results" / "scores.parquet").read_bytes())
+    data[124] ^= 0x40
+    path.write_bytes(data)
+    with pytest.raises(InvalidCorpus, match=re.escape(f"{path}: cannot be read as Parquet: ")):
+        shards.RecordTable(path, SongScore)
+
+
+def test_a_few_bytes_that_stand_for_millions_of_rows_are_not_read(path: Path) -> None:
+    n = 3_000_000
+    row = {"id": "a", "stage": "scan", "reason": "damaged", "detail": ""}
+    same = pa.Table.from_pylist([row], shards.schema_of(Rejection))
+    table = pa.concat_tables([same] * 3).take(pa.array(np.zeros(n, np.int64)))
+    pq.write_table(table, path, row_group_size=n, data_page_size=1 << 30)
+    assert path.stat().st_size < n / 100
+    assert " rows in " in refusal(path, Rejection)
+
+
+def test_silence_is_not_taken_for_a_bomb(path: Path) -> None:
+    long = everything(powers=np.zeros(36_000, np.float32))  # an hour
+    shards.write_records(path, Everything, [long])
+    (read,) = shards.read_records(path, Everything)
+    assert not read.powers.any()
+
+
+def test_null_bytes_and_ways_out_of_a_folder(tmp_path: Path) -> None:
+    for name in ("a\0b", "../a", "/a", "a/../../b"):
+        with pytest.raises(InvalidCorpus, match=re.escape(str(tmp_path))) as caught:
+            storage.inside(tmp_path, name)
+        assert str(caught.value).isprintable()

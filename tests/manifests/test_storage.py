@@ -324,3 +324,53 @@ def test_a_file_of_any_name_is_written_at_once(tmp_path: Path, n_bytes: int) -> 
     storage.write_atomic(path, b"content")
     assert path.read_bytes() == b"content"
     assert [found.name for found in tmp_path.iterdir()] == [path.name]
+
+
+# Checksums beside files.
+
+
+def test_a_checksum_is_what_sha256sum_writes(tmp_path: Path) -> None:
+    path = tmp_path / "f.ckpt"
+    storage.write_with_checksum(path, b"content")
+    expected = f"{hashlib.sha256(b'content').hexdigest()}  f.ckpt\n".encode()
+    assert tree(tmp_path) == {"f.ckpt": b"content", "f.ckpt.sha256": expected}
+    assert storage.has_its_checksum(path, b"content") is True
+    assert storage.has_its_checksum(path, b"contenT") is False
+    storage.checksum_path(path).unlink()
+    assert storage.has_its_checksum(path, b"content") is None
+
+
+@pytest.mark.parametrize("is_checked", [False, True])
+@pytest.mark.parametrize("n_renamed", [0, 1, 2])
+def test_a_process_that_dies_leaves_a_file_and_a_checksum_that_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_renamed: int, is_checked: bool
+) -> None:
+    path, replace, left = tmp_path / "f", Path.replace, [n_renamed]
+    if is_checked:
+        storage.write_with_checksum(path, b"old")
+    else:
+        path.write_bytes(b"old")  # as version 0.1 wrote it
+
+    def dying_replace(self: Path, target: Path) -> Path:
+        if not left[0]:
+            raise Killed
+        left[0] -= 1
+        return replace(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", dying_replace)
+        with pytest.raises(Killed):
+            storage.write_with_checksum(path, b"new")
+    assert path.read_bytes() == (b"new" if n_renamed == 2 else b"old")
+    holds = None if n_renamed == 0 and not is_checked else True
+    assert storage.has_its_checksum(path, path.read_bytes()) is holds
+    storage.write_with_checksum(path, b"newer")
+    assert storage.has_its_checksum(path, b"newer")
+    assert not storage.has_its_checksum(path, b"old")
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff", b"0" * 10_000, b"\n\n"])
+def test_a_damaged_checksum_holds_of_nothing(tmp_path: Path, content: bytes) -> None:
+    storage.write_with_checksum(tmp_path / "f", b"content")
+    storage.checksum_path(tmp_path / "f").write_bytes(content)
+    assert storage.has_its_checksum(tmp_path / "f", b"content") is False

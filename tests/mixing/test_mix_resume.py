@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import random
@@ -264,9 +265,41 @@ def spoil_header(folder: Path, change: Callable[[dict], object]) -> Path:
     return path
 
 
+def with_link(mixed: Path) -> Path:
+    """Add a link to a tar shard, and vouch for it as somebody would who wants it believed."""
+    path = mixed / "audio-test-00000.tar"
+    with tarfile.open(path, "a:", format=tarfile.USTAR_FORMAT) as tar:
+        link = tarfile.TarInfo("test-00000000.extra.flac")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        tar.addfile(link)
+    return vouched(path)
+
+
+def without_end(mixed: Path) -> Path:
+    """Leave out the last file of a tar shard, and vouch for it."""
+    path = mixed / "audio-test-00000.tar"
+    with tarfile.open(path) as tar:
+        last = tar.getmembers()[-1]
+    path.write_bytes(path.read_bytes()[: last.offset] + bytes(10240))
+    return vouched(path)
+
+
+def vouched(path: Path) -> Path:
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+
+    def change(header: dict) -> None:
+        (entry,) = [entry for entry in header["audio_shards"] if entry["file"] == path.name]
+        entry["sha256"] = sha256
+
+    spoil_header(path.parent, change)
+    return path
+
+
 SPOILED: dict[str, Callable[[Path], Path]] = {
     "recipes": lambda m: flip(m / "mixtures-train-00000.parquet"),
     "tar": lambda m: flip(m / "audio-test-00000.tar"),
+    "tar-with-a-link": with_link,
+    "tar-without-its-last-file": without_end,
     "tar-end": lambda m: flip(m / "audio-train-00000.tar", 0.9999),
     "stem": lambda m: flip(m.parent / "solos" / "test" / "piano" / "a.wav"),
     "stem-header": lambda m: flip(m.parent / "solos" / "train" / "violin" / "a.wav", 0),

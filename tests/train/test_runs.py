@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -104,6 +105,56 @@ def test_a_run_before_its_first_epoch_has_no_best(tmp_path: Path) -> None:
 def test_a_newer_version_says_so_without_reading_more(tmp_path: Path) -> None:
     with pytest.raises(InvalidCorpus, match=r"run\.json: is of version 2, .* reads up to 1"):
         TrainedRun(write_run(tmp_path / "r", lambda content: content.update(version=2)))
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (lambda content: content.pop("n_parameters"), "n_parameters is missing"),
+        (lambda content: content.update(n_parameters="1"), "n_parameters is not a whole number"),
+        (lambda content: content["config"].update(training=None), "config.training is not a table"),
+        (lambda content: content["config"].update(rules=[]), "config.rules is not a table"),
+        (lambda content: content["config"].update(data={"train": 1}), "config.data.train is not"),
+        (
+            lambda content: content["config"]["settings"].update(targets=[1]),
+            "targets.0 is not text",
+        ),
+        (lambda content: content["config"]["training"].update(monitor="x"), "monitors 'x', which"),
+        (lambda content: content.update(machine=3), "machine is not a table"),
+    ],
+)
+def test_a_run_that_says_something_else_is_refused(
+    tmp_path: Path, change: Callable[[dict[str, Any]], object], text: str
+) -> None:
+    root = write_run(tmp_path / "r", change)
+    with pytest.raises(InvalidCorpus, match=re.escape(str(root / "run.json"))) as caught:
+        assert TrainedRun(root).n_parameters
+    assert text in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("n_units", 1 << 62), ("n_layers", 10**6), ("n_units", 4.0), ("n_units", True), ("hop", "128"),
+     ("dropout", None), ("window", "no"), ("segment_frames", -1),
+     ("n_fft", 1 << 21), ("targets", [])],
+)  # fmt: skip
+def test_settings_that_no_model_has_are_refused_before_it_is_made(
+    tmp_path: Path, name: str, value: object
+) -> None:
+    pytest.importorskip("torch")
+    root = write_run(tmp_path / "r", with_settings("settings", **{name: value}))
+    shutil.copytree(OLD / "checkpoints", root / "checkpoints")
+    with pytest.raises(InvalidCorpus, match=r"run\.json: "):
+        TrainedRun(root).model()
+
+
+def test_a_model_larger_than_its_weights_is_not_made(tmp_path: Path) -> None:
+    """Weights of 2**20 units take 32 TiB, for which nobody asks."""
+    pytest.importorskip("torch")
+    root = write_run(tmp_path / "r", with_settings("settings", n_units=1 << 20))
+    shutil.copytree(OLD / "checkpoints", root / "checkpoints")
+    with pytest.raises(InvalidCorpus, match=r"best\.ckpt: not of the model of run\.json: lstm"):
+        TrainedRun(root).model()
 
 
 # Runs beside each other.

@@ -6,9 +6,11 @@ import csv
 import importlib.util
 import json
 import os
+import re
 import resource
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -131,6 +133,7 @@ def test_a_run_is_validated(whole: Path, tmp_path: Path, here) -> None:
         content = torch.load(checkpoint, weights_only=True)
         next(iter(content["state_dict"].values())).fill_(torch.nan)
         torch.save(content, checkpoint)
+        storage.checksum_path(checkpoint).unlink()
 
     def of_another_model(run: Path) -> None:
         (run / "run.json").write_text((run / "run.json").read_text().replace("blstm", "umx"))
@@ -148,9 +151,81 @@ def test_a_run_is_validated(whole: Path, tmp_path: Path, here) -> None:
         change(copy)
         done = here("validate", copy)
         assert done.returncode == 1, done.stdout
-        assert done.stderr.startswith(f"Error: {copy}/"), done.stderr
-        assert done.stderr.count("\n") == 1
-        assert text in done.stderr
+        (line,) = [line for line in done.stderr.splitlines() if "has no checksum" not in line]
+        assert line.startswith(f"Error: {copy}/"), done.stderr
+        assert text in line
+
+
+# Checksums.
+
+
+def flip(path: Path, place: float) -> None:
+    data = bytearray(path.read_bytes())
+    data[int(place * len(data))] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("name", ["best", "last"])
+@pytest.mark.parametrize("place", [0.0, 0.3, 0.6, 0.9])
+def test_a_checkpoint_with_one_other_bit_is_not_believed(
+    mixtures: Path, whole: Path, tmp_path: Path, here, name: str, place: float
+) -> None:
+    run = tmp_path / "r"
+    shutil.copytree(whole, run)
+    flip(run / "checkpoints" / f"{name}.ckpt", place)
+    text = f"{run}/checkpoints/{name}.ckpt: cannot be used: its SHA-256 is not the one in {name}."
+    with pytest.raises(InvalidCorpus, match=re.escape(text)):
+        TrainedRun(run).model(name)
+    assert_one_line_error(here("validate", run), 1, text)
+    resumed = here("train", mixtures / "recipes", run, *TINY, "--epochs", 6, "--resume")
+    assert_one_line_error(resumed, 1, text)
+    if name == "best":
+        more = ("--epochs", 1, "--init", run)
+        done = here("train", mixtures / "recipes", tmp_path / "new", *TINY, *more)
+        assert_one_line_error(done, 1, text)
+
+
+def test_a_checkpoint_with_one_other_bit_does_not_separate(
+    corpus: Path, whole: Path, tmp_path: Path, here
+) -> None:
+    run = tmp_path / "r"
+    shutil.copytree(whole, run)
+    flip(run / "checkpoints" / "best.ckpt", 0.5)
+    mixture = next(corpus.glob("*/*/mix.flac"))
+    done = here("separate", run, mixture, tmp_path / "s", "--device", "cpu")
+    assert_one_line_error(done, 1, "best.ckpt: cannot be used: its SHA-256")
+    options = ("--bss", "none", "--device", "cpu", "--jobs", 0)
+    done = here("evaluate", f"run:{run}", corpus, tmp_path / "e", *options)
+    assert_one_line_error(done, 1, "best.ckpt: cannot be used: its SHA-256")
+    assert not (tmp_path / "s").exists()
+
+
+def test_a_run_without_checksums_is_used_with_one_line(
+    mixtures: Path, whole: Path, tmp_path: Path, here
+) -> None:
+    run = tmp_path / "r"
+    shutil.copytree(whole, run)
+    for path in run.glob("checkpoints/*.sha256"):
+        path.unlink()
+    done = here("validate", run)
+    lines = [
+        f"warning: {run}/checkpoints/{name}.ckpt: has no checksum" for name in ("best", "last")
+    ]
+    assert done.returncode == 0
+    assert sorted({line.split(",")[0] for line in done.stderr.splitlines()}) == lines
+    train(here, mixtures, run, "--resume", n=6)
+    assert (run / "checkpoints" / "last.ckpt.sha256").exists()
+    for path in run.glob("checkpoints/*.sha256"):
+        digest, name = path.read_text().split()
+        assert digest == storage.file_hash(path.with_name(name))
+
+
+def test_nothing_in_a_run_names_the_machine(whole: Path) -> None:
+    names = [path.name for path in whole.rglob("*")]
+    assert not [name for name in names if socket.gethostname() in name]
+    (events,) = (whole / "tensorboard").iterdir()
+    assert re.fullmatch(r"events\.out\.tfevents\.\d+", events.name)
+    assert socket.gethostname().encode() not in events.read_bytes()
 
 
 # The four models.
@@ -296,7 +371,13 @@ def killed(here, mixtures: Path, run: Path, *more: object, base=TINY) -> None:
         here("train", mixtures / "recipes", run, *base, *more)
 
 
-@pytest.mark.parametrize("point", ["step", "validation", "best", "last", "metrics", "run.json"])
+@pytest.mark.parametrize(
+    "point",
+    [
+        "step", "validation", "best", "last", "best.ckpt.sha256", "last.ckpt.sha256", "metrics",
+        "run.json",
+    ],
+)  # fmt: skip
 @pytest.mark.parametrize("at", [0, 2])
 def test_killed_and_resumed_is_as_if_it_had_not_been(
     mixtures: Path, tmp_path: Path, here, whole: Path, monkeypatch, point: str, at: int
@@ -323,8 +404,8 @@ def test_killed_and_resumed_is_as_if_it_had_not_been(
             patch.setattr(SeparationModule, "validation_step", dying_validation)
         else:
             replace, left = Path.replace, [at]
-            names = {"metrics": "metrics.csv", "run.json": "run.json"}
-            name = names.get(point, f"{point}.ckpt")
+            names = {"metrics": "metrics.csv", "best": "best.ckpt", "last": "last.ckpt"}
+            name = names.get(point, point)
             if point == "run.json":
                 left[0] = 0  # it is written once a start
 

@@ -8,7 +8,6 @@ and clips that are resampled or made mono here, are rounded one by one: a sum to
 from __future__ import annotations
 
 import hashlib
-import tarfile
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from stemsmith.manifests.arrays import Float32s, Int16s, Int64s
 from stemsmith.manifests.audio.read import FULL_SCALE_16, decode
 from stemsmith.manifests.errors import InvalidCorpus, NothingToDo, UsageError
 from stemsmith.manifests.mixtures import Mixture
+from stemsmith.manifests.tar_shards import TarMember, read_members
 from stemsmith.mixing.audio.realise import MIXTURE, quantised, realise
 from stemsmith.mixing.level.gains import quantise
 from stemsmith.mixing.mixtures import Mixtures
@@ -291,12 +291,6 @@ def _from_tar(clip: MixtureClip, name: str) -> Int16s:
 
 
 @lru_cache(maxsize=1024)
-def _members(tar: str) -> dict[str, tuple[int, int]]:
+def _members(tar: str) -> dict[str, TarMember]:
     """Return where the files of a tar shard are, by their name without the suffix."""
-    try:
-        with tarfile.open(tar, "r:") as file:
-            return {
-                member.name.rpartition(".")[0]: (member.offset_data, member.size) for member in file
-            }
-    except (OSError, tarfile.TarError) as error:
-        raise InvalidCorpus(f"{tar}: cannot be read as tar: {error}") from error
+    return {name.rpartition(".")[0]: place for name, place in read_members(Path(tar)).items()}

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from stemsmith.train.schedule import Epoch
-from torch.utils.tensorboard import SummaryWriter
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.summary.writer.record_writer import RecordWriter
 
 __all__ = ["LOGGER", "TensorBoardLogger"]
 
 _FOLDER: Final = "tensorboard"
+_NAME: Final = re.compile(r"events\.out\.tfevents\.(\d{1,12})\b")  # and the second it is of
+_FORMAT: Final = "brain.Event:2"  # which the first event of a file names
 
 
 class TensorBoardLogger:
     """Writes the values of every epoch as scalars, by their names in ``metrics.csv``.
+
+    TensorBoard's own writer puts the name of the machine into the name of the file, and a run is
+    given to others.
 
     Parameters
     ----------
@@ -25,20 +34,37 @@ class TensorBoardLogger:
     """
 
     def __init__(self, root: Path) -> None:
-        self._writer = SummaryWriter(str(root / _FOLDER))
+        folder = root / _FOLDER
+        folder.mkdir(parents=True, exist_ok=True)
+        self._file = _new_file(folder)
+        self._records = RecordWriter(self._file)
+        self._write(Event(wall_time=time.time(), file_version=_FORMAT))
 
     def log(self, history: Sequence[Epoch]) -> None:
         """Write the last epoch."""
         values = dataclasses.asdict(history[-1])
         number = values.pop("epoch")
-        for name, value in values.items():
-            if value is not None:
-                self._writer.add_scalar(name, value, number)
-        self._writer.flush()
+        scalars = [
+            Summary.Value(tag=name, simple_value=value)
+            for name, value in values.items()
+            if value is not None
+        ]
+        self._write(Event(wall_time=time.time(), step=number, summary=Summary(value=scalars)))
+
+    def _write(self, event: Event) -> None:
+        self._records.write(event.SerializeToString())
+        self._records.flush()
 
     def close(self) -> None:
         """Close the file of events."""
-        self._writer.close()
+        self._file.close()
+
+
+def _new_file(folder: Path) -> BinaryIO:
+    """Open a file that TensorBoard reads after those of the folder: it sorts them by name."""
+    found = (_NAME.match(path.name) for path in folder.iterdir())
+    second = max([int(time.time()), *(int(match[1]) + 1 for match in found if match)])
+    return (folder / f"events.out.tfevents.{second}").open("xb")
 
 
 LOGGER: Final = TensorBoardLogger

@@ -12,17 +12,29 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
+from stemsmith.manifests.documents import misfit
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.registry import Registry
 
 if TYPE_CHECKING:
     from stemsmith.train.models.base import ModelConfig, SeparationModel
+    from torch import Tensor
 
-__all__ = ["MODELS", "configure", "from_settings", "is_model_name", "make_model", "model_class"]
+__all__ = [
+    "MODELS",
+    "check_shapes",
+    "configure",
+    "from_settings",
+    "is_model_name",
+    "make_model",
+    "model_class",
+]
 
 MODELS: Final[Registry[type[SeparationModel[Any]]]] = Registry(
     "model", "stemsmith.train.models.architectures", "MODEL"
 )
+_LARGEST: Final = 1 << 20  # whole number that a setting may be; and in loops of Python:
+_MOST: Final = {"n_layers": 1000, "n_blocks": 1000}
 _TRUTH: Final = {"true": True, "false": False}
 
 
@@ -119,15 +131,59 @@ def from_settings(name: str, content: Mapping[str, Any]) -> ModelConfig:
     if set(content) != fields:
         odd = ", ".join(sorted(set(content) ^ fields))
         raise UsageError(f"not the settings of a {name} of this version: {odd}")
-    values = {field: _from_json(value, hints[field]) for field, value in content.items()}
+    try:
+        values = {field: _from_json(value, hints[field]) for field, value in content.items()}
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"not the settings of a {name}: {error}") from error
+    for field, value in values.items():
+        if isinstance(value, int) and abs(value) > _MOST.get(field, _LARGEST):
+            raise UsageError(f"{name}: {field} is {value}, which no network has")
     return _checked(name, config_type, values)
 
 
 def _from_json(value: Any, hint: Any) -> Any:
     if typing.get_origin(hint) is tuple:
-        return tuple(value)
-    is_enumeration = isinstance(hint, type) and issubclass(hint, Enum)
-    return hint(value) if is_enumeration else value
+        if not isinstance(value, list):
+            raise TypeError(f"{value!r} is not a list")
+        return tuple(_from_json(item, typing.get_args(hint)[0]) for item in value)
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        return hint(value)
+    if hint in (bool, int, float, str) and (problem := misfit(value, hint, repr(value))):
+        raise TypeError(problem)
+    return value
+
+
+def check_shapes(name: str, config: ModelConfig, weights: Mapping[str, Tensor]) -> None:
+    """Check that weights are those of a model, before there is memory for it.
+
+    Somebody else's settings may ask for any amount. Of a model of anyone's nothing is known before
+    it is made.
+
+    Parameters
+    ----------
+    name : str
+        Name of the model.
+    config : ModelConfig
+        Configuration of the model.
+    weights : mapping of str to Tensor
+        Weights that it is to have, by their names in it.
+
+    Raises
+    ------
+    UsageError
+        If there is no such network.
+    ValueError
+        Naming the first weight that is missing or has another shape.
+    """
+    import torch
+
+    if name not in MODELS:
+        return
+    with torch.device("meta"):
+        wanted = make_model(name, config).state_dict()
+    for key, value in wanted.items():
+        if key not in weights or weights[key].shape != value.shape:
+            raise ValueError(f"{key} is not of shape {tuple(value.shape)}")
 
 
 def _checked(name: str, config_type: type[ModelConfig], values: Mapping[str, Any]) -> ModelConfig:

@@ -68,10 +68,11 @@ def begun(table: NoteTable) -> list[Row]:
 
 
 def blank(record_type: type[Any], **values: Any) -> Any:
-    """Return a record whose other fields are empty."""
-    kinds = {"str": "", "int": 0, "float": 0.0, "bool": False, "Float32s": np.zeros(0, np.float32)}
+    """Return a record whose other fields say nothing."""
+    kinds = {"int": 0, "float": 0.0, "bool": False, "Float32s": np.zeros(0, np.float32)}
     fields = {f.name: kinds.get(f.type) for f in dataclasses.fields(record_type)}
-    return record_type(**{**fields, **values})
+    words = {f.name: f.name for f in dataclasses.fields(record_type) if f.type == "str"}
+    return record_type(**{**fields, **words, "split": "train", **values})
 
 
 def write_corpus(
@@ -444,8 +445,9 @@ def test_corpora_of_renditions_have_notes_as_well(made: Made, tmp_path: Path) ->
     ]
     path = tmp_path / "stems-00000.parquet"
     (stem,) = shards.read_records(path, Stem)
-    names = ("path", "sha256", "note_onset", "note_offset", "note_pitch", "note_velocity")
-    known = {name: getattr(stem, name) for name in names}
+    names = ("path", "sha256", "sample_rate", "n_samples", "n_notes")
+    names += ("note_onset", "note_offset", "note_pitch", "note_velocity")
+    known = {"note_cents": np.zeros(1, np.float32), **{name: getattr(stem, name) for name in names}}
     shards.write_records(path, RenditionStem, [blank(RenditionStem, **known)])
     header = {"stage": "corpus", "kind": "renditions", "shards": [shards.shard_entry(path)]}
     shards.write_manifest(tmp_path, header)

@@ -137,7 +137,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda c: rewrite_shard(
             c, "stems", Stem, lambda s: [replace(s, note_sounding_pitch=s.note_sounding_pitch[1:])]
         ),
-        "S00.flac: note columns",
+        "stems-00000.parquet: not readable as Stem records: note_sounding_pitch has not as many",
     ),
     "a note in silence": (
         lambda c: rewrite_shard(c, "stems", Stem, move_last_note),
