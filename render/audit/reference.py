@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
-from stemsmith.manifests.arrays import Float32s, Int64s
+from stemsmith.manifests.arrays import Bools, Float32s, Int64s
 from stemsmith.render.audit.setups import Setup, setups
 from stemsmith.render.audit.stem_notes import StemNotes
 from stemsmith.render.audit.voices import Played, Player, Strikes, Voice, decimation, voices
@@ -27,6 +27,8 @@ __all__ = ["Reference", "reference_of"]
 # How fast FluidSynth (2.5.7) ends a voice of the same exclusive class, measured at 16 to 44.1 kHz.
 _CHOKED_DB_S: Final = 284.0
 _NEVER: Final = 1 << 40
+_VOLUME, _EXPRESSION = 7, 11
+_LAST_S, _BEYOND_S = 0.05, 4.0
 _SHORTEST_S: Final = 0.01  # FluidSynth's synth.min-note-length: an earlier end waits
 
 
@@ -136,8 +138,9 @@ def reference_of(
         factor=factor,
         player=player,
     )
-    changes = np.append(channel.start, _NEVER)[index + 1] // factor
-    _add_up(reference, changes, _choked(notes, layers) // factor, sample_rate / factor)
+    end, is_sure = _choked(notes, layers)
+    changes = np.where(is_sure, np.append(channel.start, _NEVER)[index + 1], notes.onset)
+    _add_up(reference, changes // factor, end // factor, sample_rate / factor)
     return reference
 
 
@@ -155,17 +158,34 @@ def _add_up(reference: Reference, changes: Int64s, choked: Int64s, rate_hz: floa
         reference.audio[start:until] += sound
         doubted = min(int(changes[note]), start + voice.longest if held > voice.longest else until)
         if doubted < until:
-            reference.doubtful[doubted:until] += np.abs(sound[doubted - start :])
+            loudest = np.float32(_loudest(reference.setups[note]))
+            reference.doubtful[doubted:until] += loudest * np.abs(sound[doubted - start :])
+        if held > voice.longest or voice.is_cut:  # it was not followed to its end
+            last = np.abs(sound[-round(_LAST_S * rate_hz) :]).max(initial=0.0)
+            beyond = max(until, start + held) + round(_BEYOND_S * rate_hz)
+            reference.doubtful[until:beyond] += last
 
 
-def _choked(notes: StemNotes, layers: Layers) -> Int64s:
-    """Return the sample at which another note of its exclusive class ends each, or a late one."""
+def _loudest(setup: Setup) -> float:
+    """Return by what a note may become louder once volume or expression change."""
+    values = {message[1]: message[2] for message in setup if message[0] == 0xB0}
+    volume, expression = values.get(_VOLUME, 100), values.get(_EXPRESSION, 127)
+    return (127 / max(volume, 1)) ** 2 * (127 / max(expression, 1)) ** 2
+
+
+def _choked(notes: StemNotes, layers: Layers) -> tuple[Int64s, Bools]:
+    """Return the sample at which another note of its exclusive class ends each, or a late one.
+
+    Of several that are struck together the last one that is sent remains: nobody knows which.
+    """
     class_of = {key: layers.exclusive_class(key) for key in set(notes.key.tolist())}
     classes = np.array([class_of[key] for key in notes.key.tolist()])
     end = np.full(len(classes), _NEVER, np.int64)
+    is_sure = np.ones(len(classes), np.bool_)
     for number in np.unique(classes[classes > 0]):
         members = np.flatnonzero(classes == number)
         onset = notes.onset[members]
         following = np.searchsorted(onset, onset, side="right")
         end[members] = np.append(onset, _NEVER)[following]
-    return end
+        is_sure[members] = following - np.searchsorted(onset, onset, side="left") == 1
+    return end, is_sure

@@ -83,6 +83,8 @@ class Voice:
         length.
     fall : numpy.ndarray
         (n_fall,) float32 factors by which `held` falls once the key is up.
+    is_cut : bool
+        Whether it goes on after the last of these.
     """
 
     velocity: int
@@ -90,6 +92,7 @@ class Voice:
     sound: Float32s
     held: Float32s | None
     fall: Float32s
+    is_cut: bool
 
     def note(self, n_held: int, velocity: int) -> Float32s:
         """Return a note of a velocity that is let go after some decimated samples."""
@@ -244,7 +247,8 @@ class Player:
         for index, (w, (n_held, sound)) in enumerate(zip(wanted, let_go, strict=True)):
             long = held.get(index)
             fall = sound[:0] if long is None else _fall(long[n_held:], sound[n_held:], size)
-            found.append(Voice(w.velocity, n_held, sound, long, fall))
+            is_cut = len(sound) - n_held >= self._tail // self._factor
+            found.append(Voice(w.velocity, n_held, sound, long, fall, is_cut))
         return found
 
     def _let_go(self, wanted: Sequence[_Wanted]) -> list[tuple[int, Float32s]]:
