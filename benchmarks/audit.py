@@ -5,7 +5,8 @@
 The songs that are judged are those behind the first 78 of a seeded shuffle; thresholds were tuned
 on these 78. Faults are drawn over all parts of the songs that have a place for them: single notes
 are of 100 ms or more, and begin after 50 ms of silence on their own, or are alone at their pitch
-class. ``--tuned`` looks at the 78 instead.
+class. ``--tuned`` looks at the 78 instead. Each stem is judged twice: beside its notes as the patch
+plays them alone, as in `render`, and by its labels alone, as published corpora are.
 """
 
 from __future__ import annotations
@@ -20,11 +21,12 @@ import click
 import numpy as np
 import numpy.typing as npt
 from stemsmith.manifests.programs import DRUMS
-from stemsmith.manifests.records import Rejection
+from stemsmith.manifests.records import Defect, Rejection
 from stemsmith.render.audit.blocks import block_levels
 from stemsmith.render.audit.faults import EXPECTED, SINGLE, FaultKind, PlayedPart, inject
 from stemsmith.render.audit.level_checks import beginnings
 from stemsmith.render.audit.note_checks import decidable
+from stemsmith.render.audit.reference import Reference, reference_of
 from stemsmith.render.audit.stem import audit_stem
 from stemsmith.render.audit.stem_notes import StemNotes, as_played
 from stemsmith.render.corpus.config import RenderConfig
@@ -37,6 +39,7 @@ from stemsmith.render.sound.synth import on_grid
 
 SAMPLE_RATE = 44100
 N_TUNED = 78
+BESIDE, ALONE = HOW = ("beside the patch", "labels alone")
 N_PITCHLESS = (FaultKind.MUTED, FaultKind.DOUBLED, FaultKind.LATE)
 
 
@@ -125,43 +128,63 @@ def main(
     paths = paths[:N_TUNED] if tuned else paths[N_TUNED:]
     bank = bank_from_soundfonts([soundfont or default_soundfont()])
     rng = np.random.default_rng(seed)
-    found: Counter[tuple[str, str]] = Counter()
+    found: Counter[tuple[str, str, str]] = Counter()
     tried: Counter[tuple[str, str]] = Counter()
-    false: Counter[str] = Counter()
+    false: Counter[tuple[str, str]] = Counter()
     n_clean, synthesis_s, audit_s = 0, 0.0, 0.0
     for path in paths[:n_songs]:
         for name, part, notes in parts_of(path, bank, seconds):
             start = time.process_time()
             audio, _ = part.audio()
             middle = time.process_time()
-            defects = audit_stem(audio, notes, SAMPLE_RATE)
-            synthesis_s, audit_s = (
-                synthesis_s + middle - start,
-                audit_s + time.process_time() - middle,
-            )
+            reference = _reference(part, notes)
+            defects = audit_stem(audio, notes, SAMPLE_RATE, None, reference)
+            synthesis_s += middle - start
+            audit_s += time.process_time() - middle
             n_clean += 1
-            for kind in sorted({str(defect.kind) for defect in defects}):
-                of_kind = [d for d in defects if d.kind == kind]
-                false[kind] += 1
-                first = of_kind[0]
-                at_s = first.start / SAMPLE_RATE
-                print(f"clean: {kind} x {len(of_kind)}, {at_s:.2f} s, {first.size:.1f}: {name}")
+            _report(name, BESIDE, defects, false)
+            _report(name, ALONE, audit_stem(audio, notes, SAMPLE_RATE), false)
             if np.any(audio):
-                _try_faults(part, notes, stems, rng, found, tried)
+                _try_faults(part, notes, reference, stems, rng, found, tried)
     print(f"\n{n_clean} clean stems; synthesis {synthesis_s:.1f} s, audit {audit_s:.1f} s of CPU")
-    for kind, count in sorted(false.items()):
-        print(f"  {kind:20} {count:4} stems, {100 * count / n_clean:.2f} %")
+    print("\nfalse alarms                 beside the patch       labels alone")
+    for kind in sorted({kind for _, kind in false}):
+        columns = [
+            f"{false[how, kind]:4} stems {100 * false[how, kind] / n_clean:5.2f} %" for how in HOW
+        ]
+        print(f"  {kind:26} {'     '.join(columns)}")
+    print(
+        "\nfaults                                          tried   beside the patch   labels alone"
+    )
     for key in sorted(tried):
-        share = 100 * found[key] / tried[key]
-        print(f"  {key[0]:22} {key[1]:26} {found[key]:4} of {tried[key]:4}  {share:5.1f} %")
+        shares = [f"{100 * found[how, *key] / tried[key]:5.1f} %" for how in HOW]
+        print(f"  {key[0]:22} {key[1]:26} {tried[key]:4}   {'            '.join(shares)}")
+
+
+def _reference(part: PlayedPart, notes: StemNotes) -> Reference | None:
+    return reference_of(notes, part.events, part.frames, part.preset, SAMPLE_RATE, part.n_samples)
+
+
+def _report(
+    name: str, how: str, defects: tuple[Defect, ...], false: Counter[tuple[str, str]]
+) -> None:
+    """Print and count what is found in a stem in which nothing is wrong."""
+    for kind in sorted({str(defect.kind) for defect in defects}):
+        of_kind = [d for d in defects if d.kind == kind]
+        false[how, kind] += 1
+        at_s, size = of_kind[0].start / SAMPLE_RATE, of_kind[0].size
+        print(
+            f"clean, {how}: {kind} x {len(of_kind)}, {at_s:.2f} s, {size:.1f}: {name}", flush=True
+        )
 
 
 def _try_faults(
     part: PlayedPart,
     notes: StemNotes,
+    reference: Reference | None,
     stems: int,
     rng: np.random.Generator,
-    found: Counter[tuple[str, str]],
+    found: Counter[tuple[str, str, str]],
     tried: Counter[tuple[str, str]],
 ) -> None:
     """Put a fault of each kind that is still wanted into a stem, and count what is found."""
@@ -172,22 +195,23 @@ def _try_faults(
         )
         if notes.is_drum and needs_pitch:
             continue
-        n_tried = sum(count for key, count in tried.items() if key[0] == kind)
-        if n_tried >= stems or (kind in SINGLE and not candidates):
+        if kind not in SINGLE:
+            wanted = [(0, "whole stem")] * (tried[str(kind), "whole stem"] < stems)
+        else:
+            wanted = [c for c in candidates if tried[str(kind), c[1]] < stems]
+        if not wanted:
             continue
-        note, place = 0, "whole stem"
-        if kind in SINGLE:
-            note, place = candidates[int(rng.integers(len(candidates)))]
+        note, place = wanted[int(rng.integers(len(wanted)))]
         fault = inject(kind, part, note, rng)
         if fault is None:
             continue
-        defects = audit_stem(fault.audio, notes, SAMPLE_RATE)
-        is_found = any(
-            d.kind in EXPECTED[kind] and d.start < fault.end and d.end > fault.start
-            for d in defects
-        )
         tried[str(kind), place] += 1
-        found[str(kind), place] += is_found
+        for how, beside in ((BESIDE, reference), (ALONE, None)):
+            defects = audit_stem(fault.audio, notes, SAMPLE_RATE, None, beside)
+            found[how, str(kind), place] += any(
+                d.kind in EXPECTED[kind] and d.start < fault.end and d.end > fault.start
+                for d in defects
+            )
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from stemsmith.manifests.arrays import Bools, Float32s
 from stemsmith.manifests.audio.read import FULL_SCALE_16, read_int16
 from stemsmith.manifests.corpus import Corpus
-from stemsmith.manifests.programs import slug
+from stemsmith.manifests.names import slug
 from stemsmith.manifests.records import Stem
 from stemsmith.mixing.plan import pairing
 from stemsmith.mixing.plan.config import Pairing

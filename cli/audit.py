@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
-from stemsmith.cli.options import Common, common_options
+from stemsmith.cli.options import Common, bank_options, common_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,15 +20,20 @@ _MOST_ROWS: Final = 40
 
 @click.command()
 @click.argument("source")
-@click.option("--thorough", is_flag=True, help="Look at every note in several places.")
+@bank_options
+@click.option("--thorough", is_flag=True, help="Look more closely, which takes longer.")
 @common_options
-def audit(source: str, thorough: bool, common: Common) -> None:
+def audit(
+    source: str, soundfonts: tuple[Path, ...], patches: Path | None, thorough: bool, common: Common
+) -> None:
     """Listen to every stem of SOURCE, and say where it is not what its score says.
 
     SOURCE is a corpus of songs, or slakh:PATH: any folder with track folders of Slakh's layout,
-    such as Slakh2100 or BabySlakh. Found are notes that are missing, late, hung or of wrong pitch,
-    sound where none may be, dropouts, clipping, DC and noise; docs/quality.md says how well. With
-    --json, all findings are listed; with -v, all are shown.
+    such as Slakh2100 or BabySlakh. Stems of ours are laid beside their notes as the patch plays
+    them alone, if it is at hand: of the default soundfont, or of what is named. Found are notes
+    that are missing, doubled, late, hung or of wrong pitch, sound where none may be, dropouts,
+    clipping, DC and noise; docs/quality.md says how well. With --json, all findings are listed;
+    with -v, all are shown.
     """
     from stemsmith.cli.console import Summary, Terminal, print_summary, print_table
     from stemsmith.render.audit.rates import defect_rates
@@ -35,6 +41,8 @@ def audit(source: str, thorough: bool, common: Common) -> None:
 
     stems = audit_corpus(
         source,
+        soundfonts=soundfonts,
+        patches=patches,
         thorough=thorough,
         jobs=common.n_jobs,
         scheduler=common.scheduler,

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from stemsmith.cli.options import Common, common_options
+from stemsmith.cli.options import LOCAL_PATH, Common, common_options
 
 __all__ = ["certify"]
 
 
 @click.command()
-@click.argument("corpus", type=click.Path(path_type=Path))
+@click.argument("corpus", type=LOCAL_PATH)
 @common_options
 def certify(corpus: Path, common: Common) -> None:
     """Check CORPUS and write CERTIFICATE.md and CERTIFICATE.json into it.

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from stemsmith.cli.options import Common, common_options
+from stemsmith.cli.options import LOCAL_PATH, Common, common_options
 
 if TYPE_CHECKING:
     from stemsmith.cli.console import Summary
@@ -15,7 +15,7 @@ __all__ = ["demo"]
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path), default=Path("demo"))
+@click.argument("folder", type=LOCAL_PATH, default=Path("demo"))
 @click.option("--train", "is_trained", is_flag=True, help="Also train a tiny blstm on the bass.")
 @common_options
 def demo(folder: Path, is_trained: bool, common: Common) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from stemsmith.cli.options import Common, common_options, config_options, read_config
+from stemsmith.cli.options import LOCAL_PATH, Common, common_options, config_options, read_config
 from stemsmith.evaluate.benchmark.options import EvaluationConfig
 from stemsmith.evaluate.metrics.options import MetricConfig
 from stemsmith.evaluate.separation.options import SeparationConfig
@@ -20,14 +20,13 @@ if TYPE_CHECKING:
 
 __all__ = ["evaluate"]
 
-_PATH = click.Path(path_type=Path)
 _OF_PARTS = [field.name for part in (MetricConfig, SeparationConfig) for field in fields_of(part)]
 
 
 @click.command()
 @click.argument("system")
 @click.argument("dataset")
-@click.argument("results", type=_PATH)
+@click.argument("results", type=LOCAL_PATH)
 @config_options(EvaluationConfig, omitted=_OF_PARTS)
 @config_options(MetricConfig)
 @config_options(SeparationConfig, omitted=("is_streaming",))
@@ -35,7 +34,7 @@ _OF_PARTS = [field.name for part in (MetricConfig, SeparationConfig) for field i
     "--compare",
     "others",
     multiple=True,
-    type=_PATH,
+    type=LOCAL_PATH,
     metavar="RESULTS",
     help="Print a table together with these results; may be repeated.",
 )
@@ -84,12 +83,21 @@ def evaluate(
 
 def _summary(done: Results, rejections: list[Rejection]) -> Summary:
     from stemsmith.cli.console import Summary
+    from stemsmith.evaluate.benchmark.results import REJECTED_BY
 
     n_songs = done.header["n_songs"]
+    n_left_out = sum(rejection.stage == REJECTED_BY for rejection in rejections)
+    line = f"{done.root}: {done.system} on {n_songs} songs of {done.dataset}, {n_left_out} left out"
+    values: dict[str, Any] = {}
+    if len(rejections) > n_left_out:
+        line += f"; {len(rejections) - n_left_out} files not used"
+    if (fitted := done.summary.get("fitted")) is not None:
+        values["fitted"] = fitted
+        line += "; estimates " + ", ".join(f"{what} {n} times" for what, n in fitted.items())
     return Summary(
-        f"{done.root}: {done.system} on {n_songs} songs of {done.dataset}, "
-        f"{len(rejections)} left out",
+        line,
         {
+            **values,
             "results": str(done.root),
             "system": done.system,
             "dataset": done.dataset,

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from stemsmith.cli.options import Common, common_options
+from stemsmith.cli.options import LOCAL_PATH, Common, common_options
 
 __all__ = ["export"]
 
 
 @click.command()
-@click.argument("corpus", type=click.Path(path_type=Path))
-@click.argument("destination", type=click.Path(path_type=Path))
+@click.argument("corpus", type=LOCAL_PATH)
+@click.argument("destination", type=LOCAL_PATH)
 @click.option(
     "--format",
     "layout",

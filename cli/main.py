@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 from importlib.metadata import version
-from typing import Any
+from typing import IO, Any, Final
 
 import click
 from stemsmith.cli.audit import audit
@@ -24,6 +24,7 @@ from stemsmith.cli.separate import separate
 from stemsmith.cli.train import train
 from stemsmith.cli.validate import validate
 from stemsmith.manifests.errors import StemsmithError, UsageError
+from stemsmith.manifests.interrupts import heeding_signals
 
 __all__ = ["main"]
 
@@ -39,12 +40,35 @@ class _Misused(_Failed):
     exit_code = 2
 
 
+class _Aborted(click.ClickException):
+    """Somebody wants the command to stop; its last line says how to go on."""
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        click.echo(f"\nAborted! {self.message}", file, err=True)  # the terminal has shown ^C
+
+
+_GOES_ON: Final = "The same command goes on where it was."
+_BEGINS_AGAIN: Final = "Nothing was written; the same command begins again."
+_HOW_TO_GO_ON: Final = {
+    "render": _GOES_ON,
+    "mix": _GOES_ON,
+    "evaluate": _GOES_ON,
+    "demo": _GOES_ON,
+    "train": "The same command with --resume goes on after the last whole epoch.",
+    "separate": "What is finished stays; the same command with --overwrite separates all again.",
+    "export": "The folder is not complete; remove it, and the same command begins again.",
+}
+
+
 class _Group(click.Group):
     """Turns the errors a user can cause into one line and an exit code."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with heeding_signals():
+                return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise _Aborted(_HOW_TO_GO_ON.get(str(ctx.invoked_subcommand), _BEGINS_AGAIN)) from None
         except StemsmithError as error:
             kind = _Misused if isinstance(error, UsageError) else _Failed
             raise kind(str(error)) from error

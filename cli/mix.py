@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from stemsmith.cli.options import Common, common_options, config_options, read_config
+from stemsmith.cli.options import LOCAL_PATH, Common, common_options, config_options, read_config
 from stemsmith.manifests.audio.formats import AudioFormat
 from stemsmith.mixing.plan.config import MixConfig
 from stemsmith.mixing.sources.layouts import LAYOUTS
@@ -23,7 +23,7 @@ __all__ = ["mix", "summary_of"]
     epilog=f"Layouts: {', '.join(LAYOUTS.names)}, or package.module:function of your own."
 )
 @click.argument("sources", nargs=-1, required=True)
-@click.argument("mixtures", type=click.Path(path_type=Path))
+@click.argument("mixtures", type=LOCAL_PATH)
 @config_options(MixConfig)
 @click.option(
     "--taxonomy",
@@ -58,7 +58,7 @@ def mix(
     A source is a corpus that `stemsmith render` made, or another data set as LAYOUT:PATH. Killed
     at any moment, the same command goes on and ends with the same bytes.
     """
-    from stemsmith.cli.console import Terminal, print_summary
+    from stemsmith.cli.console import Terminal, print_rejections, print_summary
     from stemsmith.mixing.workflow import mix as mix_sources
 
     made = mix_sources(
@@ -72,6 +72,7 @@ def mix(
         scheduler=common.scheduler,
         progress=Terminal(common),
     )
+    print_rejections(common, made.rejection_records())
     print_summary(common, summary_of(made))
 
 
@@ -83,9 +84,11 @@ def summary_of(mixtures: Mixtures) -> Summary:
     by_split = ", ".join(f"{n} {split}" for split, n in mixtures.splits.items())
     audio = f", audio in {len(header['audio_shards'])} shards" if header["audio"] else ""
     mode = header["config"]["mode"]
+    rejections = header.get("rejections", {})
+    left_out = f"; {sum(rejections.values())} left out" if rejections else ""
     return Summary(
         f"{mixtures.root}: {sum(mixtures.splits.values())} {mode} mixtures ({by_split}), "
-        f"{mixtures.hours:.2f} h{audio}",
+        f"{mixtures.hours:.2f} h{audio}{left_out}",
         {
             "mixtures": str(mixtures.root),
             "n_mixtures": mixtures.splits,
@@ -93,5 +96,6 @@ def summary_of(mixtures: Mixtures) -> Summary:
             "sample_rate": mixtures.sample_rate,
             "n_shards": len(header["shards"]),
             "n_audio_shards": len(header["audio_shards"]),
+            "rejections": rejections,
         },
     )

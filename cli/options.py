@@ -8,18 +8,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
 from stemsmith.manifests.cluster import default_jobs
 from stemsmith.manifests.documents import read_toml
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.options import Field, fields_of
+from stemsmith.manifests.paths import local_path
 from stemsmith.render.corpus.config import RenderConfig
 
 __all__ = [
+    "LOCAL_PATH",
     "SCORE_FIELDS",
     "Common",
+    "bank_options",
     "common_options",
     "config_options",
     "decorate",
@@ -30,6 +33,20 @@ __all__ = [
 ]
 
 C = TypeVar("C")
+
+
+class LocalPath(click.Path):
+    """The type of every path that a command takes: see `local_path`."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(path_type=Path, **settings)
+
+    def convert(self, value: Any, parameter: Any, context: Any) -> Any:
+        """Return the path, or refuse what is none."""
+        return super().convert(local_path(value), parameter, context)
+
+
+LOCAL_PATH: Final = LocalPath()
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +124,7 @@ def _click_type(field: Field) -> Any:
         (kind, *_) = typing.get_args(field.type)
         return kind
     if field.type is Path:
-        return click.Path(path_type=Path)
+        return LOCAL_PATH
     return field.type
 
 
@@ -206,7 +223,7 @@ def _load_config(context: click.Context, _: click.Parameter, path: Path | None) 
 
 _CONFIG = click.option(
     "--config",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=LocalPath(dir_okay=False),
     is_eager=True,
     expose_value=False,
     callback=_load_config,
@@ -272,22 +289,26 @@ SCORE_FIELDS = frozenset(
     }
 )
 
+bank_options = decorate(
+    click.option(
+        "--soundfont",
+        "soundfonts",
+        multiple=True,
+        type=LOCAL_PATH,
+        help="SoundFont file (.sf2, .sf3); may be repeated.  [default: TimGM6mb.sf2]",
+    ),
+    click.option(
+        "--patches",
+        type=LOCAL_PATH,
+        help="Patch bank (YAML) instead of soundfonts.",
+    ),
+)
+
 score_options = decorate(
     config_options(
         RenderConfig,
         omitted=[f.name for f in fields_of(RenderConfig) if f.name not in SCORE_FIELDS],
     ),
     click.option("--no-band", is_flag=True, help="Take any song."),
-    click.option(
-        "--soundfont",
-        "soundfonts",
-        multiple=True,
-        type=click.Path(path_type=Path),
-        help="SoundFont file (.sf2, .sf3); may be repeated.  [default: TimGM6mb.sf2]",
-    ),
-    click.option(
-        "--patches",
-        type=click.Path(path_type=Path),
-        help="Patch bank (YAML) instead of soundfonts.",
-    ),
+    bank_options,
 )

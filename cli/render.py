@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 from stemsmith.cli.options import (
+    LOCAL_PATH,
     SCORE_FIELDS,
     Common,
     common_options,
@@ -32,8 +33,8 @@ __all__ = ["corpus_summary", "render"]
 
 
 @click.command()
-@click.argument("midi_dir", type=click.Path(path_type=Path))
-@click.argument("corpus", type=click.Path(path_type=Path))
+@click.argument("midi_dir", type=LOCAL_PATH)
+@click.argument("corpus", type=LOCAL_PATH)
 @config_options(RenderConfig, omitted=tuple(SCORE_FIELDS))
 @rendition_options
 @score_options

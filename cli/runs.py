@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
-from stemsmith.cli.options import Common, serial_options
+from stemsmith.cli.options import LOCAL_PATH, Common, serial_options
 
 if TYPE_CHECKING:
     from stemsmith.cli.console import Summary
@@ -21,7 +21,7 @@ _RESULTS: Final = ("epochs", "best", "loss", "SI-SDR [dB]", "time")
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=LOCAL_PATH)
 @serial_options
 def runs(folder: Path, common: Common) -> None:
     """Compare the runs of `stemsmith train` in FOLDER and below: what differs, what came of it."""

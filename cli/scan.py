@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import click
-from stemsmith.cli.options import Common, common_options, read_config, score_options
+from stemsmith.cli.options import LOCAL_PATH, Common, common_options, read_config, score_options
 from stemsmith.cli.soundfonts import scan_soundfonts
 from stemsmith.manifests.errors import UsageError
 from stemsmith.render.corpus.config import RenderConfig
@@ -18,7 +18,7 @@ __all__ = ["scan"]
 
 
 @click.command()
-@click.argument("midi_dir", required=False, type=click.Path(path_type=Path))
+@click.argument("midi_dir", required=False, type=LOCAL_PATH)
 @click.option(
     "--soundfonts",
     "is_about_soundfonts",

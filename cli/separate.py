@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from stemsmith.cli.options import Common, config_options, read_config, serial_options
+from stemsmith.cli.options import LOCAL_PATH, Common, config_options, read_config, serial_options
 from stemsmith.evaluate.separation.options import SeparationConfig
 from stemsmith.manifests.audio.formats import FileFormat
+from stemsmith.manifests.paths import paths_between_commas
 from stemsmith.train.machine import Device
 
 if TYPE_CHECKING:
@@ -17,13 +18,11 @@ if TYPE_CHECKING:
 
 __all__ = ["separate"]
 
-_PATH = click.Path(path_type=Path)
-
 
 @click.command()
 @click.argument("runs", metavar="RUN[,RUN...]")
-@click.argument("audio", nargs=-1, required=True, type=_PATH)
-@click.argument("destination", type=_PATH)
+@click.argument("audio", nargs=-1, required=True, type=LOCAL_PATH)
+@click.argument("destination", type=LOCAL_PATH)
 @config_options(SeparationConfig)
 @click.option(
     "--format",
@@ -55,13 +54,13 @@ def separate(
     """Separate AUDIO with RUNs of `stemsmith train`, into DESTINATION/<name>/<target>.wav.
 
     Several runs, one per target say, are one system. Any length, sample rate and number of
-    channels; what libsndfile reads, and .mp4.
+    channels; what libsndfile reads, and .mp4 and .m4a.
     """
     from stemsmith.cli.console import Terminal, print_rejections, print_summary
     from stemsmith.evaluate.workflow import separate_files
 
     done = separate_files(
-        runs.split(","),
+        paths_between_commas(runs),
         audio,
         destination,
         read_config(SeparationConfig, options),

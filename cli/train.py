@@ -7,7 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from stemsmith.cli.options import Common, common_options, config_options, decorate, given_options
+from stemsmith.cli.options import (
+    LOCAL_PATH,
+    Common,
+    common_options,
+    config_options,
+    decorate,
+    given_options,
+)
 from stemsmith.manifests.errors import UsageError
 from stemsmith.train.data.config import ExampleConfig
 from stemsmith.train.machine import Machine
@@ -21,7 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["summary_of", "train"]
 
-_PATH = click.Path(path_type=Path)
 _CONFIGS = (TrainConfig, ExampleConfig, Machine)
 _MODEL_OPTIONS = decorate(
     click.option(
@@ -40,12 +46,14 @@ _MODEL_OPTIONS = decorate(
         help="A setting of the model that is not the paper's, e.g. n_units=64, or loss="
         f"{'|'.join(LOSSES.names)}; may be repeated.",
     ),
-    click.option("--init", type=_PATH, metavar="RUN", help="Begin with the best weights of a run."),
+    click.option(
+        "--init", type=LOCAL_PATH, metavar="RUN", help="Begin with the best weights of a run."
+    ),
     click.option("--resume", is_flag=True, help="Go on with RUN from its last whole epoch."),
     click.option(
         "--validation",
         multiple=True,
-        type=_PATH,
+        type=LOCAL_PATH,
         metavar="MIXTURES",
         help="Whose validation mixtures count; may be repeated.  [default: those trained on]",
     ),
@@ -53,8 +61,8 @@ _MODEL_OPTIONS = decorate(
 
 
 @click.command()
-@click.argument("mixtures", nargs=-1, required=True, type=_PATH)
-@click.argument("run", type=_PATH)
+@click.argument("mixtures", nargs=-1, required=True, type=LOCAL_PATH)
+@click.argument("run", type=LOCAL_PATH)
 @_MODEL_OPTIONS
 @config_options(TrainConfig, unset="the model's")
 @config_options(ExampleConfig)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from stemsmith.cli.options import Common, common_options
+from stemsmith.cli.options import LOCAL_PATH, Common, common_options
 
 if TYPE_CHECKING:
     from stemsmith.cli.console import Summary
@@ -15,7 +15,7 @@ __all__ = ["validate"]
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=LOCAL_PATH)
 @common_options
 def validate(folder: Path, common: Common) -> None:
     """Check every checksum and invariant of FOLDER; name the first offender.

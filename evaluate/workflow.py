@@ -6,12 +6,13 @@ only where asked to.
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Unpack
+from typing import Final, Unpack
 
 from stemsmith.evaluate.benchmark.datasets import find_dataset
 from stemsmith.evaluate.benchmark.destination import ResultsDestination
@@ -26,14 +27,17 @@ from stemsmith.evaluate.separation.files import (
     SeparatedRecording,
     outputs_of,
     separate_to_files,
+    unfit_recordings,
 )
 from stemsmith.evaluate.separation.options import SeparationConfig, SeparationOptions
 from stemsmith.manifests.audio.flac import encoder_warnings
 from stemsmith.manifests.audio.formats import FileFormat
 from stemsmith.manifests.cluster import open_workers
-from stemsmith.manifests.errors import InvalidCorpus, NothingToDo
+from stemsmith.manifests.errors import InvalidCorpus, NothingToDo, Unreadable, UsageError
 from stemsmith.manifests.jobs import QUIET, Progress, Workers, do_jobs
 from stemsmith.manifests.options import member
+from stemsmith.manifests.paths import local_path
+from stemsmith.manifests.preflight import preflight
 from stemsmith.manifests.records import Reason, Rejection
 from stemsmith.manifests.run_folder import refuse_foreign
 
@@ -43,6 +47,9 @@ __all__ = [
     "separate_files",
     "validate_results",
 ]
+
+# What a full disk is to one recording it is to all.
+_OF_ALL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 
 
 def evaluate_system(
@@ -107,7 +114,7 @@ def evaluate_system(
     >>> sorted(set(results.scores["target"].to_pylist()))
     ['bass', 'drums', 'guitar', 'piano']
     """
-    root = Path(results)
+    root = local_path(results)
     refuse_foreign(root, STAGE, STATE_FOLDER)
     others = [Results(other).summary for other in compare]
     wanted = replace(config, **options) if config else EvaluationConfig(**options)  # type: ignore[arg-type]
@@ -120,7 +127,11 @@ def evaluate_system(
     check_comparable([*others, destination.subject])
     with destination.opened():
         if open_jobs := destination.open_jobs():
-            with open_workers(jobs, scheduler) as workers:
+            files = (file.path for job in open_jobs for file in job.song.files)
+            with (
+                open_workers(jobs, scheduler) as workers,
+                preflight(workers, inputs=[files], destination=root.absolute() / STATE_FOLDER),
+            ):
                 _score_songs(destination, open_jobs, workers, progress)
         destination.close()
     return Results(root)
@@ -194,8 +205,8 @@ def separate_files(
 ) -> SeparatedFiles:
     """Separate recordings into ``DESTINATION/<recording>/<target>.wav``, in bounded memory.
 
-    What can be refused is refused before anything is written. A recording that cannot be read is
-    left out and named in what is returned.
+    What can be refused is refused before anything is written. A recording that cannot be read, or
+    that the options cannot do, is left out and named in what is returned.
 
     Parameters
     ----------
@@ -226,7 +237,8 @@ def separate_files(
     Raises
     ------
     UsageError
-        If options, runs and recordings do not go together, or a file is in the way.
+        If options and runs do not go together, or with none of the recordings, or a file is in
+        the way.
     NothingToDo
         If not one recording can be separated; the text says why the first one cannot.
     InvalidCorpus
@@ -246,29 +258,51 @@ def separate_files(
     wanted = replace(config, **options) if config else SeparationConfig(**options)  # type: ignore[arg-type]
     separator = Separator.of_runs(folders, wanted, device, progress)
     kind = member(FileFormat, file_format, "--format")
-    paths = [Path(path) for path in recordings]
-    outputs = outputs_of(separator, paths, Path(destination), kind, is_overwriting)
-    separated, rejections, processing_s = list[SeparatedRecording](), list[Rejection](), 0.0
+    paths = [local_path(path) for path in recordings]
+    outputs = outputs_of(separator, paths, local_path(destination), kind, is_overwriting)
+    errors: dict[Path, Exception] = {**unfit_recordings(separator, paths, kind)}
+    if len(errors) == len(paths):
+        raise errors[paths[0]]
+    separated, processing_s = list[SeparatedRecording](), 0.0
     for warning in encoder_warnings() if kind is FileFormat.FLAC else ():
         progress.warn(warning)
     with progress.loop("separate", len(paths)) as ticker:
         for path, files in zip(paths, outputs, strict=True):
+            if path in errors:
+                ticker.advance()
+                continue
             start = time.perf_counter()
             try:
                 done = separate_to_files(separator, path, files, kind)
-            except InvalidCorpus as error:
-                rejections.append(Rejection(str(path), "separate", Reason.DAMAGED, str(error)))
+            except (InvalidCorpus, UsageError, OSError) as error:
+                if isinstance(error, OSError) and error.errno in _OF_ALL:
+                    raise
+                errors[path] = error
+                ticker.advance()
                 continue
             processing_s += time.perf_counter() - start
             separated.append(done)
             _warn_of_clipping(done, kind, progress)
             ticker.advance(audio_s=done.duration_s)
+    rejections = [_left_out(path, errors[path]) for path in paths if path in errors]
     if not separated:
-        raise NothingToDo(rejections[0].detail)
+        is_misused = all(isinstance(error, UsageError) for error in errors.values())
+        raise (UsageError if is_misused else NothingToDo)(rejections[0].detail)
     latency_s = separator.latency_s if wanted.is_streaming else None
     return SeparatedFiles(
         separator.targets, tuple(separated), tuple(rejections), processing_s, latency_s
     )
+
+
+def _left_out(path: Path, error: Exception) -> Rejection:
+    """Return the row of a recording that could not be separated."""
+    detail = str(error)
+    if isinstance(error, OSError):
+        detail = f"{error.filename or path}: {error.strerror or error}"
+    reasons = {UsageError: Reason.UNSUPPORTED, OSError: Reason.UNREADABLE}
+    reasons |= {Unreadable: Reason.UNREADABLE, InvalidCorpus: Reason.DAMAGED}
+    reason = next(reason for kind, reason in reasons.items() if isinstance(error, kind))
+    return Rejection(str(path), "separate", reason, detail)
 
 
 def _warn_of_clipping(

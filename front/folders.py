@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from stemsmith.manifests.errors import InvalidCorpus, require
 from stemsmith.manifests.jobs import QUIET, Progress, Workers
+from stemsmith.manifests.paths import local_path
 from stemsmith.manifests.shards import MANIFEST, read_manifest
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def open_folder(folder: str | Path) -> Folder:
     >>> type(stemsmith.open_folder("run")).__name__
     'Run'
     """
-    root = Path(folder)
+    root = local_path(folder)
     if (root / _RUN).exists():
         require("train", "torch", "lightning", task="opening a run")
         from stemsmith.evaluate.separation.run import Run

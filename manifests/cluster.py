@@ -11,14 +11,19 @@ import logging
 import os
 import queue
 import signal
+import socket
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import CancelledError
-from typing import Any, Final, TypeVar
+from concurrent.futures import CancelledError, Future
+from dataclasses import dataclass
+from typing import Any, Final, NoReturn, TypeAlias, TypeVar
 
-from stemsmith.manifests.errors import UsageError
-from stemsmith.manifests.jobs import Died, InProcess, Workers
+from stemsmith.manifests.errors import StemsmithError, UsageError
+from stemsmith.manifests.interrupts import stop_if_wanted
+from stemsmith.manifests.jobs import Died, InProcess, Unconfirmed, Workers, telling_of_doubts
+from stemsmith.manifests.safe_path import current_folder_last, safe_path
 
 __all__ = ["default_jobs", "open_workers"]
 
@@ -28,16 +33,106 @@ R = TypeVar("R")
 _DEATHS_ALLOWED: Final = 0  # by Dask; further tries are ours
 _DEATHS_ALONE: Final = 2
 _CONNECT_TIMEOUT_S: Final = 10
+_LOCAL_TIMEOUT_S: Final = 300  # to connect within a machine, which may have other things to do
+_START_TRIES: Final = 3
 _JOBS_PER_WORKER: Final = 2  # one in work, one at hand: between two jobs Dask takes 17 ms
 _MALLOC: Final = "distributed.nanny.pre-spawn-environ.MALLOC_{}_THRESHOLD_"
+_PACKAGES: Final = ("asyncio", "distributed", "tornado")
 _POLL_S: Final = 5
 _FETCH_S: Final = 60  # longer than any result takes to come
 _WORKERLESS_S: Final = 300  # in which a cluster may start others
+_HAS_MASKS: Final = hasattr(signal, "pthread_sigmask")  # Windows has none
+
+
+_Check = tuple[str, Callable[[], str | None]]  # with a name, by which a worker knows it again
+_passed: set[str] = set()  # names of the checks that this process has passed, if it is a worker
+
+
+@dataclass(frozen=True, slots=True)
+class _Unfit:
+    """A worker that sees other things than the process that gives it jobs."""
+
+    line: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Doubtful:
+    """A job that failed on a worker for a reason that may be the worker's own."""
+
+    host: str
+    reason: str
+
+
+_Outcome: TypeAlias = R | _Unfit | _Doubtful
+
+
+def _do(function: Callable[[J], R], job: J, checks: tuple[_Check, ...]) -> R | _Unfit | _Doubtful:
+    """Do a job on a worker."""
+    if (line := _unfitness(checks)) is not None:
+        return _Unfit(line)
+
+    def leave_to_the_caller(error: Exception) -> NoReturn:
+        raise Unconfirmed(_text(error)) from error
+
+    with telling_of_doubts(leave_to_the_caller):
+        try:
+            return function(job)
+        except (Unconfirmed, ImportError, OSError, StemsmithError) as error:
+            if isinstance(error, UsageError) and not isinstance(error.__cause__, OSError):
+                raise  # what was asked for makes no sense anywhere
+            return _Doubtful(socket.gethostname(), _text(error))
+
+
+def _unfitness(checks: tuple[_Check, ...]) -> str | None:
+    """Return what is wrong with this worker in one line, or None."""
+    for name, check in checks:
+        if name not in _passed:
+            if (difference := check()) is not None:
+                return f"worker {socket.gethostname()}: {difference}"
+            _passed.add(name)
+    return None
+
+
+def _text(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
 
 
 class _Dask:
     def __init__(self, client: Any) -> None:
         self._client = client
+        self._checks: tuple[_Check, ...] = ()
+
+    @contextlib.contextmanager
+    def checked(self, check: Callable[[], str | None]) -> Iterator[None]:
+        before = self._checks
+        named = (uuid.uuid4().hex, check)
+        self._check_all((named,))
+        self._checks = (*before, named)
+        try:
+            yield
+        finally:
+            self._checks = before
+
+    def _check_all(self, checks: tuple[_Check, ...]) -> None:
+        """Check the workers that are there; those that come later check themselves."""
+        self._n_workers()
+        try:
+            self._client.run_on_scheduler(_unfitness, ())  # it reads all jobs
+        except (ImportError, AttributeError) as error:
+            address = self._client.scheduler.address
+            raise UsageError(
+                f"scheduler {address}: has not the stemsmith of this process: {error}"
+            ) from error
+        found = self._client.run(_unfitness, checks, on_error="return")
+        for address, line in sorted(found.items()):
+            if isinstance(line, OSError):  # it has just died, and its successor checks itself
+                continue
+            if isinstance(line, Exception):  # there is no stemsmith, or another version
+                line = f"worker {address}: has not the stemsmith of this process: {line}"
+            if line is not None:
+                raise UsageError(line)
 
     def map(self, function: Callable[[J], R], jobs: Iterable[J]) -> Iterator[R | Died[J]]:
         waiting = iter(jobs)
@@ -46,11 +141,12 @@ class _Dask:
             if isinstance(outcome, Died):
                 suspects.append(job)
             else:
-                yield outcome
+                yield _settled(function, job, outcome)
         for job in suspects:
-            yield self._alone(function, job)
+            outcome = self._alone(function, job)
+            yield outcome if isinstance(outcome, Died) else _settled(function, job, outcome)
 
-    def _alone(self, function: Callable[[J], R], job: J) -> R | Died[J]:
+    def _alone(self, function: Callable[[J], R], job: J) -> _Outcome[R] | Died[J]:
         """Return a job's result, or that it died twice."""
         for _ in range(_DEATHS_ALONE):
             ((_, outcome),) = self._run(function, iter([job]), 1)
@@ -60,7 +156,7 @@ class _Dask:
 
     def _run(
         self, function: Callable[[J], R], jobs: Iterator[J], n_running: int
-    ) -> Iterator[tuple[J, R | Died[J]]]:
+    ) -> Iterator[tuple[J, _Outcome[R] | Died[J]]]:
         """Keep a number of jobs running; yield each with its result, or with its death."""
         from distributed import KilledWorker
         from distributed.comm import CommClosedError
@@ -70,7 +166,7 @@ class _Dask:
 
         def submit_next() -> None:
             for job in jobs:
-                future = self._client.submit(function, job, pure=False)
+                future = self._client.submit(_do, function, job, self._checks, pure=False)
                 running[future.key] = future, job
                 future.add_done_callback(finished.put)
                 return
@@ -81,10 +177,15 @@ class _Dask:
             future = self._next(finished)
             _, job = running.pop(future.key)
             try:
-                outcome: R | Died[J] = self._result(future)
+                outcome: _Outcome[R] | Died[J] = self._result(future)
             except KilledWorker:
                 outcome = Died(job)
+            except ImportError as error:  # of a worker that came later
+                raise UsageError(
+                    f"a worker has not the stemsmith of this process: {error}"
+                ) from error
             except (CancelledError, CommClosedError) as error:
+                self._last_alive(time.monotonic())
                 raise UsageError("the Dask scheduler gave up a job; run again to go on") from error
             future.release()  # or Dask computes a result again that is lost with a later death
             submit_next()
@@ -131,31 +232,82 @@ class _Dask:
         return len(n_threads)
 
 
+def _settled(function: Callable[[J], R], job: J, outcome: _Outcome[R]) -> R:
+    """Return the result of a job, which this process does itself where its failure is in doubt."""
+    if isinstance(outcome, _Unfit):
+        raise UsageError(outcome.line)
+    if not isinstance(outcome, _Doubtful):
+        return outcome
+    confirmed: list[Exception] = []
+    with telling_of_doubts(confirmed.append):
+        result = function(job)  # an error is the job's own, and raised here as it is
+    if confirmed:
+        return result
+    raise UsageError(
+        f"worker {outcome.host}: {outcome.reason}; not so here: give it the same folders and "
+        "packages, or leave it out, and run again"
+    )
+
+
 def default_jobs() -> int:
     """Return the number of processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _local_cluster(n_workers: int) -> Any:
+    """Start local workers; a Ctrl-C meanwhile is not lost, and stops them again."""
+    from multiprocessing import resource_tracker
+
+    starting: Future[Any] = Future()
+
+    def start() -> None:
+        # This thread and all that come of it, processes included, leave Ctrl-C to the main thread:
+        # that one ends the workers, without a traceback from each.
+        if _HAS_MASKS:
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            starting.set_result(_start_cluster(n_workers))
+        except BaseException as error:
+            starting.set_exception(error)
+
+    if _HAS_MASKS:
+        resource_tracker.ensure_running()  # it would let Ctrl-C into the thread that starts it
+    try:
+        threading.Thread(target=start, name="start workers", daemon=True).start()
+        return starting.result()
+    except KeyboardInterrupt:
+        with contextlib.suppress(Exception):  # what is half started cannot be stopped
+            starting.result(_LOCAL_TIMEOUT_S).close()
+        raise
+
+
+def _start_cluster(n_workers: int) -> Any:
+    """Start local workers; once more if one of them did not survive that."""
+    for n_tries_left in reversed(range(_START_TRIES)):
+        try:
+            return _new_cluster(n_workers)
+        except (RuntimeError, OSError) as error:
+            if not n_tries_left:
+                raise UsageError(
+                    f"--jobs {n_workers}: the worker processes do not start, or are killed at once "
+                    f"({error.__cause__ or error}); take fewer, or --jobs 0"
+                ) from error
+    raise AssertionError
+
+
+def _new_cluster(n_workers: int) -> Any:
     from distributed import LocalCluster
 
-    is_main = threading.current_thread() is threading.main_thread()
-    # Processes inherit an ignored Ctrl-C: this one ends them, without a traceback from each.
-    previous = signal.signal(signal.SIGINT, signal.SIG_IGN) if is_main else None
-    try:
-        return LocalCluster(
-            n_workers=n_workers,
-            threads_per_worker=1,
-            processes=True,
-            memory_limit=0,
-            # Any free port, and not for the network.
-            dashboard_address="127.0.0.1:0",
-            worker_dashboard_address="127.0.0.1:0",
-            silence_logs=logging.CRITICAL,
-        )
-    finally:
-        if is_main:
-            signal.signal(signal.SIGINT, previous)
+    return LocalCluster(
+        n_workers=n_workers,
+        threads_per_worker=1,
+        processes=True,
+        memory_limit=0,
+        # Any free port, and not for the network.
+        dashboard_address="127.0.0.1:0",
+        worker_dashboard_address="127.0.0.1:0",
+        silence_logs=logging.CRITICAL,
+    )
 
 
 @contextlib.contextmanager
@@ -191,8 +343,10 @@ def open_workers(jobs: int | Workers, scheduler: str | None = None) -> Iterator[
     if scheduler is None and jobs == 0:
         yield InProcess()
         return
-    import dask
-    from distributed import Client
+    with current_folder_last():
+        import dask
+        from distributed import Client
+    stop_if_wanted()
 
     settings = {
         "distributed.scheduler.allowed-failures": _DEATHS_ALLOWED,
@@ -208,16 +362,27 @@ def open_workers(jobs: int | Workers, scheduler: str | None = None) -> Iterator[
         _MALLOC.format("MMAP"): 32 << 20,
     }
     with contextlib.ExitStack() as stack:
+        stack.enter_context(safe_path())
         stack.enter_context(dask.config.set(settings))
-        for name in ("distributed", "distributed.nanny", "distributed.worker"):
-            logging.getLogger(name).setLevel(logging.CRITICAL)
-        try:
-            address: Any = scheduler
-            if scheduler is None:
-                address = stack.enter_context(_local_cluster(jobs))
-            client = stack.enter_context(
-                Client(address, timeout=_CONNECT_TIMEOUT_S, set_as_default=False)
-            )
-        except (OSError, TimeoutError, ValueError) as error:
-            raise UsageError(f"{scheduler}: no Dask scheduler answers: {error}") from error
-        yield _Dask(client)
+        stack.enter_context(_silence())
+        if scheduler is None:
+            cluster = stack.enter_context(_local_cluster(jobs))
+            client = Client(cluster, timeout=_LOCAL_TIMEOUT_S, set_as_default=False)
+        else:
+            try:
+                client = Client(scheduler, timeout=_CONNECT_TIMEOUT_S, set_as_default=False)
+            except (OSError, TimeoutError, ValueError) as error:
+                raise UsageError(f"{scheduler}: no Dask scheduler answers: {error}") from error
+        yield _Dask(stack.enter_context(client))
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Keep back what Dask and its loop log of deaths: what there is to say, we say in one line."""
+    with contextlib.ExitStack() as stack:
+        for name in (*_PACKAGES, *logging.root.manager.loggerDict):
+            if name.partition(".")[0] in _PACKAGES:
+                logger = logging.getLogger(name)
+                stack.callback(logger.setLevel, logger.level)
+                logger.setLevel(logging.CRITICAL)
+        yield

@@ -20,6 +20,7 @@ from stemsmith.manifests.arrays import Float32s, Int64s
 from stemsmith.manifests.audio.read import read_excerpt
 from stemsmith.manifests.documents import Every, Optional
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
+from stemsmith.manifests.paths import local_path
 from stemsmith.manifests.records import Note, Rejection, Song, Stem
 from stemsmith.manifests.renditions import RENDITIONS, Rendition, RenditionStem
 from stemsmith.manifests.shards import RecordTable, Table
@@ -92,7 +93,7 @@ class Corpus(Mapping[str, "Track"]):
     __hash__ = object.__hash__
 
     def __init__(self, folder: str | Path) -> None:
-        self.root = Path(folder)
+        self.root = local_path(folder)
         self.header: dict[str, Any] = shards.read_manifest(self.root, CORPUS)
         self.kind = str(self.header.get("kind") or SONGS)
         shards.check_header(self.root, self.header, _SHAPE)

@@ -4,6 +4,7 @@ StemsmithError
 ├── UsageError     the request cannot be meant that way: exit code 2
 ├── NothingToDo    the request is sound but gives no result: exit code 1
 └── InvalidCorpus  a corpus or manifest does not hold what it says: exit code 1
+    └── Unreadable the system does not hand out a file
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ __all__ = [
     "InvalidCorpus",
     "NothingToDo",
     "StemsmithError",
+    "Unreadable",
     "UsageError",
     "install_command",
     "one_line",
@@ -110,6 +112,13 @@ def _printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+class Unreadable(InvalidCorpus):
+    """The system does not hand out a file: it is not there, or may not be read.
+
+    Where it is one of many it is that item's rejection. Another machine may be able to read it.
+    """
 
 
 def install_command(extra: str) -> str:

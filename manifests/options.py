@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from stemsmith.manifests.errors import UsageError
+from stemsmith.manifests.paths import local_path
 
 __all__ = [
     "Field",
@@ -194,8 +195,10 @@ def settle(config: Any) -> None:
             value = parse(value)
         elif isinstance(value, list):
             value = tuple(value)
-        elif field.type is float or field.type is Path:
-            value = field.type(value)
+        elif field.type is float:
+            value = float(value)
+        elif field.type is Path:
+            value = local_path(value)
         object.__setattr__(config, field.name, value)
 
 

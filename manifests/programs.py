@@ -8,9 +8,10 @@ Programs are 0-based; all drums are the pseudo-program 128.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import Final
+
+from stemsmith.manifests.names import slug
 
 __all__ = [
     "DRUMS",
@@ -21,7 +22,6 @@ __all__ = [
     "inst_class_of",
     "players",
     "rendering_class_of",
-    "slug",
 ]
 
 DRUMS: Final = 128
@@ -140,11 +140,6 @@ def inst_class_of(program: int) -> str:
 def rendering_class_of(program: int) -> str:
     """Return the class a patch is drawn from: one of Slakh's 34, or of the omitted ones."""
     return _RENDERING_CLASS_OF[program]
-
-
-def slug(name: str) -> str:
-    """Return a class name as it is compared: lower case, hyphens for everything else."""
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
 def _player_programs() -> dict[str, frozenset[int]]:

@@ -27,7 +27,7 @@ __all__ = [
 
 
 class Reason(StrEnum):
-    """Why a song was left out."""
+    """Why a song or a file was left out."""
 
     # found when reading the file
     UNREADABLE = "unreadable"  # the operating system refuses it
@@ -50,6 +50,18 @@ class Reason(StrEnum):
     SILENT = "silent"  # no stem of the song sounds
     UNPLAYABLE = "unplayable"  # a folder of notes does not reach a pitch of the song
     RENDERER_DIED = "renderer-died"  # killed its worker process twice
+    # found when looking through a data set, and when planning its mixtures
+    NOT_AUDIO = "not-audio"  # the ending of its name is none that can be read
+    NO_STEM = "no-stem"  # audio in a place where the layout has no stems
+    MIXTURE = "mixture"  # called a mixture, and so no stem
+    INCOMPLETE = "incomplete"  # its song lacks another stem
+    BAD_NAME = "bad-name"  # no record can hold the name
+    UNSUPPORTED = "unsupported"  # a sample rate or a number of channels that cannot be mixed
+    NO_TARGET = "no-target"  # it belongs to no target of the taxonomy, or of the songs
+    TOO_SHORT = "too-short"  # shorter than a clip
+    TOO_QUIET = "too-quiet"  # no clip of it is loud enough, or of its target
+    NO_PARTNER = "no-partner"  # nothing that it may be mixed with
+    NO_SONG = "no-song"  # estimates of a song that is not scored
     # found when evaluating
     MISSING = "missing"  # a file of the song is not there
     NO_ESTIMATE = "no-estimate"  # the system has nothing for this song, or not every target
@@ -60,14 +72,15 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """One song that was left out, and why.
+    """One song, or one file, that was left out, and why.
 
     Attributes
     ----------
     id : str
-        Path of the file relative to the scanned folder; for ``evaluate`` the name of the song.
+        Path of the file relative to the scanned folder; of data sets after the name of the root
+        and a colon; for ``evaluate`` the name of the song.
     stage : str
-        ``scan``, ``select``, ``render`` or ``evaluate``.
+        ``scan``, ``select``, ``render``; ``find``, ``measure``, ``mix``; or ``evaluate``.
     reason : Reason
         The reason as programs compare it.
     detail : str

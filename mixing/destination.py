@@ -6,12 +6,13 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from stemsmith.manifests import shards, storage
 from stemsmith.manifests.audio import flac
 from stemsmith.manifests.audio.formats import AudioFormat
 from stemsmith.manifests.mixtures import STAGE, Mixture
+from stemsmith.manifests.records import Rejection
 from stemsmith.manifests.run_folder import RunFolder
 from stemsmith.mixing.audio_shards import AudioJob
 from stemsmith.mixing.mixtures import STATE_FOLDER, fingerprint_of, hours_of
@@ -19,6 +20,7 @@ from stemsmith.mixing.plan.mixtures import MixturePlan
 
 __all__ = ["MixtureDestination"]
 
+_REJECTIONS: Final = "rejections-00000.parquet"
 _PER_SHARD: Final = 4096
 _PER_AUDIO_SHARD: Final = 256  # 10 s at 44.1 kHz, mixture and one target: about 0.3 GB
 
@@ -95,12 +97,12 @@ class MixtureDestination:
             path = self._root / f"audio-{split}-{numbers[split]:05d}.tar"
             numbers[split] += 1
             yield AudioJob(
-                path=str(path),
+                path=str(path.absolute()),  # for workers elsewhere
                 mixtures=tuple(mixtures),
                 roots=self._plan.roots,
                 targets=self._targets,
                 audio_format=self._format,
-                staging=str(self._folder.staging),
+                staging=str(self._folder.staging.absolute()),
             )
 
     def close(self) -> None:
@@ -111,6 +113,7 @@ class MixtureDestination:
         tars = sorted(self._root.glob("audio-*.tar"))
         header = {
             **self._header,
+            **self._left_out(),
             "hours": hours_of(self._duration_s),
             "shards": [shards.shard_entry(path) for path in recipes],
             "audio_shards": [
@@ -118,6 +121,16 @@ class MixtureDestination:
             ],
         }
         self._folder.close(header)
+
+    def _left_out(self) -> dict[str, Any]:
+        """Write what of the sources is in no mixture; return what the manifest says of it."""
+        rejections = self._plan.rejections
+        if not rejections:
+            return {}
+        shards.write_records(self._root / _REJECTIONS, Rejection, rejections)
+        reasons = Counter(str(row.reason) for row in rejections)
+        entry = shards.shard_entry(self._root / _REJECTIONS)
+        return {"rejections": dict(sorted(reasons.items())), "rejection_shards": [entry]}
 
 
 def _versions(audio_format: AudioFormat | None) -> dict[str, str]:

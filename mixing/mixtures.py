@@ -16,6 +16,8 @@ from stemsmith.manifests import shards, storage
 from stemsmith.manifests.documents import Every, Nullable, Optional
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.mixtures import STAGE, Mixture
+from stemsmith.manifests.paths import local_path
+from stemsmith.manifests.records import Rejection
 from stemsmith.manifests.splits import SPLITS
 from stemsmith.mixing.audio.labels import Labels, realise_labels
 from stemsmith.mixing.audio.realise import Realised, realise
@@ -46,7 +48,16 @@ _SHAPE: Final = {  # of what readers ask of the manifest
     },
 }
 _NO_DECISION: Final = frozenset(
-    {"schema_version", "roots", "hours", "shards", "audio_shards", "fingerprint"}
+    {
+        "schema_version",
+        "roots",
+        "hours",
+        "shards",
+        "audio_shards",
+        "rejections",
+        "rejection_shards",
+        "fingerprint",
+    }
 )
 
 
@@ -165,13 +176,14 @@ class Mixtures(Sequence[StoredMixture]):
     """
 
     def __init__(self, folder: str | Path) -> None:
-        self.root = Path(folder)
+        self.root = local_path(folder)
         self.header: Mapping[str, Any] = shards.read_manifest(self.root, STAGE)
         if fingerprint_of(self.header) != self.header.get("fingerprint"):
             manifest = self.root / shards.MANIFEST
             raise InvalidCorpus(f"{manifest}: was changed: not what its hash is of")
         shards.check_header(self.root, self.header, _SHAPE)
         shards.check_shards(self.root, dict(self.header))
+        shards.check_shards(self.root, {"shards": self.header.get("rejection_shards", [])})
 
     @property
     def splits(self) -> dict[str, int]:
@@ -245,6 +257,20 @@ class Mixtures(Sequence[StoredMixture]):
     def recipes(self) -> shards.Table:
         """All recipes as one Arrow table, a row a mixture; the columns are those of `Mixture`."""
         return shards.read_table([shard.path for shard in self.recipe_shards], Mixture)
+
+    @cached_property
+    def rejections(self) -> shards.Table:
+        """The files of the sources that are in no mixture, with the fields of `Rejection`."""
+        return shards.read_table(self._rejection_files, Rejection)
+
+    def rejection_records(self) -> list[Rejection]:
+        """Return the files of the sources that are in no mixture as records."""
+        return shards.read_records(self._rejection_files, Rejection)
+
+    @property
+    def _rejection_files(self) -> list[Path]:
+        entries = self.header.get("rejection_shards", [])  # none where nothing was left out
+        return [storage.inside(self.root, entry["file"]) for entry in entries]
 
     def records(self, split: str | None = None) -> Iterator[Mixture]:
         """Yield the recipes of one split, or of all."""

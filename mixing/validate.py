@@ -9,6 +9,7 @@ from typing import Any
 
 from stemsmith.manifests import shards, storage
 from stemsmith.manifests.errors import InvalidCorpus
+from stemsmith.manifests.jobs import recheck
 from stemsmith.manifests.mixtures import Mixture, MixtureSource
 from stemsmith.manifests.records import Finding
 from stemsmith.manifests.run_folder import refuse_unfinished
@@ -153,6 +154,10 @@ def check_file(job: FileCheck) -> Finding:
     except InvalidCorpus as error:
         return Finding(job.path, str(error))
     except OSError as error:
+        recheck(error)
         return Finding(job.path, f"{path}: cannot be read: {error.strerror}")
-    changed = f"{path}: SHA-256 is not the one recorded; it has changed"
-    return Finding(job.path, None if found == job.sha256 else changed)
+    if found == job.sha256:
+        return Finding(job.path, None)
+    changed = InvalidCorpus(f"{path}: SHA-256 is not the one recorded; it has changed")
+    recheck(changed)
+    return Finding(job.path, str(changed))

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, Unpack, cast, runtime_checkable
 
 from stemsmith.manifests.audio.flac import encoder_warnings
 from stemsmith.manifests.audio.formats import AudioFormat
 from stemsmith.manifests.cluster import open_workers
-from stemsmith.manifests.errors import UsageError
+from stemsmith.manifests.errors import NothingToDo, UsageError
 from stemsmith.manifests.findings import raise_first_offence
 from stemsmith.manifests.jobs import QUIET, Progress, Workers, do_jobs, needed
-from stemsmith.manifests.mixtures import STAGE
+from stemsmith.manifests.mixtures import STAGE, MeasuredFile
+from stemsmith.manifests.names import normal_name
+from stemsmith.manifests.paths import local_path
+from stemsmith.manifests.preflight import preflight
+from stemsmith.manifests.records import Reason, Rejection
 from stemsmith.manifests.run_folder import refuse_foreign
+from stemsmith.manifests.shards import MANIFEST
 from stemsmith.mixing.audio_shards import write_audio_shard
 from stemsmith.mixing.destination import MixtureDestination
 from stemsmith.mixing.mixtures import STATE_FOLDER, Mixtures
@@ -24,7 +30,7 @@ from stemsmith.mixing.plan.mixtures import MixturePlan, plan_mixtures
 from stemsmith.mixing.plan.partners import PartnerSearch, pair_clips
 from stemsmith.mixing.plan.renditions import read_renditions
 from stemsmith.mixing.sources import measure
-from stemsmith.mixing.sources.catalogue import CatalogueStem, SplitCatalogue, split_catalogues
+from stemsmith.mixing.sources.catalogue import SplitCatalogue, split_catalogues
 from stemsmith.mixing.sources.find import (
     Source,
     check_destination,
@@ -32,6 +38,7 @@ from stemsmith.mixing.sources.find import (
     leave_out,
     read_stems,
 )
+from stemsmith.mixing.sources.measure import MeasureJob
 from stemsmith.mixing.sources.taxonomy import Taxonomy, read_taxonomy
 from stemsmith.mixing.validate import check_file, plan_checks
 
@@ -115,7 +122,7 @@ def mix(
     (4, ['bass', 'drums', 'guitar', 'mixture', 'piano'])
     """
     config = dataclasses.replace(config or MixConfig(), **cast(Any, options))
-    folder = Path(mixtures)
+    folder = local_path(mixtures)
     refuse_foreign(folder, STAGE, STATE_FOLDER)
     names = taxonomy if isinstance(taxonomy, Taxonomy) else read_taxonomy(taxonomy)
     targets = _written_targets(stems, config.target, names.targets)
@@ -124,18 +131,27 @@ def mix(
     texts = [_named(source) for source in given]
     found = find_sources(texts, measure.cache_folder(), names.class_names)
     check_destination(folder, found)
-    with open_workers(jobs, scheduler) as workers:
-        catalogues = _catalogues_of(workers, progress, found, names, config)
-        plan = _plan_of(workers, progress, found, catalogues, names, config)
+    with open_workers(jobs, scheduler) as workers, preflight(workers, inputs=_files_of(found)):
+        found, measured = _measured(workers, progress, found)
+        plan = _plan_of(workers, progress, found, measured, names, config)
         is_flac = written_format is AudioFormat.FLAC
         for warning in (*plan.warnings, *(encoder_warnings() if is_flac else ())):
             progress.warn(warning)
         destination = MixtureDestination(folder, plan, targets, written_format)
         with destination.opened():
             if not destination.is_closed:
-                _write(workers, progress, destination, plan)
+                length_s = 0.0 if config.is_whole else config.length_s
+                with preflight(workers, destination=folder.absolute() / STATE_FOLDER):
+                    _write(workers, progress, destination, plan, length_s)
             destination.close()
     return Mixtures(folder)
+
+
+def _files_of(sources: Sequence[Source]) -> Iterator[Iterator[Path]]:
+    """Yield what workers read of each source: a corpus has a manifest, others their stems."""
+    for source in sources:
+        names = itertools.chain([MANIFEST], (file.path for file in source.files))
+        yield (source.root / name for name in names)
 
 
 def _named(source: SourceLike) -> str | Path:
@@ -160,54 +176,78 @@ def _written_targets(
         return (target,) if target is not None else tuple(known)
     if wanted == "all":
         return tuple(known)
-    names = tuple(dict.fromkeys([wanted] if isinstance(wanted, str) else wanted))
+    given = [wanted] if isinstance(wanted, str) else wanted
+    names = tuple(dict.fromkeys(map(normal_name, given)))
     if unknown := [name for name in names if name not in known]:
         raise UsageError(f"--stems {unknown[0]}: not a target; known: {', '.join(known)}")
     return names
 
 
-def _catalogues_of(
-    workers: Workers,
-    progress: Progress,
-    sources: Sequence[Source],
-    taxonomy: Taxonomy,
-    config: MixConfig,
-) -> dict[str, SplitCatalogue]:
-    """Return the stems of every split, with those left out in `test`."""
-    stems = _measured_stems(workers, progress, sources, config.n_channels)
-    if config.left_out:
-        stems = leave_out(stems, config.left_out)
-    return split_catalogues(stems, taxonomy)
+def _measured(
+    workers: Workers, progress: Progress, sources: Sequence[Source]
+) -> tuple[list[Source], dict[MeasureJob, MeasuredFile]]:
+    """Measure the files that nobody has measured yet.
 
-
-def _measured_stems(
-    workers: Workers, progress: Progress, sources: Sequence[Source], n_channels: int
-) -> list[CatalogueStem]:
-    """Return the stems of all sources; measure those that nobody has measured yet."""
-    jobs = [job for source in sources for job in source.jobs]
+    Returns
+    -------
+    sources : list of Source
+        Without the songs of which a file cannot be measured.
+    measured : dict of MeasureJob to MeasuredFile
+        What is known of all files that are left.
+    """
+    jobs = list(dict.fromkeys(job for source in sources for job in source.jobs))
     measured = {job: known for job in jobs if (known := measure.cached(job)) is not None}
+    refused: dict[str, Rejection] = {}
     if missing := [job for job in jobs if job not in measured]:
-        with progress.loop("measure", len(missing)) as ticker:
-            done = do_jobs(workers, measure.measure_file, missing, needed(lambda job: job.path))
-            for found in done:
-                ticker.advance(audio_s=found.n_samples / found.sample_rate)
+        cache = measure.cache_folder()
+        cache.mkdir(parents=True, exist_ok=True)
+        with (
+            preflight(workers, destination=cache),
+            progress.loop("measure", len(missing)) as ticker,
+        ):
+            for found in do_jobs(workers, measure.measure_file, missing, _killed):
+                if isinstance(found, Rejection):
+                    refused[found.id] = found
+                    ticker.advance()
+                else:
+                    ticker.advance(audio_s=found.n_samples / found.sample_rate)
         # Results come in any order; each was also written to its place in the cache.
-        measured |= {job: measure.read(job) for job in missing}
-    return read_stems(sources, measured, n_channels)
+        measured |= {job: measure.read(job) for job in missing if job.path not in refused}
+    rejections = {job: refused[job.path] for job in jobs if job.path in refused}
+    kept = [source.without(rejections) for source in sources]
+    for source, rest in zip(sources, kept, strict=True):
+        if source.files and not rest.files:
+            raise NothingToDo(f"{source.root}: no song can be used: {rest.left_out[-1].detail}")
+    return kept, measured
+
+
+def _killed(job: MeasureJob) -> Rejection:
+    detail = f"{job.path}: killed the process that measured it, twice"
+    return Rejection(job.path, measure.MEASURED_BY, Reason.WORKER_DIED, detail)
 
 
 def _plan_of(
     workers: Workers,
     progress: Progress,
     sources: Sequence[Source],
-    catalogues: Mapping[str, SplitCatalogue],
+    measured: Mapping[MeasureJob, MeasuredFile],
     taxonomy: Taxonomy,
     config: MixConfig,
 ) -> MixturePlan:
-    """Decide on the mixtures."""
+    """Decide on the mixtures; songs that are left out of training are in `test`."""
+    stems = read_stems(sources, measured, config.n_channels)
+    if config.left_out:
+        stems = leave_out(stems, config.left_out)
+    catalogues = split_catalogues(stems, taxonomy)
     partners = _partners_of(workers, progress, sources, catalogues, config)
     renditions = read_renditions(sources) if config.mode is Mode.RENDITIONS else []
-    return plan_mixtures(sources, catalogues, taxonomy, config, partners, renditions)
+    untargeted = [
+        stem
+        for stem in stems
+        if (stem.split in config.splits or not config.splits)
+        and taxonomy.target_of(stem.classes) is None
+    ]
+    return plan_mixtures(sources, catalogues, taxonomy, config, partners, renditions, untargeted)
 
 
 def _partners_of(
@@ -237,10 +277,16 @@ def _partners_of(
 
 
 def _write(
-    workers: Workers, progress: Progress, destination: MixtureDestination, plan: MixturePlan
+    workers: Workers,
+    progress: Progress,
+    destination: MixtureDestination,
+    plan: MixturePlan,
+    length_s: float,
 ) -> None:
     """Write all shards."""
-    with progress.loop("mix", sum(plan.n_mixtures.values())) as ticker:
+    n_mixtures = sum(plan.n_mixtures.values())
+    audio_s = n_mixtures * length_s if destination.is_with_audio else 0.0
+    with progress.loop("mix", n_mixtures, audio_s=audio_s) as ticker:
         if destination.is_with_audio:
             jobs = destination.audio_jobs()
             done = do_jobs(workers, write_audio_shard, jobs, needed(lambda job: job.path))
@@ -292,8 +338,11 @@ def validate_mixtures(
     InvalidCorpus
         Naming the first file, in order of the alphabet, that is not as it was recorded.
     """
-    opened = mixtures if isinstance(mixtures, Mixtures) else Mixtures(Path(mixtures).resolve())
+    opened = (
+        mixtures if isinstance(mixtures, Mixtures) else Mixtures(local_path(mixtures).resolve())
+    )
     checks = plan_checks(opened)
-    with open_workers(jobs, scheduler) as workers:
+    files = (check.path for check in checks)
+    with open_workers(jobs, scheduler) as workers, preflight(workers, inputs=[files]):
         raise_first_offence(workers, check_file, checks, lambda check: check.path, progress)
     return ValidMixtures(len(opened), len(checks))

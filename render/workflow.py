@@ -9,25 +9,29 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar, Unpack
+from typing import Any, Final, NamedTuple, TypeVar, Unpack
 
 from stemsmith.manifests.arrays import Float32s
 from stemsmith.manifests.audio.flac import encoder_warnings
 from stemsmith.manifests.cluster import open_workers
 from stemsmith.manifests.corpus import Corpus
-from stemsmith.manifests.errors import InvalidCorpus, UsageError
+from stemsmith.manifests.errors import InvalidCorpus, NothingToDo, UsageError
 from stemsmith.manifests.findings import raise_first_offence
 from stemsmith.manifests.jobs import QUIET, Progress, Workers, do_jobs, needed
+from stemsmith.manifests.paths import local_path
+from stemsmith.manifests.preflight import preflight
 from stemsmith.manifests.records import Reason, Rejection, ScannedSong
 from stemsmith.manifests.renditions import RENDITIONS
+from stemsmith.manifests.shards import MANIFEST
 from stemsmith.mixing.plan.config import MixConfig, Mode
 from stemsmith.mixing.plan.mixtures import plan_mixtures
 from stemsmith.mixing.plan.renditions import read_renditions
 from stemsmith.mixing.sources.catalogue import split_catalogues
 from stemsmith.mixing.sources.find import check_destination, find_sources, read_stems
 from stemsmith.mixing.sources.taxonomy import read_taxonomy
-from stemsmith.render.audit.published import AuditedStem, audit_file, plan_audit
+from stemsmith.render.audit.published import SLAKH, AuditedStem, audit_file, plan_audit
 from stemsmith.render.certificate import JSON as CERTIFICATE
 from stemsmith.render.certificate import (
     Certificate,
@@ -36,7 +40,9 @@ from stemsmith.render.certificate import (
     score_paths,
 )
 from stemsmith.render.corpus.config import RenderConfig, RenderOptions, SoundOptions
+from stemsmith.render.corpus.layout import RUN_FOLDER
 from stemsmith.render.corpus.licences import read_licences
+from stemsmith.render.corpus.manifest import bank_header, sound_versions
 from stemsmith.render.corpus.selection import patches_of
 from stemsmith.render.midi.limits import DEFAULT_MAX_DURATION_S
 from stemsmith.render.midi.scan import Inventory, ScanJob, find_midi_files, plan_scan, scan_files
@@ -44,8 +50,8 @@ from stemsmith.render.renditions import validate as pieces
 from stemsmith.render.renditions.config import PRESETS, RenditionConfig, RenditionOptions
 from stemsmith.render.renditions.corpus import RenditionDestination
 from stemsmith.render.renditions.export_bach10 import export_rendition, plan_export
-from stemsmith.render.renditions.plan import plan_renditions
-from stemsmith.render.renditions.render import render_stems
+from stemsmith.render.renditions.plan import RenditionPlan, plan_renditions
+from stemsmith.render.renditions.render import StemJob, render_stems
 from stemsmith.render.songs import validate as songs
 from stemsmith.render.songs.corpus import CorpusDestination
 from stemsmith.render.songs.forecast import forecast
@@ -71,6 +77,8 @@ __all__ = [
 ]
 
 C = TypeVar("C", bound=RenderConfig)
+
+_UNREAD: Final = frozenset({Reason.UNREADABLE, Reason.CHANGED})
 
 
 def scan(
@@ -117,8 +125,8 @@ def scan(
     >>> inventory.songs.num_rows, inventory.rejections.num_rows
     (5, 0)
     """
-    root = Path(midi_dir)
-    paths = find_midi_files(root, None if skipped is None else Path(skipped).resolve())
+    root = local_path(midi_dir)
+    paths = find_midi_files(root, None if skipped is None else local_path(skipped).resolve())
     found: list[ScannedSong | Rejection] = []
     deadly: list[str] = []
 
@@ -130,7 +138,12 @@ def scan(
         detail = "killed the scanning process twice"
         return [Rejection(path, "scan", Reason.RENDERER_DIED, detail) for path in job.paths]
 
-    with open_workers(jobs, scheduler) as workers, progress.loop("scan", len(paths)) as ticker:
+    files = (root.resolve() / path for path in paths)
+    with (
+        open_workers(jobs, scheduler) as workers,
+        preflight(workers, inputs=[files]),
+        progress.loop("scan", len(paths)) as ticker,
+    ):
         several = plan_scan(root.resolve(), paths, max_duration_s)
         for results in do_jobs(workers, scan_files, several, put_off):
             found += results
@@ -190,9 +203,9 @@ def make_bank(
     if patches is not None and soundfonts:
         raise UsageError("give either --patches or --soundfont")
     if patches is not None:
-        bank = bank_from_yaml(Path(patches))
+        bank = bank_from_yaml(local_path(patches))
     else:
-        bank = bank_from_soundfonts([Path(s) for s in soundfonts] or [default_soundfont()])
+        bank = bank_from_soundfonts([local_path(s) for s in soundfonts] or [default_soundfont()])
     check_soundfonts([soundfont.path for soundfont in bank.soundfonts])
     for warning in (*bank.warnings, *encoder_warnings()):
         progress.warn(warning)
@@ -261,23 +274,32 @@ def render_corpus(
     """
     config = _config(config or RenderConfig(), options)
     bank = with_compasses(bank or make_bank(soundfonts, patches, progress), progress)
-    with open_workers(jobs, scheduler) as workers:
+    with open_workers(jobs, scheduler) as workers, _same_sound(workers, bank):
         inventory = _inventory(midi_dir, corpus, config, workers, progress)
-        plan = plan_corpus(inventory.found, Path(midi_dir), Path(corpus), config, bank)
+        plan = plan_corpus(inventory.found, local_path(midi_dir), local_path(corpus), config, bank)
+        _check_number(midi_dir, config, len(plan.jobs), inventory.rejection_records())
         if config.n_songs is not None and len(plan.jobs) < config.n_songs:
             progress.warn(f"{config.n_songs} songs wanted, {len(plan.jobs)} fit")
-        destination = CorpusDestination(Path(corpus), plan)
+        destination = CorpusDestination(local_path(corpus), plan)
         expected = forecast(destination.open_jobs())
-        expected.check_room(Path(corpus))
+        expected.check_room(local_path(corpus))
         with destination.opened():
             if expected.n_songs:
                 progress.note(expected.sentence(jobs if isinstance(jobs, int) else 1))
             open_jobs = destination.open_jobs()
-            with progress.loop("render", len(plan.jobs)) as ticker:
-                ticker.advance(len(plan.jobs) - len(open_jobs))
+            scores = (Path(job.midi_root, job.song.path) for job in open_jobs)
+            n_done = len(plan.jobs) - len(open_jobs)
+            audio_s = expected.mixture_s
+            with (
+                preflight(workers, inputs=[scores], destination=_state_of(corpus)),
+                progress.loop("render", len(plan.jobs), n_done=n_done, audio_s=audio_s) as ticker,
+            ):
                 for result in do_jobs(workers, render_song, open_jobs, destination.died):
                     audio_s = result.duration_s if isinstance(result, RenderedSong) else 0.0
                     ticker.advance(audio_s=audio_s)
+            if _n_wanted(config) is not None:
+                unread = destination.reopen(_UNREAD)
+                _check_number(midi_dir, config, len(plan.jobs) - len(unread), unread)
             return destination.close()
 
 
@@ -342,18 +364,26 @@ def render_renditions(
     values = {**(PRESETS[preset] if preset else {}), **options}
     config = _config(config or RenditionConfig(), values)
     bank = with_compasses(bank or make_bank(soundfonts, patches, progress), progress)
-    with open_workers(jobs, scheduler) as workers:
+    with open_workers(jobs, scheduler) as workers, _same_sound(workers, bank):
         inventory = _inventory(midi_dir, corpus, config, workers, progress)
-        plan = plan_renditions(inventory.found, Path(midi_dir), config, bank)
+        plan = plan_renditions(inventory.found, local_path(midi_dir), config, bank)
+        _check_number(midi_dir, config, len(plan.pieces), inventory.rejection_records())
         for warning in plan.warnings:
             progress.warn(warning)
-        destination = RenditionDestination(Path(corpus), plan)
+        destination = RenditionDestination(local_path(corpus), plan)
         with destination.opened():
             open_jobs = destination.open_jobs()
-            with progress.loop("render", destination.n_jobs) as ticker:
-                ticker.advance(destination.n_jobs - len(open_jobs))
+            scores = (Path(job.midi_root, job.source) for job in open_jobs)
+            n_done = destination.n_jobs - len(open_jobs)
+            with (
+                preflight(workers, inputs=[scores], destination=_state_of(corpus)),
+                progress.loop(
+                    "render", destination.n_jobs, n_done=n_done, audio_s=_planned_s(open_jobs, plan)
+                ) as ticker,
+            ):
                 for result in do_jobs(workers, render_stems, open_jobs, destination.died):
                     if isinstance(result, Rejection):
+                        _check_number(midi_dir, config, len(plan.pieces) - 1, [result])
                         destination.reject(result)
                         ticker.advance()
                     else:
@@ -407,7 +437,7 @@ def render_midi(
     >>> sorted(stems), stems["S00"].dtype
     (['S00', 'S01', 'S02', 'S03'], dtype('float32'))
     """
-    path = Path(path)
+    path = local_path(path)
     config = _config(config or RenderConfig(), options)
     bank = with_compasses(bank or make_bank(soundfonts, patches, progress), progress)
     (job,) = plan_scan(path.parent, [path.name], config.max_duration_s)
@@ -447,10 +477,10 @@ def validate_corpus(
     InvalidCorpus
         Naming the first offender; it says so if the corpus was certified with other bytes.
     """
-    corpus = Corpus(Path(folder).resolve())
+    corpus = Corpus(local_path(folder).resolve())
     is_certified = check_certificate(corpus.root)
     try:
-        with open_workers(jobs, scheduler) as workers:
+        with open_workers(jobs, scheduler) as workers, _same_corpus(workers, corpus):
             _validate(corpus, workers, progress)
     except InvalidCorpus as error:
         if not is_certified:
@@ -498,10 +528,10 @@ def certify_corpus(
     InvalidCorpus
         If the corpus is not valid; nothing is written then.
     """
-    corpus = Corpus(Path(folder).resolve())
+    corpus = Corpus(local_path(folder).resolve())
     paths = list(score_paths(corpus).values())
     scanned: list[ScannedSong | Rejection] = []
-    with open_workers(jobs, scheduler) as workers:
+    with open_workers(jobs, scheduler) as workers, _same_corpus(workers, corpus):
         _validate(corpus, workers, progress)
         several = list(plan_scan(corpus.root, paths, math.inf))
         with progress.loop("compare", len(paths)) as ticker:
@@ -517,6 +547,8 @@ def certify_corpus(
 def audit_corpus(
     source: str | Path,
     *,
+    soundfonts: Sequence[str | Path] = (),
+    patches: str | Path | None = None,
     thorough: bool = False,
     jobs: int | Workers = 0,
     scheduler: str | None = None,
@@ -529,8 +561,13 @@ def audit_corpus(
     source : path or str
         A corpus of songs, or ``slakh:PATH`` for a published one: any folder in which track
         folders of Slakh's layout lie.
+    soundfonts, patches
+        What a corpus of ours was rendered with, as for `make_bank`: its stems are then laid beside
+        their notes as the patches play them alone, which finds far more. Where the default
+        soundfont was used, it is found.
     thorough : bool
-        Whether to look at every note in several places, which takes longer.
+        Whether to look more closely, which takes longer: at each length of a note on its own, and
+        at notes in several places.
     jobs, scheduler, progress
         As for `render_corpus`.
 
@@ -542,21 +579,54 @@ def audit_corpus(
     Raises
     ------
     UsageError
-        If there are no stems.
+        If there are no stems, or the soundfonts or patches are not those of the corpus.
     InvalidCorpus
         If a file cannot be read; the text names it.
     """
-    stem_jobs = plan_audit(str(source), thorough)
+    bank = _bank_of(str(source), soundfonts, patches, progress)
+    stem_jobs = [
+        dataclasses.replace(
+            job, path=str(Path(job.path).absolute()), midi_path=str(Path(job.midi_path).absolute())
+        )
+        for job in plan_audit(str(source), thorough, bank)
+    ]
+    records = [job.record for job in stem_jobs]
+    audio_s = sum(0.0 if stem is None else stem.n_samples / stem.sample_rate for stem in records)
     found = []
     with (
         open_workers(jobs, scheduler) as workers,
-        progress.loop("audit", len(stem_jobs)) as ticker,
+        nullcontext() if bank is None else _same_sound(workers, bank),
+        preflight(workers, inputs=[(job.path for job in stem_jobs)]),
+        progress.loop("audit", len(stem_jobs), audio_s=audio_s) as ticker,
     ):
         for stem in do_jobs(workers, audit_file, stem_jobs, needed(lambda job: job.name)):
             found.append(stem)
             ticker.advance(audio_s=stem.duration_s)
     order = {job.name: number for number, job in enumerate(stem_jobs)}
     return sorted(found, key=lambda stem: order[stem.name])
+
+
+def _bank_of(
+    source: str, soundfonts: Sequence[str | Path], patches: str | Path | None, progress: Progress
+) -> Bank | None:
+    """Return the bank that a corpus was rendered with; None if it is not at hand."""
+    is_given = bool(soundfonts) or patches is not None
+    if source.startswith(SLAKH):
+        if is_given:
+            raise UsageError("nobody knows the soundfonts of a published corpus: leave them out")
+        return None
+    manifest = Corpus(source).header
+    bank = make_bank(soundfonts, patches)
+    header = bank_header(bank)
+    if all(header[key] == manifest.get(key) for key in ("soundfonts", "patch_bank")):
+        return bank
+    if is_given:
+        raise UsageError(f"{source}: was rendered with other soundfonts or patches than these")
+    progress.note(
+        f"{source}: its stems are checked against their scores alone; name the soundfonts or the "
+        "patches that it was rendered with (--soundfont, --patches) to find more"
+    )
+    return None
 
 
 class Exported(NamedTuple):
@@ -598,7 +668,7 @@ def export_renditions(
     InvalidCorpus
         If the corpus is damaged.
     """
-    folder = Path(destination)
+    folder = local_path(destination)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder}: not an empty folder; choose another")
     names = read_taxonomy(taxonomy)
@@ -614,15 +684,69 @@ def export_renditions(
         for mixture in made.mixtures(0, counts[split])
     )
     n_renditions, n_sources = sum(counts.values()), 0
+    folder.mkdir(parents=True, exist_ok=True)
     with (
         open_workers(jobs, scheduler) as workers,
+        preflight(
+            workers, inputs=[[Path(corpus, MANIFEST).absolute()]], destination=folder.absolute()
+        ),
         progress.loop("export", n_renditions) as ticker,
     ):
-        export_jobs = plan_export(mixtures, Path(corpus), plan.roots, folder)
+        export_jobs = plan_export(mixtures, local_path(corpus), plan.roots, folder.absolute())
         for n in do_jobs(workers, export_rendition, export_jobs, needed(lambda job: job.piece)):
             n_sources += n
             ticker.advance()
     return Exported(n_renditions, n_sources)
+
+
+def _planned_s(jobs: Sequence[StemJob], plan: RenditionPlan) -> float:
+    """Return the seconds of all stems that jobs render, or 0 if a tempo does not say it."""
+    duration_s = {piece.chosen.song.path: piece.chosen.song.duration_s for piece in plan.pieces}
+    if any(job.tempo.bpm is not None for job in jobs):
+        return 0.0
+    return sum(
+        len(job.specs) * (duration_s[job.source] / (job.tempo.factor or 1) + job.config.tail_s)
+        for job in jobs
+    )
+
+
+def _state_of(corpus: str | Path) -> Path:
+    return Path(corpus, RUN_FOLDER).absolute()
+
+
+def _n_wanted(config: RenderConfig) -> int | None:
+    """Return the number of songs that was asked for; None if it is all that fit."""
+    if config.n_songs is None and config.splits.are_counts:
+        return int(sum(config.splits.sizes))
+    return config.n_songs
+
+
+def _check_number(
+    midi_dir: str | Path, config: RenderConfig, n_songs: int, rejections: Sequence[Rejection]
+) -> None:
+    """Refuse to make fewer songs than were asked for because files cannot be read.
+
+    Fewer because no more of them fit are made, with a warning.
+    """
+    unread = [rejection for rejection in rejections if rejection.reason in _UNREAD]
+    n_wanted = _n_wanted(config)
+    if n_wanted is not None and n_songs < n_wanted and unread:
+        raise NothingToDo(
+            f"{midi_dir}: {n_wanted} songs wanted, {n_songs} found, and {len(unread)} files "
+            f"cannot be read, such as {unread[0].id}: {unread[0].detail}; see to that and run "
+            "again, or ask for fewer --songs"
+        )
+
+
+def _same_sound(workers: Workers, bank: Bank) -> AbstractContextManager[None]:
+    """Check that workers have the same soundfonts, and the same libraries to play them."""
+    hashed = {soundfont.path: soundfont.sha256 for soundfont in bank.soundfonts}
+    places = [[name] for patch in bank.patches if (name := patch.folder or patch.instrument)]
+    return preflight(workers, inputs=places, hashed=hashed, versions=sound_versions)
+
+
+def _same_corpus(workers: Workers, corpus: Corpus) -> AbstractContextManager[None]:
+    return preflight(workers, inputs=[[corpus.root / MANIFEST]])
 
 
 def _config(config: C, options: Mapping[str, Any]) -> C:

@@ -104,8 +104,9 @@ def stemsmith() -> Command:
     def run(*arguments: object, **kwargs: object) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "stemsmith.cli.main", *map(str, arguments)]
         environment = {**os.environ, "PYTHONWARNINGS": "error", "COLUMNS": "200"}
+        kwargs = {"timeout": 300, **kwargs}
         return subprocess.run(  # type: ignore[call-overload,no-any-return]
-            command, capture_output=True, text=True, env=environment, timeout=300, **kwargs
+            command, capture_output=True, text=True, env=environment, **kwargs
         )
 
     return run

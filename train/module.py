@@ -115,8 +115,13 @@ class SeparationModule(LightningModule):
         total.n_examples += n
         if self.trainer.is_global_zero:
             seconds = mixture.numel() / self.model.config.sample_rate
-            self._reporter.advance(seconds)
+            self._reporter.advance(seconds, self._running_loss if name == "train" else None)
         return loss, estimate, spectrum
+
+    def _running_loss(self) -> float:
+        """Return the mean loss of this process's training examples in this epoch."""
+        total = self._totals["train"]
+        return float(total.loss) / total.n_examples
 
     def _count_si_sdr(self, estimate: Tensor, mixture: Tensor, references: Tensor) -> None:
         """Count the ratios of the audio that the estimates of whole examples are."""

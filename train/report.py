@@ -5,8 +5,10 @@ Imports nothing heavy: commands read the names of loggers from here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Protocol, Self
@@ -36,6 +38,7 @@ class LoggerKind(Protocol):
 
 
 LOGGERS: Final[Registry[LoggerKind]] = Registry("logger", "stemsmith.train.loggers", "LOGGER")
+_TELLING_S: Final = 1.0
 _RECORD: Final = "csv"  # what every run has: `TrainedRun` reads it
 
 
@@ -74,6 +77,8 @@ class Reporter:
         self._loggers, self._progress, self._n_epochs = loggers, progress, n_epochs
         self._bar = ExitStack()
         self._ticker: Ticker | None = None
+        self._started_s = self._told_s = 0.0
+        self._n_done = self._n_left = 0  # batches of this call, and of all epochs
 
     def __enter__(self) -> Self:
         return self
@@ -91,13 +96,34 @@ class Reporter:
     def begin(self, history: Sequence[Epoch], n_batches: int) -> None:
         """Begin an epoch of so many batches, of training and validation; others lie before it."""
         self._bar.close()
+        if not self._started_s:
+            self._started_s = time.monotonic()
+        self._n_left = (self._n_epochs - len(history)) * n_batches
         title = f"epoch {len(history) + 1}/{self._n_epochs}{_so_far(history)}"
         self._ticker = self._bar.enter_context(self._progress.loop(title, n_batches))
 
-    def advance(self, audio_s: float) -> None:
-        """Count a batch, and the seconds of audio that it has."""
-        if self._ticker is not None:
-            self._ticker.advance(audio_s=audio_s)
+    def advance(self, audio_s: float, loss: Callable[[], float] | None = None) -> None:
+        """Count a batch.
+
+        Parameters
+        ----------
+        audio_s : float
+            Seconds of audio that it has.
+        loss : callable, optional
+            Returns the mean training loss of the epoch so far. It is called once a second at most:
+            a GPU has to be waited for.
+        """
+        self._n_done += 1
+        self._n_left -= 1
+        if self._ticker is None:
+            return
+        self._ticker.advance(audio_s=audio_s)
+        now_s = time.monotonic()
+        if loss is not None and now_s - self._told_s >= _TELLING_S:
+            self._told_s = now_s
+            left_s = self._n_left * (now_s - self._started_s) / self._n_done
+            left = timedelta(seconds=round(left_s))
+            self._ticker.tell(f"loss {loss():.4g}, all epochs in {left}")
 
     def end(self, history: Sequence[Epoch]) -> None:
         """End an epoch, the last one of `history`."""
@@ -112,4 +138,4 @@ def _so_far(history: Sequence[Epoch]) -> str:
         return ""
     last = history[-1]
     ratio = "" if last.si_sdr_db is None else f", {last.si_sdr_db:.2f} dB"
-    return f", loss {last.validation_loss:.4g}{ratio}"
+    return f", validation loss {last.validation_loss:.4g}{ratio}"

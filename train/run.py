@@ -17,6 +17,7 @@ from stemsmith.manifests import documents, storage
 from stemsmith.manifests.documents import Every, Nullable, Optional
 from stemsmith.manifests.errors import InvalidCorpus, UsageError, one_line, upgrade_command
 from stemsmith.manifests.jobs import QUIET, Progress
+from stemsmith.manifests.paths import local_path
 from stemsmith.train.history import read_history
 from stemsmith.train.models.registry import (
     check_shapes,
@@ -94,7 +95,7 @@ class TrainedRun:
     """
 
     def __init__(self, folder: str | PathLike[str]) -> None:
-        self.root = Path(folder)
+        self.root = local_path(folder)
         self.content = _read(self.root / RUN)
 
     def __fspath__(self) -> str:

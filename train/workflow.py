@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Final, Unpack
 from stemsmith.manifests.cluster import open_workers
 from stemsmith.manifests.errors import NothingToDo, UsageError, require
 from stemsmith.manifests.jobs import QUIET, Progress, Workers
+from stemsmith.manifests.names import normal_name
+from stemsmith.manifests.paths import local_path
 from stemsmith.train.listing import ListedRun, find_runs
 from stemsmith.train.models.registry import configure, model_class
 from stemsmith.train.options import TrainOptions, read_options
@@ -143,7 +145,7 @@ def train_model(
                 for decoding in decodings:
                     decoding.fill(workers, progress)
 
-    root = Path(run)
+    root = local_path(run)
     fit(request, root, machine, decode, is_resumed=resume, progress=progress)
     return Run(root)
 
@@ -213,7 +215,7 @@ def list_runs(folder: str | PathLike[str], *, progress: Progress = QUIET) -> lis
     >>> [(run.run, run.model, run.n_epochs) for run in list_runs(".")]
     [('run', 'blstm', 1)]
     """
-    root = Path(folder)
+    root = local_path(folder)
     if not root.is_dir():
         raise UsageError(f"{root}: is not a folder")
     runs = list(find_runs(root, progress))
@@ -225,7 +227,7 @@ def list_runs(folder: str | PathLike[str], *, progress: Progress = QUIET) -> lis
 def _names(target: str | None, targets: Sequence[str]) -> tuple[str, ...]:
     if (target is None) == (not targets):
         raise UsageError("say what to separate: --target bass, or --targets bass,drums,...")
-    return tuple(targets) if target is None else (target,)
+    return tuple(map(normal_name, targets if target is None else (target,)))
 
 
 def _paths(folders: Folder | Sequence[Folder]) -> tuple[Path, ...]:
@@ -236,7 +238,7 @@ def _paths(folders: Folder | Sequence[Folder]) -> tuple[Path, ...]:
 
 
 def _path(folder: Folder) -> Path:
-    return Path(folder) if isinstance(folder, str | PathLike) else Path(folder.root)
+    return local_path(folder if isinstance(folder, str | PathLike) else folder.root)
 
 
 def _rules(examples: ExampleConfig, shape: ModelConfig) -> ExampleRules:

@@ -18,12 +18,12 @@ from stemsmith.manifests import storage
 from stemsmith.manifests.corpus import Corpus
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
 from stemsmith.manifests.mixtures import SourceFile
-from stemsmith.manifests.programs import slug
-from stemsmith.manifests.records import Stem
+from stemsmith.manifests.names import slug
+from stemsmith.manifests.records import Reason, Rejection, Stem
 from stemsmith.manifests.renditions import RENDITIONS, RenditionStem
 from stemsmith.manifests.seeds import unit_hash
 from stemsmith.manifests.splits import SPLITS
-from stemsmith.mixing.sources.files import find_files, load_layout
+from stemsmith.mixing.sources.files import FOUND_BY, find_files, load_layout, unused_files
 from stemsmith.mixing.sources.find import CORPUS, parse_source
 from stemsmith.mixing.sources.taxonomy import Taxonomy, read_taxonomy
 
@@ -100,6 +100,8 @@ class Dataset:
         Targets that at least one song has, in the taxonomy's order.
     songs : tuple of DatasetSong
         The songs in the order of their names.
+    left_out : tuple of Rejection
+        Files of the data set that are part of no song.
     """
 
     name: str
@@ -107,6 +109,7 @@ class Dataset:
     taxonomy: str
     targets: tuple[str, ...]
     songs: tuple[DatasetSong, ...]
+    left_out: tuple[Rejection, ...] = ()
 
 
 class _Found(NamedTuple):
@@ -149,7 +152,8 @@ def find_dataset(name: str, taxonomy: str | None, splits: Sequence[str]) -> Data
     root = path.resolve()
     own = _CORPUS_TAXONOMY if layout == CORPUS else load_layout(layout).taxonomy
     known = read_taxonomy(taxonomy or own)
-    found = list(_stems_of(layout, root, known))
+    left_out: list[Rejection] = []
+    found = list(_stems_of(layout, root, known, left_out))
     wanted = [stem for stem in found if stem.split in splits]
     if not wanted:
         counts = Counter({stem.song: stem.split for stem in found}.values())
@@ -163,18 +167,37 @@ def find_dataset(name: str, taxonomy: str | None, splits: Sequence[str]) -> Data
         raise UsageError(f"{path}: no stem belongs to a target of the taxonomy {known.name}")
     present = {stem.target for song in songs for stem in song.stems}
     targets = tuple(target for target in known.targets if target in present)
-    return Dataset(name, root, known.name, targets, songs)
+    for stem in wanted:
+        if known.target_of(stem.classes) is None:
+            kind = " or ".join(dict.fromkeys(stem.classes))
+            text = f"{stem.file.path}: {kind} belongs to no target"
+            place = Path(stem.file.path).relative_to(root).as_posix()
+            left_out.append(Rejection(place, FOUND_BY, Reason.NO_TARGET, text))
+    prefix = layout.replace(":", ".")
+    rows = tuple(replace(row, id=f"{prefix}:{row.id}") for row in left_out)
+    return Dataset(name, root, known.name, targets, songs, rows)
 
 
-def _stems_of(layout: str, root: Path, taxonomy: Taxonomy) -> Iterator[_Found]:
+def _stems_of(
+    layout: str, root: Path, taxonomy: Taxonomy, left_out: list[Rejection]
+) -> Iterator[_Found]:
+    """Yield the stems of all splits; what is none of them gets a row."""
     if layout == CORPUS:
         yield from _corpus_stems(root)
         return
     kind = load_layout(layout)
     # A song that lacks a stem is left out when it is read, and the rest is scored.
     files = find_files(
-        layout, root, taxonomy.class_names, is_complete=False, is_played_together=True
+        layout,
+        root,
+        taxonomy.class_names,
+        is_complete=False,
+        is_played_together=True,
+        left_out=left_out,
     )
+    mixtures = (own for file in files if (own := kind.mixture_of(file)) is not None)
+    known = {*(file.path for file in (*files, *mixtures)), *(row.id for row in left_out)}
+    left_out += unused_files(layout, root, known)
     for file in files:
         song = file.song_id.rpartition("/")[2]
         own = kind.mixture_of(file)
@@ -223,8 +246,6 @@ def _songs(root: Path, stems: Iterable[_Found], taxonomy: Taxonomy) -> Iterator[
             members.setdefault(stem.song, []).append(replace(stem.file, target=target))
             mixtures.setdefault(stem.song, stem.mixture)
     for name in sorted(members):
-        if name.encode("utf-8", "ignore").decode() != name:
-            raise InvalidCorpus(f"{root}: {name!r}: scores cannot hold this name: not UTF-8")
         files = tuple(sorted(members[name], key=lambda f: (f.target, f.path, f.stream)))
         yield DatasetSong(name, splits[name], files, mixtures[name])
 

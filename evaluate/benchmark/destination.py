@@ -13,18 +13,21 @@ from typing import Any
 from stemsmith.evaluate.benchmark.plan import EvaluationPlan, why_nothing
 from stemsmith.evaluate.benchmark.report import compare, plain, summarise_scores
 from stemsmith.evaluate.benchmark.results import (
+    FITS,
+    REJECTED_BY,
     REJECTIONS,
     SCORES,
     STAGE,
     STATE_FOLDER,
     SUMMARY,
     TABLE,
+    EstimateFit,
     SongScore,
 )
-from stemsmith.evaluate.benchmark.score_song import REJECTED_BY, ScoringJob
+from stemsmith.evaluate.benchmark.score_song import ScoringJob
 from stemsmith.evaluate.benchmark.systems import JointRuns
 from stemsmith.manifests import shards, storage
-from stemsmith.manifests.errors import NothingToDo
+from stemsmith.manifests.errors import InvalidCorpus, NothingToDo, UsageError
 from stemsmith.manifests.records import Reason, Rejection
 from stemsmith.manifests.run_folder import RunFolder
 
@@ -82,7 +85,10 @@ class ResultsDestination:
         for job in jobs:
             estimator = self._plan.estimators[job.song.name]
             if isinstance(estimator, JointRuns):
-                estimator.separate(job.song, Path(job.staged))
+                try:
+                    estimator.separate(job.song, Path(job.staged))
+                except (InvalidCorpus, UsageError) as error:  # of this song, and no other
+                    self.reject(job, Reason.NO_ESTIMATE, str(error))
             yield job
 
     def forget(self, song: str) -> None:
@@ -117,13 +123,18 @@ class ResultsDestination:
         scores = shards.read_records([Path(job.scores) for job in done], SongScore)
         files = [self._root / SCORES, self._root / REJECTIONS]
         shards.write_records(files[0], SongScore, scores)
-        shards.write_records(files[1], Rejection, rejections)
-        summary = self._summary(scores, len(done))
+        left_out = [*rejections, *self._plan.left_out]
+        shards.write_records(files[1], Rejection, left_out)
+        fitted = self._fitted(done)
+        if fitted is not None:
+            files.append(self._root / FITS)
+            shards.write_records(files[2], EstimateFit, fitted)
+        summary = self._summary(scores, len(done), fitted)
         text = json.dumps(summary, indent=2, allow_nan=False)
         storage.write_atomic(self._root / SUMMARY, text.encode() + b"\n")
         storage.write_atomic(self._root / TABLE, compare([summary]).encode())
         frames = [Path(job.frames) for job in done if Path(job.frames).exists()]
-        reasons = Counter(str(rejection.reason) for rejection in rejections)
+        reasons = Counter(str(rejection.reason) for rejection in left_out)
         header = {
             **self._plan.header,
             "n_songs": len(done),
@@ -136,15 +147,35 @@ class ResultsDestination:
         }
         self._folder.close(header)
 
-    def _summary(self, scores: Sequence[SongScore], n_scored: int) -> dict[str, Any]:
+    def _fitted(self, done: Sequence[ScoringJob]) -> list[EstimateFit] | None:
+        """Return what was fitted; None where nothing was to be."""
+        if self._plan.header["config"].get("lengths") is None:
+            return None
+        paths = [Path(job.fits) for job in done if Path(job.fits).exists()]
+        return shards.read_records(paths, EstimateFit)
+
+    def _summary(
+        self, scores: Sequence[SongScore], n_scored: int, fitted: Sequence[EstimateFit] | None
+    ) -> dict[str, Any]:
         folds = self._plan.folds
         targets = self._plan.header["config"]["targets"]
+        counts = {} if fitted is None else {"fitted": _counts(fitted)}
         return {
             **self.subject,
             "n_scored": n_scored,
+            **counts,
             "folds": folds,
             "scores": plain(summarise_scores(scores, targets, folds)),
         }
+
+
+def _counts(fitted: Sequence[EstimateFit]) -> dict[str, int]:
+    """Return how often estimates were cut, padded, and taken for more than one channel."""
+    return {
+        "cut": sum(fit.n_samples < 0 for fit in fitted),
+        "padded": sum(fit.n_samples > 0 for fit in fitted),
+        "copied": sum(fit.is_copied for fit in fitted),
+    }
 
 
 def _is_finished(job: ScoringJob) -> bool:

@@ -5,19 +5,28 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, TypeVar
 
 from stemsmith.evaluate.metrics.options import MetricConfig, MetricOptions
 from stemsmith.evaluate.separation.options import SeparationConfig, SeparationOptions
 from stemsmith.manifests.errors import UsageError
+from stemsmith.manifests.names import normal_name
 from stemsmith.manifests.options import fields_of, member, option
 from stemsmith.manifests.splits import SPLITS
 from stemsmith.mixing.sources.taxonomy import TAXONOMIES
 from stemsmith.train.machine import Device
 
-__all__ = ["EvaluationConfig", "EvaluationOptions"]
+__all__ = ["EvaluationConfig", "EvaluationOptions", "Lengths"]
 
 C = TypeVar("C")
+
+
+class Lengths(StrEnum):
+    """What is done about estimates of another length, and of one channel."""
+
+    REFUSE = "refuse"
+    FIT = "fit"  # up to 0.1 s are cut or padded, and one channel is taken for both
 
 
 def _sums(texts: Sequence[str]) -> dict[str, tuple[str, ...]]:
@@ -51,6 +60,10 @@ class EvaluationConfig(MetricConfig, SeparationConfig):
         Names whose estimates sum to the estimate of a target, where it is not its own. Chiu et
         al. 2020, section V-A: "From the result of Spleeter, we sum all but the piano stem as the
         separated violin stem."
+    lengths : Lengths
+        Whether estimates that are longer or shorter than their song, or of one channel where it
+        has two, are refused, or fitted: at most 0.1 s is cut from their end, or added to it as
+        zeros, and the channel is taken for both. Every use is counted in the results.
     n_folds : int or None
         Number of folds of a cross-validation, at least 2: each song is scored by the system of
         its fold, whose number stands for ``{fold}`` in the system's name. None for none.
@@ -96,6 +109,10 @@ class EvaluationConfig(MetricConfig, SeparationConfig):
         is_repeatable=True,
         parse=_sums,
     )
+    lengths: Lengths = option(
+        Lengths.REFUSE,
+        "Estimates of other lengths, or mono: refuse, or fit (cut or pad 0.1 s, copy the channel).",
+    )
     n_folds: int | None = option(
         None,
         "Cross-validation: song k is scored by the system of its fold, '{fold}' in SYSTEM.",
@@ -116,9 +133,13 @@ class EvaluationConfig(MetricConfig, SeparationConfig):
             raise UsageError(f"--folds {self.n_folds}: at least 2")
         settled = {
             "splits": tuple(dict.fromkeys(splits)),
-            "targets": tuple(dict.fromkeys(_items(self.targets))),
+            "targets": tuple(dict.fromkeys(map(normal_name, _items(self.targets)))),
             "device": member(Device, self.device, "--device"),
-            "sums": {target: tuple(names) for target, names in (self.sums or {}).items()},
+            "lengths": member(Lengths, self.lengths, "--lengths"),
+            "sums": {
+                normal_name(target): tuple(map(normal_name, names))
+                for target, names in (self.sums or {}).items()
+            },
         }
         for name, value in settled.items():
             object.__setattr__(self, name, value)
@@ -153,6 +174,7 @@ class EvaluationOptions(MetricOptions, SeparationOptions, total=False):
     taxonomy: str | None
     targets: Sequence[str]
     sums: Mapping[str, Sequence[str]] | None
+    lengths: Lengths | str
     n_folds: int | None
     device: Device | str
     label: str

@@ -9,25 +9,27 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import astuple, dataclass
 from importlib.metadata import version as package_version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
 from stemsmith.evaluate.benchmark.datasets import Dataset, DatasetSong, folds_of
-from stemsmith.evaluate.benchmark.options import EvaluationConfig
-from stemsmith.evaluate.benchmark.results import STAGE, STATE_FOLDER
-from stemsmith.evaluate.benchmark.score_song import REJECTED_BY, ScoringJob
+from stemsmith.evaluate.benchmark.options import EvaluationConfig, Lengths
+from stemsmith.evaluate.benchmark.results import REJECTED_BY, STAGE, STATE_FOLDER
+from stemsmith.evaluate.benchmark.score_song import ScoringJob
 from stemsmith.evaluate.benchmark.systems import FOLD, EstimateFolder, JointRuns, Kind, System
 from stemsmith.evaluate.metrics.options import Engine
+from stemsmith.manifests import storage
 from stemsmith.manifests.errors import NothingToDo, UsageError, install_command
 from stemsmith.manifests.jobs import QUIET, Progress
 from stemsmith.manifests.records import Reason, Rejection
 
 __all__ = ["EvaluationPlan", "EvaluationRequest", "plan_evaluation", "why_nothing"]
 
+_FRAMES_ENDING: Final = ".json"
 _PACKAGES: Final = ("numpy", "scipy", "soundfile", "soxr", "pyarrow")
 
 Estimator = EstimateFolder | JointRuns | None  # None: estimates are made while scoring
@@ -72,6 +74,8 @@ class EvaluationPlan:
         Hash of all that decides a score.
     unused : tuple of str
         Names of estimates that belong to no target.
+    left_out : tuple of Rejection
+        Files of the data set, and of folders of estimates, that are not used.
     """
 
     jobs: tuple[ScoringJob, ...]
@@ -81,6 +85,7 @@ class EvaluationPlan:
     header: dict[str, Any]
     fingerprint: str
     unused: tuple[str, ...]
+    left_out: tuple[Rejection, ...] = ()
 
 
 def plan_evaluation(
@@ -126,7 +131,7 @@ def plan_evaluation(
     jobs: list[ScoringJob] = []
     rejections: list[Rejection] = []
     for number, song in enumerate(dataset.songs):
-        state = results / STATE_FOLDER
+        state = results.absolute() / STATE_FOLDER  # for workers elsewhere
         planned = _job(request, estimators[song.name], song, targets, state, f"{number:05d}")
         if isinstance(planned, ScoringJob):
             jobs.append(planned)
@@ -142,9 +147,30 @@ def plan_evaluation(
         "versions": _versions(request),
     }
     fingerprint = _fingerprint(header, jobs, estimators)
+    needed = {name for target in targets for name in config.sums.get(target, (target,))}
+    left_out = [*dataset.left_out, *_unused_estimates(estimators, needed)]
     return EvaluationPlan(
-        tuple(jobs), tuple(rejections), folds, estimators, header, fingerprint, unused
+        tuple(jobs),
+        tuple(rejections),
+        folds,
+        estimators,
+        header,
+        fingerprint,
+        unused,
+        tuple(sorted(left_out, key=astuple)),
     )
+
+
+def _unused_estimates(
+    estimators: Mapping[str, Estimator], names: Collection[str]
+) -> Iterator[Rejection]:
+    """Yield a row for every file of folders of estimates that belongs to nothing scored."""
+    songs: dict[EstimateFolder, list[str]] = {}
+    for song, estimator in estimators.items():
+        if isinstance(estimator, EstimateFolder):
+            songs.setdefault(estimator, []).append(song)
+    for folder, own in songs.items():
+        yield from folder.unused(set(own), names)
 
 
 def _check_separation(request: EvaluationRequest) -> None:
@@ -156,6 +182,9 @@ def _check_separation(request: EvaluationRequest) -> None:
             raise UsageError(f"{given}: no target {target!r}; known: {', '.join(known)}")
     if request.system.kind is not Kind.RUN:
         request.config.refuse_separation()
+    is_fitting = request.config.lengths is Lengths.FIT
+    if is_fitting and request.system.kind is not Kind.ESTIMATES:
+        raise UsageError("--lengths fit: only with estimates:")
 
 
 def _estimator(request: EvaluationRequest, fold: int, progress: Progress) -> Estimator:
@@ -222,7 +251,7 @@ def _job(
                     return Rejection(song.name, REJECTED_BY, Reason.NO_ESTIMATE, detail)
             else:
                 file = staged / f"{name}.wav"
-            files.append(str(file))
+            files.append(str(file.absolute()))  # for workers elsewhere
         estimates[target] = tuple(files)
     return ScoringJob(
         song=song,
@@ -233,13 +262,22 @@ def _job(
         staged=str(staged),
         scores=str(state / "songs" / f"{key}-scores.parquet"),
         rejection=str(state / "songs" / f"{key}-rejection.parquet"),
-        frames=str(state.parent / "museval" / "test" / f"{song.name}.json"),
+        frames=str(state.parent / "museval" / "test" / _frames_name(song.name)),
+        lengths=request.config.lengths,
+        fits=str(state / "songs" / f"{key}-fits.parquet"),
     )
+
+
+def _frames_name(song: str) -> str:
+    """Return the name of the file of a song's frames, which no name is too long for."""
+    return storage.short_name(song, len(_FRAMES_ENDING)) + _FRAMES_ENDING
 
 
 def _config(request: EvaluationRequest, targets: Sequence[str]) -> dict[str, Any]:
     config, is_run = request.config, request.system.kind is Kind.RUN
+    is_fitting = config.lengths is Lengths.FIT
     return {
+        **({"lengths": str(config.lengths)} if is_fitting else {}),  # else as in version 0.1
         "label": config.label,
         "kind": str(request.system.kind),
         "oracle": request.system.oracle,

@@ -5,30 +5,35 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from os import PathLike
-from pathlib import Path
 from typing import Any, Final
 
 from stemsmith.manifests import documents, shards
 from stemsmith.manifests.documents import Every, Nullable, Optional
 from stemsmith.manifests.errors import InvalidCorpus
+from stemsmith.manifests.paths import local_path
 from stemsmith.manifests.records import Rejection
 from stemsmith.manifests.shards import Table
 
 __all__ = [
+    "FITS",
+    "REJECTED_BY",
     "REJECTIONS",
     "SCORES",
     "STAGE",
     "STATE_FOLDER",
     "SUMMARY",
     "TABLE",
+    "EstimateFit",
     "Results",
     "SongScore",
 ]
 
 STAGE: Final = "evaluation"  # as manifests name it
+REJECTED_BY: Final = "evaluate"  # the stage that rejections of songs name
 STATE_FOLDER: Final = ".evaluate"  # of what is not finished
 SCORES: Final = "scores.parquet"
 REJECTIONS: Final = "rejections.parquet"
+FITS: Final = "fits.parquet"
 SUMMARY: Final = "summary.json"
 TABLE: Final = "summary.md"
 _SHAPE: Final = {  # of what readers ask of the manifest
@@ -76,6 +81,31 @@ class SongScore:
     value: float
 
 
+@dataclass(frozen=True, slots=True)
+class EstimateFit:
+    """A file that was made to fit its song: a row of ``fits.parquet``.
+
+    Attributes
+    ----------
+    song : str
+        Name of the song in its data set.
+    target : str
+        Target that the file is an estimate of.
+    file : str
+        Name of the file, in the folder of its song.
+    n_samples : int
+        Samples that were added at its end as zeros, or cut from it where negative.
+    is_copied : bool
+        Whether its one channel was taken for all of the song's.
+    """
+
+    song: str
+    target: str
+    file: str
+    n_samples: int
+    is_copied: bool
+
+
 class Results:
     """A finished folder of results.
 
@@ -107,7 +137,7 @@ class Results:
     """
 
     def __init__(self, folder: str | PathLike[str]) -> None:
-        self.root = Path(folder)
+        self.root = local_path(folder)
         path = self.root / SUMMARY
         if not path.exists():
             raise InvalidCorpus(f"{path}: missing; not a finished folder of scores")
@@ -139,8 +169,14 @@ class Results:
 
     @cached_property
     def rejections(self) -> Table:
-        """The songs that were left out, as a table with the fields of `Rejection`."""
+        """The songs and files that were left out, as a table with the fields of `Rejection`."""
         return shards.read_table([self.root / REJECTIONS], Rejection)
+
+    @cached_property
+    def fits(self) -> Table:
+        """The files that were made to fit their songs, as a table with those of `EstimateFit`."""
+        is_there = any(entry["file"] == FITS for entry in self.header["shards"])
+        return shards.read_table([self.root / FITS] if is_there else [], EstimateFit)
 
     @cached_property
     def summary(self) -> dict[str, Any]:
@@ -165,7 +201,7 @@ class Results:
         return shards.read_records(self.root / SCORES, SongScore)
 
     def rejection_records(self) -> list[Rejection]:
-        """Return the songs that were left out as records."""
+        """Return the songs and files that were left out as records."""
         return shards.read_records(self.root / REJECTIONS, Rejection)
 
     def verify(self) -> Results:

@@ -12,14 +12,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import soxr
 from stemsmith.evaluate.benchmark.datasets import DatasetSong
+from stemsmith.evaluate.benchmark.options import Lengths
 from stemsmith.evaluate.benchmark.oracle import Oracle, oracle_estimates
-from stemsmith.evaluate.benchmark.results import SongScore
-from stemsmith.evaluate.benchmark.song import SongAudio, Unscorable, read_estimate, read_song
+from stemsmith.evaluate.benchmark.results import REJECTED_BY, EstimateFit, SongScore
+from stemsmith.evaluate.benchmark.song import Fit, SongAudio, Unscorable, read_estimate, read_song
 from stemsmith.evaluate.metrics.bsseval.bsseval import bss_eval
 from stemsmith.evaluate.metrics.bsseval.frames import BssScores, Framing
 from stemsmith.evaluate.metrics.museval_engine import museval_bss_eval
@@ -28,11 +29,10 @@ from stemsmith.evaluate.metrics.options import Engine, MetricConfig
 from stemsmith.evaluate.metrics.registry import BSS_EVAL, song_metrics
 from stemsmith.manifests import shards
 from stemsmith.manifests.arrays import Float32s
+from stemsmith.manifests.jobs import recheck
 from stemsmith.manifests.records import Reason, Rejection
 
-__all__ = ["REJECTED_BY", "ScoredSong", "ScoringJob", "score_song"]
-
-REJECTED_BY: Final = "evaluate"  # the stage that rejections name
+__all__ = ["ScoredSong", "ScoringJob", "score_song"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +60,10 @@ class ScoringJob:
         File that it writes instead where the song cannot be scored, saying why.
     frames : str
         File that it writes the frames of BSS Eval to, for museval to read.
+    lengths : Lengths
+        Whether estimates are made to fit the song.
+    fits : str
+        File that it writes what was fitted to, where that is wanted.
     """
 
     song: DatasetSong
@@ -71,6 +75,8 @@ class ScoringJob:
     scores: str
     rejection: str
     frames: str
+    lengths: Lengths = Lengths.REFUSE
+    fits: str = ""
 
 
 class ScoredSong(NamedTuple):
@@ -89,11 +95,17 @@ class ScoredSong(NamedTuple):
 
 
 def score_song(job: ScoringJob) -> ScoredSong | Rejection:
-    """Score a song and write its records; the last file written makes it finished."""
+    """Score a song and write its records; the last file written makes it finished.
+
+    One that was rejected already, since it could not be separated, stays so.
+    """
+    if Path(job.rejection).exists():
+        return shards.read_records(Path(job.rejection), Rejection)[0]
     try:
         audio = read_song(job.song, job.targets)
         scores = list(_scores(job, audio))
     except Unscorable as error:
+        recheck(error)
         rejection = Rejection(job.song.name, REJECTED_BY, error.reason, error.detail)
         shards.write_records(Path(job.rejection), Rejection, [rejection])
         return rejection
@@ -125,10 +137,15 @@ def _scores(job: ScoringJob, audio: SongAudio) -> Iterator[SongScore]:
 
 
 def _read_estimates(job: ScoringJob, audio: SongAudio, targets: Sequence[str]) -> Float32s:
-    files_of = dict(job.estimates or ())
+    files_of, is_fitting = dict(job.estimates or ()), job.lengths is Lengths.FIT
     estimates = np.empty((len(targets), *audio.mixture.shape), np.float32)
+    rows: list[EstimateFit] = []
     for row, target in enumerate(targets):
-        estimates[row] = read_estimate(files_of[target], audio, job.song.stems[0].path)
+        fits: list[Fit] | None = [] if is_fitting else None
+        estimates[row] = read_estimate(files_of[target], audio, job.song.stems[0].path, fits)
+        rows += [EstimateFit(job.song.name, target, *fit) for fit in fits or ()]
+    if is_fitting:
+        shards.write_records(Path(job.fits), EstimateFit, rows)
     return estimates
 
 

@@ -6,7 +6,8 @@ changes nothing for the others. Silence is museval's: the channels sum to zero t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -14,14 +15,15 @@ import numpy as np
 from stemsmith.evaluate.benchmark.datasets import DatasetSong, StemFile
 from stemsmith.manifests.arrays import Float32s
 from stemsmith.manifests.audio.read import AudioInfo, audio_info, read_excerpt
-from stemsmith.manifests.errors import InvalidCorpus
+from stemsmith.manifests.errors import InvalidCorpus, Unreadable, UsageError
 from stemsmith.manifests.records import Reason
 
-__all__ = ["SongAudio", "Unscorable", "read_estimate", "read_song"]
+__all__ = ["Fit", "SongAudio", "Unscorable", "read_estimate", "read_song"]
 
 # Powers of transforms of louder samples are beyond single precision. Bytes of another type that
 # are read as floats are.
 _LOUDEST: Final = 1e12
+_LARGEST_FIT_S: Final = 0.1  # more than encoders add, less than another edit of a song
 
 
 class Unscorable(Exception):
@@ -100,10 +102,24 @@ def _common_info(files: Sequence[StemFile]) -> AudioInfo:
 def _info(path: str, stream: int = 0) -> AudioInfo:
     if not Path(path).exists():
         raise Unscorable(Reason.MISSING, f"{path}: missing; a song needs all of its files")
-    try:
+    with _unscorable(path):
         return audio_info(Path(path), stream)
+
+
+@contextmanager
+def _unscorable(path: str) -> Iterator[None]:
+    """Make of what is wrong with a file the reason why its song cannot be scored."""
+    try:
+        yield
+    except UsageError as error:  # PyAV is not there
+        raise Unscorable(Reason.UNSUPPORTED, str(error)) from error
+    except Unreadable as error:
+        raise Unscorable(Reason.UNREADABLE, str(error)) from error
     except InvalidCorpus as error:
         raise Unscorable(Reason.DAMAGED, str(error)) from error
+    except OSError as error:
+        detail = f"{path}: cannot be read: {error.strerror or error}"
+        raise Unscorable(Reason.UNREADABLE, detail) from error
 
 
 def _check_info(path: str, info: AudioInfo, other_path: str, other: AudioInfo) -> None:
@@ -119,10 +135,8 @@ def _described(info: AudioInfo) -> str:
 
 
 def _read(file: StemFile, info: AudioInfo) -> Float32s:
-    try:
+    with _unscorable(file.path):
         audio = read_excerpt(Path(file.path), 0, info.n_samples, file.stream)
-    except InvalidCorpus as error:
-        raise Unscorable(Reason.DAMAGED, str(error)) from error
     if not (np.abs(audio) < _LOUDEST).all():  # NaN is not below anything
         detail = f"{file.path}: has samples that are not finite, or {_LOUDEST:g} and more"
         raise Unscorable(Reason.NOT_FINITE, detail)
@@ -131,7 +145,27 @@ def _read(file: StemFile, info: AudioInfo) -> Float32s:
     return audio * np.float32(10 ** (file.gain_db / 20)) if file.gain_db else audio
 
 
-def read_estimate(paths: Sequence[str], audio: SongAudio, reference: str) -> Float32s:
+class Fit(NamedTuple):
+    """What was done to a file so that it is as long as its song, and has as many channels.
+
+    Attributes
+    ----------
+    file : str
+        Name of the file.
+    n_samples : int
+        Samples that were added at its end, or taken away where negative.
+    is_copied : bool
+        Whether its one channel was taken for all of the song's.
+    """
+
+    file: str
+    n_samples: int
+    is_copied: bool
+
+
+def read_estimate(
+    paths: Sequence[str], audio: SongAudio, reference: str, fits: list[Fit] | None = None
+) -> Float32s:
     """Read the estimate of one target: the sum of a system's files.
 
     Parameters
@@ -142,6 +176,8 @@ def read_estimate(paths: Sequence[str], audio: SongAudio, reference: str) -> Flo
         The song that was separated, whose shape the estimate has.
     reference : str
         A file of the song that errors name beside the estimate's.
+    fits : list of Fit, optional
+        Gets what was fitted; without it nothing is.
 
     Returns
     -------
@@ -157,6 +193,27 @@ def read_estimate(paths: Sequence[str], audio: SongAudio, reference: str) -> Flo
     info = AudioInfo(audio.sample_rate, *audio.mixture.shape)
     estimate = np.zeros_like(audio.mixture)
     for path in paths:
-        _check_info(path, _info(path), reference, info)
-        estimate += _read(StemFile("", path), info)
+        own = _info(path)
+        fit = None if fits is None else _fit_of(path, own, info)
+        if fits is None or fit is None:
+            _check_info(path, own, reference, info)
+            estimate += _read(StemFile("", path), info)
+        else:
+            n_read = min(own.n_samples, info.n_samples)
+            estimate[:, :n_read] += _read(StemFile("", path), own)[:, :n_read]
+            fits.append(fit)
     return estimate
+
+
+def _fit_of(path: str, own: AudioInfo, song: AudioInfo) -> Fit | None:
+    """Return what makes a file fit its song; None if it does, or cannot be made to."""
+    n_missing = song.n_samples - own.n_samples
+    is_copied = own.n_channels == 1 < song.n_channels
+    if (
+        own == song
+        or own.sample_rate != song.sample_rate
+        or abs(n_missing) > _LARGEST_FIT_S * song.sample_rate
+        or (own.n_channels != song.n_channels and not is_copied)
+    ):
+        return None
+    return Fit(Path(path).name, n_missing, is_copied)

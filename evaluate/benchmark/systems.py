@@ -6,7 +6,8 @@ are files in the meantime, so that a run is scored by the same code as everybody
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from os import PathLike, fspath
@@ -16,9 +17,13 @@ from typing import TYPE_CHECKING, Final
 from stemsmith.evaluate.benchmark.datasets import DatasetSong
 from stemsmith.evaluate.benchmark.oracle import Oracle
 from stemsmith.evaluate.benchmark.song import Unscorable, read_song
-from stemsmith.manifests.audio.read import encode_wav
+from stemsmith.manifests.audio.read import encode_wav, is_audio
 from stemsmith.manifests.errors import UsageError, require
 from stemsmith.manifests.jobs import QUIET, Progress
+from stemsmith.manifests.names import normal_name
+from stemsmith.manifests.paths import local_path
+from stemsmith.manifests.records import Reason, Rejection
+from stemsmith.mixing.sources.files import FOUND_BY, all_files
 from stemsmith.mixing.sources.song_folders import find_songs
 
 if TYPE_CHECKING:
@@ -36,6 +41,8 @@ __all__ = [
 ]
 
 FOLD: Final = "{fold}"  # stands for the number of a fold in a path
+_RUN: Final = "run:"
+_BEFORE_RUN: Final = re.compile(f",(?={_RUN})")
 
 
 class Kind(StrEnum):
@@ -98,10 +105,11 @@ def parse_system(text: str) -> System:
     if kind == Kind.ORACLE and rest in list(Oracle):
         return System(text, Kind.ORACLE, Oracle(rest))
     if kind == Kind.ESTIMATES and rest:
-        return System(text, Kind.ESTIMATES, None, (Path(rest),))
-    runs = [part.partition(":") for part in text.split(",")]
-    if all(kind == Kind.RUN and path for kind, _, path in runs):
-        return System(text, Kind.RUN, None, tuple(Path(path) for _, _, path in runs))
+        return System(text, Kind.ESTIMATES, None, (local_path(rest),))
+    runs = _BEFORE_RUN.split(text)  # a comma may be part of a path
+    if all(run.startswith(_RUN) and run != _RUN for run in runs):
+        folders = [local_path(run.removeprefix(_RUN)) for run in runs]
+        return System(text, Kind.RUN, None, tuple(folders))
     oracles = "|".join(Oracle)
     raise UsageError(
         f"{text}: unknown system; known: mixture, oracle:{oracles}, run:DIR[,run:DIR...], "
@@ -128,7 +136,8 @@ def system_of(system: str | PathLike[str] | Sequence[PathLike[str]]) -> System:
     runs = [system] if isinstance(system, PathLike) else system
     if not runs:
         raise UsageError("no run is given")
-    return parse_system(",".join(f"{Kind.RUN}:{fspath(run)}" for run in runs))
+    name = ",".join(f"{_RUN}{fspath(run)}" for run in runs)
+    return System(name, Kind.RUN, None, tuple(local_path(run) for run in runs))
 
 
 def require_torch() -> None:
@@ -176,7 +185,36 @@ class EstimateFolder:
 
     def find(self, song: str, name: str) -> Path | None:
         """Return the file of an estimate, or None if there is none."""
-        return self._files.get(song, {}).get(name)
+        return self._files.get(normal_name(song), {}).get(normal_name(name))
+
+    def unused(self, songs: Collection[str], names: Collection[str]) -> list[Rejection]:
+        """Return a row for every file that is no estimate of anything that is scored.
+
+        Parameters
+        ----------
+        songs : collection of str
+            Names of the songs that are scored with this folder, or have a row of their own.
+        names : collection of str
+            Names of the estimates that are wanted of each.
+        """
+        song_of = {path: song for song, files in self._files.items() for path in files.values()}
+        rows = []
+        for path, fault in all_files(self.root):
+            if song_of.get(path) in songs and normal_name(path.stem) in names:
+                continue
+            if fault:
+                reason, text = Reason.UNREADABLE, f"cannot be read: {fault}"
+            elif not is_audio(path):
+                reason, text = Reason.NOT_AUDIO, "not audio that can be read, by its ending"
+            elif path not in song_of:
+                reason, text = Reason.NO_STEM, "not in the folder of a song"
+            elif song_of[path] not in songs:
+                reason, text = Reason.NO_SONG, f"no song {song_of[path]} is scored"
+            else:
+                reason, text = Reason.NO_TARGET, "an estimate of no target that is scored"
+            place = f"estimates:{path.relative_to(self.root).as_posix()}"
+            rows.append(Rejection(place, FOUND_BY, reason, f"{path}: {text}"))
+        return rows
 
 
 class JointRuns:

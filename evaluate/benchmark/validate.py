@@ -6,7 +6,7 @@ from collections import Counter
 from os import PathLike
 from typing import Any, NamedTuple
 
-from stemsmith.evaluate.benchmark.results import SCORES, STATE_FOLDER, Results
+from stemsmith.evaluate.benchmark.results import REJECTED_BY, SCORES, STATE_FOLDER, Results
 from stemsmith.evaluate.metrics.registry import known_metric
 from stemsmith.manifests import shards, storage
 from stemsmith.manifests.errors import InvalidCorpus
@@ -64,7 +64,8 @@ def validate_results(folder: str | PathLike[str]) -> ResultCounts:
     scored = {score.song for score in scores}
     if results.header.get("n_songs") != len(scored):
         raise InvalidCorpus(f"{manifest}: has {len(scored)} songs, not as it says")
-    songs = sorted([*scored, *(rejection.id for rejection in rejections)])
+    left_out = [rejection.id for rejection in rejections if rejection.stage == REJECTED_BY]
+    songs = sorted([*scored, *left_out])
     if songs != results.summary["songs"]:
         raise InvalidCorpus(
             f"{results.root}: songs that are scored or left out are not the summary's"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -13,11 +14,18 @@ from stemsmith.manifests.audio.formats import FileFormat
 from stemsmith.manifests.audio.read import AudioInfo, audio_info
 from stemsmith.manifests.audio.write import check_format, writing
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
+from stemsmith.manifests.names import normal_name
 
 if TYPE_CHECKING:  # it needs torch
     from stemsmith.evaluate.separation.separator import Separator
 
-__all__ = ["SeparatedRecording", "folder_names", "outputs_of", "separate_to_files"]
+__all__ = [
+    "SeparatedRecording",
+    "folder_names",
+    "outputs_of",
+    "separate_to_files",
+    "unfit_recordings",
+]
 
 _STAGING: Final = ".separating-"
 _MIXTURES: Final = ("mix", "mixture")
@@ -51,9 +59,11 @@ class SeparatedRecording:
 
 
 def folder_names(recordings: Sequence[Path]) -> list[str]:
-    """Return a name for every recording: its own, or if two are alike that of its folder before it.
+    """Return a name for every recording: its own, with that of its folder before it if two clash.
 
-    A mixture in a song's folder, as corpora and MUSDB18-HQ have it, is called what the folder is.
+    Those that clash with none keep their own. A mixture in a song's folder, as corpora and
+    MUSDB18-HQ have it, is called what the folder is. Names that are too long for a folder are
+    shortened.
 
     Raises
     ------
@@ -66,20 +76,34 @@ def folder_names(recordings: Sequence[Path]) -> list[str]:
     ['song', 'other']
     >>> folder_names([Path("test/Track00001/mix.flac"), Path("test/Track00002/mix.flac")])
     ['Track00001', 'Track00002']
-    >>> folder_names([Path("a/song.wav"), Path("b/song.wav")])
-    ['a-song', 'b-song']
+    >>> folder_names([Path("a/song.wav"), Path("b/song.wav"), Path("b/other.wav")])
+    ['a-song', 'b-song', 'other']
     >>> folder_names([Path("Falcon 69.stem.mp4")])  # as MUSDB18 calls the song
     ['Falcon 69']
     """
-    paths = [path.absolute() for path in recordings]
-    for names in (
-        [_title(path) for path in paths],
-        [f"{path.parent.name}-{_title(path)}" for path in paths],
-        [f"{path.parent.name}-{path.name}" for path in paths],
-    ):
-        if len({name.casefold() for name in names}) == len(names):
+    candidates = [_names(path.absolute()) for path in recordings]
+    tried = [0] * len(candidates)
+    while True:
+        names = [own[place] for own, place in zip(candidates, tried, strict=True)]
+        keys = [normal_name(name).casefold() for name in names]
+        counts = Counter(keys)
+        clashing = [k for k, key in enumerate(keys) if counts[key] > 1]
+        if not clashing:
             return names
-    raise UsageError("two recordings have the same name in folders of the same name, or are one")
+        for k in clashing:
+            tried[k] += 1
+            if tried[k] == len(candidates[k]):
+                raise UsageError(
+                    f"{recordings[k]}: two recordings have the same name in folders of the same "
+                    "name, or are one"
+                )
+
+
+def _names(path: Path) -> tuple[str, ...]:
+    """Return what a recording may be called, the shortest first."""
+    folder = path.parent.name
+    names = (_title(path), f"{folder}-{_title(path)}", f"{folder}-{path.name}")
+    return tuple(map(storage.short_name, names))
 
 
 def _title(path: Path) -> str:
@@ -98,15 +122,13 @@ def outputs_of(
 ) -> list[dict[str, Path]]:
     """Return the files that are to be written of every recording, by target.
 
-    All that can be refused is refused here, before long work. Recordings that cannot be read are
-    not: that is found out again when they are separated.
+    All that can be refused is refused here, before long work.
 
     Raises
     ------
     UsageError
         If two recordings cannot be told apart, or one would be overwritten; if a file is there, and
-        not to be replaced, or something else is that cannot be; if system or format do not take a
-        recording's rate, channels or length.
+        not to be replaced, or something else is that cannot be.
     """
     outputs = [
         {
@@ -121,9 +143,38 @@ def outputs_of(
             raise UsageError(f"{recording}: would be overwritten; choose another destination")
     for files in outputs:
         _check_free(destination, files.values(), is_overwriting)
-    for recording in recordings:
-        _check_recording(separator, recording, file_format)
     return outputs
+
+
+def unfit_recordings(
+    separator: Separator, recordings: Sequence[Path], file_format: FileFormat
+) -> dict[Path, UsageError]:
+    """Return why recordings cannot be separated in the way that is asked for, before long work.
+
+    Those that cannot be read are not among them: that is found out when they are separated.
+
+    Parameters
+    ----------
+    separator : Separator
+        The runs that are to separate them.
+    recordings : sequence of Path
+        Files of audio.
+    file_format : FileFormat
+        Format of the files that are written.
+
+    Returns
+    -------
+    dict of Path to UsageError
+        Of recordings whose rate, channels or length system or format do not take; the texts name
+        them.
+    """
+    unfit = {}
+    for recording in recordings:
+        try:
+            _check_recording(separator, recording, file_format)
+        except UsageError as error:
+            unfit[recording] = error
+    return unfit
 
 
 def _check_free(destination: Path, files: Iterable[Path], is_overwriting: bool) -> None:
@@ -140,7 +191,7 @@ def _check_free(destination: Path, files: Iterable[Path], is_overwriting: bool) 
 def _check_recording(separator: Separator, recording: Path, file_format: FileFormat) -> None:
     try:
         info = audio_info(recording)
-    except InvalidCorpus:
+    except (InvalidCorpus, UsageError):  # of the recording alone, and found out again
         return
     try:
         separator.check_rate(info.sample_rate)
@@ -172,7 +223,7 @@ def separate_to_files(
     InvalidCorpus
         If the recording cannot be read, or its estimates are no numbers; nothing is written then.
     UsageError
-        If system or format do not take its rate, channels or length.
+        If system or format do not take its rate, channels or length, or reading it needs PyAV.
     """
     info = audio_info(recording)
     folder = next(iter(outputs.values())).parent

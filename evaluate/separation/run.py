@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from os import PathLike
-from pathlib import Path
 from typing import Any, Final, Unpack
 
 import numpy as np
@@ -12,6 +11,7 @@ from stemsmith.evaluate.separation.options import SeparationConfig, SeparationOp
 from stemsmith.evaluate.separation.separator import Separator
 from stemsmith.manifests.arrays import Float32s
 from stemsmith.manifests.errors import UsageError
+from stemsmith.manifests.paths import local_path
 from stemsmith.train.run import TrainedRun
 
 __all__ = ["Run"]
@@ -78,7 +78,7 @@ class Run(TrainedRun):
         """
         separator = self._separator_of(SeparationConfig(**options), device)  # type: ignore[arg-type]
         if isinstance(audio, str | PathLike):
-            return _joined(list(separator.separate_file(Path(audio))))
+            return _joined(list(separator.separate_file(local_path(audio))))
         samples = np.atleast_2d(np.asarray(audio))
         if samples.ndim == 2 and len(samples) > _MOST_CHANNELS:
             raise UsageError(

@@ -32,6 +32,7 @@ from stemsmith.manifests.audio.read import audio_info, read_blocks
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
 from stemsmith.manifests.jobs import QUIET, Progress
 from stemsmith.manifests.options import member
+from stemsmith.manifests.paths import local_path
 from stemsmith.train.machine import Device
 from stemsmith.train.models.base import ModelConfig, SeparationModel
 from stemsmith.train.run import TrainedRun
@@ -122,7 +123,7 @@ class Separator:
         UsageError
             As the class does.
         """
-        folders = [Path(run) for run in runs]
+        folders = [local_path(run) for run in runs]
         if len(set(folders)) < len(folders):
             raise UsageError("the same run is given twice")
         models = {str(run): TrainedRun(run).model(progress=progress) for run in folders}

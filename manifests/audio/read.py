@@ -1,13 +1,16 @@
 """Reading samples: the only file that touches soundfile. For FLAC see `manifests.flac`.
 
 A stem on disk is mono 16-bit FLAC, and the integer k stands for k / 32768 of full scale: reading
-gives back exactly what was quantised.
+gives back exactly what was quantised. Files whose length is not certain are decoded to their end
+(`unsized`), and so are ``.mp4`` and ``.m4a`` (`stem_mp4`).
 """
 
 from __future__ import annotations
 
 import io
 import os
+import stat
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +20,14 @@ import numpy as np
 import soundfile
 from stemsmith.manifests.arrays import Float32s, Int16s
 from stemsmith.manifests.audio import stem_mp4
-from stemsmith.manifests.errors import InvalidCorpus
+from stemsmith.manifests.audio.unsized import (
+    format_if_unsized,
+    is_mpeg,
+    unsized_blocks,
+    unsized_info,
+    unsized_whole,
+)
+from stemsmith.manifests.errors import InvalidCorpus, Unreadable
 
 __all__ = [
     "AUDIO_ENDINGS",
@@ -49,12 +59,18 @@ _FURTHER_ENDINGS: Final = {
     "SVX": ("8svx", "iff"),
     "WAV": ("wave",),
 }
-AUDIO_ENDINGS: Final = frozenset(
+_MP4_ENDINGS: Final = frozenset({".mp4", ".m4a"})
+# A film is called .mp4 too: only who names one, as MUSDB18's layout does, means its sound.
+AUDIO_ENDINGS: Final = frozenset({".m4a"}) | frozenset(
     f".{ending}"
     for name in soundfile.available_formats()
     if name not in _NO_AUDIO_BY_NAME
     for ending in (name.lower(), *_FURTHER_ENDINGS.get(name, ()))
 )
+
+
+_STDERR: Final = 2  # its file descriptor, which decoders in C write to
+_STANDARD_ERROR: Final = threading.Lock()
 
 
 class AudioInfo(NamedTuple):
@@ -66,7 +82,10 @@ class AudioInfo(NamedTuple):
 
 
 def is_audio(path: Path) -> bool:
-    """Tell by the ending of a file's name, in any case, whether libsndfile would read it."""
+    """Tell by the ending of a file's name, in any case, whether it is audio that can be read.
+
+    These are the endings that libsndfile reads, and ``.m4a``, which needs PyAV.
+    """
     return path.suffix.lower() in AUDIO_ENDINGS
 
 
@@ -112,7 +131,7 @@ def decode(data: bytes, name: str) -> tuple[Float32s, int]:
         If it cannot be decoded.
     """
     try:
-        with soundfile.SoundFile(io.BytesIO(data)) as file:
+        with _silenced(is_mpeg(data[:4])), soundfile.SoundFile(io.BytesIO(data)) as file:
             return _read(file, Path(name), file.frames), file.samplerate
     except soundfile.LibsndfileError as error:
         raise InvalidCorpus(f"{name}: cannot be decoded: {error}") from error
@@ -134,20 +153,21 @@ def read_int16(path: Path) -> tuple[Int16s, int]:
         If the file is missing, damaged, or not mono 16-bit.
     """
     with _opened(path) as file:
-        if file.channels != 1 or file.subtype != "PCM_16":
+        sound = file.sound
+        if sound.channels != 1 or sound.subtype != "PCM_16":
             raise InvalidCorpus(
-                f"{path}: {file.channels} channels of {file.subtype}, not mono PCM_16"
+                f"{path}: {sound.channels} channels of {sound.subtype}, not mono PCM_16"
             )
-        return file.read(dtype="int16"), file.samplerate
+        return sound.read(dtype="int16"), sound.samplerate
 
 
 def audio_info(path: Path, stream: int = 0) -> AudioInfo:
-    """Return what a file says of its audio, without decoding it.
+    """Return what a file says of its audio; it is decoded only if it does not say its length.
 
     Parameters
     ----------
     path : Path
-        Whatever libsndfile reads, or ``.mp4``.
+        Whatever libsndfile reads, or ``.mp4`` or ``.m4a``.
     stream : int
         0-based audio stream; other than 0 only in an ``.mp4``.
 
@@ -156,12 +176,14 @@ def audio_info(path: Path, stream: int = 0) -> AudioInfo:
     InvalidCorpus
         If the file is missing or damaged, or has no such stream.
     UsageError
-        If it is an ``.mp4`` and PyAV is not installed.
+        If it needs PyAV, which is not installed.
     """
     if _is_mp4(path):
         return AudioInfo(*stem_mp4.stream_info(path, stream))
     with _opened(path, stream) as file:
-        return AudioInfo(file.samplerate, file.channels, file.frames)
+        if file.unsized is None:
+            return AudioInfo(file.sound.samplerate, file.sound.channels, file.sound.frames)
+    return AudioInfo(*unsized_info(path, file.unsized))
 
 
 def read_excerpt(path: Path, start: int, n_samples: int, stream: int = 0) -> Float32s:
@@ -184,16 +206,22 @@ def read_excerpt(path: Path, start: int, n_samples: int, stream: int = 0) -> Flo
     InvalidCorpus
         If the file is missing, damaged, or ends before the stretch does; if `start` is negative.
     UsageError
-        If it is an ``.mp4`` and PyAV is not installed.
+        If it needs PyAV, which is not installed.
     """
     if _is_mp4(path):
-        whole = stem_mp4.decode_stream(path, stream)
-        _check_inside(path, start, n_samples, whole.shape[1])
-        return whole[:, start : start + n_samples].copy()
+        return _stretch(path, stem_mp4.decode_stream(path, stream), start, n_samples)
     with _opened(path, stream) as file:
-        _check_inside(path, start, n_samples, file.frames)
-        file.seek(start)
-        return _read(file, path, n_samples)
+        if file.unsized is None:
+            _check_inside(path, start, n_samples, file.sound.frames)
+            with _silenced(file.is_mpeg):
+                file.sound.seek(start)
+                return _read(file.sound, path, n_samples)
+    return _stretch(path, unsized_whole(path, file.unsized), start, n_samples)
+
+
+def _stretch(path: Path, whole: Float32s, start: int, n_samples: int) -> Float32s:
+    _check_inside(path, start, n_samples, whole.shape[1])
+    return whole[:, start : start + n_samples].copy()
 
 
 def read_blocks(path: Path, n_block: int, stream: int = 0) -> Iterator[Float32s]:
@@ -216,7 +244,7 @@ def read_blocks(path: Path, n_block: int, stream: int = 0) -> Iterator[Float32s]
     InvalidCorpus
         If the file is missing, damaged or cut.
     UsageError
-        If it is an ``.mp4`` and PyAV is not installed.
+        If it needs PyAV, which is not installed.
     """
     if _is_mp4(path):
         whole = stem_mp4.decode_stream(path, stream)
@@ -224,23 +252,97 @@ def read_blocks(path: Path, n_block: int, stream: int = 0) -> Iterator[Float32s]
             yield whole[:, start : start + n_block].copy()
         return
     with _opened(path, stream) as file:
-        for start in range(0, file.frames, n_block):
-            yield _read(file, path, min(n_block, file.frames - start))
+        n_samples = file.sound.frames if file.unsized is None else 0
+        for start in range(0, n_samples, n_block):
+            with _silenced(file.is_mpeg):
+                block = _read(file.sound, path, min(n_block, n_samples - start))
+            yield block
+    if file.unsized is not None:
+        yield from _of_length(unsized_blocks(path, file.unsized), n_block)
+
+
+def _of_length(pieces: Iterator[Float32s], n_block: int) -> Iterator[Float32s]:
+    """Yield a recording in blocks of one length, of which the last may be shorter."""
+    waiting: list[Float32s] = []
+    n_waiting = 0
+    for piece in pieces:
+        waiting.append(piece)
+        n_waiting += piece.shape[1]
+        if n_waiting >= n_block:
+            joined = np.concatenate(waiting, axis=1)
+            n_done = n_waiting - n_waiting % n_block
+            for start in range(0, n_done, n_block):
+                yield joined[:, start : start + n_block].copy()
+            waiting, n_waiting = [joined[:, n_done:]], n_waiting - n_done
+    if n_waiting:
+        yield np.concatenate(waiting, axis=1)
 
 
 def _is_mp4(path: Path) -> bool:
-    return path.suffix.lower() == ".mp4"
+    return path.suffix.lower() in _MP4_ENDINGS
+
+
+class _Opened(NamedTuple):
+    """A file that libsndfile reads.
+
+    Attributes
+    ----------
+    sound : soundfile.SoundFile
+        The file, at its first sample.
+    is_mpeg : bool
+        Whether mpg123 decodes it.
+    unsized : str or None
+        Its format if its length is not certain, so that it is to be decoded to its end.
+    """
+
+    sound: soundfile.SoundFile
+    is_mpeg: bool
+    unsized: str | None
 
 
 @contextmanager
-def _opened(path: Path, stream: int = 0) -> Iterator[soundfile.SoundFile]:
+def _opened(path: Path, stream: int = 0) -> Iterator[_Opened]:
     try:
-        with soundfile.SoundFile(os.fsencode(path)) as file:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # opening a pipe may never end
+            kind = "a folder" if stat.S_ISDIR(status.st_mode) else "no regular file"
+            raise InvalidCorpus(f"{path}: is {kind}, and no audio")
+        with path.open("rb") as file:
+            head = file.read(4)
+    except FileNotFoundError:
+        raise Unreadable(f"{path}: cannot be read: not there") from None
+    except OSError as error:
+        raise Unreadable(f"{path}: cannot be read: {error.strerror}") from error
+    try:
+        with _silenced(is_mpeg(head)):
+            sound = soundfile.SoundFile(os.fsencode(path))
+        with sound:
             if stream:
                 raise InvalidCorpus(f"{path}: has one audio stream, and none of number {stream}")
-            yield file
+            yield _Opened(sound, is_mpeg(head), format_if_unsized(path, sound.format, sound.frames))
     except (soundfile.LibsndfileError, ValueError, MemoryError) as error:
         raise InvalidCorpus(f"{path}: cannot be decoded: {error}") from error
+
+
+@contextmanager
+def _silenced(is_mpeg: bool) -> Iterator[None]:
+    """Keep what mpg123 writes to standard error, past Python, from a person's terminal."""
+    if not is_mpeg:
+        yield
+        return
+    with _STANDARD_ERROR:
+        try:
+            kept = os.dup(_STDERR)
+        except OSError:  # closed: nobody would see anything
+            yield
+            return
+        try:
+            with open(os.devnull, "wb") as nowhere:  # noqa: PTH123
+                os.dup2(nowhere.fileno(), _STDERR)
+            yield
+        finally:
+            os.dup2(kept, _STDERR)
+            os.close(kept)
 
 
 def _check_inside(path: Path, start: int, n_samples: int, n_file: int) -> None:

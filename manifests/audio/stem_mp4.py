@@ -1,6 +1,6 @@
-"""Reading ``.stem.mp4``, the container of MUSDB18: the only file that touches PyAV.
+"""Reading ``.stem.mp4``, the container of MUSDB18, and ``.m4a``: the only file that touches PyAV.
 
-Such a file holds one AAC stream for the mixture and one for each stem, and AAC has no
+A ``.stem.mp4`` holds one AAC stream for the mixture and one for each stem, and AAC has no
 sample-exact seeking: a stream is decoded as a whole, and the last few are kept.
 """
 
@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from stemsmith.manifests.arrays import Float32s
-from stemsmith.manifests.errors import InvalidCorpus, UsageError, install_command
+from stemsmith.manifests.errors import InvalidCorpus, Unreadable, UsageError, install_command
 
 if TYPE_CHECKING:
+    from av import AudioLayout, AudioResampler
     from av.container import InputContainer
 
-__all__ = ["decode_stream", "stream_info"]
+__all__ = ["decode_stream", "opened", "planar_floats", "stream_info"]
 
 _N_KEPT: Final = 4  # the stems of one song: some 350 MB for four minutes in stereo
 _MAX_MISSING_S: Final = 0.05  # two AAC frames: containers round durations, also upwards
@@ -50,7 +51,7 @@ def stream_info(path: Path, stream: int) -> tuple[int, int, int]:
     UsageError
         If PyAV is not installed.
     """
-    with _opened(path) as container:
+    with opened(path) as container:
         return _info(container, path, stream)
 
 
@@ -82,16 +83,15 @@ def decode_stream(path: Path, stream: int) -> Float32s:
     try:
         modified_ns = path.stat().st_mtime_ns
     except OSError as error:
-        raise InvalidCorpus(f"{path}: cannot be read: {error.strerror}") from error
+        raise Unreadable(f"{path}: cannot be read: {error.strerror}") from error
     return _decode(path, modified_ns, stream)
 
 
 @lru_cache(maxsize=_N_KEPT)
 def _decode(path: Path, modified_ns: int, stream: int) -> Float32s:  # modified_ns: for the cache
-    av = _pyav()
-    with _opened(path) as container:
+    with opened(path) as container:
         sample_rate, n_channels, n_samples = _info(container, path, stream)
-        planar = av.AudioResampler(format="fltp")  # AAC decodes to it, ALAC does not
+        planar = planar_floats()  # AAC decodes to it, ALAC does not
         samples = np.zeros((n_channels, n_samples), np.float32)
         end = 0
         for frame in container.decode(audio=stream):
@@ -126,20 +126,51 @@ def _info(container: InputContainer, path: Path, stream: int) -> tuple[int, int,
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[InputContainer]:
-    av = _pyav()
+def opened(
+    path: Path, kind: str = "mp4", why: str = "reading .mp4 and .m4a"
+) -> Iterator[InputContainer]:
+    """Open a file for PyAV.
+
+    Parameters
+    ----------
+    path : Path
+        The file, as a user named it.
+    kind : str
+        Its format, as ffmpeg names it: guessing may end at formats that open other files.
+    why : str
+        What needs PyAV, for the error.
+
+    Raises
+    ------
+    InvalidCorpus
+        If the file is missing or cannot be decoded, here or in the body.
+    UsageError
+        If PyAV is not installed.
+    """
+    av = _pyav(f"{path}: {why}")
     try:
         # As a file object: PyAV takes a name for UTF-8, and ffmpeg one with a colon for a protocol.
-        with path.open("rb") as file, av.open(file, format="mp4") as container:
+        with path.open("rb") as file, av.open(file, format=kind) as container:
             yield container
     except OSError as error:  # first, for some of PyAV's errors are also of this kind
-        raise InvalidCorpus(f"{path}: cannot be read: {error.strerror}") from error
+        raise Unreadable(f"{path}: cannot be read: {error.strerror}") from error
     except (av.FFmpegError, ValueError, MemoryError) as error:
         raise InvalidCorpus(f"{path}: cannot be decoded: {error}") from error
 
 
-def _pyav() -> ModuleType:
+def planar_floats(layout: AudioLayout | None = None) -> AudioResampler:
+    """Return what makes (n_channels, n_samples) float32 of the frames of a stream.
+
+    Parameters
+    ----------
+    layout : AudioLayout, optional
+        Channels that all frames get, where some may have others; by default those of the first.
+    """
+    return _pyav("decoding").AudioResampler(format="fltp", layout=layout)
+
+
+def _pyav(task: str) -> ModuleType:
     try:
         return importlib.import_module("av")
     except ImportError as error:
-        raise UsageError(f"reading .mp4 needs PyAV: {install_command('evaluate')}") from error
+        raise UsageError(f"{task} needs PyAV: {install_command('evaluate')}") from error

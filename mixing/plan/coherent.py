@@ -14,8 +14,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 from stemsmith.manifests.arrays import Int32s
-from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.mixtures import Mixture, MixtureSource
+from stemsmith.manifests.records import Reason
 from stemsmith.manifests.seeds import rng_for
 from stemsmith.mixing.augmentation import Decided
 from stemsmith.mixing.plan.augment import Augmenter
@@ -23,9 +23,12 @@ from stemsmith.mixing.plan.config import MixConfig
 from stemsmith.mixing.plan.recipes import (
     GAIN_DECIMALS,
     SILENCE_RMS_DBFS,
+    Unused,
     recipe,
     recipe_source,
     stretched_steps,
+    too_quiet,
+    too_short,
 )
 from stemsmith.mixing.sources.catalogue import SplitCatalogue
 
@@ -53,10 +56,6 @@ class CoherentPlan:
     n_clips : int
         Number of different clips there are, without augmentation.
 
-    Raises
-    ------
-    UsageError
-        If the stems of a song differ in sample rate.
     """
 
     def __init__(
@@ -66,11 +65,11 @@ class CoherentPlan:
         self._sample_rate, self._augment = sample_rate, Augmenter(config)
         self._starts: dict[tuple[str, int], Int32s] = {}
         self._group_starts: dict[tuple[str, str, int], Int32s] = {}
-        for song, stems in catalogue.songs.items():
-            rates = {catalogue.stems[k].sample_rate for k in stems}
-            if len(rates) > 1:
-                raise UsageError(f"{song}: its stems have {len(rates)} sample rates: {rates}")
-        self._songs = [song for song in catalogue.songs if len(self._offsets(song, 1.0))]
+        self._songs = [
+            song
+            for song in catalogue.songs
+            if len(self._rates(song)) == 1 and len(self._offsets(song, 1.0))
+        ]
         self.n_songs = len(self._songs)
         self._n_offsets = np.array([len(self._offsets(song, 1.0)) for song in self._songs])
         self.n_clips = int(self._n_offsets.sum())
@@ -78,6 +77,41 @@ class CoherentPlan:
         sizes = [(self._n_offsets > turn).sum() for turn in range(max(self._n_offsets, default=0))]
         self._turn_ends = np.cumsum(sizes, dtype=np.int64)
         self._order: tuple[int, npt.NDArray[np.int64]] = (-1, np.zeros(0, np.int64))
+
+    def _rates(self, song: str) -> set[int]:
+        return {self._catalogue.stems[k].sample_rate for k in self._catalogue.songs[song]}
+
+    def unused(self) -> Iterator[Unused]:
+        """Yield the stems that can be in no mixture, and why."""
+        catalogue, config = self._catalogue, self._config
+        groups, used = list(catalogue.members), set(self._songs)
+        elsewhere = {config.overlay}
+        if self._songs:
+            elsewhere |= {*self._augment.from_elsewhere(groups, config.target or groups[0])}
+        for song, stems in catalogue.songs.items():
+            if song in used:
+                continue
+            why = self._why_not(song)
+            for k in stems:
+                group = catalogue.groups[k]
+                is_drawn = used and group in elsewhere
+                if not is_drawn or not len(self._audible(song, group, config.clip_steps)):
+                    yield Unused(k, *why)
+
+    def _why_not(self, song: str) -> tuple[Reason, str]:
+        """Return why a song has no clip."""
+        catalogue, config = self._catalogue, self._config
+        stems = catalogue.songs[song]
+        rates = sorted(self._rates(song))
+        if len(rates) > 1:
+            text = ", ".join(f"{rate} Hz" for rate in rates)
+            return Reason.MISMATCH, f"the stems of its song have {len(rates)} sample rates: {text}"
+        shortest = min(catalogue.stems[k].n_steps for k in stems)
+        if shortest < config.clip_steps:
+            return too_short(shortest, config, "its song has a stem of")
+        if config.target not in (None, *(catalogue.groups[k] for k in stems)):
+            return Reason.NO_TARGET, f"its song has no {config.target}"
+        return too_quiet(config.min_rms_dbfs, config)
 
     def mixtures(self, first: int, stop: int) -> Iterator[Mixture]:
         """Yield the mixtures of some numbers; each depends on its number alone."""

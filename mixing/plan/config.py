@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any, Final, TypedDict
 
 from stemsmith.manifests.errors import UsageError
+from stemsmith.manifests.names import normal_name
 from stemsmith.manifests.options import option, settle, to_manifest
 from stemsmith.manifests.splits import SPLITS
 from stemsmith.mixing.augmentations import AUGMENTATIONS
@@ -185,6 +186,9 @@ class MixConfig:
     def _settle(self) -> None:
         """Give every value the type of its field, and what has no order the same one each time."""
         settle(self)
+        for name in ("target", "overlay"):
+            given = getattr(self, name)
+            object.__setattr__(self, name, None if given is None else normal_name(given))
         for name in ("augment", "splits", "left_out"):
             object.__setattr__(self, name, tuple(sorted(set(_items(getattr(self, name))))))
 

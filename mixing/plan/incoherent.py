@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from stemsmith.manifests.arrays import Bools, Float64s, Int64s
 from stemsmith.manifests.mixtures import Mixture, MixtureSource
+from stemsmith.manifests.records import Reason
 from stemsmith.manifests.seeds import rng_for
 from stemsmith.mixing.augmentation import CutStems, Decided
 from stemsmith.mixing.level.loudness import excerpts_when_played_at
@@ -26,9 +27,12 @@ from stemsmith.mixing.plan.config import MixConfig
 from stemsmith.mixing.plan.recipes import (
     GAIN_DECIMALS,
     SILENCE_RMS_DBFS,
+    Unused,
     recipe,
     recipe_source,
     stretched_steps,
+    too_quiet,
+    too_short,
 )
 from stemsmith.mixing.sources.catalogue import SplitCatalogue
 
@@ -160,6 +164,28 @@ class IncoherentPlan:
         self.missing = [g for g in catalogue.members if g not in self.groups]
         is_complete = len(self.groups) > 1 and config.target in (None, *self.groups)
         self.n_songs = len(catalogue.songs) if is_complete else 0
+
+    def unused(self) -> Iterator[Unused]:
+        """Yield the stems that can be in no mixture, and why."""
+        catalogue, config = self._catalogue, self._config
+        for group, stems in catalogue.members.items():
+            heard = set(self._table(group, config.clip_steps).stems.tolist())
+            drawn = heard if self.n_songs else set[int]()
+            if self._partners is not None:
+                drawn &= set(self._partners.clips.get(group, np.zeros((0, 2)))[:, 0].tolist())
+            for k in stems:
+                n_steps = catalogue.stems[k].n_steps
+                if k in drawn:
+                    continue
+                if n_steps < config.clip_steps:
+                    yield Unused(k, *too_short(n_steps, config))
+                elif k in heard:
+                    text = "no clip of another target that it may be mixed with"
+                    yield Unused(k, Reason.NO_PARTNER, text)
+                else:
+                    is_target = group == config.target
+                    least = config.min_rms_dbfs if is_target else SILENCE_RMS_DBFS
+                    yield Unused(k, *too_quiet(least, config))
 
     def mixtures(self, first: int, stop: int) -> Iterator[Mixture]:
         """Yield the mixtures of some numbers; each depends on its number alone."""

@@ -6,13 +6,15 @@ import contextlib
 import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as package_version
+from pathlib import Path
 from typing import Any, Final
 
 from stemsmith.manifests.errors import NothingToDo, UsageError
 from stemsmith.manifests.mixtures import STAGE
+from stemsmith.manifests.records import Reason, Rejection
 from stemsmith.manifests.renditions import RENDITIONS, Rendition
 from stemsmith.mixing.level.grid import ENVELOPE_HZ
 from stemsmith.mixing.plan.augment import Augmenter
@@ -27,6 +29,7 @@ from stemsmith.mixing.sources.taxonomy import Taxonomy
 
 __all__ = ["MixturePlan", "SplitPlan", "plan_mixtures"]
 
+_PLANNED_BY: Final = "mix"  # the stage that rejections name
 _PACKAGES: Final = ("numpy", "scipy", "pyloudnorm", "soundfile", "soxr", "pyarrow")
 # Manifests have always named these, whichever augmentation it was: a change would refuse to go on.
 _AUGMENT_PACKAGES: Final = ("librosa", "colorednoise", "pedalboard")
@@ -50,6 +53,8 @@ class MixturePlan:
         Absolute folders of the roots.
     warnings : tuple of str
         What a user should know: splits without mixtures, clips that come twice.
+    rejections : tuple of Rejection
+        Files of the sources that can be in no mixture, by name of the root and path.
     """
 
     splits: Mapping[str, SplitPlan]
@@ -57,6 +62,7 @@ class MixturePlan:
     header: Mapping[str, Any]
     roots: Mapping[str, str]
     warnings: tuple[str, ...]
+    rejections: tuple[Rejection, ...] = ()
 
 
 def plan_mixtures(
@@ -66,6 +72,7 @@ def plan_mixtures(
     config: MixConfig,
     partners: Mapping[str, Partners],
     renditions: Sequence[tuple[str, Rendition]],
+    untargeted: Sequence[CatalogueStem] = (),
 ) -> MixturePlan:
     """Decide on a set of mixtures.
 
@@ -84,6 +91,8 @@ def plan_mixtures(
     renditions : sequence of (str, Rendition)
         Renditions of the sources, each with the name of its root, for the mode of that name; else
         empty.
+    untargeted : sequence of CatalogueStem
+        Stems that the taxonomy has no target for.
 
     Raises
     ------
@@ -95,9 +104,11 @@ def plan_mixtures(
     _check_kinds(sources, config)
     _check_target(wanted, taxonomy, config)
     if not stems:
-        raise NothingToDo(_why_nothing(stems, config))
+        raise NothingToDo(_why_nothing(stems, config) + _faults(sources))
     sample_rate = common_sample_rate(stems, config.sample_rate)
     splits: dict[str, SplitPlan] = {}
+    folders = {source.name: source.root for source in sources}
+    unused = list(_no_target(folders, untargeted))
     for split, catalogue in wanted.items():
         made: SplitPlan
         if config.mode is Mode.RENDITIONS:
@@ -109,8 +120,12 @@ def plan_mixtures(
             made = IncoherentPlan(catalogue, split, config, sample_rate, cut, partners.get(split))
         if made.n_songs:
             splits[split] = made
+        unused += [
+            _rejection(folders, catalogue.stems[k], reason, text)
+            for k, reason, text in made.unused()
+        ]
     if not splits:
-        raise NothingToDo(_why_nothing(stems, config))
+        raise NothingToDo(_why_nothing(stems, config) + _faults(sources))
     if config.mode is Mode.RENDITIONS:
         mixes = {s: made for s, made in splits.items() if isinstance(made, RenditionMixes)}
         counts = {s: made.n_mixtures for s, made in mixes.items()}
@@ -127,7 +142,28 @@ def plan_mixtures(
         header=header,
         roots=roots,
         warnings=tuple(_warnings(wanted, splits, counts)),
+        rejections=tuple(sorted([*_not_found(sources), *unused], key=astuple)),
     )
+
+
+def _not_found(sources: Sequence[Source]) -> Iterator[Rejection]:
+    """Yield what was left out of every source before anything was planned."""
+    for source in sources:
+        for row in source.left_out:
+            yield replace(row, id=f"{source.name}:{row.id}")
+
+
+def _no_target(roots: Mapping[str, Path], stems: Sequence[CatalogueStem]) -> Iterator[Rejection]:
+    for stem in stems:
+        name = " or ".join(dict.fromkeys(stem.classes))
+        yield _rejection(roots, stem, Reason.NO_TARGET, f"{name} belongs to no target")
+
+
+def _rejection(
+    roots: Mapping[str, Path], stem: CatalogueStem, reason: Reason, text: str
+) -> Rejection:
+    path = roots[stem.root] / stem.path
+    return Rejection(f"{stem.root}:{stem.path}", _PLANNED_BY, reason, f"{path}: {text}")
 
 
 def _check_kinds(sources: Sequence[Source], config: MixConfig) -> None:
@@ -176,6 +212,13 @@ def _why_nothing(stems: Sequence[CatalogueStem], config: MixConfig) -> str:
         f"no split has clips of {config.length_s:g} s of two targets that may meet (the loudest "
         f"moment of any stem is {level}); lower --min-rms or --clip{loosened}"
     )
+
+
+def _faults(sources: Sequence[Source]) -> str:
+    """Return the first thing that is wrong with a source, to go on with, or nothing."""
+    harmless = {Reason.MIXTURE, Reason.NOT_AUDIO, Reason.NO_STEM, Reason.INCOMPLETE}
+    faults = [row for source in sources for row in source.left_out if row.reason not in harmless]
+    return f"; {len(faults)} files cannot be used: {faults[0].detail}" if faults else ""
 
 
 def _warnings(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from stemsmith.manifests.mixtures import Mixture, MixtureSource
+from stemsmith.manifests.records import Reason
 from stemsmith.mixing.level.grid import ENVELOPE_HZ
 from stemsmith.mixing.plan.config import MixConfig
 from stemsmith.mixing.sources.catalogue import CatalogueStem, SplitCatalogue
@@ -14,17 +15,50 @@ from stemsmith.mixing.sources.catalogue import CatalogueStem, SplitCatalogue
 __all__ = [
     "GAIN_DECIMALS",
     "SILENCE_RMS_DBFS",
+    "Unused",
     "common_sample_rate",
     "n_per_split",
     "recipe",
     "recipe_source",
     "role_of",
     "stretched_steps",
+    "too_quiet",
+    "too_short",
 ]
 
 GAIN_DECIMALS: Final = 4
 # A clip that is softer is no music: the tail of a release. Ours; the papers only say "silent".
 SILENCE_RMS_DBFS: Final = -60.0
+
+
+class Unused(NamedTuple):
+    """A stem that can be in no mixture of a plan.
+
+    Attributes
+    ----------
+    k : int
+        Number of the stem in its catalogue.
+    reason : Reason
+        The reason as programs compare it.
+    detail : str
+        The reason as people read it.
+    """
+
+    k: int
+    reason: Reason
+    detail: str
+
+
+def too_short(n_steps: int, config: MixConfig, what: str = "has") -> tuple[Reason, str]:
+    """Return why nothing can be cut from some 100 ms."""
+    seconds = n_steps / ENVELOPE_HZ
+    return Reason.TOO_SHORT, f"{what} {seconds:g} s, and clips have {config.length_s:g} s"
+
+
+def too_quiet(min_rms_dbfs: float, config: MixConfig) -> tuple[Reason, str]:
+    """Return why no clip is present."""
+    text = f"no clip of {config.length_s:g} s is above {min_rms_dbfs:g} dBFS RMS, and audible"
+    return Reason.TOO_QUIET, text
 
 
 def common_sample_rate(stems: Sequence[CatalogueStem], wanted: int | None) -> int:

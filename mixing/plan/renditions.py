@@ -13,11 +13,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from stemsmith.manifests.corpus import Corpus
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.mixtures import Mixture, MixtureSource
+from stemsmith.manifests.records import Reason
 from stemsmith.manifests.renditions import RENDITIONS, Rendition, RenditionSource
 from stemsmith.mixing.augmentation import Decided
 from stemsmith.mixing.plan.augment import Augmenter
 from stemsmith.mixing.plan.config import MixConfig
-from stemsmith.mixing.plan.recipes import GAIN_DECIMALS, recipe, recipe_source
+from stemsmith.mixing.plan.recipes import GAIN_DECIMALS, Unused, recipe, recipe_source, too_short
 from stemsmith.mixing.sources.catalogue import SplitCatalogue
 from stemsmith.mixing.sources.find import Source
 
@@ -77,6 +78,23 @@ class RenditionMixes:
         ]
         self.n_mixtures = len(self._blocks)
         self.n_songs = len({rendition.song_id for _, rendition, _, _ in self._blocks})
+
+    def unused(self) -> Iterator[Unused]:
+        """Yield the stems that can be in no mixture, and why."""
+        catalogue, config = self._catalogue, self._config
+        used = {
+            self._stem(root, rendition, source)
+            for root, rendition, _, _ in self._blocks
+            for source in rendition.sources
+        }
+        for k, stem in enumerate(catalogue.stems):
+            if k in used:
+                continue
+            if not config.is_whole and stem.n_steps < config.clip_steps:
+                yield Unused(k, *too_short(stem.n_steps, config))
+            else:
+                text = f"no rendition with it has {config.target or 'a block of this length'}"
+                yield Unused(k, Reason.NO_TARGET, text)
 
     def _is_usable(self, root: str, rendition: Rendition) -> bool:
         """Tell whether a rendition's stems are in this split, and the target plays in it."""

@@ -21,12 +21,13 @@ from stemsmith.manifests import storage
 from stemsmith.manifests.corpus import Corpus
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.mixtures import MeasuredFile, SourceFile
-from stemsmith.manifests.programs import slug
-from stemsmith.manifests.records import Stem
+from stemsmith.manifests.names import normal_name, slug
+from stemsmith.manifests.paths import local_path
+from stemsmith.manifests.records import Rejection, Stem
 from stemsmith.manifests.renditions import RENDITIONS, RenditionStem
 from stemsmith.mixing.sources import measure
 from stemsmith.mixing.sources.catalogue import CatalogueStem
-from stemsmith.mixing.sources.files import find_files
+from stemsmith.mixing.sources.files import find_files, incomplete, unused_files
 from stemsmith.mixing.sources.layouts import LAYOUTS
 from stemsmith.mixing.sources.measure import MeasureJob
 
@@ -62,6 +63,8 @@ class Source:
         What is there; empty for a corpus, which has records.
     jobs : tuple of MeasureJob
         One job for each file, in the same order.
+    left_out : tuple of Rejection
+        What is there and not used, by path below the folder.
     """
 
     name: str
@@ -70,6 +73,35 @@ class Source:
     kind: str = ""
     files: tuple[SourceFile, ...] = ()
     jobs: tuple[MeasureJob, ...] = ()
+    left_out: tuple[Rejection, ...] = ()
+
+    def without(self, refused: Mapping[MeasureJob, Rejection]) -> Source:
+        """Return the source without songs of which a file cannot be measured.
+
+        Parameters
+        ----------
+        refused : mapping of MeasureJob to Rejection
+            Jobs that were not done, and why.
+        """
+        faulty: dict[str, SourceFile] = {}
+        pairs = list(zip(self.files, self.jobs, strict=True))
+        for file, job in pairs:
+            if job in refused:
+                faulty.setdefault(file.song_id, file)
+        kept = [(file, job) for file, job in pairs if file.song_id not in faulty]
+        rows = [
+            dataclasses.replace(refused[job], id=file.path)
+            if job in refused
+            else incomplete(self.root, file, faulty[file.song_id])
+            for file, job in pairs
+            if file.song_id in faulty
+        ]
+        return dataclasses.replace(
+            self,
+            files=tuple(file for file, _ in kept),
+            jobs=tuple(job for _, job in kept),
+            left_out=(*self.left_out, *rows),
+        )
 
 
 def parse_source(source: str | Path) -> tuple[str, Path]:
@@ -94,13 +126,14 @@ def parse_source(source: str | Path) -> tuple[str, Path]:
     """
     text = str(source)
     layout, path = (CORPUS, text) if isinstance(source, Path) else _divided(text)
-    if not path or not Path(path).is_dir():
+    folder = local_path(source if isinstance(source, Path) else path)
+    if not path or not folder.is_dir():
         prefixes = ", ".join(f"{name}:PATH" for name in LAYOUTS.names)
         raise UsageError(
             f"{path or repr(text)}: not a folder; a source is a corpus, {prefixes}, or "
             "package.module:function:PATH"
         )
-    return layout, Path(path)
+    return layout, folder
 
 
 def _divided(text: str) -> tuple[str, str]:
@@ -147,11 +180,14 @@ def find_sources(
         if layout == CORPUS:
             sources.append(Source(name, layout, root, Corpus(root).kind))
         else:
-            files = tuple(find_files(layout, root, classes))
+            left_out: list[Rejection] = []
+            files = tuple(find_files(layout, root, classes, left_out=left_out))
+            known = {*(file.path for file in files), *(row.id for row in left_out)}
+            left_out += unused_files(layout, root, known)
             jobs = measure.plan_measurements(
                 [(root / file.path, file.stream) for file in files], cache
             )
-            sources.append(Source(name, layout, root, "", files, tuple(jobs)))
+            sources.append(Source(name, layout, root, "", files, tuple(jobs), tuple(left_out)))
     return sources
 
 
@@ -253,11 +289,11 @@ def leave_out(stems: Sequence[CatalogueStem], names: Collection[str]) -> list[Ca
     UsageError
         If a name is no song's.
     """
-    known = {stem.label for stem in stems}
-    if unknown := sorted(set(names) - known):
+    known, wanted = {stem.label for stem in stems}, {normal_name(name) for name in names}
+    if unknown := sorted(wanted - known):
         raise UsageError(f"--leave-out {unknown[0]}: no song of this name; there is {min(known)}")
     return [
-        dataclasses.replace(stem, split="test" if stem.label in names else "train")
+        dataclasses.replace(stem, split="test" if stem.label in wanted else "train")
         for stem in stems
     ]
 

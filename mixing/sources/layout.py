@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
+from typing import Final
 
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.mixtures import SourceFile
 
 __all__ = ["FunctionLayout", "SourceLayout", "first_file", "some", "visible", "wav_song"]
 
-SISEC_STEMS = ("drums", "bass", "other", "vocals")
+SISEC_STEMS: Final = ("drums", "bass", "other", "vocals")
+# What storage boxes and operating systems leave in folders, in lower case: never anybody's music.
+_OF_SYSTEMS: Final = frozenset(
+    {
+        "#recycle", "#snapshot", "$recycle.bin", "@eadir", "@recycle", "@tmp", "__macosx",
+        "lost+found", "system volume information",
+        "desktop.ini", "ehthumbs.db", "thumbs.db", "icon\r",
+    }
+)  # fmt: skip
 
 
 class SourceLayout:
@@ -18,7 +28,8 @@ class SourceLayout:
 
     Songs are named by their folders on disk, so that a recipe points to something one can find;
     splits have one name whatever a data set calls them. Hidden files are no audio: macOS leaves
-    ``._x.wav`` beside every ``x.wav`` on foreign disks.
+    ``._x.wav`` beside every ``x.wav`` on foreign disks, and Synology's boxes ``@eaDir`` in every
+    folder.
 
     Attributes
     ----------
@@ -83,10 +94,18 @@ class FunctionLayout(SourceLayout):
 
 
 def visible(folder: Path) -> list[Path]:
-    """Return what is in a folder and not hidden, by name; nothing if it is no folder."""
-    if not folder.is_dir():
+    """Return what is in a folder, by name; nothing if it is no folder.
+
+    What is hidden, and what systems keep there for themselves, is left out. A folder that may not
+    be read has nothing; `stemsmith.mixing.sources.files.unused_files` has a row for it.
+    """
+    if not folder.is_dir() or not os.access(folder, os.R_OK | os.X_OK):
         return []
-    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    return sorted(path for path in folder.iterdir() if not _is_hidden(path.name))
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or name.lower() in _OF_SYSTEMS
 
 
 def first_file(paths: Iterable[Path]) -> Path:

@@ -20,13 +20,17 @@ import platformdirs
 from stemsmith.manifests import shards, storage
 from stemsmith.manifests.arrays import Float32s
 from stemsmith.manifests.audio.read import audio_info, read_excerpt
-from stemsmith.manifests.errors import InvalidCorpus
+from stemsmith.manifests.errors import InvalidCorpus, Unreadable, UsageError
+from stemsmith.manifests.jobs import recheck
 from stemsmith.manifests.mixtures import MeasuredFile
+from stemsmith.manifests.paths import local_path
+from stemsmith.manifests.records import Reason, Rejection
 from stemsmith.mixing.level.grid import ENVELOPE_HZ
 from stemsmith.mixing.level.loudness import envelope
 
 __all__ = [
     "CACHE_VARIABLE",
+    "MEASURED_BY",
     "MeasureJob",
     "cache_folder",
     "cached",
@@ -36,6 +40,7 @@ __all__ = [
 ]
 
 CACHE_VARIABLE: Final = "STEMSMITH_CACHE"
+MEASURED_BY: Final = "measure"  # the stage that rejections name
 _FORMAT: Final = "envelope-1"  # changes when what is measured changes
 _LOWEST_RATE_HZ: Final = 8000  # below some 3.4 kHz the K-weighting filter is none
 _LARGEST_SAMPLE: Final = 1e6  # 120 dB over full scale is no audio, and its squares overflow
@@ -59,18 +64,12 @@ def cache_folder() -> Path:
     below ``$XDG_CACHE_HOME`` or ``~/.cache``.
     """
     if own := os.environ.get(CACHE_VARIABLE):
-        return Path(own)
+        return local_path(own)
     return platformdirs.user_cache_path("stemsmith", appauthor=False)
 
 
 def plan_measurements(files: Sequence[tuple[Path, int]], folder: Path) -> list[MeasureJob]:
-    """Return one job for each (file, stream), in the same order.
-
-    Raises
-    ------
-    InvalidCorpus
-        If a file is missing.
-    """
+    """Return one job for each (file, stream), in the same order."""
     return [
         MeasureJob(str(path), stream, str(_record(path, stream, folder))) for path, stream in files
     ]
@@ -79,9 +78,10 @@ def plan_measurements(files: Sequence[tuple[Path, int]], folder: Path) -> list[M
 def _record(path: Path, stream: int, folder: Path) -> Path:
     try:
         status = path.stat()
-    except OSError as error:
-        raise InvalidCorpus(f"{path}: cannot be read: {error.strerror}") from error
-    text = f"{_FORMAT}|{path.resolve()}|{stream}|{status.st_size}|{status.st_mtime_ns}"
+        identity = f"{status.st_size}|{status.st_mtime_ns}"
+    except OSError:  # measuring it will say why
+        identity = "unreadable"
+    text = f"{_FORMAT}|{path.resolve()}|{stream}|{identity}"
     key = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
     return folder / "envelopes" / key[:2] / f"{key}.parquet"
 
@@ -105,25 +105,38 @@ def cached(job: MeasureJob) -> MeasuredFile | None:
         return None
 
 
-def measure_file(job: MeasureJob) -> MeasuredFile:
+def measure_file(job: MeasureJob) -> MeasuredFile | Rejection:
     """Measure a file and keep the result.
+
+    Returns
+    -------
+    MeasuredFile or Rejection
+        A rejection if the file cannot be read or decoded, has more than two channels, a sample
+        rate that is below 8000 Hz or not a multiple of 10 Hz, or samples that are not finite or
+        far above full scale.
 
     Raises
     ------
-    InvalidCorpus
-        If the file cannot be decoded, has more than two channels, a sample rate that is below
-        8000 Hz or not a multiple of 10 Hz, or samples that are not finite or far above full scale.
+    OSError
+        If the result cannot be kept.
     """
-    path = Path(job.path)
-    info = audio_info(path, job.stream)
-    if info.n_channels > 2:
-        raise InvalidCorpus(f"{path}: {info.n_channels} channels; mono or stereo is wanted")
-    if info.sample_rate % ENVELOPE_HZ:
-        raise InvalidCorpus(f"{path}: {info.sample_rate} Hz is not a multiple of {ENVELOPE_HZ} Hz")
-    if info.sample_rate < _LOWEST_RATE_HZ:
-        raise InvalidCorpus(f"{path}: {info.sample_rate} Hz is less than {_LOWEST_RATE_HZ} Hz")
-    columns = [np.concatenate(rows) for rows in zip(*_blocks(path, job.stream), strict=True)]
-    measured = MeasuredFile(storage.file_hash(path), *info, *columns)
+    try:
+        measured = _measured(Path(job.path), job.stream)
+    except _Unfit as error:
+        recheck(error)
+        return Rejection(job.path, MEASURED_BY, error.reason, str(error))
+    except UsageError as error:  # PyAV is not there
+        recheck(error)
+        return Rejection(job.path, MEASURED_BY, Reason.UNSUPPORTED, str(error))
+    except InvalidCorpus as error:
+        recheck(error)
+        is_unreadable = isinstance(error, Unreadable)
+        reason = Reason.UNREADABLE if is_unreadable else Reason.DAMAGED
+        return Rejection(job.path, MEASURED_BY, reason, str(error))
+    except OSError as error:
+        recheck(error)
+        detail = f"{job.path}: cannot be read: {error.strerror or error}"
+        return Rejection(job.path, MEASURED_BY, Reason.UNREADABLE, detail)
     record = Path(job.record)
     record.parent.mkdir(parents=True, exist_ok=True)
     # Two runs may measure one file at the same time: each has a name of its own to write to.
@@ -131,6 +144,30 @@ def measure_file(job: MeasureJob) -> MeasuredFile:
     shards.write_records(own, MeasuredFile, [measured])
     own.replace(record)
     return measured
+
+
+class _Unfit(InvalidCorpus):
+    """The audio of a file cannot be mixed; carries the reason for its `Rejection`."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+def _measured(path: Path, stream: int) -> MeasuredFile:
+    info = audio_info(path, stream)
+    unsupported = Reason.UNSUPPORTED
+    if info.n_channels > 2:
+        text = f"{path}: {info.n_channels} channels; mono or stereo is wanted"
+        raise _Unfit(unsupported, text)
+    if info.sample_rate % ENVELOPE_HZ:
+        text = f"{path}: {info.sample_rate} Hz is not a multiple of {ENVELOPE_HZ} Hz"
+        raise _Unfit(unsupported, text)
+    if info.sample_rate < _LOWEST_RATE_HZ:
+        text = f"{path}: {info.sample_rate} Hz is less than {_LOWEST_RATE_HZ} Hz"
+        raise _Unfit(unsupported, text)
+    columns = [np.concatenate(rows) for rows in zip(*_blocks(path, stream), strict=True)]
+    return MeasuredFile(storage.file_hash(path), *info, *columns)
 
 
 def _blocks(path: Path, stream: int) -> Iterator[tuple[Float32s, ...]]:
@@ -148,9 +185,10 @@ def _blocks(path: Path, stream: int) -> Iterator[tuple[Float32s, ...]]:
         stop = n_samples if last == n_steps else last * step
         audio = read_excerpt(path, start, stop - start, stream)
         if not np.isfinite(audio).all():
-            raise InvalidCorpus(f"{path}: has samples that are not finite")
+            raise _Unfit(Reason.NOT_FINITE, f"{path}: has samples that are not finite")
         if np.abs(audio).max() > _LARGEST_SAMPLE:
-            raise InvalidCorpus(f"{path}: has samples above {_LARGEST_SAMPLE:g} of full scale")
+            text = f"{path}: has samples above {_LARGEST_SAMPLE:g} of full scale"
+            raise _Unfit(Reason.NOT_FINITE, text)
         audio = audio[:, : last * step - start]
         channels = [envelope(channel, sample_rate) for channel in audio]
         k_power = np.array([c.k_power for c in channels]).sum(axis=0)

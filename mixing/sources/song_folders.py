@@ -2,7 +2,7 @@
 
 Folders of splits are called ``train``, ``valid``, ``validation``, ``val`` or ``test``, in any case.
 A folder in none of them belongs to the test split. Every file counts whose ending is one of those
-that libsndfile reads; hidden files, and folders without audio, are passed over.
+that can be read; hidden files, and folders without audio, are passed over.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from typing import Final, NamedTuple
 
 from stemsmith.manifests.audio.read import is_audio
 from stemsmith.manifests.errors import InvalidCorpus
-from stemsmith.manifests.programs import slug
+from stemsmith.manifests.names import normal_name, slug
 from stemsmith.manifests.splits import split_of_folder
+from stemsmith.mixing.sources.layout import visible
 
 __all__ = [
     "AudioFolder",
@@ -56,11 +57,11 @@ class SongFolder(NamedTuple):
     Attributes
     ----------
     song : str
-        Name of the folder.
+        Name of the folder, as `normal_name` writes it.
     split : str
         ``train``, ``validation`` or ``test``.
     files : dict of str to Path
-        Audio files, by name without the ending.
+        Audio files, by name without the ending, as `normal_name` writes it.
     """
 
     song: str
@@ -122,10 +123,11 @@ def songs_of(folders: Sequence[AudioFolder]) -> list[SongFolder]:
     for folder in folders:
         files: dict[str, Path] = {}
         for path in folder.files:
-            if path.stem in files:
-                raise InvalidCorpus(f"{path}: the same stem as {files[path.stem].name}")
-            files[path.stem] = path
-        name = folder.path.name
+            stem = normal_name(path.stem)
+            if stem in files:
+                raise InvalidCorpus(f"{path}: the same stem as {files[stem].name}")
+            files[stem] = path
+        name = normal_name(folder.path.name)
         if name in songs:
             raise InvalidCorpus(f"{folder.path}: the same song as {places[name]}")
         songs[name], places[name] = SongFolder(name, folder.split, files), folder.path
@@ -138,14 +140,8 @@ def find_songs(root: Path) -> list[SongFolder]:
 
 
 def _subfolders(root: Path) -> list[Path]:
-    if not root.is_dir():
-        return []
-    return sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+    return [path for path in visible(root) if path.is_dir()]
 
 
 def _audio_of(folder: Path) -> tuple[Path, ...]:
-    return tuple(
-        path
-        for path in sorted(folder.iterdir())
-        if not path.name.startswith(".") and is_audio(path) and path.is_file()
-    )
+    return tuple(path for path in visible(folder) if is_audio(path) and path.is_file())

@@ -1,22 +1,24 @@
 """Taxonomies: named targets, each a group of instrument classes.
 
 A class is what a data set calls a stem: Slakh's coarse and fine classes (``piano``, ``violin``),
-MUSDB18's four sources, the name of a folder of solos. Names are compared in lower case with
-hyphens. A stem belongs to the first target, in the order of the taxonomy, that lists one of its
-classes; ``*`` stands for every class.
+MUSDB18's four sources, the name of a folder of solos. Names are compared as `slug` writes them, in
+lower case with hyphens. A stem belongs to the first target, in the order of the taxonomy, that
+lists one of its classes; ``*`` stands for every class.
 """
 
 from __future__ import annotations
 
 import importlib
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Final
 
 from stemsmith.manifests.documents import read_toml
 from stemsmith.manifests.errors import UsageError
-from stemsmith.manifests.programs import class_names, slug
+from stemsmith.manifests.names import distinct_slugs, normal_name, slug
+from stemsmith.manifests.paths import local_path
+from stemsmith.manifests.programs import class_names
 
 __all__ = ["TAXONOMIES", "Taxonomy", "known_classes", "read_taxonomy"]
 
@@ -33,14 +35,28 @@ class Taxonomy:
         ``slakh``, ``musdb``, or the file it was read from.
     classes : mapping of str to iterable of str
         Classes of every target.
+
+    Raises
+    ------
+    UsageError
+        If the name of a class has no letter or digit, two different names would be the same class,
+        or two targets have one name; the text names both.
     """
 
     def __init__(self, name: str, classes: Mapping[str, Iterable[str]]) -> None:
         self.name = name
+        own = {target: list(members) for target, members in classes.items()}
+        try:
+            slugs = distinct_slugs(c for members in own.values() for c in members if c != ANY)
+        except ValueError as error:
+            raise UsageError(f"taxonomy {name}: {error}") from None
         self.classes = {
-            target: tuple(sorted({c if c == ANY else slug(c) for c in members}))
-            for target, members in classes.items()
+            normal_name(target): tuple(sorted({slugs.get(c, c) for c in members}))
+            for target, members in own.items()
         }
+        if len(self.classes) < len(own):
+            (twice, _), *_ = Counter(map(normal_name, own)).most_common(1)
+            raise UsageError(f"taxonomy {name}: the target {twice!r} is there twice, spelled alike")
 
     @property
     def class_names(self) -> frozenset[str]:
@@ -124,7 +140,7 @@ def read_taxonomy(name: str) -> Taxonomy:
     """
     if name in TAXONOMIES:
         return TAXONOMIES[name]
-    path = Path(name)
+    path = local_path(name)
     if not path.is_file():
         if _MODULE_AND_OBJECT.fullmatch(name):
             return _imported(name)
@@ -140,7 +156,9 @@ def read_taxonomy(name: str) -> Taxonomy:
     ):
         raise UsageError(f"{path}: expected one table [targets] of lists of class names")
     if wrong := [
-        target for target in targets if target in ("", "mixture") or slug(target) != target
+        target
+        for target in targets
+        if target in ("", "mixture") or slug(target) != normal_name(target)
     ]:
         raise UsageError(
             f"{path}: target {wrong[0]!r}: lower case letters, digits and hyphens, not 'mixture'"

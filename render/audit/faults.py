@@ -241,7 +241,11 @@ def inject(kind: FaultKind, part: PlayedPart, note: int, rng: np.random.Generato
         held = part.holding(note, n_longer)
         if held is None:
             return None
-        return Fault(held.audio(gain)[0], offset, offset + n_longer)
+        longer = held.audio(gain)[0]
+        late = offset + n_longer // 4
+        if np.abs(longer - audio)[late:].max(initial=0.0) < _LEAST_PEAK:
+            return None  # it has died away, or its key is struck again
+        return Fault(longer, offset, offset + n_longer)
     rest = part.without(note)
     if rest is None:
         return None

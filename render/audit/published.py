@@ -9,19 +9,23 @@ from typing import Any, Final
 
 import numpy as np
 from stemsmith.manifests import storage
+from stemsmith.manifests.arrays import Int64s
 from stemsmith.manifests.audio.read import audio_info, read_excerpt
 from stemsmith.manifests.corpus import SONGS, Corpus
 from stemsmith.manifests.documents import Every, misfit, read_yaml
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
+from stemsmith.manifests.programs import DRUMS
 from stemsmith.manifests.records import Defect, Stem
+from stemsmith.render.audit.reference import reference_of
 from stemsmith.render.audit.stem import audit_stem
 from stemsmith.render.audit.stem_notes import StemNotes, as_played
 from stemsmith.render.midi.scan import load_score
 from stemsmith.render.midi.score import Score
-from stemsmith.render.midi.smf import Unusable
-from stemsmith.render.sound.synth import on_grid
+from stemsmith.render.midi.smf import Event, Unusable
+from stemsmith.render.sound.patches import Bank
+from stemsmith.render.sound.synth import Preset, on_grid
 
-__all__ = ["AuditedStem", "StemAudit", "audit_file", "plan_audit"]
+__all__ = ["SLAKH", "AuditedStem", "StemAudit", "audit_file", "plan_audit"]
 
 SLAKH: Final = "slakh:"
 _YAML: Final = "metadata.yaml"
@@ -44,8 +48,11 @@ class StemAudit:
     record : Stem or None
         What our own corpora know of it, whose note table is to the sample; of other corpora the
         notes are those of the MIDI file.
+    preset : Preset or None
+        What played it, if that is known and at hand: the stem is then laid beside its notes as they
+        sound alone.
     is_thorough : bool
-        Whether notes are looked at in several places.
+        Whether it is looked at more closely, too.
     """
 
     name: str
@@ -53,6 +60,7 @@ class StemAudit:
     midi_path: str
     is_drum: bool
     record: Stem | None
+    preset: Preset | None
     is_thorough: bool
 
 
@@ -78,7 +86,7 @@ class AuditedStem:
     defects: tuple[Defect, ...]
 
 
-def plan_audit(source: str, is_thorough: bool = False) -> list[StemAudit]:
+def plan_audit(source: str, is_thorough: bool = False, bank: Bank | None = None) -> list[StemAudit]:
     """List the stems of a corpus.
 
     Parameters
@@ -87,17 +95,20 @@ def plan_audit(source: str, is_thorough: bool = False) -> list[StemAudit]:
         Folder of a corpus of songs, or ``slakh:`` and a folder in which track folders lie at any
         depth: a published corpus, or a part of one.
     is_thorough : bool
-        Whether notes are looked at in several places.
+        Whether stems are looked at more closely, too.
+    bank : Bank, optional
+        The bank that a corpus of ours was rendered with.
 
     Raises
     ------
     UsageError
-        If there are no stems, or the corpus is one of renditions.
+        If there are no stems, the corpus is one of renditions, or the bank is not the one that it
+        was rendered with.
     InvalidCorpus
         If a corpus of ours is damaged.
     """
     if not source.startswith(SLAKH):
-        return list(_own_stems(Corpus(source), is_thorough))
+        return list(_own_stems(Corpus(source), is_thorough, bank))
     root = Path(source.removeprefix(SLAKH))
     stems = [
         stem
@@ -109,14 +120,21 @@ def plan_audit(source: str, is_thorough: bool = False) -> list[StemAudit]:
     return stems
 
 
-def _own_stems(corpus: Corpus, is_thorough: bool) -> Iterator[StemAudit]:
+def _own_stems(corpus: Corpus, is_thorough: bool, bank: Bank | None) -> Iterator[StemAudit]:
     if corpus.kind != SONGS:
         raise UsageError(f"{corpus.root}: a corpus of {corpus.kind}; only songs are audited")
+    presets = {} if bank is None else {p.name: p.preset for p in bank.patches if not p.effects}
     for stem in corpus.stem_records():
         paths = (storage.inside(corpus.root, path) for path in (stem.path, stem.midi_path))
         audio, midi = map(str, paths)
         yield StemAudit(
-            f"{stem.track}/{stem.stem}", audio, midi, stem.program == 128, stem, is_thorough
+            f"{stem.track}/{stem.stem}",
+            audio,
+            midi,
+            stem.program == DRUMS,
+            stem,
+            presets.get(stem.patch),
+            is_thorough,
         )
 
 
@@ -130,7 +148,7 @@ def _published_stems(root: Path, path: Path, is_thorough: bool) -> Iterator[Stem
         if audio is not None and midi.is_file():
             label = f"{folder.relative_to(root).as_posix()}/{name}".removeprefix("./")
             is_drum = bool(stem.get("is_drum"))
-            yield StemAudit(label, str(audio), str(midi), is_drum, None, is_thorough)
+            yield StemAudit(label, str(audio), str(midi), is_drum, None, None, is_thorough)
 
 
 def _read_yaml(path: Path) -> Mapping[str, Mapping[str, Any]]:
@@ -152,12 +170,18 @@ def audit_file(job: StemAudit) -> AuditedStem:
     path = Path(job.path)
     info = audio_info(path)
     audio = read_excerpt(path, 0, info.n_samples).mean(axis=0, dtype=np.float32)
-    notes = _notes_of(job, info.sample_rate)
-    defects = audit_stem(audio, notes, info.sample_rate, is_thorough=job.is_thorough)
+    events, frames, notes = _score_of(job, info.sample_rate)
+    reference = None
+    if job.preset is not None:
+        reference = reference_of(
+            notes, events, frames, job.preset, info.sample_rate, info.n_samples, job.is_thorough
+        )
+    defects = audit_stem(audio, notes, info.sample_rate, None, reference, job.is_thorough)
     return AuditedStem(job.name, info.sample_rate, info.n_samples / info.sample_rate, defects)
 
 
-def _notes_of(job: StemAudit, sample_rate: int) -> StemNotes:
+def _score_of(job: StemAudit, sample_rate: int) -> tuple[list[Event], Int64s, StemNotes]:
+    """Return the events of a stem, their samples, and its notes."""
     path = Path(job.midi_path)
     try:
         _, score = load_score(path, _LONGEST_S)
@@ -174,9 +198,10 @@ def _notes_of(job: StemAudit, sample_rate: int) -> StemNotes:
         table = _midi_notes(score, sample_rate)
         frames = np.rint(seconds * sample_rate).astype(np.int64)
     heard = None if job.record is None else job.record.note_heard
-    return as_played(
+    notes = as_played(
         table, sample_rate, is_drum=job.is_drum, events=events, frames=frames, heard=heard
     )
+    return events, frames, notes
 
 
 def _midi_notes(score: Score, sample_rate: int) -> np.ndarray[Any, np.dtype[np.int64]]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 from stemsmith.manifests.arrays import Float32s
 from stemsmith.manifests.records import Defect, DefectKind
 from stemsmith.render.audit import level_checks, note_checks, signal_checks
-from stemsmith.render.audit.blocks import block_levels
+from stemsmith.render.audit.blocks import BlockLevels, block_levels
+from stemsmith.render.audit.comparison import compare
+from stemsmith.render.audit.differences import differences
+from stemsmith.render.audit.reference import Reference
 from stemsmith.render.audit.stem_notes import StemNotes
 from stemsmith.render.sound.synth import Spans
 
@@ -22,7 +26,7 @@ def audit_stem(
     notes: StemNotes,
     sample_rate: int,
     spans: Spans | None = None,
-    *,
+    reference: Reference | None = None,
     is_thorough: bool = False,
 ) -> tuple[Defect, ...]:
     """Check a stem against its score.
@@ -38,8 +42,12 @@ def audit_stem(
         Sample rate in Hz.
     spans : sequence of (int, int), optional
         Where `audio` may be other than zero; found by looking at all of it if not given.
+    reference : Reference, optional
+        What the patch sounds like, where that is known. Without it, notes are judged by the others
+        of the stem.
     is_thorough : bool
-        Whether notes are looked at half way through, too, and not at their beginnings alone.
+        Whether labels are looked at beside a reference, too, and notes half way through and not
+        at their beginnings alone.
 
     Returns
     -------
@@ -47,22 +55,34 @@ def audit_stem(
         In order of kind and start, at most 100 of a kind; empty for a stem without any.
     """
     levels = block_levels(audio, sample_rate, spans)
-    begun = level_checks.beginnings(levels, notes, sample_rate)
-    found = [
+    defects = [
         *signal_checks.clipping(audio, levels),
         *signal_checks.dc_offset(levels, sample_rate),
         *signal_checks.dropouts(levels, notes, sample_rate),
         *signal_checks.white_noise(audio, sample_rate, levels),
-        *level_checks.silent_notes(levels, notes, begun, sample_rate),
-        *level_checks.late_onsets(audio, notes, begun, sample_rate),
-        *level_checks.unlabelled(levels, notes, sample_rate),
-        *level_checks.doubled_notes(levels, notes, begun, sample_rate),
-        *level_checks.hung_notes(levels, notes, sample_rate),
-        *note_checks.wrong_notes(audio, levels, notes, sample_rate),
     ]
+    found = None if reference is None else compare(audio, reference, sample_rate)
+    if found is not None and reference is not None:
+        defects += differences(found, reference, sample_rate)
+    if found is None or is_thorough or not found.decides:
+        labelled = _against_labels(audio, levels, notes, sample_rate, is_thorough)
+        defects += (d for d in labelled if found is None or not found.agrees(d.start, d.end))
+    return _sorted(defects)
+
+
+def _against_labels(
+    audio: Float32s, levels: BlockLevels, notes: StemNotes, sample_rate: int, is_thorough: bool
+) -> Iterator[Defect]:
+    """Check a stem whose patch is not known, or does not keep to what it plays alone."""
+    begun = level_checks.beginnings(levels, notes, sample_rate)
+    yield from level_checks.silent_notes(levels, notes, begun, sample_rate)
+    yield from level_checks.late_onsets(audio, notes, begun, sample_rate)
+    yield from level_checks.unlabelled(levels, notes, sample_rate)
+    yield from level_checks.doubled_notes(levels, notes, begun, sample_rate)
+    yield from level_checks.hung_notes(levels, notes, sample_rate)
+    yield from note_checks.wrong_notes(audio, levels, notes, sample_rate)
     if is_thorough:
-        found += note_checks.wrong_notes(audio, levels, notes, sample_rate, place=0.5)
-    return _sorted(found)
+        yield from note_checks.wrong_notes(audio, levels, notes, sample_rate, place=0.5)
 
 
 def _sorted(found: list[Defect]) -> tuple[Defect, ...]:

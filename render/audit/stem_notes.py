@@ -38,8 +38,11 @@ class StemNotes(NamedTuple):
         (n_notes,) samples at which the note starts and at which it is let go, by key or pedal.
     pitch : numpy.ndarray
         (n_notes,) sounding pitch as a MIDI number, with bends.
-    velocity : numpy.ndarray
-        (n_notes,) MIDI velocities.
+    key, velocity : numpy.ndarray
+        (n_notes,) MIDI numbers as sent.
+    voice_end : numpy.ndarray
+        (n_notes,) sample at which the voice is told to end: `offset`, or before that the next
+        strike of its key, where no pedal holds it.
     is_heard : numpy.ndarray
         (n_notes,) whether the note must be heard.
     is_steady : numpy.ndarray
@@ -48,16 +51,21 @@ class StemNotes(NamedTuple):
         Samples at which a controller changes the level while nothing is struck.
     is_drum : bool
         Whether pitches are drums.
+    is_tied : bool
+        Whether mono mode, legato or portamento ever tie notes together.
     """
 
     onset: Int64s
     offset: Int64s
     pitch: Float64s
+    key: Int64s
     velocity: Int64s
+    voice_end: Int64s
     is_heard: Bools
     is_steady: Bools
     changes: Int64s
     is_drum: bool
+    is_tied: bool
 
 
 class _Course:
@@ -212,14 +220,28 @@ def as_played(
     order = np.lexsort((tone, on))
     changes = np.array(channel.level_db.times[1:], np.int64)
     return StemNotes(
-        on[order], end[order], tone[order], force[order], is_heard[order], ~unsteady[order],
-        changes, is_drum,
+        on[order], end[order], tone[order], keys[order], force[order],
+        _voice_ends(on, end, keys, channel)[order], is_heard[order], ~unsteady[order],
+        changes, is_drum, channel.is_tied,
     )  # fmt: skip
 
 
 def _level_db(value: int) -> float:
     """Return what a volume controller does to the level: the concave curve of SoundFont 2.04."""
     return 40 * float(np.log10(value / 127)) if value else -200.0
+
+
+def _voice_ends(onset: Int64s, end: Int64s, keys: Int64s, channel: _Channel) -> Int64s:
+    """Return where voices end: a key that is struck again lets go of its voice, but for pedals."""
+    order = np.lexsort((onset, keys))
+    again = np.full(len(onset), np.iinfo(np.int64).max)
+    same = keys[order][1:] == keys[order][:-1]
+    again[order[:-1]] = np.where(same, onset[order][1:], again[order[:-1]])
+    is_struck = again < end
+    strikes = np.where(is_struck, again, 0)
+    is_held = (channel.pedal.at(strikes) > 0) | (channel.sostenuto.at(strikes) > 0)
+    ends: Int64s = np.where(is_struck & ~is_held, again, end)
+    return ends
 
 
 def _pedalled(onset: Int64s, offset: Int64s, channel: _Channel) -> Int64s:

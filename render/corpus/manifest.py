@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from stemsmith.manifests.audio import flac
+from stemsmith.manifests.preflight import library_versions
 from stemsmith.manifests.records import Reason, Rejection
 from stemsmith.render.sound import fluid
 from stemsmith.render.sound.patches import Bank
 from stemsmith.render.sound.sample_folder import read_sample_folder
 from stemsmith.render.sound.synth import synthesis
 
-__all__ = ["bank_header", "why_nothing"]
+__all__ = ["bank_header", "sound_versions", "why_nothing"]
 
 _PACKAGES: Final = ("numpy", "scipy", "pyloudnorm", "soundfile", "pyarrow", "mido")
 
@@ -34,6 +35,11 @@ def why_nothing(midi_root: Path, n_files: int, rejections: Sequence[Rejection]) 
         Reason.NO_PATCH: "; give another --soundfont, or use --render-omitted",
     }.get(counts.most_common(1)[0][0], "")
     return f"{midi_root}: none of {n_files} files can be rendered: {reasons}{advice}"
+
+
+def sound_versions() -> dict[str, str]:
+    """Return the versions of what must be the same on every machine that renders."""
+    return {**library_versions(), "libfluidsynth": fluid.version()}
 
 
 def bank_header(bank: Bank) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 from stemsmith.manifests.arrays import Int64s
 from stemsmith.manifests.errors import UsageError
+from stemsmith.manifests.jobs import recheck
 from stemsmith.manifests.records import Reason, Rejection, ScannedSong
 from stemsmith.manifests.shards import Table, table_of
 from stemsmith.render.midi.limits import MAX_FILE_BYTES
@@ -155,6 +156,7 @@ def load_score(path: Path, max_duration_s: float) -> tuple[bytes, Score]:
         with path.open("rb") as file:
             data = file.read(MAX_FILE_BYTES + 1)  # the parser refuses one byte more
     except OSError as error:
+        recheck(error)
         raise Unusable(Reason.UNREADABLE, error.strerror or str(error)) from error
     return data, read_score(data, max_duration_s)
 

@@ -16,7 +16,8 @@ from typing import Final
 import numpy as np
 from stemsmith.manifests import storage
 from stemsmith.manifests.errors import UsageError
-from stemsmith.manifests.programs import rendering_class_of, slug
+from stemsmith.manifests.names import slug
+from stemsmith.manifests.programs import rendering_class_of
 from stemsmith.manifests.records import Part
 from stemsmith.render.midi.notes import read_aligned_text
 from stemsmith.render.midi.scan import load_score

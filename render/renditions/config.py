@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.options import option, to_manifest
+from stemsmith.manifests.paths import local_path
 from stemsmith.render.corpus.config import OnDefect, RenderConfig, RenderOptions, parse_band
 from stemsmith.render.renditions.factors import (
     AS_WRITTEN,
@@ -84,7 +85,7 @@ def _parse_number(text: str) -> int | None:
 
 
 def _parse_folder(text: str) -> str:
-    folder = Path(text)
+    folder = local_path(text)
     if not folder.is_dir():
         raise UsageError(f"--aligned {text}: not a folder of aligned scores")
     return str(folder.resolve())
@@ -206,7 +207,7 @@ class RenditionConfig(RenderConfig):
         """Make values of what was given as text, and refuse values out of range."""
         RenderConfig.__post_init__(self)
         if self.aligned is not None:
-            object.__setattr__(self, "aligned", str(Path(self.aligned).resolve()))
+            object.__setattr__(self, "aligned", str(local_path(self.aligned).resolve()))
         names = [tempo.name for tempo in self.tempos], [d.name for d in self.dynamics]
         checks = {
             "--on-defect: renditions are not audited": self.on_defect is OnDefect.KEEP,

@@ -89,7 +89,8 @@ def export_rendition(job: ExportJob) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     sources = sorted(set(audio) - {MIXTURE})
     for source in sources:
-        name = f"{job.piece}_{job.style}_{source}.wav"
+        ending = f"_{job.style}_{source}.wav"
+        name = storage.short_name(job.piece, len(ending.encode())) + ending
         content = encode_wav(audio[source], job.mixture.sample_rate)
         storage.write_atomic(folder / name, content)
         notes = labels[source]

@@ -15,6 +15,7 @@ from stemsmith.manifests.arrays import Bools, Float32s
 from stemsmith.manifests.audio.flac import SampleHash, encode_flac
 from stemsmith.manifests.audio.read import FULL_SCALE_24
 from stemsmith.manifests.errors import UsageError
+from stemsmith.manifests.jobs import recheck
 from stemsmith.manifests.programs import inst_class_of
 from stemsmith.manifests.records import Reason, Rejection
 from stemsmith.manifests.renditions import RenditionStem
@@ -140,7 +141,9 @@ def render_stems(job: StemJob) -> RenderedStems | Rejection:
         try:
             data, score = load_score(Path(job.midi_root) / job.source, job.config.max_duration_s)
             if hashlib.md5(data, usedforsecurity=False).hexdigest() != job.song_id:
-                raise Unusable(Reason.CHANGED, "changed since it was scanned")
+                changed = Unusable(Reason.CHANGED, "changed since it was scanned")
+                recheck(changed)
+                raise changed
             studio = _Studio(job, score)
         except Unusable as finding:
             return Rejection(job.source, "render", finding.reason, finding.detail)

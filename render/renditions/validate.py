@@ -14,6 +14,7 @@ from stemsmith.manifests.audio.flac import SampleHash
 from stemsmith.manifests.audio.read import FULL_SCALE_24, audio_info, read_excerpt
 from stemsmith.manifests.corpus import Corpus
 from stemsmith.manifests.errors import InvalidCorpus
+from stemsmith.manifests.jobs import recheck
 from stemsmith.manifests.mixtures import Mixture, MixtureSource
 from stemsmith.manifests.records import Finding
 from stemsmith.manifests.renditions import Rendition, RenditionStem
@@ -116,6 +117,7 @@ def validate_piece(job: PieceValidation) -> Finding:
     try:
         _check_piece(job)
     except InvalidCorpus as error:
+        recheck(error)
         return Finding(job.track, str(error))
     return Finding(job.track, None)
 

@@ -7,7 +7,7 @@ where the last one was killed if its plan is the same, byte for byte, and is ref
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -82,6 +82,24 @@ class CorpusDestination:
             path = self._layout.record(job.track, "rejections")
             shards.write_records(path, Rejection, [rejection])
         return rejection
+
+    def reopen(self, reasons: Container[Reason]) -> list[Rejection]:
+        """Forget the rejections for some reasons, so that their songs are tried again.
+
+        Returns
+        -------
+        list of Rejection
+            What was forgotten.
+        """
+        forgotten = []
+        for job in [] if self._folder.is_closed else self._plan.jobs:
+            path = self._layout.record(job.track, "rejections")
+            if path.exists():
+                (rejection,) = shards.read_records(path, Rejection)
+                if rejection.reason in reasons:
+                    path.unlink()
+                    forgotten.append(rejection)
+        return forgotten
 
     def close(self) -> Corpus:
         """Gather the records into shards, write the manifest, remove the run's own files.

@@ -32,6 +32,7 @@ from stemsmith.mixing.level.loudness import (
     integrated_loudness,
     loudness_when_played_at,
 )
+from stemsmith.render.audit.reference import reference_of
 from stemsmith.render.audit.stem import audit_stem
 from stemsmith.render.audit.stem_notes import as_played
 from stemsmith.render.corpus.config import MixSource, OnDefect
@@ -148,13 +149,13 @@ class Mixdown:
         spans = self._synthesise(part_index, patch, events, frames, native)
         expected = self._expected(part_index, patch, events, frames)
         levels = self._levels(patch, native, spans)
-        audit = self._audit(part_index, events, frames, expected, native, spans)
+        audit = self._audit(part_index, patch, events, frames, expected, native, spans)
         second = self._job.second_patches[part_index] if self._job.second_patches else None
         if audit and second is not None:
             patch, spans = second, self._synthesise(part_index, second, events, frames, native)
             levels = self._levels(patch, native, spans)
             expected = self._expected(part_index, patch, events, frames)
-            audit = self._audit(part_index, events, frames, expected, native, spans)
+            audit = self._audit(part_index, patch, events, frames, expected, native, spans)
         kept: Float32s | Path = native
         if not self._fits_in_memory:
             kept = self._staged / f"native-{part_index}.f32"
@@ -184,6 +185,7 @@ class Mixdown:
     def _audit(
         self,
         part_index: int,
+        patch: Patch,
         events: Sequence[Event],
         frames: Int64s,
         expected: Expected,
@@ -202,7 +204,12 @@ class Mixdown:
             frames=frames,
             heard=np.isfinite(expected.level_db),
         )
-        return audit_stem(native, notes, sample_rate, spans)
+        reference = None
+        if patch.preset is not None and not patch.effects:
+            reference = reference_of(
+                notes, events, frames, patch.preset, sample_rate, self.n_samples
+            )
+        return audit_stem(native, notes, sample_rate, spans, reference)
 
     def _buffer(self, part_index: int) -> Float32s:
         """Return the memory for a part: its own, or one for all where that would not do."""

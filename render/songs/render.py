@@ -13,6 +13,7 @@ from typing import Final
 from stemsmith.manifests import shards, storage
 from stemsmith.manifests.arrays import Float32s
 from stemsmith.manifests.errors import UsageError
+from stemsmith.manifests.jobs import recheck
 from stemsmith.manifests.records import Reason, Rejection, Song, Stem
 from stemsmith.render.corpus.config import OnDefect
 from stemsmith.render.corpus.layout import Layout
@@ -113,7 +114,9 @@ def stems_of_song(job: RenderJob) -> dict[str, Float32s]:
 def _read_score(job: RenderJob) -> tuple[bytes, Score]:
     data, score = load_score(Path(job.midi_root) / job.song.path, job.config.max_duration_s)
     if hashlib.md5(data, usedforsecurity=False).hexdigest() != job.song.md5:
-        raise Unusable(Reason.CHANGED, "the file has changed since it was scanned")
+        changed = Unusable(Reason.CHANGED, "the file has changed since it was scanned")
+        recheck(changed)
+        raise changed
     return data, score
 
 

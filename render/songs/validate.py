@@ -19,6 +19,7 @@ from stemsmith.manifests.audio.read import FULL_SCALE_16
 from stemsmith.manifests.corpus import Corpus
 from stemsmith.manifests.documents import Every, misfit, read_yaml
 from stemsmith.manifests.errors import InvalidCorpus
+from stemsmith.manifests.jobs import recheck
 from stemsmith.manifests.records import Finding, Song, Stem
 from stemsmith.manifests.run_folder import refuse_unfinished
 from stemsmith.manifests.splits import SPLITS
@@ -153,6 +154,7 @@ def validate_song(job: SongValidation) -> Finding:
     try:
         _SongChecker(job).check()
     except InvalidCorpus as error:
+        recheck(error)
         return Finding(job.song.track, str(error))
     return Finding(job.song.track, None)
 

@@ -34,6 +34,7 @@ _ATTENUATION: Final = 48
 # Generators that act on the pitch: modulations, tuning, keynum, scaleTuning, overridingRootKey.
 _PITCH: Final = frozenset({5, 6, 7, 46, 51, 52, 56, 58})
 _SAMPLE: Final = 53
+_EXCLUSIVE: Final = 57
 _EVERYTHING: Final = 127 << 8  # a range of 0 to 127: the low end in the low byte
 
 # Generators whose default is not 0 (section 8.1.3): one that is set to it changes nothing.
@@ -117,6 +118,11 @@ class Layers:
         """Return whether two velocities of a key start voices that differ in more than level."""
         voices = self._voices(key)
         return _heard(voices, velocity_a) != _heard(voices, velocity_b)
+
+    def exclusive_class(self, key: int) -> int:
+        """Return the class of a key, of whose voices one at a time sounds; 0 for none."""
+        found = {dict(voice.sound).get(_EXCLUSIVE, 0) for voice in self._voices(key)}
+        return max(found, default=0)
 
     def cells(self) -> list[Cell]:
         """Return where the preset sounds, by keys and then by velocities."""

@@ -18,7 +18,13 @@ import pytest
 import soundfile
 from stemsmith.manifests.audio import flac
 from stemsmith.manifests.audio.formats import FileFormat
-from stemsmith.manifests.audio.read import AudioInfo, audio_info, encode_wav, read_blocks
+from stemsmith.manifests.audio.read import (
+    AudioInfo,
+    audio_info,
+    encode_wav,
+    read_blocks,
+    read_excerpt,
+)
 from stemsmith.manifests.audio.write import writing
 from stemsmith.manifests.errors import UsageError
 
@@ -207,6 +213,98 @@ def test_what_cannot_be_read_is_left_out(
     assert list(json.loads(done.stdout)["rejections"]) == [str(nan)]
 
 
+def unsized_flac(path: Path, n_samples: int = 12_000) -> Path:
+    """Write a FLAC that does not say how long it is, as pipes do."""
+    soundfile.write(path, np.random.default_rng(2).uniform(-0.3, 0.3, n_samples), 8000)
+    data = bytearray(path.read_bytes())
+    data[21] &= 0xF0
+    data[22:26] = bytes(4)
+    path.write_bytes(data)
+    return path
+
+
+def test_a_recording_that_does_not_say_its_length_comes_out_whole(
+    cnn: Path, tmp_path: Path, make_noise, here: Command
+) -> None:
+    piped, good = unsized_flac(tmp_path / "piped.flac"), make_noise(tmp_path / "good.wav", 0.5)
+    done = here("separate", cnn, piped, good, tmp_path / "out", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["rejections"] == {}
+    assert soundfile.info(tmp_path / "out" / "piped" / "bass.wav").frames == 12_000
+    exact, rate = read_excerpt(piped, 0, 12_000)[0], 8000
+    estimate = Separator.of_runs([cnn], device="cpu").separate(exact[None], rate)["bass"]
+    written, _ = soundfile.read(tmp_path / "out" / "piped" / "bass.wav", dtype="float32")
+    np.testing.assert_allclose(written, estimate[0], atol=1e-6)
+
+
+def test_without_pyav_it_is_left_out_with_the_command(
+    cnn: Path, tmp_path: Path, make_noise, here: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "av", None)
+    piped, good = unsized_flac(tmp_path / "piped.flac"), make_noise(tmp_path / "good.wav", 0.5)
+    done = here("separate", cnn, piped, good, tmp_path / "out", "--json")
+    assert done.returncode == 0, done.stderr
+    (detail,) = json.loads(done.stdout)["rejections"].values()
+    assert "needs PyAV: pip install" in detail and "piped.flac" in detail
+    assert files(tmp_path / "out") == ["good/bass.wav", "good/drums.wav"]
+    assert_one_line_error(here("separate", cnn, piped, tmp_path / "p"), 2, "pip install")
+
+
+def test_a_mistyped_path_is_not_there(cnn: Path, tmp_path: Path, here: Command) -> None:
+    done = here("separate", cnn, tmp_path / "typo.wav", tmp_path / "out")
+    assert_one_line_error(done, 1, "typo.wav: cannot be read: not there")
+    assert "System error" not in done.stderr
+
+
+def test_what_goes_wrong_with_one_recording_is_its_own(
+    cnn: Path, tmp_path: Path, make_noise, here: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    songs = [make_noise(tmp_path / f"{name}.wav", 0.2, sample_rate=8000) for name in "abc"]
+    separated = Separator.separate_file
+
+    def failing(self: Separator, path: Path) -> Iterator[dict[str, Any]]:
+        if path.name == "b.wav":
+            raise PermissionError(13, "Permission denied", str(path))
+        if path.name == "c.wav" and is_full:
+            raise OSError(28, "No space left on device", str(path))
+        return separated(self, path)
+
+    monkeypatch.setattr(Separator, "separate_file", failing)
+    is_full = False
+    done = here("separate", cnn, *songs, tmp_path / "out", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["rejections"] == {
+        str(songs[1]): f"{songs[1]}: Permission denied"
+    }
+    assert files(tmp_path / "out") == [f"{s}/{t}.wav" for s in "ac" for t in ("bass", "drums")]
+    is_full = True  # for everybody
+    assert_one_line_error(here("separate", cnn, *songs, tmp_path / "f"), 1, "No space left")
+
+
+def test_commas_and_homes_in_paths_of_runs(
+    cnn: Path, blstm: Path, tmp_path: Path, make_noise, here: Command, monkeypatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    shutil.copytree(cnn, tmp_path / "a,b")
+    song = make_noise(tmp_path / "song.wav", 0.2, sample_rate=8000)
+    done = here("separate", f"{tmp_path / 'a,b'},{blstm}", song, tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert "bass, drums, piano of 1 recordings" in done.stdout
+    assert here("separate", "~/a,b", song, tmp_path / "home").returncode == 0
+    assert files(tmp_path / "home") == ["song/bass.wav", "song/drums.wav"]
+
+
+def test_a_name_as_long_as_there_can_be(
+    cnn: Path, tmp_path: Path, make_noise, here: Command
+) -> None:
+    name = "\u94a2" * 83 + "x"  # 250 bytes
+    songs = [make_noise(tmp_path / f / f"{name}.wav", 0.2, sample_rate=8000) for f in "ab"]
+    done = here("separate", cnn, *songs, tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / "out").iterdir())) == 2
+    assert len(files(tmp_path / "out")) == 4
+
+
 def test_nothing_is_overwritten_unless_asked(
     cnn: Path, tmp_path: Path, make_noise, here: Command
 ) -> None:
@@ -242,6 +340,16 @@ def test_names_of_recordings() -> None:
     assert folder_names([Path("...wav"), Path(".wav")]) == ["...wav", ".wav"]
     assert folder_names([Path("x/a.wav"), Path("y/b.flac")]) == ["a", "b"]
     assert folder_names([Path("x/a.wav"), Path("y/a.wav")]) == ["x-a", "y-a"]
+    # Only those that clash are renamed, and a new name clashes with nobody's.
+    paths = ["x/a.wav", "y/a.wav", "z/b.wav", "x-a.wav"]
+    assert folder_names(list(map(Path, paths)))[1:3] == ["y-a", "b"]
+    assert len(set(folder_names(list(map(Path, paths))))) == 4
+    assert folder_names([Path("x/flo\u0308te.wav"), Path("y/fl\u00f6te.flac"), Path("c.wav")]) == [
+        "x-flo\u0308te", "y-fl\u00f6te", "c"
+    ]  # fmt: skip
+    long = ["x" * 250 + "1", "x" * 250 + "2"]
+    names = folder_names([Path(f"{folder}/{name}.wav") for folder in "ab" for name in long])
+    assert len(set(names)) == 4 and all(len(name) <= 255 for name in names)
     assert folder_names([Path("x/a.wav"), Path("x/a.flac")]) == ["x-a.wav", "x-a.flac"]
     for same in (["a.wav", "a.wav"], ["p/x/a.wav", "q/x/a.wav"], ["A.wav", "a.wav"]):
         with pytest.raises(UsageError):
@@ -294,10 +402,10 @@ def test_runs_that_cannot_be(
     assert_one_line_error(here("separate", tmp_path / "copy", song, out), 1, "best.ckpt")
 
 
-def test_all_is_refused_before_anything_is_written(
+def test_what_cannot_be_done_is_refused_before_anything_is_written(
     cnn: Path, tmp_path: Path, make_noise, here: Command
 ) -> None:
-    """The first recording is fine."""
+    """With the first recording, which is fine, it is left out, and is no reason to do nothing."""
     first = make_noise(tmp_path / "first.wav", 0.2, sample_rate=8000)
     second = make_noise(tmp_path / "second.wav", 0.2)
     many, fast = tmp_path / "many.wav", tmp_path / "fast.wav"
@@ -306,18 +414,28 @@ def test_all_is_refused_before_anything_is_written(
     out = tmp_path / "out"
 
     def refuse(*arguments: object) -> str:
-        done = here("separate", cnn, first, *arguments)
+        done = here("separate", cnn, *arguments)
         assert_one_line_error(done, 2)
         assert not files(out)
         return done.stderr
 
-    assert f"{second}: streaming" in refuse(second, out, "--streaming")
-    assert f"{many}: 9 channels at 8000 Hz: not in a FLAC" in refuse(many, out, "--format", "flac")
-    assert f"{fast}: 1 channels at" in refuse(fast, out, "--format", "flac")
-    assert f"{fast}: 1 channels at" in refuse(fast, out)
-    assert f"{second}: is not a folder" in refuse(second)  # somebody forgot the destination
+    for other, options, text in (
+        (second, ["--streaming"], f"{second}: streaming"),
+        (many, ["--format", "flac"], f"{many}: 9 channels at 8000 Hz: not in a FLAC"),
+        (fast, ["--format", "flac"], f"{fast}: 1 channels at"),
+        (fast, [], f"{fast}: 1 channels at"),
+    ):
+        assert text in refuse(other, out, *options)
+        done = here("separate", cnn, other, first, tmp_path / "both", *options, "--json")
+        assert done.returncode == 0, done.stderr
+        ((path, detail),) = json.loads(done.stdout)["rejections"].items()
+        assert path == str(other) and text in detail
+        assert [folder.name for folder in (tmp_path / "both").iterdir()] == ["first"]
+        shutil.rmtree(tmp_path / "both")
+    # Somebody forgot the destination.
+    assert f"{second}: is not a folder" in refuse(first, second)
     (out / "first" / "drums.wav").mkdir(parents=True)
-    assert "drums.wav: is a folder" in refuse(out, "--overwrite")
+    assert "drums.wav: is a folder" in refuse(first, out, "--overwrite")
     (out / "second").write_bytes(b"")
     done = here("separate", cnn, second, out)
     assert_one_line_error(done, 2, f"{out / 'second'}: is not a folder")

@@ -22,9 +22,10 @@ from stemsmith.evaluate.benchmark.options import EvaluationConfig
 from stemsmith.evaluate.benchmark.plan import EvaluationRequest, plan_evaluation
 from stemsmith.evaluate.benchmark.results import Results, SongScore
 from stemsmith.evaluate.benchmark.score_song import ScoringJob, score_song
-from stemsmith.evaluate.benchmark.systems import parse_system
+from stemsmith.evaluate.benchmark.systems import parse_system, system_of
 from stemsmith.manifests import shards, storage
 from stemsmith.manifests.arrays import Float64s
+from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.records import Reason
 
 RATE = 8000
@@ -662,3 +663,160 @@ def test_real_songs(shared: Path, tmp_path: Path, here, system: str) -> None:
     for target in ("vocals", "drums", "bass", "other"):
         values = [scores[target]["SI-SDR"]["mean"] for scores in results]
         assert values[0] == pytest.approx(values[1], abs=0.05)
+
+
+def test_estimates_are_fitted_where_that_is_asked_for(
+    songs: Path, estimates: Path, tmp_path: Path, here
+) -> None:
+    """What `--lengths fit` does to a file is what somebody else does by hand, and is counted."""
+    by_hand = tmp_path / "by-hand"
+    shutil.copytree(estimates, by_hand)
+    long = with_noise(stem("One", "vocals"), 5.0)
+    extra = np.random.default_rng(3).standard_normal(800)  # 0.1 s
+    write(by_hand / "One" / "vocals.wav", long)
+    write(estimates / "One" / "vocals.wav", np.concatenate([long, extra]))
+    short = with_noise(stem("Two", "drums"), 7.0)[:-800]
+    write(by_hand / "Two" / "drums.wav", np.concatenate([short, np.zeros(800)]))
+    write(estimates / "Two" / "drums.wav", short)
+    write(estimates / "Three" / "drums.wav", with_noise(stem("Three", "drums"), 1.0)[:-801])
+    command = ("evaluate", f"estimates:{estimates}", f"folder:{songs}")
+    done = here(*command, tmp_path / "refused", *SHORT)
+    assert_one_line_error(done, 1, "none of 3 songs can be scored: 3 mismatch")
+    done = here(*command, tmp_path / "r", *SHORT, "--lengths", "fit")
+    assert done.returncode == 0, done.stderr
+    assert "; estimates cut 1 times, padded 1 times, copied 0 times" in done.stdout
+    assert rejections_of(tmp_path / "r")["Three"][0] == "mismatch"
+    assert summary_of(tmp_path / "r")["fitted"] == {"cut": 1, "padded": 1, "copied": 0}
+    assert Results(tmp_path / "r").fits.to_pylist() == [
+        {
+            "song": song, "target": target, "file": f"{target}.wav", "n_samples": n_samples,
+            "is_copied": False,
+        }
+        for song, target, n_samples in (("One", "vocals", -800), ("Two", "drums", 800))
+    ]  # fmt: skip
+    shutil.rmtree(by_hand / "Three")
+    done = here("evaluate", f"estimates:{by_hand}", f"folder:{songs}", tmp_path / "h", *SHORT)
+    assert done.returncode == 0, done.stderr
+    by_hand_scores = scores_of(tmp_path / "h")
+    assert sum(not math.isnan(value) for value in by_hand_scores.values()) == 5
+    for key, value in by_hand_scores.items():
+        np.testing.assert_equal(scores_of(tmp_path / "r")[key], value)
+    assert here("validate", tmp_path / "r").returncode == 0
+    assert "fitted" not in summary_of(tmp_path / "h")
+    assert not (tmp_path / "h" / "fits.parquet").exists()
+    again = here(*command, tmp_path / "r", *SHORT)
+    assert_one_line_error(again, 2, "was made with other arguments")
+    for system in ("mixture", "oracle:irm"):
+        done = here("evaluate", system, f"folder:{songs}", tmp_path / "o", "--lengths", "fit")
+        assert_one_line_error(done, 2, "--lengths fit: only with estimates:")
+
+
+def test_a_mono_estimate_is_taken_for_both_channels(tmp_path: Path, here) -> None:
+    for song in ("One", "Two"):
+        pair = np.stack([stem(song, "vocals"), stem(song, "vocals")], axis=1)
+        write(tmp_path / "songs" / song / "vocals.wav", pair)
+        write(tmp_path / "songs" / song / "drums.wav", pair[::-1])
+        for name, audio in (("vocals", pair), ("drums", pair[::-1])):
+            noisy = with_noise(audio[:, 0], DB[song])
+            is_mono = (song, name) == ("One", "vocals")
+            both = noisy if is_mono else np.stack([noisy, noisy], axis=1)
+            write(tmp_path / "estimates" / song / f"{name}.wav", both)
+    command = ("evaluate", f"estimates:{tmp_path / 'estimates'}", f"folder:{tmp_path / 'songs'}")
+    done = here(*command, tmp_path / "refused", *SHORT)
+    assert rejections_of(tmp_path / "refused").keys() == {"One"}, done.stderr
+    done = here(*command, tmp_path / "r", *SHORT, "--lengths", "fit")
+    assert done.returncode == 0, done.stderr
+    assert summary_of(tmp_path / "r")["fitted"] == {"cut": 0, "padded": 0, "copied": 1}
+    assert not rejections_of(tmp_path / "r")
+    value = scores_of(tmp_path / "r")["One", "vocals", None, "SI-SDR"]
+    assert value == pytest.approx(DB["One"], abs=1e-4)
+
+
+def test_names_in_either_form_and_as_long_as_there_can_be(tmp_path: Path, here) -> None:
+    composed, decomposed = "Caf\u00e9 fl\u00fcchtig", "Cafe\u0301 flu\u0308chtig"
+    names = {composed: decomposed, "x" * 249: "x" * 249, "\u94a2" * 85: "\u94a2" * 85}
+    for in_songs, in_estimates in names.items():
+        for name in STEMS[:2]:
+            write(tmp_path / "songs" / in_songs / f"{name}.wav", stem("One", name))
+            estimate = with_noise(stem("One", name), 3.0)
+            write(tmp_path / "estimates" / in_estimates / f"{name}.wav", estimate)
+    system, dataset = f"estimates:{tmp_path / 'estimates'}", f"folder:{tmp_path / 'songs'}"
+    done = here("evaluate", system, dataset, tmp_path / "r", "--si-sdr-rate", RATE, "--jobs", 0)
+    assert done.returncode == 0, done.stderr
+    assert not rejections_of(tmp_path / "r")
+    assert {song for song, *_ in scores_of(tmp_path / "r")} == set(names)
+    written = list((tmp_path / "r" / "museval" / "test").iterdir())
+    assert len(written) == 3 and all(len(path.name.encode()) <= 255 for path in written)
+    assert here("validate", tmp_path / "r").returncode == 0
+
+
+def test_a_run_that_fails_at_one_song_scores_the_others(
+    songs: Path, runs: list[Path], tmp_path: Path, here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from stemsmith.evaluate.separation.separator import Separator
+
+    separated, calls = Separator.separate, list[int]()
+
+    def failing(self: Separator, *arguments: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 2:
+            raise UsageError("audio: the GPU's memory is too small; use --device cpu")
+        return separated(self, *arguments)
+
+    monkeypatch.setattr(Separator, "separate", failing)
+    done = here("evaluate", f"run:{runs[0]}", f"folder:{songs}", tmp_path / "r", *SHORT)
+    assert done.returncode == 0, done.stderr
+    assert rejections_of(tmp_path / "r") == {
+        "Three": ("no-estimate", "audio: the GPU's memory is too small; use --device cpu")
+    }
+    assert {song for song, *_ in scores_of(tmp_path / "r")} == {"One", "Two"}
+    assert here("validate", tmp_path / "r").returncode == 0
+
+
+def test_commas_and_homes_in_paths(
+    songs: Path, runs: list[Path], tmp_path: Path, here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    shutil.copytree(runs[0], tmp_path / "a,b")
+    shutil.copytree(songs, tmp_path / "songs, mine")
+    done = here("evaluate", f"run:~/a,b,run:{runs[1]}", "folder:~/songs, mine", tmp_path / "r",
+                *SHORT)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert {target for _, target, *_ in scores_of(tmp_path / "r")} == {"bass", "drums"}
+    (run,) = parse_system(f"run:{tmp_path}/a,b").folders
+    assert run == tmp_path / "a,b"
+    assert system_of([tmp_path / "a,run:b", "c"]).folders == (tmp_path / "a,run:b", Path("c"))
+
+
+def test_files_that_are_not_used_have_a_row_each(
+    songs: Path, estimates: Path, tmp_path: Path, here
+) -> None:
+    mine = tmp_path / "songs"
+    shutil.copytree(songs, mine)
+    write(mine / "One" / "mixture.wav", stem("One", "vocals"))
+    write(mine / "lonely.wav", stem("One", "vocals"))
+    (mine / "One" / "notes.txt").write_text("")
+    (mine / "One" / "._vocals.wav").write_text("")
+    (mine / "@eaDir" / "One").mkdir(parents=True)
+    (mine / "@eaDir" / "One" / "vocals.wav").write_text("")
+    write(estimates / "Four" / "vocals.wav", stem("One", "vocals"))
+    write(estimates / "One" / "piano.wav", stem("One", "vocals"))
+    (estimates / "One" / "log.txt").write_text("")
+    command = ("evaluate", f"estimates:{estimates}", f"folder:{mine}", tmp_path / "r", *SHORT)
+    done = here(*command)
+    assert done.returncode == 0, done.stderr
+    assert {row: reason for row, (reason, _) in rejections_of(tmp_path / "r").items()} == {
+        "folder:One/mixture.wav": "mixture",
+        "folder:One/notes.txt": "not-audio",
+        "folder:lonely.wav": "no-stem",
+        "estimates:Four/vocals.wav": "no-song",
+        "estimates:One/piano.wav": "no-target",
+        "estimates:One/log.txt": "not-audio",
+    }
+    assert ", 0 left out; 6 files not used" in done.stdout
+    header = shards.read_manifest(tmp_path / "r", "evaluation")
+    assert header["rejections"] == {
+        "mixture": 1, "no-song": 1, "no-stem": 1, "no-target": 1, "not-audio": 2
+    }  # fmt: skip
+    assert here("validate", tmp_path / "r").returncode == 0
+    assert here(*command).returncode == 0, "it is there already"

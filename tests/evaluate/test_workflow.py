@@ -32,7 +32,9 @@ class Heard:
     audio_s: float = 0.0
 
     @contextmanager
-    def loop(self, title: str, total: int) -> Iterator[Heard]:
+    def loop(
+        self, title: str, total: int, *, n_done: int = 0, audio_s: float = 0.0
+    ) -> Iterator[Heard]:
         self.loops.append((title, total))
         yield self
 

@@ -1029,7 +1029,7 @@ def test_an_interrupted_run_says_so_and_goes_on(
     assert process.returncode == 1
     assert out == ""
     lines = [line for line in err.splitlines() if line and not line.startswith("loader: ")]
-    assert lines == ["Aborted!"]
+    assert lines == ["Aborted! The same command with --resume goes on after the last whole epoch."]
     n = len(rows(run))
     done = here(*arguments[:-1], n + 1, "--resume", "--json")
     assert json.loads(done.stdout)["n_epochs"] == n + 1

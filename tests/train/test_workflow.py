@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import sys
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
@@ -87,8 +88,11 @@ class Watcher:
 
     def __init__(self) -> None:
         self.told: list[Any] = []
+        self.texts: list[str] = []
 
-    def loop(self, title: str, total: int) -> AbstractContextManager[Watcher]:
+    def loop(
+        self, title: str, total: int, *, n_done: int = 0, audio_s: float = 0.0
+    ) -> AbstractContextManager[Watcher]:
         @contextmanager
         def bar() -> Iterator[Watcher]:
             self.told.append([title, total, 0, 0.0])
@@ -101,6 +105,9 @@ class Watcher:
         bar = next(told for told in reversed(self.told) if isinstance(told, list))
         bar[2] += n
         bar[3] += audio_s
+
+    def tell(self, text: str) -> None:
+        self.texts.append(text)
 
     def warn(self, message: str) -> None:
         self.told.append(f"warning: {message}")
@@ -122,10 +129,15 @@ def test_epochs_are_told_batch_by_batch(tmp_path: Path) -> None:
         ["decode", 2, 2],
         ["decode", 2, 2],
         ["epoch 1/2", 2, 2],
-        [f"epoch 2/2, loss {first.validation_loss:.4g}, {first.si_sdr_db:.2f} dB", 2, 2],
+        [f"epoch 2/2, validation loss {first.validation_loss:.4g}, {first.si_sdr_db:.2f} dB", 2, 2],
     ]
     assert bars.count("end") == len(loops)
     assert loops[2][3] == pytest.approx((2 + 2) * seconds)
+    # Of the first batch; the second one of the epoch is of validation.
+    assert re.fullmatch(r"loss [\d.e-]+, all epochs in \d+:\d\d:\d\d", watcher.texts[0])
+    assert float(watcher.texts[0].split()[1].rstrip(",")) == pytest.approx(
+        first.train_loss, rel=1e-3
+    )
 
 
 # What decides which epoch is best.

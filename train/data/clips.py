@@ -205,7 +205,7 @@ def _shards_of(mixtures: Mixtures, split: str, is_audio: bool) -> Iterator[_Shar
     roots: Mapping[str, str] = {} if is_audio else mixtures.roots
     for shard in mixtures.recipe_shards:
         if shard.split == split:
-            yield _Shard(shard.recipes, roots, str(shard.tar) if is_audio else "")
+            yield _Shard(shard.recipes, roots, str(shard.tar.absolute()) if is_audio else "")
 
 
 def _check_audio(members: Sequence[_Shard]) -> None:

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from stemsmith.manifests.audio.read import FULL_SCALE_16
 from stemsmith.manifests.errors import StemsmithError
+from stemsmith.manifests.safe_path import safe_path
 from stemsmith.train.data.clips import ClipSource, find_clips
 from stemsmith.train.data.examples import EpochTable, ExampleRules, Turns
 from stemsmith.train.data.store import ClipStore
@@ -198,7 +199,9 @@ class StreamLoader:
         # Begins when the first batch is asked for, by when the epoch is known: Lightning makes
         # the iterator before that, and workers load ahead from the moment it is there.
         try:
-            yield from self._loader
+            with safe_path():  # of the processes that load, if there are any
+                batches = iter(self._loader)
+            yield from batches
         except StemsmithError as error:
             if not self._loader.num_workers:
                 raise

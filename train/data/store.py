@@ -18,6 +18,7 @@ from stemsmith.manifests import shards, storage
 from stemsmith.manifests.arrays import Int16s
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.jobs import QUIET, Progress, Workers, do_jobs, needed
+from stemsmith.manifests.preflight import preflight
 from stemsmith.manifests.run_folder import RunFolder
 from stemsmith.train.data.clips import Clips, MixtureClip, read_clip
 
@@ -86,7 +87,7 @@ class Decoding:
 
     def __init__(self, clips: Clips, cache: Path) -> None:
         self._clips = clips
-        self.root = cache / "decoded" / clips.identity
+        self.root = cache.absolute() / "decoded" / clips.identity
         self._folder = RunFolder(self.root, _STAGE, self.root / _STATE_FOLDER, clips.identity)
 
     @property
@@ -121,7 +122,12 @@ class Decoding:
         """
         with self.opened():
             if not self.is_closed:
-                with progress.loop("decode", self.n_clips) as ticker:
+                clips = self._clips.clips
+                paths = (clip.tar or folder for clip in clips for folder in clip.roots.values())
+                with (
+                    preflight(workers, inputs=[paths], destination=self._folder.state),
+                    progress.loop("decode", self.n_clips) as ticker,
+                ):
                     for n_clips in do_jobs(workers, decode_clips, self.jobs(), needed(_path_of)):
                         ticker.advance(n_clips)
             self._close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -215,9 +216,14 @@ def test_a_song_that_lacks_a_file_is_left_out_alone(
         assert caught.value.detail.startswith(f"{path}: ")
 
 
-def test_a_song_whose_name_no_table_can_hold_is_refused(tmp_path: Path, make_noise: Noise) -> None:
+def test_a_song_whose_name_no_table_can_hold_is_left_out(tmp_path: Path, make_noise: Noise) -> None:
     write_songs(tmp_path, make_noise, "One/bass.wav", "Two/bass.wav")
     (tmp_path / "Two").rename(tmp_path / os.fsdecode(b"T\xff"))
+    found = find_dataset(f"folder:{tmp_path}", None, TEST)
+    assert [song.name for song in found.songs] == ["One"]
+    (row,) = found.left_out
+    assert row.reason is Reason.BAD_NAME and "not UTF-8" in row.detail
+    shutil.rmtree(tmp_path / "One")
     with pytest.raises(InvalidCorpus, match="not UTF-8"):
         find_dataset(f"folder:{tmp_path}", None, TEST)
 

@@ -22,6 +22,7 @@ from stemsmith.manifests import shards
 from stemsmith.manifests.arrays import Float64s
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.mixtures import Mixture, MixtureSource
+from stemsmith.manifests.records import Reason
 from stemsmith.mixing.augmentations import AUGMENTATIONS
 from stemsmith.mixing.level.loudness import envelope
 from stemsmith.mixing.plan.coherent import CoherentPlan
@@ -374,10 +375,25 @@ def test_a_threshold_that_nothing_reaches_leaves_no_song() -> None:
     assert (plan.n_songs, plan.n_clips) == (0, 0)
 
 
-def test_stems_of_one_song_at_two_rates_are_refused() -> None:
+def test_a_song_whose_stems_have_two_rates_is_left_out() -> None:
     other = stem_of("one/drums", "############", sample_rate=2 * RATE)
-    with pytest.raises(UsageError, match="one: its stems have 2 sample rates"):
-        coherent(SplitCatalogue([*STEMS, other], SLAKH))
+    catalogue = SplitCatalogue([*STEMS, other], SLAKH)
+    plan = coherent(catalogue)
+    assert plan.n_songs == coherent(CATALOGUE).n_songs - 1
+    assert "one" not in {s.song_id for m in plan.mixtures(0, 400) for s in m.sources}
+    unused = {catalogue.stems[k].stem_id: (reason, text) for k, reason, text in plan.unused()}
+    for k in catalogue.songs["one"]:
+        reason, text = unused[catalogue.stems[k].stem_id]
+        assert reason is Reason.MISMATCH
+        assert text == f"the stems of its song have 2 sample rates: {RATE} Hz, {2 * RATE} Hz"
+
+
+def test_what_is_not_unused_is_used() -> None:
+    for plan in (coherent(CATALOGUE), coherent(CATALOGUE, target="bass"), incoherent(CATALOGUE)):
+        unused = {CATALOGUE.stems[k].stem_id for k, _, _ in plan.unused()}
+        used = {s.stem_id for m in plan.mixtures(0, 3000) for s in m.sources}
+        assert used.isdisjoint(unused)
+        assert used | unused == {stem.stem_id for stem in CATALOGUE.stems}
 
 
 def test_clips_are_drawn_evenly_over_stems_and_over_offsets() -> None:

@@ -19,7 +19,7 @@ import yaml
 from stemsmith.manifests.audio.read import AUDIO_ENDINGS, read_excerpt
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
 from stemsmith.manifests.mixtures import SourceFile
-from stemsmith.manifests.programs import slug
+from stemsmith.manifests.names import slug
 from stemsmith.manifests.records import Stem
 from stemsmith.manifests.shards import read_records
 from stemsmith.mixing.sources import layouts

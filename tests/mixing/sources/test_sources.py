@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +19,7 @@ import pytest
 import soundfile
 from stemsmith.manifests import shards
 from stemsmith.manifests.mixtures import MeasuredFile, Mixture
+from stemsmith.mixing.mixtures import Mixtures
 from stemsmith.mixing.sources.measure import cache_folder
 
 SHORT = ("--clip", 1, "--mixtures", 12, "--jobs", 0)
@@ -34,6 +36,13 @@ def assert_one_line_error(done: subprocess.CompletedProcess[str], code: int, *te
 
 def recipes_of(folder: Path) -> list[Mixture]:
     return shards.read_records(sorted(folder.glob("mixtures-*.parquet")), Mixture)
+
+
+def rejections_of(folder: Path) -> dict[str, tuple[str, str]]:
+    """Return reason and detail of every file that was left out, by root and path."""
+    rows = Mixtures(folder).rejection_records()
+    assert len({row.id for row in rows}) == len(rows)
+    return {row.id: (str(row.reason), row.detail) for row in rows}
 
 
 def audio_of(folder: Path) -> dict[str, dict[str, np.ndarray]]:
@@ -251,8 +260,28 @@ def test_a_stem_that_is_missing(make_musdb, tmp_path: Path, here) -> None:
     missing = root / "train" / "B - Two" / "bass.wav"
     missing.unlink()
     done = here("mix", f"musdb:{root}", tmp_path / "m", *SHORT, "--taxonomy", "musdb")
-    assert_one_line_error(done, 1, str(missing), "missing")
-    assert not (tmp_path / "m").exists()
+    assert done.returncode == 0, done.stderr
+    assert {m.sources[0].song_id for m in recipes_of(tmp_path / "m")} == {
+        "musdb:train/A - One", "musdb:train/Leaf - Summerghost", "musdb:test/C - Three"
+    }  # fmt: skip
+    rows = rejections_of(tmp_path / "m")
+    song = "musdb:train/B - Two"
+    assert rows[f"{song}/bass.wav"] == (
+        "missing", f"{missing}: missing; a song needs all of its stems"
+    )  # fmt: skip
+    for stem in ("drums", "other", "vocals"):
+        reason, detail = rows[f"{song}/{stem}.wav"]
+        assert reason == "incomplete" and "its song lacks bass" in detail
+    # What is called a mixture is in no place of a stem, and said to be one.
+    mixtures = [name for name, (reason, _) in rows.items() if reason == "mixture"]
+    assert len(mixtures) == 4 and len(rows) == 8
+    assert done.stdout.endswith("; 8 left out\n")
+    assert here("validate", tmp_path / "m", "--jobs", 0).returncode == 0
+    for path in root.glob("*/*/bass.wav"):
+        path.unlink()
+    done = here("mix", f"musdb:{root}", tmp_path / "n", *SHORT, "--taxonomy", "musdb")
+    assert_one_line_error(done, 1, "bass.wav: missing")
+    assert not (tmp_path / "n").exists()
 
 
 def test_what_is_no_source(corpus: Path, musdb: Path, tmp_path: Path, here, monkeypatch) -> None:
@@ -295,8 +324,15 @@ BAD_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
     "3-channels": (lambda p: write_samples(p, np.zeros((88200, 3))), "3 channels"),
     "11025-hz": (lambda p: write_samples(p, np.zeros(22050), 11025), "11025 Hz"),
     "2000-hz": (lambda p: write_samples(p, np.zeros(4000), 2000), "2000 Hz"),
-    "dangling": (lambda p: p.symlink_to(p.with_name("nowhere")), "bad"),
+    "dangling": (lambda p: p.symlink_to(p.with_name("nowhere")), "not in a place"),
 }
+
+
+BAD_REASONS = {
+    "text": "damaged", "no-bytes": "damaged", "nan": "not-finite", "inf": "not-finite",
+    "nan-in-the-last-100-ms": "not-finite", "huge": "not-finite", "3-channels": "unsupported",
+    "11025-hz": "unsupported", "2000-hz": "unsupported", "dangling": "no-stem",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", BAD_FILES)
@@ -311,12 +347,22 @@ def test_audio_that_cannot_be_used(
     before = state(tmp_path / "solos")
     done = here("mix", f"folder:{tmp_path / 'solos'}", tmp_path / "m", *SHORT,
                 "--taxonomy", "violin-piano", "--mode", "incoherent")  # fmt: skip
-    if name == "dangling":  # is no file, so no solo
-        assert done.returncode == 0, done.stderr
-    else:
-        assert_one_line_error(done, 1, "bad.wav", text)
-        assert not (tmp_path / "m").exists()
+    assert done.returncode == 0, done.stderr
+    ((row, (reason, detail)),) = rejections_of(tmp_path / "m").items()
+    assert row == "folder:train/piano/bad.wav" and reason in BAD_REASONS[name]
+    assert str(solos / "piano" / "bad.wav") in detail and text in detail and "\n" not in detail
+    assert done.stdout.endswith("; 1 left out\n")
+    assert {s.path for m in recipes_of(tmp_path / "m") for s in m.sources} == {
+        "train/piano/good.wav", "train/violin/good.wav"
+    }  # fmt: skip
     assert state(tmp_path / "solos") == before
+    if name != "dangling":
+        (solos / "piano" / "good.wav").unlink()
+        (solos / "violin" / "good.wav").unlink()
+        done = here("mix", f"folder:{tmp_path / 'solos'}", tmp_path / "n", *SHORT,
+                    "--taxonomy", "violin-piano", "--mode", "incoherent")  # fmt: skip
+        assert_one_line_error(done, 1, "bad.wav", text)
+        assert not (tmp_path / "n").exists()
 
 
 def test_a_decode_error_in_a_worker(
@@ -331,8 +377,10 @@ def test_a_decode_error_in_a_worker(
     (solos / "piano" / "cut.flac").write_bytes(data[: len(data) // 2])
     done = stemsmith("mix", f"folder:{tmp_path / 'solos'}", tmp_path / "m", "--clip", 1,
                      "--taxonomy", "violin-piano", "--mode", "incoherent", "--jobs", 1)  # fmt: skip
-    assert_one_line_error(done, 1, "cut.flac", "cannot be decoded")
-    assert not (tmp_path / "m").exists()
+    assert done.returncode == 0, done.stderr
+    ((row, (reason, detail)),) = rejections_of(tmp_path / "m").items()
+    assert (row, reason) == ("folder:train/piano/cut.flac", "damaged")
+    assert "cut.flac: cannot be decoded" in detail
 
 
 def test_empty_and_short_and_silent_files_are_left_alone(
@@ -350,6 +398,15 @@ def test_empty_and_short_and_silent_files_are_left_alone(
         assert done.returncode == 0, done.stderr
         paths = {s.path for m in recipes_of(tmp_path / mode) for s in m.sources}
         assert {Path(path).name for path in paths} == {"good.wav"}
+        rows = rejections_of(tmp_path / mode)
+        assert rows.keys() == {
+            f"folder:{split}/piano/z{k}.wav" for split in ("train", "test") for k in range(5)
+        }
+        for row, (reason, detail) in rows.items():
+            is_long = row.endswith(("z4.wav",))  # 90000 samples of silence; a clip has 44100
+            assert reason == ("too-quiet" if is_long else "too-short"), row
+            assert ("no clip of 1 s" if is_long else "and clips have 1 s") in detail
+        assert done.stdout.endswith("; 10 left out\n")
         assert here("validate", tmp_path / mode, "--jobs", 0).returncode == 0
 
 
@@ -357,7 +414,12 @@ def test_stems_of_a_song_with_two_rates(make_musdb, tmp_path: Path, make_noise, 
     root = make_musdb(tmp_path / "hq")
     make_noise(root / "train" / "A - One" / "vocals.wav", 4, 48000, seed=77)
     done = here("mix", f"musdb:{root}", tmp_path / "m", *SHORT, "--taxonomy", "musdb")
-    assert_one_line_error(done, 2, "A - One", "sample rates")
+    assert done.returncode == 0, done.stderr
+    rows = rejections_of(tmp_path / "m")
+    for stem in ("bass", "drums", "other", "vocals"):
+        reason, detail = rows[f"musdb:train/A - One/{stem}.wav"]
+        assert reason == "mismatch" and "2 sample rates: 44100 Hz, 48000 Hz" in detail
+    assert not any("A - One" in s.song_id for m in recipes_of(tmp_path / "m") for s in m.sources)
 
 
 def test_files_are_measured_once(musdb: Path, tmp_path: Path, cache: Path, here) -> None:
@@ -547,3 +609,163 @@ def test_a_source_is_never_written_to(corpus: Path, musdb: Path, tmp_path: Path,
         done = here("mix", *sources, folder, *SHORT, "--taxonomy", "musdb")
         assert_one_line_error(done, 2, "in the source", str(folder))
     assert state(corpus) | state(musdb) == before
+
+
+def test_names_of_any_script_keep_their_difference(
+    make_noise: Callable[..., Path], tmp_path: Path, here
+) -> None:
+    """Piano and violin in Chinese, and flutes in both of Unicode's forms."""
+    piano, violin, flute = "\u94a2\u7434", "\u5c0f\u63d0\u7434", "Fl\u00f6te"
+    for k, song in enumerate(("One", "Two")):
+        form = ("NFC", "NFD")[k]
+        for j, name in enumerate((piano, violin, unicodedata.normalize(form, flute))):
+            make_noise(tmp_path / "songs" / song / f"{name}.wav", 3, 16000, 1, 10 * k + j)
+    taxonomy = tmp_path / "band.toml"
+    lines = [f'"{name.lower()}" = ["{name}"]' for name in (piano, violin, flute)]
+    taxonomy.write_text("\n".join(["[targets]", *lines]), "utf-8")
+    done = here("mix", f"folder:{tmp_path / 'songs'}", tmp_path / "m", *SHORT,
+                "--taxonomy", taxonomy, "--target", "flo\u0308te")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    for mixture in recipes_of(tmp_path / "m"):
+        found = {unicodedata.normalize("NFC", Path(s.path).stem): s.group for s in mixture.sources}
+        assert found == {name: name.lower() for name in (piano, violin, flute)}
+    assert not rejections_of(tmp_path / "m")
+    done = here("mix", f"folder:{tmp_path / 'songs'}", tmp_path / "n", *SHORT,
+                "--taxonomy", "violin-piano")  # fmt: skip
+    assert_one_line_error(done, 1, "no stem of any source belongs to a target")
+
+
+@pytest.mark.parametrize(
+    ("names", "texts"),
+    [
+        (("C#", "C"), ("'C#'", "'C'", "are both the class 'c'; rename one of them")),
+        (("C", "\u266a\u266b"), ("'\u266a\u266b' has no letter or digit",)),
+    ],
+)
+@pytest.mark.parametrize("is_solo", [False, True])
+def test_names_that_lose_their_difference_are_refused(
+    make_noise: Callable[..., Path],
+    tmp_path: Path,
+    here,
+    names,
+    texts: tuple[str, ...],
+    is_solo: bool,
+) -> None:
+    for k, name in enumerate(names):
+        place = f"train/{name}/a.wav" if is_solo else f"Song {k}/{name}.wav"
+        make_noise(tmp_path / "s" / place, 2, 16000, 1, k)
+    done = here("mix", f"folder:{tmp_path / 's'}", tmp_path / "m", *SHORT)
+    assert_one_line_error(done, 1, str(tmp_path / "s"), *texts)
+    assert not (tmp_path / "m").exists()
+
+
+def test_whatever_is_not_used_has_a_row(
+    make_noise: Callable[..., Path], tmp_path: Path, here
+) -> None:
+    """One good solo among files of all kinds: the mixtures are of it, and all else is listed."""
+    solos = tmp_path / "solos"
+    for k, name in enumerate(("violin/good", "piano/good", "tuba/a")):
+        make_noise(solos / "train" / f"{name}.wav", 2, 16000, 1, k)
+    for k in range(20):
+        make_noise(solos / "train" / "piano" / f"short{k}.wav", 0.9, 16000, 1, 50 + k)
+        (solos / "train" / "piano" / f"{k}.wma").write_bytes(b"")
+    make_noise(solos / "more" / "piano" / "deep.wav", 2, 16000, 1, 99)
+    (solos / "readme.txt").write_text("")
+    make_noise(solos / "train" / "mixture.wav", 2, 16000, 1, 98)
+    for hidden in ("train/piano/._good.wav", "train/@eaDir/good.wav", "__MACOSX/x/good.wav",
+                   "train/piano/Thumbs.db", ".DS_Store"):  # fmt: skip
+        (solos / hidden).parent.mkdir(parents=True, exist_ok=True)
+        (solos / hidden).write_bytes(b"")
+    command = ("mix", f"folder:{solos}", tmp_path / "m", *SHORT, "--taxonomy", "violin-piano",
+               "--mode", "incoherent")  # fmt: skip
+    done = here(*command, "--json")
+    assert done.returncode == 0, done.stderr
+    rows = {row: reason for row, (reason, _) in rejections_of(tmp_path / "m").items()}
+    assert rows == {
+        **{f"folder:train/piano/short{k}.wav": "too-short" for k in range(20)},
+        **{f"folder:train/piano/{k}.wma": "not-audio" for k in range(20)},
+        "folder:more/piano/deep.wav": "no-stem",
+        "folder:readme.txt": "not-audio",
+        "folder:train/mixture.wav": "mixture",
+        "folder:train/tuba/a.wav": "no-target",
+    }
+    counts = {"too-short": 20, "not-audio": 21, "no-stem": 1, "mixture": 1, "no-target": 1}
+    assert json.loads(done.stdout)["rejections"] == counts
+    (shard,) = (tmp_path / "m").glob("rejections-*.parquet")
+    assert shard.name == "rejections-00000.parquet"
+    again = here(*command)
+    assert again.returncode == 0 and again.stdout.endswith("; 44 left out\n"), again.stderr
+    assert here("validate", tmp_path / "m", "--jobs", 0).returncode == 0
+    shard.write_bytes(shard.read_bytes()[:-9] + bytes(9))
+    done = here("validate", tmp_path / "m", "--jobs", 0)
+    assert_one_line_error(done, 1, "rejections-00000.parquet: SHA-256")
+
+
+def test_what_storage_boxes_leave_ends_no_run(make_musdb, tmp_path: Path, here) -> None:
+    root = make_musdb(tmp_path / "hq")
+    recipes = []
+    for name in ("clean", "littered"):
+        done = here("mix", f"musdb:{root}", tmp_path / name, *SHORT, "--taxonomy", "musdb")
+        assert done.returncode == 0, done.stderr
+        recipes.append([(m.mixture_id, m.sources) for m in recipes_of(tmp_path / name)])
+        for litter in ("train/@eaDir", "test/__MACOSX", "train/#recycle", "train/notes"):
+            (root / litter).mkdir(exist_ok=True)
+            (root / litter / "x.txt").write_text("")
+    assert recipes[0] == recipes[1]
+    rows = rejections_of(tmp_path / "littered").keys() - rejections_of(tmp_path / "clean").keys()
+    assert rows == {"musdb:train/notes", "musdb:train/notes/x.txt"}
+
+
+@pytest.mark.parametrize("is_installed", [True, False])
+def test_a_file_that_does_not_say_its_length(
+    make_noise: Callable[..., Path], tmp_path: Path, here, monkeypatch, is_installed: bool
+) -> None:
+    if not is_installed:
+        monkeypatch.setitem(sys.modules, "av", None)
+    solos = tmp_path / "solos" / "train"
+    make_noise(solos / "violin" / "good.wav", 2, 16000, 1)
+    path = solos / "piano" / "piped.flac"
+    make_noise(path, 3, 16000, 1, 5)
+    make_noise(solos / "piano" / "good.wav", 2, 16000, 1, 6)
+    data = bytearray(path.read_bytes())
+    data[21] &= 0xF0  # the total of samples: unknown
+    data[22:26] = bytes(4)
+    path.write_bytes(data)
+    done = here("mix", f"folder:{tmp_path / 'solos'}", tmp_path / "m", "--clip", 1, "--mixtures",
+                60, "--jobs", 0, "--taxonomy", "violin-piano", "--mode", "incoherent",
+                "--audio")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    used = {s.path: s for m in recipes_of(tmp_path / "m") for s in m.sources}
+    if is_installed:
+        assert not rejections_of(tmp_path / "m")
+        assert used["train/piano/piped.flac"].n_stem_samples == 3 * 16000
+        last = max(s.start for m in recipes_of(tmp_path / "m") for s in m.sources)
+        assert last > 16000, "clips come from all of it"
+    else:
+        ((row, (reason, detail)),) = rejections_of(tmp_path / "m").items()
+        assert (row, reason) == ("folder:train/piano/piped.flac", "unsupported")
+        assert "piped.flac" in detail and "needs PyAV: pip install" in detail
+        assert "train/piano/piped.flac" not in used
+
+
+def test_homes_and_addresses_after_a_prefix(
+    musdb: Path, tmp_path: Path, here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(musdb.parent))
+    done = here("mix", f"musdb:~/{musdb.name}", tmp_path / "m", *SHORT, "--taxonomy", "musdb")
+    assert done.returncode == 0, done.stderr
+    done = here("mix", "musdb:s3://bucket/musdb", tmp_path / "n", *SHORT)
+    assert_one_line_error(done, 2, "s3://bucket/musdb: is an address")
+
+
+def test_a_song_is_left_out_of_training_in_either_form(
+    make_noise: Callable[..., Path], tmp_path: Path, here
+) -> None:
+    for k, song in enumerate(("Caf\u00e9", "Other")):
+        for j, name in enumerate(("drums", "bass")):
+            make_noise(tmp_path / "s" / song / f"{name}.wav", 2, 16000, 1, 2 * k + j)
+    done = here("mix", f"folder:{tmp_path / 's'}", tmp_path / "m", *SHORT, "--leave-out",
+                "Cafe\u0301")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    songs = {(m.split, s.song_id) for m in recipes_of(tmp_path / "m") for s in m.sources}
+    assert songs == {("test", "folder:Caf\u00e9"), ("train", "folder:Other")}

@@ -5,13 +5,15 @@ from __future__ import annotations
 import itertools
 import re
 import sys
+import unicodedata
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from stemsmith.manifests.errors import UsageError
-from stemsmith.manifests.programs import DRUMS, inst_class_of, rendering_class_of, slug
+from stemsmith.manifests.names import distinct_slugs, slug
+from stemsmith.manifests.programs import DRUMS, inst_class_of, rendering_class_of
 from stemsmith.mixing.sources.taxonomy import (
     TAXONOMIES,
     Taxonomy,
@@ -43,10 +45,45 @@ def test_names_are_compared_in_lower_case_with_hyphens(name: str, expected: str)
     assert slug(name) == expected
 
 
-@given(st.text())
-def test_a_slug_has_few_characters_and_is_its_own_slug(name: str) -> None:
+@given(st.text(st.characters(max_codepoint=127)))
+def test_a_slug_of_ascii_has_few_characters_and_keeps_its_form(name: str) -> None:
     assert re.fullmatch(r"([a-z0-9]+(-[a-z0-9]+)*)?", slug(name))
-    assert slug(slug(name)) == slug(name)
+    assert slug(name) == re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
+@given(st.text())
+def test_a_slug_has_letters_digits_and_single_hyphens_and_is_its_own_slug(name: str) -> None:
+    made = slug(name)
+    assert slug(made) == made == unicodedata.normalize("NFC", made)
+    for word in made.split("-") if made else ():
+        assert {unicodedata.category(character)[0] for character in word} <= set("LMN"), word
+        assert unicodedata.category(word[0])[0] in "LN"
+    assert slug(unicodedata.normalize("NFD", name)) == made
+    assert slug(name.swapcase().swapcase()) == made or not name.isascii()
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("\u94a2\u7434", "\u94a2\u7434"),  # piano and violin, in Chinese
+        ("\u5c0f\u63d0\u7434 1", "\u5c0f\u63d0\u7434-1"),
+        (
+            "\u0421\u043a\u0440\u0438\u043f\u043a\u0430",
+            "\u0441\u043a\u0440\u0438\u043f\u043a\u0430",
+        ),
+        ("Fl\u00f6te", "fl\u00f6te"),
+        ("Flo\u0308te", "fl\u00f6te"),  # the same, decomposed
+        (
+            "\u0938\u093f\u0924\u093e\u0930",
+            "\u0938\u093f\u0924\u093e\u0930",
+        ),  # sitar: vowels are marks
+        ("STRASSE", slug("stra\u00dfe")),
+        ("C#", "c"),
+        ("\U0001f3b8\ufe0f", ""),  # a picture of a guitar
+    ],
+)
+def test_letters_of_every_script_are_kept(name: str, expected: str) -> None:
+    assert slug(name) == expected
 
 
 def test_slakhs_targets_are_the_ranges_of_general_midi() -> None:
@@ -168,3 +205,38 @@ def test_known_classes_are_those_of_general_midi_and_of_the_data_sets() -> None:
     assert {"violin", "electric-bass", "vocals", "other", "saxophone", "drums"} <= known_classes()
     assert "*" not in known_classes()
     assert all(slug(name) == name for name in known_classes())
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (("C#", "C"), r"'C#' and 'C' are both the class 'c'"),
+        (("drums", "drums!"), r"'drums' and 'drums!' are both the class 'drums'"),
+        (("violin", "\u2669\u2669"), r"'\u2669\u2669' has no letter or digit"),
+    ],
+)
+def test_names_that_lose_their_difference_are_refused(names: tuple[str, ...], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        distinct_slugs(names)
+    with pytest.raises(UsageError, match=message) as error:
+        Taxonomy("own", {"a": names[:1], "b": names[1:]})
+    assert "\n" not in str(error.value)
+
+
+def test_case_composition_and_spaces_make_no_other_name() -> None:
+    names = ("Clean_Electric Guitar", "clean-electric  guitar", "Fl\u00f6te", "flo\u0308te")
+    assert set(distinct_slugs(names).values()) == {"clean-electric-guitar", "fl\u00f6te"}
+    taxonomy = Taxonomy("own", {"flo\u0308te": ["FLO\u0308TE"], "rest": ["*"]})
+    assert taxonomy.targets == ("fl\u00f6te", "rest")
+    assert taxonomy.target_of((slug("Fl\u00f6te"),)) == "fl\u00f6te"
+
+
+def test_a_file_may_name_targets_in_any_script_and_either_form(tmp_path: Path) -> None:
+    path = tmp_path / "band.toml"
+    path.write_text(
+        '[targets]\n"flo\u0308te" = ["Flo\u0308te"]\n"\u94a2\u7434" = ["\u94a2\u7434"]\n', "utf-8"
+    )
+    assert read_taxonomy(str(path)).targets == ("fl\u00f6te", "\u94a2\u7434")
+    path.write_text('[targets]\n"flo\u0308te" = ["a"]\n"fl\u00f6te" = ["b"]\n', "utf-8")
+    with pytest.raises(UsageError, match="is there twice"):
+        read_taxonomy(str(path))

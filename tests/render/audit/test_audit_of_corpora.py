@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from soundfont_maker import write_two_banks
 from stemsmith.manifests.corpus import Corpus
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.records import Defect, DefectKind
@@ -118,6 +119,47 @@ def test_a_corpus_and_its_copy_without_records_are_audited_alike(scores: Path, h
     }
     done = here("audit", f"slakh:{copy}", "--jobs", 0)
     assert "silent-stem in 1" in done.stdout
+
+
+def test_a_note_that_is_changed_in_a_file_is_found(scores: Path, here) -> None:
+    corpus = render(scores, sample_rate=44100)
+    stem = corpus.stem_records()[0]
+    path = corpus.root / stem.path
+    audio, rate = soundfile.read(path)
+    note = len(stem.note_onset) // 2
+    later = int(0.01 * rate)  # from this note on, all is 10 ms late
+    at = int(stem.note_onset[note])
+    audio[at + later :] = audio[at:-later].copy()
+    audio[at : at + later] = 0
+    soundfile.write(path, audio, rate)
+    done = here("audit", corpus.root, "--json", "--jobs", 0)
+    rows = json.loads(done.stdout)["defects"]
+    late = [row for row in rows if row["kind"] == "late-onset"]
+    assert {row["stem"] for row in rows} == {"Track00001/S00"}
+    assert late
+    assert late[0]["size"] == pytest.approx(10, abs=0.5)
+    assert min(row["start_s"] for row in rows) == pytest.approx(at / rate, abs=0.03)
+
+
+def test_stems_are_checked_with_what_they_were_rendered_with_and_nothing_else(
+    scores: Path, tmp_path: Path, here
+) -> None:
+    corpus = render(scores)
+    font = write_two_banks(tmp_path / "other.sf2", 0)
+    done = here("audit", corpus.root, "--soundfont", font)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "other soundfonts or patches than these" in done.stderr
+    done = here("audit", f"slakh:{corpus.root}", "--soundfont", font)
+    assert done.returncode == 2
+    assert "leave them out" in done.stderr
+    shutil.rmtree(corpus.root)
+    corpus = render(scores, soundfonts=[font], render_omitted=True)
+    done = here("audit", corpus.root, "--jobs", 0)
+    assert done.returncode == 0, done.stderr
+    assert "name the soundfonts" in done.stderr
+    done = here("audit", corpus.root, "--soundfont", font, "--jobs", 0)
+    assert done.returncode == 0, done.stderr
+    assert "name the soundfonts" not in done.stderr
 
 
 def test_a_folder_without_tracks_is_named(tmp_path: Path, here) -> None:

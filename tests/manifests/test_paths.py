@@ -1,0 +1,135 @@
+"""Paths of users: local ones alone, homes after prefixes, commas."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import stemsmith
+from stemsmith.cli.main import main
+from stemsmith.manifests.errors import UsageError
+from stemsmith.manifests.paths import local_path, paths_between_commas
+
+ADDRESSES = ("s3://bucket/x", "gs://b", "file:///tmp/x", "hdfs+x://host/y", "HTTPS://h/z")
+
+
+@pytest.mark.parametrize("text", ADDRESSES)
+def test_an_address_is_no_path(text: str) -> None:
+    with pytest.raises(UsageError, match="is an address, and only local files") as error:
+        local_path(text)
+    assert str(error.value).startswith(f"{text}: ")
+    with pytest.raises(UsageError, match="is an address"):
+        local_path(Path(text))  # which has one slash
+
+
+@pytest.mark.parametrize(
+    "text", ["a", "./s3:/x", "a/s3://b", "musdb:/x", "C:/x", "C:\\x", "a:b", "~", "~x/y"]
+)
+def test_what_is_no_address_is_a_path(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    assert local_path(text) == Path("/home/me" if text == "~" else text)
+
+
+def test_the_home_is_expanded_in_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    assert local_path("~/x") == Path("/home/me/x")
+    assert local_path(Path("~/x")) == Path("~/x")  # of a folder of that name
+
+
+def test_commas_of_paths_that_are_there_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("a", "a,b", "c,d,e"):
+        (tmp_path / name).mkdir()
+    assert paths_between_commas("a") == ["a"]
+    assert paths_between_commas("a,b") == ["a,b"]
+    assert paths_between_commas("a,c,d,e,a,b,a") == ["a", "c,d,e", "a,b", "a"]
+    assert paths_between_commas("x,y,a") == ["x", "y", "a"]
+
+
+# Every argument and option of every command that is a path gets an address in turn.
+COMMANDS = {
+    "scan": ["{}"],
+    "render": ["{}", "{}", "--soundfont", "--patches"],
+    "audit": ["{}"],
+    "mix": ["{}", "{}", "--taxonomy"],
+    "train": ["{}", "{}", "--init", "--validation", "--cache"],
+    "runs": ["{}"],
+    "separate": ["{}", "{}", "{}"],
+    "evaluate": ["estimates:{}", "folder:{}", "{}", "--compare", "--taxonomy"],
+    "validate": ["{}"],
+    "certify": ["{}"],
+    "demo": ["{}"],
+}
+CASES = [
+    (command, place)
+    for command, arguments in COMMANDS.items()
+    for place in [*range(len(arguments)), "--config"]
+]
+
+
+@pytest.mark.parametrize(("command", "place"), CASES, ids=str)
+def test_no_command_takes_an_address(
+    command: str, place: int | str, tmp_path: Path, here: Callable[..., object], monkeypatch
+) -> None:
+    if command in ("train", "separate"):
+        pytest.importorskip("torch")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there").mkdir()
+    given: list[str] = [command]
+    for k, argument in enumerate(COMMANDS[command]):
+        value = "s3://bucket/x" if k == place else "there"
+        if argument.startswith("--"):
+            given += [argument, value] if k == place else []
+        else:
+            given.append(argument.format(value))
+    given += ["--config", "s3://bucket/x"] if place == "--config" else []
+    if command == "train":
+        given += ["--target", "bass"]
+    done = here(*given)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("Error: s3://bucket/x: is an address"), done.stderr
+    assert done.stderr.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["there"]
+    assert not list((tmp_path / "there").iterdir())
+
+
+def test_every_command_with_a_path_is_tried() -> None:
+    import click
+    from stemsmith.cli.options import LocalPath
+
+    with_paths = set()
+    for name, command in main.commands.items():
+        if any(isinstance(p.type, LocalPath) and p.name != "config" for p in command.params):
+            with_paths.add(name)
+        assert not any(
+            isinstance(p.type, click.Path) and not isinstance(p.type, LocalPath)
+            for p in command.params
+        ), name
+    assert with_paths - {"export"} <= set(COMMANDS)
+
+
+@pytest.mark.parametrize("path", ["s3://b/x", Path("s3://b/x")])
+def test_no_function_takes_an_address(path: str | Path, workshop: Path) -> None:
+    before = sorted(p.name for p in workshop.iterdir())
+    for call in (
+        lambda: stemsmith.scan(path),
+        lambda: stemsmith.render_corpus("scores", path),
+        lambda: stemsmith.render_corpus(path, "c"),
+        lambda: stemsmith.make_bank(soundfonts=[path]),
+        lambda: stemsmith.make_bank(patches=path),
+        lambda: stemsmith.mix("corpus", path),
+        lambda: stemsmith.mix(path, "m"),
+        lambda: stemsmith.evaluate_system("mixture", "corpus", path),
+        lambda: stemsmith.evaluate_system("mixture", "corpus", "e", compare=[path]),
+        lambda: stemsmith.open_folder(path),
+        lambda: stemsmith.validate(path),
+        lambda: stemsmith.Corpus(path),
+        lambda: stemsmith.Mixtures(path),
+        lambda: stemsmith.Results(path),
+    ):
+        with pytest.raises(UsageError, match="is an address"):
+            call()
+    assert sorted(p.name for p in workshop.iterdir()) == before
