@@ -85,6 +85,13 @@ class InvalidCorpus(StemsmithError):
     """
 
 
+class Unreadable(InvalidCorpus):
+    """The system does not hand out a file: it is not there, or may not be read.
+
+    Where it is one of many it is that item's rejection. Another machine may be able to read it.
+    """
+
+
 def one_line(error: object) -> str:
     r"""Return the text of somebody else's error as part of a line of ours.
 
@@ -112,13 +119,6 @@ def _printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
-class Unreadable(InvalidCorpus):
-    """The system does not hand out a file: it is not there, or may not be read.
-
-    Where it is one of many it is that item's rejection. Another machine may be able to read it.
-    """
 
 
 def install_command(extra: str) -> str:

@@ -34,9 +34,9 @@ __all__ = [
 ]
 
 _SCRATCH_LOCK: Final = "lock"
-_LARGEST_CHECKSUM: Final = 4096  # bytes of a file that has a line or two
 _LONGEST_NAME: Final = 255  # bytes; of ext4, XFS, APFS and, in other units, NTFS
 _N_HASH: Final = 12
+_LARGEST_CHECKSUM: Final = 4096  # bytes of a file that has a line or two
 
 
 def file_hash(path: Path, algorithm: str = "sha256") -> str:
@@ -92,6 +92,32 @@ def atomic_file(path: Path, staging: Path | None = None) -> Iterator[BinaryIO]:
     sync(path.parent)
 
 
+def short_name(name: str, n_added: int = 0) -> str:
+    """Return a file name that leaves room for what is added to it.
+
+    Parameters
+    ----------
+    name : str
+        A name, which may come from a user and be as long as file systems allow.
+    n_added : int
+        Number of bytes that are added: an ending, a dot before it.
+
+    Returns
+    -------
+    str
+        The name as it is if there is room; else its beginning and a part of its hash, so that
+        other names become other ones.
+    """
+    data, room = os.fsencode(name), _LONGEST_NAME - n_added
+    if len(data) <= room:
+        return name
+    ending = f"-{hashlib.sha256(data).hexdigest()[:_N_HASH]}"
+    beginning = data[: room - len(ending)]
+    while beginning and data[len(beginning)] & 0xC0 == 0x80:  # not within a letter of UTF-8
+        beginning = beginning[:-1]
+    return os.fsdecode(beginning) + ending
+
+
 def checksum_path(path: Path) -> Path:
     """Return where the checksum of a file is: beside it, as ``sha256sum --check`` reads it."""
     return path.with_name(f"{path.name}.sha256")
@@ -134,32 +160,6 @@ def _checksums(path: Path) -> list[str]:
     except (FileNotFoundError, UnicodeDecodeError):
         return []
     return [line.split(" ")[0] for line in text.splitlines()]
-
-
-def short_name(name: str, n_added: int = 0) -> str:
-    """Return a file name that leaves room for what is added to it.
-
-    Parameters
-    ----------
-    name : str
-        A name, which may come from a user and be as long as file systems allow.
-    n_added : int
-        Number of bytes that are added: an ending, a dot before it.
-
-    Returns
-    -------
-    str
-        The name as it is if there is room; else its beginning and a part of its hash, so that
-        other names become other ones.
-    """
-    data, room = os.fsencode(name), _LONGEST_NAME - n_added
-    if len(data) <= room:
-        return name
-    ending = f"-{hashlib.sha256(data).hexdigest()[:_N_HASH]}"
-    beginning = data[: room - len(ending)]
-    while beginning and data[len(beginning)] & 0xC0 == 0x80:  # not within a letter of UTF-8
-        beginning = beginning[:-1]
-    return os.fsdecode(beginning) + ending
 
 
 def publish_folder(staged: Path, final: Path) -> None:

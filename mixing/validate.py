@@ -152,6 +152,7 @@ def check_file(job: FileCheck) -> Finding:
         if job.members is not None and set(read_members(path)) != set(job.members):
             return Finding(job.path, f"{path}: its members are not those of its recipes")
     except InvalidCorpus as error:
+        recheck(error)
         return Finding(job.path, str(error))
     except OSError as error:
         recheck(error)

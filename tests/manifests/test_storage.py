@@ -304,6 +304,28 @@ def test_a_lock_is_held_against_another_process_until_that_process_is_killed(loc
         pass
 
 
+@pytest.mark.parametrize("letter", ["x", "\u00f6", "\u94a2", "\U0001f3b8"])
+def test_long_names_leave_room_and_stay_different(tmp_path: Path, letter: str) -> None:
+    for n in (1, 10, 60, 255 // len(letter.encode())):
+        name = letter * n
+        assert storage.short_name(name) == name
+        (tmp_path / name).write_bytes(b"")
+    names = [letter * 300 + ending for ending in ("a", "b")]
+    for n_added in (0, 5, 40):
+        short = [storage.short_name(name, n_added) for name in names]
+        assert short[0] != short[1] and short[0][:50] == letter * 50
+        assert all(len(name.encode()) <= 255 - n_added for name in short)
+        (tmp_path / (short[0] + "e" * n_added)).write_bytes(b"")
+
+
+@pytest.mark.parametrize("n_bytes", [10, 249, 250, 251, 255])
+def test_a_file_of_any_name_is_written_at_once(tmp_path: Path, n_bytes: int) -> None:
+    path = tmp_path / ("n" * n_bytes)
+    storage.write_atomic(path, b"content")
+    assert path.read_bytes() == b"content"
+    assert [found.name for found in tmp_path.iterdir()] == [path.name]
+
+
 # Checksums beside files.
 
 
@@ -352,25 +374,3 @@ def test_a_damaged_checksum_holds_of_nothing(tmp_path: Path, content: bytes) -> 
     storage.write_with_checksum(tmp_path / "f", b"content")
     storage.checksum_path(tmp_path / "f").write_bytes(content)
     assert storage.has_its_checksum(tmp_path / "f", b"content") is False
-
-
-@pytest.mark.parametrize("letter", ["x", "\u00f6", "\u94a2", "\U0001f3b8"])
-def test_long_names_leave_room_and_stay_different(tmp_path: Path, letter: str) -> None:
-    for n in (1, 10, 60, 255 // len(letter.encode())):
-        name = letter * n
-        assert storage.short_name(name) == name
-        (tmp_path / name).write_bytes(b"")
-    names = [letter * 300 + ending for ending in ("a", "b")]
-    for n_added in (0, 5, 40):
-        short = [storage.short_name(name, n_added) for name in names]
-        assert short[0] != short[1] and short[0][:50] == letter * 50
-        assert all(len(name.encode()) <= 255 - n_added for name in short)
-        (tmp_path / (short[0] + "e" * n_added)).write_bytes(b"")
-
-
-@pytest.mark.parametrize("n_bytes", [10, 249, 250, 251, 255])
-def test_a_file_of_any_name_is_written_at_once(tmp_path: Path, n_bytes: int) -> None:
-    path = tmp_path / ("n" * n_bytes)
-    storage.write_atomic(path, b"content")
-    assert path.read_bytes() == b"content"
-    assert [found.name for found in tmp_path.iterdir()] == [path.name]
