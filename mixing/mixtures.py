@@ -249,6 +249,8 @@ class Mixtures(Sequence[StoredMixture]):
             for source in recipes.distinct("sources", "root"):
                 if source["root"] not in self.header.get("roots", {}):
                     raise InvalidCorpus(f"{path}: no root {source['root']!r} in {shards.MANIFEST}")
+            if not (recipes.column("n_samples") > 0).all():
+                raise InvalidCorpus(f"{path}: has a mixture of no length")
             found.append(MixtureShard(path, split, recipes))
         order = {split: place for place, split in enumerate(SPLITS)}
         return tuple(sorted(found, key=lambda s: (order.get(s.split, len(order)), s.path.name)))

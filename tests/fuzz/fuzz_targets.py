@@ -311,7 +311,7 @@ def look_into(root: Path, is_deep: bool) -> None:
         list(opened.iter_stems())
         assert opened.rejections.num_rows >= 0
         if is_deep:
-            assert track.mixture.ndim == 2
+            assert all(track.mixture.ndim == 2 for track in opened.values())
             validate_corpus(root)
     elif isinstance(opened, Mixtures):
         assert opened.targets is not None

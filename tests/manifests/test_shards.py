@@ -7,6 +7,8 @@ import json
 import math
 import pickle
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -831,6 +833,24 @@ def test_a_few_bytes_that_stand_for_millions_of_rows_are_not_read(path: Path) ->
     pq.write_table(table, path, row_group_size=n, data_page_size=1 << 30)
     assert path.stat().st_size < n / 100
     assert " rows in " in refusal(path, Rejection)
+
+
+def test_damage_that_ends_the_process_where_arrow_is_asked_for_columns(path: Path) -> None:
+    data = bytearray((OLD / "renditions" / "renditions-00000.parquet").read_bytes())
+    data[2736] ^= 0x20  # the statistics of a column's chunk
+    path.write_bytes(data)
+    program = (
+        "import sys, pathlib\n"
+        "from stemsmith.manifests import errors, renditions, shards\n"
+        "try:\n"
+        "    shards.read_records(pathlib.Path(sys.argv[1]), renditions.Rendition)\n"
+        "except errors.InvalidCorpus as error:\n"
+        "    print(error)\n"
+    )
+    command = [sys.executable, "-c", program, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"{path}: cannot be read as Parquet: ")
 
 
 def test_silence_is_not_taken_for_a_bomb(path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 import os
@@ -295,9 +296,25 @@ def vouched(path: Path) -> Path:
     return path
 
 
+def without_length(mixed: Path) -> Path:
+    """Write a recipe of no samples, and vouch for its shard."""
+    path = mixed / "mixtures-test-00000.parquet"
+    recipes = shards.read_records(path, Mixture)
+    recipes[-1] = dataclasses.replace(recipes[-1], n_samples=0)
+    shards.write_records(path, Mixture, recipes)
+
+    def change(header: dict) -> None:
+        (entry,) = [entry for entry in header["shards"] if entry["file"] == path.name]
+        entry["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+
+    spoil_header(mixed, change)
+    return path
+
+
 SPOILED: dict[str, Callable[[Path], Path]] = {
     "recipes": lambda m: flip(m / "mixtures-train-00000.parquet"),
     "tar": lambda m: flip(m / "audio-test-00000.tar"),
+    "recipe-without-length": without_length,
     "tar-with-a-link": with_link,
     "tar-without-its-last-file": without_end,
     "tar-end": lambda m: flip(m / "audio-train-00000.tar", 0.9999),
