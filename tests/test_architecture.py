@@ -51,6 +51,8 @@ OWNERS = {
     "fluidsynth": ("render/sound/fluid.py",),
     "av": ("manifests/audio/stem_mp4.py",),
     "pyarrow": ("manifests/shards.py",),
+    "tomllib": ("manifests/documents.py",),
+    "yaml": ("manifests/documents.py", "render/songs/metadata.py"),
     "filelock": ("manifests/storage.py",),
     "platformdirs": ("mixing/sources/measure.py",),
     # Windows has none of these, and importing must not fail there.

@@ -122,7 +122,7 @@ def measure_file(job: MeasureJob) -> MeasuredFile | Rejection:
     """
     try:
         measured = _measured(Path(job.path), job.stream)
-    except _Unfit as error:
+    except _NotFit as error:
         recheck(error)
         return Rejection(job.path, MEASURED_BY, error.reason, str(error))
     except UsageError as error:  # PyAV is not there
@@ -146,7 +146,7 @@ def measure_file(job: MeasureJob) -> MeasuredFile | Rejection:
     return measured
 
 
-class _Unfit(InvalidCorpus):
+class _NotFit(InvalidCorpus):
     """The audio of a file cannot be mixed; carries the reason for its `Rejection`."""
 
     def __init__(self, reason: Reason, detail: str) -> None:
@@ -159,13 +159,13 @@ def _measured(path: Path, stream: int) -> MeasuredFile:
     unsupported = Reason.UNSUPPORTED
     if info.n_channels > 2:
         text = f"{path}: {info.n_channels} channels; mono or stereo is wanted"
-        raise _Unfit(unsupported, text)
+        raise _NotFit(unsupported, text)
     if info.sample_rate % ENVELOPE_HZ:
         text = f"{path}: {info.sample_rate} Hz is not a multiple of {ENVELOPE_HZ} Hz"
-        raise _Unfit(unsupported, text)
+        raise _NotFit(unsupported, text)
     if info.sample_rate < _LOWEST_RATE_HZ:
         text = f"{path}: {info.sample_rate} Hz is less than {_LOWEST_RATE_HZ} Hz"
-        raise _Unfit(unsupported, text)
+        raise _NotFit(unsupported, text)
     columns = [np.concatenate(rows) for rows in zip(*_blocks(path, stream), strict=True)]
     return MeasuredFile(storage.file_hash(path), *info, *columns)
 
@@ -185,10 +185,10 @@ def _blocks(path: Path, stream: int) -> Iterator[tuple[Float32s, ...]]:
         stop = n_samples if last == n_steps else last * step
         audio = read_excerpt(path, start, stop - start, stream)
         if not np.isfinite(audio).all():
-            raise _Unfit(Reason.NOT_FINITE, f"{path}: has samples that are not finite")
+            raise _NotFit(Reason.NOT_FINITE, f"{path}: has samples that are not finite")
         if np.abs(audio).max() > _LARGEST_SAMPLE:
             text = f"{path}: has samples above {_LARGEST_SAMPLE:g} of full scale"
-            raise _Unfit(Reason.NOT_FINITE, text)
+            raise _NotFit(Reason.NOT_FINITE, text)
         audio = audio[:, : last * step - start]
         channels = [envelope(channel, sample_rate) for channel in audio]
         k_power = np.array([c.k_power for c in channels]).sum(axis=0)
