@@ -20,7 +20,7 @@ _NOISE: Final = 8.0  # times the energy of the differences in the quietest fifth
 _MOST_NOISE: Final = 0.02  # of the mean energy of the stem
 _DOUBTED: Final = 0.25  # energy that does not follow from the notes, against all
 _FEWEST: Final = 4  # notes that make a stem
-_MOSTLY: Final = 0.8
+_MOSTLY, _ENOUGH = 0.8, 0.2  # shares of blocks that are known
 
 
 class Comparison(NamedTuple):
@@ -65,11 +65,10 @@ class Comparison(NamedTuple):
         """Return whether stem and reference are known to agree between two samples of the stem."""
         blocks = slice(start // self.samples_per_block, -(-end // self.samples_per_block))
         known = self.is_known[blocks]
-        return (
-            bool(known.mean() >= _MOSTLY and not self.is_different[blocks].any())
-            if len(known)
-            else False
-        )
+        if not len(known) or self.is_different[blocks].any():
+            return False
+        # What is said of a whole stem is wrong if it is wrong of a good part of it.
+        return bool(known.mean() >= (_ENOUGH if 2 * len(known) > len(self.is_known) else _MOSTLY))
 
 
 def compare(audio: Float32s, reference: Reference, sample_rate: int) -> Comparison | None:
@@ -87,7 +86,7 @@ def compare(audio: Float32s, reference: Reference, sample_rate: int) -> Comparis
     Returns
     -------
     Comparison or None
-        None where one of the two is silent, or nothing of it is known.
+        None where one of the two is silent, or too little of it is known.
     """
     low = decimated(audio, reference.factor)
     size = max(1, round(_BLOCK_S * sample_rate / reference.factor))
@@ -111,6 +110,8 @@ def compare(audio: Float32s, reference: Reference, sample_rate: int) -> Comparis
     doubtful *= 4 * level**2  # both with their sign turned, at the most
     is_different = is_known & (differing > np.maximum(_DIFFERENT * louder, floor) + doubtful)
     sounding = promised > floor
+    if not sounding.any() or float(is_known[sounding].mean()) < _ENOUGH:
+        return None
     return Comparison(
         audio=low,
         expected=expected,
