@@ -42,6 +42,8 @@ class Comparison(NamedTuple):
         Of the stem against its reference.
     loudest : float
         Mean power of the loudest block that is promised.
+    noise_db : float
+        Power of the difference where it is least, against the stem's: what may be noise.
     """
 
     audio: Float32s
@@ -55,6 +57,7 @@ class Comparison(NamedTuple):
     known_share: float
     level: float
     loudest: float
+    noise_db: float
 
     @property
     def decides(self) -> bool:
@@ -104,7 +107,8 @@ def compare(audio: Float32s, reference: Reference, sample_rate: int) -> Comparis
     promised *= level**2
     difference = low - expected
     differing = energies(difference, size)
-    noise = min(float(np.quantile(differing, 0.2)), _MOST_NOISE * float(there.mean()))
+    least = float(np.quantile(differing, 0.2))
+    noise = min(least, _MOST_NOISE * float(there.mean()))
     floor = max(top * level**2 * 10 ** (_QUIET_DB / 10), _NOISE * noise)
     louder = _widened(np.maximum(there, promised))
     doubtful *= 4 * level**2  # both with their sign turned, at the most
@@ -124,6 +128,7 @@ def compare(audio: Float32s, reference: Reference, sample_rate: int) -> Comparis
         known_share=float(is_known[sounding].mean()),
         level=level,
         loudest=float(promised.max()) / size,
+        noise_db=10 * float(np.log10(max(least, 1e-30) / float(there.mean()))),
     )
 
 
