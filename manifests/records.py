@@ -160,6 +160,9 @@ class Note:
         Whether the note is to be heard in the stem; None if nobody looked.
     sounding_pitch : float or None
         Pitch that is heard, as a MIDI number with fractions; None if it is not known.
+    sounding_offset : int or None
+        Sample at which the voice is told to end: `offset`, or later where a pedal holds the note.
+        None if it is not known, as in renditions.
     """
 
     onset: int
@@ -168,6 +171,7 @@ class Note:
     velocity: int
     is_heard: bool | None = None
     sounding_pitch: float | None = None
+    sounding_offset: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
