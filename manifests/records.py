@@ -362,7 +362,8 @@ class Stem:
     note_sounding_pitch : numpy.ndarray or None
         (n_notes,) MIDI number, with fractions, of the pitch that is heard: `note_pitch` where the
         patch plays it within 30 cents or has no stable pitch, moved by the tuning that the score
-        sends to the channel (RPN 1 and 2). Pitch bends are not in it. None where it is not known.
+        sends to the channel (RPN 1 and 2), which folders of notes do not follow. Pitch bends are
+        not in it. None where it is not known.
     n_notes_unheard : int or None
         Notes of which `note_heard` is false.
     audit : tuple of Defect or None

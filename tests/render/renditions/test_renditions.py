@@ -469,6 +469,28 @@ def test_aligned_scores_say_when_notes_sound(
     assert_one_line_error(done, 2, "no aligned note of duo.mid: S01")
 
 
+def test_the_sounding_pitch_is_that_of_the_sound(tmp_path: Path, fonts, here: Command) -> None:
+    file = mido.MidiFile(write_score(tmp_path / "midi" / "a.mid", n_notes=8))
+    violin = file.tracks[1]
+    for control, value in ((6, 96), (100, 1), (101, 0), (6, 57), (100, 2), (101, 0)):
+        violin.insert(2, mido.Message("control_change", control=control, value=value))
+    file.save(tmp_path / "midi" / "a.mid")
+    done = here("render", tmp_path / "midi", tmp_path / "c", *QUICK, "--soundfont", fonts[0],
+                "--renditions", 1, "--tempo", 0.5, "--tuning", 20)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    stems = read(tmp_path / "c").stems.values()
+    for stem in stems:
+        shift = -6.5 if stem.stem == "S00" else 0
+        expected = stem.note_pitch + shift + stem.note_cents / 100
+        np.testing.assert_allclose(stem.note_sounding_pitch, expected, atol=1e-4)
+        audio = audio_of(tmp_path / "c", stem)
+        for onset, pitch in zip(stem.note_onset, stem.note_sounding_pitch, strict=True):
+            note = audio[onset + 200 : onset + 3000] * np.hanning(2800)
+            frequency_hz = np.abs(np.fft.rfft(note, 1 << 18)).argmax() * RATE / (1 << 18)
+            assert abs(12 * np.log2(frequency_hz / 440) + 69 - pitch) < 0.1
+    assert len(stems) == 2
+
+
 # ---------------------------------------------------------------------------------------------
 # Timbres
 
