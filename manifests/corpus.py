@@ -348,31 +348,42 @@ class TrackStem:
         """The notes as a table with the columns of `Note`, in order of onset.
 
         Times are samples of `audio`. A shift that carries a note over the end of the stem cuts it
-        in two, of which the second begins at 0.
+        in two, of which the second begins at 0; there is no second one where only a pedal holds
+        the note so long.
         """
         record = self.record
         onset, offset = (n.astype(np.int64) for n in (record.note_onset, record.note_offset))
+        sounding = record.note_sounding_offset if isinstance(record, Stem) else None
+        end = offset if sounding is None else sounding.astype(np.int64)
         rows = np.arange(len(onset))
         if self.shift:
-            onset, offset, rows = _turned(onset, offset, self.shift, record.n_samples)
+            onset, offset, end, rows = _turned(onset, offset, end, self.shift, record.n_samples)
         pitch, velocity = record.note_pitch[rows], record.note_velocity[rows]
         columns = [column.tolist() for column in (onset, offset, pitch, velocity)]
         for column in (record.note_heard, record.note_sounding_pitch):
             columns.append([None] * len(rows) if column is None else column[rows].tolist())
+        columns.append([None] * len(rows) if sounding is None else end.tolist())
         return shards.table_of([Note(*row) for row in zip(*columns, strict=True)], Note)
 
 
 def _turned(
-    onset: Int64s, offset: Int64s, shift: int, n_samples: int
-) -> tuple[Int64s, Int64s, Int64s]:
-    """Move notes later in a circle; return onsets, offsets, and which note each piece is of."""
+    onset: Int64s, offset: Int64s, end: Int64s, shift: int, n_samples: int
+) -> tuple[Int64s, Int64s, Int64s, Int64s]:
+    """Move notes later in a circle; cut those whose key is down at the end of the stem.
+
+    Return onsets, offsets and ends of the sound, and which note each piece is of.
+    """
     # What rings on after the end of the stem is not in its audio, nor are notes from there on.
     (rows,) = np.nonzero(onset < n_samples)
-    length = np.minimum(offset[rows], n_samples) - onset[rows]
     start = (onset[rows] + shift) % n_samples
-    stop = start + length
-    (over,) = np.nonzero(stop > n_samples)
+    moved = start - onset[rows]
+    (over,) = np.nonzero(np.minimum(offset[rows], n_samples) + moved > n_samples)
     starts = np.concatenate([start, np.zeros(len(over), np.int64)])
-    stops = np.concatenate([np.minimum(stop, n_samples), stop[over] - n_samples])
     order = np.argsort(starts, kind="stable")
-    return starts[order], stops[order], np.concatenate([rows, rows[over]])[order]
+
+    def cut(stop: Int64s) -> Int64s:
+        turned = np.minimum(stop[rows], n_samples) + moved
+        pieces = np.concatenate([np.minimum(turned, n_samples), turned[over] - n_samples])
+        return pieces[order]
+
+    return starts[order], cut(offset), cut(end), np.concatenate([rows, rows[over]])[order]

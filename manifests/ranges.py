@@ -17,10 +17,19 @@ LONGEST: Final = 1 << 36  # samples of audio: as many as FLAC counts, 17 days at
 
 
 class Interval(NamedTuple):
-    """The least and the greatest value that a number may have; it is finite in any case."""
+    """What a number may be, which is finite, unless NaN says that nobody knows it.
+
+    Attributes
+    ----------
+    least, greatest : float
+        The bounds, which are allowed.
+    is_nan_allowed : bool
+        Whether NaN is a value.
+    """
 
     least: float
     greatest: float
+    is_nan_allowed: bool = False
 
 
 class TextRule(NamedTuple):
@@ -61,6 +70,8 @@ _NUMBERS: Final = {
     "note_pitch": _MIDI,
     "note_velocity": _MIDI,
     "note_cents": Interval(-1e6, 1e6),
+    # Of an instrument whose voices start when they like, or of a note that it does not play.
+    "attack_s": Interval(0, 1e9, is_nan_allowed=True),
 }
 _ENDINGS: Final = {
     "_db": Interval(-1000, 1000),

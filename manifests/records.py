@@ -160,6 +160,9 @@ class Note:
         Whether the note is to be heard in the stem; None if nobody looked.
     sounding_pitch : float or None
         Pitch that is heard, as a MIDI number with fractions; None if it is not known.
+    sounding_offset : int or None
+        Sample at which the voice is told to end: `offset`, or later where a pedal holds the note.
+        None if it is not known, as in renditions.
     """
 
     onset: int
@@ -168,6 +171,7 @@ class Note:
     velocity: int
     is_heard: bool | None = None
     sounding_pitch: float | None = None
+    sounding_offset: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,7 +362,8 @@ class Stem:
     note_sounding_pitch : numpy.ndarray or None
         (n_notes,) MIDI number, with fractions, of the pitch that is heard: `note_pitch` where the
         patch plays it within 30 cents or has no stable pitch, moved by the tuning that the score
-        sends to the channel (RPN 1 and 2). Pitch bends are not in it. None where it is not known.
+        sends to the channel (RPN 1 and 2), which folders of notes do not follow. Pitch bends are
+        not in it. None where it is not known.
     n_notes_unheard : int or None
         Notes of which `note_heard` is false.
     audit : tuple of Defect or None

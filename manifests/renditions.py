@@ -37,7 +37,8 @@ class RenditionStem:
         other samples for it), ``level`` (it has not), or ``nothing`` (as written).
     attack_s : float
         Time from the start of a voice to 10 % of its peak, of the patch at the part's median
-        pitch and velocity.
+        pitch and velocity. NaN where the patch does not play that note, and for VST3 instruments,
+        whose voices start when they like.
     path, midi_path : str
         FLAC, and the part as it sounds (tempo and deviations included) as MIDI.
     sample_rate, n_samples : int
@@ -66,7 +67,7 @@ class RenditionStem:
     licence, duplicate_group : str or None
         Of the piece, as in a `Song`.
     note_heard, note_sounding_pitch, n_notes_unheard
-        As in a `Stem`; the sounding pitch has the deviation of the tuning in it.
+        As in a `Stem`; the sounding pitch has the deviation of the tuning in it as well.
     """
 
     stem_id: str

@@ -356,9 +356,11 @@ def _column_offence(name: str, column: pa.Array, hint: Any) -> str:
         return ""
     values = column.to_numpy(zero_copy_only=False)
     is_right = (values >= interval.least) & (values <= interval.greatest)  # NaN is neither
+    if interval.is_nan_allowed:
+        is_right |= np.isnan(values)
     if is_right.all():
         return ""
-    least, greatest = (f"{bound:.12g}" for bound in interval)
+    least, greatest = (f"{bound:.12g}" for bound in interval[:2])
     return f"{name} is {values[~is_right][0]}, which is not in {least} to {greatest}"
 
 

@@ -50,8 +50,9 @@ from stemsmith.render.renditions import validate as pieces
 from stemsmith.render.renditions.config import PRESETS, RenditionConfig, RenditionOptions
 from stemsmith.render.renditions.corpus import RenditionDestination
 from stemsmith.render.renditions.export_bach10 import export_rendition, plan_export
-from stemsmith.render.renditions.plan import RenditionPlan, plan_renditions
-from stemsmith.render.renditions.render import StemJob, render_stems
+from stemsmith.render.renditions.forecast import forecast_renditions
+from stemsmith.render.renditions.plan import plan_renditions
+from stemsmith.render.renditions.render import render_stems
 from stemsmith.render.songs import validate as songs
 from stemsmith.render.songs.corpus import CorpusDestination
 from stemsmith.render.songs.forecast import forecast
@@ -345,8 +346,8 @@ def render_renditions(
     NothingToDo
         If no score can be used.
     UsageError
-        For options that make no sense, a stem that would clip, or a folder that holds something
-        else.
+        For options that make no sense, a stem that would clip, a folder that holds something
+        else, or a disk that has no room for the corpus.
 
     Examples
     --------
@@ -371,14 +372,18 @@ def render_renditions(
         for warning in plan.warnings:
             progress.warn(warning)
         destination = RenditionDestination(local_path(corpus), plan)
+        expected = forecast_renditions(destination.open_jobs(), plan)
+        expected.check_room(local_path(corpus))
         with destination.opened():
+            if expected.n_stems:
+                progress.note(expected.sentence(jobs if isinstance(jobs, int) else 1))
             open_jobs = destination.open_jobs()
             scores = (Path(job.midi_root, job.source) for job in open_jobs)
             n_done = destination.n_jobs - len(open_jobs)
             with (
                 preflight(workers, inputs=[scores], destination=_state_of(corpus)),
                 progress.loop(
-                    "render", destination.n_jobs, n_done=n_done, audio_s=_planned_s(open_jobs, plan)
+                    "render", destination.n_jobs, n_done=n_done, audio_s=expected.audio_s
                 ) as ticker,
             ):
                 for result in do_jobs(workers, render_stems, open_jobs, destination.died):
@@ -697,17 +702,6 @@ def export_renditions(
             n_sources += n
             ticker.advance()
     return Exported(n_renditions, n_sources)
-
-
-def _planned_s(jobs: Sequence[StemJob], plan: RenditionPlan) -> float:
-    """Return the seconds of all stems that jobs render, or 0 if a tempo does not say it."""
-    duration_s = {piece.chosen.song.path: piece.chosen.song.duration_s for piece in plan.pieces}
-    if any(job.tempo.bpm is not None for job in jobs):
-        return 0.0
-    return sum(
-        len(job.specs) * (duration_s[job.source] / (job.tempo.factor or 1) + job.config.tail_s)
-        for job in jobs
-    )
 
 
 def _state_of(corpus: str | Path) -> Path:

@@ -46,6 +46,10 @@ class NoteTable:
         end of its stem cut in two: there is no attack at its onset.
     stem : numpy.ndarray
         (n_notes,) int32, index into `stem_ids`.
+    sounding_offset : numpy.ndarray
+        (n_notes,) float64, in samples of the mixture: when the voice is told to end, which is
+        `offset`, or later where a pedal holds the note. NaN where nobody knows, as in renditions.
+        A note that only a pedal holds where a clip begins is not listed.
     stem_ids : tuple of str
         The target's sources that have notes to know of, as the recipe names them.
     """
@@ -56,6 +60,7 @@ class NoteTable:
     velocity: UInt8s
     is_onset_inside: Bools
     stem: Int32s
+    sounding_offset: Float64s
     stem_ids: tuple[str, ...]
 
     def __len__(self) -> int:
@@ -85,6 +90,7 @@ class _StemNotes(NamedTuple):
     offset: Int32s
     pitch: UInt8s
     velocity: UInt8s
+    sounding_offset: Int32s | None
 
 
 class _Pieces(NamedTuple):
@@ -105,7 +111,7 @@ def realise_labels(mixture: Mixture, roots: Mapping[str, str | Path]) -> Labels:
         The recipe whose notes are wanted.
     roots : mapping of str to path
         Folders of the roots it names. Those that are corpora have their notes read once a
-        process and kept, 10 bytes a note.
+        process and kept, 14 bytes a note.
 
     Returns
     -------
@@ -174,24 +180,27 @@ def _corpus_notes(root: Path, changed_at: int) -> dict[str, _StemNotes] | None:
 
 def _notes_heard(stem: Stem | RenditionStem) -> _StemNotes:
     heard = slice(None) if stem.note_heard is None else stem.note_heard
+    sounding = stem.note_sounding_offset if isinstance(stem, Stem) else None
     return _StemNotes(
         stem.sha256,
         stem.note_onset[heard],
         stem.note_offset[heard],
         stem.note_pitch[heard],
         stem.note_velocity[heard],
+        None if sounding is None else sounding[heard],
     )
 
 
 def _placed(source: MixtureSource, notes: _StemNotes, mixture: Mixture) -> NoteTable:
     """Return one source's notes in samples of the mixture."""
     effects = [effect_of(text) for text in source.transforms]
-    pieces = _joined(_read(source, notes))
+    pieces = _joined(_read(source, notes.onset, notes.offset))
     speed = float(source.sample_rate)  # samples of the file for a second of the mixture
     for effect in effects:
         speed *= effect.speed
     onset = pieces.onset * mixture.sample_rate / speed
     offset = pieces.offset * mixture.sample_rate / speed
+    sounding_offset = _sounding_until(source, notes, pieces) * mixture.sample_rate / speed
     is_heard = onset < mixture.n_samples
     if any(effect.is_muting for effect in effects):
         is_heard[:] = False
@@ -203,24 +212,41 @@ def _placed(source: MixtureSource, notes: _StemNotes, mixture: Mixture) -> NoteT
         velocity=notes.velocity[note],
         is_onset_inside=pieces.is_onset_inside[is_heard],
         stem=np.zeros(len(note), np.int32),
+        sounding_offset=np.minimum(sounding_offset[is_heard], float(mixture.n_samples)),
         stem_ids=(source.stem_id,),
     )
 
 
-def _read(source: MixtureSource, notes: _StemNotes) -> list[_Pieces]:
+def _sounding_until(source: MixtureSource, notes: _StemNotes, pieces: _Pieces) -> Float64s:
+    """Return when each piece of a note ends that pedals may hold; NaN where nobody knows."""
+    if notes.sounding_offset is None:
+        return np.full(len(pieces.note), np.nan)
+    # Each piece is the beginning of one that sounds, or of the rest of one.
+    held = _joined(_read(source, notes.onset, notes.sounding_offset))
+    length = np.int64(1 + max(held.onset.max(initial=0), pieces.onset.max(initial=0)))
+    begun, wanted = (p.note * length + p.onset for p in (held, pieces))
+    return held.offset[np.searchsorted(begun, wanted, side="right") - 1].astype(np.float64)
+
+
+def _read(source: MixtureSource, onset: Int32s, offset: Int32s) -> list[_Pieces]:
     """Return the notes of what a source reads, stretch after stretch."""
     stretches = kept_stretches(source.transforms)
     if stretches is None:
         stretches = [(source.start - source.shift, source.n_read)]
     pieces, position = [], 0
     for start, n_samples in stretches:
-        pieces += _excerpt(source, notes, start, n_samples, position)
+        pieces += _excerpt(source, onset, offset, start, n_samples, position)
         position += n_samples
     return pieces
 
 
 def _excerpt(
-    source: MixtureSource, notes: _StemNotes, start: int, n_samples: int, position: int
+    source: MixtureSource,
+    note_onset: Int32s,
+    note_offset: Int32s,
+    start: int,
+    n_samples: int,
+    position: int,
 ) -> list[_Pieces]:
     """Return the notes of a stretch of a stem that may begin before it and end after it.
 
@@ -228,8 +254,8 @@ def _excerpt(
     the stretch goes.
     """
     length, end = source.n_stem_samples, start + n_samples
-    onset = notes.onset.astype(np.int64)
-    offset = np.minimum(notes.offset.astype(np.int64), length)
+    onset = note_onset.astype(np.int64)
+    offset = np.minimum(note_offset.astype(np.int64), length)
     turns = range(start // length, -(-end // length))
     pieces = []
     for turn in [0] if source.is_shift_padded else turns:
@@ -272,5 +298,6 @@ def _merged(tables: list[tuple[str, NoteTable]]) -> NoteTable:
         velocity=np.concatenate([table.velocity for _, table in tables])[order],
         is_onset_inside=np.concatenate([t.is_onset_inside for _, t in tables])[order],
         stem=stem[order].astype(np.int32),
+        sounding_offset=np.concatenate([t.sounding_offset for _, t in tables])[order],
         stem_ids=tuple(stem_id for stem_id, _ in tables),
     )

@@ -149,7 +149,8 @@ class RenderConfig:
     min_stem_notes : int
         Notes that a part must have to be rendered. By default every part is: of 1171 parts of 178
         real songs 4 have one note and 12 at most three, and nearly all of these are meant so (a
-        held chord, a drum, an effect).
+        held chord, a drum, an effect). None is merged into another part, whose instrument the
+        score did not ask for.
     licence : str or None
         SPDX licence of the scores that no ``licences.tsv`` names; None if it is not known.
     licence_ok : tuple of str or None

@@ -1,7 +1,8 @@
-"""Tuning of single notes by MIDI: tuning program 0, whose keys are tuned before they are struck.
+"""Tuning by MIDI: of single notes, and of a channel.
 
-FluidSynth follows the MIDI tuning standard's messages for single keys, and the registered
-parameters (RPN) 3 and 4 that select a tuning.
+Single notes have tuning program 0, whose keys are tuned before they are struck. FluidSynth follows
+the MIDI tuning standard's messages for single keys, and the registered parameters (RPN) 3 and 4
+that select a tuning. RPN 1 and 2 tune all keys of a channel.
 """
 
 from __future__ import annotations
@@ -12,9 +13,14 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from stemsmith.manifests.arrays import Float64s
+from stemsmith.manifests.arrays import Float32s, Float64s
+from stemsmith.render.midi.channel import ChannelState, is_relevant
+from stemsmith.render.midi.programs import effective_systems
+from stemsmith.render.midi.smf import Event
+from stemsmith.render.midi.streams import Ordered
+from stemsmith.render.midi.system import BankMode, Reset
 
-__all__ = ["tunable", "tuning_of", "with_tuning_selected"]
+__all__ = ["channel_tuning", "tunable", "tuning_of", "with_tuning_selected"]
 
 _SYSEX: Final = 0xF0
 _RESETS: Final = (  # after maker and device
@@ -22,6 +28,38 @@ _RESETS: Final = (  # after maker and device
     (b"\x41", b"\x42\x12\x40\x00\x7f"),
     (b"\x43", b"\x4c\x00\x00\x7e"),
 )
+
+
+def channel_tuning(events: Sequence[Event], channel: int) -> Float32s:
+    """Return by how many semitones a channel is tuned as each of its notes begins.
+
+    Parameters
+    ----------
+    events : sequence of Event
+        All messages to the channel and all system exclusives, in playing order.
+    channel : int
+        The channel, from 0 to 15.
+
+    Returns
+    -------
+    numpy.ndarray
+        (n_notes,) float32, one for each note-on: coarse and fine tuning (RPN 2 and 1) together.
+    """
+    placed = [Ordered(place, 0, 0, event.data) for place, event in enumerate(events)]
+    systems = effective_systems(event for event in placed if event.data[0] == _SYSEX)
+    messages = {event.tick: message for event, message in systems}
+    state, semitones = ChannelState(), []
+    for place, (_, data) in enumerate(events):
+        message = messages.get(place)
+        if data[0] >> 4 == 0x9 and data[2] > 0:
+            semitones.append(state.shift)
+        elif is_relevant(data):
+            state.control(data[1], data[2], len(semitones))
+        elif isinstance(message, Reset):
+            state.reset()
+        elif message is not None and message.mode is BankMode.GS and message.channel == channel:
+            state.reset_controllers()
+    return np.array(semitones, np.float32)
 
 
 def tunable(cents: Float64s, pitch: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:

@@ -13,11 +13,11 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from stemsmith.manifests.arrays import Float64s, Int64s, UInt8s
+from stemsmith.manifests.arrays import Float32s, Float64s, Int64s, UInt8s
 from stemsmith.render.midi.notes import BLOCK, end_at_next_strike
 from stemsmith.render.midi.score import Score, TempoMap
 from stemsmith.render.midi.smf import Event
-from stemsmith.render.midi.tuning import tunable, tuning_of, with_tuning_selected
+from stemsmith.render.midi.tuning import channel_tuning, tunable, tuning_of, with_tuning_selected
 from stemsmith.render.renditions.factors import Deviations, Dynamic
 from stemsmith.render.sound.synth import on_grid
 
@@ -58,10 +58,13 @@ class Performance:
         The notes that sound.
     events : list of Event
         All messages in playing order; ticks are samples.
+    tuning : numpy.ndarray
+        (n_notes,) semitones by which the score tunes the channel (RPN 1 and 2) as a note begins.
     """
 
     notes: PartNotes
     events: list[Event]
+    tuning: Float32s
 
     @property
     def frames(self) -> Int64s:
@@ -133,7 +136,8 @@ def perform(
     happening = [(frame, _CONTROLS, i, data) for i, (frame, data) in enumerate(sent)]
     happening += _note_messages(notes, channel, bool(deviations.cents))
     happening.sort()
-    return Performance(notes, [Event(frame, data) for frame, _, _, data in happening])
+    events = [Event(frame, data) for frame, _, _, data in happening]
+    return Performance(notes, events, channel_tuning(events, channel))
 
 
 def _written(score: Score, part_index: int, tempo_map: TempoMap) -> TimedNotes:

@@ -212,7 +212,7 @@ class _Studio:
             "midi_sha256": self._write(midi, self._sounding(spec, performance.notes, heard)),
             "samples_sha256": samples_hash.hexdigest(),
         }
-        return self._record(spec, performance.notes, heard, levels, peak_dbfs, hashes)
+        return self._record(spec, performance, heard, levels, peak_dbfs, hashes)
 
     def _heard(
         self, spec: StemSpec, performance: Performance, native: Float32s, spans: Spans
@@ -310,16 +310,20 @@ class _Studio:
     def _record(
         self,
         spec: StemSpec,
-        notes: PartNotes,
+        performance: Performance,
         heard: Bools,
         levels: Envelope,
         peak_dbfs: float | None,
         hashes: dict[str, str],
     ) -> RenditionStem:
         job, part = self._job, self._score.parts[spec.part_index]
+        notes = performance.notes
         sounding = spec.patch.sounding_pitch(notes.pitch, notes.velocity)
         if sounding is not None:
-            sounding = (sounding + notes.cents / 100).astype(np.float32)
+            tuning = notes.cents / 100
+            if spec.patch.folder is None:
+                tuning = tuning + performance.tuning
+            sounding = (sounding + tuning).astype(np.float32)
         return RenditionStem(
             stem_id=spec.stem_id,
             song_id=job.song_id,

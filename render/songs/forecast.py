@@ -7,13 +7,12 @@ an hour of mixture at 44,100 Hz.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from stemsmith.manifests.errors import UsageError
+from stemsmith.render.corpus.forecast import check_room, cost_in_words, in_short
 from stemsmith.render.songs.job import RenderJob
 from stemsmith.render.songs.mixdown import n_staged_bytes
 
@@ -50,12 +49,9 @@ class Forecast:
 
     def sentence(self, n_workers: int) -> str:
         """Return one line for a person."""
-        size_gb, time_s = self.n_bytes / 1e9, self.core_s / max(n_workers, 1)
         songs = "1 song" if self.n_songs == 1 else f"{self.n_songs} songs"
-        return (
-            f"{songs}, {_short(self.mixture_s / 3600)} h of mixture: "
-            f"about {_short(size_gb)} GB and {_in_words(time_s)}"
-        )
+        cost = cost_in_words(self.n_bytes, self.core_s, n_workers)
+        return f"{songs}, {in_short(self.mixture_s / 3600)} h of mixture: {cost}"
 
     def check_room(self, corpus: Path) -> None:
         """Refuse what the disk cannot hold.
@@ -65,17 +61,7 @@ class Forecast:
         UsageError
             Naming the folder, what is needed and what is free.
         """
-        folder = corpus.absolute()
-        while not folder.exists():
-            folder = folder.parent
-        usage = shutil.disk_usage(folder)
-        n_free, n_needed = usage.free, self.n_bytes + self.n_staged_bytes
-        if usage.total and n_needed > n_free:  # what is no disk says 0, and fails otherwise
-            raise UsageError(
-                f"{corpus}: the corpus needs about {_short(n_needed / 1e9)} GB, and "
-                f"{_short(n_free / 1e9)} GB are free; make room, choose another disk, or draw "
-                "fewer --songs"
-            )
+        check_room(corpus, self.n_bytes + self.n_staged_bytes, "draw fewer --songs")
 
 
 def forecast(jobs: Sequence[RenderJob]) -> Forecast:
@@ -98,15 +84,3 @@ def forecast(jobs: Sequence[RenderJob]) -> Forecast:
         n_bytes += n_samples * (_BYTES_PER_SAMPLE_OF_MIX + stem_bytes)
         n_staged = max(n_staged, n_staged_bytes(round(n_samples), n_stems))
     return Forecast(len(jobs), mixture_s, round(n_bytes), n_staged, core_s)
-
-
-def _in_words(seconds: float) -> str:
-    if seconds < 60:
-        return "less than a minute"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{_short(seconds / 3600)} h"
-
-
-def _short(value: float) -> str:
-    return f"{value:.2g}" if value < 10 else f"{value:.0f}"

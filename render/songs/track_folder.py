@@ -107,7 +107,8 @@ class TrackWriter:
         sha256 = self._write(f"stems/{name}.flac", encoded.getvalue())
         notes = self._score.notes(part.part_index)
         sounding = part.patch.sounding_pitch(notes.pitch, notes.velocity)
-        tuning = notes.sounding_pitch - notes.pitch.astype(np.float32)
+        if sounding is not None and part.patch.folder is None:
+            sounding = sounding + (notes.sounding_pitch - notes.pitch.astype(np.float32))
         columns = (notes.onset_tick, notes.pitch, notes.velocity)
         unheard = set(zip(*(column[~heard].tolist() for column in columns), strict=True))
         midi = self._score.midi(part.part_index, unheard)
@@ -145,7 +146,7 @@ class TrackWriter:
             ),
             samples_sha256=samples.hexdigest(),
             note_heard=heard,
-            note_sounding_pitch=None if sounding is None else sounding + tuning,
+            note_sounding_pitch=sounding,
             n_notes_unheard=int((~heard).sum()),
             audit=part.audit,
         )

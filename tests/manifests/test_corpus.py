@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -87,7 +88,7 @@ def test_notes_are_those_of_the_record(corpus: Path) -> None:
     for stem in Corpus(corpus)["Track00001"].stems.values():
         record = stem.record
         names = ["onset", "offset", "pitch", "velocity", "is_heard", "sounding_pitch"]
-        assert stem.notes.column_names == names
+        assert stem.notes.column_names == [*names, "sounding_offset"]
         columns = (
             record.note_onset,
             record.note_offset,
@@ -95,6 +96,7 @@ def test_notes_are_those_of_the_record(corpus: Path) -> None:
             record.note_velocity,
             record.note_heard,
             record.note_sounding_pitch,
+            record.note_sounding_offset,
         )
         for name, column in zip(stem.notes.column_names, columns, strict=True):
             assert stem.notes.column(name).to_pylist() == column.tolist()
@@ -161,10 +163,39 @@ def test_a_note_that_a_shift_carries_over_the_end_is_cut_in_two(renditions: Path
     turned = TrackStem(stem.name, stem.record, stem.root, shift).notes.to_pylist()
     pitch, velocity = int(stem.record.note_pitch[0]), int(stem.record.note_velocity[0])
     same = {"pitch": pitch, "velocity": velocity, "is_heard": True, "sounding_pitch": pitch}
+    same["sounding_offset"] = None  # of renditions it is not known
     assert turned[0] == {"onset": 0, "offset": length - 100, **same}
     assert turned[-1] == {"onset": n_samples - 100, "offset": n_samples, **same}
     sounding = sum(row["offset"] - row["onset"] for row in turned)
     assert sounding == int((stem.record.note_offset - stem.record.note_onset).sum())
+
+
+def test_what_a_pedal_holds_ends_where_the_stem_does(corpus: Path) -> None:
+    stem = Corpus(corpus)["Track00001"].stems["S00"]
+    n_samples = stem.record.n_samples
+    shown = dataclasses.replace(
+        stem.record,
+        note_onset=np.array([0, n_samples - 300, n_samples - 250], np.int32),
+        note_offset=np.array([10, n_samples - 280, n_samples - 180], np.int32),
+        note_pitch=np.array([60, 61, 62], np.uint8),
+        note_velocity=np.array([1, 2, 3], np.uint8),
+        note_heard=None,
+        note_sounding_pitch=None,
+        note_sounding_offset=np.array([200, n_samples + 500, n_samples + 90], np.int32),
+    )
+
+    def rows(shift: int) -> list[tuple[int, ...]]:
+        notes = TrackStem(stem.name, shown, stem.root, shift).notes
+        names = ("pitch", "onset", "offset", "sounding_offset")
+        return list(zip(*(notes.column(name).to_pylist() for name in names), strict=True))
+
+    assert rows(0)[1] == (61, n_samples - 300, n_samples - 280, n_samples + 500)
+    assert rows(200) == [
+        (62, 0, 20, 200),  # the rest of the note whose key is down over the end
+        (60, 200, 210, 400),
+        (61, n_samples - 100, n_samples - 80, n_samples),
+        (62, n_samples - 50, n_samples, n_samples),
+    ]
 
 
 def test_what_a_kind_does_not_have_says_what_to_use(corpus: Path, renditions: Path) -> None:

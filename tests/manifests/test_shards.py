@@ -28,6 +28,7 @@ from stemsmith.manifests import shards, storage
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.mixtures import Mixture
 from stemsmith.manifests.records import Reason, Rejection, Song, Stem
+from stemsmith.manifests.renditions import RenditionStem
 
 
 class Colour(StrEnum):
@@ -697,6 +698,7 @@ def test_a_shard_outside_the_folder_is_refused(tmp_path: Path, header: dict[str,
 OLD = Path(__file__).parents[1] / "data" / "0.1"
 SONGS = OLD / "corpus" / "songs-00000.parquet"
 STEMS = OLD / "corpus" / "stems-00000.parquet"
+RENDITION_STEMS = OLD / "renditions" / "stems-00000.parquet"
 RECIPES = OLD / "mixtures" / "mixtures-train-00000.parquet"
 
 
@@ -762,6 +764,15 @@ def test_values_within_a_column_of_notes_or_powers_are_checked(
         stem[name][-1] = value
 
     assert refusal(spoilt(STEMS, path, change), Stem).startswith(f"{name} is ")
+
+
+def test_an_attack_is_finite_or_not_known(path: Path) -> None:
+    unknown = spoilt(RENDITION_STEMS, path, lambda stem: stem.update(attack_s=math.nan))
+    *_, last = shards.read_records(unknown, RenditionStem)
+    assert math.isnan(last.attack_s)
+    for value in (math.inf, -0.1):
+        changed = spoilt(RENDITION_STEMS, path, lambda s, value=value: s.update(attack_s=value))
+        assert refusal(changed, RenditionStem).startswith(f"attack_s is {value}, which is not in 0")
 
 
 @pytest.mark.parametrize("name", ["note_onset", "note_offset", "note_pitch", "note_velocity"])

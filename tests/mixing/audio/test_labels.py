@@ -373,6 +373,109 @@ def test_what_a_slower_tempo_moves_behind_the_end_is_gone(tmp_path: Path) -> Non
 
 
 # ---------------------------------------------------------------------------------------------
+# Pedals
+
+
+def hold(root: Path, sounding_offset: Sequence[int] | None) -> None:
+    """Say until when the notes of a corpus of one stem sound."""
+    path = root / "stems-00000.parquet"
+    (stem,) = shards.read_records(path, Stem)
+    held = None if sounding_offset is None else np.array(sounding_offset, np.int32)
+    shards.write_records(path, Stem, [dataclasses.replace(stem, note_sounding_offset=held)])
+    shards.write_manifest(root, {"stage": "corpus", "shards": [shards.shard_entry(path)]})
+
+
+# Each note has a pitch of its own.
+KEYS: list[Row] = [(*row[:2], k, row[3]) for k, row in enumerate(random_rows(7))]
+PEDALLED = [min(offset + 37 * k, LENGTH + 50) for k, (_, offset, _, _) in enumerate(KEYS)]
+
+
+@pytest.fixture(scope="module")
+def pedalled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Made, Made]:
+    """Return a corpus whose notes pedals hold, and one whose keys are down for as long."""
+    made = []
+    for rows in (KEYS, [(row[0], end, *row[2:]) for row, end in zip(KEYS, PEDALLED, strict=True)]):
+        root = tmp_path_factory.mktemp("pedals")
+        made.append((root, write_corpus(root, {"a": (rows, np.zeros(LENGTH, np.float32), RATE)})))
+    hold(made[0][0], PEDALLED)
+    return made[0], made[1]
+
+
+def stretches_between(cuts: set[int]) -> list[tuple[int, int]]:
+    """Return what is kept between the first cut and the second, the third and the fourth ..."""
+    ends = sorted(cuts)
+    return [(start, stop - start) for start, stop in zip(ends[::2], ends[1::2], strict=False)]
+
+
+@settings(deadline=None)
+@given(
+    st.integers(-LENGTH, LENGTH),
+    st.integers(1, 3 * LENGTH),
+    st.booleans(),
+    st.sets(st.integers(0, LENGTH), max_size=8).map(stretches_between),
+)
+def test_a_pedal_holds_notes_as_long_as_their_keys_would(
+    pedalled: tuple[Made, Made],
+    shift: int,
+    n_read: int,
+    is_padded: bool,
+    keep: list[tuple[int, int]],
+) -> None:
+    n_samples = sum(n for _, n in keep) or n_read
+    held, down = (
+        table_of(
+            made,
+            dataclasses.replace(
+                made[1]["a"],
+                n_read=n_read,
+                shift=shift,
+                is_shift_padded=is_padded,
+                transforms=silence(*keep) if keep else (),
+            ),
+            n_samples,
+        )
+        for made in pedalled
+    )
+    ends = dict(zip(zip(down.pitch, down.onset, strict=True), down.offset, strict=True))
+    found = zip(held.pitch, held.onset, held.sounding_offset, strict=True)
+    assert all(ends[pitch, onset] == end for pitch, onset, end in found)
+    assert (held.sounding_offset >= held.offset).all()
+    assert held.sounding_offset.dtype == np.float64
+    assert np.isnan(down.sounding_offset).all()
+
+
+def test_a_pedal_goes_on_after_a_cut_but_not_behind_the_clip(tmp_path: Path) -> None:
+    rows = [(100, 120, 60, 99), (400, 420, 61, 98), (600, 610, 62, 97)]
+    source = write_corpus(tmp_path, {"a": (rows, np.zeros(LENGTH, np.float32), RATE)})["a"]
+    hold(tmp_path, [350, 900, 610])
+    cut = dataclasses.replace(source, transforms=silence((50, 150), (300, 200)))
+    table = table_of((tmp_path, {}), cut, 350)
+    assert rows_of(table) == [(50, 70, 60, 99), (250, 270, 61, 98)]
+    assert table.sounding_offset.tolist() == [200, 350]
+    slow = dataclasses.replace(source, transforms=(encode({"name": "tempo", "factor": 0.5}),))
+    table = table_of((tmp_path, {}), slow, 2 * LENGTH)
+    assert table.sounding_offset.tolist() == [700, 1800, 1220]
+    # Of the first note only the pedal is left where this clip begins.
+    late = dataclasses.replace(source, start=200, n_read=500)
+    table = table_of((tmp_path, {}), late, 500)
+    assert table.pitch.tolist() == [61, 62]
+    assert table.sounding_offset.tolist() == [500, 410]
+
+
+def test_sounding_ends_of_several_sources_stay_with_their_notes(tmp_path: Path) -> None:
+    audio = np.zeros(LENGTH, np.float32)
+    sources = {}
+    for name, onset, ends in (("known", 20, [90]), ("unknown", 10, None)):
+        source = write_corpus(tmp_path / name, {name: ([(onset, 50, 60, 99)], audio, RATE)})[name]
+        hold(tmp_path / name, ends)
+        sources[name] = dataclasses.replace(source, root=name, group="both")
+    roots = {name: tmp_path / name for name in sources}
+    table = realise_labels(mixture_of(*sources.values()), roots)["both"]
+    assert table.onset.tolist() == [10, 20]
+    np.testing.assert_array_equal(table.sounding_offset, [np.nan, 90])
+
+
+# ---------------------------------------------------------------------------------------------
 # Targets, roots
 
 

@@ -304,6 +304,61 @@ def test_no_note_begins_before_the_piece() -> None:
 
 
 # ---------------------------------------------------------------------------------------------
+# Tuning of the channel
+
+
+def rpn(tick: int, number: int, msb: int) -> list[Control]:
+    return [
+        (tick, (0xB0, control, value)) for control, value in ((101, 0), (100, number), (6, msb))
+    ]
+
+
+GM_ON = (0xF0, 0x7E, 0x7F, 9, 1, 0xF7)
+RHYTHM = [0xF0, 0x41, 0x10, 0x42, 0x12, 0x40, 0x11, 0x15, 0, 0x1A, 0xF7]  # channel 1 is melodic
+TUNED = [*rpn(0, 2, 52), *rpn(950, 1, 96), (1900, (0xB0, 121, 0)), *rpn(2390, 2, 65)]
+
+
+@pytest.mark.parametrize(
+    ("controls", "semitones"),
+    [
+        ([], [0] * 6),
+        (TUNED, [-12, -12, -11.5, -11.5, 0, 1]),
+        ([*rpn(0, 2, 52), (900, GM_ON)], [-12, -12, 0, 0, 0, 0]),
+        ([*rpn(0, 2, 52), (900, tuple(RHYTHM))], [-12, -12, 0, 0, 0, 0]),
+        ([*rpn(0, 2, 52), (900, (*RHYTHM[:6], 0x12, 0x15, 0, 0x19, 0xF7))], [-12] * 6),
+    ],
+    ids=["none", "by RPN", "reset", "part mode", "part mode of another"],
+)
+def test_the_tuning_of_the_channel_is_that_of_songs(
+    controls: Sequence[Control], semitones: Sequence[float]
+) -> None:
+    score = score_of(MELODY, controls=controls)
+    written = score.notes(0)
+    np.testing.assert_array_equal(written.sounding_pitch - written.pitch, semitones)
+    for tempo, deviations in (("as-written", EXACT), ("0.7", EXACT), ("90", Deviations(0, 10))):
+        performance = play(score, tempo, deviations=deviations)
+        np.testing.assert_array_equal(performance.tuning, semitones)
+        assert performance.tuning.dtype == np.float32
+
+
+def test_a_note_that_is_early_has_the_tuning_of_its_time() -> None:
+    rows = [(480 * k, 480 * k + 240, 60 + k, 90) for k in range(1, 40)]
+    score = score_of(rows, [(0, 500_000)], rpn(480 * 20, 2, 52))
+    performance = play(score, deviations=Deviations(onset_s=0.05), seed=3)
+    tuned_at = int(on_grid(np.array([10.0]), RATE)[0])
+    early = performance.notes.onset < tuned_at
+    np.testing.assert_array_equal(performance.tuning, np.where(early, 0, -12))
+    assert early.sum() in (19, 20)
+    # Aligned notes that lie a second later move what the score sends along with them.
+    written = score.notes(0)
+    seconds = score.tempo_map.seconds
+    late = TimedNotes(seconds(written.onset_tick) + 1, seconds(written.offset_tick) + 1,
+                      written.pitch, written.velocity)  # fmt: skip
+    tuning = play(score, aligned=late).tuning
+    assert tuning.tolist() == [0] * 19 + [-12] * 20
+
+
+# ---------------------------------------------------------------------------------------------
 # Keys that are struck again
 
 

@@ -12,6 +12,7 @@ import mido
 import numpy as np
 import pretty_midi
 import pytest
+import soundfile
 import soundfont_maker as maker
 from soundfont_maker import SAMPLE_MODES, Program, Zone, tone
 from stemsmith.manifests.corpus import Corpus
@@ -224,3 +225,21 @@ def test_no_labelled_note_of_real_songs_is_unheard(tmp_path: Path, shared: Path)
         done = subprocess.run([sys.executable, SCRIPT, corpus.root], capture_output=True, text=True)
         assert done.returncode == 0, done.stdout
         assert json.loads(done.stdout.splitlines()[0])["looked_at"] > 100
+
+
+def test_recorded_notes_do_not_follow_the_tuning_of_the_channel(tmp_path: Path) -> None:
+    down = [(0, number, value) for number, value in ((101, 0), (100, 2), (6, 52))]
+    write_part(tmp_path / "midi" / "song.mid", SCALE, down, program=40)
+    (tmp_path / "notes").mkdir()
+    time_s = np.arange(8000) / 16000
+    for pitch in range(60, 68):
+        audio = 0.1 * np.sin(2 * np.pi * 440 * 2 ** ((pitch - 69) / 12) * time_s)
+        soundfile.write(tmp_path / "notes" / f"{pitch}.wav", audio, 16000, subtype="PCM_16")
+    bank = tmp_path / "bank.yaml"
+    bank.write_text("Violin:\n  - {folder: notes}\n")
+    options = {"patches": bank, "sample_rate": 16000}
+    song = render_corpus(tmp_path / "midi", tmp_path / "c", band=None, **options)
+    renditions = render_renditions(tmp_path / "midi", tmp_path / "r", **options)
+    for stem in (*song.stem_records(), *renditions.rendition_stem_records()):
+        assert stem.note_sounding_pitch is not None
+        assert stem.note_sounding_pitch.tolist() == [62, 63, 64, 65]
