@@ -98,6 +98,6 @@ def _current() -> set[str]:
 
 def _with_last(path: list[str], current: set[str]) -> list[str]:
     """Return a search path with the current folder at its end, unless PYTHONPATH names it."""
-    wanted = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    wanted = [folder for folder in os.environ.get("PYTHONPATH", "").split(os.pathsep) if folder]
     last = [folder for folder in path if folder in current and folder not in wanted]
     return [folder for folder in path if folder not in last] + last

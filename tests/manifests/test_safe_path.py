@@ -81,7 +81,15 @@ def test_python_executes_nothing_of_the_current_folder(trapped: Path) -> None:
     assert run_in(trapped, PYTHON) == "1\n"
 
 
-def test_processes_of_a_notebook_execute_nothing_of_its_folder(trapped: Path) -> None:
+@pytest.mark.parametrize("python_path", [None, "", os.devnull])
+def test_processes_of_a_notebook_execute_nothing_of_its_folder(
+    trapped: Path, monkeypatch: pytest.MonkeyPatch, python_path: str | None
+) -> None:
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    if python_path is not None:
+        monkeypatch.setenv("PYTHONPATH", python_path)
+    # That one would be the notebook's own: nothing else is found before the current folder.
+    (trapped / "stemsmith.py").unlink()
     script = NOTEBOOK.format(folder=str(trapped))
     assert run_in(trapped, script) == "1\nNone\n", "and nothing is left in the environment"
 
