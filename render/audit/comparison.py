@@ -20,6 +20,7 @@ _NOISE: Final = 8.0  # times the energy of the differences in the quietest fifth
 _MOST_NOISE: Final = 0.02  # of the mean energy of the stem
 _DOUBTED: Final = 0.25  # energy that does not follow from the notes, against all
 _FEWEST: Final = 4  # notes that make a stem
+_AUDIBLE: Final = 1e-6  # of the power of the loudest block
 _MOSTLY, _ENOUGH = 0.8, 0.2  # shares of blocks that are known
 
 
@@ -63,6 +64,13 @@ class Comparison(NamedTuple):
     def decides(self) -> bool:
         """Whether the comparison alone tells what is wrong with the stem."""
         return self.known_share >= _MOSTLY and self.share <= WHOLE_SHARE
+
+    def promises(self, start: int, end: int) -> bool:
+        """Return whether there must be sound between two samples of the stem, as far as known."""
+        per_low = self.samples_per_block // self.size
+        blocks = slice(start // self.samples_per_block, -(-end // self.samples_per_block))
+        promised = power(self.expected[start // per_low : end // per_low])
+        return bool(promised > _AUDIBLE * self.loudest and self.is_known[blocks].all())
 
     def agrees(self, start: int, end: int) -> bool:
         """Return whether stem and reference are known to agree between two samples of the stem."""

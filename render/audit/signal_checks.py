@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import numpy as np
@@ -86,8 +86,17 @@ def dc_offset(levels: BlockLevels, sample_rate: int) -> Iterator[Defect]:
         yield Defect(DefectKind.DC_OFFSET, 0, len(levels.mean) * levels.size, offset)
 
 
-def dropouts(levels: BlockLevels, notes: StemNotes, sample_rate: int) -> Iterator[Defect]:
-    """Find constant samples within a sound, where no note begins and no controller moves."""
+def dropouts(
+    levels: BlockLevels,
+    notes: StemNotes,
+    sample_rate: int,
+    is_promised: Callable[[int, int], bool] | None = None,
+) -> Iterator[Defect]:
+    """Find constant samples within a sound, where there must be sound.
+
+    That is where no note begins and no controller moves, or where a function of the first sample
+    and the one behind the last says so.
+    """
     n_blocks = len(levels.peak)
     starts, stops = runs(levels.highest == levels.lowest)
     length = stops - starts
@@ -100,9 +109,14 @@ def dropouts(levels: BlockLevels, notes: StemNotes, sample_rate: int) -> Iterato
     after = np.maximum(levels.peak[stops], levels.peak[stops + 1])
     is_cut = (before > least) & (after > least)
     events = np.sort(np.concatenate([notes.onset, notes.changes]))
+
+    def is_undisturbed(first: int, last: int) -> bool:
+        later = last + levels.size
+        return bool(np.searchsorted(events, first) == np.searchsorted(events, later, side="right"))
+
     for start, stop in zip(starts[is_cut].tolist(), stops[is_cut].tolist(), strict=True):
-        first, last = start * levels.size, (stop + 1) * levels.size
-        if np.searchsorted(events, first) == np.searchsorted(events, last, side="right"):
+        first, last = start * levels.size, stop * levels.size
+        if is_undisturbed(first, last) or (is_promised and is_promised(first, last)):
             size_ms = 1000 * (stop - start) * levels.size / sample_rate
             yield Defect(DefectKind.DROPOUT, start * levels.size, stop * levels.size, size_ms)
 

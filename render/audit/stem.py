@@ -57,12 +57,14 @@ def audit_stem(
         In order of kind and start, at most 100 of a kind; empty for a stem without any.
     """
     levels = block_levels(audio, sample_rate, spans)
+    found = None if reference is None else compare(audio, reference, sample_rate)
     defects = [
         *signal_checks.clipping(audio, levels),
         *signal_checks.dc_offset(levels, sample_rate),
-        *signal_checks.dropouts(levels, notes, sample_rate),
+        *signal_checks.dropouts(
+            levels, notes, sample_rate, None if found is None else found.promises
+        ),
     ]
-    found = None if reference is None else compare(audio, reference, sample_rate)
     for noise in signal_checks.white_noise(audio, sample_rate, levels):
         if found is None or found.noise_db > noise.size - _OF_THE_PATCH_DB:
             defects.append(noise)

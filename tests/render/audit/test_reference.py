@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from stemsmith.manifests.records import DefectKind
+from stemsmith.render.audit import signal_checks
 from stemsmith.render.audit.comparison import compare
 from stemsmith.render.audit.faults import EXPECTED, SINGLE, FaultKind, PlayedPart, inject
 from stemsmith.render.audit.reference import Reference, reference_of
@@ -211,6 +212,28 @@ def test_a_stem_that_is_off_as_a_whole_is_one_defect(semitones: int) -> None:
     assert defect.kind is (DefectKind.WRONG_OCTAVE if octaves else DefectKind.WRONG_PITCH)
     assert defect.size == pytest.approx(semitones / 12 if octaves else 100 * semitones, abs=11)
     assert (defect.start, defect.end) == (0, len(audio))
+
+
+def test_a_dropout_is_found_where_a_note_begins() -> None:
+    _, notes, reference, part = played(dense(PIANO, 3), PIANO)
+    audio, _ = part.audio()
+    start = int(notes.onset[8]) - 64
+    audio[start : start + 160] = 0
+    found = audit_stem(audio, notes, RATE, None, reference)
+    assert DefectKind.DROPOUT in {defect.kind for defect in found}
+    assert DefectKind.DROPOUT not in {d.kind for d in audit_stem(audio, notes, RATE)}
+
+
+def test_a_patch_of_noise_is_no_noisy_stem(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [(0.1 + n / 4, 0.2 + n / 4, 49, 100) for n in range(40)]  # crash cymbals
+    audio, notes, reference, _ = played(rows, KIT)
+    monkeypatch.setattr(signal_checks, "noise_db", lambda *_: -30.0)
+    assert {d.kind for d in audit_stem(audio, notes, RATE)} == {DefectKind.WHITE_NOISE}
+    assert audit_stem(audio, notes, RATE, None, reference) == ()
+    rms = float(np.sqrt(np.mean(audio**2)))
+    noise = np.random.default_rng(0).standard_normal(len(audio)) * rms * 10 ** (-30 / 20)
+    found = audit_stem((audio + noise).astype(np.float32), notes, RATE, None, reference)
+    assert [defect.kind for defect in found] == [DefectKind.WHITE_NOISE]
 
 
 def test_voices_that_the_synthesiser_steals_are_missing() -> None:
