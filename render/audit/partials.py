@@ -125,7 +125,7 @@ def partial_levels(
     partials = np.arange(1, _N_PARTIALS + 1)
     hz = f0_hz[:, None, None] * 2 ** (SHIFTS[:, None] / 1200) * partials
     bins = np.rint(hz / bin_hz).astype(np.int64)
-    beyond = hz > _HIGHEST_HZ
+    beyond = hz > min(_HIGHEST_HZ, (amplitude.shape[1] - 2) * bin_hz)
     bins[beyond] = 0
     row = np.arange(len(bins))[:, None, None]
     found = np.maximum(amplitude[row, bins], amplitude[row, np.maximum(bins - 1, 0)])

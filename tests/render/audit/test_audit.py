@@ -178,6 +178,22 @@ def test_rates_count_stems_and_not_findings() -> None:
     assert rates["kinds"] == {"dropout": {"n_stems": 1, "rate": 0.25}}
 
 
+@pytest.mark.parametrize("rate", [8000, 11025, 16000, 96000])
+def test_stems_of_any_sample_rate_are_judged_by_their_labels(rate: int) -> None:
+    n_notes, step = 24, rate // 2
+    onset = np.arange(n_notes) * step
+    table = np.stack(
+        [onset, onset + step, 60 + np.arange(n_notes) % 8, np.full(n_notes, 90)], axis=1
+    )
+    time = np.arange(n_notes * step) / rate
+    hz = np.repeat(440 * 2 ** ((table[:, 2] - 69) / 12), step)
+    tones = sum(
+        np.sin(2 * np.pi * k * np.cumsum(hz) / rate) * (k * hz < rate / 2) / k for k in range(1, 9)
+    )
+    audio = (0.2 * tones * np.exp(-5 * (time % 0.5))).astype(np.float32)
+    assert audit_stem(audio, as_played(table, rate), rate) == ()
+
+
 def test_a_stem_without_notes_or_sound_is_no_error() -> None:
     nothing = as_played(np.zeros((0, 4)), RATE)
     for n_samples in (0, 10, RATE):
