@@ -62,6 +62,7 @@ _NUMBERS: Final = {
     "start": _PLACE,
     "end": _PLACE,
     "shift": _PLACE,
+    "n_added": _PLACE,  # cut, where negative
     "power": Interval(0, 1e30),
     "k_power": Interval(0, 1e30),
     "note_onset": _COUNT,

@@ -172,8 +172,8 @@ class ResultsDestination:
 def _counts(fitted: Sequence[EstimateFit]) -> dict[str, int]:
     """Return how often estimates were cut, padded, and taken for more than one channel."""
     return {
-        "cut": sum(fit.n_samples < 0 for fit in fitted),
-        "padded": sum(fit.n_samples > 0 for fit in fitted),
+        "cut": sum(fit.n_added < 0 for fit in fitted),
+        "padded": sum(fit.n_added > 0 for fit in fitted),
         "copied": sum(fit.is_copied for fit in fitted),
     }
 

@@ -93,7 +93,7 @@ class EstimateFit:
         Target that the file is an estimate of.
     file : str
         Name of the file, in the folder of its song.
-    n_samples : int
+    n_added : int
         Samples that were added at its end as zeros, or cut from it where negative.
     is_copied : bool
         Whether its one channel was taken for all of the song's.
@@ -102,7 +102,7 @@ class EstimateFit:
     song: str
     target: str
     file: str
-    n_samples: int
+    n_added: int
     is_copied: bool
 
 

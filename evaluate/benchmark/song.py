@@ -152,14 +152,14 @@ class Fit(NamedTuple):
     ----------
     file : str
         Name of the file.
-    n_samples : int
+    n_added : int
         Samples that were added at its end, or taken away where negative.
     is_copied : bool
         Whether its one channel was taken for all of the song's.
     """
 
     file: str
-    n_samples: int
+    n_added: int
     is_copied: bool
 
 

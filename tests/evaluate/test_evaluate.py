@@ -689,10 +689,10 @@ def test_estimates_are_fitted_where_that_is_asked_for(
     assert summary_of(tmp_path / "r")["fitted"] == {"cut": 1, "padded": 1, "copied": 0}
     assert Results(tmp_path / "r").fits.to_pylist() == [
         {
-            "song": song, "target": target, "file": f"{target}.wav", "n_samples": n_samples,
+            "song": song, "target": target, "file": f"{target}.wav", "n_added": n_added,
             "is_copied": False,
         }
-        for song, target, n_samples in (("One", "vocals", -800), ("Two", "drums", 800))
+        for song, target, n_added in (("One", "vocals", -800), ("Two", "drums", 800))
     ]  # fmt: skip
     shutil.rmtree(by_hand / "Three")
     done = here("evaluate", f"estimates:{by_hand}", f"folder:{songs}", tmp_path / "h", *SHORT)
