@@ -7,8 +7,9 @@ it: importing pyarrow does, while it looks for pandas.
 from __future__ import annotations
 
 import signal
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, Final, NoReturn
 
@@ -35,6 +36,8 @@ def heeding_signals() -> Iterator[None]:
             _replace(stack, signal.SIGINT, signal.default_int_handler)
             _replace(stack, signal.SIGTERM, signal.SIG_DFL)
         stack.callback(_is_wanted.clear)
+        stack.callback(setattr, sys, "unraisablehook", sys.unraisablehook)
+        sys.unraisablehook = _but_for_stops(sys.unraisablehook)
         yield
 
 
@@ -42,6 +45,17 @@ def _replace(stack: ExitStack, number: signal.Signals, replaced: Any) -> None:
     if signal.getsignal(number) is replaced:
         signal.signal(number, _stop)
         stack.callback(signal.signal, number, replaced)
+
+
+def _but_for_stops(report: Callable[[Any], object]) -> Callable[[Any], object]:
+    """Return a hook for what Python drops: not of a stop, which is remembered, the traceback."""
+
+    def hook(dropped: Any) -> None:
+        """Report what was dropped."""
+        if not (_is_wanted.is_set() and isinstance(dropped.exc_value, KeyboardInterrupt)):
+            report(dropped)
+
+    return hook
 
 
 def _stop(*_: object) -> NoReturn:

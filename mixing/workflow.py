@@ -217,7 +217,8 @@ def _measured(
     kept = [source.without(rejections) for source in sources]
     for source, rest in zip(sources, kept, strict=True):
         if source.files and not rest.files:
-            raise NothingToDo(f"{source.root}: no song can be used: {rest.left_out[-1].detail}")
+            causes = [row for row in rest.left_out if row.reason is not Reason.INCOMPLETE]
+            raise NothingToDo(f"{source.root}: no song can be used: {causes[-1].detail}")
     return kept, measured
 
 

@@ -314,7 +314,8 @@ def _opened(path: Path, stream: int = 0) -> Iterator[_Opened]:
     except OSError as error:
         raise Unreadable(f"{path}: cannot be read: {error.strerror}") from error
     try:
-        with _silenced(is_mpeg(head)):
+        # What is nothing else by its bytes goes to mpg123 by its name.
+        with _silenced(is_mpeg(head) or path.suffix.lower() == ".mp3"):
             sound = soundfile.SoundFile(os.fsencode(path))
         with sound:
             if stream:

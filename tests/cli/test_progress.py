@@ -6,8 +6,9 @@ import contextlib
 import os
 import re
 import signal
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
@@ -142,6 +143,27 @@ def test_an_interrupt_that_somebody_drops_is_remembered() -> None:
         with Terminal().loop("render", 3):
             raise AssertionError("went on")
     stop_if_wanted()
+
+
+def test_an_interrupt_that_python_drops_is_no_traceback(monkeypatch) -> None:
+    """It drops what is raised where nobody can catch it: in finalisers, and where it collects."""
+
+    class Dropping:
+        def __init__(self, act: Callable[[], object]) -> None:
+            self.act = act
+
+        def __del__(self) -> None:
+            self.act()
+
+    reported: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda one: reported.append(one.exc_type))
+    before = sys.unraisablehook
+    with pytest.raises(KeyboardInterrupt), heeding_signals():
+        Dropping(lambda: os.kill(os.getpid(), signal.SIGINT))
+        Dropping(lambda: 1 / 0)
+        stop_if_wanted()
+    assert sys.unraisablehook is before
+    assert reported == [ZeroDivisionError]
 
 
 def test_signals_that_are_ignored_stay_so() -> None:

@@ -161,6 +161,14 @@ def test_a_cut_mp3_is_never_a_short_one(tmp_path: Path, capfd) -> None:
     assert capfd.readouterr() == ("", "")
 
 
+def test_what_is_an_mp3_by_its_name_alone_is_one_line(tmp_path: Path, capfd) -> None:
+    path = tmp_path / "a.MP3"
+    path.write_text("hello" * 99)
+    with pytest.raises(InvalidCorpus, match=r"a\.MP3: cannot be decoded"):
+        audio_info(path)
+    assert capfd.readouterr() == ("", "")
+
+
 def test_an_empty_wav_is_empty(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     soundfile.write(path, np.zeros(0), RATE)

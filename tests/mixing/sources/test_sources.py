@@ -659,6 +659,16 @@ def test_names_that_lose_their_difference_are_refused(
     assert not (tmp_path / "m").exists()
 
 
+def test_a_source_without_a_song_says_why(
+    make_noise: Callable[..., Path], tmp_path: Path, here
+) -> None:
+    """The file that cannot be used is named, and not one that is missed beside it."""
+    for name, n_channels in (("bass", 8), ("drums", 2), ("piano", 1)):
+        make_noise(tmp_path / "s" / "Song" / f"{name}.wav", 2, 16000, n_channels, 0)
+    done = here("mix", f"folder:{tmp_path / 's'}", tmp_path / "m", *SHORT)
+    assert_one_line_error(done, 1, "no song can be used", "bass.wav: 8 channels")
+
+
 def test_whatever_is_not_used_has_a_row(
     make_noise: Callable[..., Path], tmp_path: Path, here
 ) -> None:
