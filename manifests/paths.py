@@ -30,10 +30,13 @@ def local_path(path: str | os.PathLike[str]) -> Path:
     Raises
     ------
     UsageError
-        If it is an address, such as ``s3://bucket/corpus``: a folder called ``s3:`` is not meant.
+        If it is an address, such as ``s3://bucket/corpus``: a folder called ``s3:`` is not meant;
+        or empty: the current folder is not meant.
     """
     text = os.fspath(path)
     is_text = isinstance(path, str)
+    if not text:
+        raise UsageError("a path is empty; a variable of the shell may not be set")
     if (_ADDRESS if is_text else _ADDRESS_AS_PATH).match(text):
         raise UsageError(
             f"{text}: is an address, and only local files and folders can be read and written; "

@@ -126,8 +126,8 @@ def parse_source(source: str | Path) -> tuple[str, Path]:
     """
     text = str(source)
     layout, path = (CORPUS, text) if isinstance(source, Path) else _divided(text)
-    folder = local_path(source if isinstance(source, Path) else path)
-    if not path or not folder.is_dir():
+    folder = local_path(source if isinstance(source, Path) else path) if path else None
+    if folder is None or not folder.is_dir():
         prefixes = ", ".join(f"{name}:PATH" for name in LAYOUTS.names)
         raise UsageError(
             f"{path or repr(text)}: not a folder; a source is a corpus, {prefixes}, or "

@@ -24,6 +24,17 @@ def test_an_address_is_no_path(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "command",
+    [("scan", ""), ("render", "", "c"), ("mix", "corpus", ""), ("separate", "run,", "a", "d")],
+)
+def test_an_empty_path_is_not_the_current_folder(command: tuple[str, ...], here) -> None:
+    """As of a variable of the shell that is not set."""
+    done = here(*command)
+    assert done.returncode == 2
+    assert done.stderr == "Error: a path is empty; a variable of the shell may not be set\n"
+
+
+@pytest.mark.parametrize(
     "text", ["a", "./s3:/x", "a/s3://b", "musdb:/x", "C:/x", "C:\\x", "a:b", "~", "~x/y"]
 )
 def test_what_is_no_address_is_a_path(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
