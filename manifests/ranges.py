@@ -7,6 +7,7 @@ folder is found when it is read, and not where it does harm.
 
 from __future__ import annotations
 
+import math
 from typing import Final, NamedTuple
 
 from stemsmith.manifests.splits import SPLITS
@@ -17,7 +18,7 @@ LONGEST: Final = 1 << 36  # samples of audio: as many as FLAC counts, 17 days at
 
 
 class Interval(NamedTuple):
-    """What a number may be, which is finite, unless NaN says that nobody knows it.
+    """What a number may be: NaN, which says that nobody knows it, is none unless that is said.
 
     Attributes
     ----------
@@ -70,6 +71,7 @@ _NUMBERS: Final = {
     "note_sounding_offset": _COUNT,
     "note_pitch": _MIDI,
     "note_velocity": _MIDI,
+    "level_db": Interval(-math.inf, 1000),  # of a key that is silent
     "note_cents": Interval(-1e6, 1e6),
     # Of an instrument whose voices start when they like, or of a note that it does not play.
     "attack_s": Interval(0, 1e9, is_nan_allowed=True),

@@ -8,8 +8,10 @@ import io
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -22,6 +24,16 @@ import soundfile
 BAND = ((0, 0), (33, 1), (27, 2), (0, 9))  # program and channel: piano, bass, guitar, drums
 MIXED = ("--clip", 2, "--mixtures", 40, "--sample-rate", 16000, "--jobs", 0)
 Command = Callable[..., subprocess.CompletedProcess[str]]
+
+# A shell ignores Ctrl-C for what it starts in the background, and this is inherited.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give each process its own cache of what numba compiles: two that write it spoil it."""
+    folder = tempfile.mkdtemp(prefix="stemsmith-numba-")
+    os.environ["NUMBA_CACHE_DIR"] = folder
+    config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -65,7 +65,8 @@ def find_pitch(audio: Float32s, sample_rate: int, expected_hz: float) -> Pitch:
     Returns
     -------
     Pitch
-        Its deviation, to about 3 cents where the note is stable.
+        Its deviation, to about 3 cents where the note is stable; to 6 where a period has fewer than
+        14 samples.
     """
     period = sample_rate / expected_hz
     longest = int(min(period * 2**_OCTAVES, 0.6 * len(audio)))

