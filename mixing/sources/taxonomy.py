@@ -140,8 +140,8 @@ def read_taxonomy(name: str) -> Taxonomy:
     """
     if name in TAXONOMIES:
         return TAXONOMIES[name]
-    path = local_path(name)
-    if not path.is_file():
+    path = local_path(name) if name else None
+    if path is None or not path.is_file():
         if _MODULE_AND_OBJECT.fullmatch(name):
             return _imported(name)
         known = ", ".join(TAXONOMIES)
