@@ -267,7 +267,7 @@ def _local_cluster(n_workers: int) -> Any:
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             starting.set_result(_start_cluster(n_workers))
-        except BaseException as error:
+        except BaseException as error:  # raised again by whoever asks for the result
             starting.set_exception(error)
 
     if _HAS_MASKS:

@@ -16,6 +16,7 @@ WHOLE_SHARE: Final = 0.85  # of notes that differ: the stem does
 _BLOCK_S: Final = 0.0058
 _DIFFERENT: Final = 0.05  # energy of the difference against that of the louder of the two
 _QUIET_DB: Final = -66.0  # of the loudest block: too soft to be judged
+_FITTED_DB: Final = -33.0  # of the loudest block: loud enough to tell the level of the stem
 _NOISE: Final = 8.0  # times the energy of the differences in the quietest fifth
 _MOST_NOISE: Final = 0.02  # of the mean energy of the stem
 _DOUBTED: Final = 0.25  # energy that does not follow from the notes, against all
@@ -107,7 +108,7 @@ def compare(audio: Float32s, reference: Reference, sample_rate: int) -> Comparis
     there, promised = energies(low, size), energies(expected, size)
     top = float(promised.max(initial=0.0))
     is_known = doubtful <= np.maximum(_DOUBTED * promised, top * 10 ** (_QUIET_DB / 10))
-    both = is_known & (promised > top * 10 ** (_QUIET_DB / 20)) & (there > 0)
+    both = is_known & (promised > top * 10 ** (_FITTED_DB / 10)) & (there > 0)
     if not both.any():
         return None
     level = float(np.sqrt(np.median(there[both] / promised[both])))
@@ -122,7 +123,8 @@ def compare(audio: Float32s, reference: Reference, sample_rate: int) -> Comparis
     doubtful *= 4 * level**2  # both with their sign turned, at the most
     is_different = is_known & (differing > np.maximum(_DIFFERENT * louder, floor) + doubtful)
     sounding = promised > floor
-    if not sounding.any() or float(is_known[sounding].mean()) < _ENOUGH:
+    known_share = float(is_known[sounding].mean()) if sounding.any() else 0.0
+    if known_share < _ENOUGH:
         return None
     return Comparison(
         audio=low,
@@ -133,7 +135,7 @@ def compare(audio: Float32s, reference: Reference, sample_rate: int) -> Comparis
         size=size,
         samples_per_block=size * reference.factor,
         share=_share(is_different, is_known & sounding, reference.start // size),
-        known_share=float(is_known[sounding].mean()),
+        known_share=known_share,
         level=level,
         loudest=float(promised.max()) / size,
         noise_db=10 * float(np.log10(max(least, 1e-30) / float(there.mean()))),

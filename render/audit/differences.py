@@ -91,7 +91,7 @@ def _whole(found: Comparison, reference: Reference, sample_rate: int) -> Iterato
     if len(found.audio) < N_FFT:
         return
     frames = starts[:, None] + np.arange(N_FFT)
-    energy = np.einsum("ij,ij->i", found.expected[frames], found.expected[frames])
+    energy = energies(found.expected[frames], N_FFT)
     loudest = frames[np.sort(np.argsort(-energy)[:_N_FRAMES])]
     lags, values = shifted(found.audio[loudest], found.expected[loudest], rate)
     if values[lags == 0] > _SAME:
@@ -180,7 +180,7 @@ class _Judge:
         for note in notes:
             later = int(self.reference.start[note]) - first
             one = self.reference.note(note)[: max(0, len(sound) - later)]
-            sound[later : later + len(one)] += one * np.float32(self.found.level)
+            sound[later : later + len(one)] += one * self._level()
         return self.found.difference[first : first + len(sound)] + sound, sound
 
     def _level(self) -> np.float32:

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from stemsmith.manifests.arrays import Bools, Float64s, Int64s
 from stemsmith.render.midi.smf import Event
+from stemsmith.render.sound.compass import velocity_db
 
 __all__ = ["StemNotes", "as_played"]
 
@@ -228,7 +229,7 @@ def as_played(
 
 def _level_db(value: int) -> float:
     """Return what a volume controller does to the level: the concave curve of SoundFont 2.04."""
-    return 40 * float(np.log10(value / 127)) if value else -200.0
+    return float(velocity_db(value)) if value else -200.0
 
 
 def _voice_ends(onset: Int64s, end: Int64s, keys: Int64s, channel: _Channel) -> Int64s:
