@@ -17,6 +17,10 @@ from stemsmith.manifests.arrays import Bools, Float32s, Int64s
 from stemsmith.render.audit.setups import Setup, setups
 from stemsmith.render.audit.stem_notes import StemNotes
 from stemsmith.render.audit.voices import Played, Player, Strikes, Voice, decimation, voices
+from stemsmith.render.midi.channel import (
+    EXPRESSION,
+    VOLUME,
+)
 from stemsmith.render.midi.notes import BLOCK
 from stemsmith.render.midi.smf import Event
 from stemsmith.render.sound.synth import Preset
@@ -27,7 +31,6 @@ __all__ = ["Reference", "reference_of"]
 # How fast FluidSynth (2.5.7) ends a voice of the same exclusive class, measured at 16 to 44.1 kHz.
 _CHOKED_DB_S: Final = 284.0
 _NEVER: Final = 1 << 40
-_VOLUME, _EXPRESSION = 7, 11
 _LAST_S, _BEYOND_S = 0.05, 4.0
 _SHORTEST_S: Final = 0.01  # FluidSynth's synth.min-note-length: an earlier end waits
 
@@ -169,7 +172,7 @@ def _add_up(reference: Reference, changes: Int64s, choked: Int64s, rate_hz: floa
 def _loudest(setup: Setup) -> float:
     """Return by what a note may become louder once volume or expression change."""
     values = {message[1]: message[2] for message in setup if message[0] == 0xB0}
-    volume, expression = values.get(_VOLUME, 100), values.get(_EXPRESSION, 127)
+    volume, expression = values.get(VOLUME, 100), values.get(EXPRESSION, 127)
     return (127 / max(volume, 1)) ** 2 * (127 / max(expression, 1)) ** 2
 
 

@@ -10,17 +10,27 @@ from typing import Final, NamedTuple
 
 import numpy as np
 from stemsmith.manifests.arrays import Int64s
+from stemsmith.render.midi.channel import (
+    ALL_SOUND_OFF,
+    DATA_LSB,
+    DATA_MSB,
+    NRPN,
+    RESET_CONTROLLERS,
+    RPN_LSB,
+    RPN_MSB,
+    SOSTENUTO,
+    SUSTAIN,
+    VOLUME,
+)
 from stemsmith.render.midi.smf import Event
 
 __all__ = ["Setup", "Setups", "setups"]
 
 Setup = tuple[bytes, ...]
 
-_DATA, _DATA_LSB, _NRPN_LSB, _NRPN_MSB, _RPN_LSB, _RPN_MSB = 6, 38, 98, 99, 100, 101
-_RESET, _MODES = 121, 122
-_LEFT_OUT: Final = frozenset({0, 32, 64, 66})  # banks, and pedals
+_LEFT_OUT: Final = frozenset({0, 32, SUSTAIN, SOSTENUTO})  # banks, and pedals
 # What "reset all controllers" leaves as it is (RP-015), and FluidSynth with it.
-_KEPT: Final = frozenset({7, 10, *range(70, 80), *range(91, 96)})
+_KEPT: Final = frozenset({VOLUME, 10, *range(70, 80), *range(91, 96)})
 _NO_PARAMETER: Final = (127, 127)
 
 
@@ -60,18 +70,18 @@ class _Settings:
             self._exclusives += (data,)
 
     def _control(self, number: int, value: int) -> None:
-        if number in (_RPN_LSB, _RPN_MSB):
+        if number in (RPN_LSB, RPN_MSB):
             msb, lsb = self._selected
-            self._selected = (value, lsb) if number == _RPN_MSB else (msb, value)
-        elif number in (_NRPN_LSB, _NRPN_MSB):
+            self._selected = (value, lsb) if number == RPN_MSB else (msb, value)
+        elif number in NRPN:
             self._selected = _NO_PARAMETER
-        elif number in (_DATA, _DATA_LSB):
+        elif number in (DATA_MSB, DATA_LSB):
             if self._selected != _NO_PARAMETER:
                 self._parameters[self._selected, number] = value
-        elif number == _RESET:
+        elif number == RESET_CONTROLLERS:
             self._controllers = {n: v for n, v in self._controllers.items() if n in _KEPT}
             self._pressure.clear()
-        elif number < _MODES - 2 and number not in _LEFT_OUT:
+        elif number < ALL_SOUND_OFF and number not in _LEFT_OUT:
             self._controllers[number] = value
 
     def messages(self) -> Setup:
@@ -80,7 +90,7 @@ class _Settings:
         selected = _NO_PARAMETER
         for ((msb, lsb), number), value in sorted(self._parameters.items()):
             if selected != (msb, lsb):  # selecting it again would clear what was entered
-                found += [bytes((0xB0, _RPN_MSB, msb)), bytes((0xB0, _RPN_LSB, lsb))]
+                found += [bytes((0xB0, RPN_MSB, msb)), bytes((0xB0, RPN_LSB, lsb))]
                 selected = msb, lsb
             found.append(bytes((0xB0, number, value)))
         return (*found, *(self._pressure[key] for key in sorted(self._pressure)))

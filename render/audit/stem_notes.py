@@ -13,15 +13,24 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 from stemsmith.manifests.arrays import Bools, Float64s, Int64s
+from stemsmith.render.midi.channel import (
+    DATA_LSB,
+    DATA_MSB,
+    EXPRESSION,
+    MODULATION,
+    NRPN,
+    RESET_CONTROLLERS,
+    RPN_LSB,
+    RPN_MSB,
+    SOSTENUTO,
+    SUSTAIN,
+    VOLUME,
+)
 from stemsmith.render.midi.smf import Event
 from stemsmith.render.sound.compass import velocity_db
 
 __all__ = ["StemNotes", "as_played"]
 
-_VOLUME, _EXPRESSION, _MODULATION = 7, 11, 1
-_SUSTAIN, _SOSTENUTO = 64, 66
-_DATA, _DATA_LSB, _RPN_LSB, _RPN_MSB, _NRPN = 6, 38, 100, 101, (98, 99)
-_RESET, _SOUND_OFF, _NOTES_OFF = 121, 120, 123
 # Mono, legato and portamento tie notes together in ways that notes alone do not tell.
 _TIES: Final = frozenset({65, 68, 84, 124, 125, 126, 127})
 _CENTRE: Final = 8192
@@ -120,27 +129,27 @@ class _Channel:
             self.is_tied = self.is_tied or (data[:2] == b"\xf0\x7f" and data[3:4] == b"\x08")
 
     def _control(self, frame: int, number: int, value: int) -> None:
-        if number == _VOLUME:
+        if number == VOLUME:
             self._volume = value
-        elif number == _EXPRESSION:
+        elif number == EXPRESSION:
             self._expression = value
-        elif number == _MODULATION:
+        elif number == MODULATION:
             self.vibrato.set(frame, float(value))
-        elif number == _SUSTAIN:
+        elif number == SUSTAIN:
             self.pedal.set(frame, float(value >= 64))
-        elif number == _SOSTENUTO:
+        elif number == SOSTENUTO:
             self.sostenuto.set(frame, float(value >= 64))
         elif number in _TIES:
             self.is_tied = self.is_tied or value > 0 or number == 126
-        elif number in _NRPN:
+        elif number in NRPN:
             self._rpn_msb = self._rpn_lsb = 127
-        elif number == _RPN_MSB:
+        elif number == RPN_MSB:
             self._rpn_msb = value
-        elif number == _RPN_LSB:
+        elif number == RPN_LSB:
             self._rpn_lsb = value
-        elif number in (_DATA, _DATA_LSB):
+        elif number in (DATA_MSB, DATA_LSB):
             self._data(frame, number, value)
-        elif number == _RESET:
+        elif number == RESET_CONTROLLERS:
             self._expression, self._bend = 127, _CENTRE
             self.vibrato.set(frame, 0.0)
             self.pedal.set(frame, 0.0)
@@ -151,11 +160,11 @@ class _Channel:
     def _data(self, frame: int, number: int, value: int) -> None:
         rpn = (self._rpn_msb, self._rpn_lsb)
         if rpn == (0, 0):
-            whole = value if number == _DATA else int(self._range)
-            self._range = whole + (value / 100 if number == _DATA_LSB else self._range % 1)
-        elif rpn == (0, 1) and number == _DATA:
+            whole = value if number == DATA_MSB else int(self._range)
+            self._range = whole + (value / 100 if number == DATA_LSB else self._range % 1)
+        elif rpn == (0, 1) and number == DATA_MSB:
             self._fine = (value - 64) / 64
-        elif rpn == (0, 2) and number == _DATA:
+        elif rpn == (0, 2) and number == DATA_MSB:
             self._coarse = value - 64.0
         elif rpn == (0, 1):
             self._fine += value / _CENTRE

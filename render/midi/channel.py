@@ -15,29 +15,40 @@ from stemsmith.render.midi.streams import N_CHANNELS, Ordered
 __all__ = [
     "ALL_NOTES_OFF",
     "ALL_SOUND_OFF",
+    "DATA_LSB",
+    "DATA_MSB",
+    "EXPRESSION",
     "LEGATO",
     "MODES",
+    "MODULATION",
+    "NRPN",
     "RESET_CONTROLLERS",
+    "RPN_LSB",
+    "RPN_MSB",
     "SOSTENUTO",
     "SUSTAIN",
+    "VOLUME",
     "ChannelState",
     "is_relevant",
     "mode_messages",
 ]
 
+MODULATION: Final = 1
+DATA_MSB: Final = 6
+VOLUME: Final = 7
+EXPRESSION: Final = 11
+DATA_LSB: Final = 38
 SUSTAIN: Final = 64
 SOSTENUTO: Final = 66
 LEGATO: Final = 68
+NRPN: Final = (98, 99)  # LSB and MSB
+RPN_LSB: Final = 100
+RPN_MSB: Final = 101
 ALL_SOUND_OFF: Final = 120
 RESET_CONTROLLERS: Final = 121
 ALL_NOTES_OFF: Final = 123
 MODES: Final = (124, 125, 126, 127)
 
-_DATA_MSB: Final = 6
-_DATA_LSB: Final = 38
-_NRPN: Final = (98, 99)
-_RPN_LSB: Final = 100
-_RPN_MSB: Final = 101
 _FINE: Final = 1
 _COARSE: Final = 2
 _DOWN: Final = 64
@@ -47,7 +58,7 @@ _POLY: Final = 127
 
 _RELEVANT: Final = frozenset(
     {SUSTAIN, SOSTENUTO, LEGATO, ALL_SOUND_OFF, RESET_CONTROLLERS, ALL_NOTES_OFF}
-    | {_DATA_MSB, _DATA_LSB, *_NRPN, _RPN_LSB, _RPN_MSB}
+    | {DATA_MSB, DATA_LSB, *NRPN, RPN_LSB, RPN_MSB}
 )
 
 
@@ -150,15 +161,15 @@ class ChannelState:
             self.is_mono = self._is_poly_off or self._is_legato
         elif number == RESET_CONTROLLERS:
             self.reset_controllers()
-        elif number in _NRPN:
+        elif number in NRPN:
             self._is_nrpn = True
             self._data_msb = self._data_lsb = 0
-        elif number in (_RPN_LSB, _RPN_MSB):
+        elif number in (RPN_LSB, RPN_MSB):
             self._is_nrpn = False
-            self._parameter[number == _RPN_MSB] = value
+            self._parameter[number == RPN_MSB] = value
             self._data_msb = self._data_lsb = 0
-        elif number in (_DATA_MSB, _DATA_LSB):
-            if number == _DATA_MSB:
+        elif number in (DATA_MSB, DATA_LSB):
+            if number == DATA_MSB:
                 self._data_msb = value
             else:
                 self._data_lsb = value

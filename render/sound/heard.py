@@ -18,6 +18,11 @@ from stemsmith.manifests.arrays import Bools, Float32s, Float64s, Int64s
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.records import Stem
 from stemsmith.manifests.renditions import RenditionStem
+from stemsmith.render.midi.channel import (
+    EXPRESSION,
+    RESET_CONTROLLERS,
+    VOLUME,
+)
 from stemsmith.render.midi.notes import BLOCK
 from stemsmith.render.midi.smf import Event
 from stemsmith.render.sound.compass import Compass, velocity_db
@@ -32,8 +37,7 @@ RANGE_DB: Final = 60.0  # below the peak of the stem
 
 _TOLERANCE_DB: Final = 1.0  # for the rounding of what was written
 
-_VOLUME, _EXPRESSION, _RESET_CONTROLLERS = 7, 11, 121
-_AT_RESET: Final = {_VOLUME: 100, _EXPRESSION: 127}
+_AT_RESET: Final = {VOLUME: 100, EXPRESSION: 127}
 _SYSTEM_RESETS: Final = (  # GM on and off, GM2 on, GS and XG reset, without device numbers
     (0x7E, 0x09),
     (0x41, 0x42, 0x12, 0x40, 0x00, 0x7F),
@@ -87,7 +91,7 @@ def expected_levels(
         return Expected(onset, np.zeros(len(onset)))
     within = round(WITHIN_S * sample_rate)
     levels = compass.notes_db(pitch, velocity)
-    for controller in (_VOLUME, _EXPRESSION):
+    for controller in (VOLUME, EXPRESSION):
         values = _highest(_settings(events, frames, controller), onset, onset + within)
         with np.errstate(divide="ignore"):
             change = velocity_db(values) - velocity_db(_AT_RESET[controller])
@@ -113,7 +117,7 @@ def _settings(events: Sequence[Event], frames: Int64s, controller: int) -> tuple
 def _is_reset(data: bytes, controller: int) -> bool:
     """Tell what sets a controller back: resetting all controllers leaves the volume alone."""
     if data[0] >> 4 == 0xB:
-        return data[1] == _RESET_CONTROLLERS and controller == _EXPRESSION
+        return data[1] == RESET_CONTROLLERS and controller == EXPRESSION
     if data[0] != 0xF0 or len(data) < 4:
         return False
     body = (data[1], *data[3:])  # without the device number
