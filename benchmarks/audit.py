@@ -138,12 +138,12 @@ def main(
             audio, _ = part.audio()
             middle = time.process_time()
             reference = _reference(part, notes)
-            defects = audit_stem(audio, notes, SAMPLE_RATE, None, reference)
+            defects = audit_stem(audio[None], notes, SAMPLE_RATE, None, reference)
             synthesis_s += middle - start
             audit_s += time.process_time() - middle
             n_clean += 1
             _report(name, BESIDE, defects, false)
-            _report(name, ALONE, audit_stem(audio, notes, SAMPLE_RATE), false)
+            _report(name, ALONE, audit_stem(audio[None], notes, SAMPLE_RATE), false)
             if np.any(audio):
                 _try_faults(part, notes, reference, stems, rng, found, tried)
     print(f"\n{n_clean} clean stems; synthesis {synthesis_s:.1f} s, audit {audit_s:.1f} s of CPU")
@@ -207,7 +207,7 @@ def _try_faults(
             continue
         tried[str(kind), place] += 1
         for how, beside in ((BESIDE, reference), (ALONE, None)):
-            defects = audit_stem(fault.audio, notes, SAMPLE_RATE, None, beside)
+            defects = audit_stem(fault.audio[None], notes, SAMPLE_RATE, None, beside)
             found[how, str(kind), place] += any(
                 d.kind in EXPECTED[kind] and d.start < fault.end and d.end > fault.start
                 for d in defects

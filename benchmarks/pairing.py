@@ -47,7 +47,7 @@ def as_float(samples: npt.NDArray[np.int16]) -> Float32s:
 
 def clips_of(folder: Path, stem: Stem, clip_s: float) -> list[Clip]:
     """Cut a stem into clips that are not silent."""
-    samples, sample_rate = read_int16(folder / stem.path)
+    (samples, *_), sample_rate = read_int16(folder / stem.path)
     n_samples = round(clip_s * sample_rate)
     lowest_norm = 10 ** (SILENCE_RMS_DBFS / 20) * n_samples**0.5
     clips = []

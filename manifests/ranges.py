@@ -70,6 +70,7 @@ _NUMBERS: Final = {
     "note_offset": _COUNT,
     "note_sounding_offset": _COUNT,
     "note_pitch": _MIDI,
+    "pan": _MIDI,
     "note_velocity": _MIDI,
     "level_db": Interval(-math.inf, 1000),  # of a key that is silent
     "note_cents": Interval(-1e6, 1e6),

@@ -287,6 +287,8 @@ class Song:
     duplicate_group : str or None
         The least `notes_sha256` of the songs that are the same music or nearly so, which share
         their split; its own if there is no other. None in what version 0.1 wrote.
+    n_channels : int or None
+        Channels of stems and mixture: 1 or 2. None in what version 0.1 wrote, which is mono.
     """
 
     song_id: str
@@ -307,6 +309,7 @@ class Song:
     metadata_sha256: str
     licence: str | None = None
     duplicate_group: str | None = None
+    n_channels: int | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -368,6 +371,13 @@ class Stem:
         Notes of which `note_heard` is false.
     audit : tuple of Defect or None
         What the audit found; empty where nothing is wrong, None where the stem was not audited.
+    n_channels : int or None
+        1 or 2. None in what version 0.1 wrote, which is mono. Powers are those of both channels:
+        `k_power` their sum, as BS.1770 has it, and `power` their mean.
+    k_power_mono, power_mono : numpy.ndarray or None
+        The same powers of (left + right) / 2; None for a mono stem.
+    pan : int or None
+        MIDI controller 10 that was drawn for the part, 0 (left) to 127; None where none was.
     """
 
     stem_id: str
@@ -402,3 +412,7 @@ class Stem:
     note_sounding_pitch: Float32s | None = None
     n_notes_unheard: int | None = None
     audit: tuple[Defect, ...] | None = None
+    n_channels: int | None = None
+    k_power_mono: Float32s | None = None
+    power_mono: Float32s | None = None
+    pan: int | None = None

@@ -66,7 +66,7 @@ class RenditionStem:
         has it: the same whatever encodes them. None in what version 0.1 wrote.
     licence, duplicate_group : str or None
         Of the piece, as in a `Song`.
-    note_heard, note_sounding_pitch, n_notes_unheard
+    note_heard, note_sounding_pitch, n_notes_unheard, n_channels, k_power_mono, power_mono, pan
         As in a `Stem`; the sounding pitch has the deviation of the tuning in it as well.
     """
 
@@ -107,6 +107,10 @@ class RenditionStem:
     note_heard: Bools | None = None
     note_sounding_pitch: Float32s | None = None
     n_notes_unheard: int | None = None
+    n_channels: int | None = None
+    k_power_mono: Float32s | None = None
+    power_mono: Float32s | None = None
+    pan: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

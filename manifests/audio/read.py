@@ -138,27 +138,25 @@ def decode(data: bytes, name: str) -> tuple[Float32s, int]:
 
 
 def read_int16(path: Path) -> tuple[Int16s, int]:
-    """Read a whole mono 16-bit file as integers.
+    """Read a whole 16-bit file as integers.
 
     Returns
     -------
     samples : numpy.ndarray
-        Samples as they lie on disk, (n_samples,) int16.
+        Samples as they lie on disk, (n_channels, n_samples) int16.
     sample_rate : int
         Sample rate in Hz.
 
     Raises
     ------
     InvalidCorpus
-        If the file is missing, damaged, or not mono 16-bit.
+        If the file is missing, damaged, or not of 16 bits.
     """
     with _opened(path) as file:
         sound = file.sound
-        if sound.channels != 1 or sound.subtype != "PCM_16":
-            raise InvalidCorpus(
-                f"{path}: {sound.channels} channels of {sound.subtype}, not mono PCM_16"
-            )
-        return sound.read(dtype="int16"), sound.samplerate
+        if sound.subtype != "PCM_16":
+            raise InvalidCorpus(f"{path}: {sound.subtype}, not PCM_16")
+        return sound.read(dtype="int16", always_2d=True).T, sound.samplerate
 
 
 def audio_info(path: Path, stream: int = 0) -> AudioInfo:

@@ -219,8 +219,8 @@ def _gain_db(audio: Float32s, source: MixtureSource, sample_rate: int) -> float:
     """Return a source's gain: the recipe's, after what brings it to the recipe's loudness."""
     if source.target_lufs is None:
         return source.gain_db
-    k_power = sum(envelope(channel, sample_rate).k_power for channel in audio)
-    loudness_lufs = loudness_when_played_at(np.asarray(k_power), source.target_lufs)
+    k_power = envelope(audio, sample_rate).k_power
+    loudness_lufs = loudness_when_played_at(k_power, source.target_lufs)
     if loudness_lufs is None:  # muted, or silent after its transforms
         return source.gain_db
     return round(source.target_lufs - loudness_lufs + source.gain_db, _GAIN_DECIMALS)

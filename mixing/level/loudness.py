@@ -10,8 +10,9 @@ the corner frequencies and reads 0.04 LU lower.
 
 Departures from the standard
 ----------------------------
-* Mono only: the channel weights are 1, so that ``L = -0.691 + 10 log10(z)``. A mono signal reads
-  3 LU less than the same signal on both channels of a stereo file, as the standard has it.
+* Mono and stereo only: the weights of left and right are 1, so that ``L = -0.691 + 10 log10(z)``
+  of the sum of their powers. A mono signal reads 3 LU less than the same signal on both channels
+  of a stereo file, as the standard has it.
 * The filters are cleared 0.3 s after the signal has become digital silence, when what they would
   still ring is 200 dB down.
 """
@@ -76,31 +77,38 @@ def k_weighting(sample_rate: int) -> npt.NDArray[np.float64]:
 
 
 class Envelope:
-    """Power of a mono signal per 100 ms.
+    """Power of a signal per 100 ms.
 
     Attributes
     ----------
-    k_power, power : numpy.ndarray
-        (n_samples / sample_rate * 10,) float32 mean square with and without K-weighting.
+    k_power : numpy.ndarray
+        (n_samples / sample_rate * 10,) float32 K-weighted mean square, summed over the channels.
+    power : numpy.ndarray
+        (n_samples / sample_rate * 10,) float32 mean square of all samples of all channels.
+    k_power_mono, power_mono : numpy.ndarray
+        The same two of the mean of the channels; of one channel they are `k_power` and `power`.
     peak : float
         Largest absolute sample; NaN if a sample is not finite.
     """
 
-    __slots__ = ("k_power", "peak", "power")
+    __slots__ = ("k_power", "k_power_mono", "peak", "power", "power_mono")
 
-    def __init__(self, k_power: Float32s, power: Float32s, peak: float) -> None:
-        self.k_power = k_power
-        self.power = power
+    def __init__(self, k_powers: Float32s, powers: Float32s, peak: float) -> None:
+        """Take the powers of each channel; of several, also that of their mean in the last row."""
+        n_channels = max(1, len(powers) - 1)
+        self.k_power: Float32s = k_powers[:n_channels].sum(axis=0)
+        self.power: Float32s = powers[:n_channels].mean(axis=0)
+        self.k_power_mono, self.power_mono = k_powers[-1], powers[-1]
         self.peak = peak
 
 
 def envelope(audio: Float32s, sample_rate: int, spans: Spans | None = None) -> Envelope:
-    """Measure a mono signal.
+    """Measure a signal.
 
     Parameters
     ----------
     audio : numpy.ndarray
-        (n_samples,) float32, a whole number of 100 ms long.
+        (n_channels, n_samples) or (n_samples,) float32, a whole number of 100 ms long.
     sample_rate : int
         In Hz; a multiple of 10.
     spans : sequence of (int, int), optional
@@ -119,33 +127,44 @@ def envelope(audio: Float32s, sample_rate: int, spans: Spans | None = None) -> E
     """
     import scipy.signal  # takes a second, which processes that only plan do without
 
+    channels = np.atleast_2d(audio)
+    n_channels, n_samples = channels.shape
     step, rest = divmod(sample_rate, ENVELOPE_HZ)
-    if rest or len(audio) % step:
+    if rest or n_samples % step:
         raise ValueError(
-            f"{len(audio)} samples at {sample_rate} Hz are not a whole number of 100 ms"
+            f"{n_samples} samples at {sample_rate} Hz are not a whole number of 100 ms"
         )
-    n_steps = len(audio) // step
-    k_power, power = np.zeros(n_steps, np.float32), np.zeros(n_steps, np.float32)
+    n_steps = n_samples // step
+    # Of several channels, also of their mean: filters are linear, so that it need not be filtered.
+    n_rows = n_channels + (n_channels > 1)
+    k_powers, powers = np.zeros((2, n_rows, n_steps), np.float32)
     # In float64: the coefficients of the high-pass do not survive float32 (0.01 LU on bass notes).
     sections = k_weighting(sample_rate)
     peak = 0.0
-    for first, last in _on_steps(spans if spans is not None else [(0, len(audio))], step, n_steps):
-        state = np.zeros((2, 2))
+    for first, last in _on_steps(spans if spans is not None else [(0, n_samples)], step, n_steps):
+        state = np.zeros((2, n_channels, 2))
         for start in range(first, last, _FILTERED_STEPS):
             stop = min(start + _FILTERED_STEPS, last)
-            block = audio[start * step : stop * step]
+            block = channels[:, start * step : stop * step]
             peak = max(peak, float(block.max()), -float(block.min()))
             weighted, state = scipy.signal.sosfilt(sections, block.astype(np.float64), zi=state)
-            k_power[start:stop] = _mean_squares(weighted, step)
-            power[start:stop] = _mean_squares(block, step)
+            k_powers[:, start:stop] = _mean_squares(_with_mean(weighted), step)
+            powers[:, start:stop] = _mean_squares(_with_mean(block), step)
         if not np.isfinite(state).all():  # one bad sample stays in a recursive filter for ever
             peak = math.nan
-    return Envelope(k_power, power, peak)
+    return Envelope(k_powers, powers, peak)
+
+
+def _with_mean(channels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return several channels and their mean; one as it is."""
+    if len(channels) == 1:
+        return channels
+    return np.concatenate([channels, channels.mean(axis=0, keepdims=True)])
 
 
 def _mean_squares(block: npt.NDArray[Any], step: int) -> npt.NDArray[Any]:
-    rows = block.reshape(-1, step)
-    means: npt.NDArray[Any] = np.einsum("ij,ij->i", rows, rows) / rows.dtype.type(step)
+    rows = block.reshape(len(block), -1, step)
+    means: npt.NDArray[Any] = np.einsum("kij,kij->ki", rows, rows) / rows.dtype.type(step)
     return means
 
 

@@ -18,6 +18,7 @@ from typing import Final
 
 import numpy as np
 from stemsmith.manifests import storage
+from stemsmith.manifests.arrays import Float32s
 from stemsmith.manifests.corpus import Corpus
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.mixtures import MeasuredFile, SourceFile
@@ -251,6 +252,7 @@ def _corpus_stems(source: Source, n_channels: int) -> list[CatalogueStem]:
     found = []
     for stem_id, notes_sha256, stem in stems:
         factor = np.float32(10 ** (stem.gain_db / 10))
+        k_power, power = _powers(stem, n_channels)
         found.append(
             CatalogueStem(
                 stem_id=f"{source.name}:{stem_id}",
@@ -265,11 +267,18 @@ def _corpus_stems(source: Source, n_channels: int) -> list[CatalogueStem]:
                 sha256=stem.sha256,
                 sample_rate=stem.sample_rate,
                 n_samples=stem.n_samples,
-                k_power=stem.k_power * (factor * n_channels),
-                power=stem.power * factor,
+                k_power=k_power * factor,
+                power=power * factor,
             )
         )
     return found
+
+
+def _powers(stem: Stem | RenditionStem, n_channels: int) -> tuple[Float32s, Float32s]:
+    """Return the K-weighted power and the power of a stem in so many channels."""
+    if n_channels == 1 and stem.k_power_mono is not None and stem.power_mono is not None:
+        return stem.k_power_mono, stem.power_mono
+    return stem.k_power * np.float32(n_channels // (stem.n_channels or 1)), stem.power
 
 
 def leave_out(stems: Sequence[CatalogueStem], names: Collection[str]) -> list[CatalogueStem]:

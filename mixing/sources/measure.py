@@ -190,8 +190,6 @@ def _blocks(path: Path, stream: int) -> Iterator[tuple[Float32s, ...]]:
             text = f"{path}: has samples above {_LARGEST_SAMPLE:g} of full scale"
             raise _NotFit(Reason.NOT_FINITE, text)
         audio = audio[:, : last * step - start]
-        channels = [envelope(channel, sample_rate) for channel in audio]
-        k_power = np.array([c.k_power for c in channels]).sum(axis=0)
-        power = np.array([c.power for c in channels]).mean(axis=0)
-        mono = channels[0] if len(channels) == 1 else envelope(audio.mean(axis=0), sample_rate)
-        yield tuple(row[warm_up:] for row in (k_power, power, mono.k_power, mono.power))
+        levels = envelope(audio, sample_rate)
+        rows = levels.k_power, levels.power, levels.k_power_mono, levels.power_mono
+        yield tuple(row[warm_up:] for row in rows)

@@ -169,7 +169,7 @@ def audit_file(job: StemAudit) -> AuditedStem:
     """
     path = Path(job.path)
     info = audio_info(path)
-    audio = read_excerpt(path, 0, info.n_samples).mean(axis=0, dtype=np.float32)
+    audio = read_excerpt(path, 0, info.n_samples)
     events, frames, notes = _score_of(job, info.sample_rate)
     reference = None
     if job.preset is not None:

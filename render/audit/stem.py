@@ -36,8 +36,9 @@ def audit_stem(
     Parameters
     ----------
     audio : numpy.ndarray
-        (n_samples,) float32, full scale 1. Levels are judged against the stem's own peak, so that
-        any gain does.
+        (n_channels, n_samples) float32, full scale 1. Levels are judged against the stem's own
+        peak, so that any gain does. Of two channels, each is looked at for what needs no score;
+        notes are looked for in their mean, which is what `reference` is.
     notes : StemNotes
         What shall be heard.
     sample_rate : int
@@ -56,15 +57,17 @@ def audit_stem(
     tuple of Defect
         In order of kind and start, at most 100 of a kind; empty for a stem without any.
     """
+    channels, audio = audio, audio[0] if len(audio) == 1 else audio.mean(axis=0)
     levels = block_levels(audio, sample_rate, spans)
     found = None if reference is None else compare(audio, reference, sample_rate)
-    defects = [
-        *signal_checks.clipping(audio, levels),
-        *signal_checks.dc_offset(levels, sample_rate),
-        *signal_checks.dropouts(
-            levels, notes, sample_rate, None if found is None else found.promises
-        ),
-    ]
+    promises = None if found is None else found.promises
+    defects = [*signal_checks.dropouts(levels, notes, sample_rate, promises)]
+    for channel in channels:
+        own = levels if len(channels) == 1 else block_levels(channel, sample_rate, spans)
+        defects += signal_checks.clipping(channel, own)
+        defects += signal_checks.dc_offset(own, sample_rate)
+        if own is not levels:  # what sounds in the other channel promises nothing of this one
+            defects += signal_checks.dropouts(own, notes, sample_rate)
     for noise in signal_checks.white_noise(audio, sample_rate, levels):
         if found is None or found.noise_db > noise.size - _OF_THE_PATCH_DB:
             defects.append(noise)

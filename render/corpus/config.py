@@ -21,6 +21,7 @@ __all__ = [
     "DEFAULT_BAND",
     "MixSource",
     "OnDefect",
+    "Pan",
     "RenderConfig",
     "RenderOptions",
     "SoundOptions",
@@ -41,6 +42,13 @@ class OnDefect(StrEnum):
     KEEP = "keep"  # it stays, and its record says what was found
     DROP = "drop"  # it is left out, as a part without a patch is
     REDRAW = "redraw"  # another patch is drawn, once; then it stays
+
+
+class Pan(StrEnum):
+    """Where parts stand between left and right."""
+
+    SCORE = "score"  # as the score says
+    DRAWN = "drawn"  # drawn for songs that say it of no part
 
 
 class MixSource(StrEnum):
@@ -159,6 +167,11 @@ class RenderConfig:
         Whether every stem is checked against its score; see `stemsmith.render.audit`.
     on_defect : OnDefect
         What becomes of a stem with a defect: ``keep``, ``drop``, or ``redraw`` another patch once.
+    n_channels : int
+        1 for mono, (left + right) / 2, or 2 for stereo: what the patches have and the scores say.
+    pan : Pan
+        ``score`` places parts by the scores' controller 10 alone; ``drawn`` draws it for the parts
+        of songs that have none, as `stemsmith.render.midi.panorama` says.
 
     Raises
     ------
@@ -227,6 +240,10 @@ class RenderConfig:
     on_defect: OnDefect = option(
         OnDefect.KEEP, "Stems in which the audit finds a defect: keep, drop, redraw a patch once."
     )
+    n_channels: int = option(1, "Channels: 1 or 2.", flag="--channels")
+    pan: Pan = option(
+        Pan.SCORE, "Left and right as the scores say, or drawn for songs that say nothing."
+    )
 
     def __post_init__(self) -> None:
         """Make values of what was given as text, and refuse values out of range."""
@@ -243,6 +260,11 @@ class RenderConfig:
             "--max-duration must be positive and at most 7200": 0 < self.max_duration_s <= 7200,
             f"--sample-rate must be between {lowest} and {highest} and a multiple of {_STEPS_HZ}": (
                 lowest <= self.sample_rate <= highest and self.sample_rate % _STEPS_HZ == 0
+            ),
+            "--channels must be 1 or 2": self.n_channels in (1, 2),
+            "--pan drawn needs --channels 2": self.pan is Pan.SCORE or self.n_channels == 2,
+            "--pan drawn cannot be with --mix-source unsplit, which plays the scores as they are": (
+                self.pan is Pan.SCORE or self.mix_source is MixSource.AUTOMIX
             ),
             "--mix-source unsplit needs --patch-choice program: the unsplit rendering follows "
             "the score's programs": (
@@ -290,6 +312,8 @@ class SoundOptions(TypedDict, total=False):
     max_duration_s: float
     sample_rate: int
     min_stem_notes: int
+    n_channels: int
+    pan: Pan | str
 
 
 class RenderOptions(SoundOptions, total=False):

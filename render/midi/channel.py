@@ -22,6 +22,7 @@ __all__ = [
     "MODES",
     "MODULATION",
     "NRPN",
+    "PAN",
     "RESET_CONTROLLERS",
     "RPN_LSB",
     "RPN_MSB",
@@ -36,6 +37,7 @@ __all__ = [
 MODULATION: Final = 1
 DATA_MSB: Final = 6
 VOLUME: Final = 7
+PAN: Final = 10
 EXPRESSION: Final = 11
 DATA_LSB: Final = 38
 SUSTAIN: Final = 64

@@ -16,11 +16,12 @@ import numpy as np
 import numpy.typing as npt
 from stemsmith.manifests.records import Reason
 from stemsmith.render.midi import smf
+from stemsmith.render.midi.channel import PAN
 from stemsmith.render.midi.limits import DEFAULT_MAX_DURATION_S, MAX_NOTES_PER_S, MAX_STEM_S
 from stemsmith.render.midi.parts import OpenPart
 from stemsmith.render.midi.smf import META, Event, Unusable
 from stemsmith.render.midi.smf_writer import serialise
-from stemsmith.render.midi.streams import TEMPO, Streams, by_time
+from stemsmith.render.midi.streams import TEMPO, Ordered, Streams, by_time
 from stemsmith.render.midi.strikes import without_strikes
 from stemsmith.render.midi.voices import collect_parts
 
@@ -188,6 +189,23 @@ class Score:
     def events(self, part_index: int) -> list[Event]:
         """Return the channel messages and system exclusives of a part by time."""
         return by_time(self._open[part_index].sounding_events(self._streams))
+
+    @property
+    def is_panned(self) -> bool:
+        """Whether the score says of any part where it stands between left and right."""
+        controls = (e for part in self._open for e in self._streams.controls(part.line))
+        return any(e.data[0] >> 4 == 0xB and e.data[1] == PAN for e in controls)
+
+    def place(self, part_index: int, pan: int) -> None:
+        """Say where a part stands, by controller 10 (0 is left), for its sound and its MIDI.
+
+        It is said again after each system exclusive, which may reset the channel.
+        """
+        part = self._open[part_index]
+        data = bytes((0xB0 | part.channel, PAN, pan))
+        part.add(Ordered(0, part.track, -1, data))
+        for event in self._streams.systems(part.device):
+            part.add(event._replace(place=event.place + 1, data=data))
 
     @property
     def n_devices(self) -> int:

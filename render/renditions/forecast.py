@@ -80,7 +80,7 @@ def forecast_renditions(jobs: Sequence[StemJob], plan: RenditionPlan) -> Renditi
         stems_s = len(job.specs) * (ends_s + 3 * config.deviations.onset_s + config.tail_s)
         n_stems += len(job.specs)
         audio_s += stems_s
-        n_samples += stems_s * config.sample_rate
+        n_samples += stems_s * config.sample_rate * config.n_channels
     n_bytes = round(n_samples * _BYTES_PER_SAMPLE)
     return RenditionForecast(n_stems, audio_s, n_bytes, audio_s * _CORE_S_PER_STEM_S)
 

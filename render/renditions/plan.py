@@ -21,6 +21,7 @@ from stemsmith.manifests.programs import PROGRAM_NAMES
 from stemsmith.manifests.records import Part, Rejection, ScannedSong
 from stemsmith.manifests.renditions import RENDITIONS
 from stemsmith.manifests.seeds import rng_for
+from stemsmith.render.corpus.config import Pan
 from stemsmith.render.corpus.manifest import bank_header, why_nothing
 from stemsmith.render.corpus.selection import Chosen, select
 from stemsmith.render.renditions.aligned import aligned_hash
@@ -268,13 +269,21 @@ class _Planner:
             [config.deviations.onset_s, config.deviations.cents],
             config.seed if is_deviating else None,
             aligned,
-            [config.sample_rate, config.tail_s, config.headroom_db],
+            [config.sample_rate, config.tail_s, config.headroom_db, *self._stereo()],
             self._versions,
         ]
         stem_id = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:40]
         if patch.name not in self._changes:
             self._changes[patch.name] = self._change(patch)
         return StemSpec(stem_id, part_index, patch, dynamic, self._changes[patch.name])
+
+    def _stereo(self) -> list[object]:
+        """Return what decides a stem of two channels; nothing for mono."""
+        config = self._config
+        if config.n_channels == 1:
+            return []
+        is_drawn = config.pan is Pan.DRAWN
+        return [config.n_channels, str(config.pan), config.seed if is_drawn else None]
 
     @property
     def _velocities(self) -> list[int]:

@@ -27,8 +27,10 @@ from stemsmith.mixing.level.loudness import (
     envelope,
     integrated_loudness,
 )
+from stemsmith.render.corpus.config import Pan
 from stemsmith.render.corpus.layout import Layout
 from stemsmith.render.midi.notes import sounding_midi
+from stemsmith.render.midi.panorama import place_parts
 from stemsmith.render.midi.scan import load_score
 from stemsmith.render.midi.score import Score, TempoMap
 from stemsmith.render.midi.smf import Unusable
@@ -164,6 +166,10 @@ class _Studio:
             score.tempo_map, job.config.tempo_mode, score.first_tick
         )
         self._sample_rate = job.config.sample_rate
+        self._pans: dict[int, int] = {}
+        if job.config.pan is Pan.DRAWN:
+            placed = [spec.part_index for spec in job.specs if not spec.patch.folder]
+            self._pans = place_parts(score, placed, job.config.seed, job.song_id)
         self._aligned = self._read_aligned()
         ends_s = [float(notes.offset_s.max()) for notes in self._aligned.values()]
         written_s = max(ends_s, default=float(self._tempo_map.seconds(score.end_tick)))
@@ -197,7 +203,8 @@ class _Studio:
     def render(self, spec: StemSpec) -> RenditionStem:
         """Render one stem, write its files, and return its record."""
         performance = self._performance(spec)
-        native = shared_workspace().take(4 * self._n_samples).view(np.float32)
+        shape = self._job.config.n_channels, self._n_samples
+        native = shared_workspace().take(4 * math.prod(shape)).view(np.float32).reshape(shape)
         spans = self._play(spec, performance, native)
         levels = envelope(native, self._sample_rate, spans)
         heard = self._heard(spec, performance, native, spans)
@@ -206,9 +213,9 @@ class _Studio:
         flac.parent.mkdir(parents=True, exist_ok=True)
         samples, peak_dbfs = self._quantised(native, levels.peak, spec)
         samples_hash = SampleHash(n_bits=24)
-        samples_hash.update(samples[None])
+        samples_hash.update(samples)
         hashes = {
-            "sha256": self._write(flac, encode_flac(samples[None], self._sample_rate, n_bits=24)),
+            "sha256": self._write(flac, encode_flac(samples, self._sample_rate, n_bits=24)),
             "midi_sha256": self._write(midi, self._sounding(spec, performance.notes, heard)),
             "samples_sha256": samples_hash.hexdigest(),
         }
@@ -282,7 +289,7 @@ class _Studio:
         if not math.isfinite(peak):
             raise UsageError(f"{spec.patch.name}: its effects or instrument give infinite samples")
         if not peak:
-            return np.zeros(self._n_samples, np.int32), None
+            return np.zeros(native.shape, np.int32), None
         peak_dbfs = round(20 * math.log10(peak) - headroom_db, 4)
         if peak_dbfs > -0.001:
             raise UsageError(
@@ -359,6 +366,10 @@ class _Studio:
             note_heard=heard,
             note_sounding_pitch=sounding,
             n_notes_unheard=int((~heard).sum()),
+            n_channels=job.config.n_channels,
+            k_power_mono=levels.k_power_mono if job.config.n_channels == 2 else None,
+            power_mono=levels.power_mono if job.config.n_channels == 2 else None,
+            pan=None if spec.patch.folder else self._pans.get(spec.part_index),
             **hashes,
         )
 

@@ -157,12 +157,16 @@ def _check_stem(root: Path, stem: RenditionStem) -> None:
         if storage.file_hash(file) != sha256:
             raise InvalidCorpus(f"{file}: SHA-256 is not the recorded one")
     path = storage.inside(root, stem.path)
-    if tuple(audio_info(path)) != (stem.sample_rate, 1, stem.n_samples):
-        raise InvalidCorpus(f"{path}: not {stem.n_samples} mono samples at {stem.sample_rate} Hz")
-    audio = read_excerpt(path, 0, stem.n_samples)[0]
+    n_channels = stem.n_channels or 1
+    if tuple(audio_info(path)) != (stem.sample_rate, n_channels, stem.n_samples):
+        raise InvalidCorpus(
+            f"{path}: not {stem.n_samples} samples of {n_channels} channels at "
+            f"{stem.sample_rate} Hz"
+        )
+    audio = read_excerpt(path, 0, stem.n_samples)
     if stem.samples_sha256 is not None:
         samples = SampleHash(n_bits=24)
-        samples.update(np.rint(audio[np.newaxis] * FULL_SCALE_24).astype(np.int32))  # exact
+        samples.update(np.rint(audio * FULL_SCALE_24).astype(np.int32))  # exact
         if samples.hexdigest() != stem.samples_sha256:
             raise InvalidCorpus(f"{path}: SHA-256 of its samples is not the recorded one")
     levels = envelope(audio, stem.sample_rate)
@@ -186,12 +190,14 @@ def _agree(a: float | None, b: float | None, tolerance: float) -> bool:
 
 def _check_sum(root: Path, rendition: Rendition, stems: dict[str, RenditionStem]) -> None:
     """Compare what a recipe makes of a rendition with the rolled stems, added up here."""
-    total = np.zeros(rendition.n_samples, np.float64)
+    n_channels = max(stem.n_channels or 1 for stem in stems.values())
+    total = np.zeros((n_channels, rendition.n_samples), np.float64)
     sources = []
     for source in rendition.sources:
         stem = stems[source.stem_id]
-        audio = read_excerpt(storage.inside(root, stem.path), 0, stem.n_samples)[0]
-        total += np.roll(audio.astype(np.float64), source.shift) * db_to_linear(source.gain_db)
+        audio = read_excerpt(storage.inside(root, stem.path), 0, stem.n_samples)
+        rolled = np.roll(audio.astype(np.float64), source.shift, axis=1)
+        total += rolled * db_to_linear(source.gain_db)
         sources.append(_recipe_of(source.shift, source.gain_db, stem))
     mixture = Mixture(
         mixture_id=rendition.rendition_id,
@@ -199,13 +205,13 @@ def _check_sum(root: Path, rendition: Rendition, stems: dict[str, RenditionStem]
         split=rendition.split,
         sample_rate=rendition.sample_rate,
         n_samples=rendition.n_samples,
-        n_channels=1,
+        n_channels=n_channels,
         peak_ceiling_dbfs=0.0,
         sources=tuple(sources),
     )
     made = realise(mixture, {"corpus": root}, is_verified=False)
     expected = total * db_to_linear(made.guard_gain_db)
-    if np.abs(made[MIXTURE][0] - expected).max() > _SUM_TOLERANCE:
+    if np.abs(made[MIXTURE] - expected).max() > _SUM_TOLERANCE:
         raise InvalidCorpus(f"{root}: rendition {rendition.rendition_id}: not the sum of its stems")
 
 

@@ -21,6 +21,7 @@ __all__ = ["Forecast", "forecast"]
 _BYTES_PER_SAMPLE_OF_MIX: Final = 1.0
 _BYTES_PER_SAMPLE_OF_STEM: Final = 0.37
 _CORE_S_PER_STEM_S: Final = 1 / 360  # a mixture counts as a stem
+_COST_OF_CHANNELS: Final = {1: 1.0, 2: 1.3}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +78,10 @@ def forecast(jobs: Sequence[RenderJob]) -> Forecast:
     for job in jobs:
         n_stems = sum(patch is not None for patch in job.patches)
         song_s = job.song.duration_s + job.config.tail_s
-        n_samples = song_s * job.config.sample_rate
+        n_channels = job.config.n_channels
+        n_samples = song_s * job.config.sample_rate * n_channels
         mixture_s += song_s
-        core_s += song_s * (n_stems + 1) * _CORE_S_PER_STEM_S
+        core_s += song_s * (n_stems + 1) * _CORE_S_PER_STEM_S * _COST_OF_CHANNELS[n_channels]
         stem_bytes = n_stems * _BYTES_PER_SAMPLE_OF_STEM
         n_bytes += n_samples * (_BYTES_PER_SAMPLE_OF_MIX + stem_bytes)
         n_staged = max(n_staged, n_staged_bytes(round(n_samples), n_stems))

@@ -35,7 +35,8 @@ from stemsmith.mixing.level.loudness import (
 from stemsmith.render.audit.reference import reference_of
 from stemsmith.render.audit.stem import audit_stem
 from stemsmith.render.audit.stem_notes import as_played
-from stemsmith.render.corpus.config import MixSource, OnDefect
+from stemsmith.render.corpus.config import MixSource, OnDefect, Pan
+from stemsmith.render.midi.panorama import place_parts
 from stemsmith.render.midi.score import Score
 from stemsmith.render.midi.smf import Event
 from stemsmith.render.songs.job import RenderJob
@@ -91,6 +92,10 @@ class Mixdown:
     ----------
     n_samples : int
         Length of the mixture and of all stems.
+
+    Notes
+    -----
+    Whatever is audio here is (n_channels, n_samples), with one channel or two.
     """
 
     def __init__(self, job: RenderJob, score: Score, staged: Path) -> None:
@@ -98,15 +103,22 @@ class Mixdown:
         config = self._config = job.config
         steps = math.ceil(round((score.duration_s + config.tail_s) * ENVELOPE_HZ, 6))
         self.n_samples = steps * (config.sample_rate // ENVELOPE_HZ)
-        n, n_natives = self.n_samples, len(job.patches)
-        self._fits_in_memory = _n_bytes(n, n_natives) <= _MAX_BYTES_IN_MEMORY
+        n_natives, shape = len(job.patches), (config.n_channels, self.n_samples)
+        size = math.prod(shape)
+        self._fits_in_memory = _n_bytes(size, n_natives) <= _MAX_BYTES_IN_MEMORY
         if not self._fits_in_memory:
             n_natives = 1  # one after the other
-        memory = shared_workspace().take(_n_bytes(n, n_natives))
-        floats = memory[: 4 * n * (n_natives + 1)].view(np.float32).reshape(n_natives + 1, n)
+        memory = shared_workspace().take(_n_bytes(size, n_natives))
+        floats = memory[: 4 * size * (n_natives + 1)].view(np.float32)
+        floats = floats.reshape(n_natives + 1, *shape)
         self._natives, self._mixture = floats[:-1], floats[-1]
-        self._mix = memory[floats.nbytes :].view(np.int16)
+        self._mix = memory[floats.nbytes :].view(np.int16).reshape(shape)
         self._is_unsplit = config.mix_source is MixSource.UNSPLIT
+        self._pans: dict[int, int] = {}
+        if config.pan is Pan.DRAWN:
+            # Recorded notes know no controllers.
+            placed = [i for i, patch in enumerate(job.patches) if patch and not patch.folder]
+            self._pans = place_parts(score, placed, config.seed, job.song.md5)
 
     def mix(self) -> Mix | None:
         """Synthesise the parts and find their gains; return None if all are silent."""
@@ -130,16 +142,17 @@ class Mixdown:
         if self._is_unsplit:
             gain_db = mix.overall_gain_db
             for piece in _pieces([(0, self.n_samples)]):
-                self._mix[piece] = quantise(self._mixture[piece], gain_db, FULL_SCALE_16)
+                mixture = self._mixture[:, piece]
+                self._mix[:, piece] = quantise(mixture, gain_db, FULL_SCALE_16)
         return writer.write_song(mix.parts, self._mix, mix.overall_gain_db), stems
 
     def stems(self, mix: Mix) -> Iterator[tuple[str, Float32s]]:
-        """Yield the name of each stem and its audio, (1, n_samples) float32, not quantised."""
+        """Yield the name of each stem and its audio, not quantised, as float32."""
         for part in mix.parts:
             native, factor = self._native(part), np.float32(db_to_linear(mix.gain_db(part)))
-            audio = np.zeros((1, self.n_samples), np.float32)
+            audio = np.zeros(native.shape, np.float32)
             for piece in _pieces(part.spans):
-                np.multiply(native[piece], factor, out=audio[0, piece])
+                np.multiply(native[:, piece], factor, out=audio[:, piece])
             yield stem_name(part.part_index), audio
 
     def _first_pass(self, part_index: int, patch: Patch) -> RenderedPart:
@@ -161,7 +174,7 @@ class Mixdown:
             kept = self._staged / f"native-{part_index}.f32"
             with kept.open("wb") as file:
                 for start, stop in spans:
-                    file.write(native[start:stop].data)
+                    file.writelines(channel[start:stop].data for channel in native)
         return RenderedPart(
             part_index=part_index,
             part=self._score.parts[part_index],
@@ -173,6 +186,7 @@ class Mixdown:
             gain=StemGain(0.0, False),
             expected=expected,
             audit=audit,
+            pan=self._pans.get(part_index),
         )
 
     def _levels(self, patch: Patch, native: Float32s, spans: Spans) -> Envelope:
@@ -249,7 +263,7 @@ class Mixdown:
             native = self._native(part)
             factor = np.float32(db_to_linear(part.gain.gain_db))
             for piece in _pieces(part.spans):
-                self._mixture[piece] += native[piece] * factor
+                self._mixture[:, piece] += native[:, piece] * factor
 
     def _uniform_gain_db(self, parts: Sequence[RenderedPart], mixture_peak: float) -> float:
         stem_peaks = [part.levels.peak * db_to_linear(part.gain.gain_db) for part in parts]
@@ -321,15 +335,15 @@ class Mixdown:
 
     def _quantised(self, native: Float32s, spans: Spans, gain_db: float) -> Iterator[Int16s]:
         """Yield a stem block by block, each added to the mixture."""
-        silence = np.zeros(_PIECE, np.int16)
+        silence = np.zeros((len(native), _PIECE), np.int16)
         now = 0
         for start, stop in [*spans, (self.n_samples, self.n_samples)]:
-            yield from (silence[: gap.stop - gap.start] for gap in _pieces([(now, start)]))
+            yield from (silence[:, : gap.stop - gap.start] for gap in _pieces([(now, start)]))
             for piece in _pieces([(start, stop)]):
-                quantised = quantise(native[piece], gain_db, FULL_SCALE_16)
+                quantised = quantise(native[:, piece], gain_db, FULL_SCALE_16)
                 # Partial sums may wrap around; the whole sum is below full scale, and integers
                 # modulo 2^16 add up to it exactly.
-                self._mix[piece] += quantised
+                self._mix[:, piece] += quantised
                 yield quantised
             now = stop
 
@@ -340,7 +354,8 @@ class Mixdown:
         native = self._buffer(part.part_index)
         with part.native.open("rb") as file:
             for start, stop in part.spans:
-                file.readinto(native[start:stop].data)
+                for channel in native:
+                    file.readinto(channel[start:stop].data)
         return native
 
 
@@ -350,7 +365,10 @@ def _n_bytes(n_samples: int, n_natives: int) -> int:
 
 
 def n_staged_bytes(n_samples: int, n_stems: int) -> int:
-    """Return the room on disk that a song needs between the passes; 0 where memory is enough."""
+    """Return the room on disk that a song needs between the passes; 0 where memory is enough.
+
+    The samples are those of all channels.
+    """
     fits = _n_bytes(n_samples, n_stems) <= _MAX_BYTES_IN_MEMORY
     return 0 if fits else 4 * n_samples * n_stems
 

@@ -39,7 +39,8 @@ class RenderedPart:
     part, patch : Part, Patch
         What it is and what plays it.
     native : numpy.ndarray or Path
-        (n_samples,) float32 before any gain; a file with its spans where memory would not do.
+        (n_channels, n_samples) float32 before any gain; a file with its spans, channel by
+        channel, where memory would not do.
     spans : list of (int, int)
         Where it may be other than zero.
     levels : Envelope
@@ -52,6 +53,8 @@ class RenderedPart:
         How loud its notes should be.
     audit : tuple of Defect or None
         What the audit found; None if it did not look.
+    pan : int or None
+        Controller 10 that was drawn; None where the score has its own, or its place is the middle.
     """
 
     part_index: int
@@ -64,6 +67,7 @@ class RenderedPart:
     gain: StemGain
     expected: Expected
     audit: tuple[Defect, ...] | None
+    pan: int | None = None
 
 
 class TrackWriter:
@@ -93,17 +97,17 @@ class TrackWriter:
     def write_stem(
         self, part: RenderedPart, blocks: Iterable[Int16s], gain_db: float, heard: Bools
     ) -> Stem:
-        """Write a stem's FLAC, from blocks in order, and its MIDI; return its record.
+        """Write a stem's FLAC, from blocks of all channels, and its MIDI; return its record.
 
         The MIDI file has the notes that are heard (`heard`, one a note of the part).
         """
         job, config = self._job, self._config
         name = slakh.stem_name(part.part_index)
         encoded, samples = io.BytesIO(), SampleHash(n_bits=16)
-        with encoding_flac(encoded, config.sample_rate, 1, n_bits=16) as encode:
+        with encoding_flac(encoded, config.sample_rate, config.n_channels, 16) as encode:
             for block in blocks:
-                encode(block[np.newaxis])
-                samples.update(block[np.newaxis])
+                encode(block)
+                samples.update(block)
         sha256 = self._write(f"stems/{name}.flac", encoded.getvalue())
         notes = self._score.notes(part.part_index)
         sounding = part.patch.sounding_pitch(notes.pitch, notes.velocity)
@@ -149,6 +153,10 @@ class TrackWriter:
             note_sounding_pitch=sounding,
             n_notes_unheard=int((~heard).sum()),
             audit=part.audit,
+            n_channels=config.n_channels,
+            k_power_mono=part.levels.k_power_mono if config.n_channels == 2 else None,
+            power_mono=part.levels.power_mono if config.n_channels == 2 else None,
+            pan=part.pan,
         )
 
     def _write(self, name: str, data: bytes) -> str:
@@ -175,7 +183,7 @@ class TrackWriter:
             for part in parts
         }
         metadata = slakh.metadata(job.song, entries, overall_gain_db, config)
-        encoded = encode_flac(mix[np.newaxis], config.sample_rate)
+        encoded = encode_flac(mix, config.sample_rate)
         peak = int(max(mix.max(), -mix.min().astype(np.int32)))
         folder = f"{job.split}/{job.track}"
         return Song(
@@ -197,4 +205,5 @@ class TrackWriter:
             metadata_sha256=self._write(slakh.YAML, metadata),
             licence=job.song.licence,
             duplicate_group=job.duplicate_group,
+            n_channels=config.n_channels,
         )

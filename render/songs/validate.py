@@ -179,12 +179,12 @@ class _SongChecker:
         self._check_metadata(metadata)
         if len(job.stems) != song.n_stems:
             raise InvalidCorpus(f"{folder}: {len(job.stems)} stem records, {song.n_stems} stems")
-        total = np.zeros(song.n_samples, np.int32)
+        total = np.zeros((song.n_channels or 1, song.n_samples), np.int32)
         for stem in job.stems:
             total += self._check_stem(stem)
         mix = self._audio(song.mix_path, song.mix_sha256)
         if song.mix_source == MixSource.AUTOMIX and not np.array_equal(mix, total):
-            first = int(np.flatnonzero(mix != total)[0])
+            first = int(np.flatnonzero((mix != total).any(axis=0))[0])
             raise InvalidCorpus(
                 f"{self._root / song.mix_path}: not the sum of the stems at sample {first}"
             )
@@ -200,9 +200,12 @@ class _SongChecker:
         path, song = storage.inside(self._root, relative), self._job.song
         self._hash(path, sha256)
         samples, sample_rate = audio.read_int16(path)
-        if (len(samples), sample_rate) != (song.n_samples, song.sample_rate):
+        n_channels, n_samples = samples.shape
+        if n_channels != (song.n_channels or 1):
+            raise InvalidCorpus(f"{path}: {n_channels} channels, recorded {song.n_channels or 1}")
+        if (n_samples, sample_rate) != (song.n_samples, song.sample_rate):
             raise InvalidCorpus(
-                f"{path}: {len(samples)} samples at {sample_rate} Hz, "
+                f"{path}: {n_samples} samples at {sample_rate} Hz, "
                 f"recorded {song.n_samples} at {song.sample_rate} Hz"
             )
         return samples
@@ -220,7 +223,7 @@ class _SongChecker:
         path = self._root / stem.path
         if stem.samples_sha256 is not None:
             found = SampleHash(n_bits=16)
-            found.update(samples[np.newaxis])
+            found.update(samples)
             if found.hexdigest() != stem.samples_sha256:
                 raise InvalidCorpus(f"{path}: SHA-256 of its samples is not the recorded one")
         self._check_peak(stem.path, samples)

@@ -107,12 +107,12 @@ def parse_effects(entries: object, where: str) -> tuple[Effect, ...]:
 def apply_effects(
     audio: npt.NDArray[np.float32], effects: Sequence[Effect], sample_rate: int
 ) -> npt.NDArray[np.float32]:
-    """Run mono audio through a chain.
+    """Run audio through a chain.
 
     Parameters
     ----------
     audio : numpy.ndarray
-        (n_samples,) float32 samples of the part.
+        (n_channels, n_samples) float32 samples of the part.
     effects : sequence of Effect
         Effects in the order in which they are applied.
     sample_rate : int
@@ -121,7 +121,7 @@ def apply_effects(
     Returns
     -------
     numpy.ndarray
-        (n_samples,) float32; what rings on after the end is cut.
+        (n_channels, n_samples) float32; what rings on after the end is cut.
     """
     pedalboard = _pedalboard()
     for effect in effects:
@@ -153,7 +153,7 @@ def play_instrument(
     plugin_path: str,
     events: Sequence[Event],
     seconds: npt.NDArray[np.float64],
-    n_samples: int,
+    shape: tuple[int, ...],
     sample_rate: int,
 ) -> npt.NDArray[np.float32]:
     """Render a part with a VST3 instrument.
@@ -166,15 +166,15 @@ def play_instrument(
         Messages of the part; program changes are left out.
     seconds : numpy.ndarray
         (n_events,) time of each event in seconds.
-    n_samples : int
-        Length of the audio.
+    shape : (int, int)
+        Number of channels, 1 or 2, and of samples.
     sample_rate : int
         Sample rate in Hz.
 
     Returns
     -------
     numpy.ndarray
-        (n_samples,) float32, (left + right) / 2.
+        (n_channels, n_samples) float32: left and right, or their mean.
     """
     plugin = _pedalboard().load_plugin(plugin_path)
     messages = [
@@ -182,6 +182,7 @@ def play_instrument(
         for event, time in zip(events, seconds, strict=True)
         if event.data[0] < 0xF0 and event.data[0] >> 4 != 0xC
     ]
+    n_channels, n_samples = shape
     stereo = plugin(
         messages,
         duration=n_samples / sample_rate,
@@ -190,7 +191,10 @@ def play_instrument(
         buffer_size=_BLOCK_SAMPLES,
         reset=True,
     )
-    mono = np.zeros(n_samples, np.float32)
+    audio = np.zeros(shape, np.float32)
     n = min(n_samples, stereo.shape[1])
-    np.mean(stereo[:, :n], axis=0, out=mono[:n])
-    return mono
+    if n_channels == 1:
+        np.mean(stereo[:, :n], axis=0, out=audio[0, :n])
+    else:
+        audio[:, :n] = stereo[:, :n]
+    return audio

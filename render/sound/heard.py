@@ -145,7 +145,7 @@ def heard_notes(
     expected : Expected
         The notes, and how loud they should be.
     audio : numpy.ndarray
-        (n_samples,) the stem before `gain_db`.
+        (n_channels, n_samples) the stem before `gain_db`.
     spans : list of (int, int)
         Where it may be other than zero; elsewhere it is not looked at.
     gain_db : float
@@ -169,7 +169,7 @@ def heard_notes(
     is_exposed, is_there = _exposed(expected.onset, peaks, floor, sample_rate)
     is_alone = is_exposed & _alone(expected.onset, round(WITHIN_S * sample_rate))
     heard: Bools = np.where(is_alone, is_there, is_expected & (is_there | ~is_exposed))
-    return heard & (expected.onset < len(audio))
+    return heard & (expected.onset < audio.shape[1])
 
 
 def _starts_unheard(
@@ -182,13 +182,13 @@ def _starts_unheard(
     onset : numpy.ndarray
         (n_notes,) in samples.
     audio : numpy.ndarray
-        (n_samples,) a stem as it is written, full scale 1.
+        (n_channels, n_samples) a stem as it is written, full scale 1.
     sample_rate : int
         Sample rate in Hz.
     tolerance_db : float
         How far below the limits of `heard_notes` a peak must be to count as silence.
     """
-    peaks = _block_peaks(audio, [(0, len(audio))])
+    peaks = _block_peaks(audio, [(0, audio.shape[1])])
     floor = _floor(peaks)
     if not np.isfinite(floor):
         return np.ones(len(onset), np.bool_)
@@ -207,7 +207,7 @@ def check_heard(path: Path, stem: Stem | RenditionStem, audio: Float32s) -> None
     stem : Stem or RenditionStem
         Its record; one of version 0.1 says nothing.
     audio : numpy.ndarray
-        (n_samples,) the stem as it is written, full scale 1.
+        (n_channels, n_samples) the stem as it is written, full scale 1.
 
     Raises
     ------
@@ -237,16 +237,16 @@ def _floor(peaks: Float32s) -> float:
 
 
 def _block_peaks(audio: Float32s, spans: Spans) -> Float32s:
-    """Return the largest magnitude of every 64 samples."""
-    peaks = np.zeros(-(-len(audio) // BLOCK), np.float32)
+    """Return the largest magnitude of every 64 samples of any channel."""
+    peaks = np.zeros(-(-audio.shape[1] // BLOCK), np.float32)
     for start, stop in spans:
         edges = np.arange(start // BLOCK * BLOCK, stop, BLOCK)
         edges[0] = start
-        found = np.maximum(
-            np.maximum.reduceat(audio[:stop], edges), -np.minimum.reduceat(audio[:stop], edges)
-        )
         blocks = slice(start // BLOCK, start // BLOCK + len(edges))
-        np.maximum(peaks[blocks], found, out=peaks[blocks])
+        for channel in audio[:, :stop]:
+            highest = np.maximum.reduceat(channel, edges)
+            lowest = np.minimum.reduceat(channel, edges)
+            np.maximum(peaks[blocks], np.maximum(highest, -lowest), out=peaks[blocks])
     return peaks
 
 

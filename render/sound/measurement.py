@@ -268,7 +268,7 @@ class _Listener:
     def _hear(self, strike: _Strike, note: Float32s) -> _Heard:
         left, right = note.astype(np.float64)
         self._products += [left @ right, left @ left, right @ right]
-        mono = note[0] + note[1]
+        mono = (note[0] + note[1]) / 2
         peak = float(np.abs(mono[:_STRUCK]).max())
         level_db = 20 * math.log10(peak) if peak else -math.inf
         cents = math.nan

@@ -41,7 +41,8 @@ def play(
         Returns the (n_notes, 4) onset, offset (in samples), pitch and velocity, and their
         (n_notes,) deviations in cents or None; called for recorded notes only.
     out : numpy.ndarray
-        (n_samples,) float32, contiguous; receives the part.
+        (n_channels, n_samples) float32, contiguous; receives the part: left and right, or their
+        mean.
     sample_rate : int
         Sample rate of `out` in Hz.
     dynamic : str, optional
@@ -67,11 +68,11 @@ def play(
     else:
         assert patch.instrument is not None
         seconds = frames / sample_rate
-        out[:] = play_instrument(patch.instrument, events, seconds, len(out), sample_rate)
-        spans = [(0, len(out))]
+        out[:] = play_instrument(patch.instrument, events, seconds, out.shape, sample_rate)
+        spans = [(0, out.shape[1])]
     if patch.effects:
         out[:] = apply_effects(out, patch.effects, sample_rate)
-        spans = [(0, len(out))]
+        spans = [(0, out.shape[1])]
     return spans
 
 

@@ -97,7 +97,7 @@ class SampleFolder:
             For what `render` refuses, too.
         """
         recording = self._choose(pitch, dynamic, velocity=1)
-        first = samples_until_heard(_decoded(recording, recording.sample_rate))
+        first = samples_until_heard(_decoded(recording, recording.sample_rate, 1)[0])
         return first / recording.sample_rate / _ratio(pitch - recording.pitch)
 
     def render(
@@ -122,7 +122,8 @@ class SampleFolder:
             (n_notes, 4) onset and offset in samples of `out`, 0 <= onset <= offset; pitch, 0 to
             127; velocity, 1 to 127. Notes from n_samples on are not played.
         out : numpy.ndarray
-            (n_samples,) float32; what it held is lost.
+            (n_channels, n_samples) float32; what it held is lost. Into one channel goes the mean
+            of those of a recording, into two a recording of one twice.
         sample_rate : int
             Sample rate of `out` in Hz; recordings at other rates are resampled.
         dynamic : str or None
@@ -155,15 +156,16 @@ class SampleFolder:
             table.tolist(), deviations.tolist(), strict=True
         ):
             recording = self._choose(pitch, dynamic, velocity)
-            if onset >= len(out):
+            if onset >= out.shape[1]:
                 continue
             n_held = offset - onset
             semitones = pitch - recording.pitch + deviation / 100
-            audio = _played(recording, sample_rate, semitones, n_held + n_release)
-            audio[n_held:] *= release[: max(len(audio) - n_held, 0)]
-            audio = audio[: len(out) - onset]
-            out[onset : onset + len(audio)] += audio
-            played.append((onset, onset + len(audio)))
+            decoded = _decoded(recording, sample_rate, len(out))
+            audio = _played(decoded, semitones, n_held + n_release)
+            audio[:, n_held:] *= release[: max(audio.shape[1] - n_held, 0)]
+            end = min(onset + audio.shape[1], out.shape[1])
+            out[:, onset:end] += audio[:, : end - onset]
+            played.append((onset, end))
         return _merged(played)
 
     def reaches(self, pitch: npt.ArrayLike) -> Bools:
@@ -205,30 +207,38 @@ def read_sample_folder(path: Path) -> SampleFolder:
 
 
 @functools.lru_cache(maxsize=_CACHED_RECORDINGS)
-def _decoded(recording: Recording, sample_rate: int) -> Float32s:
-    """Return a recording in mono at a sample rate: (n_samples,) float32, not to be written to."""
+def _decoded(recording: Recording, sample_rate: int, n_channels: int) -> Float32s:
+    """Return a recording at a sample rate, (n_channels, n_samples), which is not to be changed."""
     try:
         audio = read_excerpt(Path(recording.path), 0, recording.n_samples)
     except InvalidCorpus as error:
         raise UsageError(str(error)) from error
-    mono: Float32s = audio.mean(axis=0, dtype=np.float32)
-    if not 0 < float(np.abs(mono).max()) < np.inf:  # false for not-a-number too
+    if n_channels == 1:
+        audio = audio.mean(axis=0, keepdims=True, dtype=np.float32)
+    elif len(audio) == 1:
+        audio = np.repeat(audio, n_channels, axis=0)
+    if audio.shape[0] != n_channels:
+        raise UsageError(f"{recording.path}: has {len(audio)} channels; mono or stereo is wanted")
+    if not 0 < float(np.abs(audio).max()) < np.inf:  # false for not-a-number too
         raise UsageError(f"{recording.path}: is silent or has infinite samples")
     if recording.sample_rate != sample_rate:
-        mono = soxr.resample(mono, recording.sample_rate, sample_rate, quality="HQ")
-    mono.flags.writeable = False
-    return mono
+        audio = _resampled(audio, recording.sample_rate, sample_rate)
+    audio.flags.writeable = False
+    return audio
 
 
-def _played(recording: Recording, sample_rate: int, semitones: float, n_samples: int) -> Float32s:
-    """Return the beginning of a recording, shifted: at most (n_samples,) float32, a copy."""
-    audio = _decoded(recording, sample_rate)
+def _played(audio: Float32s, semitones: float, n_samples: int) -> Float32s:
+    """Return the beginning of a recording, shifted: at most n_samples, a copy."""
     if semitones:
         ratio = _ratio(semitones)
         n_read = int((n_samples + _MARGIN) * ratio) + 1
-        shifted: Float32s = soxr.resample(audio[:n_read], ratio, 1.0, quality="HQ")
-        return shifted[:n_samples]
-    return audio[:n_samples].copy()
+        return _resampled(audio[:, :n_read], ratio, 1.0)[:, :n_samples]
+    return audio[:, :n_samples].copy()
+
+
+def _resampled(audio: Float32s, from_hz: float, to_hz: float) -> Float32s:
+    """Resample each channel."""
+    return np.stack([soxr.resample(channel, from_hz, to_hz, quality="HQ") for channel in audio])
 
 
 def _ratio(semitones: float) -> float:

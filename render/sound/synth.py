@@ -1,4 +1,4 @@
-"""FluidSynth as a function from events to mono float audio.
+"""FluidSynth as a function from events to float audio, mono or stereo.
 
 * Float output: FluidSynth dithers only its 16-bit output, and that dither is what kept the authors
   of Slakh from mixing Flakh by loudness (paper, section 2.3).
@@ -40,7 +40,8 @@ __all__ = [
 _CHUNK: Final = 256 * BLOCK
 # With FluidSynth's default of 0.2 ordinary stems lie near -45 LUFS, so that the gate of -70 LUFS
 # and the largest gain would act on music instead of on silence; with 1 they lie near -30 LUFS, and
-# float output does not clip. Half of it makes left + right the mono (L + R) / 2, exactly.
+# float output does not clip. Half of it makes left + right the mono (L + R) / 2, exactly; where
+# both are kept apart it is doubled.
 _GAIN: Final = 1.0 / 2
 _SETTINGS: Final[dict[str, int]] = {
     "synth.reverb.active": 0,
@@ -198,8 +199,8 @@ class Synth:
             What sounds, on every channel; program changes and bank selects are then left out.
             None follows the score's own.
         out : numpy.ndarray
-            (n_samples,) float32, contiguous; receives (left + right) / 2. Or (2, n_samples): half
-            of the left and half of the right channel. Events from n_samples on are not played.
+            (n_samples,) or (1, n_samples) float32, contiguous; receives (left + right) / 2. Or
+            (2, n_samples): left and right. Events from n_samples on are not played.
 
         Returns
         -------
@@ -207,6 +208,8 @@ class Synth:
             Start and stop of the stretches of `out` that may be other than zero, in order.
         """
         with self._opened() as (synth, numbers):
+            if len(np.atleast_2d(out)) == 2:
+                self._fluid.fluid_synth_set_gain(synth, 2 * _GAIN)
             controls = _Controls(self._fluid, synth, preset, numbers)
             player = _Player(self._fluid, synth, out)
             for frame, (_, data) in zip(frames.tolist(), events, strict=True):
@@ -279,8 +282,8 @@ class _Player:
         self._synth = synth
         self._out, self._n_samples = out, out.shape[-1]
         # FluidSynth adds to its outputs: left and right into one are mono.
-        left = out.ctypes.data
-        self._addresses = (left, left + out.strides[0] if out.ndim == 2 else left)
+        rows = np.atleast_2d(out)
+        self._addresses = (rows[0].ctypes.data, rows[-1].ctypes.data)
         self._outputs = (ctypes.c_void_p * 2)()
         self.spans: Spans = []
         self.now = 0
