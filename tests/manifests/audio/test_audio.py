@@ -63,15 +63,15 @@ def test_flac_gives_back_every_bit(folder: Path, samples: Int16s, sample_rate: i
     write_flac(path, samples, sample_rate)
     read, read_rate = read_int16(path)
     assert read.dtype == np.int16
-    assert read.shape == samples.shape
-    np.testing.assert_array_equal(read, samples)
+    assert read.shape == (1, len(samples))
+    np.testing.assert_array_equal(read[0], samples)
     assert read_rate == sample_rate
 
 
 def test_every_16_bit_value_survives(tmp_path: Path) -> None:
     samples = np.arange(-32768, 32768).astype(np.int16)
     write_flac(tmp_path / "a.flac", samples, 44100)
-    np.testing.assert_array_equal(read_int16(tmp_path / "a.flac")[0], samples)
+    np.testing.assert_array_equal(read_int16(tmp_path / "a.flac")[0], samples[None])
 
 
 def test_a_stem_is_mono_16_bit_flac(tmp_path: Path) -> None:
@@ -94,17 +94,15 @@ def test_the_same_samples_give_the_same_bytes(tmp_path: Path) -> None:
     assert (tmp_path / "a.flac").read_bytes() == (tmp_path / "b.flac").read_bytes()
 
 
-@pytest.mark.parametrize(
-    ("n_channels", "subtype"), [(2, "PCM_16"), (1, "PCM_24"), (2, "PCM_24"), (1, "PCM_S8")]
-)
-def test_a_file_that_is_not_mono_16_bit_is_refused(
+@pytest.mark.parametrize(("n_channels", "subtype"), [(1, "PCM_24"), (2, "PCM_24"), (1, "PCM_S8")])
+def test_a_file_that_is_not_of_16_bits_is_refused(
     tmp_path: Path, n_channels: int, subtype: str
 ) -> None:
     path = tmp_path / "a.flac"
     soundfile.write(path, np.zeros((100, n_channels)), 44100, format="FLAC", subtype=subtype)
     with pytest.raises(InvalidCorpus, match=re.escape(str(path))) as refusal:
         read_int16(path)
-    assert f"{n_channels} channels of {subtype}" in str(refusal.value)
+    assert f"{subtype}, not PCM_16" in str(refusal.value)
 
 
 def test_a_missing_file_is_refused_by_name(tmp_path: Path) -> None:
@@ -157,7 +155,7 @@ def test_a_folder_whose_name_is_not_utf_8_holds_audio_like_any_other(folder: Pat
     except OSError as error:
         pytest.skip(f"this file system has UTF-8 names only: {error}")
     write_flac(odd / "a.flac", tone(), 44100)
-    np.testing.assert_array_equal(read_int16(odd / "a.flac")[0], tone())
+    np.testing.assert_array_equal(read_int16(odd / "a.flac")[0], tone()[None])
 
 
 def write_pair(path: Path, n_samples: int = 20_000) -> npt.NDArray[np.float64]:

@@ -74,9 +74,9 @@ def kinds(defects: tuple[Defect, ...]) -> set[DefectKind]:
 def test_nothing_is_found_where_nothing_is_wrong(parts, pitched) -> None:
     for part, notes in [*parts, *pitched]:
         audio, _ = part.audio()
-        assert audit_stem(audio, notes, RATE) == (), part.preset
+        assert audit_stem(audio[None], notes, RATE) == (), part.preset
         rounded = np.rint(audio * 32768) / 32768
-        assert audit_stem(rounded.astype(np.float32), notes, RATE) == (), part.preset
+        assert audit_stem(rounded.astype(np.float32)[None], notes, RATE) == (), part.preset
 
 
 @pytest.mark.parametrize("kind", FaultKind)
@@ -89,7 +89,7 @@ def test_faults_are_found(kind: FaultKind, parts, pitched) -> None:
         alone = [b for b in beats if b + 1 in beats]
         tries = (inject(kind, part, int(note), rng) for note in rng.permutation(alone))
         fault = next(fault for fault in tries if fault is not None)
-        found = audit_stem(fault.audio, notes, RATE)
+        found = audit_stem(fault.audio[None], notes, RATE)
         if not any(
             d.kind in EXPECTED[kind] and d.start < fault.end and d.end > fault.start for d in found
         ):
@@ -103,15 +103,17 @@ def test_the_same_stem_gives_the_same_findings(parts) -> None:
     part, notes = parts[0]
     fault = inject(FaultKind.MUTED, part, 5, np.random.default_rng(0))
     assert fault is not None
-    assert audit_stem(fault.audio, notes, RATE) == audit_stem(fault.audio.copy(), notes, RATE)
+    assert audit_stem(fault.audio[None], notes, RATE) == audit_stem(
+        fault.audio.copy()[None], notes, RATE
+    )
 
 
 def test_the_gain_of_a_stem_does_not_matter(parts) -> None:
     part, notes = parts[1]
     fault = inject(FaultKind.MUTED, part, 5, np.random.default_rng(0))
     assert fault is not None
-    softer = audit_stem(fault.audio * np.float32(0.25), notes, RATE)
-    assert kinds(softer) == kinds(audit_stem(fault.audio, notes, RATE))
+    softer = audit_stem(fault.audio[None] * np.float32(0.25), notes, RATE)
+    assert kinds(softer) == kinds(audit_stem(fault.audio[None], notes, RATE))
 
 
 def sines(notes: StemNotes, n_samples: int, cents: float = 0.0) -> Float32s:
@@ -135,7 +137,7 @@ def melody(n_notes: int = 12) -> StemNotes:
 @pytest.mark.parametrize("cents", [-100, -50, 50, 100])
 def test_the_size_of_a_wrong_pitch_is_in_cents(cents: float) -> None:
     notes = melody()
-    (defect,) = audit_stem(sines(notes, 12 * 26460 + RATE, cents), notes, RATE)
+    (defect,) = audit_stem(sines(notes, 12 * 26460 + RATE, cents)[None], notes, RATE)
     assert defect.kind is DefectKind.WRONG_PITCH
     assert defect.size == pytest.approx(cents, abs=15)
 
@@ -191,10 +193,10 @@ def test_stems_of_any_sample_rate_are_judged_by_their_labels(rate: int) -> None:
         np.sin(2 * np.pi * k * np.cumsum(hz) / rate) * (k * hz < rate / 2) / k for k in range(1, 9)
     )
     audio = (0.2 * tones * np.exp(-5 * (time % 0.5))).astype(np.float32)
-    assert audit_stem(audio, as_played(table, rate), rate) == ()
+    assert audit_stem(audio[None], as_played(table, rate), rate) == ()
 
 
 def test_a_stem_without_notes_or_sound_is_no_error() -> None:
     nothing = as_played(np.zeros((0, 4)), RATE)
     for n_samples in (0, 10, RATE):
-        assert audit_stem(np.zeros(n_samples, np.float32), nothing, RATE) == ()
+        assert audit_stem(np.zeros((1, n_samples), np.float32), nothing, RATE) == ()

@@ -173,13 +173,13 @@ def test_faults_are_found_while_other_notes_sound(kind: FaultKind, preset: Prese
     if preset is KIT and kind in {*pitched, FaultKind.HALF_SEMITONE}:
         pytest.skip("drums have no pitch, and no end")
     _, notes, reference, part = played(dense(preset, 0), preset)
-    assert audit_stem(part.audio()[0], notes, RATE, None, reference) == ()
+    assert audit_stem(part.audio()[0][None], notes, RATE, None, reference) == ()
     missed = []
     for note in range(4, 24, 2):
         fault = inject(kind, part, note, np.random.default_rng(note))
         if fault is None:
             continue  # the key is struck again, or the note has died away
-        found = audit_stem(fault.audio, notes, RATE, None, reference)
+        found = audit_stem(fault.audio[None], notes, RATE, None, reference)
         if not any(
             d.kind in EXPECTED[kind] and d.start < fault.end and d.end > fault.start for d in found
         ):
@@ -193,12 +193,12 @@ def test_a_late_note_is_late_by_so_much_and_a_wrong_one_wrong_by_so_much() -> No
     rng = np.random.default_rng(0)
     late = inject(FaultKind.LATE, part, 8, rng)
     assert late is not None
-    (defect,) = audit_stem(late.audio, notes, RATE, None, reference)
+    (defect,) = audit_stem(late.audio[None], notes, RATE, None, reference)
     assert (defect.kind, defect.start) == (DefectKind.LATE_ONSET, int(notes.onset[8]) // 2 * 2)
     assert defect.size == pytest.approx(10, abs=0.3)
     wrong = inject(FaultKind.SEMITONE, part, 8, rng)
     assert wrong is not None
-    (defect,) = audit_stem(wrong.audio, notes, RATE, None, reference)
+    (defect,) = audit_stem(wrong.audio[None], notes, RATE, None, reference)
     assert defect.kind is DefectKind.WRONG_PITCH
     assert defect.size == pytest.approx(100, abs=10)
 
@@ -207,7 +207,7 @@ def test_a_late_note_is_late_by_so_much_and_a_wrong_one_wrong_by_so_much() -> No
 def test_a_stem_that_is_off_as_a_whole_is_one_defect(semitones: int) -> None:
     _, notes, reference, part = played(dense(PIANO, 2), PIANO)
     audio, _ = part.transposed(semitones).audio()
-    (defect,) = audit_stem(audio, notes, RATE, None, reference)
+    (defect,) = audit_stem(audio[None], notes, RATE, None, reference)
     octaves = semitones in (-12, 12)
     assert defect.kind is (DefectKind.WRONG_OCTAVE if octaves else DefectKind.WRONG_PITCH)
     assert defect.size == pytest.approx(semitones / 12 if octaves else 100 * semitones, abs=11)
@@ -219,20 +219,20 @@ def test_a_dropout_is_found_where_a_note_begins() -> None:
     audio, _ = part.audio()
     start = int(notes.onset[8]) - 64
     audio[start : start + 160] = 0
-    found = audit_stem(audio, notes, RATE, None, reference)
+    found = audit_stem(audio[None], notes, RATE, None, reference)
     assert DefectKind.DROPOUT in {defect.kind for defect in found}
-    assert DefectKind.DROPOUT not in {d.kind for d in audit_stem(audio, notes, RATE)}
+    assert DefectKind.DROPOUT not in {d.kind for d in audit_stem(audio[None], notes, RATE)}
 
 
 def test_a_patch_of_noise_is_no_noisy_stem(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [(0.1 + n / 4, 0.2 + n / 4, 49, 100) for n in range(40)]  # crash cymbals
     audio, notes, reference, _ = played(rows, KIT)
     monkeypatch.setattr(signal_checks, "noise_db", lambda *_: -30.0)
-    assert {d.kind for d in audit_stem(audio, notes, RATE)} == {DefectKind.WHITE_NOISE}
-    assert audit_stem(audio, notes, RATE, None, reference) == ()
+    assert {d.kind for d in audit_stem(audio[None], notes, RATE)} == {DefectKind.WHITE_NOISE}
+    assert audit_stem(audio[None], notes, RATE, None, reference) == ()
     rms = float(np.sqrt(np.mean(audio**2)))
     noise = np.random.default_rng(0).standard_normal(len(audio)) * rms * 10 ** (-30 / 20)
-    found = audit_stem((audio + noise).astype(np.float32), notes, RATE, None, reference)
+    found = audit_stem((audio + noise)[None].astype(np.float32), notes, RATE, None, reference)
     assert [defect.kind for defect in found] == [DefectKind.WHITE_NOISE]
 
 
@@ -241,10 +241,10 @@ def test_voices_that_the_synthesiser_steals_are_missing() -> None:
     pedal = [(0.1, bytes((0xB0, 64, 127))), (11.0, bytes((0xB0, 64, 0)))]
     rows = [(0.2 + n / 40, 0.22 + n / 40, 40 + n % 45, 100) for n in range(360)]
     audio, notes, reference, _ = played(rows, STRINGS, pedal)
-    assert audit_stem(audio, notes, RATE, None, reference)
+    assert audit_stem(audio[None], notes, RATE, None, reference)
     few = rows[:100]
     audio, notes, reference, _ = played(few, STRINGS, pedal)
-    assert audit_stem(audio, notes, RATE, None, reference) == ()
+    assert audit_stem(audio[None], notes, RATE, None, reference) == ()
 
 
 def test_the_reference_leaves_the_synthesiser_as_it_was() -> None:

@@ -31,7 +31,7 @@ def heard(
     onsets: list[int], audio: Floats, levels: list[float] | None = None, gain_db: float = 0.0
 ) -> list[bool]:
     expected = Expected(np.array(onsets, np.int64), np.array(levels or [0.0] * len(onsets)))
-    return heard_notes(expected, audio, [(0, len(audio))], gain_db, RATE).tolist()
+    return heard_notes(expected, audio[None], [(0, len(audio))], gain_db, RATE).tolist()
 
 
 FIRST, SECOND = 100 * BLOCK, 1000 * BLOCK
@@ -121,7 +121,7 @@ def test_only_spans_are_looked_at() -> None:
     audio[SECOND:] = np.nan
     expected = Expected(np.array([FIRST, SECOND]), np.zeros(2))
     spans = [(FIRST, FIRST + SHORT // BLOCK * BLOCK)]
-    assert heard_notes(expected, audio, spans, 0.0, RATE).tolist() == [True, False]
+    assert heard_notes(expected, audio[None], spans, 0.0, RATE).tolist() == [True, False]
 
 
 # What is expected.

@@ -594,7 +594,7 @@ def test_a_mistake_in_an_effect_chain_is_named(
     [
         lambda: parse_effects([{"Gain": {"gain_db": 3}}], "bank.yaml"),
         lambda: apply_effects(np.zeros(10, np.float32), (Effect("Gain", ()),), 44100),
-        lambda: play_instrument("a.vst3", [], np.zeros(0), 10, 44100),
+        lambda: play_instrument("a.vst3", [], np.zeros(0), (1, 10), 44100),
     ],
     ids=["parse", "apply", "play"],
 )
@@ -714,7 +714,7 @@ def play(pedalboard: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Floa
 
         monkeypatch.setattr(pedalboard, "load_plugin", load_plugin)
         seconds = np.array([event.tick / 100 for event in events])
-        audio = play_instrument("/plugins/kit.vst3", events, seconds, n_samples, 16000)
+        audio = play_instrument("/plugins/kit.vst3", events, seconds, (1, n_samples), 16000)[0]
         assert loaded == ["/plugins/kit.vst3"]
         return audio
 

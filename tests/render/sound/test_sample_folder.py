@@ -63,7 +63,7 @@ def play(
     folder: SampleFolder, notes: list[Note], n_samples: int = 2 * RATE, **options: object
 ) -> Floats:
     out = np.full(n_samples, 7.0, np.float32)  # what it held is lost
-    spans = folder.render(notes, out, RATE, **options)  # type: ignore[arg-type]
+    spans = folder.render(notes, out[None], RATE, **options)  # type: ignore[arg-type]
     covered = np.zeros(n_samples, bool)
     for start, stop in spans:
         assert 0 <= start < stop <= n_samples
@@ -277,16 +277,16 @@ def test_a_long_note_ends_with_its_recording(constant: SampleFolder) -> None:
 def test_the_end_of_the_output_cuts_notes(constant: SampleFolder) -> None:
     notes = [(900, 2000, 60, 64), (1000, 2000, 60, 64), (5000, 6000, 60, 64)]
     out = np.empty(1000, np.float32)
-    assert constant.render(notes, out, RATE) == [(900, 1000)]
+    assert constant.render(notes, out[None], RATE) == [(900, 1000)]
     assert np.all(out[900:] == 0.5)
-    assert constant.render([], out, RATE) == []
+    assert constant.render([], out[None], RATE) == []
     assert not np.any(out)
 
 
 def test_spans_that_touch_are_one(constant: SampleFolder) -> None:
     out = np.empty(RATE, np.float32)
     notes = np.array([[9000, 9100, 60, 1], [0, 100, 60, 1], [100 + N_RELEASE, 3000, 60, 1]])
-    spans = constant.render(notes, out, RATE)
+    spans = constant.render(notes, out[None], RATE)
     assert spans == [(0, 3000 + N_RELEASE), (9000, 9100 + N_RELEASE)]
 
 
@@ -567,7 +567,7 @@ def test_a_corpus_is_rendered_with_a_folder_of_notes(
     onset, offset = np.asarray(stem.note_onset), np.asarray(stem.note_offset)
     notes = np.stack([onset, offset, stem.note_pitch, stem.note_velocity], axis=1)
     expected = np.empty(stem.n_samples, np.float32)
-    read_sample_folder(notes_folder).render(notes, expected, stem.sample_rate)
+    read_sample_folder(notes_folder).render(notes, expected[None], stem.sample_rate)
     expected *= 10 ** (stem.gain_db / 20)
     np.testing.assert_allclose(audio, expected, atol=1 / 32768)
     assert len(notes) == 20
