@@ -168,8 +168,9 @@ def heard_notes(
     is_expected = (below_loudest >= -RANGE_DB) & (stem_db + below_loudest >= LOWEST_DBFS)
     is_exposed, is_there = _exposed(expected.onset, peaks, floor, sample_rate)
     is_alone = is_exposed & _alone(expected.onset, round(WITHIN_S * sample_rate))
-    heard: Bools = np.where(is_alone, is_there, is_expected & (is_there | ~is_exposed))
-    return heard & (expected.onset < audio.shape[1])
+    is_in_time = expected.onset < audio.shape[1]
+    heard: Bools = np.where(is_alone, is_there, is_expected & (is_there | ~is_exposed)) & is_in_time
+    return heard
 
 
 def _starts_unheard(

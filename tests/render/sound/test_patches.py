@@ -767,3 +767,12 @@ def test_an_instruments_audio_is_padded_or_cut(play: Play, n_played: int) -> Non
     audio = play(FakeInstrument(np.ones((2, n_played), np.float32)), n_samples=8)
     assert audio.shape == (8,)
     np.testing.assert_array_equal(audio, (np.arange(8) < n_played).astype(np.float32))
+
+
+def test_an_instrument_may_play_into_two_channels(
+    pedalboard: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stereo = np.arange(12, dtype=np.float32).reshape(2, 6)
+    monkeypatch.setattr(pedalboard, "load_plugin", lambda _: FakeInstrument(stereo))
+    audio = play_instrument("/plugins/kit.vst3", [], np.zeros(0), (2, 8), 16000)
+    np.testing.assert_array_equal(audio, np.pad(stereo, ((0, 0), (0, 2))))

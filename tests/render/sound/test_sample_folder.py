@@ -462,6 +462,18 @@ def test_recordings_at_other_rates_and_of_two_channels_are_played_right(tmp_path
         assert np.abs(out[1000:RATE]).max() == pytest.approx(level, rel=0.01)
 
 
+def test_into_two_channels_go_those_of_a_recording_and_one_of_one_twice(tmp_path: Path) -> None:
+    left, right = sine(60, seconds=2), sine(64, seconds=2)
+    write(tmp_path / "60.wav", np.stack([left, right], axis=1))
+    write(tmp_path / "67.wav", sine(67, seconds=2))
+    folder = read_sample_folder(tmp_path)
+    out = np.empty((2, RATE), np.float32)
+    assert folder.render([(0, RATE, 60, 64)], out, RATE) == [(0, RATE)]
+    np.testing.assert_array_equal(out, np.stack([left, right])[:, :RATE])
+    folder.render([(0, RATE, 67, 64)], out, RATE)
+    np.testing.assert_array_equal(out, np.stack([sine(67, seconds=2)] * 2)[:, :RATE])
+
+
 @pytest.mark.parametrize("value", [0.0, np.inf, np.nan])
 def test_a_recording_without_sound_is_an_error(tmp_path: Path, value: float) -> None:
     file = write(tmp_path / "60.wav", np.full(100, value))
