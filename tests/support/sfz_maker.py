@@ -55,7 +55,7 @@ def pluck(key: int, seconds: float = 1.5, n_partials: int = 4) -> npt.NDArray[np
 
 
 def strings(folder: Path) -> Path:
-    """Write a melodic instrument that plays 24 to 96: a recording an octave."""
+    """Write a melodic instrument that plays 30 to 89: a recording an octave."""
     lines = ["<global> ampeg_release=0.05"]
     for root in ROOTS:
         write_wav(folder / "samples" / f"{root}.wav", pluck(root))

@@ -94,7 +94,7 @@ def read_sfz(path: Path, is_drum: bool) -> SfzInstrument:
         key sounds; one line that names the file.
     """
     require("sfz", "pysfizz", task=f"{path}: an SFZ instrument")
-    path = path.absolute()
+    path = path.resolve()
     if path.suffix.lower() != ".sfz":
         raise UsageError(f"{path}: an SFZ instrument is a file that ends in .sfz")
     found = _parsed(path)
