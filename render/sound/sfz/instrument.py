@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import math
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -155,8 +156,8 @@ def _note_table(regions: Iterable[Region]) -> Bools:
     for region in regions:
         if region.is_struck:
             low, high = region.keys
-            softest, loudest = region.velocities
-            table[low : high + 1, max(int(np.ceil(softest)), 0) : int(loudest) + 1] = True
+            softest, loudest = np.clip(region.velocities, -1, _N_KEYS)
+            table[low : high + 1, max(math.ceil(softest), 0) : math.floor(loudest) + 1] = True
     return table
 
 
