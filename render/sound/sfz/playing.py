@@ -23,6 +23,7 @@ from stemsmith.render.sound.synth import Spans
 __all__ = ["play_sfz"]
 
 _WRAPPER: Final = "stemsmith-instrument.sfz"
+_LOG: Final = "stemsmith.log"
 # A header that comes last counts: all samples are in memory before the first note. Otherwise sfizz
 # loads them while it plays, and what is not there in time is not heard.
 _WRAPPING: Final = '#include "{}"\n<control>\nhint_ram_based=1\n'
@@ -69,9 +70,10 @@ def play_sfz(
     messages = messages[messages[:, 0] < out.shape[1]]
     out.fill(0.0)
     spans: Spans = []
-    with _mirrored(instrument) as wrapper:
+    with _mirrored(instrument) as (folder, wrapper):
         order: sampler.Order = {
             "path": str(wrapper),
+            "folder": folder,
             "n_regions": instrument.n_regions,
             "sample_rate": sample_rate,
             "n_samples": out.shape[1],
@@ -79,7 +81,7 @@ def play_sfz(
             "n_messages": len(messages),
         }
         request = json.dumps(order).encode() + b"\n" + messages.tobytes()
-        for start, stereo in _pieces(instrument, request, wrapper.with_suffix(".log")):
+        for start, stereo in _pieces(instrument, request, Path(folder, _LOG)):
             stop = start + stereo.shape[1]
             if len(out) == 1:
                 np.mean(stereo, axis=0, out=out[0, start:stop])
@@ -92,10 +94,10 @@ def play_sfz(
 
 
 @contextmanager
-def _mirrored(instrument: SfzInstrument) -> Iterator[Path]:
-    """Yield the path of a file beside links to all of the instrument, in a folder of its own.
+def _mirrored(instrument: SfzInstrument) -> Iterator[tuple[str, Path]]:
+    """Yield a folder of links to all of the instrument, and the file in it that sfizz is given.
 
-    sfizz looks for samples and includes beside the file that it is given, and nowhere else.
+    sfizz looks for samples and includes beside that file, and nowhere else.
     """
     (own, _), *_ = instrument.links
     with tempfile.TemporaryDirectory(prefix="stemsmith-sfz-") as folder:
@@ -111,7 +113,7 @@ def _mirrored(instrument: SfzInstrument) -> Iterator[Path]:
                 f"{instrument.path}: a folder of links to it cannot be made in {folder}: "
                 f"{error.strerror}"
             ) from error
-        yield wrapper
+        yield folder, wrapper
 
 
 def _pieces(instrument: SfzInstrument, request: bytes, log: Path) -> Iterator[tuple[int, Float32s]]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import struct
 import sys
@@ -39,8 +40,9 @@ class Order(TypedDict):
 
     Attributes
     ----------
-    path : str
-        The .sfz file.
+    path, folder : str
+        The .sfz file, and the folder of links that it lies in, which is removed if the parent
+        process ends before its time.
     n_regions : int
         Regions that must be there when sfizz has loaded it.
     sample_rate, n_samples : int
@@ -52,6 +54,7 @@ class Order(TypedDict):
     """
 
     path: str
+    folder: str
     n_regions: int
     sample_rate: int
     n_samples: int
@@ -67,7 +70,7 @@ def main() -> None:
     requests = sys.stdin.buffer
     order: Order = json.loads(requests.readline())
     messages = requests.read(16 * order["n_messages"])
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_end_with_parent, args=(order["folder"],), daemon=True).start()
     try:
         _play(order, memoryview(messages).cast("i").tolist(), audio)
         said = ""
@@ -78,9 +81,10 @@ def main() -> None:
     os._exit(0)
 
 
-def _end_with_parent() -> None:
+def _end_with_parent(folder: str) -> None:
     while os.read(0, 1):
         pass
+    shutil.rmtree(folder, ignore_errors=True)  # of the links, not of what they lead to
     os._exit(1)
 
 

@@ -348,10 +348,10 @@ def wait_until_gone(processes: Iterable[psutil.Process]) -> None:
 def test_the_process_ends_with_what_waits_for_it(tmp_path: Path) -> None:
     instrument, me = steady(tmp_path, "loop_mode=loop_continuous"), psutil.Process()
     wrapper, request = tmp_path / "w.log", b""
-    with playing._mirrored(instrument) as mirror:
+    with playing._mirrored(instrument) as (folder, mirror):
         order = (
-            f'{{"path": "{mirror}", "n_regions": 1, "sample_rate": {RATE}, "is_skipped": true,'
-            f' "n_samples": {1 << 40}, "n_messages": 1}}\n'
+            f'{{"path": "{mirror}", "folder": "{folder}", "n_regions": 1, "is_skipped": true,'
+            f' "sample_rate": {RATE}, "n_samples": {1 << 40}, "n_messages": 1}}\n'
         )
         request = order.encode() + np.array([0, 1, 60, 100], np.int32).tobytes()
         pieces = playing._pieces(instrument, request, wrapper)
@@ -375,15 +375,21 @@ t.play(instrument, [t.on(0, 60)], 3600 * t.RATE)
 @pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_the_process_dies_with_its_parent(tmp_path: Path, sign: signal.Signals) -> None:
     steady(tmp_path, "loop_mode=loop_continuous")
+    links = tmp_path / "links"
+    links.mkdir()
+    path = os.pathsep.join(filter(None, sys.path))
     with subprocess.Popen(
         [sys.executable, "-c", PARENT, str(Path(__file__).parent), str(tmp_path / "dc.sfz")],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        env={**os.environ, "PYTHONPATH": path, "TMPDIR": str(links)},
         stderr=subprocess.DEVNULL,
     ) as parent:
         process = psutil.Process(parent.pid)
         while not (found := helpers(process)):
             assert parent.poll() is None
             time.sleep(0.02)
+        assert list(links.iterdir())
         parent.send_signal(sign)
         parent.wait(60)
         wait_until_gone(found)
+    assert not list(links.iterdir())
+    assert (tmp_path / "dc.wav").exists()
