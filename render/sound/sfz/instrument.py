@@ -20,7 +20,7 @@ from stemsmith.manifests import storage
 from stemsmith.manifests.arrays import Bools, UInt8s
 from stemsmith.manifests.errors import UsageError, require
 from stemsmith.render.sound.sfz.drum_map import DRUM_FALLBACKS
-from stemsmith.render.sound.sfz.regions import Instrument, Region, named_samples, parse_regions
+from stemsmith.render.sound.sfz.regions import Region, RegionTable, named_samples, parse_regions
 from stemsmith.render.sound.sfz.samples import check_samples, find_samples
 from stemsmith.render.sound.sfz.text import LEVELS_UP, SfzText, read_text
 
@@ -99,26 +99,26 @@ def read_sfz(path: Path, is_drum: bool) -> SfzInstrument:
     if path.suffix.lower() != ".sfz":
         raise UsageError(f"{path}: an SFZ instrument is a file that ends in .sfz")
     found = _parsed(path)
-    if not any(region.is_struck for region in found.instrument.regions):
+    if not any(region.is_struck for region in found.table.regions):
         raise UsageError(f"{path}: no key makes a region sound")
     hashes = check_samples(found.samples)
-    regions = _note_table(found.instrument.regions)
+    regions = _note_table(found.table.regions)
     sent_keys = _sent_keys(regions, is_drum)
     return SfzInstrument(
         path=str(path),
         fingerprint=_fingerprint(found.text, hashes),
         licence=_licence_beside(path),
-        n_regions=len(found.instrument.regions),
+        n_regions=len(found.table.regions),
         links=_links(path, found.text.files | found.samples),
         sent_keys=sent_keys.tobytes(),
         notes=np.packbits(regions[sent_keys]).tobytes(),
-        bend_cents=Counter(r.bend_cents for r in found.instrument.regions).most_common(1)[0][0],
+        bend_cents=Counter(r.bend_cents for r in found.table.regions).most_common(1)[0][0],
         has_layers=any(
             region.velocities[0] > 1 or region.velocities[1] < _N_KEYS - 1
-            for region in found.instrument.regions
+            for region in found.table.regions
             if region.is_struck
         ),
-        has_effects=found.instrument.has_effects,
+        has_effects=found.table.has_effects,
     )
 
 
@@ -134,14 +134,14 @@ def file_hashes(instrument: SfzInstrument) -> dict[str, str]:
 
 class _Parsed(NamedTuple):
     text: SfzText
-    instrument: Instrument
+    table: RegionTable
     samples: dict[str, Path]
 
 
 def _parsed(path: Path) -> _Parsed:
     text = read_text(path)
-    instrument = parse_regions(text.sections)
-    return _Parsed(text, instrument, find_samples(path, named_samples(instrument.regions)))
+    table = parse_regions(text.sections)
+    return _Parsed(text, table, find_samples(path, named_samples(table.regions)))
 
 
 def _fingerprint(text: SfzText, sample_hashes: dict[str, str]) -> str:

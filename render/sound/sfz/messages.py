@@ -42,7 +42,7 @@ def messages_of(instrument: SfzInstrument, events: Sequence[Event], frames: Int6
     Parameters
     ----------
     instrument : SfzInstrument
-        What plays.
+        The instrument that plays the part.
     events : sequence of Event
         All messages of the part, on one channel, by time.
     frames : numpy.ndarray

@@ -44,7 +44,7 @@ def play_sfz(
     Parameters
     ----------
     instrument : SfzInstrument
-        What plays.
+        The instrument that plays the part.
     events : sequence of Event
         All messages of the part, on one channel, by time.
     frames : numpy.ndarray

@@ -15,7 +15,7 @@ from typing import Final
 from stemsmith.manifests.errors import UsageError
 from stemsmith.render.sound.sfz.text import Opcode, Section
 
-__all__ = ["Instrument", "Region", "named_samples", "parse_regions"]
+__all__ = ["Region", "RegionTable", "named_samples", "parse_regions"]
 
 _MAX_REGIONS: Final = 100_000
 # Below a header of the first kind, those of the others end.
@@ -67,8 +67,8 @@ class Region:
 
 
 @dataclass(frozen=True, slots=True)
-class Instrument:
-    """What an instrument is made of.
+class RegionTable:
+    """The regions of an instrument.
 
     Attributes
     ----------
@@ -82,13 +82,13 @@ class Instrument:
     has_effects: bool
 
 
-def parse_regions(sections: Sequence[Section]) -> Instrument:
+def parse_regions(sections: Sequence[Section]) -> RegionTable:
     """Return the regions of an instrument.
 
     Parameters
     ----------
     sections : sequence of Section
-        Its text.
+        The text of the instrument, as `read_text` returns it.
 
     Raises
     ------
@@ -132,11 +132,11 @@ class _Builder:
         elif header == "effect":
             self._has_effects = True
 
-    def finish(self) -> Instrument:
+    def finish(self) -> RegionTable:
         """Return the regions; what is set at the end of the text is what a note meets."""
         for region in self._regions:
             region.is_struck = self._is_struck(region)
-        return Instrument(tuple(self._regions), self._has_effects)
+        return RegionTable(tuple(self._regions), self._has_effects)
 
     @property
     def _offset(self) -> int:

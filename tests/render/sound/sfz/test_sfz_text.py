@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from sfz_maker import write_sfz, write_wav
 from stemsmith.manifests.errors import UsageError
-from stemsmith.render.sound.sfz.regions import Instrument, Region, named_samples, parse_regions
+from stemsmith.render.sound.sfz.regions import Region, RegionTable, named_samples, parse_regions
 from stemsmith.render.sound.sfz.text import Opcode, read_text
 
 
@@ -285,7 +285,7 @@ def test_regions_are_those_of_sfizz(tmp_path: Path, seed: int) -> None:
 
 
 def test_effects_of_the_instrument_are_known(tmp_path: Path) -> None:
-    def read(text: str) -> Instrument:
+    def read(text: str) -> RegionTable:
         return parse_regions(read_text(write_sfz(tmp_path / "a.sfz", text)).sections)
 
     assert read("<effect> type=fverb <region> sample=*sine").has_effects
