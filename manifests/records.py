@@ -48,7 +48,9 @@ class Reason(StrEnum):
     # found when rendering
     CHANGED = "changed"  # the file is not the one that was scanned
     SILENT = "silent"  # no stem of the song sounds
-    UNPLAYABLE = "unplayable"  # a folder of notes does not reach a pitch of the song
+    UNPLAYABLE = (
+        "unplayable"  # a folder of notes, or an SFZ file, has no sound for a pitch of the song
+    )
     RENDERER_DIED = "renderer-died"  # killed its worker process twice
     # found when looking through a data set, and when planning its mixtures
     NOT_AUDIO = "not-audio"  # the ending of its name is none that can be read

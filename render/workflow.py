@@ -62,6 +62,7 @@ from stemsmith.render.songs.render import render_song, stems_of_song
 from stemsmith.render.sound.measured_bank import with_compasses
 from stemsmith.render.sound.patches import Bank, bank_from_soundfonts, bank_from_yaml
 from stemsmith.render.sound.sf2 import default_soundfont
+from stemsmith.render.sound.sfz.instrument import file_hashes
 from stemsmith.render.sound.synth import check_soundfonts
 
 __all__ = [
@@ -735,6 +736,8 @@ def _check_number(
 def _same_sound(workers: Workers, bank: Bank) -> AbstractContextManager[None]:
     """Check that workers have the same soundfonts, and the same libraries to play them."""
     hashed = {soundfont.path: soundfont.sha256 for soundfont in bank.soundfonts}
+    for sfz in {patch.sfz for patch in bank.patches if patch.sfz is not None}:
+        hashed |= file_hashes(sfz)
     places = [[name] for patch in bank.patches if (name := patch.folder or patch.instrument)]
     return preflight(workers, inputs=places, hashed=hashed, versions=sound_versions)
 

@@ -51,6 +51,7 @@ OWNERS = {
     "fluidsynth": ("render/sound/fluid.py",),
     "av": ("manifests/audio/stem_mp4.py",),
     "pyarrow": ("manifests/shards.py",),
+    "pysfizz": ("render/sound/sfz/sampler.py",),
     "tomllib": ("manifests/documents.py",),
     "yaml": ("manifests/documents.py", "render/songs/metadata.py"),
     "filelock": ("manifests/storage.py",),

@@ -147,8 +147,14 @@ def plan_renditions(
     NothingToDo
         If no score can be used.
     UsageError
-        If there are fewer timbres or renditions than asked for, saying how many there are.
+        If there are fewer timbres or renditions than asked for, saying how many there are, or notes
+        shall be tuned that cannot be.
     """
+    if config.deviations.cents and bank.untunable:
+        raise UsageError(
+            f"{bank.untunable}: single notes of an SFZ instrument cannot be tuned; "
+            "leave --tuning out"
+        )
     unusable = [r for r in scanned if isinstance(r, Rejection)]
     selection = select([s for s in scanned if isinstance(s, ScannedSong)], config, bank)
     rejections = sorted([*unusable, *selection.rejections], key=lambda r: r.id)
@@ -271,6 +277,7 @@ class _Planner:
             aligned,
             [config.sample_rate, config.tail_s, config.headroom_db, *self._stereo()],
             self._versions,
+            *([patch.sfz.fingerprint] if patch.sfz else []),
         ]
         stem_id = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:40]
         if patch.name not in self._changes:
@@ -298,6 +305,8 @@ class _Planner:
             folder = read_sample_folder(Path(patch.folder))
             has_layers = any(folder.layers(r.pitch) > 1 for r in folder.recordings)
             return "timbre" if has_layers else "nothing"  # its velocities only choose recordings
+        if patch.sfz is not None:
+            return "timbre" if patch.sfz.has_layers else "level"
         if patch.preset is None:
             return "level"
         layers = velocity_layers(Path(patch.preset.soundfont))[patch.preset[1:]]

@@ -234,6 +234,9 @@ class _Studio:
             performance.frames,
             sample_rate,
         )
+        has_sound = spec.patch.has_sound_for(notes.pitch, notes.velocity)
+        level_db = np.where(has_sound, expected.level_db, -np.inf)
+        expected = expected._replace(level_db=level_db)
         return heard_notes(expected, native, spans, -self._job.config.headroom_db, sample_rate)
 
     def _write(self, path: Path, content: bytes) -> str:

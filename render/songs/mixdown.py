@@ -158,14 +158,16 @@ class Mixdown:
     def _first_pass(self, part_index: int, patch: Patch) -> RenderedPart:
         native = self._buffer(part_index)
         events = self._score.events(part_index)
-        frames = on_grid(self._seconds(events), self._config.sample_rate)
+        frames = patch.samples_at(self._seconds(events), self._config.sample_rate)
         spans = self._synthesise(part_index, patch, events, frames, native)
         expected = self._expected(part_index, patch, events, frames)
         levels = self._levels(patch, native, spans)
         audit = self._audit(part_index, patch, events, frames, expected, native, spans)
         second = self._job.second_patches[part_index] if self._job.second_patches else None
         if audit and second is not None:
-            patch, spans = second, self._synthesise(part_index, second, events, frames, native)
+            patch = second
+            frames = patch.samples_at(self._seconds(events), self._config.sample_rate)
+            spans = self._synthesise(part_index, patch, events, frames, native)
             levels = self._levels(patch, native, spans)
             expected = self._expected(part_index, patch, events, frames)
             audit = self._audit(part_index, patch, events, frames, expected, native, spans)
@@ -211,7 +213,7 @@ class Mixdown:
             return None
         sample_rate = self._config.sample_rate
         notes = as_played(
-            self._notes(part_index)[0],
+            self._notes(part_index, patch)[0],
             sample_rate,
             is_drum=self._score.parts[part_index].is_drum,
             events=events,
@@ -274,11 +276,12 @@ class Mixdown:
     def _expected(
         self, part_index: int, patch: Patch, events: Sequence[Event], frames: Int64s
     ) -> Expected:
-        onset, _, pitch, velocity = self._notes(part_index)[0].T
+        onset, _, pitch, velocity = self._notes(part_index, patch)[0].T
         expected = expected_levels(
             onset, pitch, velocity, patch.compass, events, frames, self._config.sample_rate
         )
         is_silenced = self._score.notes(part_index).is_silenced
+        is_silenced = is_silenced | ~patch.has_sound_for(pitch, velocity)
         return expected._replace(level_db=np.where(is_silenced, -np.inf, expected.level_db))
 
     def _synthesise(
@@ -289,7 +292,7 @@ class Mixdown:
         frames: Int64s,
         out: Float32s,
     ) -> Spans:
-        notes = partial(self._notes, part_index)
+        notes = partial(self._notes, part_index, patch)
         try:
             return play(patch, events, frames, notes, out, self._config.sample_rate)
         except Unplayable:
@@ -297,11 +300,11 @@ class Mixdown:
         except UsageError as error:
             raise UsageError(f"{self._job.song.path}: {error}") from error
 
-    def _notes(self, part_index: int) -> tuple[npt.NDArray[np.int64], None]:
+    def _notes(self, part_index: int, patch: Patch) -> tuple[npt.NDArray[np.int64], None]:
         """Return the notes of a part at the samples that the note table gives."""
         onset, offset, pitch, velocity, *_ = self._score.notes(part_index)
         times = [self._score.tempo_map.seconds(ticks) for ticks in (onset, offset)]
-        frames = [on_grid(seconds, self._config.sample_rate) for seconds in times]
+        frames = [patch.samples_at(seconds, self._config.sample_rate) for seconds in times]
         return np.stack([*frames, pitch, velocity], axis=1), None
 
     def _seconds(self, events: Sequence[Event]) -> npt.NDArray[np.float64]:

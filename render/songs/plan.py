@@ -99,7 +99,8 @@ def plan_corpus(
     """
     if config.mix_source is MixSource.UNSPLIT and bank.has_effects:
         raise UsageError(
-            "--mix-source unsplit cannot have effects, VST3 instruments or folders of notes"
+            "--mix-source unsplit cannot have effects, VST3 instruments or folders of notes, "
+            "nor SFZ instruments"
         )
     songs = [s for s in scanned if isinstance(s, ScannedSong)]
     unusable = [r for r in scanned if isinstance(r, Rejection)]

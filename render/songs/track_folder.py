@@ -23,7 +23,7 @@ from stemsmith.render.songs import metadata as slakh
 from stemsmith.render.songs.job import RenderJob
 from stemsmith.render.sound.heard import Expected
 from stemsmith.render.sound.patches import Patch
-from stemsmith.render.sound.synth import Spans, on_grid
+from stemsmith.render.sound.synth import Spans
 
 __all__ = ["RenderedPart", "TrackWriter"]
 
@@ -141,12 +141,12 @@ class TrackWriter:
             midi_sha256=midi_sha256,
             k_power=part.levels.k_power,
             power=part.levels.power,
-            note_onset=self._frames_of(notes.onset_tick),
-            note_offset=self._frames_of(notes.offset_tick),
+            note_onset=self._frames_of(notes.onset_tick, part.patch),
+            note_offset=self._frames_of(notes.offset_tick, part.patch),
             note_pitch=notes.pitch,
             note_velocity=notes.velocity,
             note_sounding_offset=self._frames_of(
-                notes.offset_tick if part.patch.folder else notes.sounding_offset_tick
+                notes.offset_tick if part.patch.folder else notes.sounding_offset_tick, part.patch
             ),
             samples_sha256=samples.hexdigest(),
             note_heard=heard,
@@ -164,9 +164,9 @@ class TrackWriter:
         (self._staged / name).write_bytes(data)
         return hashlib.sha256(data).hexdigest()
 
-    def _frames_of(self, ticks: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
+    def _frames_of(self, ticks: npt.NDArray[np.int64], patch: Patch) -> npt.NDArray[np.int32]:
         seconds = self._score.tempo_map.seconds(ticks)
-        return on_grid(seconds, self._config.sample_rate).astype(np.int32)
+        return patch.samples_at(seconds, self._config.sample_rate).astype(np.int32)
 
     def write_song(
         self, parts: Sequence[RenderedPart], mix: Int16s, overall_gain_db: float
