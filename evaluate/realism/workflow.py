@@ -27,7 +27,7 @@ from stemsmith.manifests.errors import NothingToDo, UsageError
 from stemsmith.manifests.jobs import QUIET, Progress, Workers, do_jobs
 from stemsmith.manifests.preflight import preflight
 from stemsmith.manifests.records import Reason, Rejection
-from stemsmith.mixing.level.balance import SUMMED, VOCALS
+from stemsmith.mixing.level.balance import GROUPS, SUMMED, VOCALS
 
 __all__ = ["fit_balance", "measure_gap"]
 
@@ -95,15 +95,16 @@ def measure_gap(
     ours = find_songs([corpus], splits=wanted.splits, is_master=wanted.masters)
     theirs = find_songs(_several(real), known, splits=wanted.splits)
     before = None if baseline is None else find_songs([baseline], splits=wanted.splits)
-    groups = (*SUMMED, VOCALS) if ours.has_vocals else SUMMED
-    if not ours.has_vocals and theirs.has_vocals:
-        progress.note("the corpus has no vocals: mixtures are drums, bass and other")
     _tell_of_artists(theirs, known, progress)
     rejections: list[Rejection] = []
     with open_workers(jobs, scheduler) as workers:
-        sounds, real_sounds, sounds_before = (
+        sounds = _measure(ours.summing(GROUPS), workers, progress, rejections)
+        groups = GROUPS if any(VOCALS in song.sounds for song in sounds) else SUMMED
+        if groups == SUMMED and theirs.has_vocals:
+            progress.note("the corpus has no vocals: mixtures are drums, bass and other")
+        real_sounds, sounds_before = (
             [] if side is None else _measure(side.summing(groups), workers, progress, rejections)
-            for side in (ours, theirs, before)
+            for side in (theirs, before)
         )
     spectra, measures = compare_sounds(
         sounds, real_sounds, groups, seed=wanted.seed, n_halves=wanted.halves
@@ -114,7 +115,7 @@ def measure_gap(
     return Gap(
         corpus=ours.names,
         real=theirs.names,
-        groups=tuple(groups),
+        groups=groups,
         n_artists=len({song.artist for song in real_sounds if MIXTURE in song.sounds}),
         spectra=spectra,
         measures=measures,
