@@ -8,6 +8,7 @@ as if all were played equally loud.
 from __future__ import annotations
 
 from functools import cache
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -98,7 +99,7 @@ class PowerSpectrum:
         edges = _edges_hz()
         at_edges = np.interp(edges / step_hz + 0.5, np.arange(len(upto)), upto).reshape(-1, 2)
         power = (at_edges[:, 1] - at_edges[:, 0]) / total
-        levels = 10 * np.log10(np.maximum(power, 10 ** (LOWEST_LEVEL_DB / 10)))
+        levels: Float64s = 10 * np.log10(np.maximum(power, 10 ** (LOWEST_LEVEL_DB / 10)))
         levels[edges[1::2] > self._sample_rate / 2] = np.nan
         return levels
 
@@ -121,7 +122,7 @@ class PowerSpectrum:
         starts_hz = _LOWEST_CLIFF_HZ + _SLICE_HZ * np.arange(-2, n_slices - 2)
         edges_hz = np.append(starts_hz, starts_hz[-1] + _SLICE_HZ)
         bins = np.round(edges_hz / self._sample_rate * self._n_frame).astype(int)
-        slices = [power[a:b].mean() for a, b in zip(bins[:-1], bins[1:], strict=True)]
+        slices = [power[a:b].mean() for a, b in pairwise(bins)]
         floor = 10 ** (_FLOOR_DB / 10) * max(float(power.sum()), 1e-30)
         level = 10 * np.log10(np.maximum(slices, floor))
         for k in range(2, len(level) - 2):

@@ -1,4 +1,4 @@
-"""Levels of groups, measured on real songs and written as a file that ``render --balance`` takes."""
+"""Levels of groups, measured on real songs and written for ``render --balance``."""
 
 from __future__ import annotations
 
@@ -139,5 +139,3 @@ def _quoted(text: str) -> str:
     """Return text as YAML has it between single quotes; line breaks become blanks."""
     plain = "".join(letter if letter.isprintable() else " " for letter in text)
     return "'" + plain.replace("'", "''") + "'"
-
-

@@ -1,4 +1,4 @@
-"""How far the songs of one set are from those of another, and how far real ones are among themselves.
+"""How far synthetic songs are from real ones, and how far real ones are among themselves.
 
 The gap is the mean, over third-octave bands, of the absolute difference between the mean spectra of
 two sets of songs. The floor is the same between halves of the real songs, no artist in both: less

@@ -361,5 +361,3 @@ def _range_lu(k_power: Float32s) -> float:
     heard = heard[heard > heard.mean() * 10 ** (-_FAINT_LU / 10)]
     low, high = np.percentile(10 * np.log10(heard), [10, 95])
     return float(high - low)
-
-

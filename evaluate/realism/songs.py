@@ -187,5 +187,3 @@ def _of_corpus(root: Path) -> tuple[dict[str, str], dict[str, StemFile]]:
         return {f"{r.track}-{r.point}": f"{r.song_id}-{r.point}" for r in renditions}, {}
     songs = corpus.song_records()
     return {song.track: song.song_id for song in songs}, {}
-
-

@@ -86,9 +86,9 @@ def measure_gap(
     Examples
     --------
     >>> import stemsmith
-    >>> gap = stemsmith.measure_gap("corpus", "folder:songs")
-    >>> gap.n_corpus, gap.n_real, gap.groups
-    (2, 2, ('drums', 'bass', 'other'))
+    >>> gap = stemsmith.measure_gap("corpus", "corpus")  # a corpus is as it is itself
+    >>> gap.gap_db, gap.groups
+    (0.0, ('drums', 'bass', 'other'))
     """
     wanted = _config(config, options)
     known = read_known_songs(wanted.songs) if wanted.songs is not None else None
@@ -156,9 +156,9 @@ def fit_balance(
     Examples
     --------
     >>> import stemsmith
-    >>> fit = stemsmith.fit_balance("folder:songs")
-    >>> fit.groups["bass"].n_songs
-    2
+    >>> fit = stemsmith.fit_balance("corpus")
+    >>> sorted(fit.groups)
+    ['bass', 'drums', 'other']
     """
     wanted = _config(config, options)
     known = read_known_songs(wanted.songs) if wanted.songs is not None else None
@@ -183,9 +183,7 @@ def _several(datasets: Datasets) -> list[str | PathLike[str]]:
     return several
 
 
-def _tell_of_artists(
-    real: SongSet, known: dict[str, KnownSong] | None, progress: Progress
-) -> None:
+def _tell_of_artists(real: SongSet, known: dict[str, KnownSong] | None, progress: Progress) -> None:
     names = {job.song for job in real.jobs}
     if known is not None and (unknown := sorted(set(known) - names)) == sorted(known):
         progress.warn(f"--songs: none of its songs is there, such as {unknown[0]}")
@@ -233,5 +231,3 @@ def _lacks(song: SongSound) -> str:
 def _died(job: SoundJob) -> Rejection:
     detail = "killed the process that measured it, twice"
     return Rejection(job.song, MEASURED_BY, Reason.WORKER_DIED, detail)
-
-

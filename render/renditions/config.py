@@ -10,7 +10,13 @@ from typing import Any, Final
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.options import option, to_manifest
 from stemsmith.manifests.paths import local_path
-from stemsmith.render.corpus.config import EQUAL_STEMS, OnDefect, RenderConfig, RenderOptions, parse_band
+from stemsmith.render.corpus.config import (
+    EQUAL_STEMS,
+    OnDefect,
+    RenderConfig,
+    RenderOptions,
+    parse_band,
+)
 from stemsmith.render.renditions.factors import (
     AS_WRITTEN,
     DEFAULT_VELOCITIES,

@@ -263,7 +263,12 @@ class Mixdown:
         """Return how much louder than the target each part is meant to be: 0 without a balance."""
         if not self._job.levels_lu:
             return [0.0] * len(parts)
-        groups = [None if part.loudness_lufs is None else group_of(part.part.program, part.patch.rendering_class) for part in parts]
+        groups = [
+            None
+            if part.loudness_lufs is None
+            else group_of(part.part.program, part.patch.rendering_class)
+            for part in parts
+        ]
         sounding = [group for group in groups if group is not None]
 
         def k_power_at(group: str, levels_lu: Sequence[float]) -> Float32s:

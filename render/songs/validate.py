@@ -299,7 +299,7 @@ class _SongChecker:
             drawn = parse_json(text)
         except ValueError as error:
             raise InvalidCorpus(f"{folder}: balance is no JSON: {error}") from error
-        if problem := misfit(drawn, {group: float for group in sums}, "balance"):
+        if problem := misfit(drawn, dict.fromkeys(sums, float), "balance"):
             raise InvalidCorpus(f"{folder}: {problem}")
         stems: dict[str, list[Stem]] = {}
         for stem in self._job.stems:
