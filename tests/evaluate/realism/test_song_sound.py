@@ -103,8 +103,6 @@ def sine(seconds: float = 24.0, level: float = 0.5) -> np.ndarray:
     return level * np.sin(2 * np.pi * 1000 * np.arange(round(seconds * RATE)) / RATE)
 
 
-
-
 def test_a_sine_has_a_crest_factor_of_3_db_and_no_loudness_range(tmp_path: Path) -> None:
     stems = band(1)
     stems = {name: 1e-4 * audio for name, audio in stems.items()}
@@ -218,7 +216,9 @@ def test_a_song_that_cannot_be_measured_has_a_reason(tmp_path: Path, change, rea
 
 
 def test_a_missing_file_is_a_rejection() -> None:
-    job = SoundJob("s", "s", "a", False, (("drums", (StemFile("drums", "/no/where.wav"),)),), SUMMED)
+    job = SoundJob(
+        "s", "s", "a", False, (("drums", (StemFile("drums", "/no/where.wav"),)),), SUMMED
+    )
     found = measure_song(job)
     assert isinstance(found, Rejection)
     assert found.reason is Reason.UNREADABLE
