@@ -104,7 +104,7 @@ def test_parts_that_double_each_other_are_measured_together(
     file.save(path)
     balance = constant(tmp_path, -6, -6, -6)
     how = ("--no-band", "--balance", balance, "--patch-choice", "program")
-    (song,), stems = rendered(here, tmp_path / "midi", tmp_path / "c", *how)
+    _, stems = rendered(here, tmp_path / "midi", tmp_path / "c", *how)
     sums = group_sums(tmp_path / "c", stems)
     assert loudness_of(sums["other"]) == pytest.approx(loudness_of(sums["bass"]), abs=0.1)
     pianos = [stem for stem in stems if stem.program == 0]
