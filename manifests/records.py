@@ -291,6 +291,10 @@ class Song:
         their split; its own if there is no other. None in what version 0.1 wrote.
     n_channels : int or None
         Channels of stems and mixture: 1 or 2. None in what version 0.1 wrote, which is mono.
+    balance : str or None
+        JSON of the levels in LU that were drawn for the groups of the song, against the sum of
+        drums, bass and other, as `stemsmith.mixing.level.balance` has them: only their differences
+        count. None where all stems are equally loud.
     """
 
     song_id: str
@@ -312,6 +316,7 @@ class Song:
     licence: str | None = None
     duplicate_group: str | None = None
     n_channels: int | None = None
+    balance: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -380,6 +385,9 @@ class Stem:
         The same powers of (left + right) / 2; None for a mono stem.
     pan : int or None
         MIDI controller 10 that was drawn for the part, 0 (left) to 127; None where none was.
+    balance_lu : float or None
+        Level that was drawn for the sum of the stems of its group (drums, bass, or all others), as
+        in the record of the song; None where all stems are equally loud.
     """
 
     stem_id: str
@@ -418,3 +426,4 @@ class Stem:
     k_power_mono: Float32s | None = None
     power_mono: Float32s | None = None
     pan: int | None = None
+    balance_lu: float | None = None

@@ -35,7 +35,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "mixing": ("level", "sources", "augmentation", "augmentations", "audio", "plan"),
     "render": ("midi", "sound", "audit", "corpus", "songs", "renditions"),
     "train": ("schedule", "models", "data"),
-    "evaluate": ("metrics", "separation", "benchmark"),
+    "evaluate": ("metrics", "separation", "benchmark", "realism"),
     "cli": (),
     "front": (),
 }

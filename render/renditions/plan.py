@@ -21,7 +21,7 @@ from stemsmith.manifests.programs import PROGRAM_NAMES
 from stemsmith.manifests.records import Part, Rejection, ScannedSong
 from stemsmith.manifests.renditions import RENDITIONS
 from stemsmith.manifests.seeds import rng_for
-from stemsmith.render.corpus.config import Pan
+from stemsmith.render.corpus.config import Drums, Pan
 from stemsmith.render.corpus.manifest import bank_header, why_nothing
 from stemsmith.render.corpus.selection import Chosen, select
 from stemsmith.render.renditions.aligned import aligned_hash
@@ -276,6 +276,7 @@ class _Planner:
             config.seed if is_deviating else None,
             aligned,
             [config.sample_rate, config.tail_s, config.headroom_db, *self._stereo()],
+            *([str(config.drums)] if config.drums is not Drums.TRACKS else []),
             self._versions,
             *([patch.sfz.fingerprint] if patch.sfz else []),
         ]

@@ -34,6 +34,8 @@ class RenderJob:
     second_patches : tuple of Patch or None
         What a part gets if the audit finds a defect with its first one; empty where such stems are
         not drawn again, and None where there is no other patch.
+    levels_lu : tuple of (str, float)
+        Level of each group as it was drawn; empty where all stems are equally loud.
     """
 
     song: ScannedSong
@@ -46,6 +48,7 @@ class RenderJob:
     config: RenderConfig
     duplicate_group: str | None = None
     second_patches: tuple[Patch | None, ...] = ()
+    levels_lu: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,7 @@ from stemsmith.render.corpus.config import MixSource, OnDefect, Pan
 from stemsmith.render.midi.panorama import place_parts
 from stemsmith.render.midi.score import Score
 from stemsmith.render.midi.smf import Event
+from stemsmith.render.songs.balance import group_of, reach_levels, wanted_levels
 from stemsmith.render.songs.job import RenderJob
 from stemsmith.render.songs.metadata import stem_name
 from stemsmith.render.songs.track_folder import RenderedPart, TrackWriter
@@ -235,20 +236,15 @@ class Mixdown:
     def _mix_stems(self, parts: Sequence[RenderedPart]) -> float:
         """Give each part its gain, and mix; return the uniform gain.
 
-        Stems shall be equally loud as written, after the uniform gain, which is only known when
-        they are mixed: where it makes a difference, they are mixed again.
+        Stems shall be as loud as they are meant to be as written, after the uniform gain, which is
+        only known when they are mixed: where it makes a difference, they are mixed again.
         """
-        config = self._config
+        offsets_lu = self._offsets_lu(parts)
         overall_gain_db = 0.0
         for turn in range(_MIXING_TURNS):
-            level_lufs = config.target_lufs + overall_gain_db
             gains = [
-                stem_gain(
-                    loudness_when_played_at(part.levels.k_power, level_lufs),
-                    config.target_lufs,
-                    config.max_gain_db,
-                )
-                for part in parts
+                self._gain(part, offset_lu, overall_gain_db)
+                for part, offset_lu in zip(parts, offsets_lu, strict=True)
             ]
             changes = [abs(g.gain_db - p.gain.gain_db) for g, p in zip(gains, parts, strict=True)]
             if turn > 0 and max(changes) < _AUDIBLE_DB:
@@ -258,6 +254,47 @@ class Mixdown:
             self._sum(parts)
             overall_gain_db = self._uniform_gain_db(parts, _peak(self._mixture))
         return overall_gain_db
+
+    def _gain(self, part: RenderedPart, offset_lu: float, overall_gain_db: float) -> StemGain:
+        """Return the gain of a part that shall be louder than the target by an offset."""
+        level_lufs = self._config.target_lufs + offset_lu
+        loudness = loudness_when_played_at(part.levels.k_power, level_lufs + overall_gain_db)
+        return stem_gain(loudness, level_lufs, self._config.max_gain_db)
+
+    def _offsets_lu(self, parts: Sequence[RenderedPart]) -> list[float]:
+        """Return how much louder than the target each part is meant to be: 0 without a balance."""
+        if not self._job.levels_lu:
+            return [0.0] * len(parts)
+        groups = [
+            None
+            if part.loudness_lufs is None
+            else group_of(part.part.program, part.patch.rendering_class)
+            for part in parts
+        ]
+        sounding = [group for group in groups if group is not None]
+
+        def k_power_at(group: str, levels_lu: Sequence[float]) -> Float32s:
+            levels = iter(levels_lu)
+            members = []
+            for part, own in zip(parts, groups, strict=True):
+                offset_lu = 0.0 if own is None else next(levels)
+                if own == group:
+                    part.gain = self._gain(part, offset_lu, 0.0)
+                    members.append(part)
+            return self._k_power_of(members)
+
+        wanted_lu = wanted_levels(dict(self._job.levels_lu), sounding)
+        offsets_lu = iter(reach_levels(sounding, wanted_lu, self._config.target_lufs, k_power_at))
+        return [0.0 if group is None else next(offsets_lu) for group in groups]
+
+    def _k_power_of(self, parts: Sequence[RenderedPart]) -> Float32s:
+        """Return the envelope of the sum of some parts under their gains."""
+        if len(parts) == 1:
+            (part,) = parts
+            return part.levels.k_power * np.float32(10 ** (part.gain.gain_db / 10))
+        self._sum(parts)
+        spans = sorted(span for part in parts for span in part.spans)
+        return envelope(self._mixture, self._config.sample_rate, spans).k_power
 
     def _sum(self, parts: Sequence[RenderedPart]) -> None:
         self._mixture.fill(0.0)

@@ -15,6 +15,7 @@ from stemsmith.manifests.records import Part, Reason, Rejection, ScannedSong
 from stemsmith.render.corpus.config import MixSource, OnDefect, RenderConfig
 from stemsmith.render.corpus.manifest import bank_header, why_nothing
 from stemsmith.render.corpus.selection import Chosen, Selection, select
+from stemsmith.render.songs.balance import balance_of, levels_of
 from stemsmith.render.songs.job import RenderJob
 from stemsmith.render.sound.patch_choice import PatchChoice
 from stemsmith.render.sound.patches import Bank, Patch
@@ -117,6 +118,7 @@ def plan_corpus(
             "ask for fewer, or loosen --band and --min-notes"
         )
     soundfonts = tuple(s.path for s in bank.soundfonts)
+    balance = balance_of(config)
     jobs = tuple(
         RenderJob(
             song=chosen.song,
@@ -129,6 +131,7 @@ def plan_corpus(
             config=config,
             duplicate_group=chosen.group,
             second_patches=_second_patches(chosen, config, bank),
+            levels_lu=levels_of(balance, config, chosen.song),
         )
         for chosen in selection.chosen
     )
@@ -137,6 +140,7 @@ def plan_corpus(
         "config": config.to_dict(),
         "roots": {"corpus": "."},
         **bank_header(bank),
+        **({} if balance is None else {"balance": balance.to_dict()}),
     }
     return CorpusPlan(jobs, selection, tuple(rejections), header)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from stemsmith.mixing.level.gains import StemGain
 from stemsmith.mixing.level.loudness import Envelope
 from stemsmith.render.midi.score import Score
 from stemsmith.render.songs import metadata as slakh
+from stemsmith.render.songs.balance import group_of
 from stemsmith.render.songs.job import RenderJob
 from stemsmith.render.sound.heard import Expected
 from stemsmith.render.sound.patches import Patch
@@ -93,6 +95,7 @@ class TrackWriter:
         self._job, self._data, self._score, self._staged = job, data, score, staged
         self._config = job.config
         self._n_samples = n_samples
+        self._levels_lu = dict(job.levels_lu)
 
     def write_stem(
         self, part: RenderedPart, blocks: Iterable[Int16s], gain_db: float, heard: Bools
@@ -157,7 +160,12 @@ class TrackWriter:
             k_power_mono=part.levels.k_power_mono if config.n_channels == 2 else None,
             power_mono=part.levels.power_mono if config.n_channels == 2 else None,
             pan=part.pan,
+            balance_lu=self._levels_lu.get(self._group(part)),
         )
+
+    @staticmethod
+    def _group(part: RenderedPart) -> str:
+        return group_of(part.part.program, part.patch.rendering_class)
 
     def _write(self, name: str, data: bytes) -> str:
         """Write a file of the folder; return its SHA-256."""
@@ -182,7 +190,9 @@ class TrackWriter:
             )
             for part in parts
         }
-        metadata = slakh.metadata(job.song, entries, overall_gain_db, config)
+        groups = {self._group(part) for part in parts}
+        drawn = {group: level for group, level in job.levels_lu if group in groups}
+        metadata = slakh.metadata(job.song, entries, overall_gain_db, config, drawn)
         encoded = encode_flac(mix, config.sample_rate)
         peak = int(max(mix.max(), -mix.min().astype(np.int32)))
         folder = f"{job.split}/{job.track}"
@@ -206,4 +216,5 @@ class TrackWriter:
             licence=job.song.licence,
             duplicate_group=job.duplicate_group,
             n_channels=config.n_channels,
+            balance=json.dumps(drawn) if drawn else None,
         )
