@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy.typing as npt
 from stemsmith.manifests.arrays import Float32s, Int64s
+from stemsmith.mixing.production.chain import apply_effects
 from stemsmith.render.midi.smf import Event
 from stemsmith.render.sound.attack import attack_s
-from stemsmith.render.sound.effects import apply_effects, play_instrument
 from stemsmith.render.sound.patches import Patch
 from stemsmith.render.sound.sample_folder import SampleFolder, read_sample_folder
 from stemsmith.render.sound.synth import Spans, shared_synth
+from stemsmith.render.sound.vst3 import play_instrument
 
 __all__ = ["attack_of", "play"]
 
