@@ -11,6 +11,7 @@ them::
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ from stemsmith.mixing.production.chain import (
     draw_chain,
     parse_drawn_effects,
 )
+from stemsmith.mixing.production.spans import Spans, with_tails
 
 __all__ = [
     "OTHERS",
@@ -36,6 +38,7 @@ __all__ = [
     "ClassEffects",
     "apply_class_effects",
     "built_in_class_effects",
+    "n_ringing",
     "read_class_effects",
 ]
 
@@ -44,6 +47,9 @@ REFERENCE_DBFS: Final = -20.0
 _BUILT_IN: Final = Path(__file__).with_name("class_effects.yaml")
 _ABOVE_ALL: Final = ("HighShelfFilter", "LowpassFilter", "PeakFilter")
 _HIGHEST_CUTOFF: Final = 0.49  # of the sample rate
+_ECHOES: Final = ("Delay", "Reverb")
+_RINGING_S: Final = 1.0
+_NOTHING: Final = 1e-5  # of the reference: 100 dB below it
 _SLICES_HZ: Final = 10
 _GATE: Final = 0.01  # slices 20 dB below the loudest do not count
 
@@ -130,7 +136,9 @@ def read_class_effects(path: Path) -> ClassEffects:
     return ClassEffects(tuple(sorted(chains.items())))
 
 
-def apply_class_effects(audio: Float32s, effects: Sequence[Effect], sample_rate: int) -> Float32s:
+def apply_class_effects(
+    audio: Float32s, effects: Sequence[Effect], sample_rate: int, spans: Spans | None = None
+) -> Float32s:
     """Run a stem through the chain of its class, at a level that the chain is made for.
 
     Parameters
@@ -141,20 +149,47 @@ def apply_class_effects(audio: Float32s, effects: Sequence[Effect], sample_rate:
         What `ClassEffects.draw` gave.
     sample_rate : int
         Sample rate in Hz.
+    spans : sequence of (int, int), optional
+        Where the audio may be other than zero, which saves time; by default everywhere. The result
+        may be so in these spans with tails of `n_ringing` samples.
 
     Returns
     -------
     numpy.ndarray
         (n_channels, n_samples) float32. The chain hears it at `REFERENCE_DBFS` RMS where it
         sounds; what comes out has the level of what came in. Silence stays as it is.
+
+    Raises
+    ------
+    UsageError
+        If the chain gives infinite samples, or leaves nothing of the stem.
     """
+    n_samples = audio.shape[1]
     level = _sounding_rms(audio, sample_rate)
-    if not effects or not 0 < level < np.inf:
+    if not effects or not level:
         return audio
     reference = 10 ** (REFERENCE_DBFS / 20)
-    processed = apply_effects(audio * np.float32(reference / level), effects, sample_rate)
+    processed = np.zeros(audio.shape, np.float32)
+    tail = n_ringing(effects, sample_rate, n_samples)
+    for start, stop in with_tails(spans or [(0, n_samples)], tail, n_samples):
+        stretch = audio[:, start:stop] * np.float32(reference / level)
+        processed[:, start:stop] = apply_effects(stretch, effects, sample_rate)
     reached = _sounding_rms(processed, sample_rate)
-    return processed * np.float32(level / reached) if 0 < reached < np.inf else processed
+    names = ", ".join(effect.name for effect in effects)
+    if not math.isfinite(reached):
+        raise UsageError(f"effects {names}: they give infinite samples")
+    if reached < _NOTHING * reference:
+        raise UsageError(f"effects {names}: they leave nothing of a stem")
+    return processed * np.float32(level / reached)
+
+
+def n_ringing(effects: Sequence[Effect], sample_rate: int, n_samples: int) -> int:
+    """Return for how many samples a chain may go on after a sound, in audio of a length.
+
+    A second, in which filters and compressors forget what was; to the end where there are echoes.
+    """
+    has_echoes = any(effect.name in _ECHOES for effect in effects)
+    return n_samples if has_echoes else round(_RINGING_S * sample_rate)
 
 
 def _sounding_rms(audio: Float32s, sample_rate: int) -> float:
@@ -165,4 +200,6 @@ def _sounding_rms(audio: Float32s, sample_rate: int) -> float:
         return 0.0
     squares = np.einsum("ij,ij->j", audio, audio) / np.float32(len(audio))
     power = np.add.reduceat(squares, starts, dtype=np.float64) / step
+    if not math.isfinite(power.sum()):
+        return math.inf
     return float(np.sqrt(power[power >= _GATE * power.max()].mean()))

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import importlib
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -26,6 +25,7 @@ from stemsmith.manifests.arrays import Float32s
 from stemsmith.manifests.audio.read import audio_info, read_excerpt
 from stemsmith.manifests.errors import InvalidCorpus, UsageError, install_command
 from stemsmith.mixing.production.parameters import Parameters, draw_evenly, draw_in_octaves
+from stemsmith.mixing.production.spans import Spans, with_tails
 
 __all__ = [
     "Position",
@@ -192,7 +192,8 @@ def _reflections(
         late *= np.exp(-math.log(1000) * (1 / room.rt60_s - 1 / found_s) * seconds)
     late = late[: round(room.rt60_s * sample_rate)]
     audible = np.flatnonzero(np.abs(late) > _QUIETEST_TAP)
-    return late[: audible[-1] + 1 if len(audible) else 0].astype(np.float32)
+    n_taps = audible[-1] + 1 if len(audible) else 0
+    return np.asarray(late[:n_taps], np.float32)
 
 
 def _by_images(
@@ -254,7 +255,7 @@ def decay_time_s(taps: Any, sample_rate: int) -> float:
     return float(-60 / slope_db_s)
 
 
-def convolve(audio: Float32s, taps: Float32s) -> Float32s:
+def convolve(audio: Float32s, taps: Float32s, spans: Spans | None = None) -> Float32s:
     """Play audio in a room.
 
     Parameters
@@ -263,18 +264,25 @@ def convolve(audio: Float32s, taps: Float32s) -> Float32s:
         (n_channels, n_samples) float32.
     taps : numpy.ndarray
         (n_channels, n_taps) impulse response, or (1, n_taps) for all channels.
+    spans : sequence of (int, int), optional
+        Where the audio may be other than zero, which saves time; by default everywhere. The result
+        may be so in these spans with tails of n_taps samples.
 
     Returns
     -------
     numpy.ndarray
         (n_channels, n_samples) float32; what rings on after the end is cut.
     """
-    n_samples = audio.shape[1]
-    if not n_samples:
-        return audio
-    convolve_one: Callable[..., Any] = scipy.signal.oaconvolve
-    wet: Float32s = convolve_one(audio, np.broadcast_to(taps, (len(audio), taps.shape[1])), axes=1)
-    return wet[:, :n_samples].astype(np.float32, copy=False)
+    n_channels, n_samples = audio.shape
+    n_taps = taps.shape[1]
+    wet = np.zeros((n_channels, n_samples), np.float32)
+    for start, stop in with_tails(spans or [(0, n_samples)], n_taps, n_samples):
+        if stop > start:
+            stretch = scipy.signal.oaconvolve(
+                audio[:, start:stop], np.broadcast_to(taps, (n_channels, n_taps)), axes=1
+            )
+            wet[:, start:stop] = stretch[:, : stop - start]
+    return wet
 
 
 def read_impulse_response(path: Path, sample_rate: int) -> Float32s:
