@@ -289,6 +289,14 @@ class Song:
         their split; its own if there is no other. None in what version 0.1 wrote.
     n_channels : int or None
         Channels of stems and mixture: 1 or 2. None in what version 0.1 wrote, which is mono.
+    room : str or None
+        The room of all stems, as JSON: parameters of `stemsmith.mixing.production.room.Room`, or
+        file and SHA-256 of an impulse response. None where there is none.
+    bus, codec : str or None
+        What made the master of the mixture, as JSON: parameters of
+        `stemsmith.mixing.production.bus.Bus`, and name and bit rate of the codec.
+    master_path, master_sha256 : str or None
+        The mixture after bus and codec, sample-aligned, and the SHA-256 of its file.
     """
 
     song_id: str
@@ -310,6 +318,11 @@ class Song:
     licence: str | None = None
     duplicate_group: str | None = None
     n_channels: int | None = None
+    room: str | None = None
+    bus: str | None = None
+    codec: str | None = None
+    master_path: str | None = None
+    master_sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -378,6 +391,17 @@ class Stem:
         The same powers of (left + right) / 2; None for a mono stem.
     pan : int or None
         MIDI controller 10 that was drawn for the part, 0 (left) to 127; None where none was.
+    effects : str or None
+        Chain of effects that the stem got by its class, as JSON in the order in which it was
+        applied; None where stems get none. Effects of the patch are not in it.
+    position : str or None
+        Place of the part in the room, in metres from a corner, as JSON.
+    equaliser : str or None
+        Gains in dB of the filter against masking, as JSON: one for each of
+        `stemsmith.mixing.production.equaliser.BANDS_HZ`.
+    dry_path, dry_sha256 : str or None
+        The stem before all effects, those of the patch included, with `gain_db` applied, and the
+        SHA-256 of its file.
     """
 
     stem_id: str
@@ -416,3 +440,8 @@ class Stem:
     k_power_mono: Float32s | None = None
     power_mono: Float32s | None = None
     pan: int | None = None
+    effects: str | None = None
+    position: str | None = None
+    equaliser: str | None = None
+    dry_path: str | None = None
+    dry_sha256: str | None = None

@@ -82,7 +82,8 @@ def forecast(jobs: Sequence[RenderJob]) -> Forecast:
         n_samples = song_s * job.config.sample_rate * n_channels
         mixture_s += song_s
         core_s += song_s * (n_stems + 1) * _CORE_S_PER_STEM_S * _COST_OF_CHANNELS[n_channels]
-        stem_bytes = n_stems * _BYTES_PER_SAMPLE_OF_STEM
-        n_bytes += n_samples * (_BYTES_PER_SAMPLE_OF_MIX + stem_bytes)
-        n_staged = max(n_staged, n_staged_bytes(round(n_samples), n_stems))
+        stem_bytes = n_stems * _BYTES_PER_SAMPLE_OF_STEM * (1 + job.config.dry)
+        n_mixtures = 1 + job.config.has_master
+        n_bytes += n_samples * (n_mixtures * _BYTES_PER_SAMPLE_OF_MIX + stem_bytes)
+        n_staged = max(n_staged, n_staged_bytes(round(n_samples), n_stems, job.config.dry))
     return Forecast(len(jobs), mixture_s, round(n_bytes), n_staged, core_s)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from stemsmith.manifests.records import ScannedSong
 from stemsmith.render.corpus.config import RenderConfig
+from stemsmith.render.songs.production import NO_PRODUCTION, Production
 from stemsmith.render.sound.patches import Patch
 
 __all__ = ["RenderJob", "RenderedSong"]
@@ -34,6 +35,8 @@ class RenderJob:
     second_patches : tuple of Patch or None
         What a part gets if the audit finds a defect with its first one; empty where such stems are
         not drawn again, and None where there is no other patch.
+    production : Production
+        What the options of effects and rooms name, as it was read.
     """
 
     song: ScannedSong
@@ -46,6 +49,7 @@ class RenderJob:
     config: RenderConfig
     duplicate_group: str | None = None
     second_patches: tuple[Patch | None, ...] = ()
+    production: Production = NO_PRODUCTION
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from stemsmith.render.corpus.config import MixSource, OnDefect, RenderConfig
 from stemsmith.render.corpus.manifest import bank_header, why_nothing
 from stemsmith.render.corpus.selection import Chosen, Selection, select
 from stemsmith.render.songs.job import RenderJob
+from stemsmith.render.songs.production import plan_production
 from stemsmith.render.sound.patch_choice import PatchChoice
 from stemsmith.render.sound.patches import Bank, Patch
 
@@ -101,6 +102,7 @@ def plan_corpus(
         raise UsageError(
             "--mix-source unsplit cannot have effects, VST3 instruments or folders of notes"
         )
+    production, production_header = plan_production(config)
     songs = [s for s in scanned if isinstance(s, ScannedSong)]
     unusable = [r for r in scanned if isinstance(r, Rejection)]
     selection = select(songs, config, bank)
@@ -128,6 +130,7 @@ def plan_corpus(
             config=config,
             duplicate_group=chosen.group,
             second_patches=_second_patches(chosen, config, bank),
+            production=production,
         )
         for chosen in selection.chosen
     )
@@ -136,6 +139,7 @@ def plan_corpus(
         "config": config.to_dict(),
         "roots": {"corpus": "."},
         **bank_header(bank),
+        **production_header,
     }
     return CorpusPlan(jobs, selection, tuple(rejections), header)
 
