@@ -30,7 +30,7 @@ from stemsmith.mixing.production.chain import (
     draw_chain,
     parse_drawn_effects,
 )
-from stemsmith.mixing.production.spans import Spans, with_tails
+from stemsmith.mixing.production.spans import Spans, whole_if_none, with_tails
 
 __all__ = [
     "OTHERS",
@@ -171,7 +171,7 @@ def apply_class_effects(
     reference = 10 ** (REFERENCE_DBFS / 20)
     processed = np.zeros(audio.shape, np.float32)
     tail = n_ringing(effects, sample_rate, n_samples)
-    for start, stop in with_tails(spans or [(0, n_samples)], tail, n_samples):
+    for start, stop in with_tails(whole_if_none(spans, n_samples), tail, n_samples):
         stretch = audio[:, start:stop] * np.float32(reference / level)
         processed[:, start:stop] = apply_effects(stretch, effects, sample_rate)
     reached = _sounding_rms(processed, sample_rate)

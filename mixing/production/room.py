@@ -25,7 +25,7 @@ from stemsmith.manifests.arrays import Float32s
 from stemsmith.manifests.audio.read import audio_info, read_excerpt
 from stemsmith.manifests.errors import InvalidCorpus, UsageError, install_command
 from stemsmith.mixing.production.parameters import Parameters, draw_evenly, draw_in_octaves
-from stemsmith.mixing.production.spans import Spans, with_tails
+from stemsmith.mixing.production.spans import Spans, whole_if_none, with_tails
 
 __all__ = [
     "Position",
@@ -276,7 +276,7 @@ def convolve(audio: Float32s, taps: Float32s, spans: Spans | None = None) -> Flo
     n_channels, n_samples = audio.shape
     n_taps = taps.shape[1]
     wet = np.zeros((n_channels, n_samples), np.float32)
-    for start, stop in with_tails(spans or [(0, n_samples)], n_taps, n_samples):
+    for start, stop in with_tails(whole_if_none(spans, n_samples), n_taps, n_samples):
         if stop > start:
             stretch = scipy.signal.oaconvolve(
                 audio[:, start:stop], np.broadcast_to(taps, (n_channels, n_taps)), axes=1

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-__all__ = ["Spans", "with_tails"]
+__all__ = ["Spans", "whole_if_none", "with_tails"]
 
 Spans = Sequence[tuple[int, int]]
+
+
+def whole_if_none(spans: Spans | None, n_samples: int) -> Spans:
+    """Return spans, or all of the audio where nothing is known of it."""
+    return [(0, n_samples)] if spans is None else spans
 
 
 def with_tails(spans: Spans, n_tail: int, n_samples: int) -> list[tuple[int, int]]:
