@@ -53,7 +53,7 @@ def draw_bus(rng: np.random.Generator) -> Bus:
         attack_ms=draw_in_octaves(rng, 10, 40),
         release_ms=draw_in_octaves(rng, 100, 400),
         limiting_db=draw_evenly(rng, 0, 4),
-        lookahead_ms=draw_in_octaves(rng, 2, 8),
+        lookahead_ms=draw_in_octaves(rng, 4, 16),
     )
 
 
@@ -96,8 +96,8 @@ def apply_bus(audio: Float32s, bus: Bus, sample_rate: int) -> Float32s:
 def limit(audio: Float32s, ceiling: float, lookahead_ms: float, sample_rate: int) -> Float32s:
     """Keep peaks at a ceiling by a gain that moves smoothly, the same for all channels.
 
-    The gain is the least one that is needed within twice the time to look ahead, averaged over as
-    long: so it is never more than what a sample needs, and comes neither early nor late.
+    The gain is the least one that is needed within half the time to look ahead, before and after,
+    averaged over as long: so it is never more than what a sample needs.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ def limit(audio: Float32s, ceiling: float, lookahead_ms: float, sample_rate: int
     ceiling : float
         Largest absolute sample of the result.
     lookahead_ms : float
-        How long before a peak the gain begins to fall.
+        How long before a peak the gain begins to fall, and how long after it is back.
     sample_rate : int
         Sample rate in Hz.
 
@@ -118,7 +118,7 @@ def limit(audio: Float32s, ceiling: float, lookahead_ms: float, sample_rate: int
     """
     loudest = np.abs(audio).max(axis=0).astype(np.float64)
     needed = np.minimum(1.0, ceiling / np.maximum(loudest, ceiling))
-    n = 2 * max(1, round(lookahead_ms / 1000 * sample_rate)) + 1
+    n = 2 * max(1, round(lookahead_ms / 2000 * sample_rate)) + 1
     least = scipy.ndimage.minimum_filter1d(needed, n, mode="nearest")
     gain = scipy.ndimage.uniform_filter1d(least, n, mode="nearest")
     limited: Float32s = (audio * np.minimum(gain, needed)).astype(np.float32)

@@ -53,7 +53,7 @@ def test_what_stays_under_the_ceiling_is_not_touched() -> None:
 def test_the_limiter_begins_before_a_peak_and_ends_after_it() -> None:
     audio = np.full((2, 4000), 0.5, np.float32)
     audio[1, 2000] = 1.0
-    limited = limit(audio, 0.5, 5, RATE)  # 80 samples
+    limited = limit(audio, 0.5, 10, RATE)  # 160 samples
     gain = limited[0] / audio[0]
     assert limited.max() <= 0.5
     changed = np.flatnonzero(gain < 1)
