@@ -304,6 +304,14 @@ class Track:
         mixture: Float32s = np.sum([stem.audio for stem in self.stems.values()], axis=0)
         return mixture
 
+    @property
+    def master(self) -> Float32s | None:
+        """The mixture after bus and codec, as `mixture` has it; None where there is none."""
+        path = self.record.master_path if isinstance(self.record, Song) else None
+        if path is None:
+            return None
+        return read_excerpt(storage.inside(self.root, path), 0, self.record.n_samples)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrackStem:
@@ -342,6 +350,14 @@ class TrackStem:
         if self.shift:
             audio = np.roll(audio, self.shift, axis=1)
         return audio * np.float32(10 ** (self.gain_db / 20)) if self.gain_db else audio
+
+    @property
+    def dry(self) -> Float32s | None:
+        """The stem before all effects, as `audio` has it; None where that is not written."""
+        path = self.record.dry_path if isinstance(self.record, Stem) else None
+        if path is None:
+            return None
+        return read_excerpt(storage.inside(self.root, path), 0, self.record.n_samples)
 
     @property
     def notes(self) -> Table:

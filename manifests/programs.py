@@ -19,6 +19,7 @@ __all__ = [
     "PROGRAM_NAMES",
     "RENDERING_CLASSES",
     "class_names",
+    "classes_of",
     "inst_class_of",
     "players",
     "rendering_class_of",
@@ -159,6 +160,18 @@ _PLAYERS: Final = _player_programs()
 def class_names() -> frozenset[str]:
     """Return the names of all classes of both tables, as `slug` writes them."""
     return frozenset(_PLAYERS)
+
+
+def classes_of(program: int) -> tuple[str, ...]:
+    """Return the classes of both tables that have a 0-based program, the smallest first.
+
+    Examples
+    --------
+    >>> classes_of(24)
+    ('acoustic-guitar', 'guitar')
+    """
+    sizes = sorted((len(has), name) for name, has in _PLAYERS.items() if program in has)
+    return tuple(name for _, name in sizes)
 
 
 def players(names: Iterable[str]) -> dict[str, frozenset[int]]:

@@ -92,6 +92,8 @@ _TEXTS: Final = {
     "split": TextRule(f"^({'|'.join(SPLITS)})$", False, f"not {' or '.join(SPLITS)}"),
     "path": _PATH,
     "mix_path": _PATH,
+    "master_path": _PATH,
+    "dry_path": _PATH,
     "midi_path": _PATH,
     "source": _PATH,
     "track": _LABEL,

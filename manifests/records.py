@@ -295,6 +295,14 @@ class Song:
         JSON of the levels in LU that were drawn for the groups of the song, against the sum of
         drums, bass and other, as `stemsmith.mixing.level.balance` has them: only their differences
         count. None where all stems are equally loud.
+    room : str or None
+        The room of all stems, as JSON: parameters of `stemsmith.mixing.production.room.Room`, or
+        file and SHA-256 of an impulse response. None where there is none.
+    bus, codec : str or None
+        What made the master of the mixture, as JSON: parameters of
+        `stemsmith.mixing.production.bus.Bus`, and name and bit rate of the codec.
+    master_path, master_sha256 : str or None
+        The mixture after bus and codec, sample-aligned, and the SHA-256 of its file.
     """
 
     song_id: str
@@ -317,6 +325,11 @@ class Song:
     duplicate_group: str | None = None
     n_channels: int | None = None
     balance: str | None = None
+    room: str | None = None
+    bus: str | None = None
+    codec: str | None = None
+    master_path: str | None = None
+    master_sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -388,6 +401,17 @@ class Stem:
     balance_lu : float or None
         Level that was drawn for the sum of the stems of its group (drums, bass, or all others), as
         in the record of the song; None where all stems are equally loud.
+    effects : str or None
+        Chain of effects that the stem got by its class, as JSON in the order in which it was
+        applied; None where stems get none. Effects of the patch are not in it.
+    position : str or None
+        Place of the part in the room, in metres from a corner, as JSON.
+    equaliser : str or None
+        Gains in dB of the filter against masking, as JSON: one for each of
+        `stemsmith.mixing.production.equaliser.BANDS_HZ`.
+    dry_path, dry_sha256 : str or None
+        The stem before all effects, those of the patch included, with `gain_db` applied, and the
+        SHA-256 of its file.
     """
 
     stem_id: str
@@ -427,3 +451,8 @@ class Stem:
     power_mono: Float32s | None = None
     pan: int | None = None
     balance_lu: float | None = None
+    effects: str | None = None
+    position: str | None = None
+    equaliser: str | None = None
+    dry_path: str | None = None
+    dry_sha256: str | None = None

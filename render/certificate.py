@@ -187,6 +187,8 @@ class _Tally:
     def _add(self, stem: Stem | RenditionStem) -> None:
         self._hashes[stem.path] = stem.sha256
         self._hashes[stem.midi_path] = stem.midi_sha256
+        if isinstance(stem, Stem) and stem.dry_path and stem.dry_sha256:
+            self._hashes[stem.dry_path] = stem.dry_sha256
         self._n_stems += 1
         self._n_notes += stem.n_notes
         self._n_hashed += stem.samples_sha256 is not None
@@ -210,6 +212,8 @@ class _Tally:
             self._hashes[f"{song.path}/{slakh.SOURCE_MIDI}"] = song.midi_sha256
             self._hashes[f"{song.path}/{slakh.YAML}"] = song.metadata_sha256
             self._hashes[song.mix_path] = song.mix_sha256
+            if song.master_path and song.master_sha256:
+                self._hashes[song.master_path] = song.master_sha256
         root = self._corpus.root
         if not self._songs:
             for score in self.scores:

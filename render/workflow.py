@@ -60,6 +60,7 @@ from stemsmith.render.songs.corpus import CorpusDestination
 from stemsmith.render.songs.forecast import forecast
 from stemsmith.render.songs.job import RenderedSong, RenderJob
 from stemsmith.render.songs.plan import plan_corpus
+from stemsmith.render.songs.production import plan_production
 from stemsmith.render.songs.render import render_song, stems_of_song
 from stemsmith.render.sound.measured_bank import with_compasses
 from stemsmith.render.sound.patches import Bank, bank_from_soundfonts, bank_from_yaml
@@ -470,9 +471,21 @@ def render_midi(
         raise UsageError(f"{path}: no part has a patch in the bank")
     fonts = tuple(soundfont.path for soundfont in bank.soundfonts)
     levels_lu = levels_of(balance_of(config), config, song)
+    production, _ = plan_production(config)
     folder = str(path.parent)
     return stems_of_song(
-        RenderJob(song, "", "", chosen, folder, "", fonts, config, levels_lu=levels_lu)
+        RenderJob(
+            song,
+            "",
+            "",
+            chosen,
+            folder,
+            "",
+            fonts,
+            config,
+            levels_lu=levels_lu,
+            production=production,
+        )
     )
 
 

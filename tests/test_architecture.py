@@ -32,7 +32,7 @@ ABOVE = {"train/workflow.py": {"evaluate"}}
 # Sub-packages and modules that are not named here stand above all that are.
 FLOORS: dict[str, tuple[str, ...]] = {
     "manifests": ("arrays", "errors", "storage", "audio"),
-    "mixing": ("level", "sources", "augmentation", "augmentations", "audio", "plan"),
+    "mixing": ("level", "production", "sources", "augmentation", "augmentations", "audio", "plan"),
     "render": ("midi", "sound", "audit", "corpus", "songs", "renditions"),
     "train": ("schedule", "models", "data"),
     "evaluate": ("metrics", "separation", "benchmark", "realism"),
@@ -45,11 +45,16 @@ OWNERS = {
     "dask": ("manifests/cluster.py",),
     "distributed": ("manifests/cluster.py",),
     "pyloudnorm": ("mixing/level/loudness.py",),
-    "pedalboard": ("render/sound/effects.py", "mixing/augmentations/wet.py"),
+    "pedalboard": (
+        "mixing/augmentations/wet.py",
+        "mixing/production/chain.py",
+        "render/sound/vst3.py",
+    ),
+    "pyroomacoustics": ("mixing/production/room.py",),
     "librosa": ("mixing/augmentations/tempo.py", "mixing/plan/pairing.py"),
     "colorednoise": ("mixing/augmentations/wet.py",),
     "fluidsynth": ("render/sound/fluid.py",),
-    "av": ("manifests/audio/stem_mp4.py",),
+    "av": ("manifests/audio/stem_mp4.py", "mixing/production/codec.py"),
     "pyarrow": ("manifests/shards.py",),
     "pysfizz": ("render/sound/sfz/sampler.py",),
     "tomllib": ("manifests/documents.py",),

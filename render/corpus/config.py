@@ -13,6 +13,7 @@ from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.options import option, settle, to_manifest
 from stemsmith.manifests.programs import players
 from stemsmith.manifests.splits import SPLITS
+from stemsmith.mixing.production.codec import Codec
 from stemsmith.render.corpus.licences import parse_licence, parse_licences
 from stemsmith.render.midi.limits import DEFAULT_MAX_DURATION_S
 from stemsmith.render.sound.patch_choice import PatchChoice
@@ -20,8 +21,10 @@ from stemsmith.render.sound.patch_choice import PatchChoice
 __all__ = [
     "DEFAULT_BAND",
     "EQUAL_STEMS",
+    "NONE",
     "REAL_LEVELS",
     "Drums",
+    "Master",
     "MixSource",
     "OnDefect",
     "Pan",
@@ -33,6 +36,7 @@ __all__ = [
     "settle",
 ]
 
+NONE: Final = "none"  # of effects and rooms
 DEFAULT_BAND: Final = ("piano", "bass", "guitar", "drums")
 _FLUID_RATES_HZ: Final = (8000, 96000)
 _SIZE: Final = r"\d{1,9}(/\d{1,9}|\.\d{1,9})?|\.\d{1,9}"
@@ -61,6 +65,13 @@ class Pan(StrEnum):
 
     SCORE = "score"  # as the score says
     DRAWN = "drawn"  # drawn for songs that say it of no part
+
+
+class Master(StrEnum):
+    """What makes master.flac of mix.flac, before a codec."""
+
+    NONE = "none"
+    BUS = "bus"  # a compressor and a limiter
 
 
 class MixSource(StrEnum):
@@ -193,6 +204,20 @@ class RenderConfig:
         ``tracks`` makes a part of the drums of each track; ``joined`` makes one of the tracks that
         play drums on one channel and have a kit in common: a file may spread one kit over tracks,
         a hi-hat here and a snare there.
+    effects : str
+        Chains of effects that stems get by their classes: ``none``, ``class`` for the built-in
+        ones, or a YAML file.
+    room : str
+        ``none``, ``drawn`` for a room of each song's own, or a sound file that is an impulse
+        response, or a folder of such, of which each song has one.
+    equalise : bool
+        Whether stems are filtered such that they mask each other less.
+    master : Master
+        ``bus`` writes master.flac, the mixture after a compressor and a limiter.
+    codec : Codec or None
+        Codec that master.flac has been through last, such as ``mp3:128``.
+    dry : bool
+        Whether stems are written without any effect too, into ``dry/``.
 
     Raises
     ------
@@ -273,6 +298,27 @@ class RenderConfig:
     drums: Drums = option(
         Drums.TRACKS, "A drum part a track, or tracks of one channel and kit joined to one."
     )
+    effects: str = option(
+        NONE,
+        "Effects of each class of instruments: none, class (the built-in ones), or a YAML file.",
+        metavar="none|class|FILE",
+    )
+    room: str = option(
+        NONE,
+        "Room of each song: none, drawn, or an impulse response, or a folder of such.",
+        metavar="none|drawn|PATH",
+    )
+    equalise: bool = option(False, "Filter stems so that they mask each other less.")
+    master: Master = option(
+        Master.NONE, "Also write master.flac: the mixture after a compressor and a limiter."
+    )
+    codec: Codec | None = option(
+        None,
+        "Codec that master.flac has been through: mp3:128, aac:192, opus:96 (kbit/s).",
+        parse=Codec.parse,
+        metavar="NAME:KBPS",
+    )
+    dry: bool = option(False, "Also write stems before all effects, into dry/.")
 
     def __post_init__(self) -> None:
         """Make values of what was given as text, and refuse values out of range."""
@@ -303,6 +349,9 @@ class RenderConfig:
                 self.mix_source is MixSource.AUTOMIX or self.patch_choice is PatchChoice.PROGRAM
             ),
         }
+        checks["--mix-source unsplit cannot be with --effects, --room or --equalise"] = (
+            not self.is_produced or self.mix_source is MixSource.AUTOMIX
+        )
         is_kept = self.on_defect is OnDefect.KEEP
         checks["--on-defect needs the audit: not with --no-audit"] = is_kept or self.audit
         checks["--on-defect redraw cannot be with --mix-source unsplit, which has one patch"] = (
@@ -324,6 +373,16 @@ class RenderConfig:
                 players(self.band)
             except KeyError as error:
                 raise UsageError(f"--band: {error.args[0]}") from None
+
+    @property
+    def is_produced(self) -> bool:
+        """Whether something is done to stems after synthesis."""
+        return self.effects != NONE or self.room != NONE or self.equalise
+
+    @property
+    def has_master(self) -> bool:
+        """Whether songs have a master.flac."""
+        return self.master is not Master.NONE or self.codec is not None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the options as JSON values, as the manifest has them."""
@@ -348,6 +407,9 @@ class SoundOptions(TypedDict, total=False):
     pan: Pan | str
     balance: str
     drums: Drums | str
+    effects: str
+    room: str
+    equalise: bool
 
 
 class RenderOptions(SoundOptions, total=False):
@@ -362,3 +424,6 @@ class RenderOptions(SoundOptions, total=False):
     licence_ok: Sequence[str] | None
     audit: bool
     on_defect: OnDefect | str
+    master: Master | str
+    codec: Codec | str | None
+    dry: bool

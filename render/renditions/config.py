@@ -220,6 +220,10 @@ class RenditionConfig(RenderConfig):
             "--balance: stems of renditions keep the synthesiser's level": (
                 self.balance == EQUAL_STEMS
             ),
+            "--effects, --room, --equalise, --master, --codec and --dry: not of renditions, whose "
+            "stems are shared between mixtures": not (
+                self.is_produced or self.has_master or self.dry
+            ),
             "--renditions must be at least 1": self.n_renditions is None or self.n_renditions >= 1,
             "--timbres must be between 1 and 1000": 1 <= self.n_timbres <= 1000,
             "--tempo names one twice": len(set(names[0])) == len(names[0]),
@@ -239,8 +243,9 @@ class RenditionConfig(RenderConfig):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the options as JSON values, as the manifest has them."""
-        audit = ("audit", "on_defect")  # stems of renditions are not audited
-        values = {key: value for key, value in to_manifest(self).items() if key not in audit}
+        # Stems of renditions are neither audited nor produced.
+        absent = ("audit", "on_defect", "effects", "room", "equalise", "master", "codec", "dry")
+        values = {key: value for key, value in to_manifest(self).items() if key not in absent}
         return {
             **values,
             "dynamics": {dynamic.name: dynamic.velocity for dynamic in self.dynamics},

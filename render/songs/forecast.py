@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from stemsmith.render.corpus.config import NONE, Master, RenderConfig
 from stemsmith.render.corpus.forecast import check_room, cost_in_words, in_short
 from stemsmith.render.songs.job import RenderJob
 from stemsmith.render.songs.mixdown import n_staged_bytes
@@ -21,6 +22,12 @@ __all__ = ["Forecast", "forecast"]
 _BYTES_PER_SAMPLE_OF_MIX: Final = 1.0
 _BYTES_PER_SAMPLE_OF_STEM: Final = 0.37
 _CORE_S_PER_STEM_S: Final = 1 / 360  # a mixture counts as a stem
+# What production takes on top, for a second of a stem or of a mixture.
+_EFFECTS_CORE_S: Final = 0.0014
+_ROOM_CORE_S: Final = 0.0013
+_EQUALISER_CORE_S: Final = 0.0016
+_BUS_CORE_S: Final = 0.006
+_CODEC_CORE_S: Final = 0.02
 _COST_OF_CHANNELS: Final = {1: 1.0, 2: 1.3}
 
 
@@ -82,7 +89,20 @@ def forecast(jobs: Sequence[RenderJob]) -> Forecast:
         n_samples = song_s * job.config.sample_rate * n_channels
         mixture_s += song_s
         core_s += song_s * (n_stems + 1) * _CORE_S_PER_STEM_S * _COST_OF_CHANNELS[n_channels]
-        stem_bytes = n_stems * _BYTES_PER_SAMPLE_OF_STEM
-        n_bytes += n_samples * (_BYTES_PER_SAMPLE_OF_MIX + stem_bytes)
-        n_staged = max(n_staged, n_staged_bytes(round(n_samples), n_stems))
+        core_s += song_s * _production_core_s(job.config, n_stems)
+        stem_bytes = n_stems * _BYTES_PER_SAMPLE_OF_STEM * (1 + job.config.dry)
+        n_mixtures = 1 + job.config.has_master
+        n_bytes += n_samples * (n_mixtures * _BYTES_PER_SAMPLE_OF_MIX + stem_bytes)
+        n_staged = max(n_staged, n_staged_bytes(round(n_samples), n_stems, job.config.dry))
     return Forecast(len(jobs), mixture_s, round(n_bytes), n_staged, core_s)
+
+
+def _production_core_s(config: RenderConfig, n_stems: int) -> float:
+    """Return the core seconds that production takes for a second of a song."""
+    per_stem = (
+        _EFFECTS_CORE_S * (config.effects != NONE)
+        + _ROOM_CORE_S * (config.room != NONE)
+        + _EQUALISER_CORE_S * config.equalise
+    )
+    per_mixture = _BUS_CORE_S * (config.master is Master.BUS) + _CODEC_CORE_S * bool(config.codec)
+    return (n_stems * per_stem + per_mixture) * _COST_OF_CHANNELS[config.n_channels]

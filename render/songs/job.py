@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from stemsmith.manifests.records import ScannedSong
 from stemsmith.render.corpus.config import RenderConfig
+from stemsmith.render.songs.production import NO_PRODUCTION, Production
 from stemsmith.render.sound.patches import Patch
 
 __all__ = ["RenderJob", "RenderedSong"]
@@ -36,6 +37,8 @@ class RenderJob:
         not drawn again, and None where there is no other patch.
     levels_lu : tuple of (str, float)
         Level of each group as it was drawn; empty where all stems are equally loud.
+    production : Production
+        What the options of effects and rooms name, as it was read.
     """
 
     song: ScannedSong
@@ -49,6 +52,7 @@ class RenderJob:
     duplicate_group: str | None = None
     second_patches: tuple[Patch | None, ...] = ()
     levels_lu: tuple[tuple[str, float], ...] = ()
+    production: Production = NO_PRODUCTION
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,23 @@ from stemsmith.manifests.records import Part, ScannedSong
 from stemsmith.mixing.level.gains import db_to_linear
 from stemsmith.render.corpus.config import MixSource, RenderConfig
 
-__all__ = ["MIX", "SOURCE_MIDI", "YAML", "StemEntry", "metadata", "stem_name"]
+__all__ = [
+    "DRY",
+    "MASTER",
+    "MIX",
+    "SOURCE_MIDI",
+    "STEMS",
+    "YAML",
+    "StemEntry",
+    "metadata",
+    "stem_name",
+]
 
 SOURCE_MIDI: Final = "all_src.mid"
+STEMS: Final = "stems"
+DRY: Final = "dry"
 MIX: Final = "mix.flac"
+MASTER: Final = "master.flac"
 YAML: Final = "metadata.yaml"
 _NO_PATCH: Final = "None"  # Slakh writes the string
 

@@ -6,8 +6,10 @@ pass quantises and writes, or gives the stems out as they are.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -27,7 +29,6 @@ from stemsmith.mixing.level.gains import (
 )
 from stemsmith.mixing.level.loudness import (
     ENVELOPE_HZ,
-    Envelope,
     envelope,
     integrated_loudness,
     loudness_when_played_at,
@@ -42,10 +43,11 @@ from stemsmith.render.midi.smf import Event
 from stemsmith.render.songs.balance import group_of, reach_levels, wanted_levels
 from stemsmith.render.songs.job import RenderJob
 from stemsmith.render.songs.metadata import stem_name
-from stemsmith.render.songs.track_folder import RenderedPart, TrackWriter
+from stemsmith.render.songs.production import SongProduction
+from stemsmith.render.songs.track_folder import DryPart, RenderedPart, TrackWriter
 from stemsmith.render.sound.heard import Expected, expected_levels, heard_notes
 from stemsmith.render.sound.patches import Patch
-from stemsmith.render.sound.player import play
+from stemsmith.render.sound.player import run_effects, synthesise
 from stemsmith.render.sound.sample_folder import Unplayable
 from stemsmith.render.sound.synth import Spans, on_grid, shared_synth
 from stemsmith.render.sound.workspace import shared_workspace
@@ -115,6 +117,8 @@ class Mixdown:
         self._natives, self._mixture = floats[:-1], floats[-1]
         self._mix = memory[floats.nbytes :].view(np.int16).reshape(shape)
         self._is_unsplit = config.mix_source is MixSource.UNSPLIT
+        self._production = SongProduction(config, job.production, job.song.md5)
+        self._dry: dict[int, DryPart] = {}
         self._pans: dict[int, int] = {}
         if config.pan is Pan.DRAWN:
             # Recorded notes know no controllers.
@@ -128,12 +132,20 @@ class Mixdown:
             for part_index, patch in enumerate(self._job.patches)
             if patch is not None
         ]
-        is_dropped = self._config.on_defect is OnDefect.DROP
-        parts = [part for part in rendered if not (is_dropped and part.audit)]
+        config = self._config
+        is_dropped = config.on_defect is OnDefect.DROP
+        parts = []
+        for part in rendered:
+            if is_dropped and part.audit:
+                self._discard(part)
+            else:
+                parts.append(part)
         if rendered and not parts:
             raise Unplayable("the audit finds defects in all its stems")
         if all(part.loudness_lufs is None for part in parts):
             return None
+        if config.equalise:
+            self._equalise(parts)
         return Mix(parts, self._mix_unsplit(parts) if self._is_unsplit else self._mix_stems(parts))
 
     def write(self, mix: Mix, writer: TrackWriter) -> tuple[Song, list[Stem]]:
@@ -145,7 +157,8 @@ class Mixdown:
             for piece in _pieces([(0, self.n_samples)]):
                 mixture = self._mixture[:, piece]
                 self._mix[:, piece] = quantise(mixture, gain_db, FULL_SCALE_16)
-        return writer.write_song(mix.parts, self._mix, mix.overall_gain_db), stems
+        room, master = self._production.room, self._production.master(self._mix)
+        return writer.write_song(mix.parts, self._mix, mix.overall_gain_db, room, master), stems
 
     def stems(self, mix: Mix) -> Iterator[tuple[str, Float32s]]:
         """Yield the name of each stem and its audio, not quantised, as float32."""
@@ -162,27 +175,24 @@ class Mixdown:
         frames = patch.samples_at(self._seconds(events), self._config.sample_rate)
         spans = self._synthesise(part_index, patch, events, frames, native)
         expected = self._expected(part_index, patch, events, frames)
-        levels = self._levels(patch, native, spans)
         audit = self._audit(part_index, patch, events, frames, expected, native, spans)
         second = self._job.second_patches[part_index] if self._job.second_patches else None
         if audit and second is not None:
             patch = second
             frames = patch.samples_at(self._seconds(events), self._config.sample_rate)
             spans = self._synthesise(part_index, patch, events, frames, native)
-            levels = self._levels(patch, native, spans)
             expected = self._expected(part_index, patch, events, frames)
             audit = self._audit(part_index, patch, events, frames, expected, native, spans)
-        kept: Float32s | Path = native
-        if not self._fits_in_memory:
-            kept = self._staged / f"native-{part_index}.f32"
-            with kept.open("wb") as file:
-                for start, stop in spans:
-                    file.writelines(channel[start:stop].data for channel in native)
+        part = self._score.parts[part_index]
+        with self._naming_song():
+            name = stem_name(part_index)
+            spans, produced = self._production.play(name, part.program, native, spans)
+        levels = envelope(native, self._config.sample_rate, spans)
         return RenderedPart(
             part_index=part_index,
-            part=self._score.parts[part_index],
+            part=part,
             patch=patch,
-            native=kept,
+            native=self._kept(part_index, native, spans),
             spans=spans,
             levels=levels,
             loudness_lufs=integrated_loudness(levels.k_power),
@@ -190,14 +200,44 @@ class Mixdown:
             expected=expected,
             audit=audit,
             pan=self._pans.get(part_index),
+            produced=produced,
+            dry=self._dry.get(part_index),
         )
 
-    def _levels(self, patch: Patch, native: Float32s, spans: Spans) -> Envelope:
-        """Measure a part, and refuse what cannot be measured."""
-        levels = envelope(native, self._config.sample_rate, spans)
-        if not math.isfinite(levels.peak):
-            raise UsageError(f"{patch.name}: its effects or instrument give infinite samples")
-        return levels
+    def _kept(self, part_index: int, native: Float32s, spans: Spans) -> Float32s | Path:
+        """Return what holds a part between the passes: memory, or a file with its spans."""
+        if self._fits_in_memory:
+            return native
+        return self._staged_file(f"native-{part_index}.f32", native, spans)
+
+    def _staged_file(self, name: str, native: Float32s, spans: Spans) -> Path:
+        path = self._staged / name
+        with path.open("wb") as file:
+            for start, stop in spans:
+                file.writelines(channel[start:stop].data for channel in native)
+        return path
+
+    def _discard(self, part: RenderedPart) -> None:
+        """Remove the files of a part, of which nothing is written."""
+        for native in (part.native, part.dry and part.dry.native):
+            if isinstance(native, Path):
+                native.unlink()
+
+    def _equalise(self, parts: Sequence[RenderedPart]) -> None:
+        """Filter the stems so that they mask each other less at the levels that they get."""
+        target_lufs = self._config.target_lufs
+        energies = []
+        for part in parts:
+            gain = stem_gain(part.loudness_lufs, target_lufs, self._config.max_gain_db)
+            power = db_to_linear(gain.gain_db) ** 2
+            energies.append(self._production.energies(self._native(part)) * power)
+        for part, found in zip(parts, self._production.filters(energies), strict=True):
+            native = self._native(part)
+            part.spans = self._production.equalise(native, found, part.spans)
+            part.native = self._kept(part.part_index, native, part.spans)
+            part.levels = envelope(native, self._config.sample_rate, part.spans)
+            part.loudness_lufs = integrated_loudness(part.levels.k_power)
+            part.produced = part.produced._replace(equaliser=json.dumps(found.gains_db))
 
     def _audit(
         self,
@@ -305,7 +345,12 @@ class Mixdown:
                 self._mixture[:, piece] += native[:, piece] * factor
 
     def _uniform_gain_db(self, parts: Sequence[RenderedPart], mixture_peak: float) -> float:
-        stem_peaks = [part.levels.peak * db_to_linear(part.gain.gain_db) for part in parts]
+        # What is before the effects is written with the gain of what is after them.
+        stem_peaks = [
+            max(part.levels.peak, part.dry.peak if part.dry else 0.0)
+            * db_to_linear(part.gain.gain_db)
+            for part in parts
+        ]
         return uniform_gain_db(
             mixture_peak, stem_peaks, self._config.target_peak_dbfs, FULL_SCALE_16
         )
@@ -329,9 +374,27 @@ class Mixdown:
         frames: Int64s,
         out: Float32s,
     ) -> Spans:
-        notes = partial(self._notes, part_index, patch)
+        notes, sample_rate = partial(self._notes, part_index, patch), self._config.sample_rate
+        with self._naming_song():
+            spans = synthesise(patch, events, frames, notes, out, sample_rate)
+            self._refuse_infinite(patch, out)
+            if self._config.dry:
+                path = self._staged_file(f"dry-{part_index}.f32", out, spans)
+                self._dry[part_index] = DryPart(path, spans, _peak(out))
+            spans = run_effects(patch, out, spans, sample_rate)
+            self._refuse_infinite(patch, out)
+        return spans
+
+    def _refuse_infinite(self, patch: Patch, out: Float32s) -> None:
+        is_ours = patch.preset is not None and not patch.effects
+        if not is_ours and not np.isfinite(out).all():
+            raise UsageError(f"{patch.name}: its effects or instrument give infinite samples")
+
+    @contextmanager
+    def _naming_song(self) -> Iterator[None]:
+        """Say in errors of a patch or of effects which song it was."""
         try:
-            return play(patch, events, frames, notes, out, self._config.sample_rate)
+            yield
         except Unplayable:
             raise
         except UsageError as error:
@@ -370,11 +433,27 @@ class Mixdown:
             part.native.unlink()
         sample_rate = self._config.sample_rate
         heard = heard_notes(part.expected, native, part.spans, gain_db, sample_rate)
-        blocks = self._quantised(native, part.spans, gain_db)
-        return writer.write_stem(part, blocks, gain_db, heard)
+        # The blocks of the stem are all written before the first one of its dry form is asked for,
+        # which takes the same memory.
+        blocks = self._quantised(native, part.spans, gain_db, self._mix)
+        return writer.write_stem(part, blocks, self._dry_blocks(part, gain_db), gain_db, heard)
 
-    def _quantised(self, native: Float32s, spans: Spans, gain_db: float) -> Iterator[Int16s]:
-        """Yield a stem block by block, each added to the mixture."""
+    def _dry_blocks(self, part: RenderedPart, gain_db: float) -> Iterator[Int16s] | None:
+        """Return what a stem was before all effects, block by block, at the gain of the stem."""
+        if part.dry is None:
+            return None
+
+        def blocks(dry: DryPart) -> Iterator[Int16s]:
+            native = self._read(dry.native, self._buffer(part.part_index), dry.spans)
+            dry.native.unlink()
+            yield from self._quantised(native, dry.spans, gain_db)
+
+        return blocks(part.dry)
+
+    def _quantised(
+        self, native: Float32s, spans: Spans, gain_db: float, into: Int16s | None = None
+    ) -> Iterator[Int16s]:
+        """Yield a stem block by block, each added to a mixture if there is one."""
         silence = np.zeros((len(native), _PIECE), np.int16)
         now = 0
         for start, stop in [*spans, (self.n_samples, self.n_samples)]:
@@ -383,17 +462,22 @@ class Mixdown:
                 quantised = quantise(native[:, piece], gain_db, FULL_SCALE_16)
                 # Partial sums may wrap around; the whole sum is below full scale, and integers
                 # modulo 2^16 add up to it exactly.
-                self._mix[:, piece] += quantised
+                if into is not None:
+                    into[:, piece] += quantised
                 yield quantised
             now = stop
 
     def _native(self, part: RenderedPart) -> Float32s:
-        """Return a part's audio, from memory or from its file: then it is right in its spans."""
+        """Return a part's audio, from memory or from its file."""
         if not isinstance(part.native, Path):
             return part.native
-        native = self._buffer(part.part_index)
-        with part.native.open("rb") as file:
-            for start, stop in part.spans:
+        return self._read(part.native, self._buffer(part.part_index), part.spans)
+
+    def _read(self, path: Path, native: Float32s, spans: Spans) -> Float32s:
+        """Return what `_staged_file` has written, in some memory."""
+        native.fill(0.0)
+        with path.open("rb") as file:
+            for start, stop in spans:
                 for channel in native:
                     file.readinto(channel[start:stop].data)
         return native
@@ -404,13 +488,13 @@ def _n_bytes(n_samples: int, n_natives: int) -> int:
     return (4 * (n_natives + 1) + 2) * n_samples
 
 
-def n_staged_bytes(n_samples: int, n_stems: int) -> int:
+def n_staged_bytes(n_samples: int, n_stems: int, has_dry: bool) -> int:
     """Return the room on disk that a song needs between the passes; 0 where memory is enough.
 
-    The samples are those of all channels.
+    The samples are those of all channels. Stems before their effects are on disk in any case.
     """
     fits = _n_bytes(n_samples, n_stems) <= _MAX_BYTES_IN_MEMORY
-    return 0 if fits else 4 * n_samples * n_stems
+    return 4 * n_samples * n_stems * ((not fits) + has_dry)
 
 
 def _pieces(spans: Sequence[tuple[int, int]]) -> Iterator[slice]:

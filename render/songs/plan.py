@@ -17,6 +17,7 @@ from stemsmith.render.corpus.manifest import bank_header, why_nothing
 from stemsmith.render.corpus.selection import Chosen, Selection, select
 from stemsmith.render.songs.balance import balance_of, levels_of
 from stemsmith.render.songs.job import RenderJob
+from stemsmith.render.songs.production import plan_production
 from stemsmith.render.sound.patch_choice import PatchChoice
 from stemsmith.render.sound.patches import Bank, Patch
 
@@ -103,6 +104,7 @@ def plan_corpus(
             "--mix-source unsplit cannot have effects, VST3 instruments or folders of notes, "
             "nor SFZ instruments"
         )
+    production, production_header = plan_production(config)
     songs = [s for s in scanned if isinstance(s, ScannedSong)]
     unusable = [r for r in scanned if isinstance(r, Rejection)]
     selection = select(songs, config, bank)
@@ -132,6 +134,7 @@ def plan_corpus(
             duplicate_group=chosen.group,
             second_patches=_second_patches(chosen, config, bank),
             levels_lu=levels_of(balance, config, chosen.song),
+            production=production,
         )
         for chosen in selection.chosen
     )
@@ -141,6 +144,7 @@ def plan_corpus(
         "roots": {"corpus": "."},
         **bank_header(bank),
         **({} if balance is None else {"balance": balance.to_dict()}),
+        **production_header,
     }
     return CorpusPlan(jobs, selection, tuple(rejections), header)
 

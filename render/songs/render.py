@@ -20,6 +20,7 @@ from stemsmith.render.corpus.layout import Layout
 from stemsmith.render.midi.scan import load_score
 from stemsmith.render.midi.score import Score, collector_paused
 from stemsmith.render.midi.smf import Unusable
+from stemsmith.render.songs import metadata as slakh
 from stemsmith.render.songs.job import RenderedSong, RenderJob
 from stemsmith.render.songs.mixdown import Mixdown
 from stemsmith.render.songs.track_folder import TrackWriter
@@ -60,8 +61,10 @@ def _render_song(job: RenderJob) -> RenderedSong | Rejection:
     except Unusable as finding:
         return _reject(job, layout, finding.reason, finding.detail)
     staged = layout.staging / f"{job.track}-{uuid.uuid4().hex}"
-    (staged / "stems").mkdir(parents=True)
+    (staged / slakh.STEMS).mkdir(parents=True)
     (staged / "MIDI").mkdir()
+    if job.config.dry:
+        (staged / slakh.DRY).mkdir()
     try:
         mixdown = Mixdown(job, score, staged)
         mix = mixdown.mix()
@@ -103,7 +106,7 @@ def stems_of_song(job: RenderJob) -> dict[str, Float32s]:
             _, score = _read_score(job)
         except Unusable as finding:
             raise UsageError(f"{path}: cannot be used: {finding.detail}") from finding
-        unaudited = replace(job.config, audit=False, on_defect=OnDefect.KEEP)
+        unaudited = replace(job.config, audit=False, on_defect=OnDefect.KEEP, dry=False)
         mixdown = Mixdown(replace(job, config=unaudited), score, Path(folder))
         mix = mixdown.mix()
         if mix is None:

@@ -23,11 +23,31 @@ from stemsmith.render.midi.score import Score
 from stemsmith.render.songs import metadata as slakh
 from stemsmith.render.songs.balance import group_of
 from stemsmith.render.songs.job import RenderJob
+from stemsmith.render.songs.production import Mastered, ProducedPart
 from stemsmith.render.sound.heard import Expected
 from stemsmith.render.sound.patches import Patch
 from stemsmith.render.sound.synth import Spans
 
-__all__ = ["RenderedPart", "TrackWriter"]
+__all__ = ["DryPart", "RenderedPart", "TrackWriter"]
+
+
+@dataclass(frozen=True, slots=True)
+class DryPart:
+    """A part before all effects, on disk between the two passes.
+
+    Attributes
+    ----------
+    native : Path
+        File with its spans, channel by channel, before any gain.
+    spans : list of (int, int)
+        Where it may be other than zero.
+    peak : float
+        Largest absolute sample.
+    """
+
+    native: Path
+    spans: Spans
+    peak: float
 
 
 @dataclass(slots=True)
@@ -57,6 +77,10 @@ class RenderedPart:
         What the audit found; None if it did not look.
     pan : int or None
         Controller 10 that was drawn; None where the score has its own, or its place is the middle.
+    produced : ProducedPart
+        What was done to it after synthesis.
+    dry : DryPart or None
+        What it was before; None where that is not wanted.
     """
 
     part_index: int
@@ -69,7 +93,9 @@ class RenderedPart:
     gain: StemGain
     expected: Expected
     audit: tuple[Defect, ...] | None
-    pan: int | None = None
+    pan: int | None
+    produced: ProducedPart
+    dry: DryPart | None
 
 
 class TrackWriter:
@@ -98,20 +124,25 @@ class TrackWriter:
         self._levels_lu = dict(job.levels_lu)
 
     def write_stem(
-        self, part: RenderedPart, blocks: Iterable[Int16s], gain_db: float, heard: Bools
+        self,
+        part: RenderedPart,
+        blocks: Iterable[Int16s],
+        dry_blocks: Iterable[Int16s] | None,
+        gain_db: float,
+        heard: Bools,
     ) -> Stem:
         """Write a stem's FLAC, from blocks of all channels, and its MIDI; return its record.
 
-        The MIDI file has the notes that are heard (`heard`, one a note of the part).
+        The MIDI file has the notes that are heard (`heard`, one a note of the part). Blocks of
+        what the stem was before all effects become a file of their own.
         """
         job, config = self._job, self._config
         name = slakh.stem_name(part.part_index)
-        encoded, samples = io.BytesIO(), SampleHash(n_bits=16)
-        with encoding_flac(encoded, config.sample_rate, config.n_channels, 16) as encode:
-            for block in blocks:
-                encode(block)
-                samples.update(block)
-        sha256 = self._write(f"stems/{name}.flac", encoded.getvalue())
+        sha256, samples_sha256 = self._write_audio(f"{slakh.STEMS}/{name}.flac", blocks)
+        dry_path = dry_sha256 = None
+        if dry_blocks is not None:
+            dry_path = f"{slakh.DRY}/{name}.flac"
+            dry_sha256, _ = self._write_audio(dry_path, dry_blocks)
         notes = self._score.notes(part.part_index)
         sounding = part.patch.sounding_pitch(notes.pitch, notes.velocity)
         if sounding is not None and part.patch.folder is None:
@@ -131,7 +162,7 @@ class TrackWriter:
             inst_class=inst_class_of(part.part.program),
             rendering_class=part.patch.rendering_class,
             patch=part.patch.name,
-            path=f"{folder}/stems/{name}.flac",
+            path=f"{folder}/{slakh.STEMS}/{name}.flac",
             midi_path=f"{folder}/MIDI/{name}.mid",
             sample_rate=config.sample_rate,
             n_samples=self._n_samples,
@@ -151,7 +182,7 @@ class TrackWriter:
             note_sounding_offset=self._frames_of(
                 notes.offset_tick if part.patch.folder else notes.sounding_offset_tick, part.patch
             ),
-            samples_sha256=samples.hexdigest(),
+            samples_sha256=samples_sha256,
             note_heard=heard,
             note_sounding_pitch=sounding,
             n_notes_unheard=int((~heard).sum()),
@@ -161,11 +192,26 @@ class TrackWriter:
             power_mono=part.levels.power_mono if config.n_channels == 2 else None,
             pan=part.pan,
             balance_lu=self._levels_lu.get(self._group(part)),
+            effects=part.produced.effects,
+            position=part.produced.position,
+            equaliser=part.produced.equaliser,
+            dry_path=dry_path and f"{folder}/{dry_path}",
+            dry_sha256=dry_sha256,
         )
 
     @staticmethod
     def _group(part: RenderedPart) -> str:
         return group_of(part.part.program, part.patch.rendering_class)
+
+    def _write_audio(self, name: str, blocks: Iterable[Int16s]) -> tuple[str, str]:
+        """Write a FLAC file of the folder; return its SHA-256 and that of its samples."""
+        encoded, samples = io.BytesIO(), SampleHash(n_bits=16)
+        rate, n_channels = self._config.sample_rate, self._config.n_channels
+        with encoding_flac(encoded, rate, n_channels, 16) as encode:
+            for block in blocks:
+                encode(block)
+                samples.update(block)
+        return self._write(name, encoded.getvalue()), samples.hexdigest()
 
     def _write(self, name: str, data: bytes) -> str:
         """Write a file of the folder; return its SHA-256."""
@@ -177,9 +223,14 @@ class TrackWriter:
         return patch.samples_at(seconds, self._config.sample_rate).astype(np.int32)
 
     def write_song(
-        self, parts: Sequence[RenderedPart], mix: Int16s, overall_gain_db: float
+        self,
+        parts: Sequence[RenderedPart],
+        mix: Int16s,
+        overall_gain_db: float,
+        room: str | None,
+        master: Mastered | None,
     ) -> Song:
-        """Write score, mixture and metadata; return the song's record."""
+        """Write score, mixture, master and metadata; return the song's record."""
         job, config = self._job, self._config
         entries = {
             part.part_index: slakh.StemEntry(
@@ -196,6 +247,10 @@ class TrackWriter:
         encoded = encode_flac(mix, config.sample_rate)
         peak = int(max(mix.max(), -mix.min().astype(np.int32)))
         folder = f"{job.split}/{job.track}"
+        master_path = master_sha256 = None
+        if master is not None:
+            master_path = f"{folder}/{slakh.MASTER}"
+            master_sha256 = self._write(slakh.MASTER, encode_flac(master.audio, config.sample_rate))
         return Song(
             song_id=job.song.md5,
             track=job.track,
@@ -217,4 +272,9 @@ class TrackWriter:
             duplicate_group=job.duplicate_group,
             n_channels=config.n_channels,
             balance=json.dumps(drawn) if drawn else None,
+            room=room,
+            bus=master and master.bus,
+            codec=master and master.codec,
+            master_path=master_path,
+            master_sha256=master_sha256,
         )

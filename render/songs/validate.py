@@ -199,6 +199,7 @@ class _SongChecker:
                 f"{self._root / song.mix_path}: not the sum of the stems at sample {first}"
             )
         self._check_peak(song.mix_path, mix)
+        self._check_extra(song.master_path, song.master_sha256)
 
     def _hash(self, path: Path, expected: str) -> None:
         if not path.is_file():
@@ -220,6 +221,13 @@ class _SongChecker:
             )
         return samples
 
+    def _check_extra(self, relative: str | None, sha256: str | None) -> None:
+        """Check a file that not every corpus has: sample-aligned with the others, so as long."""
+        if (relative is None) != (sha256 is None):
+            raise InvalidCorpus(f"{self._root}: {relative or sha256}: path or SHA-256 is missing")
+        if relative is not None and sha256 is not None:
+            self._audio(relative, sha256)
+
     def _check_peak(self, relative: str, samples: np.ndarray[Any, np.dtype[np.int16]]) -> None:
         peak = int(np.abs(samples.astype(np.int32)).max()) / FULL_SCALE_16
         if peak > db_to_linear(self._job.target_peak_dbfs):
@@ -237,6 +245,7 @@ class _SongChecker:
             if found.hexdigest() != stem.samples_sha256:
                 raise InvalidCorpus(f"{path}: SHA-256 of its samples is not the recorded one")
         self._check_peak(stem.path, samples)
+        self._check_extra(stem.dry_path, stem.dry_sha256)
         midi = storage.inside(self._root, stem.midi_path)
         self._hash(midi, stem.midi_sha256)
         try:

@@ -20,13 +20,14 @@ from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.programs import DRUMS, rendering_class_of
 from stemsmith.manifests.records import Part
 from stemsmith.manifests.seeds import rng_for
+from stemsmith.mixing.production.chain import Effect, parse_effects
 from stemsmith.render.sound.compass import Compass
-from stemsmith.render.sound.effects import Effect, instrument_problem, parse_effects
 from stemsmith.render.sound.patch_choice import PatchChoice
 from stemsmith.render.sound.sample_folder import read_sample_folder
 from stemsmith.render.sound.sf2 import Soundfont, read_soundfont
 from stemsmith.render.sound.sfz.instrument import SfzInstrument, read_sfz
 from stemsmith.render.sound.synth import Preset, on_grid
+from stemsmith.render.sound.vst3 import instrument_problem
 
 __all__ = ["Bank", "Patch", "bank_from_soundfonts", "bank_from_yaml"]
 

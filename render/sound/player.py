@@ -8,15 +8,16 @@ from pathlib import Path
 
 import numpy.typing as npt
 from stemsmith.manifests.arrays import Float32s, Int64s
+from stemsmith.mixing.production.chain import apply_effects
 from stemsmith.render.midi.smf import Event
 from stemsmith.render.sound.attack import attack_s
-from stemsmith.render.sound.effects import apply_effects, play_instrument
 from stemsmith.render.sound.patches import Patch
 from stemsmith.render.sound.sample_folder import SampleFolder, read_sample_folder
 from stemsmith.render.sound.sfz.playing import play_sfz
 from stemsmith.render.sound.synth import Spans, shared_synth
+from stemsmith.render.sound.vst3 import play_instrument
 
-__all__ = ["attack_of", "play"]
+__all__ = ["attack_of", "play", "run_effects", "synthesise"]
 
 
 def play(
@@ -28,7 +29,29 @@ def play(
     sample_rate: int,
     dynamic: str | None = None,
 ) -> Spans:
-    """Synthesise a part and apply the patch's effects.
+    """Synthesise a part and apply the patch's effects; parameters as for `synthesise`."""
+    spans = synthesise(patch, events, frames, notes, out, sample_rate, dynamic)
+    return run_effects(patch, out, spans, sample_rate)
+
+
+def run_effects(patch: Patch, out: Float32s, spans: Spans, sample_rate: int) -> Spans:
+    """Apply the patch's effects to a part, in its place; return where it may be other than zero."""
+    if not patch.effects:
+        return spans
+    out[:] = apply_effects(out, patch.effects, sample_rate)
+    return [(0, out.shape[1])]
+
+
+def synthesise(
+    patch: Patch,
+    events: Sequence[Event],
+    frames: Int64s,
+    notes: Callable[[], tuple[npt.ArrayLike, npt.ArrayLike | None]],
+    out: Float32s,
+    sample_rate: int,
+    dynamic: str | None = None,
+) -> Spans:
+    """Synthesise a part, without the patch's effects.
 
     Parameters
     ----------
@@ -73,9 +96,6 @@ def play(
         assert patch.instrument is not None
         seconds = frames / sample_rate
         out[:] = play_instrument(patch.instrument, events, seconds, out.shape, sample_rate)
-        spans = [(0, out.shape[1])]
-    if patch.effects:
-        out[:] = apply_effects(out, patch.effects, sample_rate)
         spans = [(0, out.shape[1])]
     return spans
 

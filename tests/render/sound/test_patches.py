@@ -21,14 +21,8 @@ from hypothesis import strategies as st
 from stemsmith.manifests.errors import UsageError, install_command
 from stemsmith.manifests.programs import DRUMS, rendering_class_of
 from stemsmith.manifests.records import Part
+from stemsmith.mixing.production.chain import Effect, parse_effects
 from stemsmith.render.midi.smf import Event
-from stemsmith.render.sound.effects import (
-    EFFECTS,
-    Effect,
-    apply_effects,
-    parse_effects,
-    play_instrument,
-)
 from stemsmith.render.sound.patch_choice import PatchChoice
 from stemsmith.render.sound.patches import (
     Bank,
@@ -38,6 +32,7 @@ from stemsmith.render.sound.patches import (
 )
 from stemsmith.render.sound.sf2 import PresetHeader, default_soundfont, read_soundfont
 from stemsmith.render.sound.synth import Preset
+from stemsmith.render.sound.vst3 import play_instrument
 
 Floats = npt.NDArray[np.float32]
 TIMGM_SHA256 = "82475b91a76de15cb28a104707d3247ba932e228bada3f47bba63c6b31aaf7a1"
@@ -593,10 +588,9 @@ def test_a_mistake_in_an_effect_chain_is_named(
     "use",
     [
         lambda: parse_effects([{"Gain": {"gain_db": 3}}], "bank.yaml"),
-        lambda: apply_effects(np.zeros(10, np.float32), (Effect("Gain", ()),), 44100),
         lambda: play_instrument("a.vst3", [], np.zeros(0), (1, 10), 44100),
     ],
-    ids=["parse", "apply", "play"],
+    ids=["parse", "play"],
 )
 def test_without_pedalboard_one_line_names_the_command(
     monkeypatch: pytest.MonkeyPatch, use: Callable[[], object]
@@ -613,74 +607,6 @@ def test_a_bank_without_effects_needs_no_pedalboard(
 ) -> None:
     monkeypatch.setitem(sys.modules, "pedalboard", None)
     assert len(bank_from_yaml(write_bank(BASS_WITH.format("[]"))).patches) == 1
-
-
-def noise(n_samples: int) -> Floats:
-    rng = np.random.default_rng(5)
-    return (0.1 * rng.standard_normal(n_samples)).astype(np.float32)
-
-
-def sine(frequency_hz: float, sample_rate: int = 44100, n_samples: int = 44100) -> Floats:
-    time_s = np.arange(n_samples) / sample_rate
-    return (0.25 * np.sin(2 * np.pi * frequency_hz * time_s)).astype(np.float32)
-
-
-def level_db(audio: Floats) -> float:
-    return float(10 * np.log10(np.mean(np.square(audio[len(audio) // 2 :], dtype=np.float64))))
-
-
-@pytest.mark.usefixtures("pedalboard")
-@pytest.mark.parametrize("n_samples", [1, 1000, 20001])
-@pytest.mark.parametrize("name", EFFECTS)
-def test_every_effect_is_deterministic_and_keeps_the_length(name: str, n_samples: int) -> None:
-    chain = parse_effects([{name: None}], "here")
-    audio = noise(n_samples)
-    before = audio.copy()
-    first = apply_effects(audio, chain, 44100)
-    apply_effects(noise(5000)[::-1].copy(), chain, 44100)  # leaves no state behind
-    second = apply_effects(audio, chain, 44100)
-    assert first.shape == (n_samples,)
-    assert first.dtype == np.float32
-    assert np.all(np.isfinite(first))
-    np.testing.assert_array_equal(first, second)
-    np.testing.assert_array_equal(audio, before)
-
-
-@pytest.mark.usefixtures("pedalboard")
-def test_a_gain_of_6_db_is_exact() -> None:
-    audio = noise(10_000)
-    louder = apply_effects(audio, (Effect("Gain", (("gain_db", 6.0),)),), 44100)
-    np.testing.assert_allclose(louder, audio * 10 ** (6 / 20), rtol=1e-6)
-
-
-@pytest.mark.usefixtures("pedalboard")
-def test_effects_are_applied_in_order() -> None:
-    loud, limit = Effect("Gain", (("gain_db", 20.0),)), Effect("Distortion", (("drive_db", 0.0),))
-    audio = sine(440.0)
-    one, other = (apply_effects(audio, chain, 44100) for chain in ((loud, limit), (limit, loud)))
-    assert np.max(np.abs(one)) <= 1.0
-    assert np.max(np.abs(other)) > 2.0
-
-
-@pytest.mark.usefixtures("pedalboard")
-@pytest.mark.parametrize("sample_rate", [16000, 44100])
-def test_a_lowpass_takes_away_a_high_tone_only(sample_rate: int) -> None:
-    chain = (Effect("LowpassFilter", (("cutoff_frequency_hz", 500.0),)),)
-    low, high = sine(50.0, sample_rate), sine(5000.0, sample_rate)
-    assert level_db(apply_effects(low, chain, sample_rate)) > level_db(low) - 0.5
-    assert level_db(apply_effects(high, chain, sample_rate)) < level_db(high) - 15
-
-
-@pytest.mark.usefixtures("pedalboard")
-@pytest.mark.parametrize("name", ["LowpassFilter", "HighpassFilter"])
-def test_a_filter_above_half_the_sample_rate_gives_no_infinite_audio(name: str) -> None:
-    chain = (Effect(name, (("cutoff_frequency_hz", 9000.0),)),)
-    try:
-        audio = apply_effects(noise(20_000), chain, 16000)
-    except UsageError as error:
-        assert name in str(error)
-    else:
-        assert np.all(np.isfinite(audio))
 
 
 # Instruments.
