@@ -43,6 +43,7 @@ _SHAPE: Final = {  # of what readers ask of the manifest
     "config": {
         "mode": str,
         "target": Nullable(str),
+        "n_channels": int,
         "augment": object,
         "overlay": object,
     },
@@ -200,6 +201,11 @@ class Mixtures(Sequence[StoredMixture]):
     def sample_rate(self) -> int:
         """Sample rate of the mixtures in Hz."""
         return int(self.header["sample_rate"])
+
+    @property
+    def n_channels(self) -> int:
+        """Number of channels of the mixtures, 1 or 2."""
+        return int(self.header["config"]["n_channels"])
 
     @property
     def targets(self) -> tuple[str, ...]:
