@@ -24,7 +24,7 @@ from stemsmith.manifests.shards import MANIFEST
 from stemsmith.mixing.audio_shards import write_audio_shard
 from stemsmith.mixing.destination import MixtureDestination
 from stemsmith.mixing.mixtures import STATE_FOLDER, Mixtures
-from stemsmith.mixing.plan.config import MixConfig, MixOptions, Mode, Pairing
+from stemsmith.mixing.plan.config import MixConfig, MixOptions, Mode, Pairing, Weights
 from stemsmith.mixing.plan.incoherent import Partners
 from stemsmith.mixing.plan.mixtures import MixturePlan, plan_mixtures
 from stemsmith.mixing.plan.partners import PartnerSearch, pair_clips
@@ -236,7 +236,8 @@ def _plan_of(
     config: MixConfig,
 ) -> MixturePlan:
     """Decide on the mixtures; songs that are left out of training are in `test`."""
-    stems = read_stems(sources, measured, config.n_channels)
+    is_with_voices = config.weights is Weights.ACTIVITY
+    stems = read_stems(sources, measured, config.n_channels, is_with_voices)
     if config.left_out:
         stems = leave_out(stems, config.left_out)
     catalogues = split_catalogues(stems, taxonomy)

@@ -3,23 +3,25 @@
 Songs take turns in a random order, and every song has its own random order of offsets; a song that
 has none left sits out. So no clip comes twice before all have come (with one tempo), and adding a
 song leaves the offsets of the others as they were. Departure from the paper, which draws song and
-offset anew each time: while no song sits out, the distribution of single clips is the same.
+offset anew each time: while no song sits out, the distribution of single clips is the same. With
+weights songs and offsets are drawn anew each time, as there.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
-from stemsmith.manifests.arrays import Int32s
+from stemsmith.manifests.arrays import Float64s, Int32s
 from stemsmith.manifests.mixtures import Mixture, MixtureSource
 from stemsmith.manifests.records import Reason
 from stemsmith.manifests.seeds import rng_for
 from stemsmith.mixing.augmentation import Decided
 from stemsmith.mixing.plan.augment import Augmenter
-from stemsmith.mixing.plan.config import MixConfig
+from stemsmith.mixing.plan.config import MixConfig, Weights
 from stemsmith.mixing.plan.recipes import (
     GAIN_DECIMALS,
     SILENCE_RMS_DBFS,
@@ -30,6 +32,7 @@ from stemsmith.mixing.plan.recipes import (
     too_quiet,
     too_short,
 )
+from stemsmith.mixing.plan.weights import draw_weighted, inverse_class_weights, song_activity
 from stemsmith.mixing.sources.catalogue import SplitCatalogue
 
 __all__ = ["CoherentPlan"]
@@ -120,15 +123,15 @@ class CoherentPlan:
 
     def _mixture(self, number: int) -> Mixture:
         config, split = self._config, self._split
-        rest = number % self.n_clips
-        turn = int(np.searchsorted(self._turn_ends, rest, side="right"))
-        place = rest - (int(self._turn_ends[turn - 1]) if turn else 0)
-        song = self._songs[self._order_of(turn)[place]]
+        turn, song = self._turn(number) if config.weights is None else (0, self._weighted(number))
         factor = self._augment.draw_speed(split, number)
         offsets = self._offsets(song, factor)
         if not len(offsets):  # the song is too short at that tempo
             factor, offsets = 1.0, self._offsets(song, 1.0)
-        offset = int(offsets[turn % len(offsets)])
+        if config.weights is None:
+            offset = int(offsets[turn % len(offsets)])
+        else:
+            offset = self._weighted_offset(song, offsets, number, factor)
         clips = [(k, song, offset) for k in self._catalogue.songs[song]]
         clips = self._remixed(clips, number, factor)
         muted = self._muted(clips, number, factor)
@@ -136,6 +139,39 @@ class CoherentPlan:
         if config.overlay is not None:
             sources += self._overlay(song, number, factor, muted)
         return recipe(split, number, config, self._sample_rate, sources)
+
+    def _turn(self, number: int) -> tuple[int, str]:
+        """Return the turn that a mixture belongs to, and its song."""
+        rest = number % self.n_clips
+        turn = int(np.searchsorted(self._turn_ends, rest, side="right"))
+        place = rest - (int(self._turn_ends[turn - 1]) if turn else 0)
+        return turn, self._songs[self._order_of(turn)[place]]
+
+    @cached_property
+    def _song_weights(self) -> Float64s:
+        """How often each song is drawn: by its stems where rare classes are drawn more often."""
+        if self._config.weights is not Weights.INVERSE_CLASS:
+            return np.ones(len(self._songs))
+        of_song = [self._catalogue.songs[song] for song in self._songs]
+        weights = inverse_class_weights(self._catalogue, [k for stems in of_song for k in stems])
+        ends = np.cumsum([0, *map(len, of_song)])
+        return np.add.reduceat(weights, ends[:-1])
+
+    def _weighted(self, number: int) -> str:
+        """Draw the song of a mixture by the weights of the songs."""
+        u = rng_for(self._config.seed, self._split, number, "weighted song").random(1)
+        first, last = np.zeros(1, np.int64), np.full(1, len(self._songs))
+        return self._songs[int(draw_weighted(self._song_weights, first, last, u)[0])]
+
+    def _weighted_offset(self, song: str, offsets: Int32s, number: int, factor: float) -> int:
+        """Draw one of a song's offsets: evenly, or by what all of its stems play."""
+        weights = np.ones(len(offsets))
+        if self._config.weights is Weights.ACTIVITY:
+            stems, n_steps = self._catalogue.songs[song], stretched_steps(self._config, factor)
+            weights = song_activity(self._catalogue, stems, offsets, n_steps)
+        u = rng_for(self._config.seed, self._split, number, "weighted offset").random(1)
+        first, last = np.zeros(1, np.int64), np.full(1, len(offsets))
+        return int(offsets[draw_weighted(weights, first, last, u)[0]])
 
     def _muted(
         self, clips: Sequence[tuple[int, str, int]], number: int, factor: float
