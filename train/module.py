@@ -139,7 +139,7 @@ class SeparationModule(LightningModule):
             audio = self.model.stft.inverse_inner(self.model.spectra(estimate, mixture))
             if references.ndim == 4:  # (n_batch, n_targets, 2, n_samples)
                 if not self.model.is_joint:
-                    audio = audio.unflatten(0, (len(references), -1)).transpose(1, 2)
+                    audio = audio.reshape(len(references), -1, *audio.shape[1:]).transpose(1, 2)
                 audio, references = audio.mean(dim=2), references.mean(dim=2)
             first = self.model.config.n_fft // 2
             inner = references[..., first : first + audio.shape[-1]]

@@ -17,6 +17,7 @@ from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch import Trainer
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.jobs import QUIET, Progress
+from stemsmith.mixing.mixtures import Mixtures
 from stemsmith.mixing.sources.measure import cache_folder
 from stemsmith.train.checkpoints import AtomicCheckpointIO, BestAndLast
 from stemsmith.train.data.clips import Clips, find_clips
@@ -155,10 +156,23 @@ def _run(trainer: Trainer, module: SeparationModule, data: Data, checkpoint: Pat
 
 
 def _clips_of(request: TrainRequest) -> tuple[Clips, Clips]:
-    settings = request.settings
+    """Return the clips to train on, and those to validate on, whose targets are the true ones."""
+    settings, rules = request.settings, request.rules
+    if rules.remix or (rules.gain_low, rules.gain_high) != (1.0, 1.0):
+        for folder in request.mixtures:
+            if not Mixtures(folder).is_sum:
+                raise UsageError(
+                    f"{folder}: its mixtures are not the sum of their recordings (bleed, master), "
+                    "which --remix and --gain need"
+                )
     train, validation = (
         find_clips(
-            folders, split, settings.targets, settings.sample_rate, settings.n_channels
+            folders,
+            split,
+            settings.targets,
+            settings.sample_rate,
+            settings.n_channels,
+            is_true=split == "validation",
         )
         for split, folders in request.folders.items()
     )

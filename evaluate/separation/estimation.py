@@ -215,7 +215,8 @@ class Segments:
                 estimates: Tensor = self._model(segments).permute(1, 2, 3, 0, 4)
             else:
                 estimates = self._model(segments.flatten(0, 1))
-                estimates = estimates.unflatten(0, segments.shape[:2]).permute(2, 1, 3, 0, 4)
+                estimates = estimates.reshape(*segments.shape[:2], *estimates.shape[1:])
+                estimates = estimates.permute(2, 1, 3, 0, 4)
         if self._model.is_complex:
             return estimates
         magnitude = segments.abs().permute(1, 2, 0, 3)

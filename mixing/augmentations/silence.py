@@ -27,6 +27,7 @@ from stemsmith.mixing.sources.taxonomy import Taxonomy
 
 __all__ = ["AUGMENTATION", "Gapless", "Silence", "WithoutSilence"]
 
+
 class Gapless:
     """The stems of a split with their silence cut out.
 

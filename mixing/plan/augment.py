@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Collection, Sequence
 
+from stemsmith.manifests.mixtures import MixtureSource
 from stemsmith.manifests.seeds import rng_for
 from stemsmith.mixing.audio.transforms import encode
 from stemsmith.mixing.augmentation import Augmentation, CutStems, Decided, DrawRng
@@ -80,7 +82,7 @@ class Augmenter:
         decided : Decided
             What the plan has decided about the source.
         *ids : str or int
-            Name the mixture and the source.
+            Name the mixture, by its split and number, and the source.
 
         Returns
         -------
@@ -93,6 +95,33 @@ class Augmenter:
         gain_db = 0.0
         for one in self._chosen:
             rng = self._rng(one, ids)
+            decided = dataclasses.replace(decided, rng_of_mixture=self._rng(one, ids[:2]))
             transforms += [encode(effect.record()) for effect in one.draw_effects(rng, decided)]
             gain_db += one.draw_gain_db(rng)
         return transforms, gain_db
+
+    def draw_faults(self, sources: Sequence[MixtureSource], *ids: str | int) -> list[list[str]]:
+        """Return what is wrong with the recording of each source of a mixture, as transforms.
+
+        Parameters
+        ----------
+        sources : sequence of MixtureSource
+            Sources of the mixture.
+        *ids : str or int
+            Name the mixture, by its split and number.
+        """
+        groups = sorted({source.group for source in sources})
+        drawn: list[list[str]] = [[] for _ in sources]
+        for one in self._chosen:
+            shared = self._rng(one, ids)
+            for texts, source in zip(drawn, sources, strict=True):
+                rng = self._rng(one, (*ids, source.stem_id))
+                faults = one.draw_faults(rng, shared, source.group, groups)
+                texts += [encode(fault.record()) for fault in faults]
+        return drawn
+
+    def draw_master(self, *ids: str | int) -> str | None:
+        """Return what happens to the sum of a mixture that `ids` name, as a transform, or None."""
+        effects = (one.draw_master(self._rng(one, ids)) for one in self._chosen)
+        effect = next((effect for effect in effects if effect is not None), None)
+        return None if effect is None else encode(effect.record())

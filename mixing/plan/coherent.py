@@ -230,7 +230,12 @@ class CoherentPlan:
         """
         config, split, augment = self._config, self._split, self._augment
         group, stem_id = self._catalogue.groups[k], self._catalogue.stems[k].stem_id
-        decided = Decided(factor, group == muted)
+        decided = Decided(
+            factor,
+            group == muted,
+            classes=self._catalogue.stems[k].classes,
+            sample_rate=self._sample_rate,
+        )
         transforms, gain_db = augment.draw_transforms(decided, split, number, stem_id)
         target = config.target
         moved = 0 if target is None else augment.draw_shift_steps(split, number, target)

@@ -1,8 +1,8 @@
 """Incoherent mixtures: one clip of every target, each from any song, all equally loud.
 
 Slakh section 3.2. Clips are drawn evenly over the stems of a target and then over the offsets at
-which the stem sounds, unless weights are asked for. With a pairing (Chiu IV-B, IV-C) only clips on a grid of one clip length
-are drawn, and only such that every source may meet the target's.
+which the stem sounds, unless weights are asked for. With a pairing (Chiu IV-B, IV-C) only clips on
+a grid of one clip length are drawn, and only such that every source may meet the target's.
 
 Mixtures are planned in blocks of a fixed size, one random generator for each block and target:
 the first mixtures are the same however many are asked for.
@@ -287,7 +287,7 @@ class IncoherentPlan:
             factor, stem = float(factors[i]), self._catalogue.stems[k]
             n_steps = stretched_steps(config, factor)
             keep = None if self._cut is None else self._cut.keep(k, step, n_steps)
-            decided = Decided(factor, is_muted[i], keep)
+            decided = Decided(factor, is_muted[i], keep, stem.classes, self._sample_rate)
             transforms, added_db = self._augment.draw_transforms(decided, split, number, group)
             # What changes the spectrum changes the loudness, which is then set by measuring.
             is_changed = bool(transforms) or stem.sample_rate != self._sample_rate

@@ -23,6 +23,7 @@ from stemsmith.mixing.plan.config import MixConfig, Mode, Pairing
 from stemsmith.mixing.plan.incoherent import IncoherentPlan, Partners
 from stemsmith.mixing.plan.recipes import common_sample_rate, n_per_split
 from stemsmith.mixing.plan.renditions import RenditionMixes
+from stemsmith.mixing.production.codec import libav_version
 from stemsmith.mixing.sources.catalogue import CatalogueStem, SplitCatalogue
 from stemsmith.mixing.sources.find import Source
 from stemsmith.mixing.sources.taxonomy import Taxonomy
@@ -278,4 +279,7 @@ def _versions(config: MixConfig, sources: Sequence[Source]) -> dict[str, str]:
     for name in names:
         with contextlib.suppress(PackageNotFoundError):  # an extra this set does not need
             versions[name] = package_version(name)
+    if "av" in Augmenter(config).packages:
+        with contextlib.suppress(UsageError):
+            versions["libavcodec"] = libav_version()
     return versions

@@ -244,9 +244,7 @@ def read_stems(
     return stems
 
 
-def _corpus_stems(
-    source: Source, n_channels: int, is_with_voices: bool
-) -> list[CatalogueStem]:
+def _corpus_stems(source: Source, n_channels: int, is_with_voices: bool) -> list[CatalogueStem]:
     corpus = Corpus(source.root).verify()
     stems: list[tuple[str, str, Stem | RenditionStem]]
     if corpus.kind == RENDITIONS:
@@ -286,7 +284,9 @@ def _corpus_stems(
 def _voices(stem: Stem | RenditionStem, n_steps: int) -> Float32s:
     """Return the (n_steps,) notes of a stem that sound in each 100 ms; at least one step a note."""
     step_samples = stem.sample_rate // ENVELOPE_HZ
-    offset = stem.note_offset if stem.note_sounding_offset is None else stem.note_sounding_offset
+    offset = stem.note_offset
+    if isinstance(stem, Stem) and stem.note_sounding_offset is not None:
+        offset = stem.note_sounding_offset
     first = np.minimum(stem.note_onset // step_samples, n_steps)
     end = np.clip(-(-offset // step_samples), first + 1, None)
     if stem.note_heard is not None:

@@ -24,7 +24,7 @@ from stemsmith.manifests.audio.read import FULL_SCALE_16, decode
 from stemsmith.manifests.errors import InvalidCorpus, NothingToDo, UsageError
 from stemsmith.manifests.mixtures import Mixture
 from stemsmith.manifests.tar_shards import TarMember, read_members
-from stemsmith.mixing.audio.realise import MIXTURE, quantised, realise
+from stemsmith.mixing.audio.realise import MIXTURE, TRUE, quantised, realise
 from stemsmith.mixing.level.gains import quantise
 from stemsmith.mixing.mixtures import Mixtures
 from stemsmith.mixing.sources.find import locate
@@ -129,6 +129,8 @@ class Clips:
         Hash of everything that decides the samples.
     n_channels : int
         Number of channels of the decoded clips, 1 or 2.
+    is_true : bool
+        Whether targets are what they are, or what is recorded of them, where these differ.
     """
 
     clips: Sequence[MixtureClip]
@@ -137,6 +139,12 @@ class Clips:
     sample_rate: int
     identity: str
     n_channels: int = 1
+    is_true: bool = False
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names that mixtures have for the targets that are read."""
+        return tuple(name + TRUE for name in self.targets) if self.is_true else self.targets
 
     @property
     def n_bytes(self) -> int:
@@ -145,7 +153,7 @@ class Clips:
 
     def read(self, number: int) -> Int16s:
         """Return mixture and targets of a clip; see `ClipSource.read`."""
-        return read_clip(self.clips[number], self.targets, self.sample_rate, self.n_channels)
+        return read_clip(self.clips[number], self.names, self.sample_rate, self.n_channels)
 
 
 def find_clips(
@@ -154,6 +162,7 @@ def find_clips(
     targets: tuple[str, ...],
     sample_rate: int,
     n_channels: int = 1,
+    is_true: bool = False,
 ) -> Clips:
     """Find the clips of a split, and check that they can be decoded, without decoding them.
 
@@ -169,6 +178,8 @@ def find_clips(
         Wanted sample rate in Hz; no folder may have a lower one.
     n_channels : int
         Wanted number of channels; no folder may have fewer.
+    is_true : bool
+        Whether to read what targets are, where recordings of them are faulty.
 
     Raises
     ------
@@ -187,6 +198,8 @@ def find_clips(
     for folder in folders:
         mixtures = Mixtures(folder)
         _check_fit(mixtures, targets, sample_rate, n_channels)
+        if is_true and mixtures.is_recorded_faulty:
+            identity.update(b"|true")
         identity.update(f"|{mixtures.fingerprint}".encode())
         members += _shards_of(mixtures, split, set(targets) <= set(mixtures.audio_targets))
     if not any(len(member.recipes) for member in members):
@@ -207,7 +220,7 @@ def find_clips(
     ]
     n_samples = np.concatenate(lengths)
     name = identity.hexdigest()
-    return Clips(_ClipTable(members), n_samples, targets, sample_rate, name, n_channels)
+    return Clips(_ClipTable(members), n_samples, targets, sample_rate, name, n_channels, is_true)
 
 
 def _check_fit(
@@ -265,7 +278,8 @@ def read_clip(
     clip : MixtureClip
         The clip, and where its audio is.
     targets : sequence of str
-        Names of the targets that are wanted beside the mixture; one that it lacks is silent.
+        Names of the targets that are wanted beside the mixture; one that it lacks is silent. With
+        ``.true`` at the end, what a target is, and not what is recorded of it.
     sample_rate : int
         Wanted sample rate in Hz, at most that of the mixture.
     n_channels : int
@@ -290,8 +304,9 @@ def read_clip(
     n_samples = _n_decoded(mixture, sample_rate)
     decoded = np.zeros((1 + len(targets), n_channels, n_samples), np.int16)
     for source, name in zip(decoded, (MIXTURE, *targets), strict=True):
-        if name in parts:
-            channels = parts[name] if n_channels > 1 else [parts[name]]
+        found = parts.get(name, parts.get(name.removesuffix(TRUE)))
+        if found is not None:
+            channels = found if n_channels > 1 else [found]
             for row, samples in zip(source, channels, strict=True):
                 row[:] = _resampled(samples, mixture.sample_rate, sample_rate, n_samples)
     return decoded if n_channels > 1 else decoded[:, 0]
@@ -313,9 +328,12 @@ def _resampled(samples: Int16s, rate: int, wanted_rate: int, n_samples: int) -> 
 
 
 def _from_tar(clip: MixtureClip, name: str) -> Int16s:
+    members = _members(clip.tar)
     member = f"{clip.mixture.mixture_id}.{name}"
+    if member not in members:  # what is recorded as it is has one name
+        member = member.removesuffix(TRUE)
     try:
-        offset, n_bytes = _members(clip.tar)[member]
+        offset, n_bytes = members[member]
     except KeyError:
         raise InvalidCorpus(f"{clip.tar}: has no {member}; run mix again") from None
     with Path(clip.tar).open("rb") as file:

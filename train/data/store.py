@@ -144,7 +144,7 @@ class Decoding:
             yield DecodeJob(
                 path=str(self.root / _part_name(number)),
                 clips=tuple(clips.clips[first : first + _PER_PART]),
-                targets=clips.targets,
+                targets=clips.names,
                 sample_rate=clips.sample_rate,
                 n_channels=clips.n_channels,
                 staging=str(self._folder.staging),

@@ -85,7 +85,12 @@ def test_coherent_songs_are_drawn_by_their_rarest_classes() -> None:
     common = 1 / 16 + 1 / 16  # a bass of four, a piano of four
     assert fits(
         songs,
-        {"song0": common, "song1": common + 1 / 8, "song2": common + 1 / 8, "song3": common + 1 / 4},
+        {
+            "song0": common,
+            "song1": common + 1 / 8,
+            "song2": common + 1 / 8,
+            "song3": common + 1 / 4,
+        },
     )
     evenly = CoherentPlan(band(), "train", MixConfig(clip_s=1.0), RATE)
     counts = Counter(m.sources[0].song_id for m in evenly.mixtures(0, N))

@@ -1,4 +1,4 @@
-"""Open-Unmix (Stöter et al. 2019): mono, as Chiu et al. 2020 use it (sections II-B and V-A), or stereo.
+"""Open-Unmix (Stöter et al. 2019): stereo as published, or mono as in Chiu et al. 2020 (II-B, V-A).
 
 Every frame of the mixture's magnitudes, cropped at 16 kHz and normalised, is encoded by a dense
 layer; a three-layer bidirectional LSTM follows, its input is joined to its output, and two dense
@@ -121,7 +121,7 @@ class UMX(SeparationModel[UMXConfig]):
         hidden = torch.relu(_normalised(self.fc2(joined), self.bn2))
         shape = _normalised(self.fc3(hidden), self.bn3)
         if n_channels > 1:
-            shape = shape.unflatten(-1, (n_channels, -1)).transpose(1, 2)
+            shape = shape.reshape(*shape.shape[:2], n_channels, -1).transpose(1, 2)
         mask = torch.relu(shape * self.output_scale + self.output_mean)
         return (mask * frames).transpose(-1, -2)[:, None]
 
