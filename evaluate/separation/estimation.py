@@ -87,7 +87,7 @@ def heard_of(model: SeparationModel[Any], spectra: Tensor) -> Tensor:
     Parameters
     ----------
     model : SeparationModel
-        The network.
+        The network that is to estimate the targets.
     spectra : Tensor
         (n_channels, n_bins, n_frames) complex.
 

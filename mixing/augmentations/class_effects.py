@@ -25,7 +25,7 @@ from stemsmith.mixing.production.class_effects import (
     built_in_class_effects,
 )
 
-__all__ = ["AUGMENTATION", "Produced", "Production"]
+__all__ = ["AUGMENTATION", "ChainOfClass", "ProductionByClass"]
 
 
 def _is_chain(value: Any) -> bool:
@@ -48,7 +48,7 @@ _CHAIN: Final = Parameter("a list of effects with numbers, [{NAME: {PARAMETER: V
 
 
 @dataclass(frozen=True)
-class Produced(SourceEffect):
+class ChainOfClass(SourceEffect):
     """The chain of effects of a class, at the level that it is made for; the level stays."""
 
     name = "class-effects"
@@ -70,12 +70,12 @@ def _chains() -> ClassEffects:
     return built_in_class_effects()
 
 
-class Production(Augmentation):
+class ProductionByClass(Augmentation):
     """Chains with ranges, by class: compressors, equalisers, amplifiers and cabinets."""
 
     name = "class-effects"
     summary = "compressors, equalisers and amplifiers, drawn for the class of each source"
-    effects = (Produced,)
+    effects = (ChainOfClass,)
     place = 4
     packages = ("pedalboard",)
 
@@ -85,7 +85,7 @@ class Production(Augmentation):
         drawn = _chains().draw(finest_first, rng(), decided.sample_rate)
         if not drawn:
             return ()
-        return (Produced([{effect.name: dict(effect.parameters)} for effect in drawn]),)
+        return (ChainOfClass([{effect.name: dict(effect.parameters)} for effect in drawn]),)
 
 
-AUGMENTATION: Final = Production()
+AUGMENTATION: Final = ProductionByClass()

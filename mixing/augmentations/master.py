@@ -17,7 +17,7 @@ from stemsmith.mixing.augmentation import (
 from stemsmith.mixing.production.bus import Bus, apply_bus, draw_bus
 from stemsmith.mixing.production.codec import CODECS, Codec, apply_codec
 
-__all__ = ["AUGMENTATION", "Master", "Mastered"]
+__all__ = ["AUGMENTATION", "BusAndCodec", "Mastering"]
 
 _P_CODED: Final = 0.5
 _BITRATES_KBPS: Final = (96, 128, 192, 256)
@@ -34,7 +34,7 @@ _CODEC: Final = Parameter(f"null, or one of {', '.join(CODECS)} and kbit/s: mp3:
 
 
 @dataclass(frozen=True)
-class Mastered(SourceEffect):
+class BusAndCodec(SourceEffect):
     """A bus, and after it perhaps a codec."""
 
     name = "master"
@@ -64,12 +64,12 @@ class Mastered(SourceEffect):
         return apply_codec(mastered, Codec.parse(self.codec), sample_rate)
 
 
-class Master(Augmentation):
+class Mastering(Augmentation):
     """A bus for every mixture, and a codec for every second one."""
 
     name = "master"
     summary = "the mixture alone: bus compression, limiting, and with p = 0.5 a codec"
-    effects = (Mastered,)
+    effects = (BusAndCodec,)
     place = 9
     packages = ("pedalboard", "av")
     keeps_sum = False
@@ -81,7 +81,7 @@ class Master(Augmentation):
         name = CODECS[int(draw.integers(len(CODECS)))]
         kbps = _BITRATES_KBPS[int(draw.integers(len(_BITRATES_KBPS)))]
         is_coded = draw.random() < _P_CODED
-        return Mastered(
+        return BusAndCodec(
             threshold_db=bus.threshold_db,
             ratio=bus.ratio,
             attack_ms=bus.attack_ms,
@@ -93,4 +93,4 @@ class Master(Augmentation):
         )
 
 
-AUGMENTATION: Final = Master()
+AUGMENTATION: Final = Mastering()
