@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Final, NamedTuple, Protocol
 import numpy as np
 from stemsmith.manifests.arrays import Float32s
 from stemsmith.manifests.errors import UsageError, install_command
-from stemsmith.mixing.sources.catalogue import SplitCatalogue
+from stemsmith.mixing.sources.catalogue import CatalogueStem, SplitCatalogue
 from stemsmith.mixing.sources.taxonomy import Taxonomy
 
 __all__ = [
@@ -243,6 +243,22 @@ class Augmentation:
 
     def from_elsewhere(self, groups: Sequence[str], kept: str) -> Collection[str]:
         """Return which targets of a coherent mixture are taken from other songs."""
+        return ()
+
+    def why_idle(self, stems: Sequence[CatalogueStem]) -> str | None:
+        """Return why it can do nothing with the stems of a set, and what to change, or None."""
+        return None
+
+    def in_time(self, groups: Mapping[str, Collection[str]], kept: str) -> Collection[str]:
+        """Return which targets of a coherent mixture are taken from other songs of its tempo.
+
+        Parameters
+        ----------
+        groups : mapping of str to collection of str
+            Targets of the mixture, each with the classes of its sources.
+        kept : str
+            The target that stays.
+        """
         return ()
 
     def draw_speed(self, rng: DrawRng) -> float:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
+from stemsmith.manifests.errors import NothingToDo
 from stemsmith.manifests.mixtures import MixtureSource
 from stemsmith.manifests.seeds import rng_for
 from stemsmith.mixing.audio.transforms import encode
 from stemsmith.mixing.augmentation import Augmentation, CutStems, Decided, DrawRng
 from stemsmith.mixing.augmentations import AUGMENTATIONS
 from stemsmith.mixing.plan.config import MixConfig
-from stemsmith.mixing.sources.catalogue import SplitCatalogue
+from stemsmith.mixing.sources.catalogue import CatalogueStem, SplitCatalogue
 from stemsmith.mixing.sources.taxonomy import Taxonomy
 
 __all__ = ["Augmenter"]
@@ -41,6 +42,18 @@ class Augmenter:
         """Packages that the audio depends on."""
         return tuple(name for one in self._chosen for name in one.packages)
 
+    def check(self, stems: Sequence[CatalogueStem]) -> None:
+        """Check that each augmentation can do something with the stems of a set.
+
+        Raises
+        ------
+        NothingToDo
+            Naming the first that cannot, and what to change.
+        """
+        for one in self._chosen:
+            if (reason := one.why_idle(stems)) is not None:
+                raise NothingToDo(f"--augment {one.name}: {reason}")
+
     def _rng(self, one: Augmentation, ids: Sequence[str | int]) -> DrawRng:
         return lambda: rng_for(self._seed, *ids, one.key)
 
@@ -52,6 +65,10 @@ class Augmenter:
     def from_elsewhere(self, groups: Sequence[str], kept: str) -> Collection[str]:
         """Return which targets of a coherent mixture are taken from other songs."""
         return {group for one in self._chosen for group in one.from_elsewhere(groups, kept)}
+
+    def in_time(self, groups: Mapping[str, Collection[str]], kept: str) -> Collection[str]:
+        """Return which targets of a coherent mixture are taken from other songs of its tempo."""
+        return {group for one in self._chosen for group in one.in_time(groups, kept)}
 
     def draw_speed(self, *ids: str | int) -> float:
         """Return the tempo factor of what `ids` name."""

@@ -2,7 +2,7 @@
 
 ``inverse-class`` draws a class evenly, one of its stems evenly, and one of the stem's clips evenly;
 ``activity`` draws a stem (of a target) or a song evenly, and one of its clips in proportion to what
-is played in it. A class is the finest that is known of a stem: ``acoustic-guitar``, not ``guitar``.
+is played in it. Classes differ where any name of theirs does: acoustic and clean guitars are two.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["draw_weighted", "inverse_class_weights", "song_activity"]
 
 def inverse_class_weights(catalogue: SplitCatalogue, stems: Sequence[int]) -> Float64s:
     """Return the probability of each of some stems where classes are drawn evenly, (n_stems,)."""
-    classes = [catalogue.stems[k].classes[-1] for k in stems]
+    classes = [catalogue.stems[k].classes for k in stems]
     counts = Counter(classes)
     return np.array([1 / (counts[name] * len(counts)) for name in classes])
 

@@ -65,6 +65,9 @@ class CatalogueStem:
         What people call the song: ``Track00003``, ``Artist - Title``.
     voices : numpy.ndarray or None
         (n_steps,) notes that sound in each 100 ms; None for what has no notes, or if nobody asks.
+    tempo_bpm, bar_quarters : float or None
+        Tempo of its song in quarter notes a minute, and the quarter notes of a bar, if both stay
+        the same from its first sample to its last; else None.
     """
 
     stem_id: str
@@ -82,6 +85,8 @@ class CatalogueStem:
     power: Float32s
     label: str = ""
     voices: Float32s | None = None
+    tempo_bpm: float | None = None
+    bar_quarters: float | None = None
 
     @property
     def name(self) -> str:

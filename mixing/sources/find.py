@@ -24,7 +24,7 @@ from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.mixtures import MeasuredFile, SourceFile
 from stemsmith.manifests.names import normal_name, slug
 from stemsmith.manifests.paths import local_path
-from stemsmith.manifests.records import Rejection, Stem
+from stemsmith.manifests.records import Rejection, Song, Stem
 from stemsmith.manifests.renditions import RENDITIONS, RenditionStem
 from stemsmith.mixing.level.grid import ENVELOPE_HZ
 from stemsmith.mixing.sources import measure
@@ -247,17 +247,18 @@ def read_stems(
 def _corpus_stems(source: Source, n_channels: int, is_with_voices: bool) -> list[CatalogueStem]:
     corpus = Corpus(source.root).verify()
     stems: list[tuple[str, str, Stem | RenditionStem]]
+    songs: dict[str, Song] = {}
     if corpus.kind == RENDITIONS:
         stems = [
             (f"{stem.song_id}/{stem.stem_id}", stem.notes_sha256, stem)
             for stem in corpus.rendition_stem_records()
         ]
     else:
-        notes_of = {song.song_id: song.notes_sha256 for song in corpus.song_records()}
-        stems = [(s.stem_id, notes_of[s.song_id], s) for s in corpus.stem_records()]
+        songs = {song.song_id: song for song in corpus.song_records()}
+        stems = [(s.stem_id, songs[s.song_id].notes_sha256, s) for s in corpus.stem_records()]
     found = []
     for stem_id, notes_sha256, stem in stems:
-        factor = np.float32(10 ** (stem.gain_db / 10))
+        factor, song = np.float32(10 ** (stem.gain_db / 10)), songs.get(stem.song_id)
         k_power, power = _powers(stem, n_channels)
         found.append(
             CatalogueStem(
@@ -276,6 +277,8 @@ def _corpus_stems(source: Source, n_channels: int, is_with_voices: bool) -> list
                 k_power=k_power * factor,
                 power=power * factor,
                 voices=_voices(stem, len(power)) if is_with_voices else None,
+                tempo_bpm=song.tempo_bpm if song else None,
+                bar_quarters=song.bar_quarters if song else None,
             )
         )
     return found
