@@ -135,8 +135,6 @@ def _description(mixture: Mixture, made: Realised) -> bytes:
         "guard_gain_db": made.guard_gain_db,
         "gains_db": made.gains_db,
     }
-    if mixture.sums:
-        del content["master"]  # as in shards of before there were masters
-    else:
+    if not mixture.sums:
         content["sums"] = False
     return json.dumps(content, sort_keys=True, ensure_ascii=True).encode()
