@@ -30,7 +30,7 @@ __all__ = ["AUGMENTATION", "InRoom", "Rooms"]
 _SMALLEST_M: Final = 1.0
 _LARGEST_M: Final = 50.0
 # Reflections off the nearest walls within the decay time; the work grows with the third power.
-_MOST_REFLECTIONS: Final = 200
+_MOST_REFLECTIONS: Final = 120
 _SPEED_M_S: Final = 343.0
 
 
