@@ -277,4 +277,6 @@ class TrackWriter:
             codec=master and master.codec,
             master_path=master_path,
             master_sha256=master_sha256,
+            tempo_bpm=self._score.tempo_map.only_bpm,
+            bar_quarters=self._score.only_bar_quarters,
         )
