@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,16 +66,16 @@ def measure(corpus: Path, records: list[Any], clock: Clock) -> float:
     spans = [spans_of(audio, sample_rate) for audio in stems]
     for audio, record, where in zip(stems, records, spans, strict=True):
         for what in ("class effects", "room"):
-            arguments = record.stem, record.program, audio.copy(), where
-            clock(what, lambda w=what, a=arguments: found[w].play(*a))  # type: ignore[misc]
+            play = partial(found[what].play, record.stem, record.program, audio.copy(), where)
+            clock(what, play)
     song = found["bus"]
-    energies = [clock("equaliser", lambda a=audio: song.energies(a)) for audio in stems]
-    filters = clock("equaliser", lambda: song.filters(energies))
+    energies = [clock("equaliser", partial(song.energies, audio)) for audio in stems]
+    filters = clock("equaliser", partial(song.filters, energies))
     for audio, one, where in zip(stems, filters, spans, strict=True):
-        clock("equaliser", lambda a=audio, f=one, w=where: song.equalise(a, f, w))  # type: ignore[misc]
+        clock("equaliser", partial(song.equalise, audio, one, where))
     for what in found:
         if what not in ("class effects", "room"):
-            clock(what, lambda w=what: found[w].master(mix))  # type: ignore[misc]
+            clock(what, partial(found[what].master, mix))
     return float(n_samples / sample_rate)
 
 
