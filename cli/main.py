@@ -16,6 +16,7 @@ from stemsmith.cli.certify import certify
 from stemsmith.cli.demo import demo
 from stemsmith.cli.evaluate import evaluate
 from stemsmith.cli.export import export
+from stemsmith.cli.gap import gap
 from stemsmith.cli.mix import mix
 from stemsmith.cli.render import render
 from stemsmith.cli.runs import runs
@@ -94,6 +95,7 @@ for _command in (
     runs,
     separate,
     evaluate,
+    gap,
     export,
     validate,
     certify,

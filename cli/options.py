@@ -286,6 +286,7 @@ SCORE_FIELDS = frozenset(
         "min_stem_notes",
         "licence",
         "licence_ok",
+        "drums",
     }
 )
 

@@ -59,6 +59,7 @@ def _scan_scores(midi_dir: Path, common: Common, options: Mapping[str, Any]) -> 
     inventory = workflow.scan(
         midi_dir,
         max_duration_s=config.max_duration_s,
+        drums=config.drums,
         jobs=common.n_jobs,
         scheduler=common.scheduler,
         progress=progress,

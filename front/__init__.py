@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from stemsmith.evaluate.benchmark.results import Results
     from stemsmith.evaluate.metrics.bsseval.bsseval import bss_eval
     from stemsmith.evaluate.metrics.per_song.si_sdr import si_sdr_db
+    from stemsmith.evaluate.realism.workflow import fit_balance, measure_gap
     from stemsmith.evaluate.separation.run import Run
     from stemsmith.evaluate.workflow import evaluate_system, separate_files
     from stemsmith.folders import open_folder, validate
@@ -69,8 +70,10 @@ __all__ = [
     "__version__",
     "bss_eval",
     "evaluate_system",
+    "fit_balance",
     "integrated_loudness",
     "make_bank",
+    "measure_gap",
     "mix",
     "open_folder",
     "open_workers",
@@ -103,8 +106,10 @@ _HOMES = {
     "UsageError": "manifests.errors",
     "bss_eval": "evaluate.metrics.bsseval.bsseval",
     "evaluate_system": "evaluate.workflow",
+    "fit_balance": "evaluate.realism.workflow",
     "integrated_loudness": "mixing.level.loudness",
     "make_bank": "render.workflow",
+    "measure_gap": "evaluate.realism.workflow",
     "mix": "mixing.workflow",
     "open_folder": "folders",
     "open_workers": "manifests.cluster",

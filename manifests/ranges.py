@@ -81,6 +81,7 @@ _ENDINGS: Final = {
     "_db": Interval(-1000, 1000),
     "_dbfs": Interval(-1000, 1000),
     "_lufs": Interval(-1000, 1000),
+    "_lu": Interval(-1000, 1000),
     "_s": Interval(-1e9, 1e9),
 }
 _PATH: Final = TextRule(

@@ -48,7 +48,9 @@ class Reason(StrEnum):
     # found when rendering
     CHANGED = "changed"  # the file is not the one that was scanned
     SILENT = "silent"  # no stem of the song sounds
-    UNPLAYABLE = "unplayable"  # a folder of notes does not reach a pitch of the song
+    UNPLAYABLE = (
+        "unplayable"  # a folder of notes, or an SFZ file, has no sound for a pitch of the song
+    )
     RENDERER_DIED = "renderer-died"  # killed its worker process twice
     # found when looking through a data set, and when planning its mixtures
     NOT_AUDIO = "not-audio"  # the ending of its name is none that can be read
@@ -289,6 +291,10 @@ class Song:
         their split; its own if there is no other. None in what version 0.1 wrote.
     n_channels : int or None
         Channels of stems and mixture: 1 or 2. None in what version 0.1 wrote, which is mono.
+    balance : str or None
+        JSON of the levels in LU that were drawn for the groups of the song, against the sum of
+        drums, bass and other, as `stemsmith.mixing.level.balance` has them: only their differences
+        count. None where all stems are equally loud.
     room : str or None
         The room of all stems, as JSON: parameters of `stemsmith.mixing.production.room.Room`, or
         file and SHA-256 of an impulse response. None where there is none.
@@ -318,6 +324,7 @@ class Song:
     licence: str | None = None
     duplicate_group: str | None = None
     n_channels: int | None = None
+    balance: str | None = None
     room: str | None = None
     bus: str | None = None
     codec: str | None = None
@@ -391,6 +398,9 @@ class Stem:
         The same powers of (left + right) / 2; None for a mono stem.
     pan : int or None
         MIDI controller 10 that was drawn for the part, 0 (left) to 127; None where none was.
+    balance_lu : float or None
+        Level that was drawn for the sum of the stems of its group (drums, bass, or all others), as
+        in the record of the song; None where all stems are equally loud.
     effects : str or None
         Chain of effects that the stem got by its class, as JSON in the order in which it was
         applied; None where stems get none. Effects of the patch are not in it.
@@ -440,6 +450,7 @@ class Stem:
     k_power_mono: Float32s | None = None
     power_mono: Float32s | None = None
     pan: int | None = None
+    balance_lu: float | None = None
     effects: str | None = None
     position: str | None = None
     equaliser: str | None = None

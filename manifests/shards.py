@@ -12,6 +12,7 @@ way, a required column above all, needs another ``schema_version``, of which eac
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import json
 import types
@@ -78,7 +79,7 @@ def schema_of(record_type: type) -> pa.Schema:
     tuple of any length of str or of records; ``| None`` makes a column nullable.
     """
     columns = []
-    for name, hint in typing.get_type_hints(record_type).items():
+    for name, hint in _hints_of(record_type).items():
         inner, is_nullable = _without_none(hint)
         columns.append(pa.field(name, _type_of(inner), nullable=is_nullable))
     return pa.schema(columns)
@@ -90,6 +91,12 @@ def _without_none(hint: Any) -> tuple[Any, bool]:
         return hint, False
     (inner,) = (kind for kind in typing.get_args(hint) if kind is not types.NoneType)
     return inner, True
+
+
+@functools.cache
+def _hints_of(record_type: type) -> dict[str, Any]:
+    """Return the types of a record's fields; Python would read their text again at every call."""
+    return typing.get_type_hints(record_type)
 
 
 def _type_of(hint: Any) -> pa.DataType:
@@ -121,7 +128,7 @@ def write_records(path: Path, record_type: type[R], records: Iterable[R]) -> Non
 
 
 def _columns(record_type: type, rows: Sequence[Any]) -> list[pa.Array]:
-    hints = typing.get_type_hints(record_type)
+    hints = _hints_of(record_type)
     return [
         _column([getattr(row, field.name) for row in rows], hints[field.name], field.type)
         for field in schema_of(record_type)
@@ -331,7 +338,7 @@ def _excess(metadata: Any, n_bytes: int) -> str:
 
 def _offence(table: Any, record_type: type) -> str:
     """Name the first column of a table with a value that it cannot have, or nothing."""
-    for name, hint in typing.get_type_hints(record_type).items():
+    for name, hint in _hints_of(record_type).items():
         if name in table.schema.names:
             for chunk in table.column(name).chunks:
                 if problem := _column_offence(name, chunk, _without_none(hint)[0]):
@@ -366,7 +373,7 @@ def _column_offence(name: str, column: pa.Array, hint: Any) -> str:
 
 def _member_offence(members: pa.StructArray, record_type: Any) -> str:
     """As `_offence`, of the records in the lists of a column."""
-    for name, hint in typing.get_type_hints(record_type).items():
+    for name, hint in _hints_of(record_type).items():
         if members.type.get_field_index(name) < 0:
             continue
         (inner, is_nullable), column = _without_none(hint), members.field(name)
@@ -406,7 +413,7 @@ def _rows(table: Any, record_type: type[R]) -> list[R]:
     is_table = isinstance(table, pa.Table)
     known = set(table.schema.names if is_table else (field.name for field in table.type))
     columns = []
-    for name, hint in typing.get_type_hints(record_type).items():
+    for name, hint in _hints_of(record_type).items():
         if name not in known:
             columns.append([None] * len(table))
             continue

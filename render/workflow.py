@@ -20,6 +20,7 @@ from stemsmith.manifests.corpus import Corpus
 from stemsmith.manifests.errors import InvalidCorpus, NothingToDo, UsageError
 from stemsmith.manifests.findings import raise_first_offence
 from stemsmith.manifests.jobs import QUIET, Progress, Workers, do_jobs, needed
+from stemsmith.manifests.options import member
 from stemsmith.manifests.paths import local_path
 from stemsmith.manifests.preflight import preflight
 from stemsmith.manifests.records import Reason, Rejection, ScannedSong
@@ -39,7 +40,7 @@ from stemsmith.render.certificate import (
     make_certificate,
     score_paths,
 )
-from stemsmith.render.corpus.config import RenderConfig, RenderOptions, SoundOptions
+from stemsmith.render.corpus.config import Drums, RenderConfig, RenderOptions, SoundOptions
 from stemsmith.render.corpus.layout import RUN_FOLDER
 from stemsmith.render.corpus.licences import read_licences
 from stemsmith.render.corpus.manifest import bank_header, sound_versions
@@ -54,6 +55,7 @@ from stemsmith.render.renditions.forecast import forecast_renditions
 from stemsmith.render.renditions.plan import plan_renditions
 from stemsmith.render.renditions.render import render_stems
 from stemsmith.render.songs import validate as songs
+from stemsmith.render.songs.balance import balance_of, levels_of
 from stemsmith.render.songs.corpus import CorpusDestination
 from stemsmith.render.songs.forecast import forecast
 from stemsmith.render.songs.job import RenderedSong, RenderJob
@@ -63,6 +65,7 @@ from stemsmith.render.songs.render import render_song, stems_of_song
 from stemsmith.render.sound.measured_bank import with_compasses
 from stemsmith.render.sound.patches import Bank, bank_from_soundfonts, bank_from_yaml
 from stemsmith.render.sound.sf2 import default_soundfont
+from stemsmith.render.sound.sfz.instrument import file_hashes
 from stemsmith.render.sound.synth import check_soundfonts
 
 __all__ = [
@@ -87,6 +90,7 @@ def scan(
     midi_dir: str | Path,
     *,
     max_duration_s: float = DEFAULT_MAX_DURATION_S,
+    drums: Drums | str = Drums.TRACKS,
     skipped: str | Path | None = None,
     jobs: int | Workers = 0,
     scheduler: str | None = None,
@@ -101,6 +105,8 @@ def scan(
         .smf files.
     max_duration_s : float
         Longest score that is a song, in seconds.
+    drums : Drums
+        Which parts drums are: ``tracks`` or ``joined``, as of `RenderConfig`.
     skipped : path, optional
         A folder that is not searched: a corpus has MIDI files of its own.
     jobs : int or Workers
@@ -128,6 +134,7 @@ def scan(
     (5, 0)
     """
     root = local_path(midi_dir)
+    are_drums_joined = member(Drums, drums, "--drums") is Drums.JOINED
     paths = find_midi_files(root, None if skipped is None else local_path(skipped).resolve())
     found: list[ScannedSong | Rejection] = []
     deadly: list[str] = []
@@ -146,11 +153,15 @@ def scan(
         preflight(workers, inputs=[files]),
         progress.loop("scan", len(paths)) as ticker,
     ):
-        several = plan_scan(root.resolve(), paths, max_duration_s)
+        several = plan_scan(
+            root.resolve(), paths, max_duration_s, are_drums_joined=are_drums_joined
+        )
         for results in do_jobs(workers, scan_files, several, put_off):
             found += results
             ticker.advance(len(results))
-        alone = plan_scan(root.resolve(), deadly, max_duration_s, n_files=1)
+        alone = plan_scan(
+            root.resolve(), deadly, max_duration_s, n_files=1, are_drums_joined=are_drums_joined
+        )
         for results in do_jobs(workers, scan_files, alone, reject):
             found += results
             ticker.advance(len(results))
@@ -446,7 +457,12 @@ def render_midi(
     path = local_path(path)
     config = _config(config or RenderConfig(), options)
     bank = with_compasses(bank or make_bank(soundfonts, patches, progress), progress)
-    (job,) = plan_scan(path.parent, [path.name], config.max_duration_s)
+    (job,) = plan_scan(
+        path.parent,
+        [path.name],
+        config.max_duration_s,
+        are_drums_joined=config.drums is Drums.JOINED,
+    )
     (song,) = scan_files(job)
     if isinstance(song, Rejection):
         raise UsageError(f"{path}: cannot be used: {song.detail}")
@@ -455,10 +471,10 @@ def render_midi(
         raise UsageError(f"{path}: no part has a patch in the bank")
     fonts = tuple(soundfont.path for soundfont in bank.soundfonts)
     production, _ = plan_production(config)
+    levels_lu = levels_of(balance_of(config), config, song)
     folder = str(path.parent)
-    return stems_of_song(
-        RenderJob(song, "", "", chosen, folder, "", fonts, config, production=production)
-    )
+    rendered = RenderJob(song, "", "", chosen, folder, "", fonts, config)
+    return stems_of_song(dataclasses.replace(rendered, levels_lu=levels_lu, production=production))
 
 
 def validate_corpus(
@@ -740,6 +756,8 @@ def _check_number(
 def _same_sound(workers: Workers, bank: Bank) -> AbstractContextManager[None]:
     """Check that workers have the same soundfonts, and the same libraries to play them."""
     hashed = {soundfont.path: soundfont.sha256 for soundfont in bank.soundfonts}
+    for sfz in {patch.sfz for patch in bank.patches if patch.sfz is not None}:
+        hashed |= file_hashes(sfz)
     places = [[name] for patch in bank.patches if (name := patch.folder or patch.instrument)]
     return preflight(workers, inputs=places, hashed=hashed, versions=sound_versions)
 
@@ -763,6 +781,7 @@ def _inventory(
     return scan(
         midi_dir,
         max_duration_s=config.max_duration_s,
+        drums=config.drums,
         skipped=corpus,
         jobs=workers,
         progress=progress,

@@ -35,7 +35,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "mixing": ("level", "production", "sources", "augmentation", "augmentations", "audio", "plan"),
     "render": ("midi", "sound", "audit", "corpus", "songs", "renditions"),
     "train": ("schedule", "models", "data"),
-    "evaluate": ("metrics", "separation", "benchmark"),
+    "evaluate": ("metrics", "separation", "benchmark", "realism"),
     "cli": (),
     "front": (),
 }
@@ -56,6 +56,7 @@ OWNERS = {
     "fluidsynth": ("render/sound/fluid.py",),
     "av": ("manifests/audio/stem_mp4.py", "mixing/production/codec.py"),
     "pyarrow": ("manifests/shards.py",),
+    "pysfizz": ("render/sound/sfz/sampler.py",),
     "tomllib": ("manifests/documents.py",),
     "yaml": ("manifests/documents.py", "render/songs/metadata.py"),
     "filelock": ("manifests/storage.py",),

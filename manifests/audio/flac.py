@@ -82,7 +82,12 @@ class SampleHash:
 
     def update(self, samples: Integers) -> None:
         """Go on with the next (n_channels, n_samples) integers."""
-        self._sha256.update(np.ascontiguousarray(samples.T, self._type).data)
+        if samples.dtype == np.int16 and len(samples) == 2 and self._type == "<i2":
+            # A left and a right one are an integer of 32 bits: three times as fast as a transpose.
+            left, right = samples.view(np.uint16).astype("<u4")
+            self._sha256.update((left | right << np.uint32(16)).data)
+        else:
+            self._sha256.update(np.ascontiguousarray(samples.T, self._type).data)
 
     def hexdigest(self) -> str:
         """Return the digest of all samples up to now."""

@@ -94,7 +94,7 @@ class Envelope:
     __slots__ = ("k_power", "k_power_mono", "peak", "power", "power_mono")
 
     def __init__(self, k_powers: Float32s, powers: Float32s, peak: float) -> None:
-        """Take the powers of each channel; of several, also that of their mean in the last row."""
+        """Take the powers of each channel; of two, also that of their mean in the last row."""
         n_channels = max(1, len(powers) - 1)
         self.k_power: Float32s = k_powers[:n_channels].sum(axis=0)
         self.power: Float32s = powers[:n_channels].mean(axis=0)
@@ -108,7 +108,8 @@ def envelope(audio: Float32s, sample_rate: int, spans: Spans | None = None) -> E
     Parameters
     ----------
     audio : numpy.ndarray
-        (n_channels, n_samples) or (n_samples,) float32, a whole number of 100 ms long.
+        (n_channels, n_samples) or (n_samples,) float32, one channel or two, a whole number of
+        100 ms long.
     sample_rate : int
         In Hz; a multiple of 10.
     spans : sequence of (int, int), optional
@@ -135,7 +136,7 @@ def envelope(audio: Float32s, sample_rate: int, spans: Spans | None = None) -> E
             f"{n_samples} samples at {sample_rate} Hz are not a whole number of 100 ms"
         )
     n_steps = n_samples // step
-    # Of several channels, also of their mean: filters are linear, so that it need not be filtered.
+    # Of two channels, also of their mean: filters are linear, so that it need not be filtered.
     n_rows = n_channels + (n_channels > 1)
     k_powers, powers = np.zeros((2, n_rows, n_steps), np.float32)
     # In float64: the coefficients of the high-pass do not survive float32 (0.01 LU on bass notes).
@@ -148,24 +149,23 @@ def envelope(audio: Float32s, sample_rate: int, spans: Spans | None = None) -> E
             block = channels[:, start * step : stop * step]
             peak = max(peak, float(block.max()), -float(block.min()))
             weighted, state = scipy.signal.sosfilt(sections, block.astype(np.float64), zi=state)
-            k_powers[:, start:stop] = _mean_squares(_with_mean(weighted), step)
-            powers[:, start:stop] = _mean_squares(_with_mean(block), step)
+            k_powers[:, start:stop] = _mean_squares(weighted, step)
+            powers[:, start:stop] = _mean_squares(block, step)
         if not np.isfinite(state).all():  # one bad sample stays in a recursive filter for ever
             peak = math.nan
     return Envelope(k_powers, powers, peak)
 
 
-def _with_mean(channels: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return several channels and their mean; one as it is."""
-    if len(channels) == 1:
-        return channels
-    return np.concatenate([channels, channels.mean(axis=0, keepdims=True)])
-
-
 def _mean_squares(block: npt.NDArray[Any], step: int) -> npt.NDArray[Any]:
+    """Return the power of each channel in each step; of two, also that of their mean."""
     rows = block.reshape(len(block), -1, step)
     means: npt.NDArray[Any] = np.einsum("kij,kij->ki", rows, rows) / rows.dtype.type(step)
-    return means
+    if len(rows) == 1:
+        return means
+    left, right = rows
+    products = np.einsum("ij,ij->i", left, right) / rows.dtype.type(step)
+    of_mean = np.maximum(means.sum(axis=0) + 2 * products, 0) / 4
+    return np.concatenate([means, of_mean[None]])
 
 
 def _on_steps(spans: Spans, step: int, n_steps: int) -> list[tuple[int, int]]:

@@ -202,6 +202,9 @@ def unlabelled(levels: BlockLevels, notes: StemNotes, sample_rate: int) -> Itera
         busy = _is_held(notes, start * levels.size)
         allowed_s = _DRUM_S if notes.is_drum else _HEARD_S
         if since > allowed_s * sample_rate and not busy:
+            if latest + 1 < len(causes):
+                # What is struck then is labelled; before may be the rest of a long decay.
+                end = min(end, max(int(causes[latest + 1]) // levels.size, start + 1))
             loudest = float(levels.peak[start:end].max())
             size_db = 20 * math.log10(loudest / peak)
             if size_db > _UNEXPECTED_DB:

@@ -20,7 +20,10 @@ from stemsmith.render.sound.patch_choice import PatchChoice
 
 __all__ = [
     "DEFAULT_BAND",
+    "EQUAL_STEMS",
     "NONE",
+    "REAL_LEVELS",
+    "Drums",
     "Master",
     "MixSource",
     "OnDefect",
@@ -38,6 +41,15 @@ DEFAULT_BAND: Final = ("piano", "bass", "guitar", "drums")
 _FLUID_RATES_HZ: Final = (8000, 96000)
 _SIZE: Final = r"\d{1,9}(/\d{1,9}|\.\d{1,9})?|\.\d{1,9}"
 _STEPS_HZ: Final = 10  # of the envelopes
+EQUAL_STEMS: Final = "slakh"
+REAL_LEVELS: Final = "real"
+
+
+class Drums(StrEnum):
+    """Which parts the drums of a score are."""
+
+    TRACKS = "tracks"  # one for each track, and kit, as of all instruments (Slakh)
+    JOINED = "joined"  # one for each channel and kit
 
 
 class OnDefect(StrEnum):
@@ -183,6 +195,15 @@ class RenderConfig:
     pan : Pan
         ``score`` places parts by the scores' controller 10 alone; ``drawn`` draws it for the parts
         of songs that have none, as `stemsmith.render.midi.panorama` says.
+    balance : str
+        Levels of the stems: ``slakh`` makes all equally loud; ``real`` draws for each song how
+        loud the sum of its drums, of its basses and of all others is, as
+        `stemsmith.mixing.level.balance` says; anything else is a file of such levels. Inside a
+        group, parts are equally loud.
+    drums : Drums
+        ``tracks`` makes a part of the drums of each track; ``joined`` makes one of the tracks that
+        play drums on one channel and have a kit in common: a file may spread one kit over tracks,
+        a hi-hat here and a snare there.
     effects : str
         Chains of effects that stems get by their classes: ``none``, ``class`` for the built-in
         ones, or a YAML file.
@@ -269,6 +290,14 @@ class RenderConfig:
     pan: Pan = option(
         Pan.SCORE, "Left and right as the scores say, or drawn for songs that say nothing."
     )
+    balance: str = option(
+        EQUAL_STEMS,
+        "Levels: slakh (all stems equally loud), real (groups as in real songs), or a file of gap.",
+        metavar="slakh|real|FILE",
+    )
+    drums: Drums = option(
+        Drums.TRACKS, "A drum part a track, or tracks of one channel and kit joined to one."
+    )
     effects: str = option(
         NONE,
         "Effects of each class of instruments: none, class (the built-in ones), or a YAML file.",
@@ -311,6 +340,9 @@ class RenderConfig:
             "--pan drawn needs --channels 2": self.pan is Pan.SCORE or self.n_channels == 2,
             "--pan drawn cannot be with --mix-source unsplit, which plays the scores as they are": (
                 self.pan is Pan.SCORE or self.mix_source is MixSource.AUTOMIX
+            ),
+            "--balance cannot be with --mix-source unsplit, which plays the scores as they are": (
+                self.balance == EQUAL_STEMS or self.mix_source is MixSource.AUTOMIX
             ),
             "--mix-source unsplit needs --patch-choice program: the unsplit rendering follows "
             "the score's programs": (
@@ -373,6 +405,8 @@ class SoundOptions(TypedDict, total=False):
     min_stem_notes: int
     n_channels: int
     pan: Pan | str
+    balance: str
+    drums: Drums | str
     effects: str
     room: str
     equalise: bool

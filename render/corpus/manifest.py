@@ -52,6 +52,7 @@ def bank_header(bank: Bank) -> dict[str, Any]:
             patch.instrument,
             patch.effects,
             *([read_sample_folder(Path(patch.folder)).fingerprint] if patch.folder else []),
+            *([patch.sfz.fingerprint] if patch.sfz else []),
         ]
         for patch in bank.patches
     ]
@@ -59,6 +60,7 @@ def bank_header(bank: Bank) -> dict[str, Any]:
         "soundfonts": [
             {"file": s.file, "sha256": s.sha256, "licence": s.licence} for s in bank.soundfonts
         ],
+        **_sfz_header(bank),
         "patch_bank": {
             "n_patches": len(bank.patches),
             "sha256": hashlib.sha256(json.dumps(patches).encode()).hexdigest(),
@@ -74,8 +76,19 @@ def bank_header(bank: Bank) -> dict[str, Any]:
     }
 
 
+def _sfz_header(bank: Bank) -> dict[str, Any]:
+    """Return what a manifest says of SFZ instruments; nothing for banks without any."""
+    instruments = {patch.sfz.path: patch.sfz for patch in bank.patches if patch.sfz}
+    files = [
+        {"file": Path(sfz.path).name, "sha256": sfz.fingerprint, "licence": sfz.licence}
+        for sfz in instruments.values()
+    ]
+    return {"sfz_instruments": files} if files else {}
+
+
 def _packages_of(bank: Bank) -> list[str]:
     """Return the packages that only some banks need."""
     uses_pedalboard = any(patch.effects or patch.instrument for patch in bank.patches)
     uses_soxr = any(patch.folder for patch in bank.patches)
-    return ["pedalboard"] * uses_pedalboard + ["soxr"] * uses_soxr
+    uses_pysfizz = any(patch.sfz for patch in bank.patches)
+    return ["pedalboard"] * uses_pedalboard + ["soxr"] * uses_soxr + ["pysfizz"] * uses_pysfizz

@@ -5,6 +5,7 @@ program (of drums, under one drum kit).
 
 * A part has every controller, bend and pressure its channel receives, from whichever track: a
   channel's state is common to all tracks that play on it.
+* Drums that a file spreads over several tracks of one channel are, on request, one part a kit.
 * Which program a note has, and what are drums, is said in `stemsmith.render.midi.programs`. At the
   tick of a track's first note, program changes count that are written after the note.
 * A program change inside a part starts another part, as in Slakh (through pretty_midi). Each
@@ -29,7 +30,7 @@ from stemsmith.manifests.arrays import UInt8s
 from stemsmith.manifests.programs import DRUMS
 from stemsmith.manifests.records import Part
 from stemsmith.render.midi.programs import Setting
-from stemsmith.render.midi.streams import ADDED, N_CHANNELS, Ordered, Streams
+from stemsmith.render.midi.streams import ADDED, N_CHANNELS, TRACK_NAME, Ordered, Streams
 
 __all__ = ["OpenPart", "Strike"]
 
@@ -76,6 +77,8 @@ class OpenPart:
 
     Attributes
     ----------
+    tracks : tuple of int
+        Tracks that it plays the notes of; the first one names it.
     line, channel, device : int
         Channel of a device, and both by themselves.
     strikes : list of Strike
@@ -90,8 +93,11 @@ class OpenPart:
         The note-on that opens the part.
     """
 
-    def __init__(self, first: Ordered, line: int, setting: Setting) -> None:
-        self.first, self.track, self.line, self.setting = first, first.track, line, setting
+    def __init__(
+        self, first: Ordered, line: int, setting: Setting, tracks: tuple[int, ...]
+    ) -> None:
+        self.first, self.tracks, self.line, self.setting = first, tracks, line, setting
+        self.track = tracks[0]
         self.device, self.channel = divmod(line, N_CHANNELS)
         self.strikes: list[Strike] = []
         self.sent: list[Ordered] = []
@@ -149,9 +155,21 @@ class OpenPart:
         """Return the changes to the part's program, none after the note that it counts for."""
         return [
             min(event, _just_before(event, self.first)) if event.tick == self.first.tick else event
-            for event in streams.changes_for(self.track, self.line)
+            for event in self._changes(streams)
             if event.data[1] == self.setting.program
         ]
+
+    def _changes(self, streams: Streams) -> list[Ordered]:
+        several = [streams.changes_for(track, self.line) for track in self.tracks]
+        return several[0] if len(several) == 1 else sorted({e for some in several for e in some})
+
+    def track_metas(self, streams: Streams) -> list[Ordered]:
+        """Return the meta events of its tracks, of which the first one gives the name."""
+        first, *others = self.tracks
+        metas = streams.track_metas(first)
+        for track in others:
+            metas = metas + [e for e in streams.track_metas(track) if e.data[1] != TRACK_NAME]
+        return metas
 
     def midi_events(self, streams: Streams) -> list[Ordered]:
         """Return the channel messages of the part's MIDI, unordered."""

@@ -75,11 +75,14 @@ class ScanJob:
         Files, relative to it.
     max_duration_s : float
         Longest score that is a song, in seconds.
+    are_drums_joined : bool
+        Whether drums that are spread over tracks are one part.
     """
 
     root: str
     paths: tuple[str, ...]
     max_duration_s: float
+    are_drums_joined: bool = False
 
 
 def find_midi_files(root: Path, skipped: Path | None = None) -> list[str]:
@@ -127,20 +130,28 @@ def find_midi_files(root: Path, skipped: Path | None = None) -> list[str]:
 
 
 def plan_scan(
-    root: Path, paths: Sequence[str], max_duration_s: float, n_files: int = 16
+    root: Path,
+    paths: Sequence[str],
+    max_duration_s: float,
+    n_files: int = 16,
+    *,
+    are_drums_joined: bool = False,
 ) -> Iterator[ScanJob]:
     """Divide the files of a folder into jobs of some files each."""
     for start in range(0, len(paths), n_files):
-        yield ScanJob(str(root), tuple(paths[start : start + n_files]), max_duration_s)
+        some = tuple(paths[start : start + n_files])
+        yield ScanJob(str(root), some, max_duration_s, are_drums_joined)
 
 
 def scan_files(job: ScanJob) -> list[ScannedSong | Rejection]:
     """Read the files of a job; return a song or a rejection for each, in their order."""
-    return [_scan(Path(job.root), path, job.max_duration_s) for path in job.paths]
+    return [_scan(job, path) for path in job.paths]
 
 
-def load_score(path: Path, max_duration_s: float) -> tuple[bytes, Score]:
-    """Read a file and its score.
+def load_score(
+    path: Path, max_duration_s: float, *, are_drums_joined: bool = False
+) -> tuple[bytes, Score]:
+    """Read a file and its score; parameters as of `read_score`.
 
     Raises
     ------
@@ -158,12 +169,14 @@ def load_score(path: Path, max_duration_s: float) -> tuple[bytes, Score]:
     except OSError as error:
         recheck(error)
         raise Unusable(Reason.UNREADABLE, error.strerror or str(error)) from error
-    return data, read_score(data, max_duration_s)
+    return data, read_score(data, max_duration_s, are_drums_joined=are_drums_joined)
 
 
-def _scan(root: Path, path: str, max_duration_s: float) -> ScannedSong | Rejection:
+def _scan(job: ScanJob, path: str) -> ScannedSong | Rejection:
     try:
-        data, score = load_score(root / path, max_duration_s)
+        data, score = load_score(
+            Path(job.root) / path, job.max_duration_s, are_drums_joined=job.are_drums_joined
+        )
     except Unusable as finding:
         return Rejection(path, "scan", finding.reason, finding.detail)
     signature = melodic_signature(_lines(score))

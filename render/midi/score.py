@@ -116,6 +116,8 @@ class Score:
         The events of the file.
     stopwatch : Stopwatch, optional
         Is asked at every channel.
+    are_drums_joined : bool
+        Whether tracks that play drums on one channel, with one kit, are one part.
 
     Attributes
     ----------
@@ -140,7 +142,13 @@ class Score:
         Without notes, with too many parts, or with an impossible time division.
     """
 
-    def __init__(self, raw: smf.RawFile, stopwatch: smf.Stopwatch | None = None) -> None:
+    def __init__(
+        self,
+        raw: smf.RawFile,
+        stopwatch: smf.Stopwatch | None = None,
+        *,
+        are_drums_joined: bool = False,
+    ) -> None:
         self._ticks_per_quarter, tracks = _in_quarters(raw)
         streams = self._streams = Streams(tracks)
         tempos = sorted(e for e in streams.metas if e.data[:2] == bytes((META, TEMPO)))
@@ -149,7 +157,10 @@ class Score:
             [(e.tick, int.from_bytes(e.data[2:], "big")) for e in tempos],
         )
         self._open, n_hanging = collect_parts(
-            streams, self._stop_tick(), stopwatch or smf.Stopwatch()
+            streams,
+            self._stop_tick(),
+            stopwatch or smf.Stopwatch(),
+            are_drums_joined=are_drums_joined,
         )
         self.parts = [part.describe(streams) for part in self._open]
         self.n_notes = sum(part.n_notes for part in self.parts)
@@ -232,7 +243,7 @@ class Score:
             Onset in ticks, pitch and velocity of notes that are left out.
         """
         part, streams = self._open[part_index], self._streams
-        own = streams.track_metas(part.track) + part.midi_events(streams)
+        own = part.track_metas(streams) + part.midi_events(streams)
         played = by_time(own)
         if unheard:
             played = list(without_strikes(played, unheard))
@@ -270,7 +281,12 @@ class Score:
         return _content_hash(self._open, self._ticks_per_quarter)
 
 
-def read_score(data: bytes, max_duration_s: float = DEFAULT_MAX_DURATION_S) -> Score:
+def read_score(
+    data: bytes,
+    max_duration_s: float = DEFAULT_MAX_DURATION_S,
+    *,
+    are_drums_joined: bool = False,
+) -> Score:
     """Read a MIDI file as a score.
 
     Parameters
@@ -279,6 +295,8 @@ def read_score(data: bytes, max_duration_s: float = DEFAULT_MAX_DURATION_S) -> S
         Content of the MIDI file.
     max_duration_s : float
         Length in seconds of the longest score that is accepted.
+    are_drums_joined : bool
+        As for `Score`.
 
     Returns
     -------
@@ -292,7 +310,8 @@ def read_score(data: bytes, max_duration_s: float = DEFAULT_MAX_DURATION_S) -> S
     """
     with collector_paused():
         stopwatch = smf.Stopwatch()
-        score = Score(smf.parse(data, stopwatch), stopwatch)
+        raw = smf.parse(data, stopwatch)
+        score = Score(raw, stopwatch, are_drums_joined=are_drums_joined)
     if score.duration_s > max_duration_s:
         raise Unusable(
             Reason.TOO_LONG, f"lasts {score.duration_s:.0f} s, more than {max_duration_s:g} s"

@@ -15,13 +15,13 @@ from typing import Final, NamedTuple
 from stemsmith.render.midi.smf import META, Event, new_event
 from stemsmith.render.midi.text import decoded
 
-__all__ = ["ADDED", "N_CHANNELS", "TEMPO", "Ordered", "Streams", "by_time"]
+__all__ = ["ADDED", "N_CHANNELS", "TEMPO", "TRACK_NAME", "Ordered", "Streams", "by_time"]
 
 TEMPO: Final = 0x51
+TRACK_NAME: Final = 0x03
 N_CHANNELS: Final = 16
 ADDED: Final = 1 << 62  # place of an event that is not in the file: after all that are
 
-_TRACK_NAME: Final = 0x03
 _DEVICE_NAME: Final = 0x09
 _PORT: Final = 0x21
 # Meta events that concern the whole score: copyright, marker, cue, SMPTE offset, tempo, meter, key.
@@ -121,7 +121,7 @@ class Streams:
                 self.metas.append(event)
             else:
                 self._track_metas[track].append(event)
-                if data[1] == _TRACK_NAME:
+                if data[1] == TRACK_NAME:
                     self._names.setdefault(track, decoded(data[2:]))
                 elif data[1] in (_PORT, _DEVICE_NAME):
                     device = devices.after(track, event)

@@ -26,7 +26,7 @@ from stemsmith.render.midi.channel import (
 )
 from stemsmith.render.midi.limits import MAX_COMMON_BYTES, MAX_PARTS, MAX_STEM_EVENTS
 from stemsmith.render.midi.parts import OpenPart, Strike
-from stemsmith.render.midi.programs import Setting, Timeline, effective_systems
+from stemsmith.render.midi.programs import Place, Setting, Timeline, effective_systems
 from stemsmith.render.midi.smf import Stopwatch, Unusable
 from stemsmith.render.midi.streams import ADDED, N_CHANNELS, Ordered, Streams
 from stemsmith.render.midi.system import BankMode, PartMode, Reset
@@ -40,7 +40,7 @@ Modes = Sequence[tuple[Ordered, bool]]
 
 
 def collect_parts(
-    streams: Streams, stop_tick: int, stopwatch: Stopwatch
+    streams: Streams, stop_tick: int, stopwatch: Stopwatch, *, are_drums_joined: bool = False
 ) -> tuple[list[OpenPart], int]:
     """Split a file into parts: by track, channel, and order of a program's first note.
 
@@ -52,6 +52,8 @@ def collect_parts(
         Tick at which all that still sounds is ended.
     stopwatch : Stopwatch
         Is asked at every line.
+    are_drums_joined : bool
+        Whether tracks that play drums on one channel are one player, with a part for each kit.
 
     Returns
     -------
@@ -79,6 +81,8 @@ def collect_parts(
         stopwatch.check()
         device, channel = divmod(line, N_CHANNELS)
         voices = _LineVoices(streams, line, tracks, systems[device], modes[device][channel])
+        if are_drums_joined:
+            voices.join_drums()
         parts += voices.split(stop_tick)
         n_hanging += voices.n_hanging
         _check_size(streams, [(part.track, part.line) for part in parts])
@@ -125,6 +129,9 @@ class _LineVoices:
         self._notes = [
             event for track in streams.tracks_of(line) for event in streams.notes[track, line]
         ]
+        # The track whose notes those of a track are; its own, unless drums are joined.
+        self._owners: dict[int, int] = {}
+        self._members: dict[int, tuple[int, ...]] = {}
         self._first_ticks: dict[int, int] = {}
         # Of each track: its part, and the tick from which another one may be meant.
         self._current: dict[int, tuple[OpenPart, int]] = {}
@@ -159,6 +166,29 @@ class _LineVoices:
         self._n_strikes = 0
         self.n_hanging = 0
 
+    def join_drums(self) -> None:
+        """Take tracks that play nothing but drums, with a kit in common, for one player."""
+        kits: dict[int, set[Setting]] = {}
+        for event in self._notes:
+            if event.data[0] >> 4 == 0x9 and event.data[2] > 0:
+                first_tick = self._first_ticks.setdefault(event.track, event.tick)
+                setting = self._setting_at(event, first_tick)[0]
+                kits.setdefault(event.track, set()).add(setting._replace(bank=0))
+        groups: list[tuple[set[int], set[Setting]]] = []
+        for track, own in kits.items():
+            if all(setting.is_drum for setting in own):
+                alike = [group for group in groups if group[1] & own]
+                groups = [group for group in groups if group not in alike]
+                tracks = {track}.union(*(group[0] for group in alike))
+                groups.append((tracks, own.union(*(group[1] for group in alike))))
+        for tracks, _ in groups:
+            members = tuple(sorted(tracks))
+            self._members[members[0]] = members
+            self._owners.update(dict.fromkeys(members, members[0]))
+
+    def _owner(self, event: Ordered) -> int:
+        return self._owners.get(event.track, event.track)
+
     def split(self, stop_tick: int) -> list[OpenPart]:
         """Return the parts of the line."""
         for event in self._stream:
@@ -177,7 +207,8 @@ class _LineVoices:
         self._stop(stop_tick)
         parts = list(self._parts.values())
         for event in self._orphans:
-            owner = next((part for part in parts if part.track == event.track), parts[0])
+            track = self._owner(event)
+            owner = next((part for part in parts if part.track == track), parts[0])
             owner.add(event)
         for part in parts:
             part.sent += self._foreign
@@ -187,7 +218,7 @@ class _LineVoices:
 
     def _strike(self, event: Ordered) -> None:
         part = self._part_of(event)
-        track, pitch = event.track, event.data[1]
+        track, pitch = self._owner(event), event.data[1]
         self._make_way(event, part)
         strike = Strike(
             event.tick, -1, pitch, event.data[2], self._n_strikes, -1, self._state.shift
@@ -209,13 +240,20 @@ class _LineVoices:
         if known is not None and tick < known[1]:
             return known[0]
         first_tick = self._first_ticks.setdefault(track, tick)
-        place = (tick, _NEVER, 0) if tick == first_tick else event[:3]
-        setting = self._timeline.at(track, place)
-        key = (track, setting._replace(bank=0))
+        setting, place = self._setting_at(event, first_tick)
+        owner = self._owner(event)
+        key = (owner, setting._replace(bank=0))
         if key not in self._parts:
-            self._parts[key] = OpenPart(event, self._line, setting)
+            members = self._members.get(owner, (owner,))
+            self._parts[key] = OpenPart(event, self._line, setting, members)
         self._current[track] = (self._parts[key], self._timeline.next_tick(place))
         return self._parts[key]
+
+    def _setting_at(self, event: Ordered, first_tick: int) -> tuple[Setting, Place]:
+        """Return what a note is played with, and the place that decides it."""
+        is_first = event.tick == first_tick
+        place = (event.tick, _NEVER, 0) if is_first else (event.tick, event.track, event.place)
+        return self._timeline.at(event.track, place), place
 
     def _begin(self, part: OpenPart, strike: Strike, track: int) -> None:
         part.strikes.append(strike)
@@ -239,14 +277,14 @@ class _LineVoices:
 
     def _make_way(self, event: Ordered, part: OpenPart) -> None:
         """End what still sounds of the key that is struck."""
-        track, pitch = event.track, event.data[1]
+        track, pitch = self._owner(event), event.data[1]
         before = self._down[pitch].get(track)
         if before is None and not self._state.is_mono:
             return
         is_open = before is not None and before[1][0].onset < event.tick
         is_cut = self._state.is_mono and any(strike.pitch == pitch for strike in part.mono)
         if is_open or is_cut:
-            for off in self._early.pop((event.tick, track, pitch), ()):
+            for off in self._early.pop((event.tick, event.track, pitch), ()):
                 self._taken.add((off.track, off.place))
                 self._note_off(off._replace(place=event.place - 1))
             before = self._down[pitch].get(track)
@@ -255,14 +293,14 @@ class _LineVoices:
         other, strikes = self._down[pitch].pop(track)
         for strike in strikes:
             self._n_replaced[track, pitch] += 1
-            off = other.note_off(pitch, event.tick, track, event.place - 1)
+            off = other.note_off(pitch, event.tick, event.track, event.place - 1)
             other.written.append(off)
             if other is not part:
                 other.sent.append(off)
             self._release(strike, event.tick)
 
     def _note_off(self, event: Ordered) -> None:
-        track, pitch = event.track, event.data[1]
+        track, pitch = self._owner(event), event.data[1]
         down = self._down[pitch]
         if track in down:
             self._lift_all(track, event)

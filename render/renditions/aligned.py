@@ -52,7 +52,14 @@ def aligned_hash(folder: Path, path: str, parts: Sequence[Part], rendered: Seque
     return digest.hexdigest()
 
 
-def aligned_notes(folder: Path, path: str, parts: Sequence[Part], part_index: int) -> TimedNotes:
+def aligned_notes(
+    folder: Path,
+    path: str,
+    parts: Sequence[Part],
+    part_index: int,
+    *,
+    are_drums_joined: bool = False,
+) -> TimedNotes:
     """Return the aligned notes of one part.
 
     Parameters
@@ -65,6 +72,8 @@ def aligned_notes(folder: Path, path: str, parts: Sequence[Part], part_index: in
         Parts of the score.
     part_index : int
         Index of the part in the score.
+    are_drums_joined : bool
+        Whether drums that are spread over tracks are one part of the score.
 
     Returns
     -------
@@ -83,7 +92,7 @@ def aligned_notes(folder: Path, path: str, parts: Sequence[Part], part_index: in
         velocity = np.full(len(pitch), _DEFAULT_VELOCITY, np.uint8)
         return TimedNotes(onset_s[order], offset_s[order], pitch[order], velocity)
     try:
-        _, score = load_score(midi, _MAX_DURATION_S)
+        _, score = load_score(midi, _MAX_DURATION_S, are_drums_joined=are_drums_joined)
     except Unusable as finding:
         raise UsageError(f"{midi}: cannot be used: {finding.detail}") from finding
     if [part.program for part in score.parts] != [part.program for part in parts]:

@@ -10,7 +10,13 @@ from typing import Any, Final
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.options import option, to_manifest
 from stemsmith.manifests.paths import local_path
-from stemsmith.render.corpus.config import OnDefect, RenderConfig, RenderOptions, parse_band
+from stemsmith.render.corpus.config import (
+    EQUAL_STEMS,
+    OnDefect,
+    RenderConfig,
+    RenderOptions,
+    parse_band,
+)
 from stemsmith.render.renditions.factors import (
     AS_WRITTEN,
     DEFAULT_VELOCITIES,
@@ -211,6 +217,9 @@ class RenditionConfig(RenderConfig):
         names = [tempo.name for tempo in self.tempos], [d.name for d in self.dynamics]
         checks = {
             "--on-defect: renditions are not audited": self.on_defect is OnDefect.KEEP,
+            "--balance: stems of renditions keep the synthesiser's level": (
+                self.balance == EQUAL_STEMS
+            ),
             "--effects, --room, --equalise, --master, --codec and --dry: not of renditions, whose "
             "stems are shared between mixtures": not (
                 self.is_produced or self.has_master or self.dry

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from stemsmith.render.corpus.config import Drums
 from stemsmith.render.corpus.forecast import check_room, cost_in_words, in_short
 from stemsmith.render.midi.scan import load_score
 from stemsmith.render.midi.smf import Unusable
@@ -90,7 +91,11 @@ def _end_s(job: StemJob, written_s: float) -> float:
     if job.tempo.bpm is None:
         return written_s / (job.tempo.factor or 1)
     try:
-        _, score = load_score(Path(job.midi_root, job.source), job.config.max_duration_s)
+        _, score = load_score(
+            Path(job.midi_root, job.source),
+            job.config.max_duration_s,
+            are_drums_joined=job.config.drums is Drums.JOINED,
+        )
     except Unusable:  # which rendering will say
         return written_s
     tempo_map = job.tempo.of(score.tempo_map, job.config.tempo_mode, score.first_tick)

@@ -21,7 +21,7 @@ from stemsmith.manifests.programs import PROGRAM_NAMES
 from stemsmith.manifests.records import Part, Rejection, ScannedSong
 from stemsmith.manifests.renditions import RENDITIONS
 from stemsmith.manifests.seeds import rng_for
-from stemsmith.render.corpus.config import Pan
+from stemsmith.render.corpus.config import Drums, Pan
 from stemsmith.render.corpus.manifest import bank_header, why_nothing
 from stemsmith.render.corpus.selection import Chosen, select
 from stemsmith.render.renditions.aligned import aligned_hash
@@ -147,8 +147,14 @@ def plan_renditions(
     NothingToDo
         If no score can be used.
     UsageError
-        If there are fewer timbres or renditions than asked for, saying how many there are.
+        If there are fewer timbres or renditions than asked for, saying how many there are, or notes
+        shall be tuned that cannot be.
     """
+    if config.deviations.cents and bank.untunable:
+        raise UsageError(
+            f"{bank.untunable}: single notes of an SFZ instrument cannot be tuned; "
+            "leave --tuning out"
+        )
     unusable = [r for r in scanned if isinstance(r, Rejection)]
     selection = select([s for s in scanned if isinstance(s, ScannedSong)], config, bank)
     rejections = sorted([*unusable, *selection.rejections], key=lambda r: r.id)
@@ -270,7 +276,9 @@ class _Planner:
             config.seed if is_deviating else None,
             aligned,
             [config.sample_rate, config.tail_s, config.headroom_db, *self._stereo()],
+            *([str(config.drums)] if config.drums is not Drums.TRACKS else []),
             self._versions,
+            *([patch.sfz.fingerprint] if patch.sfz else []),
         ]
         stem_id = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:40]
         if patch.name not in self._changes:
@@ -298,6 +306,8 @@ class _Planner:
             folder = read_sample_folder(Path(patch.folder))
             has_layers = any(folder.layers(r.pitch) > 1 for r in folder.recordings)
             return "timbre" if has_layers else "nothing"  # its velocities only choose recordings
+        if patch.sfz is not None:
+            return "timbre" if patch.sfz.has_layers else "level"
         if patch.preset is None:
             return "level"
         layers = velocity_layers(Path(patch.preset.soundfont))[patch.preset[1:]]

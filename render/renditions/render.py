@@ -27,7 +27,7 @@ from stemsmith.mixing.level.loudness import (
     envelope,
     integrated_loudness,
 )
-from stemsmith.render.corpus.config import Pan
+from stemsmith.render.corpus.config import Drums, Pan
 from stemsmith.render.corpus.layout import Layout
 from stemsmith.render.midi.notes import sounding_midi
 from stemsmith.render.midi.panorama import place_parts
@@ -141,7 +141,11 @@ def render_stems(job: StemJob) -> RenderedStems | Rejection:
     """
     with AT_WORK, storage.naming(Path(job.corpus)):
         try:
-            data, score = load_score(Path(job.midi_root) / job.source, job.config.max_duration_s)
+            data, score = load_score(
+                Path(job.midi_root) / job.source,
+                job.config.max_duration_s,
+                are_drums_joined=job.config.drums is Drums.JOINED,
+            )
             if hashlib.md5(data, usedforsecurity=False).hexdigest() != job.song_id:
                 changed = Unusable(Reason.CHANGED, "changed since it was scanned")
                 recheck(changed)
@@ -184,13 +188,15 @@ class _Studio:
 
     def _read_aligned(self) -> dict[int, TimedNotes]:
         """Return the aligned notes of every part that is rendered; none without `aligned`."""
-        folder = self._job.config.aligned
+        folder, drums = self._job.config.aligned, self._job.config.drums
         if folder is None:
             return {}
         source, parts = self._job.source, self._score.parts
         rendered = sorted({spec.part_index for spec in self._job.specs})
         found = {
-            part_index: aligned_notes(Path(folder), source, parts, part_index)
+            part_index: aligned_notes(
+                Path(folder), source, parts, part_index, are_drums_joined=drums is Drums.JOINED
+            )
             for part_index in rendered
         }
         for part_index, notes in found.items():
@@ -234,6 +240,9 @@ class _Studio:
             performance.frames,
             sample_rate,
         )
+        has_sound = spec.patch.has_sound_for(notes.pitch, notes.velocity)
+        level_db = np.where(has_sound, expected.level_db, -np.inf)
+        expected = expected._replace(level_db=level_db)
         return heard_notes(expected, native, spans, -self._job.config.headroom_db, sample_rate)
 
     def _write(self, path: Path, content: bytes) -> str:

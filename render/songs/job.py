@@ -35,6 +35,8 @@ class RenderJob:
     second_patches : tuple of Patch or None
         What a part gets if the audit finds a defect with its first one; empty where such stems are
         not drawn again, and None where there is no other patch.
+    levels_lu : tuple of (str, float)
+        Level of each group as it was drawn; empty where all stems are equally loud.
     production : Production
         What the options of effects and rooms name, as it was read.
     """
@@ -49,6 +51,7 @@ class RenderJob:
     config: RenderConfig
     duplicate_group: str | None = None
     second_patches: tuple[Patch | None, ...] = ()
+    levels_lu: tuple[tuple[str, float], ...] = ()
     production: Production = NO_PRODUCTION
 
 

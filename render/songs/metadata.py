@@ -55,6 +55,7 @@ def metadata(
     stems: Mapping[int, StemEntry],
     overall_gain_db: float,
     config: RenderConfig,
+    levels_lu: Mapping[str, float],
 ) -> bytes:
     """Return a song's ``metadata.yaml``.
 
@@ -68,6 +69,8 @@ def metadata(
         Uniform gain against clipping.
     config : RenderConfig
         Options of the corpus.
+    levels_lu : mapping of str to float
+        Levels that were drawn for the groups of the song; empty where stems are equally loud.
 
     Returns
     -------
@@ -81,7 +84,7 @@ def metadata(
         "lmd_midi_dir": song.path,
         "midi_dir": "MIDI",
         "normalization_factor": config.target_lufs,
-        "normalized": is_automix,
+        "normalized": is_automix and not levels_lu,
         "overall_gain": db_to_linear(overall_gain_db),
         "stems": {
             stem_name(part_index): _stem(part, stems.get(part_index))
@@ -99,6 +102,8 @@ def metadata(
         },
         "target_peak": config.target_peak_dbfs,
     }
+    if levels_lu:
+        content["stemsmith"]["balance_lu"] = dict(levels_lu)
     short = {
         stem_name(part_index): part.n_notes
         for part_index, part in enumerate(song.parts)

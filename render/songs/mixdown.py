@@ -40,6 +40,7 @@ from stemsmith.render.corpus.config import MixSource, OnDefect, Pan
 from stemsmith.render.midi.panorama import place_parts
 from stemsmith.render.midi.score import Score
 from stemsmith.render.midi.smf import Event
+from stemsmith.render.songs.balance import group_of, reach_levels, wanted_levels
 from stemsmith.render.songs.job import RenderJob
 from stemsmith.render.songs.metadata import stem_name
 from stemsmith.render.songs.production import SongProduction
@@ -171,13 +172,15 @@ class Mixdown:
     def _first_pass(self, part_index: int, patch: Patch) -> RenderedPart:
         native = self._buffer(part_index)
         events = self._score.events(part_index)
-        frames = on_grid(self._seconds(events), self._config.sample_rate)
+        frames = patch.samples_at(self._seconds(events), self._config.sample_rate)
         spans = self._synthesise(part_index, patch, events, frames, native)
         expected = self._expected(part_index, patch, events, frames)
         audit = self._audit(part_index, patch, events, frames, expected, native, spans)
         second = self._job.second_patches[part_index] if self._job.second_patches else None
         if audit and second is not None:
-            patch, spans = second, self._synthesise(part_index, second, events, frames, native)
+            patch = second
+            frames = patch.samples_at(self._seconds(events), self._config.sample_rate)
+            spans = self._synthesise(part_index, patch, events, frames, native)
             expected = self._expected(part_index, patch, events, frames)
             audit = self._audit(part_index, patch, events, frames, expected, native, spans)
         part = self._score.parts[part_index]
@@ -222,11 +225,9 @@ class Mixdown:
 
     def _equalise(self, parts: Sequence[RenderedPart]) -> None:
         """Filter the stems so that they mask each other less at the levels that they get."""
-        target_lufs = self._config.target_lufs
         energies = []
-        for part in parts:
-            gain = stem_gain(part.loudness_lufs, target_lufs, self._config.max_gain_db)
-            power = db_to_linear(gain.gain_db) ** 2
+        for part, offset_lu in zip(parts, self._offsets_lu(parts), strict=True):
+            power = db_to_linear(self._gain(part, offset_lu, 0.0).gain_db) ** 2
             energies.append(self._production.energies(self._native(part)) * power)
         for part, found in zip(parts, self._production.filters(energies), strict=True):
             native = self._native(part)
@@ -251,7 +252,7 @@ class Mixdown:
             return None
         sample_rate = self._config.sample_rate
         notes = as_played(
-            self._notes(part_index)[0],
+            self._notes(part_index, patch)[0],
             sample_rate,
             is_drum=self._score.parts[part_index].is_drum,
             events=events,
@@ -273,20 +274,15 @@ class Mixdown:
     def _mix_stems(self, parts: Sequence[RenderedPart]) -> float:
         """Give each part its gain, and mix; return the uniform gain.
 
-        Stems shall be equally loud as written, after the uniform gain, which is only known when
-        they are mixed: where it makes a difference, they are mixed again.
+        Stems shall be as loud as they are meant to be as written, after the uniform gain, which is
+        only known when they are mixed: where it makes a difference, they are mixed again.
         """
-        config = self._config
+        offsets_lu = self._offsets_lu(parts)
         overall_gain_db = 0.0
         for turn in range(_MIXING_TURNS):
-            level_lufs = config.target_lufs + overall_gain_db
             gains = [
-                stem_gain(
-                    loudness_when_played_at(part.levels.k_power, level_lufs),
-                    config.target_lufs,
-                    config.max_gain_db,
-                )
-                for part in parts
+                self._gain(part, offset_lu, overall_gain_db)
+                for part, offset_lu in zip(parts, offsets_lu, strict=True)
             ]
             changes = [abs(g.gain_db - p.gain.gain_db) for g, p in zip(gains, parts, strict=True)]
             if turn > 0 and max(changes) < _AUDIBLE_DB:
@@ -296,6 +292,47 @@ class Mixdown:
             self._sum(parts)
             overall_gain_db = self._uniform_gain_db(parts, _peak(self._mixture))
         return overall_gain_db
+
+    def _gain(self, part: RenderedPart, offset_lu: float, overall_gain_db: float) -> StemGain:
+        """Return the gain of a part that shall be louder than the target by an offset."""
+        level_lufs = self._config.target_lufs + offset_lu
+        loudness = loudness_when_played_at(part.levels.k_power, level_lufs + overall_gain_db)
+        return stem_gain(loudness, level_lufs, self._config.max_gain_db)
+
+    def _offsets_lu(self, parts: Sequence[RenderedPart]) -> list[float]:
+        """Return how much louder than the target each part is meant to be: 0 without a balance."""
+        if not self._job.levels_lu:
+            return [0.0] * len(parts)
+        groups = [
+            None
+            if part.loudness_lufs is None
+            else group_of(part.part.program, part.patch.rendering_class)
+            for part in parts
+        ]
+        sounding = [group for group in groups if group is not None]
+
+        def k_power_at(group: str, levels_lu: Sequence[float]) -> Float32s:
+            levels = iter(levels_lu)
+            members = []
+            for part, own in zip(parts, groups, strict=True):
+                offset_lu = 0.0 if own is None else next(levels)
+                if own == group:
+                    part.gain = self._gain(part, offset_lu, 0.0)
+                    members.append(part)
+            return self._k_power_of(members)
+
+        wanted_lu = wanted_levels(dict(self._job.levels_lu), sounding)
+        offsets_lu = iter(reach_levels(sounding, wanted_lu, self._config.target_lufs, k_power_at))
+        return [0.0 if group is None else next(offsets_lu) for group in groups]
+
+    def _k_power_of(self, parts: Sequence[RenderedPart]) -> Float32s:
+        """Return the envelope of the sum of some parts under their gains."""
+        if len(parts) == 1:
+            (part,) = parts
+            return part.levels.k_power * np.float32(10 ** (part.gain.gain_db / 10))
+        self._sum(parts)
+        spans = sorted(span for part in parts for span in part.spans)
+        return envelope(self._mixture, self._config.sample_rate, spans).k_power
 
     def _sum(self, parts: Sequence[RenderedPart]) -> None:
         self._mixture.fill(0.0)
@@ -319,11 +356,12 @@ class Mixdown:
     def _expected(
         self, part_index: int, patch: Patch, events: Sequence[Event], frames: Int64s
     ) -> Expected:
-        onset, _, pitch, velocity = self._notes(part_index)[0].T
+        onset, _, pitch, velocity = self._notes(part_index, patch)[0].T
         expected = expected_levels(
             onset, pitch, velocity, patch.compass, events, frames, self._config.sample_rate
         )
         is_silenced = self._score.notes(part_index).is_silenced
+        is_silenced = is_silenced | ~patch.has_sound_for(pitch, velocity)
         return expected._replace(level_db=np.where(is_silenced, -np.inf, expected.level_db))
 
     def _synthesise(
@@ -334,7 +372,8 @@ class Mixdown:
         frames: Int64s,
         out: Float32s,
     ) -> Spans:
-        notes, sample_rate = partial(self._notes, part_index), self._config.sample_rate
+        notes = partial(self._notes, part_index, patch)
+        sample_rate = self._config.sample_rate
         with self._naming_song():
             spans = synthesise(patch, events, frames, notes, out, sample_rate)
             self._refuse_infinite(patch, out)
@@ -360,11 +399,11 @@ class Mixdown:
         except UsageError as error:
             raise UsageError(f"{self._job.song.path}: {error}") from error
 
-    def _notes(self, part_index: int) -> tuple[npt.NDArray[np.int64], None]:
+    def _notes(self, part_index: int, patch: Patch) -> tuple[npt.NDArray[np.int64], None]:
         """Return the notes of a part at the samples that the note table gives."""
         onset, offset, pitch, velocity, *_ = self._score.notes(part_index)
         times = [self._score.tempo_map.seconds(ticks) for ticks in (onset, offset)]
-        frames = [on_grid(seconds, self._config.sample_rate) for seconds in times]
+        frames = [patch.samples_at(seconds, self._config.sample_rate) for seconds in times]
         return np.stack([*frames, pitch, velocity], axis=1), None
 
     def _seconds(self, events: Sequence[Event]) -> npt.NDArray[np.float64]:

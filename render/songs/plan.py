@@ -15,6 +15,7 @@ from stemsmith.manifests.records import Part, Reason, Rejection, ScannedSong
 from stemsmith.render.corpus.config import MixSource, OnDefect, RenderConfig
 from stemsmith.render.corpus.manifest import bank_header, why_nothing
 from stemsmith.render.corpus.selection import Chosen, Selection, select
+from stemsmith.render.songs.balance import balance_of, levels_of
 from stemsmith.render.songs.job import RenderJob
 from stemsmith.render.songs.production import plan_production
 from stemsmith.render.sound.patch_choice import PatchChoice
@@ -100,7 +101,8 @@ def plan_corpus(
     """
     if config.mix_source is MixSource.UNSPLIT and bank.has_effects:
         raise UsageError(
-            "--mix-source unsplit cannot have effects, VST3 instruments or folders of notes"
+            "--mix-source unsplit cannot have effects, VST3 instruments or folders of notes, "
+            "nor SFZ instruments"
         )
     production, production_header = plan_production(config)
     songs = [s for s in scanned if isinstance(s, ScannedSong)]
@@ -118,6 +120,7 @@ def plan_corpus(
             "ask for fewer, or loosen --band and --min-notes"
         )
     soundfonts = tuple(s.path for s in bank.soundfonts)
+    balance = balance_of(config)
     jobs = tuple(
         RenderJob(
             song=chosen.song,
@@ -130,6 +133,7 @@ def plan_corpus(
             config=config,
             duplicate_group=chosen.group,
             second_patches=_second_patches(chosen, config, bank),
+            levels_lu=levels_of(balance, config, chosen.song),
             production=production,
         )
         for chosen in selection.chosen
@@ -139,6 +143,7 @@ def plan_corpus(
         "config": config.to_dict(),
         "roots": {"corpus": "."},
         **bank_header(bank),
+        **({} if balance is None else {"balance": balance.to_dict()}),
         **production_header,
     }
     return CorpusPlan(jobs, selection, tuple(rejections), header)

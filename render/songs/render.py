@@ -15,7 +15,7 @@ from stemsmith.manifests.arrays import Float32s
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.jobs import recheck
 from stemsmith.manifests.records import Reason, Rejection, Song, Stem
-from stemsmith.render.corpus.config import OnDefect
+from stemsmith.render.corpus.config import Drums, OnDefect
 from stemsmith.render.corpus.layout import Layout
 from stemsmith.render.midi.scan import load_score
 from stemsmith.render.midi.score import Score, collector_paused
@@ -115,7 +115,11 @@ def stems_of_song(job: RenderJob) -> dict[str, Float32s]:
 
 
 def _read_score(job: RenderJob) -> tuple[bytes, Score]:
-    data, score = load_score(Path(job.midi_root) / job.song.path, job.config.max_duration_s)
+    data, score = load_score(
+        Path(job.midi_root) / job.song.path,
+        job.config.max_duration_s,
+        are_drums_joined=job.config.drums is Drums.JOINED,
+    )
     if hashlib.md5(data, usedforsecurity=False).hexdigest() != job.song.md5:
         changed = Unusable(Reason.CHANGED, "the file has changed since it was scanned")
         recheck(changed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -20,11 +21,12 @@ from stemsmith.mixing.level.gains import StemGain
 from stemsmith.mixing.level.loudness import Envelope
 from stemsmith.render.midi.score import Score
 from stemsmith.render.songs import metadata as slakh
+from stemsmith.render.songs.balance import group_of
 from stemsmith.render.songs.job import RenderJob
 from stemsmith.render.songs.production import Mastered, ProducedPart
 from stemsmith.render.sound.heard import Expected
 from stemsmith.render.sound.patches import Patch
-from stemsmith.render.sound.synth import Spans, on_grid
+from stemsmith.render.sound.synth import Spans
 
 __all__ = ["DryPart", "RenderedPart", "TrackWriter"]
 
@@ -119,6 +121,7 @@ class TrackWriter:
         self._job, self._data, self._score, self._staged = job, data, score, staged
         self._config = job.config
         self._n_samples = n_samples
+        self._levels_lu = dict(job.levels_lu)
 
     def write_stem(
         self,
@@ -172,12 +175,12 @@ class TrackWriter:
             midi_sha256=midi_sha256,
             k_power=part.levels.k_power,
             power=part.levels.power,
-            note_onset=self._frames_of(notes.onset_tick),
-            note_offset=self._frames_of(notes.offset_tick),
+            note_onset=self._frames_of(notes.onset_tick, part.patch),
+            note_offset=self._frames_of(notes.offset_tick, part.patch),
             note_pitch=notes.pitch,
             note_velocity=notes.velocity,
             note_sounding_offset=self._frames_of(
-                notes.offset_tick if part.patch.folder else notes.sounding_offset_tick
+                notes.offset_tick if part.patch.folder else notes.sounding_offset_tick, part.patch
             ),
             samples_sha256=samples_sha256,
             note_heard=heard,
@@ -188,6 +191,7 @@ class TrackWriter:
             k_power_mono=part.levels.k_power_mono if config.n_channels == 2 else None,
             power_mono=part.levels.power_mono if config.n_channels == 2 else None,
             pan=part.pan,
+            balance_lu=self._levels_lu.get(self._group(part)),
             effects=part.produced.effects,
             position=part.produced.position,
             equaliser=part.produced.equaliser,
@@ -205,14 +209,18 @@ class TrackWriter:
                 samples.update(block)
         return self._write(name, encoded.getvalue()), samples.hexdigest()
 
+    @staticmethod
+    def _group(part: RenderedPart) -> str:
+        return group_of(part.part.program, part.patch.rendering_class)
+
     def _write(self, name: str, data: bytes) -> str:
         """Write a file of the folder; return its SHA-256."""
         (self._staged / name).write_bytes(data)
         return hashlib.sha256(data).hexdigest()
 
-    def _frames_of(self, ticks: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
+    def _frames_of(self, ticks: npt.NDArray[np.int64], patch: Patch) -> npt.NDArray[np.int32]:
         seconds = self._score.tempo_map.seconds(ticks)
-        return on_grid(seconds, self._config.sample_rate).astype(np.int32)
+        return patch.samples_at(seconds, self._config.sample_rate).astype(np.int32)
 
     def write_song(
         self,
@@ -233,7 +241,9 @@ class TrackWriter:
             )
             for part in parts
         }
-        metadata = slakh.metadata(job.song, entries, overall_gain_db, config)
+        groups = {self._group(part) for part in parts}
+        drawn = {group: level for group, level in job.levels_lu if group in groups}
+        metadata = slakh.metadata(job.song, entries, overall_gain_db, config, drawn)
         encoded = encode_flac(mix, config.sample_rate)
         peak = int(max(mix.max(), -mix.min().astype(np.int32)))
         folder = f"{job.split}/{job.track}"
@@ -261,6 +271,7 @@ class TrackWriter:
             licence=job.song.licence,
             duplicate_group=job.duplicate_group,
             n_channels=config.n_channels,
+            balance=json.dumps(drawn) if drawn else None,
             room=room,
             bus=master and master.bus,
             codec=master and master.codec,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -13,11 +13,12 @@ from typing import Any, Final
 import mido
 import numpy as np
 from stemsmith.manifests import shards, storage
+from stemsmith.manifests.arrays import Int32s
 from stemsmith.manifests.audio import read as audio
 from stemsmith.manifests.audio.flac import SampleHash
 from stemsmith.manifests.audio.read import FULL_SCALE_16
 from stemsmith.manifests.corpus import Corpus
-from stemsmith.manifests.documents import Every, misfit, read_yaml
+from stemsmith.manifests.documents import Every, misfit, parse_json, read_yaml
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.jobs import recheck
 from stemsmith.manifests.records import Finding, Song, Stem
@@ -28,6 +29,7 @@ from stemsmith.mixing.level.loudness import envelope, integrated_loudness
 from stemsmith.render.corpus.config import MixSource
 from stemsmith.render.corpus.layout import RUN_FOLDER
 from stemsmith.render.songs import metadata as slakh
+from stemsmith.render.songs.balance import group_of, wanted_levels
 from stemsmith.render.sound.heard import check_heard
 
 __all__ = ["SongValidation", "plan_validation", "validate_song"]
@@ -180,8 +182,16 @@ class _SongChecker:
         if len(job.stems) != song.n_stems:
             raise InvalidCorpus(f"{folder}: {len(job.stems)} stem records, {song.n_stems} stems")
         total = np.zeros((song.n_channels or 1, song.n_samples), np.int32)
+        of_groups: dict[str, Int32s] = {}
         for stem in job.stems:
-            total += self._check_stem(stem)
+            samples = self._check_stem(stem)
+            total += samples
+            if song.balance is not None:
+                group = group_of(stem.program, stem.rendering_class)
+                of_groups.setdefault(group, np.zeros_like(total))
+                of_groups[group] += samples
+        if song.balance is not None:
+            self._check_balance(song.balance, of_groups)
         mix = self._audio(song.mix_path, song.mix_sha256)
         if song.mix_source == MixSource.AUTOMIX and not np.array_equal(mix, total):
             first = int(np.flatnonzero((mix != total).any(axis=0))[0])
@@ -275,7 +285,8 @@ class _SongChecker:
         expected = integrated_loudness(stem.k_power, stem.gain_db)
         song = self._job.song
         level = self._job.target_lufs + song.overall_gain_db
-        is_matched = song.mix_source == MixSource.AUTOMIX and not stem.is_gain_limited
+        is_equal = song.mix_source == MixSource.AUTOMIX and song.balance is None
+        is_matched = is_equal and not stem.is_gain_limited
         if is_matched and expected is not None and abs(expected - level) > _LOUDNESS_TOLERANCE_LU:
             raise InvalidCorpus(
                 f"{self._root / stem.path}: loudness {expected:.2f} LUFS, the song's is {level:.2f}"
@@ -289,6 +300,38 @@ class _SongChecker:
             raise InvalidCorpus(
                 f"{self._root / stem.path}: loudness {measured} LUFS, recorded {expected:.2f} LUFS"
             )
+
+    def _check_balance(self, text: str, sums: Mapping[str, Int32s]) -> None:
+        """Compare the loudness of each group's sum with the levels that were drawn."""
+        song, folder = self._job.song, self._root / self._job.song.path
+        try:
+            drawn = parse_json(text)
+        except ValueError as error:
+            raise InvalidCorpus(f"{folder}: balance is no JSON: {error}") from error
+        if problem := misfit(drawn, dict.fromkeys(sums, float), "balance"):
+            raise InvalidCorpus(f"{folder}: {problem}")
+        stems: dict[str, list[Stem]] = {}
+        for stem in self._job.stems:
+            group = group_of(stem.program, stem.rendering_class)
+            if stem.balance_lu != drawn[group]:
+                raise InvalidCorpus(f"{self._root / stem.path}: balance is not that of its group")
+            if not stem.is_silent:
+                stems.setdefault(group, []).append(stem)
+        wanted_lu = wanted_levels(drawn, list(stems))
+        for group, members in stems.items():
+            if any(stem.is_gain_limited for stem in members):
+                continue
+            level = self._job.target_lufs + song.overall_gain_db + wanted_lu[group]
+            native = sums[group].astype(np.float32) / np.float32(FULL_SCALE_16)
+            found = integrated_loudness(envelope(native, song.sample_rate).k_power)
+            if found is None or abs(found - level) > _LOUDNESS_TOLERANCE_LU:
+                raise InvalidCorpus(
+                    f"{folder}: {group} together have {found} LUFS, their level is {level:.2f}"
+                )
+            own = [integrated_loudness(stem.k_power, stem.gain_db) for stem in members]
+            levels = [loudness for loudness in own if loudness is not None]
+            if levels and max(levels) - min(levels) > _LOUDNESS_TOLERANCE_LU:
+                raise InvalidCorpus(f"{folder}: {group} are not equally loud")
 
     def _check_metadata(self, path: Path) -> None:
         song = self._job.song

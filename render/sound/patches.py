@@ -1,7 +1,7 @@
 """Patch banks: which sound a part may get.
 
 A bank is read from SoundFont files (every preset is a patch of the class its program belongs to)
-or from a YAML file (class -> patches, with effects, VST3 instruments and folders of notes).
+or from a YAML file (class -> patches, with effects, VST3 and SFZ instruments, folders of notes).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from stemsmith.manifests.arrays import Float32s, UInt8s
+from stemsmith.manifests.arrays import Bools, Float32s, Int64s, UInt8s
 from stemsmith.manifests.documents import read_yaml
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.programs import DRUMS, rendering_class_of
@@ -25,13 +25,15 @@ from stemsmith.render.sound.compass import Compass
 from stemsmith.render.sound.patch_choice import PatchChoice
 from stemsmith.render.sound.sample_folder import read_sample_folder
 from stemsmith.render.sound.sf2 import Soundfont, read_soundfont
-from stemsmith.render.sound.synth import Preset
+from stemsmith.render.sound.sfz.instrument import SfzInstrument, read_sfz
+from stemsmith.render.sound.synth import Preset, on_grid
 from stemsmith.render.sound.vst3 import instrument_problem
 
 __all__ = ["Bank", "Patch", "bank_from_soundfonts", "bank_from_yaml"]
 
 DRUM_BANK: Final = 128
-_SOURCES: Final = ("soundfont", "instrument", "folder")
+_SOURCES: Final = ("soundfont", "instrument", "folder", "sfz")
+_DRUM_CLASS: Final = rendering_class_of(DRUMS)
 _PATCH_KEYS: Final = frozenset({"name", "bank", "preset", "effects", *_SOURCES})
 
 
@@ -46,7 +48,7 @@ class Patch:
     rendering_class : str
         Class it belongs to.
     preset : Preset or None
-        Soundfont preset; None for a VST3 instrument or a folder of notes.
+        Soundfont preset; None for a VST3 or SFZ instrument, or a folder of notes.
     instrument : str or None
         Path of a VST3 instrument.
     effects : tuple of Effect
@@ -56,6 +58,8 @@ class Patch:
     compass : Compass or None
         Notes that the preset plays; None before it is measured (`with_compasses`), and for other
         patches.
+    sfz : SfzInstrument or None
+        SFZ instrument, which is played by sfizz.
     """
 
     name: str
@@ -65,6 +69,26 @@ class Patch:
     effects: tuple[Effect, ...] = ()
     folder: str | None = None
     compass: Compass | None = field(default=None, compare=False, repr=False)
+    sfz: SfzInstrument | None = None
+
+    def samples_at(self, seconds: npt.ArrayLike, sample_rate: int) -> Int64s:
+        """Return the sample at which the patch acts on events at some times, of the same shape."""
+        if self.sfz is None:
+            return on_grid(seconds, sample_rate)
+        return np.rint(np.asarray(seconds, np.float64) * sample_rate).astype(np.int64)
+
+    def has_sound_for(self, pitch: npt.ArrayLike, velocity: npt.ArrayLike) -> Bools:
+        """Return for which notes there is a sound, in tune or not, (n_notes,).
+
+        All True for what is not known: presets before they are measured, and VST3 instruments.
+        Notes out of the reach of a folder have none either, but are never played.
+        """
+        if self.compass is not None:
+            found: Bools = np.isfinite(self.compass.notes_db(pitch, velocity))
+            return found
+        if self.sfz is not None:
+            return self.sfz.plays(pitch, velocity)
+        return np.ones(np.shape(pitch), np.bool_)
 
     def sounding_pitch(self, pitch: npt.ArrayLike, velocity: npt.ArrayLike) -> Float32s | None:
         """Return the pitch that notes sound at, (n_notes,) MIDI numbers; None where nobody knows.
@@ -96,7 +120,7 @@ class Patch:
         elif self.folder is not None:
             is_played = read_sample_folder(Path(self.folder)).reaches(pitch)
         else:
-            return 0
+            is_played = self.has_sound_for(pitch, velocity)
         return int(n_notes[~is_played].sum(dtype=np.int64))
 
 
@@ -137,6 +161,11 @@ class Bank:
     def has_effects(self) -> bool:
         """Whether a patch is more than a soundfont preset."""
         return any(patch.effects or patch.preset is None for patch in self.patches)
+
+    @property
+    def untunable(self) -> str | None:
+        """The path of the first SFZ instrument, whose single notes cannot be tuned."""
+        return next((patch.sfz.path for patch in self.patches if patch.sfz is not None), None)
 
     def patch_for(
         self,
@@ -255,6 +284,7 @@ def bank_from_yaml(path: Path) -> Bank:
           - {instrument: /usr/lib/vst3/Kit.vst3}
         Violin:
           - {folder: notes/violin-1, name: first violin}
+          - {sfz: solo-violin/Violin.sfz}
 
     A patch whose VST3 file is missing is skipped with a warning.
 
@@ -308,7 +338,8 @@ class _BankReader:
                 raise UsageError(f"{where}: unknown key {sorted(map(str, unknown))[0]!r}")
             if sum(source in entry for source in _SOURCES) != 1:
                 raise UsageError(
-                    f"{where}: give either a soundfont or an instrument or a folder of notes"
+                    f"{where}: give either a soundfont or an instrument or a folder of notes or "
+                    "an sfz file"
                 )
             patch = self._read_patch(str(rendering_class), dict(entry), where)
             if patch is not None:
@@ -332,6 +363,10 @@ class _BankReader:
             return Patch(
                 name, rendering_class, None, None, effects, read_sample_folder(folder).path
             )
+        if "sfz" in entry:
+            sfz = read_sfz(self._path.parent / str(entry["sfz"]), rendering_class == _DRUM_CLASS)
+            name = str(entry.get("name", Path(sfz.path).name))
+            return Patch(name, rendering_class, None, effects=effects, sfz=sfz)
         file = (self._path.parent / str(entry["soundfont"])).resolve()
         if file not in self._soundfonts:
             self._soundfonts[file] = read_soundfont(file)

@@ -1,4 +1,4 @@
-"""Whatever plays a patch: a soundfont preset, recorded notes, or a VST3 instrument."""
+"""Whatever plays a patch: a soundfont preset, recorded notes, a VST3 or an SFZ instrument."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from stemsmith.render.midi.smf import Event
 from stemsmith.render.sound.attack import attack_s
 from stemsmith.render.sound.patches import Patch
 from stemsmith.render.sound.sample_folder import SampleFolder, read_sample_folder
+from stemsmith.render.sound.sfz.playing import play_sfz
 from stemsmith.render.sound.synth import Spans, shared_synth
 from stemsmith.render.sound.vst3 import play_instrument
 
@@ -79,7 +80,8 @@ def synthesise(
     Raises
     ------
     UsageError
-        If recorded notes do not reach a pitch, or a preset is not in its soundfont.
+        If recorded notes or an SFZ instrument do not reach the pitches, a preset is not in its
+        soundfont, or an SFZ instrument is not what it was.
     """
     if patch.folder is not None:
         table, cents = notes()
@@ -88,6 +90,8 @@ def synthesise(
     elif patch.preset is not None:
         synth = shared_synth(sample_rate, (patch.preset.soundfont,))
         spans = synth.render(events, frames, patch.preset, out)
+    elif patch.sfz is not None:
+        spans = play_sfz(patch.sfz, events, frames, out, sample_rate)
     else:
         assert patch.instrument is not None
         seconds = frames / sample_rate
@@ -101,7 +105,7 @@ def attack_of(
 ) -> float:
     """Return the time from the start of a patch's voice to 10 % of its peak, in seconds.
 
-    The dynamic is as in `play`. NaN for a VST3 instrument, whose voices start when they like.
+    The dynamic is as in `play`. NaN for VST3 and SFZ instruments, which may start as they like.
     """
     if patch.folder is not None:
         folder = read_sample_folder(Path(patch.folder))

@@ -200,3 +200,24 @@ def test_a_stem_without_notes_or_sound_is_no_error() -> None:
     nothing = as_played(np.zeros((0, 4)), RATE)
     for n_samples in (0, 10, RATE):
         assert audit_stem(np.zeros((1, n_samples), np.float32), nothing, RATE) == ()
+
+
+@pytest.mark.parametrize(("level_db", "is_found"), [(-58.0, False), (-20.0, True)])
+def test_only_what_sounds_before_the_next_strike_is_unexpected(
+    level_db: float, is_found: bool
+) -> None:
+    # A cymbal that has all but ended swells a little just before it is struck again.
+    rng = np.random.default_rng(3)
+    onset = np.array([4410, 4 * RATE])
+    table = np.stack([onset, onset + 2205, [49, 49], [100, 100]], axis=1)
+    audio = np.zeros(6 * RATE, np.float32)
+    ring = 0.5 * rng.uniform(-1, 1, RATE) * np.exp(-np.arange(RATE) / (0.1 * RATE))
+    for start in onset:
+        audio[start : start + RATE] += ring.astype(np.float32)
+    audio[4 * RATE - 1500 : 4 * RATE] += 0.5 * 10 ** (level_db / 20) * rng.choice([-1, 1], 1500)
+    frames = np.sort(np.concatenate([onset, onset + 2205]))
+    events = [Event(0, bytes((0x99, 49, velocity))) for velocity in (100, 0, 100, 0)]
+    notes = as_played(table, RATE, is_drum=True, events=events, frames=frames)
+    found = audit_stem(audio[None], notes, RATE)
+    assert (DefectKind.UNEXPECTED_SOUND in kinds(found)) == is_found
+    assert found == () or is_found

@@ -1,0 +1,1 @@
+"""How far synthetic songs are from real ones: spectra, dynamics, width, and levels of groups."""
