@@ -66,8 +66,8 @@ def measure(corpus: Path, records: list[Any], clock: Clock) -> float:
     spans = [spans_of(audio, sample_rate) for audio in stems]
     for audio, record, where in zip(stems, records, spans, strict=True):
         for what in ("class effects", "room"):
-            arguments = record.stem, record.program, audio.copy(), where
-            clock(what, partial(found[what].play, *arguments))
+            play = partial(found[what].play, record.stem, record.program, audio.copy(), where)
+            clock(what, play)
     song = found["bus"]
     energies = [clock("equaliser", partial(song.energies, audio)) for audio in stems]
     filters = clock("equaliser", partial(song.filters, energies))
@@ -75,7 +75,7 @@ def measure(corpus: Path, records: list[Any], clock: Clock) -> float:
         clock("equaliser", partial(song.equalise, audio, one, where))
     for what in found:
         if what not in ("class effects", "room"):
-            clock(what, lambda w=what: found[w].master(mix))  # type: ignore[misc]
+            clock(what, partial(found[what].master, mix))
     return float(n_samples / sample_rate)
 
 

@@ -470,23 +470,11 @@ def render_midi(
     if not any(chosen):
         raise UsageError(f"{path}: no part has a patch in the bank")
     fonts = tuple(soundfont.path for soundfont in bank.soundfonts)
-    levels_lu = levels_of(balance_of(config), config, song)
     production, _ = plan_production(config)
+    levels_lu = levels_of(balance_of(config), config, song)
     folder = str(path.parent)
-    return stems_of_song(
-        RenderJob(
-            song,
-            "",
-            "",
-            chosen,
-            folder,
-            "",
-            fonts,
-            config,
-            levels_lu=levels_lu,
-            production=production,
-        )
-    )
+    rendered = RenderJob(song, "", "", chosen, folder, "", fonts, config)
+    return stems_of_song(dataclasses.replace(rendered, levels_lu=levels_lu, production=production))
 
 
 def validate_corpus(

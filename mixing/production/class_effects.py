@@ -66,6 +66,23 @@ class ClassEffects:
 
     chains: tuple[tuple[str, tuple[DrawnEffect, ...]], ...]
 
+    def check(self, sample_rate: int) -> None:
+        """Refuse filters that audio of a sample rate cannot have.
+
+        Raises
+        ------
+        UsageError
+            Naming the class, the filter and its frequency.
+        """
+        for name, chain in self.chains:
+            for effect in chain:
+                _, cutoff_hz = dict(effect.ranges).get("cutoff_frequency_hz", (0.0, 0.0))
+                if effect.name not in _ABOVE_ALL and cutoff_hz > _HIGHEST_CUTOFF * sample_rate:
+                    raise UsageError(
+                        f"effects of {name}: {effect.name} up to {cutoff_hz:g} Hz, too high for a "
+                        f"sample rate of {sample_rate} Hz"
+                    )
+
     def draw(
         self, classes: Sequence[str], rng: np.random.Generator, sample_rate: int
     ) -> tuple[Effect, ...]:

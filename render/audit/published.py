@@ -124,9 +124,16 @@ def _own_stems(corpus: Corpus, is_thorough: bool, bank: Bank | None) -> Iterator
     if corpus.kind != SONGS:
         raise UsageError(f"{corpus.root}: a corpus of {corpus.kind}; only songs are audited")
     presets = {} if bank is None else {p.name: p.preset for p in bank.patches if not p.effects}
+    in_rooms = {song.song_id for song in corpus.song_records() if song.room is not None}
     for stem in corpus.stem_records():
-        paths = (storage.inside(corpus.root, path) for path in (stem.path, stem.midi_path))
-        audio, midi = map(str, paths)
+        is_wet = stem.effects or stem.equaliser or stem.song_id in in_rooms
+        if is_wet and stem.dry_path is None:
+            raise UsageError(
+                f"{corpus.root}: its stems went through effects, rooms or filters, which the audit "
+                "would take for defects; render it with --dry to have them audited"
+            )
+        files = (stem.dry_path if is_wet else None) or stem.path, stem.midi_path
+        audio, midi = (str(storage.inside(corpus.root, path)) for path in files)
         yield StemAudit(
             f"{stem.track}/{stem.stem}",
             audio,

@@ -226,7 +226,7 @@ class Score:
 
     @property
     def only_bar_quarters(self) -> float | None:
-        """The quarter notes of a bar if the meter never changes (4 unless it is said), else None."""
+        """The quarter notes of a bar, 4 unless it is said; None if the meter changes."""
         said = [e for e in self._streams.metas if e.data[:2] == bytes((META, METER))]
         bars = {e.tick: 4 * e.data[2] / 2 ** e.data[3] for e in said if len(e.data) > 3}
         lengths = {*({0: 4.0} | bars).values()}

@@ -225,11 +225,9 @@ class Mixdown:
 
     def _equalise(self, parts: Sequence[RenderedPart]) -> None:
         """Filter the stems so that they mask each other less at the levels that they get."""
-        target_lufs = self._config.target_lufs
         energies = []
-        for part in parts:
-            gain = stem_gain(part.loudness_lufs, target_lufs, self._config.max_gain_db)
-            power = db_to_linear(gain.gain_db) ** 2
+        for part, offset_lu in zip(parts, self._offsets_lu(parts), strict=True):
+            power = db_to_linear(self._gain(part, offset_lu, 0.0).gain_db) ** 2
             energies.append(self._production.energies(self._native(part)) * power)
         for part, found in zip(parts, self._production.filters(energies), strict=True):
             native = self._native(part)
@@ -374,7 +372,8 @@ class Mixdown:
         frames: Int64s,
         out: Float32s,
     ) -> Spans:
-        notes, sample_rate = partial(self._notes, part_index, patch), self._config.sample_rate
+        notes = partial(self._notes, part_index, patch)
+        sample_rate = self._config.sample_rate
         with self._naming_song():
             spans = synthesise(patch, events, frames, notes, out, sample_rate)
             self._refuse_infinite(patch, out)

@@ -108,6 +108,7 @@ def plan_production(config: RenderConfig) -> tuple[Production, dict[str, Any]]:
             class_effects = built_in_class_effects()
         else:
             class_effects = read_class_effects(local_path(config.effects))
+        class_effects.check(config.sample_rate)
     impulse_responses: tuple[tuple[str, str], ...] = ()
     if config.room == _DRAWN:
         require("effects", "pyroomacoustics", task="--room drawn")
@@ -117,6 +118,8 @@ def plan_production(config: RenderConfig) -> tuple[Production, dict[str, Any]]:
         require("effects", "pedalboard", task="--master bus")
     if config.codec is not None:
         require("effects", "av", task="--codec")
+        silence = np.zeros((config.n_channels, 1), np.float32)
+        apply_codec(silence, config.codec, config.sample_rate)  # it may refuse the bit rate
     production = Production(class_effects, impulse_responses)
     return production, _header(production, config)
 

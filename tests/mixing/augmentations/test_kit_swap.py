@@ -111,7 +111,7 @@ def test_a_silent_piece_is_not_taken() -> None:
 def test_what_it_needs_is_said() -> None:
     augmenter = Augmenter(MixConfig(augment=("kit-swap",)))
     augmenter.check(catalogue().stems)
-    with pytest.raises(NothingToDo, match="--augment kit-swap: no stem is a piece .*drum-pieces"):
+    with pytest.raises(NothingToDo, match=r"--augment kit-swap: no stem is a piece .*drum-pieces"):
         augmenter.check([stem("a", "bass")])
     with pytest.raises(NothingToDo, match="keep one tempo and meter"):
         augmenter.check([stem("free", "kick"), stem("changing", "kick")])

@@ -93,6 +93,17 @@ def test_a_mistake_in_a_file_is_named(tmp_path: Path, text: str, expected: str) 
     assert str(caught.value).startswith(f"{path}: {expected}")
 
 
+def test_a_filter_that_audio_cannot_have_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "chains.yaml"
+    path.write_text("bass: [{HighpassFilter: {cutoff_frequency_hz: [100, 9000]}}]\n")
+    effects = read_class_effects(path)
+    effects.check(44100)
+    with pytest.raises(UsageError, match="effects of bass: HighpassFilter up to 9000 Hz"):
+        effects.check(16000)
+    for sample_rate in (8000, 16000, 44100):
+        built_in_class_effects().check(sample_rate)
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"none\.yaml"):
         read_class_effects(tmp_path / "none.yaml")

@@ -30,6 +30,7 @@ from stemsmith.mixing.production.class_effects import built_in_class_effects
 from stemsmith.mixing.production.codec import Codec
 from stemsmith.mixing.production.equaliser import BANDS_HZ, band_energies, masked_shares
 from stemsmith.mixing.production.room import Room
+from stemsmith.render.audit.published import plan_audit
 from stemsmith.render.renditions.config import RenditionConfig
 from stemsmith.render.workflow import certify_corpus, render_corpus, render_midi, validate_corpus
 
@@ -72,7 +73,8 @@ def midi_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def rendered(midi_dir: Path, corpus: Path, **options: Any) -> Corpus:
-    return render_corpus(midi_dir, corpus, sample_rate=RATE, tail_s=1.0, audit=False, **options)
+    options = {"audit": False, **options}
+    return render_corpus(midi_dir, corpus, sample_rate=RATE, tail_s=1.0, **options)
 
 
 @pytest.fixture(scope="module")
@@ -308,6 +310,28 @@ def test_what_is_wrong_with_masters_and_dry_stems_is_found(
     assert str(caught.value).startswith(str(path))
 
 
+def test_the_audit_looks_at_dry_stems(
+    midi_dir: Path, produced: Corpus, tmp_path: Path, _packages: None
+) -> None:
+    audited = plan_audit(str(produced.root))
+    assert {Path(stem.path).parent.name for stem in audited} == {"dry"}
+    wet = rendered(midi_dir, tmp_path / "wet", room="drawn", n_songs=1)
+    with pytest.raises(UsageError, match="render it with --dry to have them audited"):
+        plan_audit(str(wet.root))
+
+
+def test_effects_do_not_change_what_the_audit_finds(
+    midi_dir: Path, tmp_path: Path, _packages: None
+) -> None:
+    corpora = [
+        rendered(midi_dir, tmp_path / name, audit=True, **options)
+        for name, options in (("plain", {}), ("produced", ALL))
+    ]
+    plain, produced = ([stem.audit for stem in corpus.stem_records()] for corpus in corpora)
+    assert plain == produced
+    assert None not in plain
+
+
 def test_certificates_count_all_files(produced: Corpus, tmp_path: Path) -> None:
     folder = tmp_path / "corpus"
     shutil.copytree(produced.root, folder)
@@ -321,6 +345,7 @@ def test_certificates_count_all_files(produced: Corpus, tmp_path: Path) -> None:
         ({"effects": "nothing-here.yaml"}, "nothing-here.yaml"),
         ({"room": "nothing-here.wav"}, "nothing-here.wav"),
         ({"codec": "ogg:3"}, "--codec ogg:3: give mp3, aac, opus"),
+        ({"codec": "opus:512"}, "--codec opus:512: refuses 1 channels of 48000 Hz"),
         ({"master": "loud"}, "--master loud: unknown; known: none, bus"),
         ({"effects": ""}, "a path is empty"),
     ],
