@@ -371,7 +371,8 @@ class Stem:
         what version 0.1 wrote.
     note_sounding_pitch : numpy.ndarray or None
         (n_notes,) MIDI number, with fractions, of the pitch that is heard: `note_pitch` where the
-        patch plays it within 30 cents or has no stable pitch, moved by the tuning that the score
+        patch plays it within 30 cents or has no stable pitch, octaves from it where instruments
+        of the kind sound there (16-foot organ stops, timpani), moved by the tuning that the score
         sends to the channel (RPN 1 and 2), which folders of notes do not follow. Pitch bends are
         not in it. None where it is not known.
     n_notes_unheard : int or None
@@ -388,6 +389,11 @@ class Stem:
     balance_lu : float or None
         Level that was drawn for the sum of the stems of its group (drums, bass, or all others), as
         in the record of the song; None where all stems are equally loud.
+    mono_from : str or None
+        What a mono stem is of the synthesiser's two channels: ``sum``, which is (left + right) / 2,
+        or the one channel ``left`` or ``right``, where the sum of a key of the part is more than
+        3 dB below the mean of the channels' powers. None for stems of two channels, for patches
+        that are no presets, and in what version 0.1 wrote, which is the sum.
     """
 
     stem_id: str
@@ -427,3 +433,4 @@ class Stem:
     power_mono: Float32s | None = None
     pan: int | None = None
     balance_lu: float | None = None
+    mono_from: str | None = None

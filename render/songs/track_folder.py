@@ -24,6 +24,7 @@ from stemsmith.render.songs import metadata as slakh
 from stemsmith.render.songs.balance import group_of
 from stemsmith.render.songs.job import RenderJob
 from stemsmith.render.sound.heard import Expected
+from stemsmith.render.sound.mono import MonoFrom
 from stemsmith.render.sound.patches import Patch
 from stemsmith.render.sound.synth import Spans
 
@@ -55,6 +56,8 @@ class RenderedPart:
         How loud its notes should be.
     audit : tuple of Defect or None
         What the audit found; None if it did not look.
+    mono_from : MonoFrom or None
+        What of the two channels it is; None if it has both, or its patch decides that.
     pan : int or None
         Controller 10 that was drawn; None where the score has its own, or its place is the middle.
     """
@@ -70,6 +73,7 @@ class RenderedPart:
     expected: Expected
     audit: tuple[Defect, ...] | None
     pan: int | None = None
+    mono_from: MonoFrom | None = None
 
 
 class TrackWriter:
@@ -161,6 +165,7 @@ class TrackWriter:
             power_mono=part.levels.power_mono if config.n_channels == 2 else None,
             pan=part.pan,
             balance_lu=self._levels_lu.get(self._group(part)),
+            mono_from=part.mono_from,
         )
 
     @staticmethod
