@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import click
 from stemsmith.cli.options import LOCAL_PATH, Common, common_options
+from stemsmith.render.corpus.config import RenderConfig, RenderOptions
 
 if TYPE_CHECKING:
     from stemsmith.cli.console import Summary
@@ -14,11 +15,37 @@ if TYPE_CHECKING:
 __all__ = ["demo"]
 
 
+class _Step(NamedTuple):
+    """What is added to the sound of two songs, and the packages that it needs."""
+
+    name: str
+    options: RenderOptions
+    extra: str = ""
+    packages: tuple[str, ...] = ()
+
+
+# Each has the options of all before it.
+_STEPS: Final = (
+    _Step("mono", {}),
+    _Step("stereo", {"n_channels": 2}),
+    _Step("levels", {"balance": "real"}),
+    _Step("effects", {"effects": "class"}, "effects", ("pedalboard",)),
+    _Step("room", {"room": "drawn"}, "effects", ("pyroomacoustics",)),
+    _Step("master", {"master": "bus"}),
+)
+
+
 @click.command()
 @click.argument("folder", type=LOCAL_PATH, default=Path("demo"))
 @click.option("--train", "is_trained", is_flag=True, help="Also train a tiny blstm on the bass.")
+@click.option(
+    "--stereo",
+    "is_stereo",
+    is_flag=True,
+    help="Also render two songs step by step, from mono to a master, to be listened to.",
+)
 @common_options
-def demo(folder: Path, is_trained: bool, common: Common) -> None:
+def demo(folder: Path, is_trained: bool, is_stereo: bool, common: Common) -> None:
     """Render the bundled scores into FOLDER/corpus, mix them, and say what to look at."""
     from stemsmith.cli.console import Summary, Terminal, print_summary
     from stemsmith.cli.mix import summary_of
@@ -59,6 +86,8 @@ def demo(folder: Path, is_trained: bool, common: Common) -> None:
         mixed[str(mode)] = summary_of(mixtures)
     lines = [made.line, *(summary.line for summary in mixed.values())]
     values = {**made.values, "mixtures": {mode: dict(s.values) for mode, s in mixed.items()}}
+    if is_stereo:
+        values["steps"] = _render_steps(common, scores, folder / "listen")
     if is_trained:
         trained = _train(common, folder / str(Mode.COHERENT), folder / "run")
         lines.append(trained.line)
@@ -68,6 +97,8 @@ def demo(folder: Path, is_trained: bool, common: Common) -> None:
         print(f"Listen to {corpus}/*/Track*/mix.flac and its stems/ beside it.")
         print(f"Mixtures of them, with the bass apart: {folder}/*coherent/audio-train-00000.tar")
         print(f"Check them with: stemsmith validate {corpus}")
+        if is_stereo:
+            print(f"Hear what each step adds: {folder}/listen/*/*/Track*/mix.flac and master.flac")
 
 
 def _train(common: Common, mixtures: Path, run: Path) -> Summary:
@@ -92,3 +123,33 @@ def _train(common: Common, mixtures: Path, run: Path) -> Summary:
         progress=Terminal(common),
     )
     return summary_of(trained)
+
+
+def _render_steps(common: Common, scores: Path, folder: Path) -> list[str]:
+    """Render two of the scores again and again, each time with one thing more; return the steps."""
+    from stemsmith.cli.console import Terminal
+    from stemsmith.manifests.errors import UsageError, require
+    from stemsmith.render.workflow import render_corpus
+
+    config = RenderConfig(band=("bass", "drums"), min_notes=1, n_songs=2)
+    progress, options, made = Terminal(common), RenderOptions(), []
+    for number, step in enumerate(_STEPS):
+        try:
+            if step.extra:
+                require(step.extra, *step.packages, task=f"the step {step.name!r}")
+        except UsageError as error:
+            progress.warn(str(error))
+            continue
+        options.update(step.options)
+        name = f"{number}-{step.name}"
+        render_corpus(
+            scores,
+            folder / name,
+            config,
+            jobs=common.n_jobs,
+            scheduler=common.scheduler,
+            progress=progress,
+            **options,
+        )
+        made.append(name)
+    return made
