@@ -161,9 +161,9 @@ def test_the_manifest_says_what_plays(corpus: Corpus, bank_file: Path) -> None:
 
 
 def test_workers_must_have_the_same_files(bank_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: dict[str, str] = {}
+    asked: dict[str, Any] = {}
     monkeypatch.setattr(
-        workflow, "preflight", lambda *_, hashed, **__: asked.update(hashed) or nullcontext()
+        workflow, "preflight", lambda *_, **kwargs: asked.update(kwargs) or nullcontext()
     )
     workflow._same_sound(InProcess(), bank_from_yaml(bank_file))
     folder = bank_file.parent
@@ -172,7 +172,8 @@ def test_workers_must_have_the_same_files(bank_file: Path, monkeypatch: pytest.M
         *(folder / "kit/Drums").iterdir(),
         *(folder / "strings/Strings.sfz", folder / "kit/Kit.sfz"),
     ]
-    assert asked == {str(file): storage.file_hash(file) for file in files}
+    assert asked["hashed"] == {str(file): storage.file_hash(file) for file in files}
+    assert asked["versions"]()["pysfizz"] == version("pysfizz")
 
 
 def test_another_instrument_is_not_resumed(
