@@ -43,7 +43,7 @@ from stemsmith.render.certificate import (
 from stemsmith.render.corpus.config import Drums, RenderConfig, RenderOptions, SoundOptions
 from stemsmith.render.corpus.layout import RUN_FOLDER
 from stemsmith.render.corpus.licences import read_licences
-from stemsmith.render.corpus.manifest import bank_header, sound_versions
+from stemsmith.render.corpus.manifest import bank_header, sfz_versions, sound_versions
 from stemsmith.render.corpus.selection import patches_of
 from stemsmith.render.midi.limits import DEFAULT_MAX_DURATION_S
 from stemsmith.render.midi.scan import Inventory, ScanJob, find_midi_files, plan_scan, scan_files
@@ -801,10 +801,12 @@ def _check_number(
 def _same_sound(workers: Workers, bank: Bank) -> AbstractContextManager[None]:
     """Check that workers have the same soundfonts, and the same libraries to play them."""
     hashed = {soundfont.path: soundfont.sha256 for soundfont in bank.soundfonts}
-    for sfz in {patch.sfz for patch in bank.patches if patch.sfz is not None}:
-        hashed |= file_hashes(sfz)
+    instruments = {patch.sfz for patch in bank.patches if patch.sfz is not None}
+    for instrument in instruments:
+        hashed |= file_hashes(instrument)
     places = [[name] for patch in bank.patches if (name := patch.folder or patch.instrument)]
-    return preflight(workers, inputs=places, hashed=hashed, versions=sound_versions)
+    versions = sfz_versions if instruments else sound_versions
+    return preflight(workers, inputs=places, hashed=hashed, versions=versions)
 
 
 def _same_corpus(workers: Workers, corpus: Corpus) -> AbstractContextManager[None]:

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +19,7 @@ from stemsmith.render.sound.patches import Bank
 from stemsmith.render.sound.sample_folder import read_sample_folder
 from stemsmith.render.sound.synth import synthesis
 
-__all__ = ["bank_header", "sound_versions", "why_nothing"]
+__all__ = ["bank_header", "sfz_versions", "sound_versions", "why_nothing"]
 
 _PACKAGES: Final = ("numpy", "scipy", "pyloudnorm", "soundfile", "pyarrow", "mido")
 
@@ -40,6 +41,14 @@ def why_nothing(midi_root: Path, n_files: int, rejections: Sequence[Rejection]) 
 def sound_versions() -> dict[str, str]:
     """Return the versions of what must be the same on every machine that renders."""
     return {**library_versions(), "libfluidsynth": fluid.version()}
+
+
+def sfz_versions() -> dict[str, str]:
+    """Return the same where SFZ instruments are played, which takes pysfizz, too."""
+    try:
+        return {**sound_versions(), "pysfizz": package_version("pysfizz")}
+    except PackageNotFoundError:
+        return {**sound_versions(), "pysfizz": "missing"}
 
 
 def bank_header(bank: Bank) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import importlib.util
 import math
 import shutil
 from collections.abc import Callable
+from contextlib import nullcontext
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,10 @@ from sfz_maker import RATE, kit, strings, write_sfz, write_wav
 from stemsmith.manifests import shards, storage
 from stemsmith.manifests.corpus import Corpus
 from stemsmith.manifests.errors import NothingToDo, UsageError
+from stemsmith.manifests.jobs import InProcess
 from stemsmith.manifests.records import Part, Reason, Stem
 from stemsmith.manifests.renditions import RenditionStem
+from stemsmith.render import workflow
 from stemsmith.render.corpus.config import MixSource, RenderConfig
 from stemsmith.render.midi.smf import Event
 from stemsmith.render.renditions.config import RenditionConfig
@@ -155,6 +158,22 @@ def test_the_manifest_says_what_plays(corpus: Corpus, bank_file: Path) -> None:
         {"file": "Kit.sfz", "sha256": found["my kit"].fingerprint, "licence": ""},
     ]
     assert manifest["versions"]["pysfizz"] == version("pysfizz")
+
+
+def test_workers_must_have_the_same_files(bank_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, Any] = {}
+    monkeypatch.setattr(
+        workflow, "preflight", lambda *_, **kwargs: asked.update(kwargs) or nullcontext()
+    )
+    workflow._same_sound(InProcess(), bank_from_yaml(bank_file))
+    folder = bank_file.parent
+    files = [
+        *(folder / "strings/samples").iterdir(),
+        *(folder / "kit/Drums").iterdir(),
+        *(folder / "strings/Strings.sfz", folder / "kit/Kit.sfz"),
+    ]
+    assert asked["hashed"] == {str(file): storage.file_hash(file) for file in files}
+    assert asked["versions"]()["pysfizz"] == version("pysfizz")
 
 
 def test_another_instrument_is_not_resumed(
