@@ -52,7 +52,7 @@ class NoiseStore:
     def __init__(self, n_clips: int, targets: tuple[str, ...], sample_rate: int) -> None:
         n = sample_rate * _CLIP_S
         self.n_samples = np.full(n_clips, n, np.int64)
-        self.targets = targets
+        self.targets, self.n_channels = targets, 1
         rng = np.random.default_rng(0)
         rows = 1 + len(targets)
         part = rng.integers(-3000, 3000, n_clips * rows * n, np.int16)

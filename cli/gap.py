@@ -84,11 +84,11 @@ def gap(
     found = measure_gap(corpus, real, config, baseline=baseline, **how)
     print_rejections(common, list(found.rejections))
     if are_tables_wanted:
-        columns = ("", "corpus", "real", "difference", "floor", "floor from", "to")
-        print_table("Against real songs", columns, _gap_rows(found))
+        compared = ("", "corpus", "real", "difference", "floor", "floor from", "to")
+        print_table("Against real songs", compared, _gap_rows(found))
         if found.paired:
-            columns = ("distance to real songs", "with", "without", "difference", "95 % from", "to")
-            print_table("Same songs with and without", columns, _paired_rows(found))
+            paired = ("distance to real songs", "with", "without", "difference", "95 % from", "to")
+            print_table("Same songs with and without", paired, _paired_rows(found))
     print_summary(common, Summary(_line(found), found.to_dict()))
 
 

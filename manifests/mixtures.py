@@ -2,7 +2,7 @@
 
 A recipe is complete: with the files it names, `stemsmith.mixing.audio.realise` makes the same audio
 again. The order of operations is fixed: read, tempo stretch, circular shift, effects, gain, sum,
-and one guard gain for all against clipping.
+what makes a master of the sum, and one guard gain for all against clipping.
 """
 
 from __future__ import annotations
@@ -143,6 +143,9 @@ class Mixture:
         No sample of the mixture or of a source exceeds it.
     sources : tuple of MixtureSource
         What is summed, in order of stem.
+    master : str or None
+        A transform of the sum, a JSON object as those of sources: the mixture is then a master, and
+        its sources are as they were before. None where the mixture is the sum.
     """
 
     mixture_id: str
@@ -153,3 +156,9 @@ class Mixture:
     n_channels: int
     peak_ceiling_dbfs: float
     sources: tuple[MixtureSource, ...]
+    master: str | None = None
+
+    @property
+    def sums(self) -> bool:
+        """Whether the mixture is the sum of its sources."""
+        return self.master is None

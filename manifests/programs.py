@@ -15,6 +15,7 @@ from stemsmith.manifests.names import slug
 
 __all__ = [
     "DRUMS",
+    "DRUM_PIECES",
     "OMITTED_PROGRAMS",
     "PROGRAM_NAMES",
     "RENDERING_CLASSES",
@@ -26,6 +27,7 @@ __all__ = [
 ]
 
 DRUMS: Final = 128
+DRUM_PIECES: Final = ("kick", "snare", "toms", "hi-hat", "ride", "crash", "percussion")
 
 # General MIDI level 1 names; pretty_midi has the same (but "Lead 4 chiff"), and Slakh's
 # `midi_program_name` too.

@@ -73,6 +73,8 @@ _NUMBERS: Final = {
     "pan": _MIDI,
     "note_velocity": _MIDI,
     "level_db": Interval(-math.inf, 1000),  # of a key that is silent
+    "tempo_bpm": Interval(1e-3, 1e9),
+    "bar_quarters": Interval(1e-3, 1e6),
     "note_cents": Interval(-1e6, 1e6),
     # Of an instrument whose voices start when they like, or of a note that it does not play.
     "attack_s": Interval(0, 1e9, is_nan_allowed=True),

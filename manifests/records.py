@@ -303,6 +303,10 @@ class Song:
         `stemsmith.mixing.production.bus.Bus`, and name and bit rate of the codec.
     master_path, master_sha256 : str or None
         The mixture after bus and codec, sample-aligned, and the SHA-256 of its file.
+    tempo_bpm, bar_quarters : float or None
+        Tempo in quarter notes a minute, and the quarter notes of a bar, where the score has one
+        tempo and one meter from beginning to end: bars then begin at multiples of their length from
+        the first sample on. None where they change, and in what version 0.1 wrote.
     """
 
     song_id: str
@@ -330,6 +334,8 @@ class Song:
     codec: str | None = None
     master_path: str | None = None
     master_sha256: str | None = None
+    tempo_bpm: float | None = None
+    bar_quarters: float | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

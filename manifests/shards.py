@@ -17,7 +17,7 @@ import itertools
 import json
 import types
 import typing
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -94,9 +94,9 @@ def _without_none(hint: Any) -> tuple[Any, bool]:
 
 
 @functools.cache
-def _hints_of(record_type: type) -> dict[str, Any]:
+def _hints_of(record_type: Hashable) -> dict[str, Any]:
     """Return the types of a record's fields; Python would read their text again at every call."""
-    return typing.get_type_hints(record_type)
+    return typing.get_type_hints(typing.cast(type, record_type))
 
 
 def _type_of(hint: Any) -> pa.DataType:
@@ -413,7 +413,7 @@ def _rows(table: Any, record_type: type[R]) -> list[R]:
     is_table = isinstance(table, pa.Table)
     known = set(table.schema.names if is_table else (field.name for field in table.type))
     columns = []
-    for name, hint in _hints_of(record_type).items():
+    for name, hint in _hints_of(typing.cast(Hashable, record_type)).items():
         if name not in known:
             columns.append([None] * len(table))
             continue

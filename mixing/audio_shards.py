@@ -3,7 +3,9 @@
 A sample is ``<mixture_id>.mixture.flac``, ``<mixture_id>.<target>.flac``, ... and
 ``<mixture_id>.json``, which repeats the recipe and says what every source was turned up or down by.
 FLAC has 16 bits: targets are rounded, and the mixture is the exact integer sum of all targets,
-those that are not written included. WAV has the float32 samples as they are.
+those that are not written included, unless it is a master, which its JSON says (``sums`` is false).
+WAV has the float32 samples as they are. Where recordings may be faulty, every target has a second
+file, ``<mixture_id>.<target>.true.flac``: what it is.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from stemsmith.manifests.audio.flac import encode_flac
 from stemsmith.manifests.audio.formats import AudioFormat
 from stemsmith.manifests.audio.read import encode_wav
 from stemsmith.manifests.mixtures import Mixture
-from stemsmith.mixing.audio.realise import MIXTURE, Realised, quantised, realise
+from stemsmith.mixing.audio.realise import MIXTURE, TRUE, Realised, quantised, realise
 
 __all__ = ["AudioJob", "ShardReport", "write_audio_shard"]
 
@@ -108,8 +110,8 @@ def _members(mixture: Mixture, job: AudioJob) -> list[tuple[str, bytes]]:
     """Return the files of one sample, by name."""
     made = realise(mixture, job.roots)
     silence = np.zeros((mixture.n_channels, mixture.n_samples), np.float32)
-    for target in job.targets:
-        made.setdefault(target, silence)
+    for target in job.targets:  # one that is recorded as it is has no other name
+        made.setdefault(target, made.get(target.removesuffix(TRUE), silence))
     encode = _encode_flac if job.audio_format is AudioFormat.FLAC else _encode_wav
     files = encode(made, (MIXTURE, *job.targets), mixture.sample_rate)
     suffix = str(job.audio_format)
@@ -133,4 +135,6 @@ def _description(mixture: Mixture, made: Realised) -> bytes:
         "guard_gain_db": made.guard_gain_db,
         "gains_db": made.gains_db,
     }
+    if not mixture.sums:
+        content["sums"] = False
     return json.dumps(content, sort_keys=True, ensure_ascii=True).encode()

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Final, NamedTuple, Protocol
 import numpy as np
 from stemsmith.manifests.arrays import Float32s
 from stemsmith.manifests.errors import UsageError, install_command
-from stemsmith.mixing.sources.catalogue import SplitCatalogue
+from stemsmith.mixing.sources.catalogue import CatalogueStem, SplitCatalogue
 from stemsmith.mixing.sources.taxonomy import Taxonomy
 
 __all__ = [
@@ -79,7 +79,7 @@ def number(low: float, high: float, kinds: tuple[type, ...] = (int, float)) -> A
 
 @dataclass(frozen=True)
 class SourceEffect:
-    """What happens to one source: a transform of a recipe, with its parameters.
+    """What happens to one source, or to a sum: a transform of a recipe, with its parameters.
 
     Subclasses are frozen dataclasses whose fields are made by `parameter` or `number`.
 
@@ -132,6 +132,16 @@ class SourceEffect:
         """What of the file is read, in its samples; None for one excerpt as it is."""
         return None
 
+    @property
+    def label(self) -> str | None:
+        """The target that the source is recorded as; None for its own."""
+        return None
+
+    @property
+    def leak_db(self) -> float | None:
+        """How loud the source is in the recordings of other targets, in dB; None if it is not."""
+        return None
+
 
 class CutStems(Protocol):
     """Stems that are not read as they lie on disk.
@@ -161,11 +171,20 @@ class Decided:
         Whether `Augmentation.draw_muted` gave its target.
     keep : sequence of (int, int), optional
         What of the file is read, if stems are cut.
+    classes : tuple of str
+        Classes of the source's instrument, from the coarsest to the finest.
+    sample_rate : int
+        Sample rate of the mixture in Hz.
+    rng_of_mixture : DrawRng, optional
+        Generator that all sources of the mixture share; each starts from its beginning.
     """
 
     speed: float = 1.0
     is_muted: bool = False
     keep: Stretches | None = None
+    classes: tuple[str, ...] = ()
+    sample_rate: int = 44100
+    rng_of_mixture: DrawRng | None = None
 
 
 class Augmentation:
@@ -193,6 +212,11 @@ class Augmentation:
         Whether a clip stays comparable to the file it is from, which pairing needs.
     is_shift_padded : bool
         Whether what a shift moves out of the stem is lost, instead of coming in at its other end.
+    is_fault : bool
+        Whether it makes recordings of targets other than what the targets are; the true ones are
+        then kept beside them.
+    keeps_sum : bool
+        Whether the mixture stays the sum of the recordings of its targets.
     """
 
     name: str
@@ -205,6 +229,8 @@ class Augmentation:
     packages: tuple[str, ...] = ()
     is_as_recorded: bool = True
     is_shift_padded: bool = False
+    is_fault: bool = False
+    keeps_sum: bool = True
 
     @property
     def key(self) -> str:
@@ -217,6 +243,22 @@ class Augmentation:
 
     def from_elsewhere(self, groups: Sequence[str], kept: str) -> Collection[str]:
         """Return which targets of a coherent mixture are taken from other songs."""
+        return ()
+
+    def why_idle(self, stems: Sequence[CatalogueStem]) -> str | None:
+        """Return why it can do nothing with the stems of a set, and what to change, or None."""
+        return None
+
+    def in_time(self, groups: Mapping[str, Collection[str]], kept: str) -> Collection[str]:
+        """Return which targets of a coherent mixture are taken from other songs of its tempo.
+
+        Parameters
+        ----------
+        groups : mapping of str to collection of str
+            Targets of the mixture, each with the classes of its sources.
+        kept : str
+            The target that stays.
+        """
         return ()
 
     def draw_speed(self, rng: DrawRng) -> float:
@@ -240,6 +282,26 @@ class Augmentation:
     def draw_effects(self, rng: DrawRng, decided: Decided) -> Sequence[SourceEffect]:
         """Draw what happens to a source, in order."""
         return ()
+
+    def draw_faults(
+        self, rng: DrawRng, rng_of_mixture: DrawRng, group: str, groups: Sequence[str]
+    ) -> Sequence[SourceEffect]:
+        """Draw what is wrong with the recording of a source; nothing of it changes its audio.
+
+        Parameters
+        ----------
+        rng, rng_of_mixture : DrawRng
+            Generators of the source and of the mixture.
+        group : str
+            Target of the source.
+        groups : sequence of str
+            Targets of the mixture, each once and in alphabetical order.
+        """
+        return ()
+
+    def draw_master(self, rng: DrawRng) -> SourceEffect | None:
+        """Draw what happens to a mixture after its sources were summed; None for nothing."""
+        return None
 
 
 def required_package(name: str) -> Any:

@@ -21,6 +21,8 @@ from stemsmith.manifests.records import Rejection
 from stemsmith.manifests.splits import SPLITS
 from stemsmith.mixing.audio.labels import Labels, realise_labels
 from stemsmith.mixing.audio.realise import Realised, realise
+from stemsmith.mixing.augmentation import Augmentation
+from stemsmith.mixing.augmentations import AUGMENTATIONS
 
 __all__ = [
     "STATE_FOLDER",
@@ -43,7 +45,8 @@ _SHAPE: Final = {  # of what readers ask of the manifest
     "config": {
         "mode": str,
         "target": Nullable(str),
-        "augment": object,
+        "n_channels": int,
+        "augment": Every(list, str),
         "overlay": object,
     },
 }
@@ -202,14 +205,40 @@ class Mixtures(Sequence[StoredMixture]):
         return int(self.header["sample_rate"])
 
     @property
+    def n_channels(self) -> int:
+        """Number of channels of the mixtures, 1 or 2."""
+        return int(self.header["config"]["n_channels"])
+
+    @property
     def targets(self) -> tuple[str, ...]:
         """Targets of the taxonomy, in alphabetical order; not every mixture has them all."""
         return tuple(sorted(self.header["taxonomy"]))
 
     @property
     def audio_targets(self) -> tuple[str, ...]:
-        """Targets that were written as audio; none if there are recipes alone."""
+        """Targets that were written as audio; none if there are recipes alone.
+
+        Where recordings are faulty, ``<target>.true`` stands beside every target.
+        """
         return tuple((self.header["audio"] or {}).get("targets", ()))
+
+    @property
+    def is_recorded_faulty(self) -> bool:
+        """Whether recordings of targets may differ from what the targets are.
+
+        Each target then has a second name, ``<target>.true``, for what it is.
+        """
+        return any(one.is_fault for one in self._augmentations)
+
+    @property
+    def is_sum(self) -> bool:
+        """Whether every mixture is the sum of what is recorded of its targets."""
+        return all(one.keeps_sum for one in self._augmentations)
+
+    @property
+    def _augmentations(self) -> list[Augmentation]:
+        names = self.header["config"]["augment"]
+        return [AUGMENTATIONS.load(name) for name in names if name in AUGMENTATIONS]
 
     @property
     def fingerprint(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from stemsmith.manifests.records import Finding
 from stemsmith.manifests.run_folder import refuse_unfinished
 from stemsmith.manifests.tar_shards import read_members
 from stemsmith.mixing.audio.realise import MIXTURE
-from stemsmith.mixing.audio.transforms import decode, kept_stretches
+from stemsmith.mixing.audio.transforms import decode, effect_of, kept_stretches
 from stemsmith.mixing.mixtures import STATE_FOLDER, Mixtures, hours_of
 from stemsmith.mixing.sources.find import locate
 
@@ -128,14 +128,17 @@ def _problems(mixture: Mixture, header: Mapping[str, Any]) -> Iterator[str]:
     is_plain = config["mode"] == "coherent" and not config["augment"] and not config["overlay"]
     if is_plain and len({s.song_id for s in mixture.sources}) > 1:
         yield "sources of several songs in a coherent mixture"
+    if mixture.master is not None:
+        decode(mixture.master)
     for source in mixture.sources:
-        if problem := _source_problem(source):
+        if problem := _source_problem(source, header["taxonomy"]):
             yield f"{source.stem_id}: {problem}"
 
 
-def _source_problem(source: MixtureSource) -> str | None:
-    for transform in source.transforms:
-        decode(transform)
+def _source_problem(source: MixtureSource, taxonomy: Collection[str]) -> str | None:
+    for effect in map(effect_of, source.transforms):
+        if effect.label is not None and effect.label not in taxonomy:
+            return f"is labelled {effect.label}, which is no target"
     if source.n_read <= 0 or source.n_stem_samples <= 0 or source.start < 0:
         return "reads nothing, or from before the stem"
     stretches = kept_stretches(source.transforms) or []

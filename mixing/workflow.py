@@ -21,10 +21,12 @@ from stemsmith.manifests.preflight import preflight
 from stemsmith.manifests.records import Reason, Rejection
 from stemsmith.manifests.run_folder import refuse_foreign
 from stemsmith.manifests.shards import MANIFEST
+from stemsmith.mixing.audio.realise import TRUE
 from stemsmith.mixing.audio_shards import write_audio_shard
+from stemsmith.mixing.augmentations import AUGMENTATIONS
 from stemsmith.mixing.destination import MixtureDestination
 from stemsmith.mixing.mixtures import STATE_FOLDER, Mixtures
-from stemsmith.mixing.plan.config import MixConfig, MixOptions, Mode, Pairing
+from stemsmith.mixing.plan.config import MixConfig, MixOptions, Mode, Pairing, Weights
 from stemsmith.mixing.plan.incoherent import Partners
 from stemsmith.mixing.plan.mixtures import MixturePlan, plan_mixtures
 from stemsmith.mixing.plan.partners import PartnerSearch, pair_clips
@@ -126,6 +128,8 @@ def mix(
     refuse_foreign(folder, STAGE, STATE_FOLDER)
     names = taxonomy if isinstance(taxonomy, Taxonomy) else read_taxonomy(taxonomy)
     targets = _written_targets(stems, config.target, names.targets)
+    if any(AUGMENTATIONS.load(name).is_fault for name in config.augment):
+        targets = tuple(target + end for target in targets for end in ("", TRUE))
     written_format = _format_of(audio_format)
     given = [sources] if isinstance(sources, str | Path | HasRoot) else sources
     texts = [_named(source) for source in given]
@@ -236,7 +240,8 @@ def _plan_of(
     config: MixConfig,
 ) -> MixturePlan:
     """Decide on the mixtures; songs that are left out of training are in `test`."""
-    stems = read_stems(sources, measured, config.n_channels)
+    is_with_voices = config.weights is Weights.ACTIVITY
+    stems = read_stems(sources, measured, config.n_channels, is_with_voices)
     if config.left_out:
         stems = leave_out(stems, config.left_out)
     catalogues = split_catalogues(stems, taxonomy)

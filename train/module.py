@@ -104,7 +104,7 @@ class SeparationModule(LightningModule):
 
     def _step(self, name: str, batch: Batch, n: int) -> tuple[Tensor, Tensor, Tensor]:
         """Return the loss of a batch, the estimate, and the spectra of the mixture."""
-        mixture, references = batch
+        mixture, references = self._one_by_one(batch)
         # Spectra need float32: a half has neither the range nor the precision.
         with torch.autocast(self.device.type, enabled=False):
             spectrum, targets = self.model.stft(mixture), self.model.stft(references)
@@ -114,9 +114,16 @@ class SeparationModule(LightningModule):
         total.loss = total.loss + loss.detach().double() * n
         total.n_examples += n
         if self.trainer.is_global_zero:
-            seconds = mixture.numel() / self.model.config.sample_rate
+            seconds = batch[0].shape[0] * mixture.shape[-1] / self.model.config.sample_rate
             self._reporter.advance(seconds, self._running_loss if name == "train" else None)
         return loss, estimate, spectrum
+
+    def _one_by_one(self, batch: Batch) -> Batch:
+        """Return each channel of stereo as an example, unless the model takes both together."""
+        mixture, references = batch
+        if mixture.ndim == 2 or self.model.is_joint:
+            return batch
+        return mixture.flatten(0, 1), references.transpose(1, 2).flatten(0, 1)
 
     def _running_loss(self) -> float:
         """Return the mean loss of this process's training examples in this epoch."""
@@ -124,11 +131,19 @@ class SeparationModule(LightningModule):
         return float(total.loss) / total.n_examples
 
     def _count_si_sdr(self, estimate: Tensor, mixture: Tensor, references: Tensor) -> None:
-        """Count the ratios of the audio that the estimates of whole examples are."""
+        """Count the ratios of the audio that the estimates of whole examples are.
+
+        Of two channels it is that of their mean, as in `stemsmith.evaluate`.
+        """
         with torch.autocast(self.device.type, enabled=False):
             audio = self.model.stft.inverse_inner(self.model.spectra(estimate, mixture))
+            if references.ndim == 4:  # (n_batch, n_targets, 2, n_samples)
+                if not self.model.is_joint:
+                    audio = audio.reshape(len(references), -1, *audio.shape[1:]).transpose(1, 2)
+                audio, references = audio.mean(dim=2), references.mean(dim=2)
             first = self.model.config.n_fft // 2
-            self._si_sdr.add(audio, references[..., first : first + audio.shape[-1]])
+            inner = references[..., first : first + audio.shape[-1]]
+            self._si_sdr.add(audio, inner)
 
     def on_validation_epoch_end(self) -> None:
         """Sum up the epoch, lower the learning rate, and decide whether to go on."""

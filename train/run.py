@@ -238,6 +238,7 @@ def _read(path: Path) -> dict[str, Any]:
     settings, training = config["settings"], config.setdefault("training", {})
     if (loss := _LOSSES_OF_0_1.get(config["model"])) is not None:
         settings.setdefault("loss", loss)
+    settings.setdefault("n_channels", 1)  # all models were mono before this setting was there
     if training.setdefault("monitor", str(Monitor.LOSS)) not in list(Monitor):
         raise InvalidCorpus(f"{path}: monitors {training['monitor']!r}, which nobody knows")
     return dict(content)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import os
 import signal
@@ -16,6 +17,7 @@ from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch import Trainer
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.jobs import QUIET, Progress
+from stemsmith.mixing.mixtures import Mixtures
 from stemsmith.mixing.sources.measure import cache_folder
 from stemsmith.train.checkpoints import AtomicCheckpointIO, BestAndLast
 from stemsmith.train.data.clips import Clips, find_clips
@@ -25,7 +27,7 @@ from stemsmith.train.data.store import Decoding
 from stemsmith.train.destination import RunDestination
 from stemsmith.train.history import write_history
 from stemsmith.train.machine import Device, Machine
-from stemsmith.train.models.base import SeparationModel
+from stemsmith.train.models.base import ModelConfig, SeparationModel
 from stemsmith.train.models.registry import make_model
 from stemsmith.train.module import SeparationModule
 from stemsmith.train.report import Reporter, find_loggers
@@ -154,9 +156,24 @@ def _run(trainer: Trainer, module: SeparationModule, data: Data, checkpoint: Pat
 
 
 def _clips_of(request: TrainRequest) -> tuple[Clips, Clips]:
-    settings = request.settings
+    """Return the clips to train on, and those to validate on, whose targets are the true ones."""
+    settings, rules = request.settings, request.rules
+    if rules.remix or (rules.gain_low, rules.gain_high) != (1.0, 1.0):
+        for folder in request.mixtures:
+            if not Mixtures(folder).is_sum:
+                raise UsageError(
+                    f"{folder}: its mixtures are not the sum of their recordings (bleed, master), "
+                    "which --remix and --gain need"
+                )
     train, validation = (
-        find_clips(folders, split, settings.targets, settings.sample_rate)
+        find_clips(
+            folders,
+            split,
+            settings.targets,
+            settings.sample_rate,
+            settings.n_channels,
+            is_true=split == "validation",
+        )
         for split, folders in request.folders.items()
     )
     return train, validation
@@ -188,9 +205,18 @@ def _init(request: TrainRequest, progress: Progress) -> SeparationModel[Any]:
     if init.model_name != request.model:
         raise UsageError(f"--init {init.root}: is a {init.model_name}, not a {request.model}")
     model = init.model(progress=progress)
-    if model.config != request.settings:
-        raise UsageError(f"--init {init.root}: has other targets or settings")
+    if other := _different(model.config, request.settings):
+        raise UsageError(f"--init {init.root}: has other targets or settings: {other}")
     return model.train()
+
+
+def _different(known: ModelConfig, wanted: ModelConfig) -> str:
+    """Return the settings in which two configurations of a model differ, as text."""
+    pairs = {
+        field.name: (getattr(known, field.name), getattr(wanted, field.name))
+        for field in dataclasses.fields(known)
+    }
+    return ", ".join(f"{name} {a}, not {b}" for name, (a, b) in pairs.items() if a != b)
 
 
 def is_first_process() -> bool:
@@ -205,7 +231,8 @@ def is_first_process() -> bool:
 def _spectra(model: SeparationModel[Any], dataset: MixtureDataset) -> Iterator[Tensor]:
     for index in range(min(len(dataset), _STATISTICS_EXAMPLES)):
         mixture, _ = dataset[0, index]
-        yield model.stft(mixture[None])
+        spectrum = model.stft(mixture)
+        yield spectrum if spectrum.ndim == 3 and not model.is_joint else spectrum[None]
 
 
 def _trainer(

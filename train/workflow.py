@@ -19,7 +19,7 @@ from stemsmith.manifests.paths import local_path
 from stemsmith.train.listing import ListedRun, find_runs
 from stemsmith.train.models.registry import configure, model_class
 from stemsmith.train.options import TrainOptions, read_options
-from stemsmith.train.run import TrainedRun
+from stemsmith.train.run import RUN, TrainedRun
 
 if TYPE_CHECKING:
     from stemsmith.evaluate.separation.run import Run
@@ -72,7 +72,9 @@ def train_model(
     targets : sequence of str
         Names of the targets to separate, for models of several.
     settings : mapping of str to object, optional
-        Settings of the model that differ from its paper's, such as ``{"n_units": 64}``.
+        Settings of the model that differ from its paper's, such as ``{"n_units": 64}``. Its
+        channels, ``n_channels``, are those of the mixtures unless they are set; 1 where not all
+        mixtures have 2.
     validation : path or Mixtures, or several
         Folders whose validation mixtures count; by default those trained on.
     init : path or Run, optional
@@ -127,11 +129,15 @@ def train_model(
     from stemsmith.train.request import TrainRequest
     from stemsmith.train.trainer import fit
 
-    shape = configure(model, _names(target, targets), settings or {})
+    folders, more, root = _paths(mixtures), _paths(validation), local_path(run)
+    chosen = dict(settings or {})
+    if "n_channels" not in chosen:
+        chosen["n_channels"] = _n_channels((*folders, *more), root if resume else None)
+    shape = configure(model, _names(target, targets), chosen)
     training, examples, machine = read_options(model_class(model).training_defaults, options)
     request = TrainRequest(
-        mixtures=_paths(mixtures),
-        validation=_paths(validation),
+        mixtures=folders,
+        validation=more,
         model=model,
         settings=shape,
         training=training,
@@ -145,7 +151,6 @@ def train_model(
                 for decoding in decodings:
                     decoding.fill(workers, progress)
 
-    root = local_path(run)
     fit(request, root, machine, decode, is_resumed=resume, progress=progress)
     return Run(root)
 
@@ -239,6 +244,15 @@ def _paths(folders: Folder | Sequence[Folder]) -> tuple[Path, ...]:
 
 def _path(folder: Folder) -> Path:
     return local_path(folder if isinstance(folder, str | PathLike) else folder.root)
+
+
+def _n_channels(folders: Sequence[Path], resumed: Path | None) -> int:
+    """Return the channels that a model has by default: those of the mixtures, or of its run."""
+    from stemsmith.mixing.mixtures import Mixtures
+
+    if resumed is not None and (resumed / RUN).exists():
+        return int(TrainedRun(resumed).settings.n_channels)
+    return min((Mixtures(folder).n_channels for folder in folders), default=1)
 
 
 def _rules(examples: ExampleConfig, shape: ModelConfig) -> ExampleRules:

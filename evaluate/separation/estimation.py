@@ -26,7 +26,15 @@ from stemsmith.manifests.errors import UsageError
 from stemsmith.train.models.base import ModelConfig, SeparationModel
 from torch import Tensor
 
-__all__ = ["CHUNK_FRAMES", "CONTEXT_FRAMES", "Estimates", "Segments", "step_of"]
+__all__ = [
+    "CHUNK_FRAMES",
+    "CONTEXT_FRAMES",
+    "Estimates",
+    "Segments",
+    "heard_of",
+    "step_of",
+    "takes_both",
+]
 
 # Of recurrent networks. What the context costs and buys is measured in docs/separation.md.
 CHUNK_FRAMES: Final = 512
@@ -66,6 +74,36 @@ def step_of(model: SeparationModel[Any], overlap: float | None) -> int:
     if not 0 <= overlap < 1:
         raise UsageError(f"an overlap of {overlap:g}: segments overlap by a part, 0 to below 1")
     return length - math.floor(overlap * length + 1e-9)  # 29 / 30 * 30 may be a little less
+
+
+def takes_both(model: SeparationModel[Any]) -> bool:
+    """Return whether a network takes the two channels of stereo together."""
+    return bool(model.is_joint and model.config.n_channels > 1)
+
+
+def heard_of(model: SeparationModel[Any], spectra: Tensor) -> Tensor:
+    """Return the channels of a mixture that a network is given.
+
+    Parameters
+    ----------
+    model : SeparationModel
+        The network that is to estimate the targets.
+    spectra : Tensor
+        (n_channels, n_bins, n_frames) complex.
+
+    Returns
+    -------
+    Tensor
+        (n_heard, n_bins, n_frames) complex: all channels of a network that estimates them one by
+        one, which are those of complex spectra and those that were trained on two channels; two of
+        one that takes both together, the mean of the channels twice where there are not two; and
+        the mean of the channels of other networks.
+    """
+    if takes_both(model):
+        return spectra if len(spectra) == 2 else spectra.mean(0, keepdim=True).expand(2, -1, -1)
+    if model.is_complex or model.config.n_channels > 1:
+        return spectra
+    return spectra.mean(dim=0, keepdim=True)
 
 
 class Segments:
@@ -113,7 +151,7 @@ class Segments:
         Parameters
         ----------
         spectra : Tensor
-            (n_channels, n_bins, n_frames) complex; of one channel unless the model `is_complex`.
+            (n_channels, n_bins, n_frames) complex, of the channels that `heard_of` returns.
 
         Returns
         -------
@@ -173,9 +211,12 @@ class Segments:
     def _estimated(self, segments: Tensor) -> Tensor:
         """Run the network on (n_segments, n_channels, n_bins, n_frames)."""
         with _EXACTLY():
-            estimates: Tensor = self._model(segments.flatten(0, 1))
-        estimates = estimates.reshape(*segments.shape[:2], *estimates.shape[1:])
-        estimates = estimates.permute(2, 1, 3, 0, 4)
+            if takes_both(self._model):
+                estimates: Tensor = self._model(segments).permute(1, 2, 3, 0, 4)
+            else:
+                estimates = self._model(segments.flatten(0, 1))
+                estimates = estimates.reshape(*segments.shape[:2], *estimates.shape[1:])
+                estimates = estimates.permute(2, 1, 3, 0, 4)
         if self._model.is_complex:
             return estimates
         magnitude = segments.abs().permute(1, 2, 0, 3)
@@ -185,9 +226,11 @@ class Segments:
 class Estimates:
     """Spectra of a mixture become spectra of it and of all targets: a `Stage`.
 
-    A network of magnitudes sees the mean of all channels, and its masks are applied to every
+    A mono network of magnitudes sees the mean of all channels, and its masks are applied to every
     channel; where the channels cancel, it has nothing to say, and its estimates are 0. A network
-    of complex spectra estimates every channel by itself.
+    of complex spectra, or one that was trained on each channel of stereo, estimates every channel
+    by itself. One that takes both channels together is given mono twice, and what it makes of the
+    two is averaged.
 
     Parameters
     ----------
@@ -221,14 +264,17 @@ class Estimates:
 
     def _estimated(self, spectra: Tensor, is_last: bool) -> Tensor:
         self._mixture.push(spectra)
-        downmix = spectra.mean(dim=0, keepdim=True)
         for (model, segments), queue in zip(self._networks, self._estimates, strict=True):
-            mixture = spectra if model.is_complex else downmix
-            queue.push(segments.finish(mixture) if is_last else segments.push(mixture))
+            heard = heard_of(model, spectra)
+            queue.push(segments.finish(heard) if is_last else segments.push(heard))
         n_frames = min(map(len, self._estimates))
         mixture = self._mixture.pop(n_frames)[None]
         estimates = [mixture]
         for (model, _), queue in zip(self._networks, self._estimates, strict=True):
             values = queue.pop(n_frames)
-            estimates.append(values if model.is_complex else values * mixture)
+            if values.shape[1] not in (1, len(spectra)):
+                values = values.mean(dim=1, keepdim=True)
+            estimates.append(
+                values.expand(-1, len(spectra), -1, -1) if model.is_complex else values * mixture
+            )
         return torch.cat(estimates)

@@ -7,9 +7,9 @@ Excerpts are resampled with 0.1 s of what surrounds them, which is cut off again
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import soxr
@@ -18,20 +18,24 @@ from stemsmith.manifests.arrays import Float32s, Int16s
 from stemsmith.manifests.audio.read import FULL_SCALE_16, read_excerpt
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.mixtures import Mixture, MixtureSource
-from stemsmith.mixing.audio.transforms import apply_transforms, kept_stretches
+from stemsmith.mixing.audio.transforms import apply_transforms, effect_of, kept_stretches
 from stemsmith.mixing.level.gains import db_to_linear, quantise, uniform_gain_db
 from stemsmith.mixing.level.grid import ENVELOPE_HZ
 from stemsmith.mixing.level.loudness import envelope, loudness_when_played_at
 from stemsmith.mixing.sources.find import locate
 
-__all__ = ["MIXTURE", "Realised", "quantised", "realise"]
+__all__ = ["MIXTURE", "TRUE", "Realised", "quantised", "realise"]
 
 MIXTURE: Final = "mixture"
+TRUE: Final = ".true"  # after the name of a target: what it is, where its recording is faulty
 _GAIN_DECIMALS: Final = 4
 
 
 class Realised(dict[str, Float32s]):
     """Audio by name: ``mixture`` and every target, (n_channels, n_samples) float32.
+
+    A recipe with faults of recordings (``bleed``, ``label-noise``) has what is recorded of a target
+    under its name, and what it is under ``<name>.true``.
 
     Attributes
     ----------
@@ -39,9 +43,12 @@ class Realised(dict[str, Float32s]):
         What everything was turned down by so that no sample exceeds the ceiling; at most 0.
     gains_db : dict of str to float
         Gain of each stem before that.
+    addends : tuple of str
+        Names of the targets, as they are, that the mixture is the sum of; empty for a master.
     """
 
     guard_gain_db: float = 0.0
+    addends: tuple[str, ...] = ()
 
     def __init__(self) -> None:
         super().__init__()
@@ -63,15 +70,16 @@ def realise(
     roots : mapping of str to path
         Folders of the roots it names.
     targets : collection of str, optional
-        Targets to return beside the mixture; one the mixture lacks is silent. None returns all
-        that it has. All are made in any case: the mixture is their sum.
+        Targets to return beside the mixture; one the mixture lacks is silent. ``<name>.true`` is
+        what a target is, whether its recording is faulty or not. None returns all that it has. All
+        are made in any case: the mixture is their sum, or a master of it.
     is_verified : bool
         Whether every file's SHA-256 is compared to the recipe's, once a process.
 
     Returns
     -------
     Realised
-        The targets' sum equals the mixture to 1e-6, and no sample exceeds the ceiling.
+        The sum of `Realised.addends` equals the mixture to 1e-6, and no sample exceeds the ceiling.
 
     Raises
     ------
@@ -91,7 +99,9 @@ def realise(
     made = Realised()
     shape = mixture.n_channels, mixture.n_samples
     groups: dict[str, Float32s] = {}
-    for source in mixture.sources:
+    faults = [_fault_of(source) for source in mixture.sources]
+    recorded: dict[str, Float32s] = {}
+    for source, fault in zip(mixture.sources, faults, strict=True):
         path = locate(roots, source.root, source.path)
         if is_verified:
             _verify(path, source.sha256)
@@ -99,6 +109,8 @@ def realise(
         gain_db = made.gains_db[source.stem_id] = _gain_db(audio, source, mixture.sample_rate)
         if gain_db:
             audio *= np.float32(db_to_linear(gain_db))
+        if any(faults):
+            _record(recorded, audio, fault or _Fault(source.group), faults, mixture)
         if source.group in groups:
             groups[source.group] += audio
         else:
@@ -106,18 +118,75 @@ def realise(
     total = np.zeros(shape, np.float32)
     for audio in groups.values():
         total += audio
-    peaks = [_peak(audio) for audio in groups.values()]
-    made.guard_gain_db = uniform_gain_db(
-        _peak(total), peaks, mixture.peak_ceiling_dbfs, FULL_SCALE_16
-    )
-    if made.guard_gain_db:
-        factor = np.float32(db_to_linear(made.guard_gain_db))
-        for audio in (total, *groups.values()):
-            audio *= factor
+    _guard(made, total, groups, recorded, mixture)
+    if mixture.master is not None:
+        master = effect_of(mixture.master)
+        total = np.array(master.apply(total, mixture.sample_rate), np.float32)
+        _guard(made, total, groups, recorded, mixture)
     made[MIXTURE] = total
-    for name in groups if targets is None else targets:
-        made[name] = groups[name] if name in groups else np.zeros(shape, np.float32)
+    if mixture.sums:
+        made.addends = tuple(name + TRUE if recorded else name for name in groups)
+    shown = recorded or groups
+    true = {name + TRUE: audio for name, audio in groups.items()}
+    if targets is None:
+        targets = [*shown, *(true if recorded else ())]
+    for name in targets:
+        found = shown.get(name, true.get(name))
+        made[name] = np.zeros(shape, np.float32) if found is None else found
     return made
+
+
+class _Fault(NamedTuple):
+    """What is wrong with the recording of a source: its label, and how it leaks into others."""
+
+    label: str
+    leak_db: float | None = None
+
+
+def _fault_of(source: MixtureSource) -> _Fault | None:
+    effects = [effect_of(text) for text in source.transforms]
+    label = next((effect.label for effect in effects if effect.label is not None), source.group)
+    leak_db = next((effect.leak_db for effect in effects if effect.leak_db is not None), None)
+    is_right = label == source.group and leak_db is None
+    return None if is_right else _Fault(label, leak_db)
+
+
+def _record(
+    recorded: dict[str, Float32s],
+    audio: Float32s,
+    fault: _Fault,
+    faults: Sequence[_Fault | None],
+    mixture: Mixture,
+) -> None:
+    """Add a source to the recordings of the targets: all of it to one, and leaks to the others."""
+    if not recorded:
+        pairs = zip(faults, mixture.sources, strict=True)
+        labels = (fault.label if fault else source.group for fault, source in pairs)
+        recorded.update({label: np.zeros_like(audio) for label in labels})
+    for label, recording in recorded.items():
+        if label == fault.label:
+            recording += audio
+        elif fault.leak_db is not None:
+            recording += audio * np.float32(db_to_linear(fault.leak_db))
+
+
+def _guard(
+    made: Realised,
+    total: Float32s,
+    groups: Mapping[str, Float32s],
+    recorded: Mapping[str, Float32s],
+    mixture: Mixture,
+) -> None:
+    """Turn everything down until no sample is above the ceiling."""
+    peaks = [_peak(audio) for audio in groups.values()]
+    # Recordings are no addends of the mixture: they need no room for its rounding.
+    peaks[:1] = [max([*peaks[:1], *map(_peak, recorded.values())], default=0.0)]
+    gain_db = uniform_gain_db(_peak(total), peaks, mixture.peak_ceiling_dbfs, FULL_SCALE_16)
+    if gain_db:
+        made.guard_gain_db += gain_db
+        factor = np.float32(db_to_linear(gain_db))
+        for audio in (total, *groups.values(), *recorded.values()):
+            audio *= factor
 
 
 def quantised(made: Realised) -> dict[str, Int16s]:
@@ -131,13 +200,18 @@ def quantised(made: Realised) -> dict[str, Int16s]:
     Returns
     -------
     dict of str to numpy.ndarray
-        (n_channels, n_samples) int16 by name: every target, and ``mixture``, their exact sum.
+        (n_channels, n_samples) int16 by name: every target, and ``mixture``, the exact sum of
+        `Realised.addends`; a master, which has none, is rounded itself.
     """
     integers = {
         name: quantise(audio, 0.0, FULL_SCALE_16) for name, audio in made.items() if name != MIXTURE
     }
-    # Partial sums may wrap around; the whole sum is below full scale (the guard gain sees to it).
-    integers[MIXTURE] = np.sum(list(integers.values()), axis=0, dtype=np.int16)
+    if made.addends:
+        # Partial sums may wrap around; the whole is below full scale (the guard gain sees to it).
+        addends = [integers[name] for name in made.addends]
+        integers[MIXTURE] = np.sum(addends, axis=0, dtype=np.int16)
+    else:
+        integers[MIXTURE] = quantise(made[MIXTURE], 0.0, FULL_SCALE_16)
     return integers
 
 

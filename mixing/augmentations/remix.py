@@ -16,6 +16,7 @@ class Remix(Augmentation):
     name = "remix"
     summary = "all targets but one from other songs, at their own levels (coherent)"
     after = "Martel 3.2, Brunner IV-C"
+    excludes = frozenset({"kit-swap"})
     excluded_modes = frozenset({"incoherent", "renditions"})
 
     def from_elsewhere(self, groups: Sequence[str], kept: str) -> Collection[str]:

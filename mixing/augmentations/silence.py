@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
+from stemsmith.manifests.arrays import Int64s
 from stemsmith.mixing.augmentation import (
     Augmentation,
     Decided,
@@ -22,18 +22,10 @@ from stemsmith.mixing.augmentation import (
     SourceEffect,
     parameter,
 )
-from stemsmith.mixing.sources.catalogue import CatalogueStem, SplitCatalogue
+from stemsmith.mixing.sources.catalogue import CatalogueStem, SplitCatalogue, sounding_steps
 from stemsmith.mixing.sources.taxonomy import Taxonomy
 
-__all__ = ["AUGMENTATION", "Gapless", "Silence", "WithoutSilence", "sounding_steps"]
-
-TOP_DB: Final = 20.0
-
-
-def sounding_steps(power: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
-    """Return the steps of an envelope within 20 dB of its loudest."""
-    loudest = power.max(initial=0.0)
-    return np.flatnonzero(power > loudest * 10 ** (-TOP_DB / 10))
+__all__ = ["AUGMENTATION", "Gapless", "Silence", "WithoutSilence"]
 
 
 class Gapless:
@@ -82,8 +74,10 @@ class Gapless:
         ]
 
 
-def _only(stem: CatalogueStem, steps: npt.NDArray[np.int64]) -> CatalogueStem:
-    return dataclasses.replace(stem, k_power=stem.k_power[steps], power=stem.power[steps])
+def _only(stem: CatalogueStem, steps: Int64s) -> CatalogueStem:
+    voices = None if stem.voices is None else stem.voices[steps]
+    k_power, power = stem.k_power[steps], stem.power[steps]
+    return dataclasses.replace(stem, k_power=k_power, power=power, voices=voices)
 
 
 def _are_stretches(value: Any) -> bool:

@@ -1,6 +1,6 @@
 """Drawing recipes, without reading audio but for pairing.
 
 ``recipes`` what all modes share, ``coherent``, ``incoherent`` and ``renditions`` one mode each,
-``pairing`` and ``partners`` which clips may meet, ``augment`` draws transforms,
-``mixtures`` is the plan.
+``weights`` what is drawn more often, ``pairing`` and ``partners`` which clips may meet, ``augment``
+draws transforms, ``mixtures`` is the plan.
 """

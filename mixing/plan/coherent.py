@@ -3,23 +3,27 @@
 Songs take turns in a random order, and every song has its own random order of offsets; a song that
 has none left sits out. So no clip comes twice before all have come (with one tempo), and adding a
 song leaves the offsets of the others as they were. Departure from the paper, which draws song and
-offset anew each time: while no song sits out, the distribution of single clips is the same.
+offset anew each time: while no song sits out, the distribution of single clips is the same. With
+weights songs and offsets are drawn anew each time, as there.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from stemsmith.manifests.arrays import Int32s
+from stemsmith.manifests.arrays import Float64s, Int32s
 from stemsmith.manifests.mixtures import Mixture, MixtureSource
 from stemsmith.manifests.records import Reason
 from stemsmith.manifests.seeds import rng_for
 from stemsmith.mixing.augmentation import Decided
+from stemsmith.mixing.level.grid import ENVELOPE_HZ
 from stemsmith.mixing.plan.augment import Augmenter
-from stemsmith.mixing.plan.config import MixConfig
+from stemsmith.mixing.plan.config import MixConfig, Weights
 from stemsmith.mixing.plan.recipes import (
     GAIN_DECIMALS,
     SILENCE_RMS_DBFS,
@@ -30,9 +34,12 @@ from stemsmith.mixing.plan.recipes import (
     too_quiet,
     too_short,
 )
-from stemsmith.mixing.sources.catalogue import SplitCatalogue
+from stemsmith.mixing.plan.weights import draw_weighted, inverse_class_weights, song_activity
+from stemsmith.mixing.sources.catalogue import CatalogueStem, SplitCatalogue
 
 __all__ = ["CoherentPlan"]
+
+_SAME_TEMPO: Final = 1e-3  # 10 ms in 10 s
 
 
 class CoherentPlan:
@@ -120,25 +127,60 @@ class CoherentPlan:
 
     def _mixture(self, number: int) -> Mixture:
         config, split = self._config, self._split
-        rest = number % self.n_clips
-        turn = int(np.searchsorted(self._turn_ends, rest, side="right"))
-        place = rest - (int(self._turn_ends[turn - 1]) if turn else 0)
-        song = self._songs[self._order_of(turn)[place]]
+        turn, song = self._turn(number) if config.weights is None else (0, self._weighted(number))
         factor = self._augment.draw_speed(split, number)
         offsets = self._offsets(song, factor)
         if not len(offsets):  # the song is too short at that tempo
             factor, offsets = 1.0, self._offsets(song, 1.0)
-        offset = int(offsets[turn % len(offsets)])
-        clips = [(k, song, offset) for k in self._catalogue.songs[song]]
-        clips = self._remixed(clips, number, factor)
+        if config.weights is None:
+            offset = int(offsets[turn % len(offsets)])
+        else:
+            offset = self._weighted_offset(song, offsets, number, factor)
+        clips: list[tuple[int, str, float]] = [
+            (k, song, offset) for k in self._catalogue.songs[song]
+        ]
+        clips = self._in_time(self._remixed(clips, number, factor), number, factor)
         muted = self._muted(clips, number, factor)
         sources = [self._source(k, o, number, factor, muted) for k, _, o in clips]
         if config.overlay is not None:
             sources += self._overlay(song, number, factor, muted)
         return recipe(split, number, config, self._sample_rate, sources)
 
+    def _turn(self, number: int) -> tuple[int, str]:
+        """Return the turn that a mixture belongs to, and its song."""
+        rest = number % self.n_clips
+        turn = int(np.searchsorted(self._turn_ends, rest, side="right"))
+        place = rest - (int(self._turn_ends[turn - 1]) if turn else 0)
+        return turn, self._songs[self._order_of(turn)[place]]
+
+    @cached_property
+    def _song_weights(self) -> Float64s:
+        """How often each song is drawn: by its stems where rare classes are drawn more often."""
+        if self._config.weights is not Weights.INVERSE_CLASS:
+            return np.ones(len(self._songs))
+        of_song = [self._catalogue.songs[song] for song in self._songs]
+        weights = inverse_class_weights(self._catalogue, [k for stems in of_song for k in stems])
+        ends = np.cumsum([0, *map(len, of_song)])
+        return np.add.reduceat(weights, ends[:-1])
+
+    def _weighted(self, number: int) -> str:
+        """Draw the song of a mixture by the weights of the songs."""
+        u = rng_for(self._config.seed, self._split, number, "weighted song").random(1)
+        first, last = np.zeros(1, np.int64), np.full(1, len(self._songs))
+        return self._songs[int(draw_weighted(self._song_weights, first, last, u)[0])]
+
+    def _weighted_offset(self, song: str, offsets: Int32s, number: int, factor: float) -> int:
+        """Draw one of a song's offsets: evenly, or by what all of its stems play."""
+        weights = np.ones(len(offsets))
+        if self._config.weights is Weights.ACTIVITY:
+            stems, n_steps = self._catalogue.songs[song], stretched_steps(self._config, factor)
+            weights = song_activity(self._catalogue, stems, offsets, n_steps)
+        u = rng_for(self._config.seed, self._split, number, "weighted offset").random(1)
+        first, last = np.zeros(1, np.int64), np.full(1, len(offsets))
+        return int(offsets[draw_weighted(weights, first, last, u)[0]])
+
     def _muted(
-        self, clips: Sequence[tuple[int, str, int]], number: int, factor: float
+        self, clips: Sequence[tuple[int, str, float]], number: int, factor: float
     ) -> str | None:
         """Draw the group to mute; what is present in the mixture stays."""
         config, catalogue = self._config, self._catalogue
@@ -146,7 +188,7 @@ class CoherentPlan:
         def kept() -> str | None:
             if config.target is not None:
                 return config.target
-            places = [(k, offset) for k, _, offset in clips]
+            places = [(k, int(offset)) for k, _, offset in clips]
             return catalogue.loudest_group(places, stretched_steps(config, factor))
 
         groups = [catalogue.groups[k] for k, _, _ in clips]
@@ -185,7 +227,7 @@ class CoherentPlan:
         return starts[starts + n_steps <= shortest].astype(np.int32)
 
     def _source(
-        self, k: int, offset: int, number: int, factor: float, muted: str | None
+        self, k: int, offset: float, number: int, factor: float, muted: str | None
     ) -> MixtureSource:
         """Return one source of a mixture.
 
@@ -194,7 +236,12 @@ class CoherentPlan:
         """
         config, split, augment = self._config, self._split, self._augment
         group, stem_id = self._catalogue.groups[k], self._catalogue.stems[k].stem_id
-        decided = Decided(factor, group == muted)
+        decided = Decided(
+            factor,
+            group == muted,
+            classes=self._catalogue.stems[k].classes,
+            sample_rate=self._sample_rate,
+        )
         transforms, gain_db = augment.draw_transforms(decided, split, number, stem_id)
         target = config.target
         moved = 0 if target is None else augment.draw_shift_steps(split, number, target)
@@ -233,8 +280,8 @@ class CoherentPlan:
         return None
 
     def _remixed(
-        self, clips: list[tuple[int, str, int]], number: int, factor: float
-    ) -> list[tuple[int, str, int]]:
+        self, clips: list[tuple[int, str, float]], number: int, factor: float
+    ) -> list[tuple[int, str, float]]:
         """Take from other songs what an augmentation says; the target (or the first group) stays.
 
         As in Brunner IV-C every kind of source comes at most once; a group nobody else has stays.
@@ -256,6 +303,52 @@ class CoherentPlan:
                 stems = [k for k in catalogue.songs[drawn[0]] if catalogue.groups[k] == group]
                 remixed += [(k, *drawn) for k in stems]
         return remixed
+
+    def _in_time(
+        self, clips: list[tuple[int, str, float]], number: int, factor: float
+    ) -> list[tuple[int, str, float]]:
+        """Take from other songs of the same tempo what an augmentation says, bar on bar.
+
+        A target that no such song has stays.
+        """
+        catalogue, classes = self._catalogue, dict[str, set[str]]()
+        for k, _, _ in clips:
+            classes.setdefault(catalogue.groups[k], set()).update(catalogue.stems[k].classes)
+        kept = self._config.target or next(iter(classes))
+        swapped = []
+        for group in self._augment.in_time(classes, kept):
+            own = next(clip for clip in clips if catalogue.groups[clip[0]] == group)
+            if (drawn := self._drawn_in_time(group, own, number, factor)) is not None:
+                song, offset = drawn
+                clips = [clip for clip in clips if catalogue.groups[clip[0]] != group]
+                stems = [k for k in catalogue.songs[song] if catalogue.groups[k] == group]
+                swapped += [(k, song, offset) for k in stems]
+        return sorted([*clips, *swapped]) if swapped else clips
+
+    def _drawn_in_time(
+        self, group: str, own: tuple[int, str, float], number: int, factor: float
+    ) -> tuple[str, float] | None:
+        """Draw another song of the tempo, and an offset with a bar as far on as in the own song."""
+        k, song, offset = own
+        anchor, n_steps = self._catalogue.stems[k], stretched_steps(self._config, factor)
+        songs = self._catalogue.songs_with[group]
+        rng = rng_for(self._config.seed, self._split, number, group, "in time")
+        for j in rng.permutation(len(songs)):
+            stem = next(
+                self._catalogue.stems[n]
+                for n in self._catalogue.songs[songs[j]]
+                if self._catalogue.groups[n] == group
+            )
+            if songs[j] == song or not _is_in_time(anchor, stem):
+                continue
+            own_bar, bar = _bar_steps(anchor), _bar_steps(stem)
+            first = offset % own_bar / own_bar * bar
+            places = np.arange(first, stem.n_steps - n_steps, bar)
+            audible = self._audible(songs[j], group, n_steps)
+            places = places[np.isin(np.floor(places).astype(np.int64), audible)]
+            if len(places):
+                return songs[j], float(rng.choice(places))
+        return None
 
     def _overlay(
         self, song: str, number: int, factor: float, muted: str | None
@@ -282,3 +375,18 @@ class CoherentPlan:
                 level_db = round(gain_db, GAIN_DECIMALS)
                 sources.append(dataclasses.replace(source, gain_db=level_db))
         return sources
+
+
+def _is_in_time(one: CatalogueStem, other: CatalogueStem) -> bool:
+    """Tell whether two stems have one tempo, and bars of one length."""
+    if one.tempo_bpm is None or other.tempo_bpm is None or one.bar_quarters is None:
+        return False
+    is_same = abs(other.tempo_bpm / one.tempo_bpm - 1) <= _SAME_TEMPO
+    return is_same and one.bar_quarters == other.bar_quarters
+
+
+def _bar_steps(stem: CatalogueStem) -> float:
+    """Return the length of a bar in 100 ms."""
+    assert stem.tempo_bpm is not None
+    assert stem.bar_quarters is not None
+    return 60 * ENVELOPE_HZ * stem.bar_quarters / stem.tempo_bpm

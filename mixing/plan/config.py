@@ -15,7 +15,7 @@ from stemsmith.manifests.splits import SPLITS
 from stemsmith.mixing.augmentations import AUGMENTATIONS
 from stemsmith.mixing.level.grid import ENVELOPE_HZ
 
-__all__ = ["Level", "MixConfig", "MixOptions", "Mode", "Pairing"]
+__all__ = ["Level", "MixConfig", "MixOptions", "Mode", "Pairing", "Weights"]
 
 
 _DEFAULT_CLIP_S: Final = 10.0
@@ -46,6 +46,13 @@ class Level(StrEnum):
 
     NATIVE = "native"  # as the synthesiser played them
     EQUAL = "equal"
+
+
+class Weights(StrEnum):
+    """What is drawn more often than its share."""
+
+    INVERSE_CLASS = "inverse-class"  # stems of rare classes
+    ACTIVITY = "activity"  # excerpts in which much is played
 
 
 def _split_at_commas(texts: Sequence[str]) -> tuple[str, ...]:
@@ -98,6 +105,8 @@ class MixConfig:
         Highest sample peak in dBFS; what exceeds it is turned down as a whole.
     seed : int
         Seed of all random choices.
+    weights : Weights or None
+        What is drawn more often in coherent and incoherent mixtures; None draws evenly.
 
     Raises
     ------
@@ -174,6 +183,12 @@ class MixConfig:
     target_lufs: float = option(-25.0, "Loudness of every source of an incoherent mixture.")
     peak_ceiling_dbfs: float = option(-1.0, "In dBFS, of samples.", flag="--peak-ceiling")
     seed: int = option(0, "Of all random choices.")
+    weights: Weights | None = option(
+        None,
+        "Draw rare classes, or excerpts with many notes, more often.",
+        default_text="evenly",
+        is_in_manifest=False,
+    )
 
     def __post_init__(self) -> None:
         """Make values of what was given as text, and refuse what makes no sense."""
@@ -235,6 +250,13 @@ class MixConfig:
             raise UsageError("--pairing-threshold must be a number")
         if self.pairing is not Pairing.RANDOM and self.mode is not Mode.INCOHERENT:
             raise UsageError(f"--pairing {self.pairing}: only with --mode incoherent")
+        if self.weights is not None and (
+            self.mode not in (Mode.COHERENT, Mode.INCOHERENT) or self.pairing is not Pairing.RANDOM
+        ):
+            raise UsageError(
+                f"--weights {self.weights}: only with --mode coherent or incoherent, and not with "
+                "--pairing"
+            )
         if self.overlay is not None and (not self.is_coherent or self.overlay == self.target):
             raise UsageError("--overlay needs --mode coherent and another --target")
 
@@ -291,13 +313,16 @@ class MixConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Return what the manifest says of the options."""
-        return {
+        said = {
             **to_manifest(self),
             "clip_s": self.length_s,
             "n_mixtures": self.n_wanted,
             "is_whole": self.is_whole,
             "is_equally_loud": self.is_equally_loud,
         }
+        if self.weights is not None:  # other manifests stay as they were
+            said["weights"] = str(self.weights)
+        return said
 
 
 class MixOptions(TypedDict, total=False):
@@ -321,6 +346,7 @@ class MixOptions(TypedDict, total=False):
     target_lufs: float
     peak_ceiling_dbfs: float
     seed: int
+    weights: Weights | str | None
 
 
 def _items(names: str | Sequence[str]) -> Sequence[str]:

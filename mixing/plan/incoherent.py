@@ -1,8 +1,8 @@
 """Incoherent mixtures: one clip of every target, each from any song, all equally loud.
 
 Slakh section 3.2. Clips are drawn evenly over the stems of a target and then over the offsets at
-which the stem sounds. With a pairing (Chiu IV-B, IV-C) only clips on a grid of one clip length
-are drawn, and only such that every source may meet the target's.
+which the stem sounds, unless weights are asked for. With a pairing (Chiu IV-B, IV-C) only clips on
+a grid of one clip length are drawn, and only such that every source may meet the target's.
 
 Mixtures are planned in blocks of a fixed size, one random generator for each block and target:
 the first mixtures are the same however many are asked for.
@@ -23,7 +23,7 @@ from stemsmith.manifests.seeds import rng_for
 from stemsmith.mixing.augmentation import CutStems, Decided
 from stemsmith.mixing.level.loudness import excerpts_when_played_at
 from stemsmith.mixing.plan.augment import Augmenter
-from stemsmith.mixing.plan.config import MixConfig
+from stemsmith.mixing.plan.config import MixConfig, Weights
 from stemsmith.mixing.plan.recipes import (
     GAIN_DECIMALS,
     SILENCE_RMS_DBFS,
@@ -34,6 +34,7 @@ from stemsmith.mixing.plan.recipes import (
     too_quiet,
     too_short,
 )
+from stemsmith.mixing.plan.weights import draw_weighted, inverse_class_weights
 from stemsmith.mixing.sources.catalogue import SplitCatalogue
 
 __all__ = ["ClipTable", "IncoherentPlan", "Partners", "clips_of"]
@@ -53,17 +54,30 @@ class ClipTable:
         (n_stems + 1,) where the clips of each begin in `steps`.
     steps : numpy.ndarray
         (n_clips,) first 100 ms of every clip.
+    stem_weights : numpy.ndarray or None
+        (n_stems,) how often each stem is drawn; None draws them evenly.
+    clip_weights : numpy.ndarray or None
+        (n_clips,) how often each clip is drawn among those of its stem; None draws them evenly.
     """
 
     stems: Int64s
     first: Int64s
     steps: npt.NDArray[np.int32]
+    stem_weights: Float64s | None = None
+    clip_weights: Float64s | None = None
 
     def draw(self, u: Float64s, v: Float64s) -> tuple[Int64s, Int64s]:
-        """Return stems and steps of clips for numbers in [0, 1): evenly by stem, then by clip."""
-        which = (u * len(self.stems)).astype(np.int64)
-        count = self.first[which + 1] - self.first[which]
-        clip = self.first[which] + (v * count).astype(np.int64)
+        """Return stems and steps of clips for numbers in [0, 1): first a stem, then its clip."""
+        if self.stem_weights is None:
+            which = (u * len(self.stems)).astype(np.int64)
+        else:
+            zeros = np.zeros(len(u), np.int64)
+            which = draw_weighted(self.stem_weights, zeros, zeros + len(self.stems), u)
+        first, last = self.first[which], self.first[which + 1]
+        if self.clip_weights is None:
+            clip = first + (v * (last - first)).astype(np.int64)
+        else:
+            clip = draw_weighted(self.clip_weights, first, last, v)
         return self.stems[which], self.steps[clip].astype(np.int64)
 
 
@@ -85,7 +99,13 @@ def clips_of(
             starts.append(found)
     first = np.cumsum([0, *map(len, starts)])
     steps = np.concatenate([*starts, np.zeros(0, np.int32)]).astype(np.int32)
-    return ClipTable(np.array(stems, np.int64), first, steps)
+    stem_weights = clip_weights = None
+    if config.weights is Weights.INVERSE_CLASS:
+        stem_weights = inverse_class_weights(catalogue, stems)
+    elif config.weights is Weights.ACTIVITY:
+        played = [catalogue.activity(k, s, n_steps) for k, s in zip(stems, starts, strict=True)]
+        clip_weights = np.concatenate([*played, np.zeros(0)])
+    return ClipTable(np.array(stems, np.int64), first, steps, stem_weights, clip_weights)
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,7 +287,7 @@ class IncoherentPlan:
             factor, stem = float(factors[i]), self._catalogue.stems[k]
             n_steps = stretched_steps(config, factor)
             keep = None if self._cut is None else self._cut.keep(k, step, n_steps)
-            decided = Decided(factor, is_muted[i], keep)
+            decided = Decided(factor, is_muted[i], keep, stem.classes, self._sample_rate)
             transforms, added_db = self._augment.draw_transforms(decided, split, number, group)
             # What changes the spectrum changes the loudness, which is then set by measuring.
             is_changed = bool(transforms) or stem.sample_rate != self._sample_rate

@@ -23,6 +23,7 @@ from stemsmith.mixing.plan.config import MixConfig, Mode, Pairing
 from stemsmith.mixing.plan.incoherent import IncoherentPlan, Partners
 from stemsmith.mixing.plan.recipes import common_sample_rate, n_per_split
 from stemsmith.mixing.plan.renditions import RenditionMixes
+from stemsmith.mixing.production.codec import libav_version
 from stemsmith.mixing.sources.catalogue import CatalogueStem, SplitCatalogue
 from stemsmith.mixing.sources.find import Source
 from stemsmith.mixing.sources.taxonomy import Taxonomy
@@ -105,6 +106,7 @@ def plan_mixtures(
     _check_target(wanted, taxonomy, config)
     if not stems:
         raise NothingToDo(_why_nothing(stems, config) + _faults(sources))
+    Augmenter(config).check(stems)
     sample_rate = common_sample_rate(stems, config.sample_rate)
     splits: dict[str, SplitPlan] = {}
     folders = {source.name: source.root for source in sources}
@@ -278,4 +280,7 @@ def _versions(config: MixConfig, sources: Sequence[Source]) -> dict[str, str]:
     for name in names:
         with contextlib.suppress(PackageNotFoundError):  # an extra this set does not need
             versions[name] = package_version(name)
+    if "av" in Augmenter(config).packages:
+        with contextlib.suppress(UsageError):
+            versions["libavcodec"] = libav_version()
     return versions

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from stemsmith.manifests.mixtures import Mixture, MixtureSource
 from stemsmith.manifests.records import Reason
 from stemsmith.mixing.level.grid import ENVELOPE_HZ
+from stemsmith.mixing.plan.augment import Augmenter
 from stemsmith.mixing.plan.config import MixConfig
 from stemsmith.mixing.sources.catalogue import CatalogueStem, SplitCatalogue
 
@@ -94,7 +97,7 @@ def recipe_source(
     k: int,
     config: MixConfig,
     *,
-    start_step: int,
+    start_step: float,
     n_steps: int,
     shift_steps: int = 0,
     is_shift_padded: bool = False,
@@ -117,7 +120,7 @@ def recipe_source(
         role=role_of(group, config.target),
         sample_rate=stem.sample_rate,
         n_stem_samples=stem.n_samples,
-        start=start_step * step,
+        start=round(start_step * step),
         n_read=n_steps * step,
         shift=shift_steps * step,
         is_shift_padded=is_shift_padded,
@@ -125,6 +128,11 @@ def recipe_source(
         target_lufs=target_lufs,
         gain_db=gain_db,
     )
+
+
+@lru_cache(maxsize=8)
+def _augmenter(config: MixConfig) -> Augmenter:
+    return Augmenter(config)
 
 
 def recipe(
@@ -135,9 +143,21 @@ def recipe(
     sources: Sequence[MixtureSource],
     n_steps: int | None = None,
 ) -> Mixture:
-    """Return the record of one mixture, of some 100 ms or of the ordinary clip length."""
+    """Return the record of one mixture, of some 100 ms or of the ordinary clip length.
+
+    What is drawn for a mixture as a whole is drawn here: faults of recordings, and its master.
+    """
     if n_steps is None:
         n_steps = config.clip_steps
+    master = None
+    if config.augment:
+        augmenter = _augmenter(config)
+        faults = augmenter.draw_faults(sources, split, number)
+        sources = [
+            dataclasses.replace(source, transforms=(*source.transforms, *texts))
+            for source, texts in zip(sources, faults, strict=True)
+        ]
+        master = augmenter.draw_master(split, number)
     return Mixture(
         mixture_id=f"{split}-{number:08d}",
         mode=str(config.mode),
@@ -147,4 +167,5 @@ def recipe(
         n_channels=config.n_channels,
         peak_ceiling_dbfs=config.peak_ceiling_dbfs,
         sources=tuple(sources),
+        master=master,
     )

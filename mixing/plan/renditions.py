@@ -152,7 +152,11 @@ class RenditionMixes:
         shift_steps, rest = divmod(source.shift, stem.step_samples)
         if rest:
             raise InvalidCorpus(f"{stem.stem_id}: a shift of {source.shift} is not on the grid")
-        decided = Decided(is_muted=self._catalogue.groups[k] == muted)
+        decided = Decided(
+            is_muted=self._catalogue.groups[k] == muted,
+            classes=stem.classes,
+            sample_rate=self._sample_rate,
+        )
         transforms, gain_db = self._augment.draw_transforms(
             decided, self._split, number, stem.stem_id
         )

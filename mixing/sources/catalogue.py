@@ -12,17 +12,30 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from stemsmith.manifests.arrays import Float32s, Int32s, Int64s
+from stemsmith.manifests.arrays import Float32s, Float64s, Int32s, Int64s
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.splits import SPLITS
 from stemsmith.mixing.level.grid import ENVELOPE_HZ
 from stemsmith.mixing.level.loudness import integrated_loudness
 from stemsmith.mixing.sources.taxonomy import Taxonomy
 
-__all__ = ["CatalogueStem", "SplitCatalogue", "check_splits", "split_catalogues"]
+__all__ = [
+    "CatalogueStem",
+    "SplitCatalogue",
+    "check_splits",
+    "sounding_steps",
+    "split_catalogues",
+]
 
+_TOP_DB: Final = 20.0
 _GATE_BLOCK_STEPS: Final = 4
 _GATE_POWER: Final = 10 ** ((-70 + 0.691) / 10)  # BS.1770-4: K-weighted power of -70 LUFS
+
+
+def sounding_steps(power: Float32s) -> Int64s:
+    """Return the steps of an envelope within 20 dB of its loudest."""
+    loudest = power.max(initial=0.0)
+    return np.flatnonzero(power > loudest * 10 ** (-_TOP_DB / 10))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,6 +63,11 @@ class CatalogueStem:
         disk, with the channels of the mixtures.
     label : str
         What people call the song: ``Track00003``, ``Artist - Title``.
+    voices : numpy.ndarray or None
+        (n_steps,) notes that sound in each 100 ms; None for what has no notes, or if nobody asks.
+    tempo_bpm, bar_quarters : float or None
+        Tempo of its song in quarter notes a minute, and the quarter notes of a bar, if both stay
+        the same from its first sample to its last; else None.
     """
 
     stem_id: str
@@ -66,6 +84,9 @@ class CatalogueStem:
     k_power: Float32s
     power: Float32s
     label: str = ""
+    voices: Float32s | None = None
+    tempo_bpm: float | None = None
+    bar_quarters: float | None = None
 
     @property
     def name(self) -> str:
@@ -166,6 +187,33 @@ class SplitCatalogue:
         n_blocks = n_steps - _GATE_BLOCK_STEPS + 1
         is_loud &= _sliding_sums(is_heard, n_blocks) > 0.5
         return np.flatnonzero(is_loud).astype(np.int32)
+
+    def activity(self, k: int, starts: Int32s, n_steps: int) -> Float64s:
+        """Return how much a stem plays in some of its clips: voices, summed over their steps.
+
+        Parameters
+        ----------
+        k : int
+            Number of the stem.
+        starts : numpy.ndarray
+            (n_clips,) first steps of clips that lie in it.
+        n_steps : int
+            Length of the clips in 100 ms.
+
+        Returns
+        -------
+        numpy.ndarray
+            (n_clips,) float64. A stem without notes is one voice wherever it is within 20 dB of
+            its loudest.
+        """
+        stem = self.stems[k]
+        voices = stem.voices
+        if voices is None:
+            voices = np.zeros(stem.n_steps, np.float32)
+            voices[sounding_steps(stem.power)] = 1
+        if stem.n_steps < n_steps:
+            return np.zeros(len(starts))
+        return _sliding_sums(voices, n_steps)[starts]
 
     def loudest_group(self, clips: Sequence[tuple[int, int]], n_steps: int) -> str:
         """Return the target whose stem has the most power in its clip (stem, first step)."""

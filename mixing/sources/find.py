@@ -24,8 +24,9 @@ from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.mixtures import MeasuredFile, SourceFile
 from stemsmith.manifests.names import normal_name, slug
 from stemsmith.manifests.paths import local_path
-from stemsmith.manifests.records import Rejection, Stem
+from stemsmith.manifests.records import Rejection, Song, Stem
 from stemsmith.manifests.renditions import RENDITIONS, RenditionStem
+from stemsmith.mixing.level.grid import ENVELOPE_HZ
 from stemsmith.mixing.sources import measure
 from stemsmith.mixing.sources.catalogue import CatalogueStem
 from stemsmith.mixing.sources.files import find_files, incomplete, unused_files
@@ -207,7 +208,10 @@ def check_destination(folder: Path, sources: Iterable[Source]) -> None:
 
 
 def read_stems(
-    sources: Iterable[Source], measured: Mapping[MeasureJob, MeasuredFile], n_channels: int
+    sources: Iterable[Source],
+    measured: Mapping[MeasureJob, MeasuredFile],
+    n_channels: int,
+    is_with_voices: bool = False,
 ) -> list[CatalogueStem]:
     """Return all stems of all sources, in their own splits.
 
@@ -220,6 +224,8 @@ def read_stems(
     n_channels : int
         Number of channels of the mixtures: 1 looks at the mean of the channels, 2 at both. A mono
         stem is then the same on both channels, and by BS.1770 3 LU louder.
+    is_with_voices : bool
+        Whether the stems of corpora know how many notes sound in each 100 ms.
 
     Raises
     ------
@@ -229,7 +235,7 @@ def read_stems(
     stems: list[CatalogueStem] = []
     for source in sources:
         if source.layout == CORPUS:
-            stems += _corpus_stems(source, n_channels)
+            stems += _corpus_stems(source, n_channels, is_with_voices)
         else:
             stems += [
                 _foreign_stem(source.name, file, measured[job], n_channels)
@@ -238,20 +244,21 @@ def read_stems(
     return stems
 
 
-def _corpus_stems(source: Source, n_channels: int) -> list[CatalogueStem]:
+def _corpus_stems(source: Source, n_channels: int, is_with_voices: bool) -> list[CatalogueStem]:
     corpus = Corpus(source.root).verify()
     stems: list[tuple[str, str, Stem | RenditionStem]]
+    songs: dict[str, Song] = {}
     if corpus.kind == RENDITIONS:
         stems = [
             (f"{stem.song_id}/{stem.stem_id}", stem.notes_sha256, stem)
             for stem in corpus.rendition_stem_records()
         ]
     else:
-        notes_of = {song.song_id: song.notes_sha256 for song in corpus.song_records()}
-        stems = [(s.stem_id, notes_of[s.song_id], s) for s in corpus.stem_records()]
+        songs = {song.song_id: song for song in corpus.song_records()}
+        stems = [(s.stem_id, songs[s.song_id].notes_sha256, s) for s in corpus.stem_records()]
     found = []
     for stem_id, notes_sha256, stem in stems:
-        factor = np.float32(10 ** (stem.gain_db / 10))
+        factor, song = np.float32(10 ** (stem.gain_db / 10)), songs.get(stem.song_id)
         k_power, power = _powers(stem, n_channels)
         found.append(
             CatalogueStem(
@@ -269,9 +276,28 @@ def _corpus_stems(source: Source, n_channels: int) -> list[CatalogueStem]:
                 n_samples=stem.n_samples,
                 k_power=k_power * factor,
                 power=power * factor,
+                voices=_voices(stem, len(power)) if is_with_voices else None,
+                tempo_bpm=song.tempo_bpm if song else None,
+                bar_quarters=song.bar_quarters if song else None,
             )
         )
     return found
+
+
+def _voices(stem: Stem | RenditionStem, n_steps: int) -> Float32s:
+    """Return the (n_steps,) notes of a stem that sound in each 100 ms; at least one step a note."""
+    step_samples = stem.sample_rate // ENVELOPE_HZ
+    offset = stem.note_offset
+    if isinstance(stem, Stem) and stem.note_sounding_offset is not None:
+        offset = stem.note_sounding_offset
+    first = np.minimum(stem.note_onset // step_samples, n_steps)
+    end = np.clip(-(-offset // step_samples), first + 1, None)
+    if stem.note_heard is not None:
+        first, end = first[stem.note_heard], end[stem.note_heard]
+    changes = np.zeros(n_steps + 1, np.int64)
+    np.add.at(changes, first, 1)
+    np.add.at(changes, np.minimum(end, n_steps), -1)
+    return np.cumsum(changes)[:n_steps].astype(np.float32)
 
 
 def _powers(stem: Stem | RenditionStem, n_channels: int) -> tuple[Float32s, Float32s]:

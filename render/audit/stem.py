@@ -82,9 +82,10 @@ def audit_stem(
 
 def _mean_of(channels: Float32s) -> Float32s:
     """Return the mean of one channel or two: faster than NumPy's of two rows by three."""
+    total: Float32s = channels[0]
     if len(channels) == 1:
-        return channels[0]
-    total: Float32s = channels[0] + channels[1]
+        return total
+    total = total + channels[1]
     total *= np.float32(0.5)
     return total
 

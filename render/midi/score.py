@@ -21,7 +21,7 @@ from stemsmith.render.midi.limits import DEFAULT_MAX_DURATION_S, MAX_NOTES_PER_S
 from stemsmith.render.midi.parts import OpenPart
 from stemsmith.render.midi.smf import META, Event, Unusable
 from stemsmith.render.midi.smf_writer import serialise
-from stemsmith.render.midi.streams import TEMPO, Ordered, Streams, by_time
+from stemsmith.render.midi.streams import METER, TEMPO, Ordered, Streams, by_time
 from stemsmith.render.midi.strikes import without_strikes
 from stemsmith.render.midi.voices import collect_parts
 
@@ -83,6 +83,12 @@ class TempoMap:
         constant = TempoMap(self._ticks_per_quarter, [])
         constant._s_per_tick = np.array([60 / (bpm * self._ticks_per_quarter)])
         return constant
+
+    @property
+    def only_bpm(self) -> float | None:
+        """The tempo in quarter notes a minute if there is but one, else None."""
+        is_one = bool((self._s_per_tick == self._s_per_tick[0]).all())
+        return self.bpm_at(0) if is_one else None
 
     def faster(self, factor: float) -> TempoMap:
         """Return the same map with every tempo multiplied by a factor."""
@@ -217,6 +223,14 @@ class Score:
         part.add(Ordered(0, part.track, -1, data))
         for event in self._streams.systems(part.device):
             part.add(event._replace(place=event.place + 1, data=data))
+
+    @property
+    def only_bar_quarters(self) -> float | None:
+        """The quarter notes of a bar, 4 unless it is said; None if the meter changes."""
+        said = [e for e in self._streams.metas if e.data[:2] == bytes((META, METER))]
+        bars = {e.tick: 4 * e.data[2] / 2 ** e.data[3] for e in said if len(e.data) > 3}
+        lengths = {*({0: 4.0} | bars).values()}
+        return lengths.pop() if len(lengths) == 1 and 0 not in lengths else None
 
     @property
     def n_devices(self) -> int:

@@ -15,9 +15,10 @@ from typing import Final, NamedTuple
 from stemsmith.render.midi.smf import META, Event, new_event
 from stemsmith.render.midi.text import decoded
 
-__all__ = ["ADDED", "N_CHANNELS", "TEMPO", "TRACK_NAME", "Ordered", "Streams", "by_time"]
+__all__ = ["ADDED", "METER", "N_CHANNELS", "TEMPO", "TRACK_NAME", "Ordered", "Streams", "by_time"]
 
 TEMPO: Final = 0x51
+METER: Final = 0x58
 TRACK_NAME: Final = 0x03
 N_CHANNELS: Final = 16
 ADDED: Final = 1 << 62  # place of an event that is not in the file: after all that are
@@ -25,7 +26,7 @@ ADDED: Final = 1 << 62  # place of an event that is not in the file: after all t
 _DEVICE_NAME: Final = 0x09
 _PORT: Final = 0x21
 # Meta events that concern the whole score: copyright, marker, cue, SMPTE offset, tempo, meter, key.
-_CONDUCTOR_METAS: Final = frozenset({0x02, 0x06, 0x07, 0x54, TEMPO, 0x58, 0x59})
+_CONDUCTOR_METAS: Final = frozenset({0x02, 0x06, 0x07, 0x54, TEMPO, METER, 0x59})
 _ALL_DEVICES: Final = -1
 
 

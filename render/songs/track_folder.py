@@ -199,6 +199,10 @@ class TrackWriter:
             dry_sha256=dry_sha256,
         )
 
+    @staticmethod
+    def _group(part: RenderedPart) -> str:
+        return group_of(part.part.program, part.patch.rendering_class)
+
     def _write_audio(self, name: str, blocks: Iterable[Int16s]) -> tuple[str, str]:
         """Write a FLAC file of the folder; return its SHA-256 and that of its samples."""
         encoded, samples = io.BytesIO(), SampleHash(n_bits=16)
@@ -208,10 +212,6 @@ class TrackWriter:
                 encode(block)
                 samples.update(block)
         return self._write(name, encoded.getvalue()), samples.hexdigest()
-
-    @staticmethod
-    def _group(part: RenderedPart) -> str:
-        return group_of(part.part.program, part.patch.rendering_class)
 
     def _write(self, name: str, data: bytes) -> str:
         """Write a file of the folder; return its SHA-256."""
@@ -277,4 +277,6 @@ class TrackWriter:
             codec=master and master.codec,
             master_path=master_path,
             master_sha256=master_sha256,
+            tempo_bpm=self._score.tempo_map.only_bpm,
+            bar_quarters=self._score.only_bar_quarters,
         )

@@ -1,4 +1,4 @@
-"""Mixtures of one or several folders as clips: decoded to 16 bits, mono, at a model's rate.
+"""Mixtures of one or several folders as clips: decoded to 16 bits, at a model's rate and channels.
 
 A clip is what ``stemsmith mix --audio`` would write, whether it is read from tar shards or made
 from its recipe: targets are rounded to 16 bits, and the mixture is their exact sum. (WAV shards,
@@ -24,7 +24,7 @@ from stemsmith.manifests.audio.read import FULL_SCALE_16, decode
 from stemsmith.manifests.errors import InvalidCorpus, NothingToDo, UsageError
 from stemsmith.manifests.mixtures import Mixture
 from stemsmith.manifests.tar_shards import TarMember, read_members
-from stemsmith.mixing.audio.realise import MIXTURE, quantised, realise
+from stemsmith.mixing.audio.realise import MIXTURE, TRUE, quantised, realise
 from stemsmith.mixing.level.gains import quantise
 from stemsmith.mixing.mixtures import Mixtures
 from stemsmith.mixing.sources.find import locate
@@ -43,6 +43,8 @@ class ClipSource(Protocol):
         (n_clips,) int64, length of each.
     targets : tuple of str
         In this order beside the mixture.
+    n_channels : int
+        Number of channels, 1 or 2.
     """
 
     @property
@@ -51,8 +53,14 @@ class ClipSource(Protocol):
     @property
     def targets(self) -> tuple[str, ...]: ...  # noqa: D102
 
+    @property
+    def n_channels(self) -> int: ...  # noqa: D102
+
     def read(self, number: int) -> Int16s:
-        """Return mixture and targets of a clip, (1 + n_targets, n_samples) int16."""
+        """Return mixture and targets of a clip as int16.
+
+        They are (1 + n_targets, n_samples), and (1 + n_targets, 2, n_samples) of two channels.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +127,10 @@ class Clips:
         Sample rate of the decoded clips, in Hz.
     identity : str
         Hash of everything that decides the samples.
+    n_channels : int
+        Number of channels of the decoded clips, 1 or 2.
+    is_true : bool
+        Whether targets are what they are, or what is recorded of them, where these differ.
     """
 
     clips: Sequence[MixtureClip]
@@ -126,19 +138,31 @@ class Clips:
     targets: tuple[str, ...]
     sample_rate: int
     identity: str
+    n_channels: int = 1
+    is_true: bool = False
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names that mixtures have for the targets that are read."""
+        return tuple(name + TRUE for name in self.targets) if self.is_true else self.targets
 
     @property
     def n_bytes(self) -> int:
         """Size of all decoded samples."""
-        return int(self.n_samples.sum()) * (1 + len(self.targets)) * 2
+        return int(self.n_samples.sum()) * (1 + len(self.targets)) * self.n_channels * 2
 
     def read(self, number: int) -> Int16s:
-        """Return mixture and targets of a clip, (1 + n_targets, n_samples) int16."""
-        return read_clip(self.clips[number], self.targets, self.sample_rate)
+        """Return mixture and targets of a clip; see `ClipSource.read`."""
+        return read_clip(self.clips[number], self.names, self.sample_rate, self.n_channels)
 
 
 def find_clips(
-    folders: Sequence[Path], split: str, targets: tuple[str, ...], sample_rate: int
+    folders: Sequence[Path],
+    split: str,
+    targets: tuple[str, ...],
+    sample_rate: int,
+    n_channels: int = 1,
+    is_true: bool = False,
 ) -> Clips:
     """Find the clips of a split, and check that they can be decoded, without decoding them.
 
@@ -152,22 +176,30 @@ def find_clips(
         Names of the targets that are wanted beside the mixture.
     sample_rate : int
         Wanted sample rate in Hz; no folder may have a lower one.
+    n_channels : int
+        Wanted number of channels; no folder may have fewer.
+    is_true : bool
+        Whether to read what targets are, where recordings of them are faulty.
 
     Raises
     ------
     InvalidCorpus
         If a folder is not finished or damaged, or audio is missing.
     UsageError
-        If a folder's taxonomy lacks a target, or its sample rate is too low.
+        If a folder's taxonomy lacks a target, or it has a lower sample rate or fewer channels.
     NothingToDo
         If there is no clip, or none with one of the targets.
     """
     members: list[_Shard] = []
     rules = f"{_FORMAT}|{soxr.__version__}|{split}|{targets}|{sample_rate}"
+    if n_channels != 1:  # mono clips are known by the names that they have always had
+        rules += f"|{n_channels} channels"
     identity = hashlib.sha256(rules.encode())
     for folder in folders:
         mixtures = Mixtures(folder)
-        _check_fit(mixtures, targets, sample_rate)
+        _check_fit(mixtures, targets, sample_rate, n_channels)
+        if is_true and mixtures.is_recorded_faulty:
+            identity.update(b"|true")
         identity.update(f"|{mixtures.fingerprint}".encode())
         members += _shards_of(mixtures, split, set(targets) <= set(mixtures.audio_targets))
     if not any(len(member.recipes) for member in members):
@@ -187,10 +219,13 @@ def find_clips(
         for recipes, _, _ in members
     ]
     n_samples = np.concatenate(lengths)
-    return Clips(_ClipTable(members), n_samples, targets, sample_rate, identity.hexdigest())
+    name = identity.hexdigest()
+    return Clips(_ClipTable(members), n_samples, targets, sample_rate, name, n_channels, is_true)
 
 
-def _check_fit(mixtures: Mixtures, targets: Sequence[str], sample_rate: int) -> None:
+def _check_fit(
+    mixtures: Mixtures, targets: Sequence[str], sample_rate: int, n_channels: int
+) -> None:
     folder, known = mixtures.root, mixtures.targets
     if absent := [target for target in targets if target not in known]:
         raise UsageError(f"{folder}: has no target {absent[0]!r}; it has {', '.join(known)}")
@@ -198,6 +233,11 @@ def _check_fit(mixtures: Mixtures, targets: Sequence[str], sample_rate: int) -> 
         raise UsageError(
             f"{folder}: is at {mixtures.sample_rate} Hz and the model at {sample_rate} Hz; "
             "mix with a higher --sample-rate, or give the model a lower one"
+        )
+    if mixtures.n_channels < n_channels:
+        raise UsageError(
+            f"{folder}: is mono and the model has {n_channels} channels; mix with --channels "
+            f"{n_channels}, or train with --set n_channels=1"
         )
 
 
@@ -228,7 +268,9 @@ def _n_decoded(mixture: Mixture, sample_rate: int) -> int:
     return mixture.n_samples * sample_rate // mixture.sample_rate
 
 
-def read_clip(clip: MixtureClip, targets: Sequence[str], sample_rate: int) -> Int16s:
+def read_clip(
+    clip: MixtureClip, targets: Sequence[str], sample_rate: int, n_channels: int = 1
+) -> Int16s:
     """Decode a clip.
 
     Parameters
@@ -236,14 +278,18 @@ def read_clip(clip: MixtureClip, targets: Sequence[str], sample_rate: int) -> In
     clip : MixtureClip
         The clip, and where its audio is.
     targets : sequence of str
-        Names of the targets that are wanted beside the mixture; one that it lacks is silent.
+        Names of the targets that are wanted beside the mixture; one that it lacks is silent. With
+        ``.true`` at the end, what a target is, and not what is recorded of it.
     sample_rate : int
         Wanted sample rate in Hz, at most that of the mixture.
+    n_channels : int
+        Wanted number of channels, at most that of the mixture.
 
     Returns
     -------
     numpy.ndarray
-        (1 + n_targets, n_samples) int16, the mixture first; stereo becomes (left + right) / 2.
+        (1 + n_targets, n_samples) int16, the mixture first, where stereo becomes (left + right) / 2
+        if one channel is wanted; (1 + n_targets, 2, n_samples) of two.
 
     Raises
     ------
@@ -255,19 +301,24 @@ def read_clip(clip: MixtureClip, targets: Sequence[str], sample_rate: int) -> In
         parts = {name: _from_tar(clip, name) for name in (MIXTURE, *targets)}
     else:
         parts = quantised(realise(mixture, clip.roots))
-    decoded = np.zeros((1 + len(targets), _n_decoded(mixture, sample_rate)), np.int16)
-    for row, name in zip(decoded, (MIXTURE, *targets), strict=True):
-        if name in parts:
-            row[:] = _resampled(parts[name], mixture.sample_rate, sample_rate, len(row))
-    return decoded
+    n_samples = _n_decoded(mixture, sample_rate)
+    decoded = np.zeros((1 + len(targets), n_channels, n_samples), np.int16)
+    for source, name in zip(decoded, (MIXTURE, *targets), strict=True):
+        found = parts.get(name, parts.get(name.removesuffix(TRUE)))
+        if found is not None:
+            channels = found if n_channels > 1 else [found]
+            for row, samples in zip(source, channels, strict=True):
+                row[:] = _resampled(samples, mixture.sample_rate, sample_rate, n_samples)
+    return decoded if n_channels > 1 else decoded[:, 0]
 
 
 def _resampled(samples: Int16s, rate: int, wanted_rate: int, n_samples: int) -> Int16s:
-    """Return mono at the wanted rate; what is so already is returned as it is."""
-    if len(samples) == 1 and rate == wanted_rate:
-        mono: Int16s = samples[0]
+    """Return mono at the wanted rate, of the mean of channels; mono may be one-dimensional."""
+    if rate == wanted_rate and (samples.ndim == 1 or len(samples) == 1):
+        mono: Int16s = samples.reshape(-1)
         return mono
-    audio: Float32s = samples.mean(axis=0, dtype=np.float32)
+    channels = np.atleast_2d(samples)
+    audio: Float32s = channels.mean(axis=0, dtype=np.float32)
     if rate != wanted_rate:
         audio = soxr.resample(audio, rate, wanted_rate, quality="HQ")[:n_samples]
     limits = np.iinfo(np.int16)  # resampling overshoots, though rarely past the ceiling of a mix
@@ -277,9 +328,12 @@ def _resampled(samples: Int16s, rate: int, wanted_rate: int, n_samples: int) -> 
 
 
 def _from_tar(clip: MixtureClip, name: str) -> Int16s:
+    members = _members(clip.tar)
     member = f"{clip.mixture.mixture_id}.{name}"
+    if member not in members:  # what is recorded as it is has one name
+        member = member.removesuffix(TRUE)
     try:
-        offset, n_bytes = _members(clip.tar)[member]
+        offset, n_bytes = members[member]
     except KeyError:
         raise InvalidCorpus(f"{clip.tar}: has no {member}; run mix again") from None
     with Path(clip.tar).open("rb") as file:

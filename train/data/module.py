@@ -4,7 +4,8 @@ Both loaders give batches of the same tensors for the same seed, epoch and index
 (`stemsmith.train.data.examples`) decide what an example is, and samples are 16-bit integers in
 both.
 
-An example is ``(mixture, references)``: float32 tensors (n_samples,) and (n_targets, n_samples).
+An example is ``(mixture, references)``: float32 tensors (n_samples,) and (n_targets, n_samples), or
+of two channels (2, n_samples) and (n_targets, 2, n_samples).
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ _PREFETCHED_BATCHES: Final = 4  # by each worker
 
 
 class Batches(Protocol):
-    """Batches of an epoch: (n_batch, n_samples) and (n_batch, n_targets, n_samples) float32.
+    """Batches of an epoch: examples, which have the batch before their other axes.
 
     Attributes
     ----------
@@ -83,7 +84,7 @@ class MixtureDataset(Dataset[Example]):
         folders : sequence of path
             Folders that ``stemsmith mix`` wrote.
         config : ModelConfig
-            Configuration of the model, which has targets, sample rate and segment length.
+            Configuration of the model, which has targets, sample rate, channels and segment length.
         split : str
             ``train``, ``validation`` or ``test``.
         seed : int
@@ -94,7 +95,8 @@ class MixtureDataset(Dataset[Example]):
         StemsmithError
             If the folders do not have what it takes; see `find_clips`.
         """
-        clips = find_clips([Path(f) for f in folders], split, config.targets, config.sample_rate)
+        paths, targets = [Path(f) for f in folders], config.targets
+        clips = find_clips(paths, split, targets, config.sample_rate, config.n_channels)
         return cls(clips, ExampleRules(seed, config.segment_samples))
 
     def __getstate__(self) -> dict[str, object]:
@@ -124,40 +126,45 @@ class MixtureDataset(Dataset[Example]):
         excerpts = {place: self._excerpt(*place) for place in dict.fromkeys(places)}
         whole = excerpts[places[0]]
         if table.is_plain:
-            return _plain(whole)
+            return _plain(whole, 0)
         targets = torch.stack([excerpts[place][j] for j, place in enumerate(places[1:], 1)])
-        return _mixed(whole, targets, torch.from_numpy(table.gain[row]))
+        return _mixed(whole, targets, torch.from_numpy(table.gain[row]), 0)
 
     def _excerpt(self, clip: int, start: int) -> Tensor:
-        """Return mixture and targets, (1 + n_targets, segment_samples) int16."""
-        found = self._source.read(clip)[:, start : start + self._rules.segment_samples]
-        excerpt = np.zeros((len(found), self._rules.segment_samples), np.int16)
-        excerpt[:, : found.shape[1]] = found
+        """Return mixture and targets, (1 + n_targets, (2,) segment_samples) int16."""
+        found = self._source.read(clip)[..., start : start + self._rules.segment_samples]
+        excerpt = np.zeros((*found.shape[:-1], self._rules.segment_samples), np.int16)
+        excerpt[..., : found.shape[-1]] = found
         return torch.from_numpy(excerpt)
 
 
-def _plain(whole: Tensor) -> Example:
-    """Make examples of (..., 1 + n_targets, n_samples) int16 as they are."""
+def _plain(whole: Tensor, axis: int) -> Example:
+    """Make examples, as they are, of int16 with mixture and targets along an axis."""
     audio = whole.float() / FULL_SCALE_16
-    return audio[..., 0, :], audio[..., 1:, :]
+    return audio.select(axis, 0), audio.narrow(axis, 1, audio.shape[axis] - 1)
 
 
-def _mixed(whole: Tensor, targets: Tensor, gain: Tensor) -> Example:
+def _mixed(whole: Tensor, targets: Tensor, gain: Tensor, axis: int) -> Example:
     """Make examples of an accompaniment and targets from elsewhere.
 
     Parameters
     ----------
     whole : Tensor
-        (..., 1 + n_targets, n_samples) int16: a mixture and its targets.
+        (..., 1 + n_targets, (2,) n_samples) int16: a mixture and its targets.
     targets : Tensor
-        (..., n_targets, n_samples) int16.
+        (..., n_targets, (2,) n_samples) int16.
     gain : Tensor
         (..., 1 + n_targets) float32.
+    axis : int
+        Along which mixture and targets lie: 0, or 1 in a batch.
     """
-    accompaniment = whole[..., 0, :].int() - whole[..., 1:, :].sum(dim=-2, dtype=torch.int32)
-    references = targets.float() / FULL_SCALE_16 * gain[..., 1:, None]
-    mixture = accompaniment.float() / FULL_SCALE_16 * gain[..., :1]
-    for target in references.unbind(dim=-2):  # one after the other: the same sum on any device
+    n_targets = targets.shape[axis]
+    gain = gain.reshape(*gain.shape, *[1] * (whole.ndim - gain.ndim))
+    of_targets = whole.narrow(axis, 1, n_targets).sum(dim=axis, dtype=torch.int32)
+    accompaniment = whole.select(axis, 0).int() - of_targets
+    references = targets.float() / FULL_SCALE_16 * gain.narrow(axis, 1, n_targets)
+    mixture = accompaniment.float() / FULL_SCALE_16 * gain.select(axis, 0)
+    for target in references.unbind(axis):  # one after the other: the same sum on any device
         mixture = mixture + target
     return mixture, references
 
@@ -230,7 +237,7 @@ class ResidentLoader:
     ) -> None:
         self.batch_sampler = turns
         self._rules, self._n_samples = rules, store.n_samples
-        self._n_targets = len(store.targets)
+        self._n_targets, self._n_channels = len(store.targets), store.n_channels
         sizes = [len(part) for part in store.parts]
         # Clips that are shorter than a segment are followed by others, and masked; the last one
         # by silence.
@@ -254,20 +261,33 @@ class ResidentLoader:
 
     def _batch(self, table: EpochTable, rows: list[int]) -> Example:
         clip, start = table.clip[rows], table.start[rows]
-        channels = np.arange(1 + self._n_targets)
-        whole = self._gather(clip[:, :1], start[:, :1], channels[None])
+        whole = self._gather(clip[:, :1], start[:, :1], np.arange(1 + self._n_targets)[None])
         if table.is_plain:
-            return _plain(whole)
-        targets = self._gather(clip[:, 1:], start[:, 1:], channels[None, 1:])
-        return _mixed(whole, targets, self._on_device(table.gain[rows]))
+            return _plain(whole, 1)
+        targets = self._gather(clip[:, 1:], start[:, 1:], np.arange(1, 1 + self._n_targets)[None])
+        return _mixed(whole, targets, self._on_device(table.gain[rows]), 1)
 
-    def _gather(self, clip: np.ndarray, start: np.ndarray, channel: np.ndarray) -> Tensor:
-        """Return excerpts, (n_batch, n_channels, segment_samples) int16."""
-        n_segment = self._rules.segment_samples
+    def _gather(self, clip: np.ndarray, start: np.ndarray, row: np.ndarray) -> Tensor:
+        """Return excerpts of mixtures (row 0) and targets (from row 1 on).
+
+        Parameters
+        ----------
+        clip, start, row : numpy.ndarray
+            What to take, of shapes that broadcast to (n_batch, n_rows).
+
+        Returns
+        -------
+        Tensor
+            (n_batch, n_rows, (2,) segment_samples) int16.
+        """
+        n_segment, n_channels = self._rules.segment_samples, self._n_channels
+        channel = np.arange(n_channels)
+        clip, start, row = clip[..., None], start[..., None], row[..., None]
         n_clip = self._n_samples[clip]
-        position = self._on_device(self._offset[clip] + channel * n_clip + start)
+        first = self._offset[clip] + (row * n_channels + channel) * n_clip + start
+        position = self._on_device(first if n_channels > 1 else first[..., 0])
         excerpts = self._samples.unfold(0, n_segment, 1)[position]
-        n_inside = np.broadcast_to(n_clip - start, position.shape)
+        n_inside = np.broadcast_to(n_clip - start, first.shape).reshape(position.shape)
         if (n_inside < n_segment).any():
             places = torch.arange(n_segment, device=excerpts.device)
             excerpts *= places < self._on_device(n_inside.copy())[..., None]

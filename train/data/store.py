@@ -7,6 +7,7 @@ every later run of the same mixtures, targets and rate finds them there.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -43,6 +44,8 @@ class DecodeJob:
         Names of the targets beside each mixture.
     sample_rate : int
         Sample rate of the decoded clips, in Hz.
+    n_channels : int
+        Number of channels of the decoded clips.
     staging : str
         Folder for what is not finished.
     """
@@ -51,6 +54,7 @@ class DecodeJob:
     clips: tuple[MixtureClip, ...]
     targets: tuple[str, ...]
     sample_rate: int
+    n_channels: int
     staging: str
 
 
@@ -66,7 +70,8 @@ def decode_clips(job: DecodeJob) -> int:
     if not path.exists():
         with storage.atomic_file(path, Path(job.staging)) as file:
             for clip in job.clips:
-                file.write(read_clip(clip, job.targets, job.sample_rate).astype("<i2").tobytes())
+                samples = read_clip(clip, job.targets, job.sample_rate, job.n_channels)
+                file.write(samples.astype("<i2").tobytes())
     return len(job.clips)
 
 
@@ -139,8 +144,9 @@ class Decoding:
             yield DecodeJob(
                 path=str(self.root / _part_name(number)),
                 clips=tuple(clips.clips[first : first + _PER_PART]),
-                targets=clips.targets,
+                targets=clips.names,
                 sample_rate=clips.sample_rate,
+                n_channels=clips.n_channels,
                 staging=str(self._folder.staging),
             )
 
@@ -185,15 +191,17 @@ class ClipStore:
     Attributes
     ----------
     parts : tuple of numpy.ndarray
-        One-dimensional int16; clip after clip, and of each the mixture and then its targets.
+        One-dimensional int16; clip after clip, of each the mixture and then its targets, and of
+        each of these channel after channel.
     part, offset : numpy.ndarray
         (n_clips,) int64: where the first sample of each clip's mixture is.
     """
 
     def __init__(self, root: Path, clips: Clips) -> None:
         self.n_samples, self.targets = clips.n_samples, clips.targets
+        self.n_channels = clips.n_channels
         header = shards.read_manifest(root, _STAGE)
-        sizes = self.n_samples * (1 + len(clips.targets))
+        sizes = self.n_samples * (1 + len(clips.targets)) * clips.n_channels
         self.part = np.arange(len(sizes)) // _PER_PART
         before = np.cumsum(sizes) - sizes
         self.offset = before - before[self.part * _PER_PART]
@@ -211,11 +219,11 @@ class ClipStore:
         self.parts = tuple(_map(path) for path in self._paths)
 
     def read(self, number: int) -> Int16s:
-        """Return mixture and targets of a clip, (1 + n_targets, n_samples) int16, not copied."""
-        n_rows, n_samples = 1 + len(self.targets), int(self.n_samples[number])
+        """Return mixture and targets of a clip, not copied; see `ClipSource.read`."""
+        shape = [1 + len(self.targets), self.n_channels, int(self.n_samples[number])]
         first = int(self.offset[number])
-        clip: Int16s = self.parts[self.part[number]][first : first + n_rows * n_samples]
-        return clip.reshape(n_rows, n_samples)
+        clip: Int16s = self.parts[self.part[number]][first : first + math.prod(shape)]
+        return clip.reshape(shape if self.n_channels > 1 else shape[::2])
 
 
 def _map(path: Path) -> Int16s:

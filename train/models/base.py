@@ -29,7 +29,7 @@ class ModelConfig:
     targets : tuple of str
         Names of the targets that it separates, as the mixtures' taxonomy has them.
     sample_rate : int
-        Sample rate of what it takes and gives, in Hz. All models are mono.
+        Sample rate of what it takes and gives, in Hz.
     n_fft, hop, window : int, int, Window
         Length, step and window of the short-time Fourier transform, in samples.
     segment_frames : int
@@ -37,6 +37,9 @@ class ModelConfig:
     loss : str
         Name of what training minimises: one of `LOSSES`, or ``package.module:LOSS`` of anyone's.
         Empty where the model computes its own in `SeparationModel.loss`.
+    n_channels : int
+        Number of channels that it is trained on: 1, for which stereo becomes (left + right) / 2, or
+        2. `train_model` takes it from the mixtures unless it is set.
     """
 
     targets: tuple[str, ...]
@@ -46,8 +49,11 @@ class ModelConfig:
     window: Window
     segment_frames: int
     loss: str = ""
+    n_channels: int = 1
 
     def __post_init__(self) -> None:
+        if self.n_channels not in (1, 2):
+            raise UsageError(f"n_channels={self.n_channels}: models take 1 or 2")
         if not self.targets or len(set(self.targets)) != len(self.targets):
             raise UsageError("the targets of a model must be named, each once")
 
@@ -91,6 +97,9 @@ class SeparationModel(nn.Module, ABC, Generic[C]):
         Whether it takes segments of exactly `segment_frames` frames (else of any number).
     is_complex : bool
         Whether its estimates are complex spectra, or magnitudes that lack a phase.
+    is_joint : bool
+        Whether `forward` takes the two channels of stereo together. Else it takes one channel, and
+        each channel of stereo is an example and a recording of its own.
 
     Raises
     ------
@@ -125,6 +134,7 @@ class SeparationModel(nn.Module, ABC, Generic[C]):
     training_defaults: ClassVar[TrainConfig] = TrainConfig()
     is_fixed_length: ClassVar[bool] = False
     is_complex: ClassVar[bool] = False
+    is_joint: ClassVar[bool] = False
 
     def __init__(self, config: C) -> None:
         super().__init__()
@@ -139,13 +149,14 @@ class SeparationModel(nn.Module, ABC, Generic[C]):
         Parameters
         ----------
         mixture : Tensor
-            (n_batch, n_bins, n_frames) complex spectra.
+            (n_batch, n_bins, n_frames) complex spectra; a model that `is_joint` and has two
+            channels is given (n_batch, 2, n_bins, n_frames).
 
         Returns
         -------
         Tensor
-            (n_batch, n_targets, n_bins, n_frames): magnitudes, or complex spectra where
-            `is_complex`.
+            (n_batch, n_targets, n_bins, n_frames), or (n_batch, n_targets, 2, n_bins, n_frames):
+            magnitudes, or complex spectra where `is_complex`.
         """
 
     def loss(self, estimate: Tensor, reference: Tensor, mixture: Tensor) -> Tensor:
@@ -156,9 +167,9 @@ class SeparationModel(nn.Module, ABC, Generic[C]):
         estimate : Tensor
             The result of `forward`.
         reference : Tensor
-            (n_batch, n_targets, n_bins, n_frames) complex spectra of the targets.
+            Complex spectra of the targets, of the same shape.
         mixture : Tensor
-            (n_batch, n_bins, n_frames) complex spectra.
+            (n_batch, n_bins, n_frames) complex spectra, of two channels with these after the batch.
 
         Returns
         -------
@@ -194,12 +205,12 @@ class SeparationModel(nn.Module, ABC, Generic[C]):
         estimate : Tensor
             The result of `forward`.
         mixture : Tensor
-            (n_batch, n_bins, n_frames) complex spectra.
+            (n_batch, n_bins, n_frames) complex spectra, of two channels with these after the batch.
 
         Returns
         -------
         Tensor
-            (n_batch, n_targets, n_bins, n_frames) complex; 0 where the mixture is.
+            Complex spectra of the estimate's shape; 0 where the mixture is.
         """
         if self.is_complex:
             return estimate
@@ -210,7 +221,11 @@ class SeparationModel(nn.Module, ABC, Generic[C]):
     def fit_statistics(self, mixtures: Iterable[Tensor]) -> None:
         """Set what normalises the input from complex spectra of training mixtures.
 
-        Does nothing for models whose paper normalises nothing.
+        Parameters
+        ----------
+        mixtures : iterable of Tensor
+            As `forward` takes them. Nothing is done with them by models whose paper normalises
+            nothing.
         """
 
     @property

@@ -24,6 +24,7 @@ class Loss:
         Takes the estimate, the reference and the mixture, and returns a scalar. The estimate is
         (n_batch, n_targets, n_bins, n_frames) of magnitudes or complex spectra, the reference
         complex spectra of the same shape, and the mixture (n_batch, 1, n_bins, n_frames) complex.
+        Of a model that takes two channels together, all three have these before the bins.
     is_complex : bool
         Whether the estimates that it compares are complex spectra, or magnitudes.
     """

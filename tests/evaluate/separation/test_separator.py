@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -168,6 +169,60 @@ def test_a_complex_network_estimates_each_channel_by_itself() -> None:
         alone = system(small_resnet()).separate(audio[channel : channel + 1], RATE)
         for target, values in alone.items():
             np.testing.assert_allclose(both[target][channel], values[0], atol=1e-6)
+
+
+def test_a_network_of_stereo_estimates_each_channel_by_itself() -> None:
+    audio = noise(4000)
+    for mono in (small_blstm(), small_cnn(), small_resnet()):
+        model = type(mono)(dataclasses.replace(mono.config, n_channels=2)).eval()
+        model.load_state_dict(mono.state_dict())
+        both = system(model).separate(audio, RATE)
+        for channel in (0, 1):
+            alone = system(mono).separate(audio[channel : channel + 1], RATE)
+            for target, values in alone.items():
+                np.testing.assert_allclose(both[target][channel], values[0], atol=1e-6)
+
+
+def umx_of_both() -> UMX:
+    torch.manual_seed(4)
+    config = UMXConfig(
+        targets=("bass",), n_layers=1, n_units=16, n_channels=2, segment_frames=16, **SIZES
+    )
+    return UMX(config).eval()
+
+
+def test_a_network_of_both_channels_hears_both_together() -> None:
+    model, audio = umx_of_both(), noise(3000)
+    with torch.no_grad():
+        spectra = model.stft.whole(torch.from_numpy(audio))
+        mask = model(spectra[None])[0, 0] / spectra.abs()
+        expected = model.stft.inverse(mask * spectra, audio.shape[1]).numpy()
+    np.testing.assert_allclose(system(model).separate(audio, RATE)["bass"], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("n_channels", [1, 3])
+def test_a_network_of_both_channels_hears_the_mean_twice_where_there_are_not_two(
+    n_channels: int,
+) -> None:
+    model, audio = umx_of_both(), noise(3000, n_channels)
+    with torch.no_grad():
+        spectra = model.stft.whole(torch.from_numpy(audio))
+        mean = spectra.mean(dim=0).expand(2, -1, -1)
+        mask = (model(mean[None])[0, 0] / mean.abs()).mean(dim=0)
+        expected = model.stft.inverse(mask * spectra, audio.shape[1]).numpy()
+    np.testing.assert_allclose(system(model).separate(audio, RATE)["bass"], expected, atol=1e-6)
+
+
+def test_networks_of_one_channel_and_of_two_are_one_system() -> None:
+    models = umx_of_both(), small_blstm("drums"), small_cnn()
+    audio = noise(4000)
+    together = system(*models, is_with_residual=True).separate(audio, RATE)
+    for model in models:
+        for target, values in system(model).separate(audio, RATE).items():
+            np.testing.assert_allclose(together[target], values, atol=1e-6)
+    names = [name for name in together if name != RESIDUAL]
+    total = np.sum([together[name] for name in names], axis=0)
+    np.testing.assert_allclose(together[RESIDUAL] + total, audio, atol=1e-5)
 
 
 def test_where_channels_cancel_there_is_no_estimate() -> None:

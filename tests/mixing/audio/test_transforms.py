@@ -352,7 +352,7 @@ def test_whole_numbers_are_written_as_integers() -> None:
 
 
 BROKEN: list[tuple[object, str]] = [
-    ({"name": "flange"}, "no transform 'flange'; known: contrast, "),
+    ({"name": "flange"}, "no transform 'flange'; known: bleed, class-effects, contrast, "),
     ({"amount": 3}, "with a name"),
     ({"name": ["contrast"]}, "with a name"),
     ("contrast", "with a name"),

@@ -17,11 +17,11 @@ from stemsmith.manifests.arrays import Float32s
 from stemsmith.manifests.storage import file_hash
 from stemsmith.mixing.audio.realise import realise
 from stemsmith.mixing.audio.transforms import encode, kept_stretches
-from stemsmith.mixing.augmentations.silence import Gapless, sounding_steps
+from stemsmith.mixing.augmentations.silence import Gapless
 from stemsmith.mixing.level.loudness import envelope
 from stemsmith.mixing.plan.config import MixConfig, Mode
 from stemsmith.mixing.plan.incoherent import IncoherentPlan
-from stemsmith.mixing.sources.catalogue import CatalogueStem, SplitCatalogue
+from stemsmith.mixing.sources.catalogue import CatalogueStem, SplitCatalogue, sounding_steps
 from stemsmith.mixing.sources.taxonomy import Taxonomy
 
 RATE = 16000

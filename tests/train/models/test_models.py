@@ -287,6 +287,65 @@ def test_umx_has_the_parameters_of_the_published_network() -> None:
     assert on_meta("umx").n_parameters == n_open_unmix(1) == 7_078_818
 
 
+def test_umx_of_two_channels_is_the_published_network() -> None:
+    """Its parameters counted by hand, and the shapes of the published weights (umxhq, umxl)."""
+    with torch.device("meta"):
+        model = UMX(UMXConfig(targets=("bass",), n_channels=2))
+    assert model.n_parameters == n_open_unmix(2) == 8_893_348
+    shapes = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    assert shapes["fc1.weight"] == (512, 2974)
+    assert shapes["fc2.weight"] == (512, 1024)
+    assert shapes["fc3.weight"] == (4098, 512)
+    assert shapes["bn3.weight"] == (4098,)
+    assert shapes["input_mean"] == shapes["input_scale"] == (1487,)
+    assert shapes["output_mean"] == shapes["output_scale"] == (2049,)
+    mixture = torch.empty((3, 2, 2049, 5), dtype=torch.complex64, device="meta")
+    assert model(mixture).shape == (3, 1, 2, 2049, 5)
+
+
+def test_umx_of_two_channels_is_a_mono_one_where_it_hears_one_channel() -> None:
+    """First layer: left alone; last layer: the mono network's for both. The oracle is mono."""
+    mono = small("umx").eval()
+    assert isinstance(mono, UMX)
+    torch.manual_seed(5)
+    stereo = UMX(replace(UMX_SMALL, n_channels=2)).eval()
+    weights = mono.state_dict()
+    for name in ("fc3.weight", *(f"bn3.{part}" for part in ("weight", "bias", "running_mean"))):
+        weights[name] = weights[name].repeat(2, *[1] * (weights[name].ndim - 1))
+    weights["bn3.running_var"] = weights["bn3.running_var"].repeat(2)
+    n_input = mono.config.n_input_bins
+    weights["fc1.weight"] = torch.cat([weights["fc1.weight"], torch.zeros(16, n_input)], dim=1)
+    stereo.load_state_dict(weights)
+    left, right = example(mono, seed=1)[0], example(mono, seed=2)[0]
+    of_left = mono(left)[:, 0]
+    estimate = stereo(torch.stack([left, right], dim=1))[:, 0]
+    torch.testing.assert_close(estimate[:, 0], of_left)
+    torch.testing.assert_close(estimate[:, 1], of_left / left.abs() * right.abs())
+    # Where the first layer hears both, each channel's mask depends on both.
+    torch.nn.init.normal_(stereo.fc1.weight)
+    other = stereo(torch.stack([left, 2 * right], dim=1))[:, 0]
+    both = stereo(torch.stack([left, right], dim=1))[:, 0]
+    assert not torch.allclose(other[:, 0], both[:, 0])
+
+
+def test_umx_of_two_channels_is_normalised_by_the_mean_magnitude_as_published() -> None:
+    model = UMX(replace(UMX_SMALL, n_channels=2))
+    mixtures = [torch.stack([example(model, seed=k)[0], example(model, seed=9 + k)[0]], dim=1)
+                for k in range(3)]  # fmt: skip
+    model.fit_statistics(mixtures)
+    frames = torch.cat([m.abs().mean(dim=1).transpose(1, 2).flatten(0, 1) for m in mixtures])
+    cropped = frames.double()[:, : model.config.n_input_bins]
+    torch.testing.assert_close(-model.input_mean.double(), cropped.mean(dim=0), rtol=1e-5, atol=0)
+    deviation = cropped.std(dim=0, correction=0)
+    torch.testing.assert_close(1 / model.input_scale.double(), deviation, rtol=1e-4, atol=0)
+
+
+def test_models_have_one_channel_or_two() -> None:
+    for n_channels in (0, 3):
+        with pytest.raises(UsageError, match=f"n_channels={n_channels}: models take 1 or 2"):
+            replace(BLSTM_SMALL, n_channels=n_channels)
+
+
 def test_cnn_has_171_million_parameters_nearly_all_of_them_dense() -> None:
     model = on_meta("cnn")
     assert isinstance(model, CNN)

@@ -1,9 +1,10 @@
-"""Open-Unmix (Stöter et al. 2019), mono, as Chiu et al. 2020 use it (sections II-B and V-A).
+"""Open-Unmix (Stöter et al. 2019): stereo as published, or mono as in Chiu et al. 2020 (II-B, V-A).
 
 Every frame of the mixture's magnitudes, cropped at 16 kHz and normalised, is encoded by a dense
 layer; a three-layer bidirectional LSTM follows, its input is joined to its output, and two dense
 layers make a mask over the full band. The loss is the mean squared error of magnitudes. One network
-per target. The layers bear the names that the published weights have.
+per target. The layers bear the names that the published weights have. With two channels, as
+published, the first dense layer sees both, and the last one makes a mask for each.
 
 Chiu names the framework, the transform, the sample rate and the loss; the rest is Open-Unmix's
 published code and its defaults.
@@ -72,6 +73,7 @@ class UMX(SeparationModel[UMXConfig]):
     """Mask inference with Open-Unmix's network. Masks are at least 0 and may exceed 1."""
 
     config_type: ClassVar[type[ModelConfig]] = UMXConfig
+    is_joint: ClassVar[bool] = True
     # Chiu, section V-A, and what Open-Unmix does where that says nothing; its patience of 80 is
     # PyTorch's, which acts an epoch later.
     training_defaults: ClassVar[TrainConfig] = TrainConfig(
@@ -87,10 +89,11 @@ class UMX(SeparationModel[UMXConfig]):
     def __init__(self, config: UMXConfig) -> None:
         super().__init__(config)
         n_input, n_bins, n_units = config.n_input_bins, config.stft.n_bins, config.n_units
+        n_channels = config.n_channels
         # As published, the normalisation is trained on from the statistics it starts with.
         self.input_mean = nn.Parameter(torch.zeros(n_input))
         self.input_scale = nn.Parameter(torch.ones(n_input))
-        self.fc1 = nn.Linear(n_input, n_units, bias=False)
+        self.fc1 = nn.Linear(n_channels * n_input, n_units, bias=False)
         self.bn1 = nn.BatchNorm1d(n_units)
         self.lstm = nn.LSTM(
             input_size=n_units,
@@ -102,38 +105,48 @@ class UMX(SeparationModel[UMXConfig]):
         )
         self.fc2 = nn.Linear(2 * n_units, n_units, bias=False)
         self.bn2 = nn.BatchNorm1d(n_units)
-        self.fc3 = nn.Linear(n_units, n_bins, bias=False)
-        self.bn3 = nn.BatchNorm1d(n_bins)
+        self.fc3 = nn.Linear(n_units, n_channels * n_bins, bias=False)
+        self.bn3 = nn.BatchNorm1d(n_channels * n_bins)
         self.output_scale = nn.Parameter(torch.ones(n_bins))
         self.output_mean = nn.Parameter(torch.ones(n_bins))
 
     def forward(self, mixture: Tensor) -> Tensor:
         """Return masked magnitudes; see `SeparationModel.forward`."""
-        frames = mixture.abs().transpose(1, 2)  # (n_batch, n_frames, n_bins)
+        n_channels = self.config.n_channels
+        frames = mixture.abs().transpose(-1, -2)  # (n_batch, (2,) n_frames, n_bins)
         features = (frames[..., : self.config.n_input_bins] + self.input_mean) * self.input_scale
-        encoded = torch.tanh(_normalised(self.fc1(features), self.bn1))
+        encoded = torch.tanh(_normalised(self.fc1(_side_by_side(features)), self.bn1))
         recurrent = run_lstm(self.lstm, encoded)
         joined = torch.cat([encoded, recurrent], dim=-1)
         hidden = torch.relu(_normalised(self.fc2(joined), self.bn2))
         shape = _normalised(self.fc3(hidden), self.bn3)
+        if n_channels > 1:
+            shape = shape.reshape(*shape.shape[:2], n_channels, -1).transpose(1, 2)
         mask = torch.relu(shape * self.output_scale + self.output_mean)
-        return (mask * frames).transpose(1, 2)[:, None]
+        return (mask * frames).transpose(-1, -2)[:, None]
 
     @torch.no_grad()
     def fit_statistics(self, mixtures: Iterable[Tensor]) -> None:
         """Bring every bin of the input to zero mean and unit variance over `mixtures`.
 
         As in Open-Unmix, no deviation counts as less than 1e-4 of the largest one, so that nearly
-        silent bins are not blown up. `input_mean` is the negative mean: it is added.
+        silent bins are not blown up. `input_mean` is the negative mean: it is added. Both channels
+        share the statistics of their mean magnitude, as there.
         """
         statistics = BinStatistics()
         for mixture in mixtures:
-            statistics.add(mixture.abs())
+            magnitude = mixture.abs()
+            statistics.add(magnitude if magnitude.ndim == 3 else magnitude.mean(dim=1))
         mean, deviation = statistics.moments()
         floor = 1e-4 * deviation.max()
         scale = deviation.clamp_min(floor.item() or 1.0)  # silent mixtures stay as they are
         self.input_mean.copy_(-mean[: self.config.n_input_bins])
         self.input_scale.copy_(1 / scale[: self.config.n_input_bins])
+
+
+def _side_by_side(frames: Tensor) -> Tensor:
+    """Return (n_batch, n_frames, n_channels * n_bins) of frames that may have channels."""
+    return frames if frames.ndim == 3 else frames.transpose(1, 2).flatten(2)
 
 
 def _normalised(values: Tensor, norm: nn.BatchNorm1d) -> Tensor:

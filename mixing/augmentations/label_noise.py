@@ -1,0 +1,64 @@
+"""``label-noise``: two targets of some mixtures have each other's labels (SDX'23)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from stemsmith.mixing.augmentation import (
+    Augmentation,
+    DrawRng,
+    Parameter,
+    SourceEffect,
+    parameter,
+)
+
+__all__ = ["AUGMENTATION", "LabelNoise", "Mislabel"]
+
+_P_SWAPPED: Final = 0.2
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and value != "" and not {*value} & {"/", "\0"}
+
+
+@dataclass(frozen=True)
+class Mislabel(SourceEffect):
+    """Says which target the source is recorded as, and does nothing to its audio."""
+
+    name = "label"
+    target: str = parameter(Parameter("the name of a target", _is_name))
+
+    @property
+    def label(self) -> str:
+        """The target."""
+        return self.target
+
+
+class LabelNoise(Augmentation):
+    """With probability 0.2 two targets of a mixture, any two alike likely, are swapped.
+
+    Whole targets are, so that the recordings of a mixture still sum to it.
+    """
+
+    name = "label-noise"
+    summary = "with p = 0.2 two targets of a mixture have each other's labels"
+    after = "SDX'23"
+    effects = (Mislabel,)
+    is_fault = True
+
+    def draw_faults(
+        self, rng: DrawRng, rng_of_mixture: DrawRng, group: str, groups: Sequence[str]
+    ) -> Sequence[SourceEffect]:
+        """Return the label of a source's target, if it is one of the two."""
+        draw = rng_of_mixture()
+        if draw.random() >= _P_SWAPPED or len(groups) < 2:
+            return ()
+        one, other = (groups[i] for i in draw.choice(len(groups), 2, replace=False))
+        if group not in (one, other):
+            return ()
+        return (Mislabel(other if group == one else one),)
+
+
+AUGMENTATION: Final = LabelNoise()
