@@ -197,7 +197,8 @@ def apply_class_effects(
         raise UsageError(f"effects {names}: they give infinite samples")
     if reached < _NOTHING * reference:
         raise UsageError(f"effects {names}: they leave nothing of a stem")
-    return processed * np.float32(level / reached)
+    processed *= np.float32(level / reached)
+    return processed
 
 
 def n_ringing(effects: Sequence[Effect], sample_rate: int, n_samples: int) -> int:

@@ -89,8 +89,9 @@ def band_energies(audio: Float32s, sample_rate: int) -> Float64s:
     n_there = int(np.searchsorted(first_bins, len(frequencies_hz)))
     window = np.hanning(n_frame).astype(np.float32)
     short = max(0, n_frame - audio.shape[1])
-    padded = np.pad(audio, ((0, 0), (0, short)))
-    frames = np.lib.stride_tricks.sliding_window_view(padded, n_frame, axis=1)
+    if short:
+        audio = np.pad(audio, ((0, 0), (0, short)))
+    frames = np.lib.stride_tricks.sliding_window_view(audio, n_frame, axis=1)
     chosen = frames[:, :: sample_rate // _FRAMES_HZ]
     energies = np.zeros((chosen.shape[1], len(BANDS_HZ)))
     for k in range(chosen.shape[1]):

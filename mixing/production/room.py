@@ -58,7 +58,7 @@ _QUIETEST_TAP: Final = 1e-5  # of the direct sound: -100 dB
 
 @dataclass(frozen=True, slots=True)
 class Room(Parameters):
-    """A shoebox with two microphones; mono hears what the first of them does.
+    """A shoebox with two microphones, or for mono one between them.
 
     Attributes
     ----------
@@ -67,7 +67,7 @@ class Room(Parameters):
     rt60_s : float
         Time in seconds in which reflections decay by 60 dB.
     microphone_m : tuple of float
-        Place between the two microphones, in metres from a corner.
+        Place in the middle of the two microphones, in metres from a corner.
     spacing_m : float
         Distance of the microphones from each other in metres.
     brightness_hz : float
