@@ -280,6 +280,10 @@ class Mixtures(Sequence[StoredMixture]):
                     raise InvalidCorpus(f"{path}: no root {source['root']!r} in {shards.MANIFEST}")
             if not (recipes.column("n_samples") > 0).all():
                 raise InvalidCorpus(f"{path}: has a mixture of no length")
+            if not (recipes.column("n_channels") == self.n_channels).all():
+                raise InvalidCorpus(
+                    f"{path}: has a mixture of other channels than {shards.MANIFEST}"
+                )
             found.append(MixtureShard(path, split, recipes))
         order = {split: place for place, split in enumerate(SPLITS)}
         return tuple(sorted(found, key=lambda s: (order.get(s.split, len(order)), s.path.name)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,9 @@ import numpy as np
 import pyloudnorm
 import pytest
 import soundfile
+from stemsmith.manifests import shards
+from stemsmith.manifests.errors import InvalidCorpus
+from stemsmith.manifests.mixtures import Mixture
 from stemsmith.mixing.mixtures import Mixtures
 from stemsmith.mixing.workflow import mix, validate_mixtures
 
@@ -86,3 +90,15 @@ def test_incoherent_sources_have_the_loudness_of_bs_1770(
             assert loudness_lufs == pytest.approx(-25, abs=0.5), s.stem_id
             n += 1
     assert n >= 24
+
+
+def test_a_recipe_of_other_channels_than_the_manifest_is_found(
+    corpora: Path, tmp_path: Path
+) -> None:
+    mixtures = mixed(corpora / "mono", tmp_path / "m")
+    shard = mixtures.recipe_shards[0]
+    records = [dataclasses.replace(record, n_channels=2) for record in shard.recipes[:]]
+    shards.write_records(shard.path, Mixture, records)
+    mixtures.__dict__.pop("recipe_shards")
+    with pytest.raises(InvalidCorpus, match=r"has a mixture of other channels than manifest\.json"):
+        list(mixtures)
