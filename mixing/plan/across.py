@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from stemsmith.manifests.mixtures import Mixture, MixtureSource
@@ -35,7 +35,9 @@ from stemsmith.mixing.sources.taxonomy import Taxonomy
 
 __all__ = ["AcrossPlan", "Drawn", "plan_across"]
 
-_NO_BEAT = "its notes keep to no beat, which --match asks for"
+_MOST_ANCHORS: Final = 12  # that are tried for one mixture
+_MOST_MIXTURES: Final = 10**8  # names have eight digits
+_NO_BEAT: Final = "its notes keep to no beat, which --match asks for"
 
 
 class Drawn(NamedTuple):
@@ -170,7 +172,25 @@ class AcrossPlan:
         return self._joined(own, anchor, elsewhere, foreign)
 
     def _matched_mixture(self, number: int, own: Mixture) -> Drawn:
-        """Return the mixture of a number whose sources of other songs match the anchor."""
+        """Return the mixture of a number whose sources of other songs match the anchor.
+
+        Where an anchor lacks a match, others are tried: those of coherent mixtures that nobody asks
+        for.
+        """
+        best = self._matched_to(number, own)
+        for attempt in range(1, _MOST_ANCHORS):
+            if not best.n_unmatched:
+                break
+            other = number + attempt * _MOST_MIXTURES
+            (anchored,) = self._coherent.mixtures(other, other + 1)
+            anchored = dataclasses.replace(anchored, mixture_id=own.mixture_id)
+            found = self._matched_to(number, anchored)
+            if found.n_unmatched < best.n_unmatched:
+                best = found
+        return best
+
+    def _matched_to(self, number: int, own: Mixture) -> Drawn:
+        """Return the mixture of a number that has the anchor of a coherent one."""
         assert self._matching is not None
         anchor = self._anchor_of(own)
         elsewhere = self._elsewhere(number, anchor)
@@ -180,7 +200,7 @@ class AcrossPlan:
         place = Anchor(
             song_id=stems[0].song_id,
             start_s=stems[0].start / stems[0].sample_rate,
-            n_steps=stems[0].n_read * ENVELOPE_HZ // stems[0].sample_rate,
+            n_steps=self._config.clip_steps,
             stems=[self._number_of[source.stem_id] for source in stems],
         )
         drawn = [self._matching.draw(number, group, place) for group in elsewhere]

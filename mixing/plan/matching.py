@@ -35,11 +35,11 @@ from stemsmith.mixing.sources.find import Source
 
 __all__ = [
     "Anchor",
+    "HeardNotes",
     "Matched",
     "Matcher",
     "Scores",
     "SourceMatching",
-    "StemNotes",
     "WantedStem",
     "chroma_of",
     "read_notes",
@@ -54,7 +54,7 @@ _SAME_BEAT: Final = 1e-4  # quarter notes
 _LEAST_LEAD: Final = 0.1  # of the best transposition's correlation over the others'
 
 
-class StemNotes(NamedTuple):
+class HeardNotes(NamedTuple):
     """The notes of a stem that are heard, in seconds; four arrays of shape (n_notes,) but one.
 
     Attributes
@@ -85,13 +85,13 @@ class WantedStem(NamedTuple):
     original_sha256 : str
         SHA-256 of the stem's file.
     transposition : int
-        In semitones.
+        Semitones by which it is higher than the score.
     tempo_map : tuple of (float, float)
         Quarter notes of the score, and the seconds of the excerpt at which they are played.
     n_steps : int
         Length of the excerpt in 100 ms; one more on either side is rendered.
     sample_rate : int
-        In Hz.
+        Sample rate of the stem in Hz.
     """
 
     stem_id: str
@@ -221,25 +221,25 @@ class Scores:
     ----------
     grids : mapping of str to ScoreGrid
         By song, as the catalogue has it.
-    notes : mapping of str to StemNotes
+    notes : mapping of str to HeardNotes
         By stem, as the catalogue has it.
     header : mapping of str to object
         What decides how excerpts sound, as `Matcher.header` has it.
     """
 
     grids: Mapping[str, ScoreGrid]
-    notes: Mapping[str, StemNotes]
+    notes: Mapping[str, HeardNotes]
     header: Mapping[str, Any]
 
 
-def read_notes(sources: Sequence[Source]) -> dict[str, StemNotes]:
+def read_notes(sources: Sequence[Source]) -> dict[str, HeardNotes]:
     """Return the notes of all stems of some corpora, by stem as catalogues have it."""
     found = {}
     for source in sources:
         for stem in Corpus(source.root).iter_stems():
             assert isinstance(stem, Stem)  # renditions are refused before
             heard = slice(None) if stem.note_heard is None else stem.note_heard
-            found[f"{source.name}:{stem.stem_id}"] = StemNotes(
+            found[f"{source.name}:{stem.stem_id}"] = HeardNotes(
                 stem.note_onset[heard] / stem.sample_rate,
                 np.minimum(stem.note_offset[heard], stem.n_samples) / stem.sample_rate,
                 stem.note_pitch[heard],
@@ -248,7 +248,7 @@ def read_notes(sources: Sequence[Source]) -> dict[str, StemNotes]:
     return found
 
 
-def chroma_of(notes: StemNotes, start_s: float, end_s: float) -> Float64s:
+def chroma_of(notes: HeardNotes, start_s: float, end_s: float) -> Float64s:
     """Return how long each pitch class sounds between two moments, (12,) seconds from C to B."""
     if notes.is_drums:
         return np.zeros(12)
@@ -323,21 +323,22 @@ class SourceMatching:
         """
         rng = rng_for(self._config.seed, self._split, number, group, "match")
         grid = self._scores.grids[anchor.song_id]
-        references = self._references(anchor)
+        reference = self._reference(anchor)
         for k in rng.permutation(self._catalogue.members[group])[:_MOST_STEMS]:
             for excerpt in self._excerpts(int(k), anchor, grid, rng):
-                transposition = self._transposition(int(k), excerpt, references)
+                transposition = self._transposition(int(k), excerpt, reference)
                 if transposition is not None:
                     return self._matched(number, int(k), anchor, excerpt, transposition)
         return None
 
-    def _references(self, anchor: Anchor) -> Float64s:
+    def _reference(self, anchor: Anchor) -> Float64s:
         """Return the chroma to match: the anchor's, or where it has none its song's."""
         end_s = anchor.start_s + anchor.length_s
 
         def chroma(stems: Sequence[int]) -> Float64s:
             notes = (self._scores.notes[self._catalogue.stems[k].stem_id] for k in stems)
-            return np.sum([chroma_of(n, anchor.start_s, end_s) for n in notes], axis=0)
+            found = [chroma_of(n, anchor.start_s, end_s) for n in notes]
+            return np.sum(found, axis=0, dtype=np.float64).astype(np.float64)
 
         own = chroma(anchor.stems)
         return own if own.any() else chroma(self._catalogue.songs[anchor.song_id])
@@ -484,8 +485,8 @@ def _name_of(stem_id: str) -> str:
 
 def _rounded(beats: Float64s, seconds: Float64s) -> TempoKnots:
     """Return a tempo map as recipes have it."""
-    pairs = zip(beats.round(_DECIMALS).tolist(), seconds.round(_DECIMALS).tolist(), strict=True)
-    return tuple(pairs)
+    columns = [(column.round(_DECIMALS) + 0.0).tolist() for column in (beats, seconds)]  # no -0.0
+    return tuple(zip(*columns, strict=True))
 
 
 def _bars(grid: ScoreGrid, first: float, last: float) -> Float64s:

@@ -7,12 +7,14 @@ was sent earlier, but notes, is sent at once, in order.
 
 from __future__ import annotations
 
+import math
 from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from stemsmith.manifests.arrays import Bools, Float64s, Int64s, UInt8s
 from stemsmith.mixing.plan.score_grid import TempoKnots
+from stemsmith.render.midi.notes import BLOCK
 from stemsmith.render.midi.score import Notes, Score
 from stemsmith.render.midi.smf import Event
 from stemsmith.render.sound.synth import on_grid
@@ -66,7 +68,7 @@ def excerpt_of(
     Parameters
     ----------
     score : Score
-        The score.
+        Score that the part is from.
     part_index : int
         Index of the part in the score.
     transposition : int
@@ -75,7 +77,7 @@ def excerpt_of(
         Quarter notes, and the seconds after the beginning of the excerpt at which they are played.
         Before the first, and after the last, the nearest tempo goes on.
     sample_rate : int
-        In Hz.
+        Sample rate of what is played in Hz.
     n_samples : int
         How much is played after the beginning of the excerpt.
     """
@@ -83,14 +85,13 @@ def excerpt_of(
     notes = score.notes(part_index)
     onset_s, offset_s = time.seconds(notes.onset_tick), time.seconds(notes.offset_tick)
     before_s = _before_s(time, notes, onset_s)
-    n_before = int(np.ceil(before_s * sample_rate))
+    n_before = BLOCK * math.ceil(before_s * sample_rate / BLOCK)
     end_s = n_samples / sample_rate
     is_played = (onset_s >= -before_s) & (onset_s < end_s)
     played = onset_s[is_played], offset_s[is_played]
-    # The excerpt begins at a sample that need not be on the synthesiser's grid: the notes are.
-    onset, offset = (on_grid(s + n_before / sample_rate, sample_rate) for s in played)
+    onset, offset = (n_before + on_grid(s, sample_rate) for s in played)
     pitch = (notes.pitch[is_played].astype(np.int64) + transposition).astype(np.uint8)
-    events, frames = _sent(score, part_index, transposition, time, before_s, end_s)
+    events, seconds = _sent(score, part_index, transposition, time, before_s, end_s)
     return Excerpt(
         n_before,
         onset,
@@ -99,7 +100,7 @@ def excerpt_of(
         notes.velocity[is_played],
         notes.is_silenced[is_played],
         events,
-        on_grid(frames + n_before / sample_rate, sample_rate).clip(min=0),
+        (n_before + on_grid(seconds, sample_rate)).clip(min=0),
     )
 
 
