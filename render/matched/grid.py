@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from stemsmith.manifests.arrays import Bools, Float64s, UInt8s
@@ -20,7 +20,7 @@ from stemsmith.render.midi.score import Score
 from stemsmith.render.midi.smf import Unusable
 from stemsmith.render.sound.patches import Patch
 
-__all__ = ["GridJob", "StemToMatch", "grid_of", "read_grid", "read_source_score"]
+__all__ = ["CorpusScore", "GridJob", "StemToMatch", "grid_of", "read_grid"]
 
 _DEFAULT_BAR: Final = 4.0  # quarter notes, until a meter is set
 _BEYOND: Final = 64.0  # quarter notes after the last one for which there are bars: the tail
@@ -58,6 +58,43 @@ class StemToMatch:
     patch: Patch
 
 
+class CorpusScore(NamedTuple):
+    """The score of a song of a corpus.
+
+    Attributes
+    ----------
+    path : str
+        Absolute path of the file.
+    md5 : str
+        MD5 that it must have.
+    are_drums_joined : bool
+        Whether the corpus has joined drums, as of `read_score`.
+    """
+
+    path: str
+    md5: str
+    are_drums_joined: bool = False
+
+    def read(self) -> Score:
+        """Read the score, with the parts that the corpus has.
+
+        Raises
+        ------
+        InvalidCorpus
+            If it cannot be read, or is not the one that the corpus was rendered from.
+        """
+        path = Path(self.path)
+        try:
+            data, score = load_score(path, math.inf, are_drums_joined=self.are_drums_joined)
+        except Unusable as finding:
+            raise InvalidCorpus(f"{path}: cannot be read: {finding.detail}") from finding
+        if hashlib.md5(data, usedforsecurity=False).hexdigest() != self.md5:
+            changed = InvalidCorpus(f"{path}: is not the score that its song was rendered from")
+            recheck(changed)
+            raise changed
+        return score
+
+
 @dataclass(frozen=True, slots=True)
 class GridJob:
     """A score to read.
@@ -66,40 +103,20 @@ class GridJob:
     ----------
     song : str
         Root and MD5 of the song, with a colon between.
-    path : str
-        Absolute path of the score.
+    score : CorpusScore
+        Score to read.
     stems : mapping of str to StemToMatch
         Its stems by name.
     """
 
     song: str
-    path: str
+    score: CorpusScore
     stems: Mapping[str, StemToMatch]
-
-
-def read_source_score(path: Path, md5: str) -> Score:
-    """Read the score of a song of a corpus.
-
-    Raises
-    ------
-    InvalidCorpus
-        If it cannot be read, or is not the one that the corpus was rendered from.
-    """
-    try:
-        data, score = load_score(path, math.inf)
-    except Unusable as finding:
-        raise InvalidCorpus(f"{path}: cannot be read: {finding.detail}") from finding
-    if hashlib.md5(data, usedforsecurity=False).hexdigest() != md5:
-        changed = InvalidCorpus(f"{path}: is not the score that its song was rendered from")
-        recheck(changed)
-        raise changed
-    return score
 
 
 def read_grid(job: GridJob) -> tuple[str, ScoreGrid]:
     """Read a score; return the name of its song and its beats."""
-    score = read_source_score(Path(job.path), job.song.rpartition(":")[2])
-    return job.song, grid_of(score, job.stems)
+    return job.song, grid_of(job.score.read(), job.stems)
 
 
 def grid_of(score: Score, stems: Mapping[str, StemToMatch]) -> ScoreGrid:

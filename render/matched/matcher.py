@@ -14,11 +14,13 @@ from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.jobs import Progress, Workers, do_jobs, needed
 from stemsmith.manifests.matched import MATCHED, MatchedStem
 from stemsmith.manifests.preflight import preflight
+from stemsmith.manifests.records import Song
 from stemsmith.mixing.level.grid import ENVELOPE_HZ
 from stemsmith.mixing.plan.matching import WantedStem
 from stemsmith.mixing.plan.score_grid import ScoreGrid
+from stemsmith.render.corpus.config import Drums
 from stemsmith.render.corpus.manifest import bank_header, sound_versions
-from stemsmith.render.matched.grid import GridJob, StemToMatch, read_grid
+from stemsmith.render.matched.grid import CorpusScore, GridJob, StemToMatch, read_grid
 from stemsmith.render.matched.render import MatchJob, MatchSpec, render_matches
 from stemsmith.render.songs.metadata import SOURCE_MIDI
 from stemsmith.render.sound.patches import Bank, Patch
@@ -72,10 +74,10 @@ class ScoreMatcher:
         jobs = [GridJob(name, self._songs[name].score, self._songs[name].stems) for name in names]
         grids = {}
         with (
-            preflight(workers, inputs=[(job.path for job in jobs)]),
+            preflight(workers, inputs=[(job.score.path for job in jobs)]),
             progress.loop("read scores", len(jobs)) as ticker,
         ):
-            for name, grid in do_jobs(workers, read_grid, jobs, needed(lambda job: job.path)):
+            for name, grid in do_jobs(workers, read_grid, jobs, needed(lambda job: job.score.path)):
                 grids[name] = grid
                 ticker.advance()
         return {name: grids[name] for name in names}
@@ -102,12 +104,15 @@ class ScoreMatcher:
                 pan=stem.pan,
                 patch=patch,
             )
+        folder, config = corpus.root.resolve(), corpus.header.get("config") or {}
+
+        def score_of(song: Song) -> CorpusScore:
+            path = storage.inside(folder, f"{song.path}/{SOURCE_MIDI}")
+            return CorpusScore(str(path), song.song_id, config.get("drums") == Drums.JOINED)
+
         return {
-            f"{root}:{song.song_id}": _SongToMatch(
-                str(storage.inside(corpus.root.resolve(), f"{song.path}/{SOURCE_MIDI}")),
-                stems[song.song_id],
-            )
-            for song in songs.values()
+            f"{root}:{song_id}": _SongToMatch(score_of(song), stems[song_id])
+            for song_id, song in songs.items()
         }
 
     def _is_same_bank(self, corpus: Corpus) -> bool:
@@ -151,7 +156,7 @@ class ScoreMatcher:
             preflight(workers, destination=state, hashed=hashed, versions=sound_versions),
             progress.loop("match", len(wanted), n_done=n_done, audio_s=audio_s) as ticker,
         ):
-            done = do_jobs(workers, render_matches, missing, needed(lambda job: job.score))
+            done = do_jobs(workers, render_matches, missing, needed(lambda job: job.score.path))
             for report in done:
                 ticker.advance(report.n_stems, report.audio_s)
         records = [r for job in jobs for r in shards.read_records(Path(job.record), MatchedStem)]
@@ -183,7 +188,6 @@ class ScoreMatcher:
                 key = hashlib.sha256("".join(one.stem_id for one in some).encode()).hexdigest()
                 yield MatchJob(
                     score=song.score,
-                    md5=several[0].song_id,
                     specs=tuple(MatchSpec(one, song.stems[one.stem]) for one in some),
                     folder=str(folder),
                     staging=str(staging),
@@ -192,7 +196,7 @@ class ScoreMatcher:
 
 
 class _SongToMatch(NamedTuple):
-    """A song of a corpus: the path of its score, and its stems by name."""
+    """A song of a corpus: its score, and its stems by name."""
 
-    score: str
+    score: CorpusScore
     stems: Mapping[str, StemToMatch]

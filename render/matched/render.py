@@ -21,7 +21,7 @@ from stemsmith.mixing.level.gains import db_to_linear
 from stemsmith.mixing.level.grid import ENVELOPE_HZ
 from stemsmith.mixing.plan.matching import WantedStem
 from stemsmith.render.matched.excerpt import Excerpt, excerpt_of
-from stemsmith.render.matched.grid import StemToMatch, read_source_score
+from stemsmith.render.matched.grid import CorpusScore, StemToMatch
 from stemsmith.render.midi.score import Score
 from stemsmith.render.sound.heard import expected_levels, heard_notes
 from stemsmith.render.sound.player import play
@@ -53,10 +53,8 @@ class MatchJob:
 
     Attributes
     ----------
-    score : str
-        Absolute path of the score.
-    md5 : str
-        What it must be.
+    score : CorpusScore
+        Score that all of them are from.
     specs : tuple of MatchSpec
         The excerpts, in order of their names.
     folder, staging, record : str
@@ -64,8 +62,7 @@ class MatchJob:
         which is written last.
     """
 
-    score: str
-    md5: str
+    score: CorpusScore
     specs: tuple[MatchSpec, ...]
     folder: str
     staging: str
@@ -93,7 +90,7 @@ def render_matches(job: MatchJob) -> RenderedMatches:
         If the files cannot be written.
     """
     with AT_WORK, storage.naming(Path(job.folder)):
-        score = read_source_score(Path(job.score), job.md5)
+        score = job.score.read()
         for stem in {spec.stem.part_index: spec.stem for spec in job.specs}.values():
             if stem.pan is not None:
                 score.place(stem.part_index, stem.pan)
@@ -127,7 +124,7 @@ def _render(job: MatchJob, score: Score, spec: MatchSpec) -> MatchedStem:
             wanted.sample_rate,
         )
     except UsageError as error:
-        raise UsageError(f"{job.score}: {error}") from error
+        raise UsageError(f"{job.score.path}: {error}") from error
     peak = float(np.abs(native).max(initial=0.0))
     if not math.isfinite(peak):
         raise UsageError(f"{spec.stem.patch.name}: its effects or instrument give infinite samples")

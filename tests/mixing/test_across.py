@@ -387,7 +387,7 @@ def test_the_same_excerpt_is_rendered_once(
 def test_an_excerpt_as_it_was_is_that_of_its_stem(music: Path, font: Path) -> None:
     """Rendered again without any change, it has the samples of the corpus."""
     from stemsmith.mixing.plan.matching import WantedStem
-    from stemsmith.render.matched.grid import StemToMatch, read_source_score
+    from stemsmith.render.matched.grid import CorpusScore, StemToMatch
     from stemsmith.render.matched.render import MatchJob, MatchSpec, render_matches
 
     corpus = Corpus(music)
@@ -403,16 +403,15 @@ def test_an_excerpt_as_it_was_is_that_of_its_stem(music: Path, font: Path) -> No
         beats = grid_s * 1e6 / round(6e7 / bpm)
         tempo_map = ((beats, 0.0), (beats + 4 * 1e6 / round(6e7 / bpm), 4.0))
         wanted = WantedStem("0" * 40, "corpus", song.song_id, stem.stem, "", 0, tempo_map, 40, RATE)
-        path = music / song.path / "all_src.mid"
-        assert read_source_score(path, song.song_id).parts
+        score = CorpusScore(str(music / song.path / "all_src.mid"), song.song_id)
         to_match = StemToMatch(
             int(stem.stem[1:]), stem.program, stem.n_notes, stem.gain_db, 1, None,
             patches[stem.patch],
         )  # fmt: skip
         (folder / "staging").mkdir(parents=True, exist_ok=True)
         job = MatchJob(
-            str(path), song.song_id, (MatchSpec(wanted, to_match),), str(folder),
-            str(folder / "staging"), str(folder / "record.parquet"),
+            score, (MatchSpec(wanted, to_match),), str(folder), str(folder / "staging"),
+            str(folder / "record.parquet"),
         )  # fmt: skip
         render_matches(job)
         (record,) = read_records(folder / "record.parquet", MatchedStem)
