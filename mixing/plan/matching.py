@@ -338,7 +338,7 @@ class SourceMatching:
         def chroma(stems: Sequence[int]) -> Float64s:
             notes = (self._scores.notes[self._catalogue.stems[k].stem_id] for k in stems)
             found = [chroma_of(n, anchor.start_s, end_s) for n in notes]
-            return np.sum(found, axis=0, dtype=np.float64).astype(np.float64)
+            return np.array(found).sum(axis=0, dtype=np.float64)
 
         own = chroma(anchor.stems)
         return own if own.any() else chroma(self._catalogue.songs[anchor.song_id])

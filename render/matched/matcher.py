@@ -93,7 +93,8 @@ class ScoreMatcher:
             if patch is None or not (is_same_bank or self._is_from(patch, fonts)):
                 raise UsageError(
                     f"{corpus.root}: {stem.patch} plays some of its stems, which is not in the "
-                    "soundfonts or patches at hand; give those that it was rendered with"
+                    "soundfonts or patches at hand; give those that it was rendered with "
+                    "(--soundfont, --patches)"
                 )
             stems[stem.song_id][stem.stem] = StemToMatch(
                 part_index=int(stem.stem[1:]),
