@@ -6,7 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from stemsmith.cli.options import LOCAL_PATH, Common, common_options, config_options, read_config
+from stemsmith.cli.options import (
+    LOCAL_PATH,
+    Common,
+    bank_options,
+    common_options,
+    config_options,
+    read_config,
+)
 from stemsmith.manifests.audio.formats import AudioFormat
 from stemsmith.mixing.plan.config import MixConfig
 from stemsmith.mixing.sources.layouts import LAYOUTS
@@ -42,6 +49,7 @@ __all__ = ["mix", "summary_of"]
     "--stems",
     help="Targets to write beside the mixture, or 'all'.  [default: --target, else all]",
 )
+@bank_options
 @common_options
 def mix(
     sources: tuple[str, ...],
@@ -51,15 +59,20 @@ def mix(
     audio: bool,
     audio_format: str,
     stems: str | None,
+    soundfonts: tuple[Path, ...],
+    patches: Path | None,
     **options: Any,
 ) -> None:
     """Mix the stems of SOURCES into MIXTURES: shards of recipes, and of audio with --audio.
 
     A source is a corpus that `stemsmith render` made, or another data set as LAYOUT:PATH. Killed
     at any moment, the same command goes on and ends with the same bytes.
+
+    With --match, sources of other songs are rendered again from their scores; --soundfont or
+    --patches say what the corpora were rendered with.
     """
     from stemsmith.cli.console import Terminal, print_rejections, print_summary
-    from stemsmith.mixing.workflow import mix as mix_sources
+    from stemsmith.mixtures import mix as mix_sources
 
     made = mix_sources(
         sources,
@@ -68,6 +81,8 @@ def mix(
         taxonomy=taxonomy,
         stems=stems if stems in (None, "all") else stems.split(","),
         audio_format=audio_format if audio else None,
+        soundfonts=soundfonts,
+        patches=patches,
         jobs=common.n_jobs,
         scheduler=common.scheduler,
         progress=Terminal(common),

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from stemsmith.mixing.level.loudness import integrated_loudness
     from stemsmith.mixing.mixtures import Mixtures
     from stemsmith.mixing.plan.config import MixConfig
-    from stemsmith.mixing.workflow import mix
+    from stemsmith.mixtures import mix
     from stemsmith.render.corpus.config import RenderConfig
     from stemsmith.render.renditions.config import RenditionConfig
     from stemsmith.render.workflow import (
@@ -110,7 +110,7 @@ _HOMES = {
     "integrated_loudness": "mixing.level.loudness",
     "make_bank": "render.workflow",
     "measure_gap": "evaluate.realism.workflow",
-    "mix": "mixing.workflow",
+    "mix": "mixtures",
     "open_folder": "folders",
     "open_workers": "manifests.cluster",
     "realise": "mixing.audio.realise",

@@ -20,6 +20,7 @@ from stemsmith.manifests.arrays import Float32s, Int64s
 from stemsmith.manifests.audio.read import read_excerpt
 from stemsmith.manifests.documents import Every, Optional
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
+from stemsmith.manifests.matched import MATCHED, MatchedStem
 from stemsmith.manifests.paths import local_path
 from stemsmith.manifests.records import Note, Rejection, Song, Stem
 from stemsmith.manifests.renditions import RENDITIONS, Rendition, RenditionStem
@@ -67,7 +68,8 @@ class Corpus(Mapping[str, "Track"]):
     header : dict
         The content of ``manifest.json``.
     kind : str
-        What the corpus holds: ``songs`` or ``renditions``.
+        What the corpus holds: ``songs`` or ``renditions``; or, within a folder of mixtures,
+        ``matched``: stems alone, of which `matched_stem_records` has the records.
 
     Raises
     ------
@@ -157,8 +159,15 @@ class Corpus(Mapping[str, "Track"]):
         """Return what was left out as records."""
         return shards.read_records(self._files("rejections"), Rejection)
 
+    def matched_stem_records(self) -> list[MatchedStem]:
+        """Return the stems that were rendered to match others, of a folder within mixtures."""
+        self._refuse_unless(MATCHED, "matched_stem_records", "iter_stems")
+        return shards.read_records(self._files("stems"), MatchedStem)
+
     def iter_stems(self) -> Iterator[Stem | RenditionStem]:
-        """Yield the stems of either kind, one shard in memory at a time."""
+        """Yield the stems of songs or renditions, one shard in memory at a time."""
+        if self.kind == MATCHED:
+            self._refuse_unless(SONGS, "iter_stems", "matched_stem_records")
         for path in self._files("stems"):
             yield from shards.read_records(path, self._stem_type)
 
@@ -177,6 +186,8 @@ class Corpus(Mapping[str, "Track"]):
         return self._files("renditions")
 
     def _refuse_unless(self, kind: str, asked: str, other: str) -> None:
+        if self.kind == MATCHED != kind:
+            raise UsageError(f"{self.root}: stems of a folder of mixtures; open that instead")
         if self.kind != kind:
             raise UsageError(f"{self.root}: a corpus of {self.kind}: no {asked}; use {other}")
 

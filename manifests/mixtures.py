@@ -104,6 +104,12 @@ class MixtureSource:
         keeps its level.
     gain_db : float
         Gain in dB that is applied last, before the mixture's own guard gain.
+    match : str or None
+        Of a source from another song that was made to match the anchor's, a JSON object:
+        ``anchor_song`` and ``anchor_group`` (the song and the target that it matches),
+        ``transposition`` (in semitones), ``offset_s`` (where the excerpt begins in its own song as
+        the corpus has it), and ``tempo_map``, pairs of quarter notes of its score and the seconds
+        of the mixture at which they are played. None for others.
     """
 
     stem_id: str
@@ -123,6 +129,7 @@ class MixtureSource:
     transforms: tuple[str, ...]
     target_lufs: float | None
     gain_db: float
+    match: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +141,8 @@ class Mixture:
     mixture_id : str
         Name of the mixture, from its split and number: ``train-00000042``.
     mode : str
-        ``coherent``, ``incoherent`` or ``renditions``.
+        ``coherent``, ``incoherent`` or ``renditions``; ``across`` where some sources are of the
+        anchor's song and others of other songs, or made to match it.
     split : str
         The split that all its sources belong to.
     sample_rate, n_samples, n_channels : int

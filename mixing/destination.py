@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 from stemsmith.manifests import shards, storage
 from stemsmith.manifests.audio import flac
 from stemsmith.manifests.audio.formats import AudioFormat
+from stemsmith.manifests.matched import MATCHED
 from stemsmith.manifests.mixtures import STAGE, Mixture
 from stemsmith.manifests.records import Rejection
 from stemsmith.manifests.run_folder import RunFolder
@@ -38,7 +41,15 @@ class MixtureDestination:
         Targets written as audio beside the mixture; empty for recipes alone.
     audio_format : AudioFormat or None
         Format of the audio shards; None writes recipes alone.
+
+    Attributes
+    ----------
+    matched : mapping of str to str
+        SHA-256 of the matched stems that recipes name, by their paths; to be set when they are
+        rendered.
     """
+
+    matched: Mapping[str, str] = MappingProxyType({})
 
     def __init__(
         self,
@@ -82,11 +93,24 @@ class MixtureDestination:
         for split, made in self._plan.splits.items():
             n_mixtures = self._plan.n_mixtures[split]
             for number, first in enumerate(range(0, n_mixtures, size)):
-                mixtures = list(made.mixtures(first, min(first + size, n_mixtures)))
+                planned = made.mixtures(first, min(first + size, n_mixtures))
+                mixtures = [self._hashed(mixture) for mixture in planned]
                 path = self._root / f"mixtures-{split}-{number:05d}.parquet"
                 shards.write_records(path, Mixture, mixtures)
                 self._duration_s += sum(m.n_samples / m.sample_rate for m in mixtures)
                 yield mixtures
+
+    def _hashed(self, mixture: Mixture) -> Mixture:
+        """Return a recipe that names the hashes of what was rendered for it."""
+        if not any(source.root == MATCHED for source in mixture.sources):
+            return mixture
+        sources = tuple(
+            dataclasses.replace(source, sha256=self.matched[source.path])
+            if source.root == MATCHED
+            else source
+            for source in mixture.sources
+        )
+        return dataclasses.replace(mixture, sources=sources)
 
     def audio_jobs(self) -> Iterator[AudioJob]:
         """Yield one job for each shard of recipes, which it writes on the way."""

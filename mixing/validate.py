@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from stemsmith.manifests import shards, storage
+from stemsmith.manifests.corpus import Corpus
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.jobs import recheck
+from stemsmith.manifests.matched import MATCHED
 from stemsmith.manifests.mixtures import Mixture, MixtureSource
 from stemsmith.manifests.records import Finding
 from stemsmith.manifests.run_folder import refuse_unfinished
@@ -85,8 +87,25 @@ def plan_checks(mixtures: Mixtures) -> list[FileCheck]:
         raise InvalidCorpus(f"{folder}: {len(seen)} mixtures, not as many as in the manifest")
     if header.get("hours") != hours_of(duration_s):
         raise InvalidCorpus(f"{folder}: {hours_of(duration_s)} h, not as it says")
+    if MATCHED in roots:
+        _check_matched(Path(roots[MATCHED]), wanted)
     checks = [FileCheck(path, sha256) for path, sha256 in sorted(wanted.items())]
     return [*checks, *_tar_checks(mixtures)]
+
+
+def _check_matched(folder: Path, wanted: Mapping[str, str]) -> None:
+    """Check that the stems that were rendered for recipes are those that are recorded."""
+    corpus = Corpus(folder).verify()
+    recorded = {
+        str(storage.inside(folder, s.path)): s.sha256 for s in corpus.matched_stem_records()
+    }
+    named = {path: sha256 for path, sha256 in wanted.items() if Path(path).is_relative_to(folder)}
+    for path in sorted(recorded.keys() ^ named.keys()):
+        where = "its records" if path in named else "any recipe"
+        raise InvalidCorpus(f"{path}: is not in {where}")
+    for path, sha256 in sorted(named.items()):
+        if recorded[path] != sha256:
+            raise InvalidCorpus(f"{path}: its recipes and its record disagree about its SHA-256")
 
 
 def _tar_checks(mixtures: Mixtures) -> Iterator[FileCheck]:

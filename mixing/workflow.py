@@ -11,9 +11,11 @@ from typing import Any, NamedTuple, Protocol, Unpack, cast, runtime_checkable
 from stemsmith.manifests.audio.flac import encoder_warnings
 from stemsmith.manifests.audio.formats import AudioFormat
 from stemsmith.manifests.cluster import open_workers
+from stemsmith.manifests.corpus import SONGS
 from stemsmith.manifests.errors import NothingToDo, UsageError
 from stemsmith.manifests.findings import raise_first_offence
 from stemsmith.manifests.jobs import QUIET, Progress, Workers, do_jobs, needed
+from stemsmith.manifests.matched import MATCHED
 from stemsmith.manifests.mixtures import STAGE, MeasuredFile
 from stemsmith.manifests.names import normal_name
 from stemsmith.manifests.paths import local_path
@@ -26,8 +28,16 @@ from stemsmith.mixing.audio_shards import write_audio_shard
 from stemsmith.mixing.augmentations import AUGMENTATIONS
 from stemsmith.mixing.destination import MixtureDestination
 from stemsmith.mixing.mixtures import STATE_FOLDER, Mixtures
-from stemsmith.mixing.plan.config import MixConfig, MixOptions, Mode, Pairing, Weights
+from stemsmith.mixing.plan.config import (
+    Match,
+    MixConfig,
+    MixOptions,
+    Mode,
+    Pairing,
+    Weights,
+)
 from stemsmith.mixing.plan.incoherent import Partners
+from stemsmith.mixing.plan.matching import Matcher, Scores, WantedStem, read_notes
 from stemsmith.mixing.plan.mixtures import MixturePlan, plan_mixtures
 from stemsmith.mixing.plan.partners import PartnerSearch, pair_clips
 from stemsmith.mixing.plan.renditions import read_renditions
@@ -69,6 +79,7 @@ def mix(
     jobs: int | Workers = 0,
     scheduler: str | None = None,
     progress: Progress = QUIET,
+    matcher: Matcher | None = None,
     **options: Unpack[MixOptions],
 ) -> Mixtures:
     """Draw mixtures of the stems of some sources, and write how they are mixed.
@@ -97,6 +108,8 @@ def mix(
         depend on them.
     progress : Progress
         Told of what is done and what is to be warned of; silent by default.
+    matcher : Matcher, optional
+        Reads scores and renders from them what is to match; `stemsmith.mix` brings one.
     **options
         Fields of `MixConfig`, which replace those of `config`.
 
@@ -135,9 +148,11 @@ def mix(
     texts = [_named(source) for source in given]
     found = find_sources(texts, measure.cache_folder(), names.class_names)
     check_destination(folder, found)
+    matcher = _matcher_for(config, found, matcher)
     with open_workers(jobs, scheduler) as workers, preflight(workers, inputs=_files_of(found)):
         found, measured = _measured(workers, progress, found)
-        plan = _plan_of(workers, progress, found, measured, names, config)
+        plan = _plan_of(workers, progress, found, measured, names, config, matcher)
+        plan, wanted = _with_matches(plan, folder, config, progress)
         is_flac = written_format is AudioFormat.FLAC
         for warning in (*plan.warnings, *(encoder_warnings() if is_flac else ())):
             progress.warn(warning)
@@ -146,6 +161,15 @@ def mix(
             if not destination.is_closed:
                 length_s = 0.0 if config.is_whole else config.length_s
                 with preflight(workers, destination=folder.absolute() / STATE_FOLDER):
+                    if matcher is not None:
+                        destination.matched = matcher.render(
+                            wanted,
+                            _corpora_of(found),
+                            Path(plan.roots[MATCHED]),
+                            folder.absolute() / STATE_FOLDER / MATCHED,
+                            workers,
+                            progress,
+                        )
                     _write(workers, progress, destination, plan, length_s)
             destination.close()
     return Mixtures(folder)
@@ -238,6 +262,7 @@ def _plan_of(
     measured: Mapping[MeasureJob, MeasuredFile],
     taxonomy: Taxonomy,
     config: MixConfig,
+    matcher: Matcher | None,
 ) -> MixturePlan:
     """Decide on the mixtures; songs that are left out of training are in `test`."""
     is_with_voices = config.weights is Weights.ACTIVITY
@@ -253,7 +278,64 @@ def _plan_of(
         if (stem.split in config.splits or not config.splits)
         and taxonomy.target_of(stem.classes) is None
     ]
-    return plan_mixtures(sources, catalogues, taxonomy, config, partners, renditions, untargeted)
+    scores = None
+    if matcher is not None:
+        songs = {stem.song_id for c in catalogues.values() for stem in c.stems}
+        split_ids = [(root, song) for root, _, song in (s.partition(":") for s in sorted(songs))]
+        grids = matcher.read_grids(_corpora_of(sources), split_ids, workers, progress)
+        scores = Scores(grids, read_notes(sources), matcher.header)
+    return plan_mixtures(
+        sources, catalogues, taxonomy, config, partners, renditions, untargeted, scores
+    )
+
+
+def _matcher_for(
+    config: MixConfig, sources: Sequence[Source], matcher: Matcher | None
+) -> Matcher | None:
+    """Return who renders what is to match; None if nothing is to be rendered.
+
+    Raises
+    ------
+    UsageError
+        If a source has no scores, or nobody can read them.
+    """
+    if config.match is Match.NONE or config.coherence == 1:
+        return None
+    for source in sources:
+        if source.kind != SONGS:
+            what = "holds no songs" if source.kind else "has no scores"
+            raise UsageError(
+                f"{source.root}: {what}, and --match {config.match} renders again from scores; "
+                "give corpora of songs, or --match none"
+            )
+    if matcher is None:
+        raise UsageError(f"--match {config.match} needs a matcher, as stemsmith.mix brings it")
+    return matcher
+
+
+def _corpora_of(sources: Sequence[Source]) -> dict[str, Path]:
+    return {source.name: source.root for source in sources}
+
+
+def _with_matches(
+    plan: MixturePlan, folder: Path, config: MixConfig, progress: Progress
+) -> tuple[MixturePlan, tuple[WantedStem, ...]]:
+    """Return the plan with the folder of matched stems among its roots, and what goes there."""
+    if MATCHED not in {source["root"] for source in plan.header["sources"]}:
+        return plan, ()
+    wanted, n_matched, n_unmatched = plan.matches()
+    if not n_matched and n_unmatched:
+        raise NothingToDo(
+            f"--match {config.match}: no stem of another song fits any clip, transposed by at most "
+            "6 semitones and at 0.67 to 1.5 times its tempo; give more songs, or match less"
+        )
+    if n_unmatched:
+        progress.warn(
+            f"{n_unmatched} of {n_matched + n_unmatched} sources of other songs are left out: "
+            f"nothing matches their anchors"
+        )
+    roots = {**plan.roots, MATCHED: str(folder.absolute() / MATCHED)}
+    return dataclasses.replace(plan, roots=roots), wanted
 
 
 def _partners_of(

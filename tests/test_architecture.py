@@ -33,7 +33,7 @@ ABOVE = {"train/workflow.py": {"evaluate"}}
 FLOORS: dict[str, tuple[str, ...]] = {
     "manifests": ("arrays", "errors", "storage", "audio"),
     "mixing": ("level", "production", "sources", "augmentation", "augmentations", "audio", "plan"),
-    "render": ("midi", "sound", "audit", "corpus", "songs", "renditions"),
+    "render": ("midi", "sound", "audit", "corpus", "songs", "renditions", "matched"),
     "train": ("schedule", "models", "data"),
     "evaluate": ("metrics", "separation", "benchmark", "realism"),
     "cli": (),

@@ -9,7 +9,7 @@ unlabelled, so that "nothing is played" and "nobody knows" stay apart.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +19,7 @@ from stemsmith.manifests import shards
 from stemsmith.manifests.arrays import Bools, Float64s, Int32s, Int64s, UInt8s
 from stemsmith.manifests.corpus import Corpus
 from stemsmith.manifests.errors import InvalidCorpus
+from stemsmith.manifests.matched import MATCHED, MatchedStem
 from stemsmith.manifests.mixtures import Mixture, MixtureSource
 from stemsmith.manifests.records import Stem
 from stemsmith.manifests.renditions import RenditionStem
@@ -174,11 +175,15 @@ def _corpus_notes(root: Path, changed_at: int) -> dict[str, _StemNotes] | None:
     """
     if next(root.glob("stems-*.parquet"), None) is None:
         return None
+    corpus = Corpus(root).verify()
+    stems: Iterable[Stem | RenditionStem | MatchedStem] = (
+        corpus.matched_stem_records() if corpus.kind == MATCHED else corpus.iter_stems()
+    )
     # One shard at a time: of all columns only those of the notes are kept.
-    return {stem.path: _notes_heard(stem) for stem in Corpus(root).verify().iter_stems()}
+    return {stem.path: _notes_heard(stem) for stem in stems}
 
 
-def _notes_heard(stem: Stem | RenditionStem) -> _StemNotes:
+def _notes_heard(stem: Stem | RenditionStem | MatchedStem) -> _StemNotes:
     heard = slice(None) if stem.note_heard is None else stem.note_heard
     sounding = stem.note_sounding_offset if isinstance(stem, Stem) else None
     return _StemNotes(

@@ -35,6 +35,7 @@ class Instrument(Augmentation):
     name = "instrument"
     summary = "none or one target that is not *the* target is muted"
     after = "Martel 3.2"
+    excluded_modes = frozenset({"across"})
     effects = (Mute,)
     place = 9
 

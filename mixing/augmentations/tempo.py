@@ -54,7 +54,8 @@ class VariedTempo(Augmentation):
     name = "tempo"
     summary = "phase vocoder, factors 0.5 to 2, P(1) = 2/5; one factor for a coherent mixture"
     after = "Brunner IV-C"
-    excluded_modes = frozenset({"renditions"})  # a factor of the renditions themselves
+    # A factor of the renditions themselves; sources that match have one tempo already.
+    excluded_modes = frozenset({"renditions", "across"})
     effects = (TempoChange,)
     place = 1
     packages = ("librosa",)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final, TypedDict
 
@@ -15,7 +15,7 @@ from stemsmith.manifests.splits import SPLITS
 from stemsmith.mixing.augmentations import AUGMENTATIONS
 from stemsmith.mixing.level.grid import ENVELOPE_HZ
 
-__all__ = ["Level", "MixConfig", "MixOptions", "Mode", "Pairing", "Weights"]
+__all__ = ["Level", "Match", "MixConfig", "MixOptions", "Mode", "Pairing", "Weights"]
 
 
 _DEFAULT_CLIP_S: Final = 10.0
@@ -30,6 +30,21 @@ class Mode(StrEnum):
     COHERENT = "coherent"
     INCOHERENT = "incoherent"
     RENDITIONS = "renditions"  # of a corpus of renditions, as they are (Miron 3.4)
+    ACROSS = "across"  # each source from the anchor's song with some probability
+
+
+class Match(StrEnum):
+    """What a source from another song shares with the anchor; each has all of those before it."""
+
+    NONE = "none"
+    KEY = "key"
+    TEMPO = "key,tempo"
+    DOWNBEAT = "key,tempo,downbeat"
+
+    @property
+    def is_retimed(self) -> bool:
+        """Whether the beats of the sources fall together."""
+        return self in (Match.TEMPO, Match.DOWNBEAT)
 
 
 class Pairing(StrEnum):
@@ -107,6 +122,12 @@ class MixConfig:
         Seed of all random choices.
     weights : Weights or None
         What is drawn more often in coherent and incoherent mixtures; None draws evenly.
+    coherence : float or None
+        For the mode ``across``: the probability with which a source other than the anchor's comes
+        from the anchor's song, 0 to 1. The anchor is the target, or where none is asked for the
+        loudest of the mixture.
+    match : Match
+        For the mode ``across``: what sources from other songs share with the anchor.
 
     Raises
     ------
@@ -122,7 +143,8 @@ class MixConfig:
 
     mode: Mode = option(
         Mode.COHERENT,
-        "All stems of a moment of a song; clips of any song, equally loud; or renditions.",
+        "All stems of a moment of a song; clips of any song, equally loud; renditions; or what "
+        "--coherence says.",
     )
     target: str | None = option(
         None, "Must be present in every mixture; names come from --taxonomy."
@@ -189,6 +211,17 @@ class MixConfig:
         default_text="evenly",
         is_in_manifest=False,
     )
+    coherence: float | None = option(
+        None,
+        "With --mode across: how probably a source is of the anchor's song, 0 to 1.",
+        metavar="P",
+        is_in_manifest=False,
+    )
+    match: Match = option(
+        Match.NONE,
+        "With --mode across: what sources of other songs share with the anchor.",
+        is_in_manifest=False,
+    )
 
     def __post_init__(self) -> None:
         """Make values of what was given as text, and refuse what makes no sense."""
@@ -196,6 +229,7 @@ class MixConfig:
         self._check_length()
         self._check_levels()
         self._check_kind()
+        self._check_coherence()
         self._check_augmentations()
 
     def _settle(self) -> None:
@@ -260,6 +294,17 @@ class MixConfig:
         if self.overlay is not None and (not self.is_coherent or self.overlay == self.target):
             raise UsageError("--overlay needs --mode coherent and another --target")
 
+    def _check_coherence(self) -> None:
+        if self.mode is not Mode.ACROSS:
+            if self.coherence is not None:
+                raise UsageError("--coherence: only with --mode across")
+            if self.match is not Match.NONE:
+                raise UsageError(f"--match {self.match}: only with --mode across")
+        elif self.coherence is None:
+            raise UsageError("--mode across needs --coherence, a probability from 0 to 1")
+        elif not 0 <= self.coherence <= 1:
+            raise UsageError(f"--coherence {self.coherence:g}: a probability from 0 to 1")
+
     def _check_augmentations(self) -> None:
         known = AUGMENTATIONS.names
         if unknown := [name for name in self.augment if name not in known]:
@@ -322,7 +367,13 @@ class MixConfig:
         }
         if self.weights is not None:  # other manifests stay as they were
             said["weights"] = str(self.weights)
+        if self.mode is Mode.ACROSS:  # manifests of other modes stay as they were
+            said |= {"coherence": self.coherence, "match": str(self.match)}
         return said
+
+    def with_mode(self, mode: Mode) -> MixConfig:
+        """Return the options of the same mixtures in another mode, without those of ``across``."""
+        return replace(self, mode=mode, coherence=None, match=Match.NONE)
 
 
 class MixOptions(TypedDict, total=False):
@@ -347,6 +398,8 @@ class MixOptions(TypedDict, total=False):
     peak_ceiling_dbfs: float
     seed: int
     weights: Weights | str | None
+    coherence: float | None
+    match: Match | str
 
 
 def _items(names: str | Sequence[str]) -> Sequence[str]:

@@ -10,17 +10,20 @@ from dataclasses import astuple, dataclass, replace
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as package_version
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from stemsmith.manifests.errors import NothingToDo, UsageError
+from stemsmith.manifests.matched import MATCHED
 from stemsmith.manifests.mixtures import STAGE
 from stemsmith.manifests.records import Reason, Rejection
 from stemsmith.manifests.renditions import RENDITIONS, Rendition
 from stemsmith.mixing.level.grid import ENVELOPE_HZ
+from stemsmith.mixing.plan.across import AcrossPlan, plan_across
 from stemsmith.mixing.plan.augment import Augmenter
 from stemsmith.mixing.plan.coherent import CoherentPlan
 from stemsmith.mixing.plan.config import MixConfig, Mode, Pairing
 from stemsmith.mixing.plan.incoherent import IncoherentPlan, Partners
+from stemsmith.mixing.plan.matching import Scores, WantedStem
 from stemsmith.mixing.plan.recipes import common_sample_rate, n_per_split
 from stemsmith.mixing.plan.renditions import RenditionMixes
 from stemsmith.mixing.production.codec import libav_version
@@ -28,14 +31,14 @@ from stemsmith.mixing.sources.catalogue import CatalogueStem, SplitCatalogue
 from stemsmith.mixing.sources.find import Source
 from stemsmith.mixing.sources.taxonomy import Taxonomy
 
-__all__ = ["MixturePlan", "SplitPlan", "plan_mixtures"]
+__all__ = ["Matches", "MixturePlan", "SplitPlan", "plan_mixtures"]
 
 _PLANNED_BY: Final = "mix"  # the stage that rejections name
 _PACKAGES: Final = ("numpy", "scipy", "pyloudnorm", "soundfile", "soxr", "pyarrow")
 # Manifests have always named these, whichever augmentation it was: a change would refuse to go on.
 _AUGMENT_PACKAGES: Final = ("librosa", "colorednoise", "pedalboard")
 
-SplitPlan = CoherentPlan | IncoherentPlan | RenditionMixes
+SplitPlan = CoherentPlan | IncoherentPlan | RenditionMixes | AcrossPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,34 @@ class MixturePlan:
     warnings: tuple[str, ...]
     rejections: tuple[Rejection, ...] = ()
 
+    def matches(self) -> Matches:
+        """Return what has to be rendered so that sources match their anchors."""
+        wanted: dict[str, WantedStem] = {}
+        n_matched = n_unmatched = 0
+        for split, made in self.splits.items():
+            if isinstance(made, AcrossPlan):
+                for drawn in made.draw(0, self.n_mixtures[split]):
+                    wanted |= {one.stem_id: one for one in drawn.wanted}
+                    n_matched += drawn.n_matched
+                    n_unmatched += drawn.n_unmatched
+        return Matches(tuple(wanted[key] for key in sorted(wanted)), n_matched, n_unmatched)
+
+
+class Matches(NamedTuple):
+    """What becomes of the sources that are to match an anchor.
+
+    Attributes
+    ----------
+    wanted : tuple of WantedStem
+        What is to be rendered, each once, in order of `stem_id`.
+    n_matched, n_unmatched : int
+        Sources of all mixtures that match, and those for which nothing was found.
+    """
+
+    wanted: tuple[WantedStem, ...]
+    n_matched: int
+    n_unmatched: int
+
 
 def plan_mixtures(
     sources: Sequence[Source],
@@ -74,6 +105,7 @@ def plan_mixtures(
     partners: Mapping[str, Partners],
     renditions: Sequence[tuple[str, Rendition]],
     untargeted: Sequence[CatalogueStem] = (),
+    scores: Scores | None = None,
 ) -> MixturePlan:
     """Decide on a set of mixtures.
 
@@ -94,6 +126,8 @@ def plan_mixtures(
         empty.
     untargeted : sequence of CatalogueStem
         Stems that the taxonomy has no target for.
+    scores : Scores, optional
+        What is known of the scores, where sources are to match.
 
     Raises
     ------
@@ -117,6 +151,8 @@ def plan_mixtures(
             made = RenditionMixes(catalogue, split, config, sample_rate, renditions)
         elif config.is_coherent:
             made = CoherentPlan(catalogue, split, config, sample_rate)
+        elif config.mode is Mode.ACROSS:
+            made = plan_across(catalogue, split, config, sample_rate, taxonomy, scores)
         else:
             cut = Augmenter(config).cut(catalogue, taxonomy)
             made = IncoherentPlan(catalogue, split, config, sample_rate, cut, partners.get(split))
@@ -137,6 +173,9 @@ def plan_mixtures(
     if renditions:  # their stems alone do not say which renditions they are
         text = "\n".join(f"{root} {rendition}" for root, rendition in renditions)
         header["renditions_sha256"] = hashlib.sha256(text.encode()).hexdigest()
+    if scores is not None:
+        header["matcher"] = dict(scores.header)
+        header["sources"].append({"root": MATCHED, "layout": MATCHED})
     roots = {source.name: str(source.root) for source in sources}
     return MixturePlan(
         splits={split: made for split, made in splits.items() if counts[split]},
@@ -171,9 +210,12 @@ def _rejection(
 def _check_kinds(sources: Sequence[Source], config: MixConfig) -> None:
     """Check that renditions are mixed as renditions: their stems are not one performance."""
     kinds = {source.kind for source in sources}
+    if MATCHED in kinds:
+        names = [str(source.root) for source in sources if source.kind == MATCHED]
+        raise UsageError(f"{names[0]}: belongs to a folder of mixtures; give its corpora")
     if config.mode is Mode.RENDITIONS and kinds != {RENDITIONS}:
         raise UsageError("--mode renditions: all sources must be corpora of renditions")
-    if config.is_coherent and RENDITIONS in kinds:
+    if config.mode in (Mode.COHERENT, Mode.ACROSS) and RENDITIONS in kinds:
         names = [str(source.root) for source in sources if source.kind == RENDITIONS]
         raise UsageError(f"{names[0]}: holds renditions; use --mode renditions")
 
@@ -237,7 +279,7 @@ def _warnings(
         made = splits[split]
         if isinstance(made, CoherentPlan) and counts[split] > made.n_clips:
             yield f"{split}: {counts[split]} mixtures of {made.n_clips} different clips"
-        if isinstance(made, IncoherentPlan):
+        if isinstance(made, IncoherentPlan | AcrossPlan):
             missing = sorted({*made.missing, *(found - set(made.groups))})
             if missing:
                 yield f"{split}: no clip of {', '.join(missing)}; its mixtures do without"

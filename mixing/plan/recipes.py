@@ -104,6 +104,7 @@ def recipe_source(
     transforms: Sequence[str] = (),
     target_lufs: float | None = None,
     gain_db: float = 0.0,
+    match: str | None = None,
 ) -> MixtureSource:
     """Return the record of one source; times in 100 ms."""
     stem = catalogue.stems[k]
@@ -127,6 +128,7 @@ def recipe_source(
         transforms=tuple(transforms),
         target_lufs=target_lufs,
         gain_db=gain_db,
+        match=match,
     )
 
 

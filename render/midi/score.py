@@ -90,6 +90,12 @@ class TempoMap:
         is_one = bool((self._s_per_tick == self._s_per_tick[0]).all())
         return self.bpm_at(0) if is_one else None
 
+    @property
+    def changes(self) -> list[int]:
+        """Ticks at which a tempo is set, the first of which is 0."""
+        ticks: list[int] = self._ticks.tolist()
+        return ticks
+
     def faster(self, factor: float) -> TempoMap:
         """Return the same map with every tempo multiplied by a factor."""
         faster = TempoMap(self._ticks_per_quarter, [])
@@ -141,6 +147,8 @@ class Score:
         Number of notes of all parts.
     repairs : tuple of str
         What had to be mended to read the file, in words.
+    has_quarters : bool
+        Whether the file counts time in quarter notes, and not in frames of SMPTE.
 
     Raises
     ------
@@ -156,6 +164,7 @@ class Score:
         are_drums_joined: bool = False,
     ) -> None:
         self._ticks_per_quarter, tracks = _in_quarters(raw)
+        self.has_quarters = raw.division > 0
         streams = self._streams = Streams(tracks)
         tempos = sorted(e for e in streams.metas if e.data[:2] == bytes((META, TEMPO)))
         self.tempo_map = TempoMap(
@@ -227,10 +236,20 @@ class Score:
     @property
     def only_bar_quarters(self) -> float | None:
         """The quarter notes of a bar, 4 unless it is said; None if the meter changes."""
+        lengths = {*({0: 4.0} | self.meters).values()}
+        return lengths.pop() if len(lengths) == 1 and 0 not in lengths else None
+
+    @property
+    def ticks_per_quarter(self) -> int:
+        """Ticks of a quarter note."""
+        return self._ticks_per_quarter
+
+    @property
+    def meters(self) -> dict[int, float]:
+        """Ticks at which the meter is set, in order, and the quarter notes of a bar from there."""
         said = [e for e in self._streams.metas if e.data[:2] == bytes((META, METER))]
         bars = {e.tick: 4 * e.data[2] / 2 ** e.data[3] for e in said if len(e.data) > 3}
-        lengths = {*({0: 4.0} | bars).values()}
-        return lengths.pop() if len(lengths) == 1 and 0 not in lengths else None
+        return dict(sorted(bars.items()))
 
     @property
     def n_devices(self) -> int:

@@ -38,11 +38,13 @@ def test_an_augmentation_says_what_it_is(name: str) -> None:
 @every_one
 @pytest.mark.parametrize("mode", Mode)
 def test_a_mode_takes_or_refuses_it(name: str, mode: Mode) -> None:
+    coherence = 0.5 if mode is Mode.ACROSS else None
     if mode in AUGMENTATIONS.load(name).excluded_modes:
         with pytest.raises(UsageError, match=f"--augment {name}: not with --mode {mode}"):
-            MixConfig(mode=mode, augment=(name,))
+            MixConfig(mode=mode, augment=(name,), coherence=coherence)
     else:
-        assert MixConfig(mode=mode, augment=(name,)).augment == (name,)
+        config = MixConfig(mode=mode, augment=(name,), coherence=coherence)
+        assert config.augment == (name,)
 
 
 @every_one

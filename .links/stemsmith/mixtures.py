@@ -1,0 +1,1 @@
+../../front/mixtures.py

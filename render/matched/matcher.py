@@ -1,0 +1,203 @@
+"""What `stemsmith.mixing` needs of scores: their beats, and excerpts of them rendered again."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from stemsmith.manifests import shards, storage
+from stemsmith.manifests.corpus import CORPUS, Corpus
+from stemsmith.manifests.errors import UsageError
+from stemsmith.manifests.jobs import Progress, Workers, do_jobs, needed
+from stemsmith.manifests.matched import MATCHED, MatchedStem
+from stemsmith.manifests.preflight import preflight
+from stemsmith.manifests.records import Song
+from stemsmith.mixing.level.grid import ENVELOPE_HZ
+from stemsmith.mixing.plan.matching import WantedStem
+from stemsmith.mixing.plan.score_grid import ScoreGrid
+from stemsmith.render.corpus.config import Drums
+from stemsmith.render.corpus.manifest import bank_header, sound_versions
+from stemsmith.render.matched.grid import CorpusScore, GridJob, StemToMatch, read_grid
+from stemsmith.render.matched.render import MatchJob, MatchSpec, render_matches
+from stemsmith.render.songs.metadata import SOURCE_MIDI
+from stemsmith.render.sound.patches import Bank, Patch
+
+__all__ = ["ScoreMatcher"]
+
+_STEMS: Final = "stems-00000.parquet"
+_PER_JOB: Final = 32  # excerpts of one score: a job that is killed is done again
+
+
+class ScoreMatcher:
+    """Reads the scores of corpora, and renders excerpts of their stems again.
+
+    It is a `stemsmith.mixing.plan.matching.Matcher`.
+
+    Parameters
+    ----------
+    bank : Bank
+        The patches that the corpora were rendered with, measured.
+    """
+
+    def __init__(self, bank: Bank) -> None:
+        self._bank = bank
+        self._patches = {patch.name: patch for patch in bank.patches}
+        self._songs: dict[str, _SongToMatch] = {}
+
+    @property
+    def header(self) -> Mapping[str, Any]:
+        """What decides how excerpts sound, as a manifest has it."""
+        return bank_header(self._bank)
+
+    def read_grids(
+        self,
+        corpora: Mapping[str, Path],
+        songs: Sequence[tuple[str, str]],
+        workers: Workers,
+        progress: Progress,
+    ) -> Mapping[str, ScoreGrid]:
+        """Read the scores of some songs; see `Matcher.read_grids`.
+
+        Raises
+        ------
+        UsageError
+            If the patches or soundfonts are not those of a corpus, naming what to do.
+        InvalidCorpus
+            If a score is not that of its song.
+        """
+        for root, folder in corpora.items():
+            self._songs |= self._songs_of(root, Corpus(folder).verify())
+        names = [f"{root}:{md5}" for root, md5 in songs]
+        jobs = [GridJob(name, self._songs[name].score, self._songs[name].stems) for name in names]
+        grids = {}
+        with (
+            preflight(workers, inputs=[(job.score.path for job in jobs)]),
+            progress.loop("read scores", len(jobs)) as ticker,
+        ):
+            for name, grid in do_jobs(workers, read_grid, jobs, needed(lambda job: job.score.path)):
+                grids[name] = grid
+                ticker.advance()
+        return {name: grids[name] for name in names}
+
+    def _songs_of(self, root: str, corpus: Corpus) -> dict[str, _SongToMatch]:
+        """Return the songs of a corpus by root and MD5."""
+        is_same_bank = self._is_same_bank(corpus)
+        fonts = {font["file"]: font.get("sha256") for font in corpus.header.get("soundfonts") or ()}
+        songs = {song.song_id: song for song in corpus.song_records()}
+        stems: dict[str, dict[str, StemToMatch]] = defaultdict(dict)
+        for stem in corpus.stem_records():
+            patch = self._patches.get(stem.patch)
+            if patch is None or not (is_same_bank or self._is_from(patch, fonts)):
+                raise UsageError(
+                    f"{corpus.root}: {stem.patch} plays some of its stems, which is not in the "
+                    "soundfonts or patches at hand; give those that it was rendered with "
+                    "(--soundfont, --patches)"
+                )
+            stems[stem.song_id][stem.stem] = StemToMatch(
+                part_index=int(stem.stem[1:]),
+                program=stem.program,
+                n_notes=stem.n_notes,
+                gain_db=stem.gain_db,
+                n_channels=songs[stem.song_id].n_channels or 1,
+                pan=stem.pan,
+                patch=patch,
+            )
+        folder, config = corpus.root.resolve(), corpus.header.get("config") or {}
+
+        def score_of(song: Song) -> CorpusScore:
+            path = storage.inside(folder, f"{song.path}/{SOURCE_MIDI}")
+            return CorpusScore(str(path), song.song_id, config.get("drums") == Drums.JOINED)
+
+        return {
+            f"{root}:{song_id}": _SongToMatch(score_of(song), stems[song_id])
+            for song_id, song in songs.items()
+        }
+
+    def _is_same_bank(self, corpus: Corpus) -> bool:
+        return all(
+            self.header[key] == corpus.header.get(key) for key in ("soundfonts", "patch_bank")
+        )
+
+    def _is_from(self, patch: Patch, fonts: Mapping[str, str | None]) -> bool:
+        """Tell whether a patch is a preset, as it is, of one of some soundfonts."""
+        if patch.preset is None or patch.effects:
+            return False
+        sha256 = {font.path: font.sha256 for font in self._bank.soundfonts}
+        path = patch.preset.soundfont
+        return fonts.get(Path(path).name) == sha256[path]
+
+    def render(
+        self,
+        wanted: Sequence[WantedStem],
+        corpora: Mapping[str, Path],
+        folder: Path,
+        state: Path,
+        workers: Workers,
+        progress: Progress,
+    ) -> Mapping[str, str]:
+        """Render what is not there yet; see `Matcher.render`.
+
+        Raises
+        ------
+        UsageError
+            If a patch cannot play its part.
+        """
+        staging = state / "staging"
+        staging.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(exist_ok=True)
+        jobs = list(self._jobs(wanted, folder, state, staging))
+        missing = [job for job in jobs if not Path(job.record).exists()]
+        n_done = len(wanted) - sum(len(job.specs) for job in missing)
+        hashed = {font.path: font.sha256 for font in self._bank.soundfonts}
+        audio_s = sum(spec.wanted.n_steps / ENVELOPE_HZ for job in missing for spec in job.specs)
+        with (
+            preflight(workers, destination=state, hashed=hashed, versions=sound_versions),
+            progress.loop("match", len(wanted), n_done=n_done, audio_s=audio_s) as ticker,
+        ):
+            done = do_jobs(workers, render_matches, missing, needed(lambda job: job.score.path))
+            for report in done:
+                ticker.advance(report.n_stems, report.audio_s)
+        records = [r for job in jobs for r in shards.read_records(Path(job.record), MatchedStem)]
+        records.sort(key=lambda record: record.stem_id)
+        shards.write_records(folder / _STEMS, MatchedStem, records)
+        shards.write_manifest(
+            folder,
+            {
+                "stage": CORPUS,
+                "kind": MATCHED,
+                **self.header,
+                "n_stems": len(records),
+                "shards": [shards.shard_entry(folder / _STEMS)],
+            },
+        )
+        return {record.path: record.sha256 for record in records}
+
+    def _jobs(
+        self, wanted: Sequence[WantedStem], folder: Path, state: Path, staging: Path
+    ) -> Iterator[MatchJob]:
+        """Yield jobs of one score each, the same for the same excerpts."""
+        by_song: dict[str, list[WantedStem]] = defaultdict(list)
+        for one in sorted(wanted):
+            by_song[f"{one.root}:{one.song_id}"].append(one)
+        for name, several in by_song.items():
+            song = self._songs[name]
+            for first in range(0, len(several), _PER_JOB):
+                some = several[first : first + _PER_JOB]
+                key = hashlib.sha256("".join(one.stem_id for one in some).encode()).hexdigest()
+                yield MatchJob(
+                    score=song.score,
+                    specs=tuple(MatchSpec(one, song.stems[one.stem]) for one in some),
+                    folder=str(folder),
+                    staging=str(staging),
+                    record=str(state / f"{key[:40]}.parquet"),
+                )
+
+
+class _SongToMatch(NamedTuple):
+    """A song of a corpus: its score, and its stems by name."""
+
+    score: CorpusScore
+    stems: Mapping[str, StemToMatch]
