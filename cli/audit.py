@@ -24,7 +24,12 @@ _MOST_ROWS: Final = 40
 @click.option("--thorough", is_flag=True, help="Look more closely, which takes longer.")
 @common_options
 def audit(
-    source: str, soundfonts: tuple[Path, ...], patches: Path | None, thorough: bool, common: Common
+    source: str,
+    soundfonts: tuple[Path, ...],
+    bank: str | Path | None,
+    patches: Path | None,
+    thorough: bool,
+    common: Common,
 ) -> None:
     """Listen to every stem of SOURCE, and say where it is not what its score says.
 
@@ -42,6 +47,7 @@ def audit(
     stems = audit_corpus(
         source,
         soundfonts=soundfonts,
+        bank=bank,
         patches=patches,
         thorough=thorough,
         jobs=common.n_jobs,

@@ -12,6 +12,7 @@ from typing import IO, Any, Final
 
 import click
 from stemsmith.cli.audit import audit
+from stemsmith.cli.banks import banks
 from stemsmith.cli.certify import certify
 from stemsmith.cli.demo import demo
 from stemsmith.cli.evaluate import evaluate
@@ -88,6 +89,7 @@ def main() -> None:
 
 for _command in (
     scan,
+    banks,
     render,
     audit,
     mix,

@@ -17,6 +17,7 @@ from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.options import Field, fields_of
 from stemsmith.manifests.paths import local_path
 from stemsmith.render.corpus.config import RenderConfig
+from stemsmith.render.sound.bank_names import BANK_NAMES
 
 __all__ = [
     "LOCAL_PATH",
@@ -47,6 +48,13 @@ class LocalPath(click.Path):
 
 
 LOCAL_PATH: Final = LocalPath()
+
+
+class _BankType(LocalPath):
+    """A patch bank: its file, or the name of one that needs no file."""
+
+    def convert(self, value: Any, parameter: Any, context: Any) -> Any:
+        return value if value in BANK_NAMES else super().convert(value, parameter, context)
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,10 +307,13 @@ bank_options = decorate(
         help="SoundFont file (.sf2, .sf3); may be repeated.  [default: TimGM6mb.sf2]",
     ),
     click.option(
-        "--patches",
-        type=LOCAL_PATH,
-        help="Patch bank (YAML) instead of soundfonts.",
+        "--bank",
+        type=_BankType(),
+        metavar=f"FILE|{'|'.join(BANK_NAMES)}",
+        help="Patch bank instead of soundfonts: a YAML file; general, three soundfonts (`stemsmith "
+        "banks` lists them); or installed, those of its list that are there.",
     ),
+    click.option("--patches", type=LOCAL_PATH, hidden=True, help="Older name of --bank."),
 )
 
 score_options = decorate(

@@ -55,6 +55,7 @@ def render(midi_dir: Path, corpus: Path, common: Common, **options: Any) -> None
     values: dict[str, Any] = {"band": None} if options["no_band"] else {}
     how: dict[str, Any] = {
         "soundfonts": options["soundfonts"],
+        "bank": options["bank"],
         "patches": options["patches"],
         "jobs": common.n_jobs,
         "scheduler": common.scheduler,

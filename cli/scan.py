@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 from stemsmith.cli.options import LOCAL_PATH, Common, common_options, read_config, score_options
-from stemsmith.cli.soundfonts import scan_soundfonts
+from stemsmith.cli.soundfonts import is_soundfont, scan_soundfonts
 from stemsmith.manifests.errors import UsageError
 from stemsmith.render.corpus.config import RenderConfig
 
@@ -18,17 +18,18 @@ __all__ = ["scan"]
 
 
 @click.command()
-@click.argument("midi_dir", required=False, type=LOCAL_PATH)
+@click.argument("paths", nargs=-1, type=LOCAL_PATH, metavar="MIDI_DIR")
 @click.option(
     "--soundfonts",
     "is_about_soundfonts",
     is_flag=True,
-    help="List the presets of the soundfonts instead: their velocity layers, and what is heard.",
+    help="List the presets of soundfonts instead, of the files that are given in place of "
+    "MIDI_DIR: their velocity layers, and what is heard.",
 )
 @score_options
 @common_options
 def scan(
-    midi_dir: Path | None,
+    paths: tuple[Path, ...],
     is_about_soundfonts: bool,
     common: Common,
     **options: Any,
@@ -37,13 +38,20 @@ def scan(
 
     Reads .mid, .midi, .kar, .rmi and .smf files in all subfolders. With --json, every song is
     listed with its MD5, note-content hash, duration and parts; with -v, every song is shown.
+
+    With --soundfonts it takes soundfonts: stemsmith scan --soundfonts FONT.sf2
     """
-    if (midi_dir is None) != is_about_soundfonts:
+    if is_about_soundfonts:
+        if any(not is_soundfont(path) for path in paths):
+            raise UsageError("give either a MIDI_DIR or --soundfonts")
+        fonts = (*paths, *options["soundfonts"])
+        scan_soundfonts(common, fonts, options["bank"], options["patches"])
+    elif len(paths) == 1:
+        _scan_scores(paths[0], common, options)
+    elif not paths:
         raise UsageError("give either a MIDI_DIR or --soundfonts")
-    if midi_dir is None:
-        scan_soundfonts(common, options["soundfonts"], options["patches"])
     else:
-        _scan_scores(midi_dir, common, options)
+        raise UsageError(f"give one MIDI_DIR, not {len(paths)}")
 
 
 def _scan_scores(midi_dir: Path, common: Common, options: Mapping[str, Any]) -> None:
@@ -55,7 +63,9 @@ def _scan_scores(midi_dir: Path, common: Common, options: Mapping[str, Any]) -> 
     values: dict[str, Any] = {"band": None} if options["no_band"] else {}
     config = read_config(RenderConfig, options, **values)
     progress = console.Terminal(common)
-    bank = workflow.make_bank(options["soundfonts"], options["patches"], progress)
+    bank = workflow.make_bank(
+        options["soundfonts"], options["bank"], progress, patches=options["patches"]
+    )
     inventory = workflow.scan(
         midi_dir,
         max_duration_s=config.max_duration_s,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from stemsmith.render.sound.patches import Bank
     from stemsmith.render.sound.sf2 import Soundfont
 
-__all__ = ["scan_soundfonts"]
+__all__ = ["is_soundfont", "scan_soundfonts"]
 
 _PIANO_KEYS = range(21, 109)
 _USUAL_VELOCITY = 100
@@ -27,7 +27,17 @@ _HEARD_COLUMNS = (
 )  # fmt: skip
 
 
-def scan_soundfonts(common: Common, soundfonts: Sequence[Path], patches: Path | None) -> None:
+def is_soundfont(path: Path) -> bool:
+    """Tell whether a path is meant as a soundfont: a file, or something with the ending of one."""
+    return path.is_file() or path.suffix.lower() in {".sf2", ".sf3"}
+
+
+def scan_soundfonts(
+    common: Common,
+    soundfonts: Sequence[Path],
+    name: str | Path | None,
+    patches: Path | None = None,
+) -> None:
     """Report the soundfonts that the options name: their presets, classes, layers and sounds.
 
     Parameters
@@ -36,8 +46,11 @@ def scan_soundfonts(common: Common, soundfonts: Sequence[Path], patches: Path | 
         The options every command has.
     soundfonts : sequence of Path
         Files; empty for the default one.
+    name : Path or str or None
+        A patch bank instead, or its name; its soundfonts are reported, and a class only where it
+        gives one.
     patches : Path or None
-        A patch bank instead; its soundfonts are reported, and a class only where it gives one.
+        The same under its older name.
 
     Raises
     ------
@@ -49,7 +62,7 @@ def scan_soundfonts(common: Common, soundfonts: Sequence[Path], patches: Path | 
     from stemsmith.render.workflow import make_bank
 
     progress = console.Terminal(common)
-    bank = with_compasses(make_bank(soundfonts, patches, progress), progress)
+    bank = with_compasses(make_bank(soundfonts, name, progress, patches=patches), progress)
     classes = _classes(bank)
     compasses: dict[tuple[str, int, int], Compass | None] = {
         patch.preset: patch.compass for patch in bank.patches if patch.preset is not None

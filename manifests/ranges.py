@@ -78,6 +78,7 @@ _NUMBERS: Final = {
     "note_cents": Interval(-1e6, 1e6),
     # Of an instrument whose voices start when they like, or of a note that it does not play.
     "attack_s": Interval(0, 1e9, is_nan_allowed=True),
+    "release_s": Interval(0, 1e9, is_nan_allowed=True),
 }
 _ENDINGS: Final = {
     "_db": Interval(-1000, 1000),
@@ -85,6 +86,7 @@ _ENDINGS: Final = {
     "_lufs": Interval(-1000, 1000),
     "_lu": Interval(-1000, 1000),
     "_s": Interval(-1e9, 1e9),
+    "_power": Interval(0, 1e30),
 }
 _PATH: Final = TextRule(
     r"(?s)\x00|^/|^(.*/)?\.\.(/.*)?$|^$", True, "which leads out of the corpus, or is no path"
@@ -102,6 +104,7 @@ _TEXTS: Final = {
     "stem": _LABEL,
     "mixture_id": _LABEL,
     "group": _LABEL,
+    "mono_from": TextRule("^(sum|left|right)$", False, "not sum, left or right"),
 }
 
 

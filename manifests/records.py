@@ -390,7 +390,8 @@ class Stem:
         what version 0.1 wrote.
     note_sounding_pitch : numpy.ndarray or None
         (n_notes,) MIDI number, with fractions, of the pitch that is heard: `note_pitch` where the
-        patch plays it within 30 cents or has no stable pitch, moved by the tuning that the score
+        patch plays it within 30 cents or has no stable pitch, octaves from it where instruments
+        of the kind sound there (16-foot organ stops, timpani), moved by the tuning that the score
         sends to the channel (RPN 1 and 2), which folders of notes do not follow. Pitch bends are
         not in it. None where it is not known.
     n_notes_unheard : int or None
@@ -418,6 +419,11 @@ class Stem:
     dry_path, dry_sha256 : str or None
         The stem before all effects, those of the patch included, with `gain_db` applied, and the
         SHA-256 of its file.
+    mono_from : str or None
+        What a mono stem is of the synthesiser's two channels: ``sum``, which is (left + right) / 2,
+        or the one channel ``left`` or ``right``, where the sum of a key of the part is more than
+        3 dB below the mean of the channels' powers. None for stems of two channels, for patches
+        that are no presets, and in what version 0.1 wrote, which is the sum.
     """
 
     stem_id: str
@@ -462,3 +468,4 @@ class Stem:
     equaliser: str | None = None
     dry_path: str | None = None
     dry_sha256: str | None = None
+    mono_from: str | None = None

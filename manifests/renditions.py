@@ -66,8 +66,10 @@ class RenditionStem:
         has it: the same whatever encodes them. None in what version 0.1 wrote.
     licence, duplicate_group : str or None
         Of the piece, as in a `Song`.
-    note_heard, note_sounding_pitch, n_notes_unheard, n_channels, k_power_mono, power_mono, pan
+    note_heard, note_sounding_pitch, n_notes_unheard
         As in a `Stem`; the sounding pitch has the deviation of the tuning in it as well.
+    n_channels, k_power_mono, power_mono, pan, mono_from
+        As in a `Stem`.
     """
 
     stem_id: str
@@ -111,6 +113,7 @@ class RenditionStem:
     k_power_mono: Float32s | None = None
     power_mono: Float32s | None = None
     pan: int | None = None
+    mono_from: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,9 +62,12 @@ from stemsmith.render.songs.job import RenderedSong, RenderJob
 from stemsmith.render.songs.plan import plan_corpus
 from stemsmith.render.songs.production import plan_production
 from stemsmith.render.songs.render import render_song, stems_of_song
+from stemsmith.render.sound.bank_names import BANK_NAMES
+from stemsmith.render.sound.known_fonts import named_soundfonts
 from stemsmith.render.sound.measured_bank import with_compasses
-from stemsmith.render.sound.patches import Bank, bank_from_soundfonts, bank_from_yaml
-from stemsmith.render.sound.sf2 import default_soundfont
+from stemsmith.render.sound.measurement import is_measured
+from stemsmith.render.sound.patches import Bank, bank_from_soundfonts, bank_from_yaml, bank_of
+from stemsmith.render.sound.sf2 import SOUNDFONT_ENDINGS, default_soundfont
 from stemsmith.render.sound.sfz.instrument import file_hashes
 from stemsmith.render.sound.synth import check_soundfonts
 
@@ -180,21 +183,27 @@ def _licensed(
 
 def make_bank(
     soundfonts: Sequence[str | Path] = (),
-    patches: str | Path | None = None,
+    bank: str | Path | None = None,
     progress: Progress = QUIET,
+    *,
+    patches: str | Path | None = None,
 ) -> Bank:
     """Read soundfonts, or a patch bank, and check that they can be played.
 
     Parameters
     ----------
     soundfonts : sequence of path
-        SoundFont files (.sf2, .sf3). With none, and without `patches`, it is TimGM6mb.sf2.
-    patches : path, optional
-        A patch bank (YAML) in place of soundfonts; see
-        `stemsmith.render.sound.patches.bank_from_yaml`.
+        SoundFont files (.sf2, .sf3). With none, and without `bank`, it is TimGM6mb.sf2.
+    bank : path or str, optional
+        A patch bank in place of soundfonts: a YAML file (see
+        `stemsmith.render.sound.patches.bank_from_yaml`), ``general`` for three soundfonts known to
+        be good, all of which must be there, or ``installed`` for whatever is there of those known
+        (`stemsmith.render.sound.known_fonts`).
     progress : Progress, optional
         Is told of the patches that are left out, such as those of a missing plug-in, and of
         another encoder of FLAC than the usual one.
+    patches : path, optional
+        The older name of `bank`, for a file.
 
     Returns
     -------
@@ -204,7 +213,7 @@ def make_bank(
     Raises
     ------
     UsageError
-        If both are given, or a file cannot be read or played; the text names it.
+        If several are given, or a file cannot be read or played; the text names it.
 
     Examples
     --------
@@ -213,16 +222,45 @@ def make_bank(
     >>> [soundfont.file for soundfont in bank.soundfonts], len(bank.patches)
     (['TimGM6mb.sf2'], 136)
     """
-    if patches is not None and soundfonts:
-        raise UsageError("give either --patches or --soundfont")
-    if patches is not None:
-        bank = bank_from_yaml(local_path(patches))
-    else:
-        bank = bank_from_soundfonts([local_path(s) for s in soundfonts] or [default_soundfont()])
-    check_soundfonts([soundfont.path for soundfont in bank.soundfonts])
-    for warning in (*bank.warnings, *encoder_warnings()):
+    made = _read_bank(soundfonts, bank, patches)
+    check_soundfonts([font.path for font in made.soundfonts if not is_measured(font)])
+    for warning in (*made.warnings, *encoder_warnings()):
         progress.warn(warning)
-    return bank
+    return made
+
+
+def _read_bank(
+    soundfonts: Sequence[str | Path], bank: str | Path | None, patches: str | Path | None
+) -> Bank:
+    flag, name = ("--bank", bank) if patches is None else ("--patches", patches)
+    if patches is not None and bank is not None:
+        raise UsageError("give either --bank or --patches, which is its older name")
+    if name is None:
+        return bank_from_soundfonts([local_path(s) for s in soundfonts] or [default_soundfont()])
+    if soundfonts:
+        raise UsageError(f"give either {flag} or --soundfont")
+    if name in BANK_NAMES and patches is None:
+        return bank_of(named_soundfonts(str(name)))
+    path = local_path(name)
+    if path.suffix.lower() in SOUNDFONT_ENDINGS:
+        raise UsageError(f"{path}: is no patch bank but a soundfont; give it with --soundfont")
+    if not path.suffix and not path.exists():
+        raise UsageError(f"{flag} {path}: no such file, and no bank but {' or '.join(BANK_NAMES)}")
+    return bank_from_yaml(path)
+
+
+def _measured_bank(
+    bank: Bank | str | Path | None,
+    soundfonts: Sequence[str | Path],
+    patches: str | Path | None,
+    progress: Progress,
+) -> Bank:
+    """Return the bank that arguments name, measured."""
+    if not isinstance(bank, Bank):
+        bank = make_bank(soundfonts, bank, progress, patches=patches)
+    elif soundfonts or patches is not None:
+        raise UsageError("give either a bank or soundfonts")
+    return with_compasses(bank, progress)
 
 
 def render_corpus(
@@ -230,7 +268,7 @@ def render_corpus(
     corpus: str | Path,
     config: RenderConfig | None = None,
     *,
-    bank: Bank | None = None,
+    bank: Bank | str | Path | None = None,
     soundfonts: Sequence[str | Path] = (),
     patches: str | Path | None = None,
     jobs: int | Workers = 0,
@@ -250,8 +288,9 @@ def render_corpus(
         Folder that the corpus goes to: a new one, or that of the same call before.
     config : RenderConfig, optional
         Options of the corpus; Slakh's by default.
-    bank : Bank, optional
-        Patches, as `make_bank` returns them; by default those that `soundfonts` and `patches` name.
+    bank : Bank or str or path, optional
+        Patches, as `make_bank` returns them or as it takes them: a YAML file, ``general`` or
+        ``installed``. By default those of `soundfonts`.
     soundfonts, patches
         As for `make_bank`.
     jobs : int or Workers
@@ -286,7 +325,7 @@ def render_corpus(
     (2, 0)
     """
     config = _config(config or RenderConfig(), options)
-    bank = with_compasses(bank or make_bank(soundfonts, patches, progress), progress)
+    bank = _measured_bank(bank, soundfonts, patches, progress)
     with open_workers(jobs, scheduler) as workers, _same_sound(workers, bank):
         inventory = _inventory(midi_dir, corpus, config, workers, progress)
         plan = plan_corpus(inventory.found, local_path(midi_dir), local_path(corpus), config, bank)
@@ -322,7 +361,7 @@ def render_renditions(
     config: RenditionConfig | None = None,
     *,
     preset: str | None = None,
-    bank: Bank | None = None,
+    bank: Bank | str | Path | None = None,
     soundfonts: Sequence[str | Path] = (),
     patches: str | Path | None = None,
     jobs: int | Workers = 0,
@@ -376,7 +415,7 @@ def render_renditions(
         raise UsageError(f"--preset {preset}: unknown; known: {', '.join(PRESETS)}")
     values = {**(PRESETS[preset] if preset else {}), **options}
     config = _config(config or RenditionConfig(), values)
-    bank = with_compasses(bank or make_bank(soundfonts, patches, progress), progress)
+    bank = _measured_bank(bank, soundfonts, patches, progress)
     with open_workers(jobs, scheduler) as workers, _same_sound(workers, bank):
         inventory = _inventory(midi_dir, corpus, config, workers, progress)
         plan = plan_renditions(inventory.found, local_path(midi_dir), config, bank)
@@ -412,7 +451,7 @@ def render_midi(
     path: str | Path,
     config: RenderConfig | None = None,
     *,
-    bank: Bank | None = None,
+    bank: Bank | str | Path | None = None,
     soundfonts: Sequence[str | Path] = (),
     patches: str | Path | None = None,
     progress: Progress = QUIET,
@@ -456,7 +495,7 @@ def render_midi(
     """
     path = local_path(path)
     config = _config(config or RenderConfig(), options)
-    bank = with_compasses(bank or make_bank(soundfonts, patches, progress), progress)
+    bank = _measured_bank(bank, soundfonts, patches, progress)
     (job,) = plan_scan(
         path.parent,
         [path.name],
@@ -574,6 +613,7 @@ def audit_corpus(
     source: str | Path,
     *,
     soundfonts: Sequence[str | Path] = (),
+    bank: Bank | str | Path | None = None,
     patches: str | Path | None = None,
     thorough: bool = False,
     jobs: int | Workers = 0,
@@ -587,9 +627,9 @@ def audit_corpus(
     source : path or str
         A corpus of songs, or ``slakh:PATH`` for a published one: any folder in which track
         folders of Slakh's layout lie.
-    soundfonts, patches
-        What a corpus of ours was rendered with, as for `make_bank`: its stems are then laid beside
-        their notes as the patches play them alone, which finds far more. Where the default
+    soundfonts, bank, patches
+        What a corpus of ours was rendered with, as for `render_corpus`: its stems are then laid
+        beside their notes as the patches play them alone, which finds far more. Where the default
         soundfont was used, it is found.
     thorough : bool
         Whether to look more closely, which takes longer: at each length of a note on its own, and
@@ -609,7 +649,7 @@ def audit_corpus(
     InvalidCorpus
         If a file cannot be read; the text names it.
     """
-    bank = _bank_of(str(source), soundfonts, patches, progress)
+    bank = _bank_of(str(source), soundfonts, bank, patches, progress)
     stem_jobs = [
         dataclasses.replace(
             job, path=str(Path(job.path).absolute()), midi_path=str(Path(job.midi_path).absolute())
@@ -633,16 +673,21 @@ def audit_corpus(
 
 
 def _bank_of(
-    source: str, soundfonts: Sequence[str | Path], patches: str | Path | None, progress: Progress
+    source: str,
+    soundfonts: Sequence[str | Path],
+    bank: Bank | str | Path | None,
+    patches: str | Path | None,
+    progress: Progress,
 ) -> Bank | None:
     """Return the bank that a corpus was rendered with; None if it is not at hand."""
-    is_given = bool(soundfonts) or patches is not None
+    is_given = bool(soundfonts) or bank is not None or patches is not None
     if source.startswith(SLAKH):
         if is_given:
             raise UsageError("nobody knows the soundfonts of a published corpus: leave them out")
         return None
     manifest = Corpus(source).header
-    bank = make_bank(soundfonts, patches)
+    if not isinstance(bank, Bank):
+        bank = make_bank(soundfonts, bank, patches=patches)
     header = bank_header(bank)
     if all(header[key] == manifest.get(key) for key in ("soundfonts", "patch_bank")):
         return bank
@@ -650,7 +695,7 @@ def _bank_of(
         raise UsageError(f"{source}: was rendered with other soundfonts or patches than these")
     progress.note(
         f"{source}: its stems are checked against their scores alone; name the soundfonts or the "
-        "patches that it was rendered with (--soundfont, --patches) to find more"
+        "patches that it was rendered with (--soundfont, --bank) to find more"
     )
     return None
 

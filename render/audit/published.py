@@ -22,6 +22,7 @@ from stemsmith.render.audit.stem_notes import StemNotes, as_played
 from stemsmith.render.midi.scan import load_score
 from stemsmith.render.midi.score import Score
 from stemsmith.render.midi.smf import Event, Unusable
+from stemsmith.render.sound.mono import MonoFrom
 from stemsmith.render.sound.patches import Bank
 from stemsmith.render.sound.synth import Preset, on_grid
 
@@ -180,8 +181,16 @@ def audit_file(job: StemAudit) -> AuditedStem:
     events, frames, notes = _score_of(job, info.sample_rate)
     reference = None
     if job.preset is not None:
+        recorded = None if job.record is None else job.record.mono_from
         reference = reference_of(
-            notes, events, frames, job.preset, info.sample_rate, info.n_samples, job.is_thorough
+            notes,
+            events,
+            frames,
+            job.preset,
+            info.sample_rate,
+            info.n_samples,
+            job.is_thorough,
+            MonoFrom(recorded or MonoFrom.SUM),
         )
     defects = audit_stem(audio, notes, info.sample_rate, None, reference, job.is_thorough)
     return AuditedStem(job.name, info.sample_rate, info.n_samples / info.sample_rate, defects)

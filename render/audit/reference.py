@@ -23,6 +23,7 @@ from stemsmith.render.midi.channel import (
 )
 from stemsmith.render.midi.notes import BLOCK
 from stemsmith.render.midi.smf import Event
+from stemsmith.render.sound.mono import MonoFrom
 from stemsmith.render.sound.synth import Preset
 from stemsmith.render.sound.velocity_layers import Layers, velocity_layers
 
@@ -97,6 +98,7 @@ def reference_of(
     sample_rate: int,
     n_samples: int,
     is_exact: bool = False,
+    mono_from: MonoFrom = MonoFrom.SUM,
 ) -> Reference | None:
     """Add up the notes of a stem.
 
@@ -112,6 +114,8 @@ def reference_of(
         Sample rate of the stem in Hz, and its length.
     is_exact : bool
         Whether each length of a note is played, and not only common ones.
+    mono_from : MonoFrom
+        What of the preset's two channels the stem is.
 
     Returns
     -------
@@ -127,7 +131,7 @@ def reference_of(
     messages = [channel.messages[i] for i in index.tolist()]
     shortest = math.ceil(_SHORTEST_S * sample_rate / BLOCK) * BLOCK
     held = np.maximum(notes.voice_end - notes.onset, shortest)
-    player = Player(preset, sample_rate)
+    player = Player(preset, sample_rate, mono_from)
     played = voices(Strikes(messages, notes.key, notes.velocity, held), player, layers, is_exact)
     reference = Reference(
         audio=np.zeros(n_samples // factor, np.float32),

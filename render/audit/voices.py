@@ -20,6 +20,7 @@ from stemsmith.render.audit.setups import Setup
 from stemsmith.render.midi.notes import BLOCK
 from stemsmith.render.midi.smf import Event
 from stemsmith.render.sound.compass import velocity_db
+from stemsmith.render.sound.mono import MonoFrom
 from stemsmith.render.sound.synth import Preset, shared_synth
 from stemsmith.render.sound.velocity_layers import Layers
 
@@ -203,10 +204,14 @@ class Player:
         What plays them.
     sample_rate : int
         Sample rate of the stem in Hz.
+    mono_from : MonoFrom
+        What of the two channels the stem is.
     """
 
-    def __init__(self, preset: Preset, sample_rate: int) -> None:
-        self._preset = preset
+    def __init__(
+        self, preset: Preset, sample_rate: int, mono_from: MonoFrom = MonoFrom.SUM
+    ) -> None:
+        self._preset, self._mono_from = preset, mono_from
         self._sample_rate = sample_rate
         self._factor = decimation(sample_rate)
         self.longest, self._tail = (
@@ -316,7 +321,8 @@ class Player:
             now += _GAP
         out = np.empty(now, np.float32)
         synth = shared_synth(self._sample_rate, (self._preset.soundfont,))
-        spans = synth.render(events, np.array(frames, np.int64), self._preset, out)
+        where = np.array(frames, np.int64)
+        spans = synth.render(events, where, self._preset, out, self._mono_from)
         low = np.zeros(now // self._factor, np.float32)
         for start, stop in spans:
             sound = decimated(out[start:stop], self._factor)

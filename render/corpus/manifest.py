@@ -44,11 +44,12 @@ def sound_versions() -> dict[str, str]:
 
 def bank_header(bank: Bank) -> dict[str, Any]:
     """Return what a manifest says of the patches and of what plays them."""
+    file_of = {soundfont.path: soundfont.file for soundfont in bank.soundfonts}
     patches = [
         [
             patch.name,
             patch.rendering_class,
-            patch.preset and [Path(patch.preset.soundfont).name, *patch.preset[1:]],
+            patch.preset and [file_of[patch.preset.soundfont], *patch.preset[1:]],
             patch.instrument,
             patch.effects,
             *([read_sample_folder(Path(patch.folder)).fingerprint] if patch.folder else []),

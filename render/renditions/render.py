@@ -40,6 +40,7 @@ from stemsmith.render.renditions.factors import AS_WRITTEN, Dynamic, Tempo
 from stemsmith.render.renditions.performance import PartNotes, Performance, TimedNotes, perform
 from stemsmith.render.songs import metadata as slakh
 from stemsmith.render.sound.heard import expected_levels, heard_notes
+from stemsmith.render.sound.mono import MonoFrom
 from stemsmith.render.sound.patches import Patch
 from stemsmith.render.sound.player import attack_of, play
 from stemsmith.render.sound.sample_folder import Unplayable
@@ -239,6 +240,7 @@ class _Studio:
             performance.events,
             performance.frames,
             sample_rate,
+            self._mono_from(spec, notes),
         )
         has_sound = spec.patch.has_sound_for(notes.pitch, notes.velocity)
         level_db = np.where(has_sound, expected.level_db, -np.inf)
@@ -263,6 +265,7 @@ class _Studio:
                 out,
                 self._sample_rate,
                 _recorded_dynamic(spec),
+                self._mono_from(spec, notes) or MonoFrom.SUM,
             )
         except Unplayable:
             raise
@@ -273,7 +276,14 @@ class _Studio:
         middle = int(np.argsort(notes.pitch, kind="stable")[len(notes.pitch) // 2])  # a real note
         pitch, velocity = int(notes.pitch[middle]), int(notes.velocity[middle])
         dynamic = _recorded_dynamic(spec)
-        return attack_of(spec.patch, pitch, velocity, dynamic, self._sample_rate)
+        mono_from = self._mono_from(spec, notes) or MonoFrom.SUM
+        return attack_of(spec.patch, pitch, velocity, dynamic, self._sample_rate, mono_from)
+
+    def _mono_from(self, spec: StemSpec, notes: PartNotes) -> MonoFrom | None:
+        """Return what of a patch's two channels a stem is; None if both, or no preset plays it."""
+        if self._job.config.n_channels == 2:
+            return None
+        return spec.patch.mono_from(notes.pitch, notes.velocity)
 
     def _path(self, spec: StemSpec, suffix: str) -> Path:
         return Path(self._job.corpus, stem_path(spec, suffix))
@@ -378,6 +388,7 @@ class _Studio:
             n_channels=job.config.n_channels,
             k_power_mono=levels.k_power_mono if job.config.n_channels == 2 else None,
             power_mono=levels.power_mono if job.config.n_channels == 2 else None,
+            mono_from=self._mono_from(spec, notes),
             pan=None if spec.patch.folder else self._pans.get(spec.part_index),
             **hashes,
         )

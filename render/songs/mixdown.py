@@ -46,6 +46,7 @@ from stemsmith.render.songs.metadata import stem_name
 from stemsmith.render.songs.production import SongProduction
 from stemsmith.render.songs.track_folder import DryPart, RenderedPart, TrackWriter
 from stemsmith.render.sound.heard import Expected, expected_levels, heard_notes
+from stemsmith.render.sound.mono import MonoFrom
 from stemsmith.render.sound.patches import Patch
 from stemsmith.render.sound.player import run_effects, synthesise
 from stemsmith.render.sound.sample_folder import Unplayable
@@ -190,6 +191,7 @@ class Mixdown:
         levels = envelope(native, self._config.sample_rate, spans)
         return RenderedPart(
             part_index=part_index,
+            mono_from=self._mono_from(part_index, patch),
             part=part,
             patch=patch,
             native=self._kept(part_index, native, spans),
@@ -261,8 +263,15 @@ class Mixdown:
         )
         reference = None
         if patch.preset is not None and not patch.effects:
+            mono_from = self._mono_from(part_index, patch) or MonoFrom.SUM
             reference = reference_of(
-                notes, events, frames, patch.preset, sample_rate, self.n_samples
+                notes,
+                events,
+                frames,
+                patch.preset,
+                sample_rate,
+                self.n_samples,
+                mono_from=mono_from,
             )
         return audit_stem(native, notes, sample_rate, spans, reference)
 
@@ -358,7 +367,14 @@ class Mixdown:
     ) -> Expected:
         onset, _, pitch, velocity = self._notes(part_index, patch)[0].T
         expected = expected_levels(
-            onset, pitch, velocity, patch.compass, events, frames, self._config.sample_rate
+            onset,
+            pitch,
+            velocity,
+            patch.compass,
+            events,
+            frames,
+            self._config.sample_rate,
+            self._mono_from(part_index, patch),
         )
         is_silenced = self._score.notes(part_index).is_silenced
         is_silenced = is_silenced | ~patch.has_sound_for(pitch, velocity)
@@ -375,7 +391,8 @@ class Mixdown:
         notes = partial(self._notes, part_index, patch)
         sample_rate = self._config.sample_rate
         with self._naming_song():
-            spans = synthesise(patch, events, frames, notes, out, sample_rate)
+            mono_from = self._mono_from(part_index, patch) or MonoFrom.SUM
+            spans = synthesise(patch, events, frames, notes, out, sample_rate, mono_from=mono_from)
             self._refuse_infinite(patch, out)
             if self._config.dry:
                 path = self._staged_file(f"dry-{part_index}.f32", out, spans)
@@ -398,6 +415,15 @@ class Mixdown:
             raise
         except UsageError as error:
             raise UsageError(f"{self._job.song.path}: {error}") from error
+
+    def _mono_from(self, part_index: int, patch: Patch) -> MonoFrom | None:
+        """Return what of a patch's two channels a stem is; None if both, or no preset plays it."""
+        if self._config.n_channels == 2:
+            return None
+        *_, pitch, velocity = self._notes(part_index, patch)[0].T
+        found = patch.mono_from(pitch, velocity)
+        # A rendering of the whole file is the sum, and its stems shall add up to it.
+        return MonoFrom.SUM if self._is_unsplit and found else found
 
     def _notes(self, part_index: int, patch: Patch) -> tuple[npt.NDArray[np.int64], None]:
         """Return the notes of a part at the samples that the note table gives."""

@@ -25,6 +25,7 @@ from stemsmith.render.songs.balance import group_of
 from stemsmith.render.songs.job import RenderJob
 from stemsmith.render.songs.production import Mastered, ProducedPart
 from stemsmith.render.sound.heard import Expected
+from stemsmith.render.sound.mono import MonoFrom
 from stemsmith.render.sound.patches import Patch
 from stemsmith.render.sound.synth import Spans
 
@@ -75,6 +76,8 @@ class RenderedPart:
         How loud its notes should be.
     audit : tuple of Defect or None
         What the audit found; None if it did not look.
+    mono_from : MonoFrom or None
+        What of the two channels it is; None if it has both, or its patch decides that.
     pan : int or None
         Controller 10 that was drawn; None where the score has its own, or its place is the middle.
     produced : ProducedPart
@@ -96,6 +99,7 @@ class RenderedPart:
     pan: int | None
     produced: ProducedPart
     dry: DryPart | None
+    mono_from: MonoFrom | None = None
 
 
 class TrackWriter:
@@ -197,6 +201,7 @@ class TrackWriter:
             equaliser=part.produced.equaliser,
             dry_path=dry_path and f"{folder}/{dry_path}",
             dry_sha256=dry_sha256,
+            mono_from=part.mono_from,
         )
 
     @staticmethod

@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 from stemsmith.manifests.arrays import Float32s
 from stemsmith.render.midi.smf import Event
+from stemsmith.render.sound.mono import MonoFrom
 from stemsmith.render.sound.synth import Preset, shared_synth
 
 __all__ = ["attack_s", "samples_until_heard"]
@@ -17,7 +18,13 @@ _HEARD: Final = 0.1  # of the peak
 _NOTE_ON: Final = 0x90
 
 
-def attack_s(preset: Preset, key: int, velocity: int, sample_rate: int) -> float:
+def attack_s(
+    preset: Preset,
+    key: int,
+    velocity: int,
+    sample_rate: int,
+    mono_from: MonoFrom = MonoFrom.SUM,
+) -> float:
     """Return the time from the start of a note's voices to 10 % of its peak.
 
     Labels say when the voices start (`stemsmith.render.sound.synth.on_grid`); this is how much
@@ -32,12 +39,14 @@ def attack_s(preset: Preset, key: int, velocity: int, sample_rate: int) -> float
         is no peak.
     sample_rate : int
         Sample rate of the rendering in Hz, 8000 to 96000.
+    mono_from : MonoFrom
+        What of the two channels is heard.
 
     Returns
     -------
     float
-        In seconds, to the sample: when the magnitude of (left + right) / 2 first is at least a
-        tenth of its maximum. NaN if the note makes no sound.
+        In seconds, to the sample: when the magnitude first is at least a tenth of its maximum.
+        NaN if the note makes no sound.
 
     Raises
     ------
@@ -47,7 +56,7 @@ def attack_s(preset: Preset, key: int, velocity: int, sample_rate: int) -> float
     out = np.empty(round(_NOTE_S * sample_rate), np.float32)
     events = [Event(0, bytes((_NOTE_ON, key, velocity)))]
     synth = shared_synth(sample_rate, (preset.soundfont,))
-    synth.render(events, np.zeros(1, np.int64), preset, out)
+    synth.render(events, np.zeros(1, np.int64), preset, out, mono_from)
     return samples_until_heard(out) / sample_rate if out.any() else math.nan
 
 

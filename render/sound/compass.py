@@ -16,13 +16,15 @@ import numpy as np
 import numpy.typing as npt
 from stemsmith.manifests.arrays import Bools, Float32s, Float64s, Int32s, Int64s
 from stemsmith.render.sound.measurement import PresetMeasurement
+from stemsmith.render.sound.mono import MonoFrom, is_lossy, mono_from
+from stemsmith.render.sound.sf2 import DRUM_BANKS
 
 __all__ = ["Compass", "compass_of", "has_own_octave", "octave_of", "velocity_db"]
 
 IN_TUNE_CENTS: Final = 30.0
-_DRUM_BANKS: Final = frozenset({120, 128})
 _REFERENCE_VELOCITY: Final = 100
 _HEARD_DB: Final = 60.0  # below the loudest key of a preset: not heard
+_FAINT_DBFS: Final = -54.0
 _JUDGED_KEYS: Final = slice(36, 85)  # what tells whether a preset has a pitch, and its octave
 _STEADY_CENTS: Final = 60.0  # spread of the deviations of a preset that is out of tune throughout
 
@@ -53,24 +55,66 @@ class Compass:
     errors_cents : numpy.ndarray
         (n_layers, 128) how far the key sounds from where it should; 0 where it is in tune, is not
         heard, or has no pitch to be judged.
+    powers : numpy.ndarray or None
+        (3, n_layers, 128) mean squares of the left channel, the right channel and
+        (left + right) / 2 of each key; None where nobody looked.
+    octaves : numpy.ndarray or None
+        (n_layers, 128) octaves from a key to where it sounds and may sound, such as -1 for a
+        16-foot stop; 0 where it is at its key, out of tune, or without a pitch. None is all 0.
     """
 
     velocities: Int32s
     levels_db: Float32s
     errors_cents: Float32s
+    powers: Float32s | None = None
+    octaves: Int32s | None = None
+
+    @property
+    def is_faint(self) -> bool:
+        """Whether no key is loud enough for music with the controllers as they are at a reset.
+
+        Such presets wait for a controller, as those called "Expr." in MuseScore_General do for the
+        breath controller (CC2): they peak at -58 dB at most, all others of eight soundfonts at -48
+        dB at least.
+        """
+        return float(self.levels_db.max(initial=-np.inf)) < _FAINT_DBFS
+
+    def has_keys(self, keys: Collection[int]) -> bool:
+        """Return whether all of some keys are heard, at whatever velocity."""
+        heard = np.isfinite(self.levels_db[:, list(keys)]).any(axis=0)
+        return bool(heard.all())
 
     def layers_of(self, velocity: npt.ArrayLike) -> Int64s:
         """Return the layer of each velocity, 1 to 127 (same shape)."""
         layers: Int64s = np.searchsorted(self.velocities, velocity, side="right") - 1
         return layers
 
-    def notes_db(self, pitch: npt.ArrayLike, velocity: npt.ArrayLike) -> Float64s:
+    def mono_from(self, pitch: npt.ArrayLike, velocity: npt.ArrayLike) -> MonoFrom:
+        """Return what a mono stem of some notes is: the sum of the channels, or one of them.
+
+        Parameters
+        ----------
+        pitch, velocity : array_like
+            (n_notes,) MIDI numbers; velocities from 1 on.
+        """
+        if self.powers is None:
+            return MonoFrom.SUM
+        return mono_from(*self.powers[:, self.layers_of(velocity), np.asarray(pitch)])
+
+    def notes_db(
+        self,
+        pitch: npt.ArrayLike,
+        velocity: npt.ArrayLike,
+        mono_from: MonoFrom = MonoFrom.SUM,
+    ) -> Float64s:
         """Return the peak of notes in dB below full scale, volume and expression as at a reset.
 
         Parameters
         ----------
         pitch, velocity : array_like
             (n_notes,) MIDI numbers; velocities from 1 on.
+        mono_from : MonoFrom
+            What of the two channels their stem is.
 
         Returns
         -------
@@ -82,12 +126,21 @@ class Compass:
         reference = np.clip(_REFERENCE_VELOCITY, lowest[layers], lowest[layers + 1] - 1)
         change: Float64s = velocity_db(velocity) - velocity_db(reference)
         levels: Float64s = self.levels_db[layers, np.asarray(pitch)] + change
+        if mono_from is not MonoFrom.SUM and self.powers is not None:
+            levels = levels + _change_db(self.powers[:, layers, np.asarray(pitch)], mono_from)
         return levels
 
     def sounding_pitch(self, pitch: npt.ArrayLike, velocity: npt.ArrayLike) -> Float32s:
-        """Return the pitch that notes sound at, (n_notes,): the key's own where it is in tune."""
-        errors = self.errors_cents[self.layers_of(velocity), np.asarray(pitch)]
-        sounding: Float32s = (np.asarray(pitch) + errors / 100).astype(np.float32)
+        """Return the pitch that notes sound at, (n_notes,).
+
+        It is the key's own where it is in tune, or whole octaves from it where the instrument is
+        like that.
+        """
+        where = self.layers_of(velocity), np.asarray(pitch)
+        away = self.errors_cents[where] / 100
+        if self.octaves is not None:
+            away = away + 12 * self.octaves[where]
+        sounding: Float32s = (np.asarray(pitch) + away).astype(np.float32)
         return sounding
 
     def plays(self, pitch: npt.ArrayLike, velocity: npt.ArrayLike) -> Bools:
@@ -108,6 +161,16 @@ def velocity_db(velocity: npt.ArrayLike) -> Float64s:
     return decibels
 
 
+def _change_db(powers: Float32s, mono_from: MonoFrom) -> Float64s:
+    """Return by how much one channel is louder than what `levels_db` is of, in dB."""
+    left, right, both = powers.astype(np.float64)
+    alone = np.where(is_lossy(left, right, both), np.maximum(left, right), both)
+    wanted = left if mono_from is MonoFrom.LEFT else right
+    with np.errstate(divide="ignore", invalid="ignore"):
+        change: Float64s = np.where(alone > 0, 10 * np.log10(wanted / alone), 0.0)
+    return change
+
+
 def octave_of(measured: PresetMeasurement) -> int | None:
     """Return the octave that a preset sounds at, 0 for that of its keys; None without a pitch."""
     cents = _judged(measured)
@@ -124,7 +187,9 @@ def has_own_octave(measured: PresetMeasurement) -> bool:
     return measured.number in _OWN_OCTAVES
 
 
-def compass_of(measured: PresetMeasurement, octaves: Collection[int]) -> Compass:
+def compass_of(
+    measured: PresetMeasurement, octaves: Collection[int], is_drum: bool = False
+) -> Compass:
     """Judge what was measured of a preset.
 
     Parameters
@@ -133,6 +198,8 @@ def compass_of(measured: PresetMeasurement, octaves: Collection[int]) -> Compass
         What was heard of it.
     octaves : collection of int
         Octaves at which other presets of its class sound, which it may have too.
+    is_drum : bool
+        Whether it plays drums, in whatever bank it lies: its keys then have no pitch.
 
     Returns
     -------
@@ -142,19 +209,35 @@ def compass_of(measured: PresetMeasurement, octaves: Collection[int]) -> Compass
     levels = measured.levels_db
     loudest = levels.max(axis=1, keepdims=True)
     heard = np.where(levels >= loudest - _HEARD_DB, levels, -np.inf)
-    errors = np.zeros_like(levels)
-    if _has_pitch(measured):
+    errors, shifts = np.zeros_like(levels), np.zeros(levels.shape, np.int32)
+    if not is_drum and _has_pitch(measured):
         cents = measured.deviations
         allowed = [0, *octaves, *_OWN_OCTAVES.get(measured.number, ())]
-        nearest = np.min([np.abs(cents - 1200 * octave) for octave in allowed], axis=0)
+        off = np.abs(np.stack([cents - 1200 * octave for octave in allowed]))
+        nearest = off.min(axis=0)
         is_wrong = np.isfinite(heard) & (nearest > IN_TUNE_CENTS)  # NaN is not wrong
         errors = np.where(is_wrong, cents, 0).astype(np.float32)
-    return Compass(measured.velocities, heard.astype(np.float32), errors)
+        is_right = np.isfinite(heard) & (nearest <= IN_TUNE_CENTS)
+        found = np.where(is_right, np.array(allowed, np.int32)[off.argmin(axis=0)], 0)
+        shifts = np.stack([*map(_as_neighbours, found, is_right, heard > -np.inf)])
+        shifts[is_wrong] = 0
+    levels_db = heard.astype(np.float32)
+    return Compass(measured.velocities, levels_db, errors, measured.powers, shifts)
+
+
+def _as_neighbours(octaves: Int32s, is_known: Bools, is_heard: Bools) -> Int32s:
+    """Return the octaves of all keys that are heard: where unknown, those of the nearest known."""
+    (known,) = np.nonzero(is_known)
+    if not len(known):
+        return np.zeros_like(octaves)
+    nearest = known[np.abs(np.arange(len(octaves))[:, np.newaxis] - known).argmin(axis=1)]
+    filled: Int32s = np.where(is_heard, octaves[nearest], 0).astype(np.int32)
+    return filled
 
 
 def _has_pitch(measured: PresetMeasurement) -> bool:
     """Return whether the keys of a preset agree, be it that all are in tune or none is."""
-    if measured.bank in _DRUM_BANKS or measured.number in _WITHOUT_PITCH:
+    if measured.bank in DRUM_BANKS or measured.number in _WITHOUT_PITCH:
         return False
     cents = _judged(measured)
     if not len(cents):

@@ -26,6 +26,7 @@ from stemsmith.render.midi.channel import (
 from stemsmith.render.midi.notes import BLOCK
 from stemsmith.render.midi.smf import Event
 from stemsmith.render.sound.compass import Compass, velocity_db
+from stemsmith.render.sound.mono import MonoFrom
 from stemsmith.render.sound.synth import Spans
 
 __all__ = ["SILENCE_S", "WITHIN_S", "Expected", "check_heard", "expected_levels", "heard_notes"]
@@ -69,6 +70,7 @@ def expected_levels(
     events: Sequence[Event],
     frames: Int64s,
     sample_rate: int,
+    mono_from: MonoFrom | None = None,
 ) -> Expected:
     """Say how loud notes should be.
 
@@ -86,11 +88,13 @@ def expected_levels(
         (n_events,) sample of each.
     sample_rate : int
         Sample rate in Hz.
+    mono_from : MonoFrom or None
+        What of the two channels a mono stem is; None where it has both.
     """
     if compass is None:
         return Expected(onset, np.zeros(len(onset)))
     within = round(WITHIN_S * sample_rate)
-    levels = compass.notes_db(pitch, velocity)
+    levels = compass.notes_db(pitch, velocity, mono_from or MonoFrom.SUM)
     for controller in (VOLUME, EXPRESSION):
         values = _highest(_settings(events, frames, controller), onset, onset + within)
         with np.errstate(divide="ignore"):

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import replace
+from typing import Final
 
 from stemsmith.manifests.jobs import QUIET, Progress
+from stemsmith.manifests.programs import DRUMS, rendering_class_of
 from stemsmith.render.sound.compass import compass_of, has_own_octave, octave_of
 from stemsmith.render.sound.measurement import PresetMeasurement, measure_soundfont
 from stemsmith.render.sound.patches import Bank, Patch
 
 __all__ = ["with_compasses"]
+
+_FAINT: Final = (
+    "makes next to no sound; it may wait for a controller that scores do not send, such as the "
+    "breath controller (CC2)"
+)
 
 
 def with_compasses(bank: Bank, progress: Progress = QUIET) -> Bank:
@@ -21,7 +28,8 @@ def with_compasses(bank: Bank, progress: Progress = QUIET) -> Bank:
     bank : Bank
         Soundfonts that are new to this machine are listened to, which takes some CPU seconds each.
     progress : Progress, optional
-        Is told how far that is. Nothing is shown by default.
+        Is told how far that is, and of patches of a chosen bank that are next to silent. Nothing is
+        shown by default.
 
     Returns
     -------
@@ -53,6 +61,9 @@ def with_compasses(bank: Bank, progress: Progress = QUIET) -> Bank:
                 for other, octave in octaves[patch.rendering_class]
                 if other.preset != patch.preset
             }
-            patch = replace(patch, compass=compass_of(found, shared))
+            is_drum = patch.rendering_class == rendering_class_of(DRUMS)
+            patch = replace(patch, compass=compass_of(found, shared, is_drum))
+            if bank.is_chosen and patch.compass is not None and patch.compass.is_faint:
+                progress.warn(f"{patch.name}: {_FAINT}")
         patches.append(patch)
     return replace(bank, patches=tuple(patches))

@@ -19,7 +19,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 from stemsmith.manifests import shards
-from stemsmith.manifests.arrays import Float32s, Int32s
+from stemsmith.manifests.arrays import Float32s, Float64s, Int32s
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.jobs import QUIET, Progress
 from stemsmith.mixing.sources.measure import cache_folder
@@ -27,17 +27,17 @@ from stemsmith.render.midi.notes import BLOCK
 from stemsmith.render.midi.smf import Event
 from stemsmith.render.sound import fluid
 from stemsmith.render.sound.attack import samples_until_heard
+from stemsmith.render.sound.mono import is_lossy
 from stemsmith.render.sound.pitch import UNSTABLE, find_pitch, hertz
-from stemsmith.render.sound.sf2 import Soundfont
+from stemsmith.render.sound.sf2 import DRUM_BANKS, Soundfont
 from stemsmith.render.sound.synth import Preset, Synth
 from stemsmith.render.sound.velocity_layers import Cell, Layers, velocity_layers
 
-__all__ = ["N_KEYS", "PresetMeasurement", "measure_soundfont"]
+__all__ = ["N_KEYS", "PresetMeasurement", "is_measured", "measure_soundfont"]
 
 N_KEYS: Final = 128
-_FORMAT: Final = "notes-1"  # changes when what is measured changes
+_FORMAT: Final = "notes-2"  # changes when what is measured changes
 _RATE_HZ: Final = 22050
-_DRUM_BANKS: Final = frozenset({120, 128})
 _PITCHED_KEYS: Final = (24, 100)  # beyond them neither ears nor estimators are sure of a pitch
 _STEP: Final = 6  # keys between the notes that are played in a cell
 _VELOCITY: Final = 100
@@ -74,7 +74,8 @@ class PresetMeasurement:
         voices; the first is 1.
     level_db : numpy.ndarray
         (n_layers * 128,) peak of each key in the first 250 ms in dB below full scale, at velocity
-        100 or the nearest one of the stretch; -inf for a key that is silent.
+        100 or the nearest one of the stretch; -inf for a key that is silent. It is that of a mono
+        stem of the key alone: of (left + right) / 2, or of the louder channel where that is lossy.
     cents : numpy.ndarray
         (n_layers * 128,) deviation of the fundamental from the key, octaves included; NaN for keys
         that are silent, have no stable pitch, or are not judged.
@@ -86,6 +87,10 @@ class PresetMeasurement:
         left to be released a second after the strike.
     correlation : float
         Correlation of left and right, -1 to 1: 1 for mono, below 0 where a mono sum loses much.
+    left_power, right_power, both_power : numpy.ndarray
+        (n_layers * 128,) mean squares of the left channel, the right channel and
+        (left + right) / 2 for each key, full scale 1, at the velocity of `level_db` and with the
+        pan in the middle.
     """
 
     bank: int
@@ -96,6 +101,15 @@ class PresetMeasurement:
     attack_s: float
     release_s: float
     correlation: float
+    left_power: Float32s
+    right_power: Float32s
+    both_power: Float32s
+
+    @property
+    def powers(self) -> Float32s:
+        """Powers of left, right and both as (3, n_layers, 128)."""
+        found = np.stack([self.left_power, self.right_power, self.both_power])
+        return found.reshape(3, -1, N_KEYS)
 
     @property
     def levels_db(self) -> Float32s:
@@ -157,6 +171,11 @@ def measure_soundfont(
     return _KNOWN[record]
 
 
+def is_measured(soundfont: Soundfont) -> bool:
+    """Return whether this FluidSynth has played the soundfont before: then it can load it."""
+    return _record(soundfont).exists()
+
+
 def _record(soundfont: Soundfont) -> Path:
     name = f"{soundfont.sha256}-{fluid.version()}-{_FORMAT}.parquet"
     return cache_folder() / "soundfonts" / name
@@ -186,11 +205,15 @@ def _listen(soundfont: Soundfont, progress: Progress) -> Iterator[PresetMeasurem
 
 
 class _Heard(NamedTuple):
-    """What was heard of one strike: peak in dB below full scale, and deviation in cents or NaN."""
+    """What was heard of one strike.
+
+    Peak in dB below full scale, deviation in cents or NaN, and the powers of left, right and both.
+    """
 
     key: int
     level_db: float
     cents: float
+    powers: Float64s
 
 
 class _Listener:
@@ -198,7 +221,7 @@ class _Listener:
 
     def __init__(self, synth: Synth, preset: Preset) -> None:
         self._synth, self._preset = synth, preset
-        self._is_pitched = preset.bank not in _DRUM_BANKS
+        self._is_pitched = preset.bank not in DRUM_BANKS
         self._products = np.zeros(3)  # left with right, left with left, right with right
 
     def measure(self, layers: Layers) -> PresetMeasurement:
@@ -208,6 +231,7 @@ class _Listener:
         velocities = np.array(sorted({1, *edges} - {128}), np.int32)
         levels = np.full((len(velocities), N_KEYS), -np.inf, np.float32)
         cents = np.full((len(velocities), N_KEYS), np.nan, np.float32)
+        powers = np.zeros((3, len(velocities), N_KEYS), np.float32)
         plan = self._plan(cells)
         notes = self._play([strike for strikes in plan for strike in strikes])
         pitches: dict[tuple[object, ...], Float32s] = {}
@@ -216,6 +240,7 @@ class _Listener:
             rows = (velocities >= cell.velocities[0]) & (velocities <= cell.velocities[1])
             columns = slice(cell.keys[0], cell.keys[1] + 1)
             levels[rows, columns] = _levels_of(cell, heard)
+            powers[:, rows, columns] = _powers_of(cell, heard)[:, np.newaxis]
             if (cell.keys, cell.tuning) not in pitches:
                 pitches[cell.keys, cell.tuning] = _deviations_of(cell, heard)
             cents[rows, columns] = pitches[cell.keys, cell.tuning]
@@ -230,6 +255,9 @@ class _Listener:
             attack_s=attack_s,
             release_s=release_s,
             correlation=float(both / math.sqrt(left * right)) if left * right else 1.0,
+            left_power=powers[0].ravel(),
+            right_power=powers[1].ravel(),
+            both_power=powers[2].ravel(),
         )
 
     def _plan(self, cells: Sequence[Cell]) -> list[list[_Strike]]:
@@ -267,15 +295,20 @@ class _Listener:
 
     def _hear(self, strike: _Strike, note: Float32s) -> _Heard:
         left, right = note.astype(np.float64)
-        self._products += [left @ right, left @ left, right @ right]
+        products = [left @ right, left @ left, right @ right]
+        self._products += products
+        both, *alone = products
+        powers = np.array([*alone, (alone[0] + alone[1] + 2 * both) / 4])
         mono = (note[0] + note[1]) / 2
+        if is_lossy(*powers):
+            mono = note[int(powers[1] > powers[0])]
         peak = float(np.abs(mono[:_STRUCK]).max())
         level_db = 20 * math.log10(peak) if peak else -math.inf
         cents = math.nan
         if strike.is_pitched and level_db > _SILENT_DBFS:
             found = find_pitch(mono[_ATTACK:], _RATE_HZ, hertz(strike.key))
             cents = found.cents if found.aperiodicity < UNSTABLE else math.nan
-        return _Heard(strike.key, level_db, cents)
+        return _Heard(strike.key, level_db, cents, powers / note.shape[1])
 
     def _envelope(self, levels: Float32s, velocities: Int32s) -> tuple[float, float]:
         """Return attack and release of one of the keys that sound."""
@@ -307,6 +340,14 @@ def _levels_of(cell: Cell, heard: Sequence[_Heard]) -> Float32s:
     known = [max(note.level_db, floor) for note in heard]
     levels = np.interp(keys, [note.key for note in heard], known)
     return np.where(levels > _SILENT_DBFS, levels, -np.inf).astype(np.float32)
+
+
+def _powers_of(cell: Cell, heard: Sequence[_Heard]) -> Float32s:
+    """Return the powers of every key of a cell, (3, n_keys), in between on straight lines."""
+    keys = np.arange(cell.keys[0], cell.keys[1] + 1)
+    places = [note.key for note in heard]
+    rows = np.array([note.powers for note in heard]).T
+    return np.stack([np.interp(keys, places, row) for row in rows]).astype(np.float32)
 
 
 def _deviations_of(cell: Cell, heard: Sequence[_Heard]) -> Float32s:

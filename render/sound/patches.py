@@ -7,7 +7,7 @@ or from a YAML file (class -> patches, with effects, VST3 and SFZ instruments, f
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -22,16 +22,23 @@ from stemsmith.manifests.records import Part
 from stemsmith.manifests.seeds import rng_for
 from stemsmith.mixing.production.chain import Effect, parse_effects
 from stemsmith.render.sound.compass import Compass
+from stemsmith.render.sound.mono import MonoFrom
 from stemsmith.render.sound.patch_choice import PatchChoice
 from stemsmith.render.sound.sample_folder import read_sample_folder
-from stemsmith.render.sound.sf2 import Soundfont, read_soundfont
+from stemsmith.render.sound.sf2 import DRUM_BANKS, PresetHeader, Soundfont, read_soundfont
 from stemsmith.render.sound.sfz.instrument import SfzInstrument, read_sfz
 from stemsmith.render.sound.synth import Preset, on_grid
 from stemsmith.render.sound.vst3 import instrument_problem
 
-__all__ = ["Bank", "Patch", "bank_from_soundfonts", "bank_from_yaml"]
+__all__ = ["Bank", "Patch", "bank_from_soundfonts", "bank_from_yaml", "bank_of"]
 
-DRUM_BANK: Final = 128
+# Banks that are in an order of their own: of the MT-32 and the CM-64, or of effects and kits of XG.
+_OTHER_BANKS: Final = {
+    126: "an order of its own (CM-64, XG)",
+    127: "the order of the MT-32, or kits",
+}
+# What every part for drums may ask of a kit: bass drum, snare, hi-hats, crash and ride.
+_KIT_KEYS: Final = (36, 38, 42, 46, 49, 51)
 _SOURCES: Final = ("soundfont", "instrument", "folder", "sfz")
 _DRUM_CLASS: Final = rendering_class_of(DRUMS)
 _PATCH_KEYS: Final = frozenset({"name", "bank", "preset", "effects", *_SOURCES})
@@ -90,6 +97,18 @@ class Patch:
             return self.sfz.plays(pitch, velocity)
         return np.ones(np.shape(pitch), np.bool_)
 
+    @property
+    def is_for_any_part(self) -> bool:
+        """Whether any part of its class may draw the patch.
+
+        Not so for presets that wait for a controller, and for kits that are none for General MIDI:
+        metronomes, marching drums, sound effects.
+        """
+        if self.compass is None:
+            return True
+        is_kit = self.rendering_class == _DRUM_CLASS
+        return not self.compass.is_faint and (not is_kit or self.compass.has_keys(_KIT_KEYS))
+
     def sounding_pitch(self, pitch: npt.ArrayLike, velocity: npt.ArrayLike) -> Float32s | None:
         """Return the pitch that notes sound at, (n_notes,) MIDI numbers; None where nobody knows.
 
@@ -98,6 +117,23 @@ class Patch:
         if self.compass is not None:
             return self.compass.sounding_pitch(pitch, velocity)
         return None if self.folder is None else np.asarray(pitch, np.float32)
+
+    def mono_from(self, pitch: npt.ArrayLike, velocity: npt.ArrayLike) -> MonoFrom | None:
+        """Return what of the two channels a mono stem of some notes is.
+
+        Parameters
+        ----------
+        pitch, velocity : array_like
+            (n_notes,) MIDI numbers; velocities from 1 on.
+
+        Returns
+        -------
+        MonoFrom or None
+            None for a patch that is no preset: recorded notes and VST3 instruments.
+        """
+        if self.preset is None:
+            return None
+        return MonoFrom.SUM if self.compass is None else self.compass.mono_from(pitch, velocity)
 
     def n_lost(self, strikes: UInt8s | None) -> int:
         """Return how many notes the patch would not play, or not in tune.
@@ -135,7 +171,7 @@ class Bank:
     soundfonts : tuple of Soundfont
         Files they come from.
     warnings : tuple of str
-        Patches that were skipped, and why.
+        Patches that were skipped or may be of another class than they say, and why.
     is_chosen : bool
         Whether somebody has put the patches into their classes one by one (a YAML bank).
     """
@@ -145,6 +181,7 @@ class Bank:
     warnings: tuple[str, ...] = ()
     is_chosen: bool = False
     _by_class: dict[str, list[Patch]] = field(init=False, repr=False)
+    _drawn: dict[str, list[Patch]] = field(init=False, repr=False)
     _by_preset: dict[tuple[int, int], Patch] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -152,9 +189,15 @@ class Bank:
         by_preset: dict[tuple[int, int], Patch] = {}
         for patch in self.patches:
             by_class[patch.rendering_class].append(patch)
-            if patch.preset is not None:
+            is_faint = patch.compass is not None and patch.compass.is_faint
+            if patch.preset is not None and not is_faint:
                 by_preset.setdefault((patch.preset.bank, patch.preset.number), patch)
+        drawn = {
+            name: [patch for patch in patches if self.is_chosen or patch.is_for_any_part] or patches
+            for name, patches in by_class.items()
+        }
         object.__setattr__(self, "_by_class", dict(by_class))
+        object.__setattr__(self, "_drawn", drawn)
         object.__setattr__(self, "_by_preset", by_preset)
 
     @property
@@ -194,7 +237,7 @@ class Bank:
         """
         if choice is PatchChoice.PROGRAM:
             return self._own_preset(part)
-        candidates = self._by_class.get(rendering_class_of(part.program), [])
+        candidates = self._drawn.get(rendering_class_of(part.program), [])
         if not candidates:
             return None
         draw = rng_for(seed, song_id, part.program, "patch")
@@ -220,23 +263,28 @@ class Bank:
         if not self.is_chosen:
             number = part.kit if part.program == DRUMS else part.program
             candidates = [
-                p for p in candidates if p.preset is not None and p.preset.number == number
+                p
+                for p in candidates
+                if p.preset is not None
+                and p.preset.number == number
+                and not (p.compass is not None and p.compass.is_faint)
             ]
         return sorted(candidates, key=lambda patch: patch.n_lost(strikes))
 
     def _own_preset(self, part: Part) -> Patch | None:
         """Look a program up as FluidSynth does: its bank, then the default one."""
         if part.program == DRUMS:
-            wanted = [(DRUM_BANK, part.kit), (DRUM_BANK, 0)]
+            wanted = [(bank, kit) for kit in (part.kit, 0) for bank in DRUM_BANKS]
         else:
             wanted = [(part.bank, part.program), (0, part.program)]
         return next((self._by_preset[key] for key in wanted if key in self._by_preset), None)
 
 
 def _class_of_preset(bank: int, number: int) -> str | None:
-    if bank == DRUM_BANK:
+    if bank in DRUM_BANKS:
         return rendering_class_of(DRUMS)
-    return rendering_class_of(number) if 0 <= number < DRUMS else None
+    is_general = bank not in _OTHER_BANKS and 0 <= number < DRUMS
+    return rendering_class_of(number) if is_general else None
 
 
 def _distinct(soundfonts: Iterable[Soundfont]) -> list[Soundfont]:
@@ -252,23 +300,65 @@ def _distinct(soundfonts: Iterable[Soundfont]) -> list[Soundfont]:
 
 
 def bank_from_soundfonts(paths: Sequence[Path]) -> Bank:
-    """Build a bank of all presets of some SoundFont files.
+    """Build a bank of the presets of some SoundFont files.
+
+    A preset is of the class of the General MIDI program that its number names, a kit of bank 128 or
+    120 of the drums. Left out are banks 126 and 127, whose numbers name no such programs, and kits
+    of bank 120 that bank 128 has too.
 
     Raises
     ------
     UsageError
-        If a file cannot be read, or two different files have the same name.
+        If a file cannot be read, has nothing but what is left out, or two different files have the
+        same name.
     """
-    soundfonts = _distinct(read_soundfont(path) for path in paths)
-    patches = []
+    return bank_of([read_soundfont(path) for path in paths])
+
+
+def bank_of(soundfonts: Iterable[Soundfont]) -> Bank:
+    """Build a bank of soundfonts that are read, as `bank_from_soundfonts` does."""
+    soundfonts = _distinct(soundfonts)
+    patches: list[Patch] = []
+    warnings: list[str] = []
     for soundfont in soundfonts:
-        for preset in soundfont.presets:
-            name = f"{soundfont.file}:{preset.bank:03d}-{preset.number:03d} {preset.name}"
-            rendering_class = _class_of_preset(preset.bank, preset.number)
-            if rendering_class is not None:
-                source = Preset(soundfont.path, preset.bank, preset.number)
-                patches.append(Patch(name, rendering_class, source))
-    return Bank(tuple(patches), tuple(soundfonts))
+        found = list(_patches_of(soundfont))
+        if not found:
+            raise UsageError(
+                f"{soundfont.path}: none of its presets is one of General MIDI; name those that "
+                "are of use in a patch bank (--bank FILE.yaml)"
+            )
+        patches += found
+        warnings += _doubts(soundfont, found[0])
+    return Bank(tuple(patches), tuple(soundfonts), tuple(warnings))
+
+
+def _patches_of(soundfont: Soundfont) -> Iterator[Patch]:
+    usual, general_2 = DRUM_BANKS
+    kits = {preset.number for preset in soundfont.presets if preset.bank == usual}
+    for preset in soundfont.presets:
+        rendering_class = _class_of_preset(preset.bank, preset.number)
+        is_again = preset.bank == general_2 and preset.number in kits
+        if rendering_class is not None and not is_again:
+            source = Preset(soundfont.path, preset.bank, preset.number)
+            yield Patch(_name_of(soundfont, preset), rendering_class, source)
+
+
+def _name_of(soundfont: Soundfont, preset: PresetHeader) -> str:
+    return f"{soundfont.file}:{preset.bank:03d}-{preset.number:03d} {preset.name}"
+
+
+def _doubts(soundfont: Soundfont, first: Patch) -> Iterator[str]:
+    """Yield what a user should know of the classes of a soundfont's presets."""
+    for bank, order in _OTHER_BANKS.items():
+        n_left_out = sum(preset.bank == bank for preset in soundfont.presets)
+        if n_left_out:
+            yield f"{soundfont.file}: bank {bank} ({order}) is left out: {n_left_out} presets"
+    if len(soundfont.presets) == 1:
+        yield (
+            f"{soundfont.file}: a single preset is hardly a General MIDI soundfont; by its number "
+            f"{first.name.partition(':')[2]!r} counts as {first.rendering_class}, whatever it is; "
+            "say what it is in a patch bank (--bank FILE.yaml)"
+        )
 
 
 def bank_from_yaml(path: Path) -> Bank:
@@ -377,6 +467,6 @@ class _BankReader:
         names = {(p.bank, p.number): p.name for p in soundfont.presets}
         if (bank, number) not in names:
             raise UsageError(f"{where}: {soundfont.file} has no preset {number} in bank {bank}")
-        own_name = f"{soundfont.file}:{bank:03d}-{number:03d} {names[bank, number]}"
+        own_name = _name_of(soundfont, PresetHeader(bank, number, names[bank, number]))
         name = str(entry.get("name", own_name))
         return Patch(name, rendering_class, Preset(soundfont.path, bank, number), None, effects)

@@ -11,6 +11,7 @@ from stemsmith.manifests.arrays import Float32s, Int64s
 from stemsmith.mixing.production.chain import apply_effects
 from stemsmith.render.midi.smf import Event
 from stemsmith.render.sound.attack import attack_s
+from stemsmith.render.sound.mono import MonoFrom
 from stemsmith.render.sound.patches import Patch
 from stemsmith.render.sound.sample_folder import SampleFolder, read_sample_folder
 from stemsmith.render.sound.sfz.playing import play_sfz
@@ -28,9 +29,10 @@ def play(
     out: Float32s,
     sample_rate: int,
     dynamic: str | None = None,
+    mono_from: MonoFrom = MonoFrom.SUM,
 ) -> Spans:
     """Synthesise a part and apply the patch's effects; parameters as for `synthesise`."""
-    spans = synthesise(patch, events, frames, notes, out, sample_rate, dynamic)
+    spans = synthesise(patch, events, frames, notes, out, sample_rate, dynamic, mono_from)
     return run_effects(patch, out, spans, sample_rate)
 
 
@@ -50,6 +52,7 @@ def synthesise(
     out: Float32s,
     sample_rate: int,
     dynamic: str | None = None,
+    mono_from: MonoFrom = MonoFrom.SUM,
 ) -> Spans:
     """Synthesise a part, without the patch's effects.
 
@@ -65,12 +68,14 @@ def synthesise(
         Returns the (n_notes, 4) onset, offset (in samples), pitch and velocity, and their
         (n_notes,) deviations in cents or None; called for recorded notes only.
     out : numpy.ndarray
-        (n_channels, n_samples) float32, contiguous; receives the part: left and right, or their
-        mean.
+        (n_channels, n_samples) float32, contiguous; receives the part: left and right, or one
+        channel of them.
     sample_rate : int
         Sample rate of `out` in Hz.
     dynamic : str, optional
         Recordings to take; by velocity if None.
+    mono_from : MonoFrom
+        What a single channel of a preset is (`Patch.mono_from`); that of other patches is the mean.
 
     Returns
     -------
@@ -89,7 +94,7 @@ def synthesise(
         spans = folder.render(table, out, sample_rate, dynamic, cents)
     elif patch.preset is not None:
         synth = shared_synth(sample_rate, (patch.preset.soundfont,))
-        spans = synth.render(events, frames, patch.preset, out)
+        spans = synth.render(events, frames, patch.preset, out, mono_from)
     elif patch.sfz is not None:
         spans = play_sfz(patch.sfz, events, frames, out, sample_rate)
     else:
@@ -101,18 +106,24 @@ def synthesise(
 
 
 def attack_of(
-    patch: Patch, pitch: int, velocity: int, dynamic: str | None, sample_rate: int
+    patch: Patch,
+    pitch: int,
+    velocity: int,
+    dynamic: str | None,
+    sample_rate: int,
+    mono_from: MonoFrom = MonoFrom.SUM,
 ) -> float:
     """Return the time from the start of a patch's voice to 10 % of its peak, in seconds.
 
-    The dynamic is as in `play`. NaN for VST3 and SFZ instruments, which may start as they like.
+    Dynamic and `mono_from` are as in `play`. NaN for VST3 and SFZ instruments, which may start as
+    they like.
     """
     if patch.folder is not None:
         folder = read_sample_folder(Path(patch.folder))
         return folder.attack_s(pitch, dynamic or _dynamic_of(folder, pitch, velocity))
     if patch.preset is None:
         return math.nan
-    return attack_s(patch.preset, pitch, velocity, sample_rate)
+    return attack_s(patch.preset, pitch, velocity, sample_rate, mono_from)
 
 
 def _dynamic_of(folder: SampleFolder, pitch: int, velocity: int) -> str:

@@ -68,4 +68,7 @@ def chunks(file: BinaryIO, end: int) -> Iterator[Chunk]:
         kind, n_bytes = _HEAD.unpack(head)
         start = position + _HEAD.size
         yield Chunk(kind, start, n_bytes)
-        position = start + n_bytes + n_bytes % 2  # chunks are padded to even lengths
+        position = start + n_bytes
+        if n_bytes % 2:  # padded to an even length with a zero byte, which some writers leave out
+            file.seek(position)
+            position += file.read(1) == b"\0"

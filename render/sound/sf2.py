@@ -15,7 +15,19 @@ from stemsmith.manifests import storage
 from stemsmith.manifests.errors import UsageError
 from stemsmith.render.sound import riff
 
-__all__ = ["PresetHeader", "Soundfont", "default_soundfont", "read_soundfont"]
+__all__ = [
+    "DRUM_BANKS",
+    "SOUNDFONT_ENDINGS",
+    "PresetHeader",
+    "Soundfont",
+    "default_soundfont",
+    "read_soundfont",
+]
+
+SOUNDFONT_ENDINGS: Final = frozenset({".sf2", ".sf3"})
+
+# Where drum kits lie: 128 in SoundFonts, 120 by General MIDI 2.
+DRUM_BANKS: Final = (128, 120)
 
 _PRESET_BYTES: Final = 38
 _MAX_TEXT_BYTES: Final = 65536  # a length field may say 4 GB
@@ -117,7 +129,7 @@ def _read_list(
     for field, _, n_bytes in riff.chunks(file, chunk.start + chunk.n_bytes):
         if field in _INFO_FIELDS:
             text = file.read(min(n_bytes, _MAX_TEXT_BYTES)).split(b"\0")[0]
-            info[_INFO_FIELDS[field]] = text.decode("latin-1").strip()
+            info[_INFO_FIELDS[field]] = _decoded(text).strip()
         elif field == b"phdr":
             for _ in range(n_bytes // _PRESET_BYTES - 1):  # the last record is a terminator
                 record = file.read(_PRESET_BYTES)
@@ -126,6 +138,14 @@ def _read_list(
                 name, number, bank = struct.unpack_from("<20sHH", record)
                 text = name.split(b"\0")[0].decode("latin-1").strip()
                 presets.append(PresetHeader(bank, number, text))
+
+
+def _decoded(text: bytes) -> str:
+    """Return a text, which says nothing of its encoding."""
+    try:
+        return text.decode("utf-8")
+    except UnicodeDecodeError:
+        return text.decode("latin-1")
 
 
 def _licence(path: Path, sha256: str, info: dict[str, str]) -> str:

@@ -26,6 +26,7 @@ from stemsmith.manifests.errors import UsageError
 from stemsmith.render.midi.notes import BLOCK
 from stemsmith.render.midi.smf import Event
 from stemsmith.render.sound.fluid import fluidsynth
+from stemsmith.render.sound.mono import MonoFrom
 
 __all__ = [
     "Preset",
@@ -186,6 +187,7 @@ class Synth:
         frames: npt.NDArray[np.int64],
         preset: Preset | None,
         out: npt.NDArray[np.float32],
+        mono_from: MonoFrom = MonoFrom.SUM,
     ) -> Spans:
         """Play events.
 
@@ -199,8 +201,10 @@ class Synth:
             What sounds, on every channel; program changes and bank selects are then left out.
             None follows the score's own.
         out : numpy.ndarray
-            (n_samples,) or (1, n_samples) float32, contiguous; receives (left + right) / 2. Or
+            (n_samples,) or (1, n_samples) float32, contiguous; receives what `mono_from` says. Or
             (2, n_samples): left and right. Events from n_samples on are not played.
+        mono_from : MonoFrom
+            What of the two channels a single one is: (left + right) / 2, or one of them.
 
         Returns
         -------
@@ -208,10 +212,10 @@ class Synth:
             Start and stop of the stretches of `out` that may be other than zero, in order.
         """
         with self._opened() as (synth, numbers):
-            if len(np.atleast_2d(out)) == 2:
+            if len(np.atleast_2d(out)) == 2 or mono_from is not MonoFrom.SUM:
                 self._fluid.fluid_synth_set_gain(synth, 2 * _GAIN)
             controls = _Controls(self._fluid, synth, preset, numbers)
-            player = _Player(self._fluid, synth, out)
+            player = _Player(self._fluid, synth, out, mono_from)
             for frame, (_, data) in zip(frames.tolist(), events, strict=True):
                 if frame >= out.shape[-1]:
                     break
@@ -276,14 +280,22 @@ class _Controls:
 class _Player:
     """Runs the synthesiser over one stretch of time, skipping what is silent."""
 
-    def __init__(self, fluid: Any, synth: Any, out: npt.NDArray[np.float32]) -> None:
+    def __init__(
+        self, fluid: Any, synth: Any, out: npt.NDArray[np.float32], mono_from: MonoFrom
+    ) -> None:
         self._process = fluid.fluid_synth_process
         self._count = fluid.fluid_synth_get_active_voice_count
         self._synth = synth
         self._out, self._n_samples = out, out.shape[-1]
         # FluidSynth adds to its outputs: left and right into one are mono.
         rows = np.atleast_2d(out)
-        self._addresses = (rows[0].ctypes.data, rows[-1].ctypes.data)
+        addresses = [rows[0].ctypes.data, rows[-1].ctypes.data]
+        steps = [out.itemsize, out.itemsize]
+        if len(rows) == 1 and mono_from is not MonoFrom.SUM:
+            self._unwanted = np.zeros(_CHUNK, np.float32)  # where the other channel goes
+            unwanted = 0 if mono_from is MonoFrom.RIGHT else 1
+            addresses[unwanted], steps[unwanted] = self._unwanted.ctypes.data, 0
+        self._targets = list(zip(addresses, steps, strict=True))
         self._outputs = (ctypes.c_void_p * 2)()
         self.spans: Spans = []
         self.now = 0
@@ -300,8 +312,8 @@ class _Player:
                 return
             stop = min(end, now + _CHUNK, n_samples)
             out[..., now:stop] = 0.0
-            for channel, address in enumerate(self._addresses):
-                self._outputs[channel] = address + now * out.itemsize
+            for channel, (address, step) in enumerate(self._targets):
+                self._outputs[channel] = address + now * step
             self._process(self._synth, stop - now, 0, None, 2, self._outputs)
             self._add_span(now, stop)
             self.now = stop if stop < n_samples else end

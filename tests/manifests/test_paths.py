@@ -63,7 +63,7 @@ def test_commas_of_paths_that_are_there_stay(
 # Every argument and option of every command that is a path gets an address in turn.
 COMMANDS = {
     "scan": ["{}"],
-    "render": ["{}", "{}", "--soundfont", "--patches"],
+    "render": ["{}", "{}", "--soundfont", "--patches", "--bank"],
     "audit": ["{}"],
     "mix": ["{}", "{}", "--taxonomy"],
     "train": ["{}", "{}", "--init", "--validation", "--cache"],

@@ -146,8 +146,14 @@ def test_errors_are_the_commands(band_folder: Path, tmp_path: Path) -> None:
         render_corpus(band_folder, tmp_path / "c", tail_s=61)
     with pytest.raises(UsageError, match="--preset x: unknown; known: miron-rwc"):
         render_renditions(band_folder, tmp_path / "c", preset="x")
-    with pytest.raises(UsageError, match="either --patches or --soundfont"):
+    with pytest.raises(UsageError, match="either --bank or --soundfont"):
         make_bank(["a.sf2"], "b.yaml")
+    with pytest.raises(UsageError, match="either --patches or --soundfont"):
+        make_bank(["a.sf2"], patches="b.yaml")
+    with pytest.raises(UsageError, match="give either --bank or --patches"):
+        make_bank((), "b.yaml", patches="b.yaml")
+    with pytest.raises(UsageError, match="give either a bank or soundfonts"):
+        render_corpus(band_folder, tmp_path / "c", bank=make_bank(), soundfonts=["a.sf2"])
     assert not (tmp_path / "c").exists()
 
 

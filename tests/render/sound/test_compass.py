@@ -12,12 +12,16 @@ import soundfont_maker as maker
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from soundfont_maker import SAMPLE_MODES, Program, Zone, tone
+from stemsmith.manifests.jobs import QUIET
+from stemsmith.manifests.records import Part
 from stemsmith.render.midi.smf import Event
 from stemsmith.render.sound import measurement
 from stemsmith.render.sound.compass import Compass
+from stemsmith.render.sound.known_fonts import KNOWN, find_fonts
 from stemsmith.render.sound.measured_bank import with_compasses
 from stemsmith.render.sound.measurement import measure_soundfont
-from stemsmith.render.sound.patches import bank_from_soundfonts
+from stemsmith.render.sound.patch_choice import PatchChoice
+from stemsmith.render.sound.patches import bank_from_soundfonts, bank_from_yaml
 from stemsmith.render.sound.sf2 import default_soundfont, read_soundfont
 from stemsmith.render.sound.synth import Preset, Synth
 from stemsmith.render.sound.velocity_layers import velocity_layers
@@ -267,3 +271,116 @@ def test_scan_shows_what_is_heard(tmp_path: Path, here) -> None:
     assert len(layer["level_db"]) == len(layer["cents"]) == 128
     assert layer["cents"][60] == pytest.approx(0, abs=3)
     assert preset["stereo_correlation"] == 1
+
+
+def test_a_preset_that_waits_for_a_controller_is_not_drawn(tmp_path: Path) -> None:
+    """With the breath controller at 0, its default, those of MuseScore_General are 40 dB softer."""
+    loud, faint = tone(level=0.5), tone(level=0.002)
+    zones = [[Zone(k, generators=LOOPED)] for k in range(2)]
+    programs = [Program([Zone(0)], 0, 40, "Violin"), Program([Zone(1)], 17, 40, "Violin Expr.")]
+    path = maker.write_sf2(tmp_path / "f.sf2", [loud, faint], zones, programs)
+    bank = with_compasses(bank_from_soundfonts([path]))
+    drawn = {
+        patch.name
+        for k in range(40)
+        if (patch := bank.patch_for(violin(17), PatchChoice.CLASS, 0, f"song {k}"))
+    }
+    assert drawn == {"f.sf2:000-040 Violin"}
+    own = bank.patch_for(violin(17), PatchChoice.PROGRAM, 0, "song")
+    assert own is not None
+    assert own.name == "f.sf2:000-040 Violin"
+    assert [patch.name for patch in bank.timbres(violin(17))] == ["f.sf2:000-040 Violin"]
+
+
+def test_a_faint_preset_that_somebody_chose_is_drawn_with_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faint = [[Zone(0, generators=LOOPED)]]
+    programs = [Program([Zone(0)], 17, 40, "Violin Expr.")]
+    maker.write_sf2(tmp_path / "f.sf2", [tone(level=0.002)], faint, programs)
+    (tmp_path / "bank.yaml").write_text("Violin:\n  - {soundfont: f.sf2, bank: 17, preset: 40}\n")
+    told: list[str] = []
+
+    monkeypatch.setattr(type(QUIET), "warn", lambda _, text: told.append(text))
+    bank = with_compasses(bank_from_yaml(tmp_path / "bank.yaml"))
+    drawn = bank.patch_for(violin(), PatchChoice.CLASS, 0, "song")
+    assert drawn is not None
+    assert told == [
+        "f.sf2:017-040 Violin Expr.: makes next to no sound; it may wait for a controller that "
+        "scores do not send, such as the breath controller (CC2)"
+    ]
+
+
+def test_a_kit_without_the_usual_drums_is_not_drawn(tmp_path: Path) -> None:
+    whole, few = [zone()], [zone(34, 35), zone(82, 87)]
+    programs = [Program([Zone(0)], 128, 0, "Kit"), Program([Zone(1)], 128, 55, "Metronome")]
+    path = write(tmp_path / "kits.sf2", whole, few, programs=programs)
+    bank = with_compasses(bank_from_soundfonts([path]))
+    drums = Part(0, 9, 128, 0, 55, 1, "")
+    # What both would play.
+    strikes = np.array([35, 100, 10], np.uint8)
+    drawn = {
+        patch.name
+        for k in range(40)
+        if (patch := bank.patch_for(drums, PatchChoice.CLASS, 0, f"song {k}", strikes))
+    }
+    assert drawn == {"kits.sf2:128-000 Kit"}
+    own = bank.patch_for(drums, PatchChoice.PROGRAM, 0, "song")  # it is what the score asks for
+    assert own is not None
+    assert own.name == "kits.sf2:128-055 Metronome"
+    alone = write(tmp_path / "one.sf2", few, programs=[Program([Zone(0)], 128, 55, "Metronome")])
+    bank = with_compasses(bank_from_soundfonts([alone]))
+    assert bank.patch_for(drums, PatchChoice.CLASS, 0, "song") is not None  # there is no other
+
+
+def test_a_kit_in_a_melodic_bank_has_no_pitch(tmp_path: Path) -> None:
+    """Such as the kits of AVL, which lie in bank 0, if somebody puts them among the drums."""
+    write(tmp_path / "kit.sf2", [zone(36, 60, cents=300), zone(61, 90, cents=-250)])
+    (tmp_path / "bank.yaml").write_text("Drums:\n  - {soundfont: kit.sf2, preset: 0}\n")
+    (patch,) = with_compasses(bank_from_yaml(tmp_path / "bank.yaml")).patches
+    assert patch.n_lost(np.array([36, 100, 1, 70, 100, 1], np.uint8)) == 0
+    sounding = patch.sounding_pitch([36, 70], [100, 100])
+    assert sounding is not None
+    assert sounding.tolist() == [36, 70]
+
+
+def test_a_preset_without_a_release_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The records of the default font have undefined values in them."""
+    soundfont = read_soundfont(default_soundfont())
+    first = measure_soundfont(soundfont)
+    assert any(np.isnan(preset.release_s) for preset in first.values())
+    measurement._KNOWN.clear()
+    monkeypatch.setattr(measurement, "_listen", lambda *_: pytest.fail("measured again"))
+    assert measure_soundfont(soundfont).keys() == first.keys()
+
+
+def violin(bank: int = 0) -> Part:
+    return Part(0, 0, 40, bank, 0, 1, "")
+
+
+@pytest.mark.slow
+def test_no_odd_preset_of_musescore_general_is_drawn() -> None:
+    wanted = [font for font in KNOWN if font.file == "MuseScore_General_Full.sf3"]
+    found = find_fonts(wanted)
+    if not found:
+        pytest.skip("MuseScore_General_Full.sf3 is not installed")
+    bank = with_compasses(bank_from_soundfonts(list(found.values())))
+    drawn = {patch.name for patches in bank._drawn.values() for patch in patches}
+    left_out = [patch.name for patch in bank.patches if patch.name not in drawn]
+    n_faint = sum(name.endswith("Expr.") for name in left_out)
+    kits = {name.rpartition("128-")[2][:3] for name in left_out if "128-" in name}
+    assert n_faint == 92
+    assert kits == {"055", "056", "057", "058", "059", "095", "096"}  # metronome and marching
+    assert len(left_out) == n_faint + len(kits)
+
+
+def test_octaves_by_convention_are_labelled_as_they_sound() -> None:
+    """A 16-foot stop is an octave below its keys, which is no defect, and a piano is at them."""
+    found = compasses(default_soundfont())
+    organ, piano = (found["TimGM6mb.sf2", 0, number] for number in (16, 0))
+    keys, velocities = [48, 55, 60, 67], [100] * 4
+    assert organ.plays(keys, velocities).all()
+    assert organ.sounding_pitch(keys, velocities).tolist() == [key - 12 for key in keys]
+    assert piano.sounding_pitch(keys, velocities).tolist() == keys
+    harmonics = found["TimGM6mb.sf2", 0, 31]
+    assert harmonics.sounding_pitch([48, 60], [100] * 2).tolist() == [72, 84]

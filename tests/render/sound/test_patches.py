@@ -128,6 +128,36 @@ def test_chunks_of_odd_length_are_padded(tmp_path: Path) -> None:
     assert read_soundfont(path).licence == "copyright: abc"
 
 
+@pytest.mark.parametrize("is_padded", [True, False])
+def test_lists_of_odd_length_may_lack_their_pad_byte(tmp_path: Path, is_padded: bool) -> None:
+    """As in two soundfonts of Debian, whose lists follow each other at odd places."""
+    path = write_soundfont(tmp_path / "odd.sf2", (0, 5, "Piano"))
+    data = path.read_bytes()
+    at = data.index(b"LIST", 16)  # the second list, without samples: five bytes more are odd
+    odd = b"LIST" + struct.pack("<L", 9) + b"sdtajunk!" + b"\0" * is_padded
+    lists = data[8:at] + odd + data[at + 12 :]
+    path.write_bytes(b"RIFF" + struct.pack("<L", len(lists)) + lists)
+    assert [preset.name for preset in read_soundfont(path).presets] == ["Piano"]
+
+
+def test_a_pad_byte_that_is_not_zero_belongs_to_the_next_chunk(tmp_path: Path) -> None:
+    info = b"INFO" + b"ICOP" + struct.pack("<L", 3) + b"abc" + riff_chunk(b"IENG", b"Ann\0")
+    whole = soundfont_bytes([(0, 0, "Piano")])
+    at = whole.index(b"LIST", 16)
+    lists = b"sfbk" + riff_chunk(b"LIST", info) + whole[at:]
+    path = tmp_path / "odd.sf2"
+    path.write_bytes(b"RIFF" + struct.pack("<L", len(lists)) + lists)
+    assert read_soundfont(path).licence == "author: Ann\ncopyright: abc"
+
+
+def test_texts_are_utf_8_where_they_can_be(tmp_path: Path) -> None:
+    copyright_sign = "\N{COPYRIGHT SIGN} Ann"
+    for encoding in ("utf-8", "latin-1"):
+        info = {b"ICOP": copyright_sign.encode(encoding)}
+        path = write_soundfont(tmp_path / f"{encoding}.sf2", (0, 0, "Piano"), info=info)
+        assert read_soundfont(path).licence == f"copyright: {copyright_sign}"
+
+
 @pytest.mark.parametrize(
     "data",
     [
@@ -231,6 +261,45 @@ def test_a_preset_beyond_general_midi_is_no_patch(tmp_path: Path) -> None:
     path = write_soundfont(tmp_path / "f.sf2", (0, 0, "Piano"), (0, 200, "Odd"), (128, 200, "Kit"))
     bank = bank_from_soundfonts([path])
     assert [p.name for p in bank.patches] == ["f.sf2:000-000 Piano", "f.sf2:128-200 Kit"]
+
+
+def test_kits_of_general_midi_2_are_drums_once(tmp_path: Path) -> None:
+    path = write_soundfont(
+        tmp_path / "f.sf2", (0, 0, "Piano"), (120, 0, "Kit 2"), (120, 32, "Jazz 2"), (128, 0, "Kit")
+    )
+    bank = bank_from_soundfonts([path])
+    assert [(p.name[6:13], p.rendering_class) for p in bank.patches] == [
+        ("000-000", "Acoustic Piano"),
+        ("120-032", "Drums"),
+        ("128-000", "Drums"),
+    ]
+    choice = PatchChoice.PROGRAM
+    assert name_of(bank.patch_for(part(128, kit=32), choice, 0, "s")) == "f.sf2:120-032 Jazz 2"
+    assert name_of(bank.patch_for(part(128, kit=8), choice, 0, "s")) == "f.sf2:128-000 Kit"
+
+
+@pytest.mark.parametrize("bank", [126, 127])
+def test_banks_in_an_order_of_their_own_are_left_out(tmp_path: Path, bank: int) -> None:
+    mt_32 = [(bank, number, f"MT {number}") for number in range(128)]
+    path = write_soundfont(tmp_path / "f.sf2", (0, 0, "Piano"), *mt_32)
+    found = bank_from_soundfonts([path])
+    assert [patch.name for patch in found.patches] == ["f.sf2:000-000 Piano"]
+    (warning,) = found.warnings
+    assert warning.startswith(f"f.sf2: bank {bank} (")
+    assert warning.endswith("is left out: 128 presets")
+    alone = write_soundfont(tmp_path / "alone.sf2", *mt_32)
+    with pytest.raises(UsageError, match=r"alone.sf2: none of its presets is one of General MIDI"):
+        bank_from_soundfonts([alone])
+
+
+def test_a_single_preset_is_doubted(tmp_path: Path) -> None:
+    path = write_soundfont(tmp_path / "kit.sf2", (0, 0, "Black Pearl"))
+    (warning,) = bank_from_soundfonts([path]).warnings
+    assert warning.startswith("kit.sf2: a single preset is hardly a General MIDI soundfont")
+    assert "'000-000 Black Pearl' counts as Acoustic Piano" in warning
+    assert "--bank FILE.yaml" in warning
+    whole = write_soundfont(tmp_path / "w.sf2", *((0, n, f"{n}") for n in range(128)))
+    assert not bank_from_soundfonts([whole]).warnings
 
 
 def test_banks_of_several_files_are_joined(tmp_path: Path) -> None:

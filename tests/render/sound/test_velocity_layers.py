@@ -412,3 +412,24 @@ def test_scan_names_a_soundfont_that_is_damaged(path: Path, here) -> None:
     assert done.returncode == 2
     assert str(path) in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_scan_takes_soundfonts_in_place_of_a_folder(tmp_path: Path, here) -> None:
+    fonts = [maker.write_two_layers(tmp_path / "a.sf2"), maker.write_two_banks(tmp_path / "b.sf2")]
+    told = [here("scan", "--soundfonts", fonts[0], "--soundfont", fonts[1], "--json").stdout]
+    told += [here("scan", *fonts, "--soundfonts", "--json").stdout]
+    told += [here("scan", "--soundfonts", *fonts, "--json").stdout]
+    assert told[0] == told[1] == told[2]
+    said = json.loads(told[0])
+    assert (said["n_soundfonts"], said["n_presets"]) == (2, 3)
+
+
+@pytest.mark.parametrize("name", ["missing.sf2", "empty.sf2"])
+def test_scan_names_a_soundfont_that_it_cannot_read(name: str, tmp_path: Path, here) -> None:
+    (tmp_path / "empty.sf2").write_bytes(b"")
+    done = here("scan", "--soundfonts", tmp_path / name)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"Error: {tmp_path / name}: ")
+    assert done.stderr.count("\n") == 1
+    done = here("scan", tmp_path, tmp_path)
+    assert done.stderr == "Error: give one MIDI_DIR, not 2\n"
