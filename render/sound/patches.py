@@ -37,7 +37,6 @@ _OTHER_BANKS: Final = {
     126: "an order of its own (CM-64, XG)",
     127: "the order of the MT-32, or kits",
 }
-_FEW_PRESETS: Final = 16  # General MIDI has 128
 # What every part for drums may ask of a kit: bass drum, snare, hi-hats, crash and ride.
 _KIT_KEYS: Final = (36, 38, 42, 46, 49, 51)
 _SOURCES: Final = ("soundfont", "instrument", "folder", "sfz")
@@ -354,13 +353,11 @@ def _doubts(soundfont: Soundfont, first: Patch) -> Iterator[str]:
         n_left_out = sum(preset.bank == bank for preset in soundfont.presets)
         if n_left_out:
             yield f"{soundfont.file}: bank {bank} ({order}) is left out: {n_left_out} presets"
-    n_presets = len(soundfont.presets)
-    if n_presets < _FEW_PRESETS:
-        few = "a single preset is" if n_presets == 1 else f"{n_presets} presets are"
+    if len(soundfont.presets) == 1:
         yield (
-            f"{soundfont.file}: {few} hardly a General MIDI soundfont; by its number "
+            f"{soundfont.file}: a single preset is hardly a General MIDI soundfont; by its number "
             f"{first.name.partition(':')[2]!r} counts as {first.rendering_class}, whatever it is; "
-            "say what presets are in a patch bank (--bank FILE.yaml)"
+            "say what it is in a patch bank (--bank FILE.yaml)"
         )
 
 
