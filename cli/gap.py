@@ -11,7 +11,7 @@ from stemsmith.cli.options import LOCAL_PATH, Common, common_options, config_opt
 from stemsmith.evaluate.realism.options import GapConfig
 
 if TYPE_CHECKING:
-    from stemsmith.evaluate.realism.fit import Fit
+    from stemsmith.evaluate.realism.fit import LevelFit
     from stemsmith.evaluate.realism.gap import Floor, Gap
 
 __all__ = ["gap"]
@@ -150,7 +150,7 @@ def _paired_rows(found: Gap) -> list[tuple[str, ...]]:
     ]
 
 
-def _fit_rows(fit: Fit) -> list[tuple[str, ...]]:
+def _fit_rows(fit: LevelFit) -> list[tuple[str, ...]]:
     return [
         (
             group,

@@ -44,7 +44,7 @@ class PowerSpectrum:
     Parameters
     ----------
     sample_rate : int
-        In Hz.
+        Sample rate in Hz.
     """
 
     def __init__(self, sample_rate: int) -> None:

@@ -12,7 +12,7 @@ from stemsmith.manifests.errors import NothingToDo
 from stemsmith.manifests.records import Rejection
 from stemsmith.mixing.level.balance import GROUPS, SUMMED
 
-__all__ = ["Fit", "GroupLevels", "fit_levels"]
+__all__ = ["LevelFit", "GroupLevels", "fit_levels"]
 
 _PERCENTS: Final = (0, 10, 25, 50, 75, 90, 100)
 _HEAD: Final = """\
@@ -31,7 +31,7 @@ class GroupLevels(NamedTuple):
     median_lu, mean_lu, sd_lu : float
         Of the levels of the songs; the standard deviation is 0 for one song.
     quantiles_lu : dict of int to float
-        By percent.
+        Levels in LU at the percentages of songs that the keys are.
     n_songs, n_artists : int
         How many they come from.
     """
@@ -44,7 +44,7 @@ class GroupLevels(NamedTuple):
     n_artists: int
 
 
-class Fit(NamedTuple):
+class LevelFit(NamedTuple):
     """What `fit_balance` found.
 
     Attributes
@@ -98,7 +98,7 @@ class Fit(NamedTuple):
 
 def fit_levels(
     songs: Sequence[SongSound], datasets: Sequence[str], rejections: Sequence[Rejection] = ()
-) -> Fit:
+) -> LevelFit:
     """Take the levels of groups from songs whose mixtures are drums, bass and other.
 
     Raises
@@ -132,7 +132,7 @@ def fit_levels(
         )
         for song in whole
     )
-    return Fit(names, groups, of_songs, tuple(rejections))
+    return LevelFit(names, groups, of_songs, tuple(rejections))
 
 
 def _quoted(text: str) -> str:

@@ -166,7 +166,7 @@ def measure_song(job: SoundJob) -> SongSound | Rejection:
     """
     try:
         return _SongMeter(job).measure()
-    except _NotFit as error:
+    except _Unmeasurable as error:
         recheck(error)
         return Rejection(job.song, MEASURED_BY, error.reason, str(error))
     except (InvalidCorpus, UsageError, OSError) as error:
@@ -176,7 +176,7 @@ def measure_song(job: SoundJob) -> SongSound | Rejection:
         return Rejection(job.song, MEASURED_BY, reason, " ".join(str(error).split()))
 
 
-class _NotFit(InvalidCorpus):
+class _Unmeasurable(InvalidCorpus):
     """A song cannot be measured; carries the reason for its `Rejection`."""
 
     def __init__(self, reason: Reason, detail: str) -> None:
@@ -196,14 +196,14 @@ class _SongMeter:
         for (path, _), info in self._infos.items():
             if (info.sample_rate, info.n_channels) != (first.sample_rate, first.n_channels):
                 detail = f"{path}: {_described(info)}; another stem has {_described(first)}"
-                raise _NotFit(Reason.MISMATCH, detail)
+                raise _Unmeasurable(Reason.MISMATCH, detail)
         self._info = first
         if first.n_channels > 2 or first.sample_rate % ENVELOPE_HZ:
             detail = f"{files[0].path}: {_described(first)}; 1 or 2, and a multiple of 10 Hz"
-            raise _NotFit(Reason.UNSUPPORTED, detail)
+            raise _Unmeasurable(Reason.UNSUPPORTED, detail)
         if first.sample_rate < _LOWEST_RATE_HZ:
             detail = f"{files[0].path}: {first.sample_rate} Hz is less than {_LOWEST_RATE_HZ} Hz"
-            raise _NotFit(Reason.UNSUPPORTED, detail)
+            raise _Unmeasurable(Reason.UNSUPPORTED, detail)
         self._n_samples = max(info.n_samples for info in self._infos.values())
         self._n_block = _STRETCH_S * first.sample_rate
 
@@ -225,7 +225,7 @@ class _SongMeter:
         missing = tuple(name for name in SUMMED if name not in sounds)
         whole = mixture.found()
         if whole is None:
-            raise _NotFit(Reason.SILENT, f"{job.song}: nothing of it sounds")
+            raise _Unmeasurable(Reason.SILENT, f"{job.song}: nothing of it sounds")
         if not missing:
             sounds[MIXTURE] = whole
         heard = [meters[name].spectrum.reach_hz() for name in sounds if name != MIXTURE]
@@ -266,7 +266,7 @@ class _SongMeter:
         for block in blocks:
             if not (np.abs(block) < _LARGEST_SAMPLE).all():  # NaN is not below anything
                 detail = f"{file.path}: has samples that are not finite, or far above full scale"
-                raise _NotFit(Reason.NOT_FINITE, detail)
+                raise _Unmeasurable(Reason.NOT_FINITE, detail)
             yield block * factor if file.gain_db else block
 
 

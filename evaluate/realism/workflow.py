@@ -11,7 +11,7 @@ from dataclasses import replace
 from os import PathLike
 from typing import Unpack
 
-from stemsmith.evaluate.realism.fit import Fit, fit_levels
+from stemsmith.evaluate.realism.fit import LevelFit, fit_levels
 from stemsmith.evaluate.realism.gap import Gap, compare_sounds, pair_sounds, song_gaps
 from stemsmith.evaluate.realism.options import GapConfig, GapOptions
 from stemsmith.evaluate.realism.song_sound import (
@@ -133,7 +133,7 @@ def fit_balance(
     scheduler: str | None = None,
     progress: Progress = QUIET,
     **options: Unpack[GapOptions],
-) -> Fit:
+) -> LevelFit:
     """Measure how loud groups are in real songs, for ``render --balance``.
 
     Parameters
@@ -143,7 +143,7 @@ def fit_balance(
 
     Returns
     -------
-    Fit
+    LevelFit
         The levels; ``to_yaml()`` is the file.
 
     Raises

@@ -138,7 +138,7 @@ class Matcher(Protocol):
         Returns
         -------
         mapping of str to ScoreGrid
-            By ``root:MD5``.
+            Grids of scores by ``root:MD5``, as songs of catalogues are named.
         """
 
     def render(
@@ -155,7 +155,7 @@ class Matcher(Protocol):
         Parameters
         ----------
         wanted : sequence of WantedStem
-            Each once.
+            Stems that are wanted, each once.
         corpora : mapping of str to Path
             Folders of the corpora, by the names of their roots.
         folder : Path
@@ -338,7 +338,8 @@ class SourceMatching:
         def chroma(stems: Sequence[int]) -> Float64s:
             notes = (self._scores.notes[self._catalogue.stems[k].stem_id] for k in stems)
             found = [chroma_of(n, anchor.start_s, end_s) for n in notes]
-            return np.array(found).sum(axis=0, dtype=np.float64)
+            total: Float64s = np.array(found).sum(axis=0, dtype=np.float64)
+            return total
 
         own = chroma(anchor.stems)
         return own if own.any() else chroma(self._catalogue.songs[anchor.song_id])

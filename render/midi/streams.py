@@ -20,7 +20,6 @@ __all__ = ["ADDED", "METER", "N_CHANNELS", "TEMPO", "TRACK_NAME", "Ordered", "St
 TEMPO: Final = 0x51
 METER: Final = 0x58
 TRACK_NAME: Final = 0x03
-METER: Final = 0x58
 N_CHANNELS: Final = 16
 ADDED: Final = 1 << 62  # place of an event that is not in the file: after all that are
 

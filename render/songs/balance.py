@@ -86,7 +86,7 @@ def reach_levels(
     groups : sequence of str
         Group of each stem that sounds.
     wanted_lu : mapping of str to float
-        From `wanted_levels`.
+        Levels of the groups in LU, from `wanted_levels`.
     target_lufs : float
         Loudness that the wanted levels are against.
     k_power_at : callable
