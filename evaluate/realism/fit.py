@@ -12,7 +12,7 @@ from stemsmith.manifests.errors import NothingToDo
 from stemsmith.manifests.records import Rejection
 from stemsmith.mixing.level.balance import GROUPS, SUMMED
 
-__all__ = ["LevelFit", "GroupLevels", "fit_levels"]
+__all__ = ["GroupLevels", "LevelFit", "fit_levels"]
 
 _PERCENTS: Final = (0, 10, 25, 50, 75, 90, 100)
 _HEAD: Final = """\
