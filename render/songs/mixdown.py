@@ -191,7 +191,6 @@ class Mixdown:
         levels = envelope(native, self._config.sample_rate, spans)
         return RenderedPart(
             part_index=part_index,
-            mono_from=self._mono_from(part_index, patch),
             part=part,
             mono_from=self._mono_from(part_index, patch),
             patch=patch,

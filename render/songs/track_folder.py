@@ -100,7 +100,6 @@ class RenderedPart:
     pan: int | None
     produced: ProducedPart
     dry: DryPart | None
-    mono_from: MonoFrom | None = None
 
 
 class TrackWriter:
