@@ -433,7 +433,7 @@ def test_an_excerpt_as_it_was_is_that_of_its_stem(music: Path, font: Path) -> No
         wanted = WantedStem("0" * 40, "corpus", song.song_id, stem.stem, "", 0, tempo_map, 40, RATE)
         score = CorpusScore(str(music / song.path / "all_src.mid"), song.song_id)
         to_match = StemToMatch(
-            int(stem.stem[1:]), stem.program, stem.n_notes, stem.gain_db, 1, None,
+            int(stem.stem[1:]), stem.program, stem.n_notes, stem.gain_db, 1, None, MonoFrom.SUM,
             patches[stem.patch],
         )  # fmt: skip
         (folder / "staging").mkdir(parents=True, exist_ok=True)
