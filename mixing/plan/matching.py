@@ -428,7 +428,8 @@ class SourceMatching:
     ) -> Matched:
         catalogue, config = self._catalogue, self._config
         group, stem = catalogue.groups[k], catalogue.stems[k]
-        transforms, gain_db = self._augment.draw_transforms(Decided(), self._split, number, group)
+        decided = Decided(classes=stem.classes, sample_rate=stem.sample_rate)
+        transforms, gain_db = self._augment.draw_transforms(decided, self._split, number, group)
         match = json.dumps(
             {
                 "anchor_song": anchor.song_id,
