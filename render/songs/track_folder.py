@@ -127,6 +127,7 @@ class RenderedPart:
     gain: StemGain
     expected: Expected
     audit: tuple[Defect, ...] | None
+    mono_from: MonoFrom | None
     pan: int | None
     produced: ProducedPart
     dry: DryPart | None
