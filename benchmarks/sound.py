@@ -1,12 +1,13 @@
 """What sound costs and what it changes: the same songs rendered in several ways.
 
     python benchmarks/sound.py costs MIDI_DIR [--songs 8] [--repeats 3] [--sfz F.sfz]
-    python benchmarks/sound.py table MIDI_DIR REAL... [--songs 20] [--keep FOLDER]
+    python benchmarks/sound.py table MIDI_DIR --real REAL... --unseen REAL... [--songs 20]
 
 * costs: CPU seconds of `stemsmith render --jobs 0` with an option against those without, of one
   run; start and scan, which are the same in both, are taken off;
 * table: the rows of docs/sound.md: what each option adds to all before it, in CPU seconds, bytes
-  on disk and distance to real songs (`stemsmith gap`).
+  on disk and distance to real songs (`stemsmith gap`): to some that levels of groups are fitted
+  to, and to others.
 
 Machines are noisy: what is compared is rendered in turn, and CPU seconds are counted, of processes
 that a command starts as well.
@@ -123,30 +124,44 @@ def costs(midi: Path, songs: int, repeats: int, sfz: Path | None) -> None:
 
 @main.command()
 @click.argument("midi", type=click.Path(exists=True, path_type=Path))
-@click.argument("real", nargs=-1, required=True)
+@click.option(
+    "--real", multiple=True, required=True, help="Real songs that balances are fitted to."
+)
+@click.option("--unseen", multiple=True, required=True, help="Others.")
 @click.option("--songs", default=20)
 @click.option("--keep", type=click.Path(path_type=Path), help="Folder that the corpora stay in.")
-def table(midi: Path, real: Sequence[str], songs: int, keep: Path | None) -> None:
+def table(
+    midi: Path, real: Sequence[str], unseen: Sequence[str], songs: int, keep: Path | None
+) -> None:
     """Print what each option adds to those before it."""
+    known = ("--songs", str(Path(__file__).with_name("real_songs.tsv")))
     with chosen_songs(midi, songs) as chosen, tempfile.TemporaryDirectory() as name:
         folder = keep or Path(name)
         folder.mkdir(parents=True, exist_ok=True)
+        balance = folder / "balance.yaml"
+        run("gap", *real, "--fit", balance, *known)
         options: list[str] = []
         before: Path | None = None
-        print("| | gap dB | change a song, dB (95 %) | CPU s | MB |\n|---|--:|--:|--:|--:|")
+        print(
+            "| | gap, dB | change a song (95 %) | unseen: gap, dB | change a song (95 %) |", end=""
+        )
+        print(" CPU s | MB |\n|---|--:|--:|--:|--:|--:|--:|")
         for number, (row, added) in enumerate(ROWS.items()):
-            options += added
-            corpus = folder / f"{number}"
+            options += [str(balance) if option == "real" else option for option in added]
+            corpus = folder / str(number)
             _, cpu_s = render(chosen, corpus, options)
-            measured = ["--masters"] if row == "--master" else []
-            measured += ["--baseline", str(before)] if before and not measured else []
-            found, _ = run("gap", corpus, *real, *measured)
-            change = ""
-            if paired := found.get("paired", {}).get("gap of mixture, dB"):
-                low, high = paired["interval"]
-                change = f"{paired['difference']:+.2f} ({low:+.2f} to {high:+.2f})"
+            cells = []
+            for songs_of in (real, unseen):
+                measured = ["--masters"] if row == "--master" else []
+                measured += ["--baseline", str(before)] if before else []
+                found, _ = run("gap", corpus, *songs_of, *known, *measured)
+                change = ""
+                if paired := (found.get("paired") or {}).get("gap of mixture, dB"):
+                    low, high = paired["interval"]
+                    change = f"{paired['difference']:+.2f} ({low:+.2f} to {high:+.2f})"
+                cells += [f"{found['gap_db']:.2f}", change]
             size = n_bytes(corpus) / 1e6
-            print(f"| {row} | {found['gap_db']:.2f} | {change} | {cpu_s:.0f} | {size:.0f} |")
+            print(f"| {row} | {' | '.join(cells)} | {cpu_s:.0f} | {size:.0f} |", flush=True)
             before = corpus
 
 
