@@ -19,10 +19,10 @@ from pathlib import Path
 import click
 import numpy as np
 from stemsmith.manifests.seeds import rng_for
+from stemsmith.render.midi.playing import parse_dynamics
 from stemsmith.render.midi.scan import load_score
 from stemsmith.render.renditions.config import (
     RenditionConfig,
-    parse_dynamics,
     parse_shifts,
     parse_tempos,
 )

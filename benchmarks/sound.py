@@ -38,7 +38,7 @@ ROWS: Mapping[str, Sequence[str]] = {
     "--drums joined": ("--drums", "joined"),
     "--effects class": ("--effects", "class"),
     "--room drawn": ("--room", "drawn"),
-    "--master": ("--master", "drawn"),
+    "--master": ("--master", "bus"),
 }
 
 

@@ -60,6 +60,7 @@ def mix(
     audio_format: str,
     stems: str | None,
     soundfonts: tuple[Path, ...],
+    bank: Path | str | None,
     patches: Path | None,
     **options: Any,
 ) -> None:
@@ -69,7 +70,7 @@ def mix(
     at any moment, the same command goes on and ends with the same bytes.
 
     With --match, sources of other songs are rendered again from their scores; --soundfont or
-    --patches say what the corpora were rendered with.
+    --bank say what the corpora were rendered with.
     """
     from stemsmith.cli.console import Terminal, print_rejections, print_summary
     from stemsmith.mixtures import mix as mix_sources
@@ -82,6 +83,7 @@ def mix(
         stems=stems if stems in (None, "all") else stems.split(","),
         audio_format=audio_format if audio else None,
         soundfonts=soundfonts,
+        bank=bank,
         patches=patches,
         jobs=common.n_jobs,
         scheduler=common.scheduler,

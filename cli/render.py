@@ -19,6 +19,7 @@ from stemsmith.cli.options import (
 from stemsmith.cli.renditions import (
     are_wanted,
     read_rendition_config,
+    read_velocities,
     rendition_options,
     rendition_summary,
 )
@@ -36,6 +37,7 @@ __all__ = ["corpus_summary", "render"]
 @click.argument("midi_dir", type=LOCAL_PATH)
 @click.argument("corpus", type=LOCAL_PATH)
 @config_options(RenderConfig, omitted=tuple(SCORE_FIELDS))
+@click.option("--velocities", help="Median velocities of dynamics: p=48,m=80,f=112.")
 @rendition_options
 @score_options
 @common_options
@@ -66,7 +68,7 @@ def render(midi_dir: Path, corpus: Path, common: Common, **options: Any) -> None
         made = render_renditions(midi_dir, corpus, varied, **how)
         summary = rendition_summary(made)
     else:
-        config = read_config(RenderConfig, options, **values)
+        config = read_config(RenderConfig, options, **values, **read_velocities(options))
         made = render_corpus(midi_dir, corpus, config, **how)
         summary = corpus_summary(made)
     print_rejections(common, made.rejection_records())

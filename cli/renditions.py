@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -11,13 +11,20 @@ from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.options import fields_of
 from stemsmith.manifests.splits import SPLITS
 from stemsmith.render.corpus.config import RenderConfig
-from stemsmith.render.renditions.config import PRESETS, RenditionConfig, parse_dynamics
+from stemsmith.render.midi.playing import Dynamic, parse_dynamics
+from stemsmith.render.renditions.config import PRESETS, RenditionConfig
 
 if TYPE_CHECKING:
     from stemsmith.cli.console import Summary
     from stemsmith.manifests.corpus import Corpus
 
-__all__ = ["are_wanted", "read_rendition_config", "rendition_options", "rendition_summary"]
+__all__ = [
+    "are_wanted",
+    "read_rendition_config",
+    "read_velocities",
+    "rendition_options",
+    "rendition_summary",
+]
 
 _OF_ALL_CORPORA: Final = tuple(field.name for field in fields_of(RenderConfig))
 _OF_PRESETS: Final = "rule"  # which a preset decides and no option
@@ -29,7 +36,6 @@ rendition_options = decorate(
         help="Factors of a paper's renditions; options win over it.",
     ),
     config_options(RenditionConfig, omitted=(*_OF_ALL_CORPORA, _OF_PRESETS), unset=""),
-    click.option("--velocities", help="Median velocities of dynamics: p=48,m=80,f=112."),
 )
 
 
@@ -44,7 +50,7 @@ def are_wanted(options: Mapping[str, Any]) -> bool:
     if options["n_renditions"] is not None or options["preset"] is not None:
         return True
     flags = {f.name: f.flag for f in fields_of(RenditionConfig) if f.name not in _OF_ALL_CORPORA}
-    for name, flag in {**flags, "velocities": "--velocities"}.items():
+    for name, flag in flags.items():
         if options.get(name) is not None:
             raise UsageError(f"{flag} needs --renditions or --preset")
     return False
@@ -66,13 +72,26 @@ def read_rendition_config(options: Mapping[str, Any], **values: Any) -> Renditio
         For a value that makes no sense, naming the option.
     """
     preset = PRESETS[options["preset"]] if options["preset"] else {}
-    dynamics, velocities = options["dynamics"], options["velocities"]
-    if velocities is not None:  # they are of the dynamics, whoever names these
-        names = dynamics or ",".join(dynamic.name for dynamic in preset.get("dynamics", ()))
-        if not names:
-            raise UsageError("--velocities needs --dynamics")
-        values["dynamics"] = parse_dynamics(names, velocities)
+    values |= read_velocities(options, preset.get("dynamics", ()))
     return read_config(RenditionConfig, options, base=RenditionConfig(**preset), **values)
+
+
+def read_velocities(
+    options: Mapping[str, Any], of_preset: Sequence[Dynamic] = ()
+) -> dict[str, tuple[Dynamic, ...]]:
+    """Return the field of dynamics if their velocities are given, whoever names them.
+
+    Raises
+    ------
+    UsageError
+        If there are velocities and no dynamics.
+    """
+    if options["velocities"] is None:
+        return {}
+    names = options["dynamics"] or ",".join(dynamic.name for dynamic in of_preset)
+    if not names:
+        raise UsageError("--velocities needs --dynamics")
+    return {"dynamics": parse_dynamics(names, options["velocities"])}
 
 
 def rendition_summary(corpus: Corpus) -> Summary:

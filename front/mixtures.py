@@ -29,7 +29,7 @@ def mix(
     taxonomy: str | Taxonomy = "slakh",
     stems: str | Sequence[str] | None = None,
     audio_format: AudioFormat | str | None = None,
-    bank: Bank | None = None,
+    bank: Bank | str | Path | None = None,
     soundfonts: Sequence[str | Path] = (),
     patches: str | Path | None = None,
     jobs: int | Workers = 0,
@@ -51,9 +51,9 @@ def mix(
         The folder to write, which lies in none of the sources.
     config, taxonomy, stems, audio_format, jobs, scheduler, progress
         As for `stemsmith.mixing.mix`.
-    bank : Bank, optional
-        Patches that the corpora were rendered with, as `make_bank` returns them; by default those
-        that `soundfonts` and `patches` name. Only needed where something is to match.
+    bank : Bank, str or Path, optional
+        Patches that the corpora were rendered with, as `make_bank` takes or returns them; by
+        default those that `soundfonts` name. Only needed where something is to match.
     soundfonts, patches
         As for `make_bank`.
     **options
@@ -89,12 +89,14 @@ def mix(
     if config.match is not Match.NONE and config.coherence != 1:
         from stemsmith.render.matched.matcher import ScoreMatcher
         from stemsmith.render.sound.measured_bank import with_compasses
+        from stemsmith.render.sound.patches import Bank
         from stemsmith.render.workflow import make_bank
 
-        bank = bank or make_bank(soundfonts, patches, progress)
+        if not isinstance(bank, Bank):
+            bank = make_bank(soundfonts, bank, progress, patches=patches)
         matcher = ScoreMatcher(with_compasses(bank, progress))
     elif bank is not None or soundfonts or patches is not None:
-        raise UsageError("soundfonts and patches: only with --mode across and a --match")
+        raise UsageError("soundfonts and banks: only with --mode across and a --match")
     return mix_sources(
         sources,
         mixtures,

@@ -26,9 +26,10 @@ from stemsmith.manifests.records import Note, Rejection, Song, Stem
 from stemsmith.manifests.renditions import RENDITIONS, Rendition, RenditionStem
 from stemsmith.manifests.shards import RecordTable, Table
 
-__all__ = ["CORPUS", "SONGS", "Corpus", "Track", "TrackStem"]
+__all__ = ["CORPUS", "PIECES", "SONGS", "Corpus", "Track", "TrackStem"]
 
 CORPUS: Final = "corpus"  # the stage that a manifest names
+PIECES: Final = "pieces"  # folder of a song, and name of its shards
 SONGS: Final = "songs"  # the kind of a corpus whose manifest names none
 _COUNTS: Final = Optional(Every(dict, int))
 _SHAPE: Final = {  # of what readers ask of the manifest
@@ -128,6 +129,15 @@ class Corpus(Mapping[str, "Track"]):
         return shards.read_table(self._files("stems"), self._stem_type)
 
     @cached_property
+    def pieces(self) -> Table:
+        """The pieces of drum kits as a table with the fields of `Stem`; empty if there are none.
+
+        The stem of a piece is called by its kit and itself, ``S03_hi-hat``. Pieces are not among
+        the stems: those of a kit add up to its stem, sample by sample.
+        """
+        return shards.read_table(self._piece_files, Stem)
+
+    @cached_property
     def renditions(self) -> Table:
         """The renditions as a table, with a column for every field of `Rendition`."""
         return shards.read_table(self._rendition_files, Rendition)
@@ -145,6 +155,31 @@ class Corpus(Mapping[str, "Track"]):
         """Return the stems of a corpus of songs as records."""
         self._refuse_unless(SONGS, "stem_records", "rendition_stem_records")
         return shards.read_records(self._files("stems"), Stem)
+
+    def piece_records(self) -> list[Stem]:
+        """Return the pieces of drum kits as records, in the order of their kits."""
+        return shards.read_records(self._piece_files, Stem)
+
+    def stems_in_pieces(self) -> list[Stem]:
+        """Return the stems of a corpus of songs, drum kits in their pieces.
+
+        Raises
+        ------
+        UsageError
+            If the corpus was rendered without them.
+        """
+        if not self.has_pieces:
+            raise UsageError(
+                f"{self.root}: has no pieces of drum kits; render it with --drum-pieces"
+            )
+        pieces = self.piece_records()
+        kits = {piece.stem_id.rpartition("_")[0] for piece in pieces}
+        return [stem for stem in self.stem_records() if stem.stem_id not in kits] + pieces
+
+    @property
+    def has_pieces(self) -> bool:
+        """Whether the corpus was rendered with the pieces of its drum kits."""
+        return self.kind == SONGS and bool(self._piece_files)
 
     def rendition_stem_records(self) -> list[RenditionStem]:
         """Return the stems of a corpus of renditions as records."""
@@ -179,6 +214,11 @@ class Corpus(Mapping[str, "Track"]):
     def _song_files(self) -> list[Path]:
         self._refuse_unless(SONGS, "songs", "renditions")
         return self._files("songs")
+
+    @property
+    def _piece_files(self) -> list[Path]:
+        self._refuse_unless(SONGS, "pieces", "stems")
+        return self._files(PIECES)
 
     @property
     def _rendition_files(self) -> list[Path]:

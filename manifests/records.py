@@ -424,6 +424,18 @@ class Stem:
         or the one channel ``left`` or ``right``, where the sum of a key of the part is more than
         3 dB below the mean of the channels' powers. None for stems of two channels, for patches
         that are no presets, and in what version 0.1 wrote, which is the sum.
+    dynamic : str or None
+        Dynamic that the part is played at; None where velocities are as written.
+    velocity_sd, onset_sd_s, tuning_sd_cents : float or None
+        Standard deviations that the velocities of the notes, their onsets in seconds and their
+        tuning in cents were drawn with. None where the part is played as written, as in what
+        earlier versions wrote; the note columns have what was drawn.
+    ensemble_sd_s : float or None
+        Standard deviation in seconds of what onsets have in common with all notes of the song that
+        begin at the same time, beside their own.
+    note_cents : numpy.ndarray or None
+        (n_notes,) deviation of each note's tuning in cents, which `note_sounding_pitch` has too.
+        None where nothing is tuned.
     """
 
     stem_id: str
@@ -469,3 +481,9 @@ class Stem:
     dry_path: str | None = None
     dry_sha256: str | None = None
     mono_from: str | None = None
+    dynamic: str | None = None
+    velocity_sd: float | None = None
+    onset_sd_s: float | None = None
+    ensemble_sd_s: float | None = None
+    tuning_sd_cents: float | None = None
+    note_cents: Float32s | None = None

@@ -266,7 +266,7 @@ def _plan_of(
 ) -> MixturePlan:
     """Decide on the mixtures; songs that are left out of training are in `test`."""
     is_with_voices = config.weights is Weights.ACTIVITY
-    stems = read_stems(sources, measured, config.n_channels, is_with_voices)
+    stems = read_stems(sources, measured, config.n_channels, is_with_voices, taxonomy.class_names)
     if config.left_out:
         stems = leave_out(stems, config.left_out)
     catalogues = split_catalogues(stems, taxonomy)

@@ -18,6 +18,7 @@ from typing import Any, Final
 from stemsmith.manifests import documents, shards, storage
 from stemsmith.manifests.corpus import Corpus
 from stemsmith.manifests.errors import InvalidCorpus
+from stemsmith.manifests.programs import DRUMS
 from stemsmith.manifests.records import Rejection, ScannedSong, Song, Stem
 from stemsmith.manifests.renditions import RENDITIONS, RenditionStem
 from stemsmith.manifests.splits import SPLITS
@@ -171,6 +172,7 @@ class _Tally:
         self._corpus = corpus
         self._songs = [] if corpus.kind == RENDITIONS else corpus.song_records()
         self._hashes: dict[str, str] = {}
+        self._n_kits = self._n_pieces = 0
         self._n_stems = self._n_notes = self._n_hashed = self._n_audited = 0
         self._n_samples = 0.0
         self._stems_with: Counter[str] = Counter()
@@ -181,6 +183,10 @@ class _Tally:
             self._add(stem)
             if isinstance(stem, RenditionStem):
                 licences[stem.track] = stem.split, stem.licence
+        for piece in corpus.piece_records() if corpus.has_pieces else ():
+            self._hashes[piece.path] = piece.sha256
+            self._hashes[piece.midi_path] = piece.midi_sha256
+            self._n_pieces += 1
         self.scores = list(self._scores(licences))
         self._add_other_files()
 
@@ -190,6 +196,7 @@ class _Tally:
         if isinstance(stem, Stem) and stem.dry_path and stem.dry_sha256:
             self._hashes[stem.dry_path] = stem.dry_sha256
         self._n_stems += 1
+        self._n_kits += isinstance(stem, Stem) and stem.program == DRUMS
         self._n_notes += stem.n_notes
         self._n_hashed += stem.samples_sha256 is not None
         found = stem.audit if isinstance(stem, Stem) else None
@@ -239,6 +246,7 @@ class _Tally:
         """Return what is in the corpus."""
         by_split = Counter(score.split for score in self.scores)
         counts = {
+            **({"n_pieces": self._n_pieces} if self._n_pieces else {}),
             "kind": self._corpus.kind,
             "n_songs": {split: by_split[split] for split in SPLITS},
             "n_stems": self._n_stems,
@@ -258,6 +266,7 @@ class _Tally:
             "SHA-256 of the samples of stems": self._n_hashed,
             "loudness and peak of stems as recorded": n_stems,
             "columns of notes of stems": n_stems,
+            **({"drum kit = sum of its pieces": self._n_kits} if self._n_pieces else {}),
             "mixture = sum of its stems": _n_sums(self._songs) if self._songs else n_songs,
             "equal notes in one split": n_songs,
         }
@@ -342,6 +351,8 @@ def _lines(content: Mapping[str, Any]) -> Iterator[str]:
     yield from ("# Certificate", "")
     renditions = f"{counts['n_renditions']} renditions, " if "n_renditions" in counts else ""
     yield f"A corpus of {counts['kind']}: {songs}; {renditions}{counts['n_stems']} stems,"
+    if "n_pieces" in counts:
+        yield f"{counts['n_pieces']} pieces of drum kits,"
     yield f"{counts['n_notes']} notes. Made by stemsmith {made_by}."
     yield from ("", "## Bytes", "")
     yield f"{certified['n_files']} files, {certified['n_bytes']} bytes."

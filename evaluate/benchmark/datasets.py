@@ -25,7 +25,7 @@ from stemsmith.manifests.seeds import unit_hash
 from stemsmith.manifests.splits import SPLITS
 from stemsmith.mixing.sources.files import FOUND_BY, find_files, load_layout, unused_files
 from stemsmith.mixing.sources.find import CORPUS, parse_source
-from stemsmith.mixing.sources.taxonomy import Taxonomy, read_taxonomy
+from stemsmith.mixing.sources.taxonomy import Taxonomy, names_pieces, read_taxonomy
 
 __all__ = ["Dataset", "DatasetSong", "StemFile", "find_dataset", "folds_of"]
 
@@ -183,7 +183,7 @@ def _stems_of(
 ) -> Iterator[_Found]:
     """Yield the stems of all splits; what is none of them gets a row."""
     if layout == CORPUS:
-        yield from _corpus_stems(root)
+        yield from _corpus_stems(root, taxonomy)
         return
     kind = load_layout(layout)
     # A song that lacks a stem is left out when it is read, and the rest is scored.
@@ -209,10 +209,11 @@ def _stem_file(root: Path, file: SourceFile) -> StemFile:
     return StemFile("", str(root / file.path), file.stream)
 
 
-def _corpus_stems(root: Path) -> Iterator[_Found]:
+def _corpus_stems(root: Path, taxonomy: Taxonomy) -> Iterator[_Found]:
     corpus = Corpus(root).verify()
-    if corpus.kind != RENDITIONS:
-        for stem in corpus.stem_records():
+    in_pieces = names_pieces(taxonomy.class_names)
+    if corpus.kind != RENDITIONS or in_pieces:
+        for stem in corpus.stems_in_pieces() if in_pieces else corpus.stem_records():
             yield _corpus_stem(root, stem, stem.track, 0, 0.0)
         return
     stems = {(stem.song_id, stem.stem_id): stem for stem in corpus.rendition_stem_records()}

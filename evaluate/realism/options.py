@@ -28,8 +28,8 @@ class GapConfig:
         divided into halves, and how far their sources reach. Without it the artist is what stands
         before `` - `` in the name of a song, and else each song has an artist of its own.
     masters : bool
-        Whether the mixture of a corpus is its master, where it has one, in place of the sum of its
-        stems. Real songs are always sums.
+        Whether the mixture of a corpus is its master in place of the sum of its stems, where a
+        song has one. Real songs, and those of the baseline, are always sums.
     halves : int
         How often the real songs are divided into halves to find the floor.
     seed : int

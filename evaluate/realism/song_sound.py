@@ -95,7 +95,7 @@ class GroupSound:
     loudness_lufs : float
         Integrated loudness; one channel counts as two that are equal.
     k_power : float
-        Mean K-weighted power over the whole song.
+        Mean K-weighted power over the whole song; of a mixture, that of the sum of its groups.
     """
 
     levels_db: Float64s
@@ -211,7 +211,7 @@ class _SongMeter:
         """Return what is measured."""
         job, rate = self._job, self._info.sample_rate
         meters = {name: _Meter(rate) for name, _ in job.groups}
-        mixture = _MixtureMeter(rate)
+        mixture, total = _MixtureMeter(rate), _Meter(rate)
         sources = {name: self._stretches(stems) for name, stems in job.groups}
         master = None if job.master is None else self._stretches((job.master,))
         for _ in range(0, self._n_samples, self._n_block):
@@ -219,15 +219,21 @@ class _SongMeter:
             for name, piece in pieces.items():
                 meters[name].add(piece)
             own = None if master is None else next(master)
-            summed = sum(pieces[name] for name in job.summed if name in pieces)
-            mixture.add(np.asarray(summed if own is None else own, np.float32))
+            summed = np.zeros(next(iter(pieces.values())).shape, np.float32)
+            for name in job.summed:
+                summed += pieces.get(name, 0)
+            mixture.add(summed if own is None else own)
+            if own is not None:
+                total.add(summed)
         sounds = {name: found for name, m in meters.items() if (found := m.found()) is not None}
         missing = tuple(name for name in SUMMED if name not in sounds)
         whole = mixture.found()
         if whole is None:
             raise _Unmeasurable(Reason.SILENT, f"{job.song}: nothing of it sounds")
         if not missing:
-            sounds[MIXTURE] = whole
+            # Levels of groups are against their sum, whatever its master's is.
+            power = whole.k_power if master is None else total.mean_k_power()
+            sounds[MIXTURE] = replace(whole, k_power=power)
         heard = [meters[name].spectrum.reach_hz() for name in sounds if name != MIXTURE]
         return SongSound(
             job.song,
@@ -299,11 +305,15 @@ class _Meter:
 
     def found(self) -> GroupSound | None:
         """Return spectrum and loudness; None if the signal does not sound."""
-        steps = np.concatenate(self.k_power).astype(np.float64)
-        loudness, levels = integrated_loudness(steps), self.spectrum.levels_db()
+        loudness = integrated_loudness(np.concatenate(self.k_power))
+        levels = self.spectrum.levels_db()
         if loudness is None or levels is None:
             return None
-        return GroupSound(levels, loudness, float(steps.mean()))
+        return GroupSound(levels, loudness, self.mean_k_power())
+
+    def mean_k_power(self) -> float:
+        """Return the mean K-weighted power."""
+        return float(np.concatenate(self.k_power).mean(dtype=np.float64))
 
 
 class _MixtureMeter(_Meter):

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 from stemsmith.evaluate.benchmark.datasets import DatasetSong, StemFile, find_dataset
 from stemsmith.evaluate.realism.song_sound import SoundJob
+from stemsmith.manifests import storage
 from stemsmith.manifests.corpus import Corpus
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.names import normal_name
@@ -131,7 +132,7 @@ def find_songs(
     Raises
     ------
     UsageError, InvalidCorpus
-        As `find_dataset`; and if two data sets are the same folder.
+        As `find_dataset`; and if two data sets are the same folder, or one has no master.
     """
     names: list[str] = []
     jobs: list[SoundJob] = []
@@ -149,6 +150,8 @@ def find_songs(
         has_vocals = has_vocals or "vocals" in found.targets
         layout, _ = parse_source(name)
         identities, masters = _of_corpus(found.root) if layout == CORPUS else ({}, {})
+        if is_master and not masters:
+            raise UsageError(f"{name}: has no masters to measure (--masters)")
         for song in found.songs:
             own = (known or {}).get(song.name) or KnownSong("", math.inf)
             artist = own.artist or _artist_of(song.name)
@@ -186,4 +189,9 @@ def _of_corpus(root: Path) -> tuple[dict[str, str], dict[str, StemFile]]:
         renditions = corpus.rendition_records()
         return {f"{r.track}-{r.point}": f"{r.song_id}-{r.point}" for r in renditions}, {}
     songs = corpus.song_records()
-    return {song.track: song.song_id for song in songs}, {}
+    masters = {
+        song.track: StemFile("", str(storage.inside(root, song.master_path)))
+        for song in songs
+        if song.master_path is not None
+    }
+    return {song.track: song.song_id for song in songs}, masters

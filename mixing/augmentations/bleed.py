@@ -38,6 +38,7 @@ class Bleed(Augmentation):
     name = "bleed"
     summary = "each source leaks into the recordings of the other targets at -30 to -10 dB"
     after = "SDX'23"
+    excluded_modes = frozenset({"across"})  # which joins mixtures that were drawn by themselves
     effects = (Leak,)
     is_fault = True
     keeps_sum = False

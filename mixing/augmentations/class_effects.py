@@ -28,6 +28,9 @@ from stemsmith.mixing.production.class_effects import (
 __all__ = ["AUGMENTATION", "ChainOfClass", "ProductionByClass"]
 
 
+_CUTOFF: Final = "cutoff_frequency_hz"
+
+
 def _is_chain(value: Any) -> bool:
     return isinstance(value, list) and all(
         isinstance(effect, dict)
@@ -62,7 +65,9 @@ class ChainOfClass(SourceEffect):
             if "install" in str(error):
                 raise
             raise InvalidCorpus(str(error)) from error
-        return apply_class_effects(audio, effects, sample_rate)
+        # There is nothing to raise or cut above half the sample rate.
+        held = [e for e in effects if dict(e.parameters).get(_CUTOFF, 0.0) < sample_rate / 2]
+        return apply_class_effects(audio, held, sample_rate)
 
 
 @cache

@@ -45,6 +45,7 @@ class LabelNoise(Augmentation):
     name = "label-noise"
     summary = "with p = 0.2 two targets of a mixture have each other's labels"
     after = "SDX'23"
+    excluded_modes = frozenset({"across"})  # which joins mixtures that were drawn by themselves
     effects = (Mislabel,)
     is_fault = True
 

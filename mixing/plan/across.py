@@ -22,6 +22,7 @@ import numpy as np
 from stemsmith.manifests.mixtures import Mixture, MixtureSource
 from stemsmith.manifests.records import Reason
 from stemsmith.manifests.seeds import rng_for
+from stemsmith.mixing.augmentations import AUGMENTATIONS
 from stemsmith.mixing.level.gains import db_to_linear
 from stemsmith.mixing.level.grid import ENVELOPE_HZ
 from stemsmith.mixing.level.loudness import loudness_when_played_at
@@ -29,7 +30,7 @@ from stemsmith.mixing.plan.coherent import CoherentPlan
 from stemsmith.mixing.plan.config import Match, MixConfig, Mode
 from stemsmith.mixing.plan.incoherent import IncoherentPlan
 from stemsmith.mixing.plan.matching import Anchor, Matched, Scores, SourceMatching, WantedStem
-from stemsmith.mixing.plan.recipes import GAIN_DECIMALS, Unused
+from stemsmith.mixing.plan.recipes import GAIN_DECIMALS, Unused, with_faults
 from stemsmith.mixing.sources.catalogue import SplitCatalogue
 from stemsmith.mixing.sources.taxonomy import Taxonomy
 
@@ -122,14 +123,19 @@ class AcrossPlan:
             catalogue = SplitCatalogue(usable, taxonomy)
         self._catalogue = catalogue
         self._number_of = {stem.stem_id: k for k, stem in enumerate(catalogue.stems)}
+        # What is wrong with recordings is drawn when it is known which sources there are.
+        names = tuple(n for n in config.augment if not AUGMENTATIONS.load(n).is_fault)
+        faultless = dataclasses.replace(config, augment=names)
         self._coherent = CoherentPlan(
-            catalogue, split, config.with_mode(Mode.COHERENT), sample_rate
+            catalogue, split, faultless.with_mode(Mode.COHERENT), sample_rate
         )
         self._incoherent = IncoherentPlan(
-            catalogue, split, config.with_mode(Mode.INCOHERENT), sample_rate
+            catalogue, split, faultless.with_mode(Mode.INCOHERENT), sample_rate
         )
         self._matching = (
-            None if scores is None else SourceMatching(catalogue, split, config, scores)
+            None
+            if scores is None
+            else SourceMatching(catalogue, split, config, scores, sample_rate)
         )
         self.groups, self.missing = self._incoherent.groups, self._incoherent.missing
         self.n_songs = self._coherent.n_songs if self._incoherent.n_songs else 0
@@ -154,11 +160,19 @@ class AcrossPlan:
         coherent = self._coherent.mixtures(first, stop)
         if self._matching is not None:
             for number, own in zip(range(first, stop), coherent, strict=True):
-                yield self._matched_mixture(number, own)
+                drawn = self._matched_mixture(number, own)
+                yield drawn._replace(mixture=self._with_faults(number, drawn.mixture))
             return
         incoherent = self._incoherent.mixtures(first, stop)
         for number, own, other in zip(range(first, stop), coherent, incoherent, strict=True):
-            yield Drawn(self._plain_mixture(number, own, other), [])
+            mixture = self._plain_mixture(number, own, other)
+            yield Drawn(self._with_faults(number, mixture), [])
+
+    def _with_faults(self, number: int, mixture: Mixture) -> Mixture:
+        if not self._config.augment:
+            return mixture
+        sources = with_faults(mixture.sources, self._split, number, self._config)
+        return dataclasses.replace(mixture, sources=tuple(sources))
 
     def _plain_mixture(self, number: int, own: Mixture, other: Mixture) -> Mixture:
         """Return the mixture of a number, from the coherent and the incoherent one."""

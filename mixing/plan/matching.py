@@ -306,11 +306,19 @@ class SourceMatching:
         Options of the set of mixtures; something is to match.
     scores : Scores
         What is known of the scores.
+    sample_rate : int
+        Sample rate of the mixtures in Hz.
     """
 
     def __init__(
-        self, catalogue: SplitCatalogue, split: str, config: MixConfig, scores: Scores
+        self,
+        catalogue: SplitCatalogue,
+        split: str,
+        config: MixConfig,
+        scores: Scores,
+        sample_rate: int,
     ) -> None:
+        self._sample_rate = sample_rate
         self._catalogue, self._split, self._config = catalogue, split, config
         self._scores, self._augment = scores, Augmenter(config)
         text = json.dumps(scores.header, sort_keys=True)
@@ -338,7 +346,7 @@ class SourceMatching:
         def chroma(stems: Sequence[int]) -> Float64s:
             notes = (self._scores.notes[self._catalogue.stems[k].stem_id] for k in stems)
             found = [chroma_of(n, anchor.start_s, end_s) for n in notes]
-            total: Float64s = np.array(found).sum(axis=0, dtype=np.float64)
+            total: Float64s = np.array(found).sum(axis=0)
             return total
 
         own = chroma(anchor.stems)
@@ -428,7 +436,8 @@ class SourceMatching:
     ) -> Matched:
         catalogue, config = self._catalogue, self._config
         group, stem = catalogue.groups[k], catalogue.stems[k]
-        transforms, gain_db = self._augment.draw_transforms(Decided(), self._split, number, group)
+        decided = Decided(classes=stem.classes, sample_rate=self._sample_rate)
+        transforms, gain_db = self._augment.draw_transforms(decided, self._split, number, group)
         match = json.dumps(
             {
                 "anchor_song": anchor.song_id,

@@ -32,6 +32,7 @@ from stemsmith.mixing.sources.catalogue import CatalogueStem
 from stemsmith.mixing.sources.files import find_files, incomplete, unused_files
 from stemsmith.mixing.sources.layouts import LAYOUTS
 from stemsmith.mixing.sources.measure import MeasureJob
+from stemsmith.mixing.sources.taxonomy import names_pieces
 
 __all__ = [
     "Source",
@@ -212,6 +213,7 @@ def read_stems(
     measured: Mapping[MeasureJob, MeasuredFile],
     n_channels: int,
     is_with_voices: bool = False,
+    classes: Collection[str] = (),
 ) -> list[CatalogueStem]:
     """Return all stems of all sources, in their own splits.
 
@@ -226,16 +228,21 @@ def read_stems(
         stem is then the same on both channels, and by BS.1770 3 LU louder.
     is_with_voices : bool
         Whether the stems of corpora know how many notes sound in each 100 ms.
+    classes : collection of str
+        Instrument classes of the taxonomy that is used. Where pieces of drum kits are among them,
+        corpora give these in place of the kits.
 
     Raises
     ------
+    UsageError
+        If a corpus has no such pieces.
     InvalidCorpus
         If the records of a corpus are damaged or missing.
     """
     stems: list[CatalogueStem] = []
     for source in sources:
         if source.layout == CORPUS:
-            stems += _corpus_stems(source, n_channels, is_with_voices)
+            stems += _corpus_stems(source, n_channels, is_with_voices, names_pieces(classes))
         else:
             stems += [
                 _foreign_stem(source.name, file, measured[job], n_channels)
@@ -244,18 +251,21 @@ def read_stems(
     return stems
 
 
-def _corpus_stems(source: Source, n_channels: int, is_with_voices: bool) -> list[CatalogueStem]:
+def _corpus_stems(
+    source: Source, n_channels: int, is_with_voices: bool, in_pieces: bool
+) -> list[CatalogueStem]:
     corpus = Corpus(source.root).verify()
     stems: list[tuple[str, str, Stem | RenditionStem]]
     songs: dict[str, Song] = {}
-    if corpus.kind == RENDITIONS:
+    if corpus.kind == RENDITIONS and not in_pieces:
         stems = [
             (f"{stem.song_id}/{stem.stem_id}", stem.notes_sha256, stem)
             for stem in corpus.rendition_stem_records()
         ]
     else:
         songs = {song.song_id: song for song in corpus.song_records()}
-        stems = [(s.stem_id, songs[s.song_id].notes_sha256, s) for s in corpus.stem_records()]
+        records = corpus.stems_in_pieces() if in_pieces else corpus.stem_records()
+        stems = [(s.stem_id, songs[s.song_id].notes_sha256, s) for s in records]
     found = []
     for stem_id, notes_sha256, stem in stems:
         factor, song = np.float32(10 ** (stem.gain_db / 10)), songs.get(stem.song_id)

@@ -18,11 +18,13 @@ from stemsmith.manifests.documents import read_toml
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.names import distinct_slugs, normal_name, slug
 from stemsmith.manifests.paths import local_path
-from stemsmith.manifests.programs import class_names
+from stemsmith.manifests.programs import DRUM_PIECES, class_names
 
-__all__ = ["TAXONOMIES", "Taxonomy", "known_classes", "read_taxonomy"]
+__all__ = ["TAXONOMIES", "Taxonomy", "known_classes", "names_pieces", "read_taxonomy"]
 
 ANY: Final = "*"
+# "percussion" is what other data sets call whole stems.
+PIECES_ALONE: Final = frozenset(DRUM_PIECES) - {"percussion"}
 _MODULE_AND_OBJECT: Final = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
@@ -92,6 +94,18 @@ TAXONOMIES: Final = {
             "musdb",
             {"vocals": ["vocals"], "drums": ["drums"], "bass": ["bass"], "other": [ANY]},
         ),
+        # The stems of public separators of drums; corpora have them with `render --drum-pieces`.
+        Taxonomy(
+            "drum-pieces",
+            {
+                "kick": ["kick"],
+                "snare": ["snare"],
+                "toms": ["toms"],
+                "hi-hat": ["hi-hat"],
+                "cymbals": ["ride", "crash"],
+                "percussion": ["percussion"],
+            },
+        ),
         Taxonomy(
             "violin-piano",  # Chiu et al. 2020
             {"violin": ["violin"], "piano": ["piano"]},
@@ -107,6 +121,11 @@ TAXONOMIES: Final = {
         ),
     )
 }
+
+
+def names_pieces(classes: Iterable[str]) -> bool:
+    """Tell whether a taxonomy with these classes names pieces of drum kits."""
+    return not PIECES_ALONE.isdisjoint(classes)
 
 
 def known_classes() -> frozenset[str]:

@@ -141,7 +141,8 @@ def _own_stems(corpus: Corpus, is_thorough: bool, bank: Bank | None) -> Iterator
             midi,
             stem.program == DRUMS,
             stem,
-            presets.get(stem.patch),
+            # Notes are laid beside what the preset plays alone, which is not tuned.
+            presets.get(stem.patch) if stem.note_cents is None else None,
             is_thorough,
         )
 
@@ -213,9 +214,14 @@ def _score_of(job: StemAudit, sample_rate: int) -> tuple[list[Event], Int64s, St
     else:
         table = _midi_notes(score, sample_rate)
         frames = np.rint(seconds * sample_rate).astype(np.int64)
-    heard = None if job.record is None else job.record.note_heard
     notes = as_played(
-        table, sample_rate, is_drum=job.is_drum, events=events, frames=frames, heard=heard
+        table,
+        sample_rate,
+        is_drum=job.is_drum,
+        events=events,
+        frames=frames,
+        heard=None if job.record is None else job.record.note_heard,
+        cents=None if job.record is None else job.record.note_cents,
     )
     return events, frames, notes
 

@@ -185,6 +185,7 @@ def as_played(
     heard: npt.ArrayLike | None = None,
     sounding_offset: npt.ArrayLike | None = None,
     sounding_pitch: npt.ArrayLike | None = None,
+    cents: npt.ArrayLike | None = None,
 ) -> StemNotes:
     """Return the notes of a stem as its controllers let them be heard.
 
@@ -203,6 +204,8 @@ def as_played(
         (n_notes,) False where it is known already that a note makes no sound.
     sounding_offset, sounding_pitch : array_like, optional
         (n_notes,) what is known of pedals and bends; derived from the events if not given.
+    cents : array_like, optional
+        (n_notes,) by how much the player tuned each note, where the events do not say so.
 
     Returns
     -------
@@ -218,6 +221,8 @@ def as_played(
     end = np.asarray(sounding_offset, np.int64) if known_end else _pedalled(on, off, channel)
     moved = channel.semitones.at(on)
     tone = keys + moved if sounding_pitch is None else np.asarray(sounding_pitch, np.float64)
+    away = np.zeros(len(keys)) if cents is None else np.asarray(cents, np.float64)
+    tone = tone + away / 100
     soon = on + round(_NOTE_S * sample_rate)
     is_soft = np.minimum(channel.level_db.at(on), channel.level_db.at(soon)) < _SOFTEST_DB
     is_soft |= channel.level_db.changes_within(on, soon)
@@ -225,6 +230,7 @@ def as_played(
     unsteady = channel.semitones.changes_within(on, np.maximum(end, soon))
     unsteady |= channel.vibrato.at(on) > _DEEPEST_VIBRATO
     unsteady |= channel.vibrato.changes_within(on, end)
+    unsteady |= away != 0  # unisons that are tuned apart beat
     if channel.is_tied:
         unsteady[:] = True
     order = np.lexsort((tone, on))

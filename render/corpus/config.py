@@ -16,6 +16,7 @@ from stemsmith.manifests.splits import SPLITS
 from stemsmith.mixing.production.codec import Codec
 from stemsmith.render.corpus.licences import parse_licence, parse_licences
 from stemsmith.render.midi.limits import DEFAULT_MAX_DURATION_S
+from stemsmith.render.midi.playing import Dynamic, parse_dynamics
 from stemsmith.render.sound.patch_choice import PatchChoice
 
 __all__ = [
@@ -38,6 +39,8 @@ __all__ = [
 
 NONE: Final = "none"  # of effects and rooms
 DEFAULT_BAND: Final = ("piano", "bass", "guitar", "drums")
+HUMAN_VELOCITY: Final = 8.0  # half of what real players have
+HUMAN_ONSET_S: Final = 0.008
 _FLUID_RATES_HZ: Final = (8000, 96000)
 _SIZE: Final = r"\d{1,9}(/\d{1,9}|\.\d{1,9})?|\.\d{1,9}"
 _STEPS_HZ: Final = 10  # of the envelopes
@@ -218,6 +221,21 @@ class RenderConfig:
         Codec that master.flac has been through last, such as ``mp3:128``.
     dry : bool
         Whether stems are written without any effect too, into ``dry/``.
+    dynamics : tuple of Dynamic
+        Dynamics of which every part is played at one that is drawn; with none, velocities are as
+        written.
+    jitter_s, tuning_cents : float
+        Standard deviations of the onsets of notes in seconds, and of their tuning in cents.
+    humanise : bool
+        Whether parts that a machine wrote are played as by humans: those of which more than 95 % of
+        the onsets are sixteenths or triplets of eighths, or all notes have one velocity.
+    humanise_velocity, humanise_onset_s : float
+        Standard deviations of the velocities of these parts, and of onsets in seconds. The latter
+        is of what all notes of the song share that begin together; a note has three eighths of it
+        on its own.
+    drum_pieces : bool
+        Whether the pieces of drum kits are written too: kick, snare, toms, hi-hat, ride, crash and
+        percussion, which add up to the stem of the kit.
 
     Raises
     ------
@@ -319,6 +337,33 @@ class RenderConfig:
         metavar="NAME:KBPS",
     )
     dry: bool = option(False, "Also write stems before all effects, into dry/.")
+    dynamics: tuple[Dynamic, ...] = option(
+        (),
+        "Dynamics of each part: p,m,f or as-written.",
+        parse=parse_dynamics,
+        default_text="as-written",
+        is_in_manifest=False,  # which has a mapping of names to velocities
+    )
+    jitter_s: float = option(
+        0.0, "Standard deviation of note onsets in seconds.", flag="--jitter", default_text="0"
+    )
+    tuning_cents: float = option(
+        0.0, "Standard deviation of note tuning in cents.", flag="--tuning", default_text="0"
+    )
+    humanise: bool = option(
+        False, "Play parts that are on the grid, or of one velocity, as humans do."
+    )
+    humanise_velocity: float = option(
+        HUMAN_VELOCITY, "Standard deviation of the velocities of such parts."
+    )
+    humanise_onset_s: float = option(
+        HUMAN_ONSET_S,
+        "Standard deviation of their onsets in seconds.",
+        flag="--humanise-onset",
+    )
+    drum_pieces: bool = option(
+        False, "Also write the pieces of drum kits, which add up to the kits' stems."
+    )
 
     def __post_init__(self) -> None:
         """Make values of what was given as text, and refuse values out of range."""
@@ -357,6 +402,7 @@ class RenderConfig:
         checks["--on-defect redraw cannot be with --mix-source unsplit, which has one patch"] = (
             self.on_defect is not OnDefect.REDRAW or self.mix_source is MixSource.AUTOMIX
         )
+        checks |= self._checks_of_players()
         for message, holds in checks.items():
             if not holds:
                 raise UsageError(message)
@@ -384,9 +430,40 @@ class RenderConfig:
         """Whether songs have a master.flac."""
         return self.master is not Master.NONE or self.codec is not None
 
+    def _checks_of_players(self) -> dict[str, bool]:
+        """Return what must hold of the options that say how parts are played."""
+        every = bool(self.dynamics or self.jitter_s or self.tuning_cents)
+        is_automix = self.mix_source is MixSource.AUTOMIX
+        is_default = self.humanise_velocity == HUMAN_VELOCITY
+        return {
+            "--jitter must be between 0 and 1 s": 0 <= self.jitter_s <= 1,
+            "--tuning must be between 0 and 50 cents": 0 <= self.tuning_cents <= 50,
+            "--dynamics names one twice": (
+                len({dynamic.name for dynamic in self.dynamics}) == len(self.dynamics)
+            ),
+            "--tuning cannot be with --mix-source unsplit: there all parts share one tuning": (
+                is_automix or not self.tuning_cents
+            ),
+            "--humanise-velocity must be between 0 and 40": 0 <= self.humanise_velocity <= 40,
+            "--humanise-onset must be between 0 and 1 s": 0 <= self.humanise_onset_s <= 1,
+            "--humanise cannot be with --jitter, --tuning or --dynamics, which are of every part": (
+                not (self.humanise and every)
+            ),
+            "--drum-pieces cannot be with --mix-source unsplit, which has no stem of the kit": (
+                is_automix or not self.drum_pieces
+            ),
+            "--drum-pieces cannot be with --effects, --room, --equalise or --dry: pieces would not "
+            "add up to the kit": not (self.drum_pieces and (self.is_produced or self.dry)),
+            "--humanise-velocity needs --humanise": self.humanise or is_default,
+            "--humanise-onset needs --humanise": (
+                self.humanise or self.humanise_onset_s == HUMAN_ONSET_S
+            ),
+        }
+
     def to_dict(self) -> dict[str, Any]:
         """Return the options as JSON values, as the manifest has them."""
-        return to_manifest(self)
+        dynamics = {dynamic.name: dynamic.velocity for dynamic in self.dynamics}
+        return {**to_manifest(self), "dynamics": dynamics}
 
 
 class SoundOptions(TypedDict, total=False):
@@ -410,6 +487,12 @@ class SoundOptions(TypedDict, total=False):
     effects: str
     room: str
     equalise: bool
+    dynamics: Sequence[Dynamic]
+    jitter_s: float
+    tuning_cents: float
+    humanise: bool
+    humanise_velocity: float
+    humanise_onset_s: float
 
 
 class RenderOptions(SoundOptions, total=False):
@@ -422,6 +505,7 @@ class RenderOptions(SoundOptions, total=False):
     near_duplicates: bool
     licence: str | None
     licence_ok: Sequence[str] | None
+    drum_pieces: bool
     audit: bool
     on_defect: OnDefect | str
     master: Master | str

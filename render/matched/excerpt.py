@@ -8,6 +8,7 @@ was sent earlier, but notes, is sent at once, in order.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -20,6 +21,8 @@ from stemsmith.render.midi.smf import Event
 from stemsmith.render.sound.synth import on_grid
 
 __all__ = ["Excerpt", "excerpt_of"]
+
+SamplesAt = Callable[[Float64s, int], Int64s]
 
 _LEAST_BEFORE_S: Final = 1.0  # notes that end so long before are not heard any more
 _MOST_BEFORE_S: Final = 30.0
@@ -34,7 +37,7 @@ class Excerpt(NamedTuple):
     n_before : int
         Samples that are played before the excerpt begins.
     onset, offset : numpy.ndarray
-        (n_notes,) of the notes, multiples of 64.
+        (n_notes,) of the notes, where the patch acts.
     pitch, velocity : numpy.ndarray
         (n_notes,) MIDI numbers as sent, transposed.
     is_silenced : numpy.ndarray
@@ -62,6 +65,7 @@ def excerpt_of(
     tempo_map: TempoKnots,
     sample_rate: int,
     n_samples: int,
+    samples_at: SamplesAt = on_grid,
 ) -> Excerpt:
     """Return what plays an excerpt of a part.
 
@@ -80,6 +84,8 @@ def excerpt_of(
         Sample rate of what is played in Hz.
     n_samples : int
         How much is played after the beginning of the excerpt.
+    samples_at : callable
+        Returns the samples at which the patch acts on events, for seconds and a sample rate.
     """
     time = _Time(tempo_map, score.ticks_per_quarter)
     notes = score.notes(part_index)
@@ -89,7 +95,7 @@ def excerpt_of(
     end_s = n_samples / sample_rate
     is_played = (onset_s >= -before_s) & (onset_s < end_s)
     played = onset_s[is_played], offset_s[is_played]
-    onset, offset = (n_before + on_grid(s, sample_rate) for s in played)
+    onset, offset = (n_before + samples_at(s, sample_rate) for s in played)
     pitch = (notes.pitch[is_played].astype(np.int64) + transposition).astype(np.uint8)
     events, seconds = _sent(score, part_index, transposition, time, before_s, end_s)
     return Excerpt(
@@ -100,7 +106,7 @@ def excerpt_of(
         notes.velocity[is_played],
         notes.is_silenced[is_played],
         events,
-        (n_before + on_grid(seconds, sample_rate)).clip(min=0),
+        (n_before + samples_at(seconds, sample_rate)).clip(min=0),
     )
 
 

@@ -18,6 +18,7 @@ from stemsmith.mixing.plan.score_grid import LARGEST_TRANSPOSITION, ScoreGrid
 from stemsmith.render.midi.scan import load_score
 from stemsmith.render.midi.score import Score
 from stemsmith.render.midi.smf import Unusable
+from stemsmith.render.sound.mono import MonoFrom
 from stemsmith.render.sound.patches import Patch
 
 __all__ = ["CorpusScore", "GridJob", "StemToMatch", "grid_of", "read_grid"]
@@ -45,6 +46,8 @@ class StemToMatch:
         Channels of the stem.
     pan : int or None
         Where the part was placed, by controller 10; None where the score says it.
+    mono_from : MonoFrom
+        What of the patch's two channels a stem of one is.
     patch : Patch
         Patch that plays it.
     """
@@ -55,6 +58,7 @@ class StemToMatch:
     gain_db: float
     n_channels: int
     pan: int | None
+    mono_from: MonoFrom
     patch: Patch
 
 

@@ -23,11 +23,22 @@ from stemsmith.render.corpus.manifest import bank_header, sound_versions
 from stemsmith.render.matched.grid import CorpusScore, GridJob, StemToMatch, read_grid
 from stemsmith.render.matched.render import MatchJob, MatchSpec, render_matches
 from stemsmith.render.songs.metadata import SOURCE_MIDI
+from stemsmith.render.sound.mono import MonoFrom
 from stemsmith.render.sound.patches import Bank, Patch
 
 __all__ = ["ScoreMatcher"]
 
 _STEMS: Final = "stems-00000.parquet"
+# Options of corpora that change stems in ways that excerpts do not have, and what leaves them out.
+_NOT_DONE_AGAIN: Final[Mapping[str, tuple[str, Any]]] = {
+    "effects": ("--effects", "none"),
+    "room": ("--room", "none"),
+    "equalise": ("--equalise", False),
+    "humanise": ("--humanise", False),
+    "jitter_s": ("--jitter", 0.0),
+    "tuning_cents": ("--tuning", 0.0),
+    "dynamics": ("--dynamics", []),
+}
 _PER_JOB: Final = 32  # excerpts of one score: a job that is killed is done again
 
 
@@ -84,6 +95,7 @@ class ScoreMatcher:
 
     def _songs_of(self, root: str, corpus: Corpus) -> dict[str, _SongToMatch]:
         """Return the songs of a corpus by root and MD5."""
+        _refuse_what_is_not_done_again(corpus)
         is_same_bank = self._is_same_bank(corpus)
         fonts = {font["file"]: font.get("sha256") for font in corpus.header.get("soundfonts") or ()}
         songs = {song.song_id: song for song in corpus.song_records()}
@@ -94,7 +106,7 @@ class ScoreMatcher:
                 raise UsageError(
                     f"{corpus.root}: {stem.patch} plays some of its stems, which is not in the "
                     "soundfonts or patches at hand; give those that it was rendered with "
-                    "(--soundfont, --patches)"
+                    "(--soundfont, --bank)"
                 )
             stems[stem.song_id][stem.stem] = StemToMatch(
                 part_index=int(stem.stem[1:]),
@@ -103,6 +115,7 @@ class ScoreMatcher:
                 gain_db=stem.gain_db,
                 n_channels=songs[stem.song_id].n_channels or 1,
                 pan=stem.pan,
+                mono_from=MonoFrom(stem.mono_from) if stem.mono_from else MonoFrom.SUM,
                 patch=patch,
             )
         folder, config = corpus.root.resolve(), corpus.header.get("config") or {}
@@ -194,6 +207,17 @@ class ScoreMatcher:
                     staging=str(staging),
                     record=str(state / f"{key[:40]}.parquet"),
                 )
+
+
+def _refuse_what_is_not_done_again(corpus: Corpus) -> None:
+    """Check that stems are what patches play as the score says, and nothing was done to them."""
+    config = corpus.header.get("config") or {}
+    for key, (flag, nothing) in _NOT_DONE_AGAIN.items():
+        if config.get(key, nothing) != nothing:
+            raise UsageError(
+                f"{corpus.root}: was rendered with {flag}, which --match does not do again; give a "
+                "corpus without, or --match none"
+            )
 
 
 class _SongToMatch(NamedTuple):

@@ -109,6 +109,7 @@ def _render(job: MatchJob, score: Score, spec: MatchSpec) -> MatchedStem:
         wanted.tempo_map,
         wanted.sample_rate,
         (wanted.n_steps + 1) * step,
+        spec.stem.patch.samples_at,
     )
     n_synthesised = excerpt.n_before + (wanted.n_steps + 1) * step
     shape = spec.stem.n_channels, n_synthesised
@@ -122,6 +123,7 @@ def _render(job: MatchJob, score: Score, spec: MatchSpec) -> MatchedStem:
             lambda: (table, None),
             native,
             wanted.sample_rate,
+            mono_from=spec.stem.mono_from,
         )
     except UsageError as error:
         raise UsageError(f"{job.score.path}: {error}") from error

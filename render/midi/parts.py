@@ -29,6 +29,7 @@ import numpy as np
 from stemsmith.manifests.arrays import UInt8s
 from stemsmith.manifests.programs import DRUMS
 from stemsmith.manifests.records import Part
+from stemsmith.render.midi.playing import Playing
 from stemsmith.render.midi.programs import Setting
 from stemsmith.render.midi.streams import ADDED, N_CHANNELS, TRACK_NAME, Ordered, Streams
 
@@ -59,6 +60,8 @@ class Strike:
         Whether another note took its voice in the moment at which it began.
     is_resumed : bool
         Whether it is none of the file's notes, but one that sounds again in mono mode.
+    cents : float
+        By how much the player tunes it, beside the channel's tuning.
     """
 
     onset: int
@@ -70,6 +73,7 @@ class Strike:
     shift: float = 0.0
     is_silenced: bool = False
     is_resumed: bool = False
+    cents: float = 0.0
 
 
 class OpenPart:
@@ -91,6 +95,8 @@ class OpenPart:
         Notes whose keys are down, as the synthesiser remembers them for legato.
     first : Ordered
         The note-on that opens the part.
+    playing : Playing
+        How it is played; as it is written, unless somebody says otherwise.
     """
 
     def __init__(
@@ -103,6 +109,7 @@ class OpenPart:
         self.sent: list[Ordered] = []
         self.written: list[Ordered] = []
         self.mono: list[Strike] = []
+        self.playing = Playing()
 
     @property
     def midi_channel(self) -> int:

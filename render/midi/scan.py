@@ -149,7 +149,7 @@ def scan_files(job: ScanJob) -> list[ScannedSong | Rejection]:
 
 
 def load_score(
-    path: Path, max_duration_s: float, *, are_drums_joined: bool = False
+    path: Path, max_duration_s: float, *, are_drums_joined: bool = False, is_fine: bool = False
 ) -> tuple[bytes, Score]:
     """Read a file and its score; parameters as of `read_score`.
 
@@ -169,7 +169,8 @@ def load_score(
     except OSError as error:
         recheck(error)
         raise Unusable(Reason.UNREADABLE, error.strerror or str(error)) from error
-    return data, read_score(data, max_duration_s, are_drums_joined=are_drums_joined)
+    score = read_score(data, max_duration_s, are_drums_joined=are_drums_joined, is_fine=is_fine)
+    return data, score
 
 
 def _scan(job: ScanJob, path: str) -> ScannedSong | Rejection:

@@ -6,9 +6,10 @@ tempo changes in other tracks (mido and FluidSynth read all, as here).
 
 from __future__ import annotations
 
+import copy
 import gc
 import hashlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final, NamedTuple
 
@@ -19,10 +20,12 @@ from stemsmith.render.midi import smf
 from stemsmith.render.midi.channel import PAN
 from stemsmith.render.midi.limits import DEFAULT_MAX_DURATION_S, MAX_NOTES_PER_S, MAX_STEM_S
 from stemsmith.render.midi.parts import OpenPart
+from stemsmith.render.midi.playing import Playing
 from stemsmith.render.midi.smf import META, Event, Unusable
 from stemsmith.render.midi.smf_writer import serialise
 from stemsmith.render.midi.streams import METER, TEMPO, Ordered, Streams, by_time
 from stemsmith.render.midi.strikes import without_strikes
+from stemsmith.render.midi.tuning import with_tuning_selected
 from stemsmith.render.midi.voices import collect_parts
 
 __all__ = ["Notes", "Score", "TempoMap", "collector_paused", "read_score"]
@@ -35,6 +38,8 @@ _HASH_RESOLUTION: Final = 960  # grid of the content hash, per quarter note
 _LINGER_S: Final = 30.0
 # pretty_midi refuses more, and other readers have made it their limit too.
 _MAX_TICKS: Final = 9_999_999
+_MOST_TICKS_PER_QUARTER: Final = 0x7FFF
+_FINE_TICKS: Final = 9600  # a quarter note: of 0.05 ms at 120 quarter notes a minute
 
 
 class Notes(NamedTuple):
@@ -42,7 +47,8 @@ class Notes(NamedTuple):
 
     A key that is released under a pedal sounds on: until `sounding_offset_tick`. Where RPN tune
     the channel, `sounding_pitch` is not `pitch`; it is that of the onset, without pitch bends.
-    `is_silenced` are notes whose voice another one took in mono mode as they began.
+    `is_silenced` are notes whose voice another one took in mono mode as they began. `cents` is by
+    how much single notes are tuned away from the channel's tuning, which `sounding_pitch` has too.
     """
 
     onset_tick: npt.NDArray[np.int64]
@@ -52,6 +58,11 @@ class Notes(NamedTuple):
     sounding_offset_tick: npt.NDArray[np.int64]
     sounding_pitch: npt.NDArray[np.float32]
     is_silenced: npt.NDArray[np.bool_]
+    cents: npt.NDArray[np.float32]
+
+    def only(self, rows: npt.NDArray[np.bool_]) -> Notes:
+        """Return some of the notes: those of which `rows` is true."""
+        return Notes(*(column[rows] for column in self))  # type: ignore[arg-type]
 
 
 class TempoMap:
@@ -104,6 +115,14 @@ class TempoMap:
         faster._seconds = self._seconds / factor
         return faster
 
+    def nearest_ticks(self, seconds: npt.ArrayLike) -> npt.NDArray[np.int64]:
+        """Return the tick that is nearest to each time in seconds (same shape)."""
+        seconds = np.asarray(seconds, np.float64)
+        i = np.maximum(np.searchsorted(self._seconds, seconds, side="right") - 1, 0)
+        beyond = np.rint((seconds - self._seconds[i]) / self._s_per_tick[i]).astype(np.int64)
+        ticks: npt.NDArray[np.int64] = self._ticks[i] + beyond
+        return ticks
+
     def last_tick_before(self, second: float) -> int:
         """Return the last tick that is not later than a time in seconds."""
         i = int(np.searchsorted(self._seconds, second, side="right")) - 1
@@ -130,9 +149,13 @@ class Score:
         Is asked at every channel.
     are_drums_joined : bool
         Whether tracks that play drums on one channel, with one kit, are one part.
+    is_fine : bool
+        Whether ticks are divided, so that notes can be moved by a fraction of a millisecond.
 
     Attributes
     ----------
+    ticks_per_quarter, n_divided : int
+        Resolution; and how many ticks are one of the file, which is 1 unless they are divided.
     parts : list of Part
         In order of track, channel and first note.
     tempo_map : TempoMap
@@ -162,13 +185,18 @@ class Score:
         stopwatch: smf.Stopwatch | None = None,
         *,
         are_drums_joined: bool = False,
+        is_fine: bool = False,
     ) -> None:
-        self._ticks_per_quarter, tracks = _in_quarters(raw)
+        self.ticks_per_quarter, tracks = _in_quarters(raw)
+        self.n_divided = _n_divided(self.ticks_per_quarter, tracks) if is_fine else 1
+        if self.n_divided > 1:
+            self.ticks_per_quarter *= self.n_divided
+            tracks = [[Event(e.tick * self.n_divided, e.data) for e in track] for track in tracks]
         self.has_quarters = raw.division > 0
         streams = self._streams = Streams(tracks)
         tempos = sorted(e for e in streams.metas if e.data[:2] == bytes((META, TEMPO)))
         self.tempo_map = TempoMap(
-            self._ticks_per_quarter,
+            self.ticks_per_quarter,
             [(e.tick, int.from_bytes(e.data[2:], "big")) for e in tempos],
         )
         self._open, n_hanging = collect_parts(
@@ -179,13 +207,16 @@ class Score:
         )
         self.parts = [part.describe(streams) for part in self._open]
         self.n_notes = sum(part.n_notes for part in self.parts)
+        self._find_ends()
+        self.repairs = raw.repairs
+        if n_hanging:
+            self.repairs += (f"{n_hanging} notes without an end stop with the last event",)
+
+    def _find_ends(self) -> None:
         strikes = [strike for part in self._open for strike in part.strikes]
         self.first_tick = min(strike.onset for strike in strikes)
         self.end_tick = max(max(strike.offset, strike.sounding_offset) for strike in strikes)
         self.duration_s = float(self.tempo_map.seconds(self.end_tick))
-        self.repairs = raw.repairs
-        if n_hanging:
-            self.repairs += (f"{n_hanging} notes without an end stop with the last event",)
 
     def _stop_tick(self) -> int:
         """Return the tick at which everything ends that nothing else does."""
@@ -196,10 +227,13 @@ class Score:
     def notes(self, part_index: int) -> Notes:
         """Return the notes of a part as they are heard: a repeated key ends the note before."""
         rows = sorted(
-            (s.onset, s.offset, s.pitch, s.velocity, s.sounding_offset, s.shift, s.is_silenced)
+            (
+                *(s.onset, s.offset, s.pitch, s.velocity, s.sounding_offset),
+                *(s.shift, s.is_silenced, s.cents),
+            )
             for s in self._open[part_index].strikes
         )
-        onset, offset, pitch, velocity, sounding_offset, shift, is_silenced = zip(
+        onset, offset, pitch, velocity, sounding_offset, shift, is_silenced, cents = zip(
             *rows, strict=True
         )
         return Notes(
@@ -208,13 +242,35 @@ class Score:
             np.array(pitch, np.uint8),
             np.array(velocity, np.uint8),
             np.array(sounding_offset, np.int64),
-            (np.array(pitch) + np.array(shift)).astype(np.float32),
+            (np.array(pitch) + np.array(shift) + np.array(cents) / 100).astype(np.float32),
             np.array(is_silenced, np.bool_),
+            np.array(cents, np.float32),
         )
 
     def events(self, part_index: int) -> list[Event]:
         """Return the channel messages and system exclusives of a part by time."""
-        return by_time(self._open[part_index].sounding_events(self._streams))
+        part = self._open[part_index]
+        events = by_time(part.sounding_events(self._streams))
+        if not part.playing.tuning_sd_cents:
+            return events
+        return [Event(*sent) for sent in with_tuning_selected(events, part.channel)]
+
+    def playing(self, part_index: int) -> Playing:
+        """Return how a part is played."""
+        return self._open[part_index].playing
+
+    def played(self, play: Callable[[int, OpenPart, Streams], OpenPart]) -> Score:
+        """Return the score with parts that are played otherwise; this one stays as it is.
+
+        Parameters
+        ----------
+        play : callable
+            Returns a part in its new form from its index, itself, and the events of the file.
+        """
+        score = copy.copy(self)
+        score._open = [play(index, part, self._streams) for index, part in enumerate(self._open)]
+        score._find_ends()
+        return score
 
     @property
     def is_panned(self) -> bool:
@@ -238,11 +294,6 @@ class Score:
         """The quarter notes of a bar, 4 unless it is said; None if the meter changes."""
         lengths = {*({0: 4.0} | self.meters).values()}
         return lengths.pop() if len(lengths) == 1 and 0 not in lengths else None
-
-    @property
-    def ticks_per_quarter(self) -> int:
-        """Ticks of a quarter note."""
-        return self._ticks_per_quarter
 
     @property
     def meters(self) -> dict[int, float]:
@@ -288,7 +339,7 @@ class Score:
 
         What comes after the end of the score moves there first; only then is time coarser.
         """
-        division = self._ticks_per_quarter
+        division = self.ticks_per_quarter
         last = max(events[-1].tick for events in tracks if events)
         if last <= _MAX_TICKS:
             return division, tracks
@@ -311,7 +362,7 @@ class Score:
         Durations and velocities do not count: a copy with other ones is the same music, and
         songs that are the same music must not lie in two splits.
         """
-        return _content_hash(self._open, self._ticks_per_quarter)
+        return _content_hash(self._open, self.ticks_per_quarter)
 
 
 def read_score(
@@ -319,6 +370,7 @@ def read_score(
     max_duration_s: float = DEFAULT_MAX_DURATION_S,
     *,
     are_drums_joined: bool = False,
+    is_fine: bool = False,
 ) -> Score:
     """Read a MIDI file as a score.
 
@@ -330,6 +382,8 @@ def read_score(
         Length in seconds of the longest score that is accepted.
     are_drums_joined : bool
         As for `Score`.
+    is_fine : bool
+        Whether ticks are divided, so that notes can be moved by a fraction of a millisecond.
 
     Returns
     -------
@@ -344,7 +398,7 @@ def read_score(
     with collector_paused():
         stopwatch = smf.Stopwatch()
         raw = smf.parse(data, stopwatch)
-        score = Score(raw, stopwatch, are_drums_joined=are_drums_joined)
+        score = Score(raw, stopwatch, are_drums_joined=are_drums_joined, is_fine=is_fine)
     if score.duration_s > max_duration_s:
         raise Unusable(
             Reason.TOO_LONG, f"lasts {score.duration_s:.0f} s, more than {max_duration_s:g} s"
@@ -387,6 +441,14 @@ def _in_quarters(raw: smf.RawFile) -> tuple[int, Sequence[list[Event]]]:
     others = [[e for e in events if e.data[:2] != tempo_code] for events in raw.tracks]
     first, *rest = others or [[]]
     return (30 if frames == 29 else frames) * ticks, [[tempo, *first], *rest]
+
+
+def _n_divided(ticks_per_quarter: int, tracks: Sequence[list[Event]]) -> int:
+    """Return into how many ticks one of the file is divided, where readers of MIDI allow it."""
+    last = max((events[-1].tick for events in tracks if events), default=0)
+    wanted = -(-_FINE_TICKS // ticks_per_quarter)
+    most = min(_MOST_TICKS_PER_QUARTER // ticks_per_quarter, _MAX_TICKS // max(last, 1))
+    return max(1, min(wanted, most))
 
 
 def _content_hash(parts: list[OpenPart], ticks_per_quarter: int) -> str:

@@ -17,21 +17,13 @@ from stemsmith.render.corpus.config import (
     RenderOptions,
     parse_band,
 )
-from stemsmith.render.renditions.factors import (
-    AS_WRITTEN,
-    DEFAULT_VELOCITIES,
-    Deviations,
-    Dynamic,
-    Rule,
-    Tempo,
-    TempoMode,
-)
+from stemsmith.render.midi.playing import AS_WRITTEN, Deviations, Dynamic, parse_dynamics
+from stemsmith.render.renditions.factors import Rule, Tempo, TempoMode
 
 __all__ = [
     "PRESETS",
     "RenditionConfig",
     "RenditionOptions",
-    "parse_dynamics",
     "parse_shifts",
     "parse_tempos",
 ]
@@ -40,28 +32,6 @@ __all__ = [
 def parse_tempos(text: str) -> tuple[Tempo, ...]:
     """Read ``80,100,120`` (BPM), ``0.8,1.2`` (factors) or ``as-written``."""
     return tuple(Tempo.parse(field) for field in text.split(","))
-
-
-def parse_dynamics(text: str, velocities: str | None = None) -> tuple[Dynamic, ...]:
-    """Read ``p,m,f``, and the velocities ``p=48,m=80,f=112`` if they are not the default ones.
-
-    Raises
-    ------
-    UsageError
-        For a dynamic without a velocity, or a velocity out of 1 to 127.
-    """
-    table: dict[str, int | None] = {AS_WRITTEN: None, **DEFAULT_VELOCITIES}
-    for field in velocities.split(",") if velocities else []:
-        name, _, value = field.partition("=")
-        if not value.strip().isdecimal() or not 1 <= int(value) <= 127:
-            raise UsageError(f"--velocities {field}: expected a name and 1 to 127, as p=48")
-        table[name.strip()] = int(value)
-    names = [name.strip() for name in text.split(",")]
-    if unknown := [name for name in names if name not in table]:
-        raise UsageError(
-            f"--dynamics {unknown[0]}: give its velocity: --velocities {unknown[0]}=64"
-        )
-    return tuple(Dynamic(name, table[name]) for name in names)
 
 
 def parse_shifts(text: str) -> tuple[float, ...]:
@@ -119,8 +89,6 @@ class RenditionConfig(RenderConfig):
         Circular shifts that a part may have in seconds, multiples of 0.1 s.
     rule : Rule
         Which combinations of the factors count.
-    jitter_s, tuning_cents : float
-        Standard deviations of the onsets of notes in seconds, and of their tuning in cents.
     headroom_db : float
         All stems are this much softer than the synthesiser plays them, so that none clips and
         soft ones stay softer.
@@ -184,12 +152,6 @@ class RenditionConfig(RenderConfig):
         parse=parse_shifts,
     )
     rule: Rule = option(Rule.ANY, "Which combinations of the factors count.")
-    jitter_s: float = option(
-        0.0, "Standard deviation of note onsets in seconds.", flag="--jitter", default_text="0"
-    )
-    tuning_cents: float = option(
-        0.0, "Standard deviation of note tuning in cents.", flag="--tuning", default_text="0"
-    )
     headroom_db: float = option(
         18.0,
         "dB by which all stems are softer than the synthesiser plays them, so that none clips.",
@@ -211,10 +173,14 @@ class RenditionConfig(RenderConfig):
 
     def __post_init__(self) -> None:
         """Make values of what was given as text, and refuse values out of range."""
+        if self.drum_pieces:
+            raise UsageError("--drum-pieces: stems of renditions are whole parts")
+        if self.humanise:
+            raise UsageError("--humanise: renditions have --jitter, --tuning and --dynamics")
         RenderConfig.__post_init__(self)
         if self.aligned is not None:
             object.__setattr__(self, "aligned", str(local_path(self.aligned).resolve()))
-        names = [tempo.name for tempo in self.tempos], [d.name for d in self.dynamics]
+        names = [tempo.name for tempo in self.tempos]
         checks = {
             "--on-defect: renditions are not audited": self.on_defect is OnDefect.KEEP,
             "--balance: stems of renditions keep the synthesiser's level": (
@@ -226,11 +192,8 @@ class RenditionConfig(RenderConfig):
             ),
             "--renditions must be at least 1": self.n_renditions is None or self.n_renditions >= 1,
             "--timbres must be between 1 and 1000": 1 <= self.n_timbres <= 1000,
-            "--tempo names one twice": len(set(names[0])) == len(names[0]),
-            "--dynamics names one twice": len(set(names[1])) == len(names[1]),
+            "--tempo names one twice": len(set(names)) == len(names),
             "--shift names one twice": len(set(self.shifts_s)) == len(self.shifts_s),
-            "--jitter must be between 0 and 1 s": 0 <= self.jitter_s <= 1,
-            "--tuning must be between 0 and 50 cents": 0 <= self.tuning_cents <= 50,
             "--headroom must be between 0 and 60 dB": 0 <= self.headroom_db <= 60,
         }
         is_retimed = any(tempo.name != AS_WRITTEN for tempo in self.tempos)
@@ -243,8 +206,10 @@ class RenditionConfig(RenderConfig):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the options as JSON values, as the manifest has them."""
-        # Stems of renditions are neither audited nor produced.
-        absent = ("audit", "on_defect", "effects", "room", "equalise", "master", "codec", "dry")
+        # Stems of renditions are neither audited nor produced, and are whole parts.
+        production = ("effects", "room", "equalise", "master", "codec", "dry")
+        humanise = ("humanise", "humanise_velocity", "humanise_onset_s")
+        absent = {"audit", "on_defect", "drum_pieces", *production, *humanise}
         values = {key: value for key, value in to_manifest(self).items() if key not in absent}
         return {
             **values,
@@ -260,11 +225,8 @@ class RenditionOptions(RenderOptions, total=False):
     tempos: Sequence[Tempo]
     tempo_mode: TempoMode | str
     n_timbres: int
-    dynamics: Sequence[Dynamic]
     shifts_s: Sequence[float]
     rule: Rule | str
-    jitter_s: float
-    tuning_cents: float
     headroom_db: float
     aligned: str | Path | None
 

@@ -1,4 +1,4 @@
-"""What renditions of a score vary: tempo, dynamics, deviations of single notes.
+"""What renditions of a score vary beside how their parts are played: tempo, and combinations.
 
 Reference: Miron et al. 2017, section 3.4.
 """
@@ -8,26 +8,16 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from stemsmith.manifests.errors import UsageError
+from stemsmith.render.midi.playing import AS_WRITTEN
 
 if TYPE_CHECKING:
     from stemsmith.render.midi.score import TempoMap
 
-__all__ = [
-    "AS_WRITTEN",
-    "DEFAULT_VELOCITIES",
-    "Deviations",
-    "Dynamic",
-    "Rule",
-    "Tempo",
-    "TempoMode",
-]
+__all__ = ["Rule", "Tempo", "TempoMode"]
 
-AS_WRITTEN: Final = "as-written"
-# Medians of a part's velocities. Layers of soundfonts mostly part near 64 and 100.
-DEFAULT_VELOCITIES: Final = {"pp": 32, "p": 48, "mp": 64, "m": 80, "mf": 80, "f": 112, "ff": 124}
 _HIGHEST_FACTOR: Final = 8.0  # numbers up to this one are factors, larger ones BPM
 
 
@@ -88,30 +78,6 @@ class Tempo:
         if mode is TempoMode.REPLACE:
             return written.constant(self.bpm)
         return written.faster(self.bpm / written.bpm_at(first_tick))
-
-
-class Dynamic(NamedTuple):
-    """A dynamic of renditions and its median velocity; None plays the velocities as written."""
-
-    name: str
-    velocity: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Deviations:
-    """Small departures of single notes from the score; standard deviations, normal.
-
-    Attributes
-    ----------
-    onset_s : float
-        Standard deviation of note onsets in seconds. A note keeps its duration, and three times
-        this is the most.
-    cents : float
-        Standard deviation of the tuning of notes in cents; three times this is the most.
-    """
-
-    onset_s: float = 0.0
-    cents: float = 0.0
 
 
 class Rule(StrEnum):

@@ -13,15 +13,16 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from stemsmith.manifests.arrays import Float32s, Float64s, Int64s, UInt8s
+from stemsmith.manifests.arrays import Float32s, Float64s, Int64s
+from stemsmith.render.midi.deviations import deviations_of, with_dynamic
 from stemsmith.render.midi.notes import BLOCK, end_at_next_strike
+from stemsmith.render.midi.playing import Deviations, Dynamic
 from stemsmith.render.midi.score import Score, TempoMap
 from stemsmith.render.midi.smf import Event
 from stemsmith.render.midi.tuning import channel_tuning, tunable, tuning_of, with_tuning_selected
-from stemsmith.render.renditions.factors import Deviations, Dynamic
 from stemsmith.render.sound.synth import on_grid
 
-__all__ = ["PartNotes", "Performance", "TimedNotes", "perform", "with_dynamic"]
+__all__ = ["PartNotes", "Performance", "TimedNotes", "perform"]
 
 _OFFS, _CONTROLS, _TUNINGS, _ONS = range(4)  # order of what happens at one moment
 
@@ -112,8 +113,8 @@ def perform(
     written = _written(score, part_index, tempo_map)
     played = written if aligned is None else aligned
     n_notes = len(played.pitch)
-    moved_s = _deviation(rng, deviations.onset_s, n_notes)
-    cents = tunable(_deviation(rng, deviations.cents, n_notes), played.pitch)
+    moved_s = deviations_of(rng, deviations.onset_s, n_notes)
+    cents = tunable(deviations_of(rng, deviations.cents, n_notes), played.pitch)
     onset_s = np.maximum(played.onset_s + moved_s, 0.0)
     notes = _tidied(
         PartNotes(
@@ -161,31 +162,6 @@ def _moved_along(seconds: Float64s, written: TimedNotes, aligned: TimedNotes) ->
     places = np.interp(seconds, [*known, ends[0]], [*moved, max(ends[1], moved[-1])])
     moved_s: Float64s = np.where(seconds <= known[0], np.minimum(seconds, moved[0]), places)
     return moved_s
-
-
-def _deviation(rng: np.random.Generator, scale: float, n: int) -> Float64s:
-    draws = rng.standard_normal(n)
-    deviations: Float64s = np.clip(draws, -3, 3) * scale
-    return deviations
-
-
-def with_dynamic(written: UInt8s, dynamic: Dynamic, n_notes: UInt8s | None = None) -> UInt8s:
-    """Return velocities as a dynamic has them.
-
-    Parameters
-    ----------
-    written : numpy.ndarray
-        (n,) velocities of the score.
-    dynamic : Dynamic
-        Moves them so that their median is its own, if it has one.
-    n_notes : array_like, optional
-        (n,) how many notes each velocity stands for; one by default.
-    """
-    if dynamic.velocity is None:
-        return written
-    every = written if n_notes is None else np.repeat(written, n_notes)
-    moved = written.astype(np.int64) + dynamic.velocity - int(np.median(every))
-    return moved.clip(1, 127).astype(np.uint8)
 
 
 def _tidied(notes: PartNotes) -> PartNotes:

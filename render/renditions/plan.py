@@ -24,9 +24,9 @@ from stemsmith.manifests.seeds import rng_for
 from stemsmith.render.corpus.config import Drums, Pan
 from stemsmith.render.corpus.manifest import bank_header, why_nothing
 from stemsmith.render.corpus.selection import Chosen, select
+from stemsmith.render.midi.deviations import with_dynamic
 from stemsmith.render.renditions.aligned import aligned_hash
 from stemsmith.render.renditions.config import RenditionConfig
-from stemsmith.render.renditions.performance import with_dynamic
 from stemsmith.render.renditions.render import StemSpec
 from stemsmith.render.renditions.space import Point, Space
 from stemsmith.render.songs import metadata as slakh

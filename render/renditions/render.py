@@ -31,12 +31,13 @@ from stemsmith.render.corpus.config import Drums, Pan
 from stemsmith.render.corpus.layout import Layout
 from stemsmith.render.midi.notes import sounding_midi
 from stemsmith.render.midi.panorama import place_parts
+from stemsmith.render.midi.playing import AS_WRITTEN, Dynamic
 from stemsmith.render.midi.scan import load_score
 from stemsmith.render.midi.score import Score, TempoMap
 from stemsmith.render.midi.smf import Unusable
 from stemsmith.render.renditions.aligned import aligned_notes
 from stemsmith.render.renditions.config import RenditionConfig
-from stemsmith.render.renditions.factors import AS_WRITTEN, Dynamic, Tempo
+from stemsmith.render.renditions.factors import Tempo
 from stemsmith.render.renditions.performance import PartNotes, Performance, TimedNotes, perform
 from stemsmith.render.songs import metadata as slakh
 from stemsmith.render.sound.heard import expected_levels, heard_notes

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from stemsmith.manifests import shards
-from stemsmith.manifests.corpus import CORPUS, Corpus
+from stemsmith.manifests.corpus import CORPUS, PIECES, Corpus
 from stemsmith.manifests.errors import NothingToDo
 from stemsmith.manifests.records import Reason, Rejection, Song, Stem
 from stemsmith.manifests.run_folder import RunFolder
@@ -123,6 +123,8 @@ class CorpusDestination:
             self._folder.abandon()
             raise NothingToDo(why_nothing(layout.root, len(tracks), rejections))
         files = self._write_shards("songs", Song, done) + self._write_shards("stems", Stem, done)
+        if self._plan.jobs[0].config.drum_pieces:
+            files += self._write_shards(PIECES, Stem, done)
         path = layout.root / "rejections-00000.parquet"
         shards.write_records(path, Rejection, sorted(rejections, key=lambda r: r.id))
         reasons = Counter(str(r.reason) for r in rejections)

@@ -14,6 +14,7 @@ from typing import Final
 
 from stemsmith.render.corpus.config import NONE, Master, RenderConfig
 from stemsmith.render.corpus.forecast import check_room, cost_in_words, in_short
+from stemsmith.render.midi.drum_pieces import DrumPiece
 from stemsmith.render.songs.job import RenderJob
 from stemsmith.render.songs.mixdown import n_staged_bytes
 
@@ -88,12 +89,17 @@ def forecast(jobs: Sequence[RenderJob]) -> Forecast:
         n_channels = job.config.n_channels
         n_samples = song_s * job.config.sample_rate * n_channels
         mixture_s += song_s
+        n_natives = n_stems
+        if job.config.drum_pieces:
+            parts = zip(job.song.parts, job.patches, strict=True)
+            n_kits = sum(part.is_drum and patch is not None for part, patch in parts)
+            n_stems, n_natives = n_stems + n_kits, n_natives + n_kits * len(DrumPiece)
         core_s += song_s * (n_stems + 1) * _CORE_S_PER_STEM_S * _COST_OF_CHANNELS[n_channels]
         core_s += song_s * _production_core_s(job.config, n_stems)
         stem_bytes = n_stems * _BYTES_PER_SAMPLE_OF_STEM * (1 + job.config.dry)
         n_mixtures = 1 + job.config.has_master
         n_bytes += n_samples * (n_mixtures * _BYTES_PER_SAMPLE_OF_MIX + stem_bytes)
-        n_staged = max(n_staged, n_staged_bytes(round(n_samples), n_stems, job.config.dry))
+        n_staged = max(n_staged, n_staged_bytes(round(n_samples), n_natives, job.config.dry))
     return Forecast(len(jobs), mixture_s, round(n_bytes), n_staged, core_s)
 
 

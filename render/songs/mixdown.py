@@ -42,6 +42,7 @@ from stemsmith.render.midi.score import Score
 from stemsmith.render.midi.smf import Event
 from stemsmith.render.songs.balance import group_of, reach_levels, wanted_levels
 from stemsmith.render.songs.job import RenderJob
+from stemsmith.render.songs.kit_pieces import KitPieces, peak_of
 from stemsmith.render.songs.metadata import stem_name
 from stemsmith.render.songs.production import SongProduction
 from stemsmith.render.songs.track_folder import DryPart, RenderedPart, TrackWriter
@@ -107,15 +108,17 @@ class Mixdown:
         config = self._config = job.config
         steps = math.ceil(round((score.duration_s + config.tail_s) * ENVELOPE_HZ, 6))
         self.n_samples = steps * (config.sample_rate // ENVELOPE_HZ)
+        self._pieces = KitPieces(job, score)
         n_natives, shape = len(job.patches), (config.n_channels, self.n_samples)
-        size = math.prod(shape)
-        self._fits_in_memory = _n_bytes(size, n_natives) <= _MAX_BYTES_IN_MEMORY
+        n_pieces, size = self._pieces.n_pieces, math.prod(shape)
+        self._fits_in_memory = _n_bytes(size, n_natives + n_pieces) <= _MAX_BYTES_IN_MEMORY
         if not self._fits_in_memory:
-            n_natives = 1  # one after the other
-        memory = shared_workspace().take(_n_bytes(size, n_natives))
-        floats = memory[: 4 * size * (n_natives + 1)].view(np.float32)
-        floats = floats.reshape(n_natives + 1, *shape)
-        self._natives, self._mixture = floats[:-1], floats[-1]
+            n_natives, n_pieces = 1, 0  # one after the other
+        memory = shared_workspace().take(_n_bytes(size, n_natives + n_pieces))
+        floats = memory[: 4 * size * (n_natives + n_pieces + 1)].view(np.float32)
+        floats = floats.reshape(n_natives + n_pieces + 1, *shape)
+        self._natives, self._mixture = floats[:n_natives], floats[-1]
+        self._pieces.keep_in(floats[n_natives:-1] if self._fits_in_memory else staged, shape)
         self._mix = memory[floats.nbytes :].view(np.int16).reshape(shape)
         self._is_unsplit = config.mix_source is MixSource.UNSPLIT
         self._production = SongProduction(config, job.production, job.song.md5)
@@ -149,17 +152,25 @@ class Mixdown:
             self._equalise(parts)
         return Mix(parts, self._mix_unsplit(parts) if self._is_unsplit else self._mix_stems(parts))
 
-    def write(self, mix: Mix, writer: TrackWriter) -> tuple[Song, list[Stem]]:
-        """Write all files of the song; return its records."""
+    def write(self, mix: Mix, writer: TrackWriter) -> tuple[Song, list[Stem], list[Stem]]:
+        """Write all files of the song; return its records: song, stems, and pieces of drum kits."""
         self._mix.fill(0)
-        stems = [self._second_pass(part, mix.gain_db(part), writer) for part in mix.parts]
+        stems, pieces = [], []
+        for part in mix.parts:
+            stem, of_stem = self._second_pass(part, mix.gain_db(part), writer)
+            stems.append(stem)
+            pieces += of_stem
         if self._is_unsplit:
             gain_db = mix.overall_gain_db
             for piece in _pieces([(0, self.n_samples)]):
                 mixture = self._mixture[:, piece]
                 self._mix[:, piece] = quantise(mixture, gain_db, FULL_SCALE_16)
         room, master = self._production.room, self._production.master(self._mix)
-        return writer.write_song(mix.parts, self._mix, mix.overall_gain_db, room, master), stems
+        return (
+            writer.write_song(mix.parts, self._mix, mix.overall_gain_db, room, master),
+            stems,
+            pieces,
+        )
 
     def stems(self, mix: Mix) -> Iterator[tuple[str, Float32s]]:
         """Yield the name of each stem and its audio, not quantised, as float32."""
@@ -204,6 +215,7 @@ class Mixdown:
             pan=self._pans.get(part_index),
             produced=produced,
             dry=self._dry.get(part_index),
+            pieces=self._pieces.measured(part_index, spans, self._config.sample_rate),
         )
 
     def _kept(self, part_index: int, native: Float32s, spans: Spans) -> Float32s | Path:
@@ -221,6 +233,7 @@ class Mixdown:
 
     def _discard(self, part: RenderedPart) -> None:
         """Remove the files of a part, of which nothing is written."""
+        self._pieces.forget(part.part_index)
         for native in (part.native, part.dry and part.dry.native):
             if isinstance(native, Path):
                 native.unlink()
@@ -253,16 +266,18 @@ class Mixdown:
         if not self._config.audit:
             return None
         sample_rate = self._config.sample_rate
+        table, cents = self._notes(part_index, patch)
         notes = as_played(
-            self._notes(part_index, patch)[0],
+            table,
             sample_rate,
+            cents=cents,
             is_drum=self._score.parts[part_index].is_drum,
             events=events,
             frames=frames,
             heard=np.isfinite(expected.level_db),
         )
         reference = None
-        if patch.preset is not None and not patch.effects:
+        if patch.preset is not None and not patch.effects and not cents.any():
             mono_from = self._mono_from(part_index, patch) or MonoFrom.SUM
             reference = reference_of(
                 notes,
@@ -354,8 +369,7 @@ class Mixdown:
     def _uniform_gain_db(self, parts: Sequence[RenderedPart], mixture_peak: float) -> float:
         # What is before the effects is written with the gain of what is after them.
         stem_peaks = [
-            max(part.levels.peak, part.dry.peak if part.dry else 0.0)
-            * db_to_linear(part.gain.gain_db)
+            max(peak_of(part), part.dry.peak if part.dry else 0.0) * db_to_linear(part.gain.gain_db)
             for part in parts
         ]
         return uniform_gain_db(
@@ -392,7 +406,13 @@ class Mixdown:
         sample_rate = self._config.sample_rate
         with self._naming_song():
             mono_from = self._mono_from(part_index, patch) or MonoFrom.SUM
-            spans = synthesise(patch, events, frames, notes, out, sample_rate, mono_from=mono_from)
+            dynamic = self._score.playing(part_index).dynamic
+            recorded = None if dynamic is None or dynamic.velocity is None else dynamic.name
+            how = (patch, events, frames, notes, out, sample_rate, recorded, mono_from)
+            if self._pieces.are_of(part_index):
+                spans = self._pieces.play(part_index, *how)
+            else:
+                spans = synthesise(*how)
             self._refuse_infinite(patch, out)
             if self._config.dry:
                 path = self._staged_file(f"dry-{part_index}.f32", out, spans)
@@ -425,12 +445,12 @@ class Mixdown:
         # A rendering of the whole file is the sum, and its stems shall add up to it.
         return MonoFrom.SUM if self._is_unsplit and found else found
 
-    def _notes(self, part_index: int, patch: Patch) -> tuple[npt.NDArray[np.int64], None]:
-        """Return the notes of a part at the samples that the note table gives."""
-        onset, offset, pitch, velocity, *_ = self._score.notes(part_index)
+    def _notes(self, part_index: int, patch: Patch) -> tuple[npt.NDArray[np.int64], Float32s]:
+        """Return the notes of a part at the samples of the note table, and their cents."""
+        onset, offset, pitch, velocity, *_, cents = self._score.notes(part_index)
         times = [self._score.tempo_map.seconds(ticks) for ticks in (onset, offset)]
         frames = [patch.samples_at(seconds, self._config.sample_rate) for seconds in times]
-        return np.stack([*frames, pitch, velocity], axis=1), None
+        return np.stack([*frames, pitch, velocity], axis=1), cents
 
     def _seconds(self, events: Sequence[Event]) -> npt.NDArray[np.float64]:
         return self._score.tempo_map.seconds([event.tick for event in events])
@@ -452,7 +472,10 @@ class Mixdown:
                 self._mixture += device_audio
         return self._uniform_gain_db(parts, max(sum_peak, _peak(self._mixture)))
 
-    def _second_pass(self, part: RenderedPart, gain_db: float, writer: TrackWriter) -> Stem:
+    def _second_pass(
+        self, part: RenderedPart, gain_db: float, writer: TrackWriter
+    ) -> tuple[Stem, list[Stem]]:
+        """Write a stem, and the pieces of a drum kit before it; return their records."""
         native = self._native(part)
         if isinstance(part.native, Path):
             part.native.unlink()
@@ -460,8 +483,19 @@ class Mixdown:
         heard = heard_notes(part.expected, native, part.spans, gain_db, sample_rate)
         # The blocks of the stem are all written before the first one of its dry form is asked for,
         # which takes the same memory.
-        blocks = self._quantised(native, part.spans, gain_db, self._mix)
-        return writer.write_stem(part, blocks, self._dry_blocks(part, gain_db), gain_db, heard)
+        dry = self._dry_blocks(part, gain_db)
+        if not part.pieces:
+            blocks = self._quantised(native, part.spans, gain_db, self._mix)
+            return writer.write_stem(part, blocks, dry, gain_db, heard), []
+        kit = np.zeros(self._mix.shape, np.int16)
+        pieces = []
+        for piece in part.pieces:
+            blocks = self._quantised(piece.native, piece.spans, gain_db, kit)
+            pieces.append(writer.write_stem(part, blocks, None, gain_db, heard, piece))
+        self._pieces.forget(part.part_index)
+        self._mix += kit
+        whole = (kit[:, piece] for piece in _pieces([(0, self.n_samples)]))
+        return writer.write_stem(part, whole, dry, gain_db, heard), pieces
 
     def _dry_blocks(self, part: RenderedPart, gain_db: float) -> Iterator[Int16s] | None:
         """Return what a stem was before all effects, block by block, at the gain of the stem."""

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from stemsmith.manifests.corpus import CORPUS
 from stemsmith.manifests.errors import NothingToDo, UsageError
+from stemsmith.manifests.programs import DRUMS, rendering_class_of
 from stemsmith.manifests.records import Part, Reason, Rejection, ScannedSong
 from stemsmith.render.corpus.config import MixSource, OnDefect, RenderConfig
 from stemsmith.render.corpus.manifest import bank_header, why_nothing
@@ -105,6 +106,13 @@ def plan_corpus(
             "nor SFZ instruments"
         )
     production, production_header = plan_production(config)
+    if config.drum_pieces:
+        _check_kits(bank)
+    if config.tuning_cents and bank.untunable:
+        raise UsageError(
+            f"{bank.untunable}: single notes of an SFZ instrument cannot be tuned; "
+            "leave --tuning out"
+        )
     songs = [s for s in scanned if isinstance(s, ScannedSong)]
     unusable = [r for r in scanned if isinstance(r, Rejection)]
     selection = select(songs, config, bank)
@@ -147,6 +155,18 @@ def plan_corpus(
         **production_header,
     }
     return CorpusPlan(jobs, selection, tuple(rejections), header)
+
+
+def _check_kits(bank: Bank) -> None:
+    """Refuse kits of which the pieces would not add up."""
+    for patch in bank.patches:
+        if patch.rendering_class == rendering_class_of(DRUMS) and (
+            patch.effects or patch.instrument is not None
+        ):
+            what = "has effects" if patch.effects else "is a plug-in"
+            raise UsageError(
+                f"--drum-pieces: {patch.name} {what}, and so its pieces do not add up to the kit"
+            )
 
 
 def _second_patches(chosen: Chosen, config: RenderConfig, bank: Bank) -> tuple[Patch | None, ...]:

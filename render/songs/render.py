@@ -12,6 +12,7 @@ from typing import Final
 
 from stemsmith.manifests import shards, storage
 from stemsmith.manifests.arrays import Float32s
+from stemsmith.manifests.corpus import PIECES
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.jobs import recheck
 from stemsmith.manifests.records import Reason, Rejection, Song, Stem
@@ -23,6 +24,7 @@ from stemsmith.render.midi.smf import Unusable
 from stemsmith.render.songs import metadata as slakh
 from stemsmith.render.songs.job import RenderedSong, RenderJob
 from stemsmith.render.songs.mixdown import Mixdown
+from stemsmith.render.songs.players import is_played, played
 from stemsmith.render.songs.track_folder import TrackWriter
 from stemsmith.render.sound.sample_folder import Unplayable
 from stemsmith.render.sound.workspace import AT_WORK
@@ -65,14 +67,18 @@ def _render_song(job: RenderJob) -> RenderedSong | Rejection:
     (staged / "MIDI").mkdir()
     if job.config.dry:
         (staged / slakh.DRY).mkdir()
+    if job.config.drum_pieces:
+        (staged / PIECES).mkdir()
     try:
         mixdown = Mixdown(job, score, staged)
         mix = mixdown.mix()
         if mix is None:
             return _reject(job, layout, Reason.SILENT, _SILENT)
         writer = TrackWriter(job, data, score, staged, mixdown.n_samples)
-        song, stems = mixdown.write(mix, writer)
+        song, stems, pieces = mixdown.write(mix, writer)
         shards.write_records(layout.record(job.track, "stems"), Stem, stems)
+        if job.config.drum_pieces:
+            shards.write_records(layout.record(job.track, PIECES), Stem, pieces)
         shards.write_records(layout.record(job.track, "songs"), Song, [song])
         storage.publish_folder(staged, layout.track(job.split, job.track))
     except Unplayable as finding:
@@ -115,16 +121,19 @@ def stems_of_song(job: RenderJob) -> dict[str, Float32s]:
 
 
 def _read_score(job: RenderJob) -> tuple[bytes, Score]:
+    config = job.config
+    is_moved = is_played(config)
     data, score = load_score(
         Path(job.midi_root) / job.song.path,
-        job.config.max_duration_s,
-        are_drums_joined=job.config.drums is Drums.JOINED,
+        config.max_duration_s,
+        are_drums_joined=config.drums is Drums.JOINED,
+        is_fine=is_moved,
     )
     if hashlib.md5(data, usedforsecurity=False).hexdigest() != job.song.md5:
         changed = Unusable(Reason.CHANGED, "the file has changed since it was scanned")
         recheck(changed)
         raise changed
-    return data, score
+    return data, played(score, config, job.song.md5) if is_moved else score
 
 
 def _reject(job: RenderJob, layout: Layout, reason: Reason, detail: str) -> Rejection:

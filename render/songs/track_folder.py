@@ -9,16 +9,20 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from stemsmith.manifests.arrays import Bools, Float32s, Int16s
 from stemsmith.manifests.audio.flac import SampleHash, encode_flac, encoding_flac
 from stemsmith.manifests.audio.read import FULL_SCALE_16
+from stemsmith.manifests.corpus import PIECES
 from stemsmith.manifests.programs import inst_class_of
 from stemsmith.manifests.records import Defect, Part, Song, Stem
 from stemsmith.mixing.level.gains import StemGain
-from stemsmith.mixing.level.loudness import Envelope
+from stemsmith.mixing.level.loudness import Envelope, integrated_loudness
+from stemsmith.render.midi.drum_pieces import DrumPiece, piece_class
+from stemsmith.render.midi.playing import Playing
 from stemsmith.render.midi.score import Score
 from stemsmith.render.songs import metadata as slakh
 from stemsmith.render.songs.balance import group_of
@@ -29,7 +33,7 @@ from stemsmith.render.sound.mono import MonoFrom
 from stemsmith.render.sound.patches import Patch
 from stemsmith.render.sound.synth import Spans
 
-__all__ = ["DryPart", "RenderedPart", "TrackWriter"]
+__all__ = ["DryPart", "RenderedPart", "RenderedPiece", "TrackWriter"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,31 @@ class DryPart:
     native: Path
     spans: Spans
     peak: float
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedPiece:
+    """One piece of a drum kit between the two passes.
+
+    Attributes
+    ----------
+    piece : DrumPiece
+        Which one it is.
+    keys : frozenset of int
+        Keys that play it.
+    native : numpy.ndarray
+        (n_channels, n_samples) float32 before any gain.
+    spans : list of (int, int)
+        Where it may be other than zero.
+    levels : Envelope
+        Power of each 100 ms, and the peak.
+    """
+
+    piece: DrumPiece
+    keys: frozenset[int]
+    native: Float32s
+    spans: Spans
+    levels: Envelope
 
 
 @dataclass(slots=True)
@@ -84,6 +113,8 @@ class RenderedPart:
         What was done to it after synthesis.
     dry : DryPart or None
         What it was before; None where that is not wanted.
+    pieces : tuple of RenderedPiece
+        The pieces of a drum kit that add up to it; empty where they are not wanted.
     """
 
     part_index: int
@@ -100,6 +131,7 @@ class RenderedPart:
     pan: int | None
     produced: ProducedPart
     dry: DryPart | None
+    pieces: tuple[RenderedPiece, ...] = ()
 
 
 class TrackWriter:
@@ -134,27 +166,40 @@ class TrackWriter:
         dry_blocks: Iterable[Int16s] | None,
         gain_db: float,
         heard: Bools,
+        piece: RenderedPiece | None = None,
     ) -> Stem:
-        """Write a stem's FLAC, from blocks of all channels, and its MIDI; return its record.
+        """Write the FLAC of a stem, or of a piece of it, and its MIDI; return its record.
 
         The MIDI file has the notes that are heard (`heard`, one a note of the part). Blocks of
         what the stem was before all effects become a file of their own.
         """
         job, config = self._job, self._config
-        name = slakh.stem_name(part.part_index)
-        sha256, samples_sha256 = self._write_audio(f"{slakh.STEMS}/{name}.flac", blocks)
+        name, inst_class = slakh.stem_name(part.part_index), inst_class_of(part.part.program)
+        flac, mid, levels = f"{slakh.STEMS}/{name}.flac", f"MIDI/{name}.mid", part.levels
+        loudness_lufs = part.loudness_lufs
+        if piece is not None:
+            name, inst_class = f"{name}_{piece.piece}", piece_class(piece.piece)
+            flac, mid, levels = f"{PIECES}/{name}.flac", f"{PIECES}/{name}.mid", piece.levels
+            loudness_lufs = integrated_loudness(levels.k_power)
+        sha256, samples_sha256 = self._write_audio(flac, blocks)
         dry_path = dry_sha256 = None
         if dry_blocks is not None:
             dry_path = f"{slakh.DRY}/{name}.flac"
             dry_sha256, _ = self._write_audio(dry_path, dry_blocks)
         notes = self._score.notes(part.part_index)
+        own = np.ones(len(heard), np.bool_)
+        if piece is not None:
+            own = np.isin(notes.pitch, list(piece.keys))
         sounding = part.patch.sounding_pitch(notes.pitch, notes.velocity)
-        if sounding is not None and part.patch.folder is None:
-            sounding = sounding + (notes.sounding_pitch - notes.pitch.astype(np.float32))
+        if sounding is not None:
+            tuning = notes.sounding_pitch - notes.pitch.astype(np.float32)
+            of_note = notes.cents / np.float32(100) if part.patch.folder else tuning
+            sounding = (sounding + of_note).astype(np.float32)
         columns = (notes.onset_tick, notes.pitch, notes.velocity)
-        unheard = set(zip(*(column[~heard].tolist() for column in columns), strict=True))
+        unheard = set(zip(*(column[~(heard & own)].tolist() for column in columns), strict=True))
         midi = self._score.midi(part.part_index, unheard)
-        midi_sha256 = self._write(f"MIDI/{name}.mid", midi)
+        midi_sha256 = self._write(mid, midi)
+        notes = notes.only(own)
         folder = f"{job.split}/{job.track}"
         return Stem(
             stem_id=f"{job.song.md5}/{name}",
@@ -163,22 +208,22 @@ class TrackWriter:
             split=job.split,
             stem=name,
             program=part.part.program,
-            inst_class=inst_class_of(part.part.program),
+            inst_class=inst_class,
             rendering_class=part.patch.rendering_class,
             patch=part.patch.name,
-            path=f"{folder}/{slakh.STEMS}/{name}.flac",
-            midi_path=f"{folder}/MIDI/{name}.mid",
+            path=f"{folder}/{flac}",
+            midi_path=f"{folder}/{mid}",
             sample_rate=config.sample_rate,
             n_samples=self._n_samples,
-            loudness_lufs=part.loudness_lufs,
+            loudness_lufs=loudness_lufs,
             gain_db=gain_db,
-            is_silent=part.loudness_lufs is None,
+            is_silent=loudness_lufs is None,
             is_gain_limited=part.gain.is_limited,
             n_notes=len(notes.pitch),
             sha256=sha256,
             midi_sha256=midi_sha256,
-            k_power=part.levels.k_power,
-            power=part.levels.power,
+            k_power=levels.k_power,
+            power=levels.power,
             note_onset=self._frames_of(notes.onset_tick, part.patch),
             note_offset=self._frames_of(notes.offset_tick, part.patch),
             note_pitch=notes.pitch,
@@ -187,13 +232,13 @@ class TrackWriter:
                 notes.offset_tick if part.patch.folder else notes.sounding_offset_tick, part.patch
             ),
             samples_sha256=samples_sha256,
-            note_heard=heard,
-            note_sounding_pitch=sounding,
-            n_notes_unheard=int((~heard).sum()),
-            audit=part.audit,
+            note_heard=heard[own],
+            note_sounding_pitch=None if sounding is None else sounding[own],
+            n_notes_unheard=int((~heard[own]).sum()),
+            audit=part.audit if piece is None else None,
             n_channels=config.n_channels,
-            k_power_mono=part.levels.k_power_mono if config.n_channels == 2 else None,
-            power_mono=part.levels.power_mono if config.n_channels == 2 else None,
+            k_power_mono=levels.k_power_mono if config.n_channels == 2 else None,
+            power_mono=levels.power_mono if config.n_channels == 2 else None,
             pan=part.pan,
             balance_lu=self._levels_lu.get(self._group(part)),
             effects=part.produced.effects,
@@ -202,7 +247,22 @@ class TrackWriter:
             dry_path=dry_path and f"{folder}/{dry_path}",
             dry_sha256=dry_sha256,
             mono_from=part.mono_from,
+            **self._playing(part.part_index, notes.cents),
         )
+
+    def _playing(self, part_index: int, cents: Float32s) -> dict[str, Any]:
+        """Return the columns that say how a part is played; none where it is as written."""
+        playing = self._score.playing(part_index)
+        if playing == Playing():
+            return {}
+        return {
+            "dynamic": playing.dynamic and playing.dynamic.name,
+            "velocity_sd": playing.velocity_sd,
+            "onset_sd_s": playing.onset_sd_s,
+            "ensemble_sd_s": playing.ensemble_sd_s,
+            "tuning_sd_cents": playing.tuning_sd_cents,
+            "note_cents": cents if playing.tuning_sd_cents else None,
+        }
 
     @staticmethod
     def _group(part: RenderedPart) -> str:

@@ -21,6 +21,7 @@ from stemsmith.manifests.corpus import Corpus
 from stemsmith.manifests.documents import Every, misfit, parse_json, read_yaml
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.jobs import recheck
+from stemsmith.manifests.programs import DRUMS
 from stemsmith.manifests.records import Finding, Song, Stem
 from stemsmith.manifests.run_folder import refuse_unfinished
 from stemsmith.manifests.splits import SPLITS
@@ -56,6 +57,8 @@ class SongValidation:
         Record of the song.
     stems : tuple of Stem
         Records of all its stems.
+    pieces : tuple of Stem or None
+        Records of the pieces of its drum kits; None if the corpus has none.
     target_lufs, target_peak_dbfs : float
         Options of the corpus: loudness of its stems, and highest sample peak.
     """
@@ -63,6 +66,7 @@ class SongValidation:
     root: str
     song: Song
     stems: tuple[Stem, ...]
+    pieces: tuple[Stem, ...] | None
     target_lufs: float
     target_peak_dbfs: float
 
@@ -82,9 +86,11 @@ def plan_validation(corpus: Corpus) -> list[SongValidation]:
     songs, stems = corpus.song_records(), corpus.stem_records()
     _check_counts(corpus, songs)
     _check_whole(corpus.root, songs, stems)
-    stems_of: dict[str, list[Stem]] = {}
-    for stem in stems:
-        stems_of.setdefault(stem.song_id, []).append(stem)
+    pieces = corpus.piece_records()
+    _unique(corpus.root, "piece", (piece.stem_id for piece in pieces))
+    stems_of, pieces_of = _by_song(stems), _by_song(pieces)
+    if lost := sorted(pieces_of.keys() - stems_of.keys()):
+        raise InvalidCorpus(f"{corpus.root}: piece {pieces_of[lost[0]][0].stem_id} is of no song")
     try:
         config = corpus.header["config"]
         level, peak = config["target_lufs"], config["target_peak_dbfs"]
@@ -95,11 +101,19 @@ def plan_validation(corpus: Corpus) -> list[SongValidation]:
             str(corpus.root),
             song,
             tuple(stems_of.get(song.song_id, ())),
+            tuple(pieces_of.get(song.song_id, ())) if corpus.has_pieces else None,
             level,
             peak,
         )
         for song in songs
     ]
+
+
+def _by_song(stems: Iterable[Stem]) -> dict[str, list[Stem]]:
+    by_song: dict[str, list[Stem]] = {}
+    for stem in stems:
+        by_song.setdefault(stem.song_id, []).append(stem)
+    return by_song
 
 
 def _check_counts(corpus: Corpus, songs: Sequence[Song]) -> None:
@@ -151,6 +165,11 @@ def _unique(root: Path, what: str, ids: Iterable[str]) -> None:
         seen.add(identity)
 
 
+def _kit_of(piece: Stem) -> str:
+    """Return the `stem_id` of the kit that a piece is of: of ``<song_id>/S03`` for its kick."""
+    return piece.stem_id.rpartition("_")[0]
+
+
 def validate_song(job: SongValidation) -> Finding:
     """Check the files of one song against its records."""
     try:
@@ -185,6 +204,7 @@ class _SongChecker:
         of_groups: dict[str, Int32s] = {}
         for stem in job.stems:
             samples = self._check_stem(stem)
+            self._check_pieces(stem, samples)
             total += samples
             if song.balance is not None:
                 group = group_of(stem.program, stem.rendering_class)
@@ -192,6 +212,10 @@ class _SongChecker:
                 of_groups[group] += samples
         if song.balance is not None:
             self._check_balance(song.balance, of_groups)
+        kits = {stem.stem_id for stem in job.stems if stem.program == DRUMS}
+        for piece in job.pieces or ():
+            if _kit_of(piece) not in kits:
+                raise InvalidCorpus(f"{self._root / piece.path}: no drum kit is recorded for it")
         mix = self._audio(song.mix_path, song.mix_sha256)
         if song.mix_source == MixSource.AUTOMIX and not np.array_equal(mix, total):
             first = int(np.flatnonzero((mix != total).any(axis=0))[0])
@@ -236,7 +260,28 @@ class _SongChecker:
                 f"{self._job.target_peak_dbfs} dBFS"
             )
 
-    def _check_stem(self, stem: Stem) -> np.ndarray[Any, np.dtype[np.int16]]:
+    def _check_pieces(self, stem: Stem, samples: np.ndarray[Any, np.dtype[np.int16]]) -> None:
+        """Check the pieces of a stem, if it is a drum kit: that they are whole, and add up."""
+        if self._job.pieces is None or stem.program != DRUMS:
+            return
+        pieces = [piece for piece in self._job.pieces if _kit_of(piece) == stem.stem_id]
+        total = np.zeros(samples.shape, np.int32)
+        for piece in pieces:
+            total += self._check_stem(piece, is_piece=True)
+            if piece.gain_db != stem.gain_db:
+                raise InvalidCorpus(f"{self._root / piece.path}: gain differs from its kit's")
+        if not np.array_equal(total, samples):
+            first = int(np.flatnonzero((total != samples).any(axis=0))[0])
+            raise InvalidCorpus(
+                f"{self._root / stem.path}: not the sum of its pieces at sample {first}"
+            )
+        if sum(piece.n_notes for piece in pieces) != stem.n_notes:
+            raise InvalidCorpus(f"{self._root / stem.path}: has other notes than its pieces")
+
+    def _check_stem(
+        self, stem: Stem, is_piece: bool = False
+    ) -> np.ndarray[Any, np.dtype[np.int16]]:
+        """Check the files of a stem, or of a piece, whose level and heard notes are its kit's."""
         samples = self._audio(stem.path, stem.sha256)
         path = self._root / stem.path
         if stem.samples_sha256 is not None:
@@ -262,8 +307,9 @@ class _SongChecker:
             raise InvalidCorpus(f"{path}: flagged silent, but has a loudness")
         if stem.loudness_lufs != integrated_loudness(stem.k_power):
             raise InvalidCorpus(f"{path}: loudness is not that of its envelope")
-        self._check_loudness(stem, samples)
-        check_heard(path, stem, samples.astype(np.float32) / np.float32(FULL_SCALE_16))
+        self._check_loudness(stem, samples, is_piece)
+        if not is_piece:
+            check_heard(path, stem, samples.astype(np.float32) / np.float32(FULL_SCALE_16))
         self._check_strikes(stem, file)
         return samples
 
@@ -280,13 +326,16 @@ class _SongChecker:
                 "as heard"
             )
 
-    def _check_loudness(self, stem: Stem, samples: np.ndarray[Any, np.dtype[np.int16]]) -> None:
+    def _check_loudness(
+        self, stem: Stem, samples: np.ndarray[Any, np.dtype[np.int16]], is_piece: bool
+    ) -> None:
         """Compare the loudness on disk with the recorded one plus the recorded gain."""
         expected = integrated_loudness(stem.k_power, stem.gain_db)
         song = self._job.song
         level = self._job.target_lufs + song.overall_gain_db
         is_equal = song.mix_source == MixSource.AUTOMIX and song.balance is None
         is_matched = is_equal and not stem.is_gain_limited
+        is_matched = is_matched and not is_piece
         if is_matched and expected is not None and abs(expected - level) > _LOUDNESS_TOLERANCE_LU:
             raise InvalidCorpus(
                 f"{self._root / stem.path}: loudness {expected:.2f} LUFS, the song's is {level:.2f}"

@@ -91,6 +91,7 @@ def _declare(module: Any) -> None:
         ],
         "fluid_synth_add_sfont": [synth, ("sfont", ctypes.c_void_p, 1)],
         "fluid_synth_remove_sfont": [synth, ("sfont", ctypes.c_void_p, 1)],
+        "fluid_synth_set_channel_type": [synth, *ints("chan", "type")],
         "fluid_synth_set_gain": [synth, ("gain", ctypes.c_float, 1)],
         "fluid_set_log_function": [*ints("level"), *pointers("function", "data")],
     }  # fmt: skip

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Final
 
+import numpy as np
 import numpy.typing as npt
-from stemsmith.manifests.arrays import Float32s, Int64s
+from stemsmith.manifests.arrays import Float32s, Float64s, Int64s
 from stemsmith.mixing.production.chain import apply_effects
 from stemsmith.render.midi.smf import Event
 from stemsmith.render.sound.attack import attack_s
@@ -18,7 +21,9 @@ from stemsmith.render.sound.sfz.playing import play_sfz
 from stemsmith.render.sound.synth import Spans, shared_synth
 from stemsmith.render.sound.vst3 import play_instrument
 
-__all__ = ["attack_of", "play", "run_effects", "synthesise"]
+__all__ = ["attack_of", "play", "play_apart", "run_effects", "synthesise"]
+
+_OF_KEYS: Final = (0x8, 0x9, 0xA)  # note-off, note-on, key pressure
 
 
 def play(
@@ -103,6 +108,75 @@ def synthesise(
         out[:] = play_instrument(patch.instrument, events, seconds, out.shape, sample_rate)
         spans = [(0, out.shape[1])]
     return spans
+
+
+def play_apart(
+    patch: Patch,
+    events: Sequence[Event],
+    frames: Int64s,
+    notes: Callable[[], tuple[npt.ArrayLike, npt.ArrayLike | None]],
+    out: Float32s,
+    sample_rate: int,
+    group_of_key: Sequence[int],
+    dynamic: str | None = None,
+    mono_from: MonoFrom = MonoFrom.SUM,
+) -> Spans:
+    """Synthesise groups of keys of a part apart from one another; a patch has no effects then.
+
+    Parameters
+    ----------
+    patch, events, frames, notes, sample_rate, dynamic, mono_from
+        As for `synthesise`.
+    out : numpy.ndarray
+        (n_groups, n_channels, n_samples) float32, contiguous; receives the groups.
+    group_of_key : sequence of int
+        The group of each of the 128 keys.
+
+    Returns
+    -------
+    list of (int, int)
+        Where `out` may be other than zero.
+    """
+    if patch.preset is not None:
+        synth = shared_synth(sample_rate, (patch.preset.soundfont,))
+        return synth.render_apart(events, frames, patch.preset, out, group_of_key, mono_from)
+    table, cents = notes()
+    rows = np.asarray(table)
+    groups = np.asarray(group_of_key)
+    deviations = np.zeros(len(rows)) if cents is None else np.asarray(cents)
+    spans: Spans = []
+    for group, audio in enumerate(out):
+        kept = [
+            i
+            for i, event in enumerate(events)
+            if event.data[0] >> 4 not in _OF_KEYS or group_of_key[event.data[1]] == group
+        ]
+        own = groups[rows[:, 2]] == group
+        spans += synthesise(
+            patch,
+            [events[i] for i in kept],
+            frames[kept],
+            partial(_given, rows[own], deviations[own]),
+            audio,
+            sample_rate,
+            dynamic,
+        )
+    return united(spans)
+
+
+def _given(table: Int64s, cents: Float64s) -> tuple[Int64s, Float64s]:
+    return table, cents
+
+
+def united(spans: Spans) -> Spans:
+    """Return stretches in order, those that touch or overlap as one."""
+    whole: Spans = []
+    for start, stop in sorted(spans):
+        if whole and start <= whole[-1][1]:
+            whole[-1] = (whole[-1][0], max(stop, whole[-1][1]))
+        else:
+            whole.append((start, stop))
+    return whole
 
 
 def attack_of(

@@ -23,6 +23,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 from stemsmith.manifests.errors import UsageError
+from stemsmith.render.midi.channel import MODES
 from stemsmith.render.midi.notes import BLOCK
 from stemsmith.render.midi.smf import Event
 from stemsmith.render.sound.fluid import fluidsynth
@@ -52,6 +53,7 @@ _SETTINGS: Final[dict[str, int]] = {
     "synth.cpu-cores": 1,
 }
 _BANK_SELECTS: Final = (0, 32)
+_DRUM_CHANNEL: Final = 1  # CHANNEL_TYPE_DRUM
 
 
 class Preset(NamedTuple):
@@ -162,9 +164,14 @@ class Synth:
             fluid.delete_fluid_synth(synth)
 
     @contextmanager
-    def _opened(self) -> Iterator[tuple[Any, dict[str, int]]]:
-        """Yield a new synthesiser with all soundfonts, and their numbers in it."""
+    def _opened(self, n_outputs: int = 1) -> Iterator[tuple[Any, dict[str, int]]]:
+        """Yield a new synthesiser with all soundfonts, and their numbers in it.
+
+        Of several outputs the first is that of the first channel, and so on.
+        """
         fluid = self._fluid
+        for name in (b"synth.audio-channels", b"synth.audio-groups"):
+            fluid.fluid_settings_setint(self._settings, name, n_outputs)
         synth = fluid.new_fluid_synth(self._settings)
         try:
             # The last one added is searched first.
@@ -225,18 +232,83 @@ class Synth:
             player.play_to(out.shape[-1])
         return player.spans
 
+    def render_apart(
+        self,
+        events: Sequence[Event],
+        frames: npt.NDArray[np.int64],
+        preset: Preset,
+        out: npt.NDArray[np.float32],
+        group_of_key: Sequence[int],
+        mono_from: MonoFrom = MonoFrom.SUM,
+    ) -> Spans:
+        """Play events of one channel, groups of keys apart from one another.
+
+        The voices are those of `render`, which share one synthesiser: the groups add up to what it
+        renders. Each is played on a channel of its own, so that a key does not choke one of another
+        group.
+
+        Parameters
+        ----------
+        events, frames, preset, mono_from
+            As for `render`. Mode messages (controllers 124 to 127) are left out.
+        out : numpy.ndarray
+            (n_groups, n_channels, n_samples) float32, contiguous, at most 16 groups; receives each
+            group as `render` has the whole.
+        group_of_key : sequence of int
+            The group of each of the 128 keys.
+
+        Returns
+        -------
+        list of (int, int)
+            Start and stop of the stretches of `out` that may be other than zero, in order.
+        """
+        n_groups, n_channels, n_samples = out.shape
+        with self._opened(n_groups) as (synth, numbers):
+            if n_channels == 2 or mono_from is not MonoFrom.SUM:
+                self._fluid.fluid_synth_set_gain(synth, 2 * _GAIN)
+            controls = _Controls(self._fluid, synth, preset, numbers, n_groups)
+            player = _Player(self._fluid, synth, out, mono_from)
+            for frame, (_, data) in zip(frames.tolist(), events, strict=True):
+                if frame >= n_samples:
+                    break
+                if frame > player.now:
+                    player.play_to(frame)
+                for sent in _apart(data, group_of_key, n_groups):
+                    controls.send(sent)
+            player.play_to(n_samples)
+        return player.spans
+
+
+def _apart(data: bytes, group_of_key: Sequence[int], n_groups: int) -> Iterator[bytes]:
+    """Yield a message for the channel of its key's group, or for all of them."""
+    kind = data[0] >> 4
+    if kind == 0xF:
+        yield data
+    elif kind in (0x8, 0x9, 0xA):
+        yield bytes((data[0] & 0xF0 | group_of_key[data[1]],)) + data[1:]
+    elif kind != 0xB or data[1] not in MODES:
+        yield from (bytes((data[0] & 0xF0 | group,)) + data[1:] for group in range(n_groups))
+
 
 class _Controls:
     """Sends messages to a synthesiser, holding it to a preset if there is one."""
 
     def __init__(
-        self, fluid: Any, synth: Any, preset: Preset | None, numbers: dict[str, int]
+        self,
+        fluid: Any,
+        synth: Any,
+        preset: Preset | None,
+        numbers: dict[str, int],
+        n_groups: int = 0,
     ) -> None:
         self._fluid, self._synth = fluid, synth
         self._preset, self._numbers = preset, numbers
+        self._n_groups = n_groups  # of keys of a drum kit, each on a channel of its own
         self._select()
 
     def _select(self) -> None:
+        for channel in range(self._n_groups):  # drums are the last voices that are given up
+            self._fluid.fluid_synth_set_channel_type(self._synth, channel, _DRUM_CHANNEL)
         if self._preset is not None:
             number = self._numbers[self._preset.soundfont]
             for channel in range(16):
@@ -288,17 +360,21 @@ class _Player:
         self._synth = synth
         self._out, self._n_samples = out, out.shape[-1]
         # FluidSynth adds to its outputs: left and right into one are mono.
-        rows = np.atleast_2d(out)
-        addresses = [rows[0].ctypes.data, rows[-1].ctypes.data]
-        steps = [out.itemsize, out.itemsize]
-        if len(rows) == 1 and mono_from is not MonoFrom.SUM:
-            self._unwanted = np.zeros(_CHUNK, np.float32)  # where the other channel goes
-            unwanted = 0 if mono_from is MonoFrom.RIGHT else 1
-            addresses[unwanted], steps[unwanted] = self._unwanted.ctypes.data, 0
-        self._targets = list(zip(addresses, steps, strict=True))
-        self._outputs = (ctypes.c_void_p * 2)()
+        self._unwanted = np.zeros(_CHUNK, np.float32)  # where the other channel goes
+        groups = out if out.ndim == 3 else np.atleast_2d(out)[np.newaxis]
+        self._targets = [target for rows in groups for target in self._of_rows(rows, mono_from)]
+        self._outputs = (ctypes.c_void_p * len(self._targets))()
         self.spans: Spans = []
         self.now = 0
+
+    def _of_rows(self, rows: npt.NDArray[np.float32], mono_from: MonoFrom) -> list[tuple[int, int]]:
+        """Return the addresses of left and right, and how far they advance a sample."""
+        addresses = [rows[0].ctypes.data, rows[-1].ctypes.data]
+        steps = [rows.itemsize, rows.itemsize]
+        if len(rows) == 1 and mono_from is not MonoFrom.SUM:
+            unwanted = 0 if mono_from is MonoFrom.RIGHT else 1
+            addresses[unwanted], steps[unwanted] = self._unwanted.ctypes.data, 0
+        return list(zip(addresses, steps, strict=True))
 
     def play_to(self, frame: int) -> None:
         """Render up to a frame: a multiple of 64, or the end of the output."""
@@ -314,7 +390,7 @@ class _Player:
             out[..., now:stop] = 0.0
             for channel, (address, step) in enumerate(self._targets):
                 self._outputs[channel] = address + now * step
-            self._process(self._synth, stop - now, 0, None, 2, self._outputs)
+            self._process(self._synth, stop - now, 0, None, len(self._outputs), self._outputs)
             self._add_span(now, stop)
             self.now = stop if stop < n_samples else end
 

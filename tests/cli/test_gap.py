@@ -111,6 +111,7 @@ def test_workers_find_the_same(real: Path, tmp_path: Path, stemsmith) -> None:
         (("REAL", "--fit", "b.yaml", "--baseline", "REAL"), "not with --baseline"),
         (("REAL", "--fit", "no/folder/b.yaml"), "its folder is not there"),
         (("REAL", "--fit", "TABLE"), "is there already, and no balance"),
+        (("REAL", "REAL", "--masters"), "has no masters to measure"),
         (("REAL", "REAL", "--halves", "0"), "--halves must be between"),
         (("REAL", "REAL", "--songs", "none.tsv"), "none.tsv: cannot be read"),
         (("REAL", "REAL", "--songs", "TABLE"), "the first line must name the columns"),
@@ -166,3 +167,22 @@ def test_nothing_to_compare_is_one_line(real: Path, tmp_path: Path, here) -> Non
     done = here("gap", f"folder:{ours}", f"folder:{real}", "--jobs", 0)
     assert done.returncode == 1
     assert "no song of the corpus can be compared: bass missing in all" in done.stderr
+
+
+def test_masters_are_measured_where_they_are_wanted(make_song, tmp_path: Path, here) -> None:
+    """A limiter lowers the crest factor; groups stay those of the mixture before it."""
+    pytest.importorskip("pedalboard")
+    make_song(tmp_path / "midi" / "song.mid", n_notes=200)
+    corpus = tmp_path / "c"
+    how = ("--master", "bus", "--sample-rate", RATE, "--no-audit", "--jobs", 0)
+    done = here("render", tmp_path / "midi", corpus, *how)
+    assert done.returncode == 0, done.stderr
+    found = {
+        options: json.loads(here("gap", corpus, corpus, "--jobs", 0, "--json", *options).stdout)
+        for options in ((), ("--masters",))
+    }
+    measures = {options: content["measures"] for options, content in found.items()}
+    crest = [measures[options]["crest factor, dB"]["difference"] for options in found]
+    assert crest[0] == 0
+    assert crest[1] < -0.1
+    assert found["--masters",]["spectra"]["drums"]["gap_db"] == 0

@@ -148,7 +148,13 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"target": "bass"}, {"augment": ("gain", "polarity"), "n_channels": 2}]
+    "options",
+    [
+        {},
+        {"target": "bass", "augment": ("bleed", "label-noise")},
+        {"augment": ("gain", "polarity"), "n_channels": 2},
+        {"weights": "inverse-class"},
+    ],
 )
 def test_the_ends_of_the_dial_are_the_other_modes(
     music: Path, tmp_path: Path, options: dict[str, Any]
@@ -220,6 +226,27 @@ def test_the_mixtures_of_a_longer_set_begin_with_those_of_a_shorter(
 ) -> None:
     short = across(music, tmp_path / "short", 0.5, n_mixtures=20)
     assert across(music, tmp_path / "long", 0.5, n_mixtures=50)[:20] == short
+
+
+def test_faults_of_recordings_know_all_sources(music: Path, font: Path, tmp_path: Path) -> None:
+    """A label that two sources exchange is one that the mixture has, on both."""
+    for match in ("none", "key"):
+        mixtures = across(
+            music, tmp_path / match, 0.5, augment=("label-noise", "bleed"), match=match,
+            soundfonts=[font] if match != "none" else (), n_mixtures=100,
+        )  # fmt: skip
+        n_swapped = 0
+        for mixture in mixtures:
+            labels = {}
+            for source in mixture.sources:
+                effects = {t["name"]: t for t in map(json.loads, source.transforms)}
+                assert ("bleed" in effects) == (len({s.group for s in mixture.sources}) > 1)
+                if "label" in effects:
+                    labels[source.group] = effects["label"]["target"]
+            assert len(labels) in (0, 2)
+            assert set(labels) == set(labels.values())
+            n_swapped += len(labels) == 2
+        assert n_swapped > 5
 
 
 # ---------------------------------------------------------------------------------------------
@@ -389,6 +416,7 @@ def test_an_excerpt_as_it_was_is_that_of_its_stem(music: Path, font: Path) -> No
     from stemsmith.mixing.plan.matching import WantedStem
     from stemsmith.render.matched.grid import CorpusScore, StemToMatch
     from stemsmith.render.matched.render import MatchJob, MatchSpec, render_matches
+    from stemsmith.render.sound.mono import MonoFrom
 
     corpus = Corpus(music)
     song = next(song for song in corpus.song_records() if song.source == "song3.mid")
@@ -405,7 +433,7 @@ def test_an_excerpt_as_it_was_is_that_of_its_stem(music: Path, font: Path) -> No
         wanted = WantedStem("0" * 40, "corpus", song.song_id, stem.stem, "", 0, tempo_map, 40, RATE)
         score = CorpusScore(str(music / song.path / "all_src.mid"), song.song_id)
         to_match = StemToMatch(
-            int(stem.stem[1:]), stem.program, stem.n_notes, stem.gain_db, 1, None,
+            int(stem.stem[1:]), stem.program, stem.n_notes, stem.gain_db, 1, None, MonoFrom.SUM,
             patches[stem.patch],
         )  # fmt: skip
         (folder / "staging").mkdir(parents=True, exist_ok=True)
@@ -544,6 +572,17 @@ def test_stereo_stays_stereo(font: Path, tmp_path: Path) -> None:
 def test_other_soundfonts_than_the_corpus_has_are_refused(music: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="give those that it was rendered with"):
         stemsmith.mix(music, tmp_path / "m", mode="across", coherence=0, match="key", **QUICK)
+    assert not (tmp_path / "m").exists()
+
+
+def test_what_is_not_done_again_is_refused(music: Path, font: Path, tmp_path: Path) -> None:
+    shutil.copytree(music, tmp_path / "c")
+    manifest = json.loads((tmp_path / "c" / "manifest.json").read_text())
+    manifest["config"]["room"] = "drawn"
+    (tmp_path / "c" / "manifest.json").write_text(json.dumps(manifest))
+    options = {"mode": "across", "coherence": 0.5, "soundfonts": [font], **QUICK}
+    with pytest.raises(UsageError, match="--room, which --match does not do again"):
+        stemsmith.mix(tmp_path / "c", tmp_path / "m", match="key", **options)
     assert not (tmp_path / "m").exists()
 
 

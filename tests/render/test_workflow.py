@@ -236,6 +236,23 @@ def test_a_manifest_has_all_options_of_a_corpus_of_songs() -> None:
         "licence_ok": None,
         "audit": True,
         "on_defect": "keep",
+        "n_channels": 1,
+        "pan": "score",
+        "balance": "slakh",
+        "drums": "tracks",
+        "effects": "none",
+        "room": "none",
+        "equalise": False,
+        "master": "none",
+        "codec": None,
+        "dry": False,
+        "jitter_s": 0.0,
+        "tuning_cents": 0.0,
+        "humanise": False,
+        "humanise_velocity": 8.0,
+        "humanise_onset_s": 0.008,
+        "drum_pieces": False,
+        "dynamics": {},
     }
     assert str(config.to_dict()["tail_s"]) == "2.0"  # as the command would have it
     assert RenderConfig().to_dict()["splits"] == "0.7,0.2,0.1"
@@ -249,7 +266,10 @@ def test_a_manifest_has_all_options_of_a_corpus_of_renditions() -> None:
     )  # fmt: skip
     assert (config.tempo_mode, config.rule) == (TempoMode.REPLACE, Rule.DISTINCT)
     shared = RenderConfig(band=None).to_dict()
-    del shared["audit"], shared["on_defect"]
+    humanise = ("humanise", "humanise_velocity", "humanise_onset_s")
+    production = ("effects", "room", "equalise", "master", "codec", "dry")
+    for key in ("audit", "on_defect", "drum_pieces", *humanise, *production):
+        del shared[key]
     assert config.to_dict() == {
         **shared,
         "renditions": None,

@@ -232,6 +232,14 @@ def test_effects_that_pedalboard_refuses_are_one_line(tmp_path: Path) -> None:
         assert "\n" not in str(error.value)
 
 
+def test_a_filter_above_what_the_rate_holds_does_nothing() -> None:
+    chain = [{"HighShelfFilter": {"cutoff_frequency_hz": 7000.0, "gain_db": -12.0}}]
+    effect = effect_of(json.dumps({"name": "class-effects", "chain": chain}))
+    audio = np.random.default_rng(0).standard_normal((2, 8000)).astype(np.float32)
+    np.testing.assert_allclose(effect.apply(audio, 8000), audio, rtol=1e-5)
+    assert not np.allclose(effect.apply(audio, 44100), audio, rtol=1e-2)
+
+
 # Bleed
 
 
@@ -469,6 +477,13 @@ def test_a_configuration_names_them_in_any_mode() -> None:
     for name in ALL:
         for mode in ("coherent", "incoherent", "renditions"):
             assert MixConfig(mode=mode, augment=name).augment == (name,)
+        if name in ("bleed", "label-noise"):
+            with pytest.raises(UsageError, match=f"--augment {name}: not with --mode across"):
+                MixConfig(mode="across", coherence=0.5, augment=name)
+        else:
+            assert MixConfig(mode="across", coherence=0.5, augment=name).augment == (name,)
+    with pytest.raises(UsageError, match="--weights activity: only with --mode coherent"):
+        MixConfig(mode="across", coherence=0.5, weights="activity")
 
 
 @pytest.mark.parametrize("model", ["mono", "stereo"])

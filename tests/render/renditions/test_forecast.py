@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.jobs import Quiet
-from stemsmith.render.renditions.config import RenditionConfig, parse_dynamics, parse_tempos
+from stemsmith.render.midi.playing import parse_dynamics
+from stemsmith.render.renditions.config import RenditionConfig, parse_tempos
 from stemsmith.render.renditions.corpus import RenditionDestination
 from stemsmith.render.renditions.forecast import RenditionForecast, forecast_renditions
 from stemsmith.render.renditions.plan import plan_renditions

@@ -16,15 +16,10 @@ from hypothesis import strategies as st
 from soundfont_maker import SAMPLE_MODES, Program, Zone, tone
 from stemsmith.manifests.errors import UsageError
 from stemsmith.render.midi.notes import BLOCK
+from stemsmith.render.midi.playing import AS_WRITTEN, Deviations, Dynamic, parse_dynamics
 from stemsmith.render.midi.score import Score, read_score
-from stemsmith.render.renditions.config import parse_dynamics, parse_shifts, parse_tempos
-from stemsmith.render.renditions.factors import (
-    AS_WRITTEN,
-    Deviations,
-    Dynamic,
-    Tempo,
-    TempoMode,
-)
+from stemsmith.render.renditions.config import parse_shifts, parse_tempos
+from stemsmith.render.renditions.factors import Tempo, TempoMode
 from stemsmith.render.renditions.performance import Performance, TimedNotes, perform
 from stemsmith.render.sound.synth import Preset, Synth, on_grid
 
