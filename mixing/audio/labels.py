@@ -9,6 +9,7 @@ unlabelled, so that "nothing is played" and "nobody knows" stay apart.
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -169,7 +170,7 @@ def _changed_at(root: Path) -> int:
 
 @functools.lru_cache(maxsize=16)
 def _corpus_notes(root: Path, changed_at: int) -> dict[str, _StemNotes] | None:
-    """Return the heard notes of all stems of a corpus by path, or None for another folder.
+    """Return the heard notes of a corpus by path of stem or piece, or None for another folder.
 
     A data set may well have a ``manifest.json`` of its own; a corpus has shards of stems as well.
     """
@@ -179,8 +180,9 @@ def _corpus_notes(root: Path, changed_at: int) -> dict[str, _StemNotes] | None:
     stems: Iterable[Stem | RenditionStem | MatchedStem] = (
         corpus.matched_stem_records() if corpus.kind == MATCHED else corpus.iter_stems()
     )
+    pieces = corpus.piece_records() if corpus.has_pieces else []
     # One shard at a time: of all columns only those of the notes are kept.
-    return {stem.path: _notes_heard(stem) for stem in stems}
+    return {stem.path: _notes_heard(stem) for stem in itertools.chain(stems, pieces)}
 
 
 def _notes_heard(stem: Stem | RenditionStem | MatchedStem) -> _StemNotes:
