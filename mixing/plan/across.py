@@ -22,7 +22,6 @@ import numpy as np
 from stemsmith.manifests.mixtures import Mixture, MixtureSource
 from stemsmith.manifests.records import Reason
 from stemsmith.manifests.seeds import rng_for
-from stemsmith.mixing.augmentations import AUGMENTATIONS
 from stemsmith.mixing.level.gains import db_to_linear
 from stemsmith.mixing.level.grid import ENVELOPE_HZ
 from stemsmith.mixing.level.loudness import loudness_when_played_at
@@ -30,7 +29,7 @@ from stemsmith.mixing.plan.coherent import CoherentPlan
 from stemsmith.mixing.plan.config import Match, MixConfig, Mode
 from stemsmith.mixing.plan.incoherent import IncoherentPlan
 from stemsmith.mixing.plan.matching import Anchor, Matched, Scores, SourceMatching, WantedStem
-from stemsmith.mixing.plan.recipes import GAIN_DECIMALS, Unused, with_faults
+from stemsmith.mixing.plan.recipes import GAIN_DECIMALS, Unused
 from stemsmith.mixing.sources.catalogue import SplitCatalogue
 from stemsmith.mixing.sources.taxonomy import Taxonomy
 
@@ -123,14 +122,11 @@ class AcrossPlan:
             catalogue = SplitCatalogue(usable, taxonomy)
         self._catalogue = catalogue
         self._number_of = {stem.stem_id: k for k, stem in enumerate(catalogue.stems)}
-        # What is wrong with recordings is drawn when it is known which sources there are.
-        names = tuple(n for n in config.augment if not AUGMENTATIONS.load(n).is_fault)
-        faultless = dataclasses.replace(config, augment=names)
         self._coherent = CoherentPlan(
-            catalogue, split, faultless.with_mode(Mode.COHERENT), sample_rate
+            catalogue, split, config.with_mode(Mode.COHERENT), sample_rate
         )
         self._incoherent = IncoherentPlan(
-            catalogue, split, faultless.with_mode(Mode.INCOHERENT), sample_rate
+            catalogue, split, config.with_mode(Mode.INCOHERENT), sample_rate
         )
         self._matching = (
             None
@@ -160,19 +156,11 @@ class AcrossPlan:
         coherent = self._coherent.mixtures(first, stop)
         if self._matching is not None:
             for number, own in zip(range(first, stop), coherent, strict=True):
-                drawn = self._matched_mixture(number, own)
-                yield drawn._replace(mixture=self._with_faults(number, drawn.mixture))
+                yield self._matched_mixture(number, own)
             return
         incoherent = self._incoherent.mixtures(first, stop)
         for number, own, other in zip(range(first, stop), coherent, incoherent, strict=True):
-            mixture = self._plain_mixture(number, own, other)
-            yield Drawn(self._with_faults(number, mixture), [])
-
-    def _with_faults(self, number: int, mixture: Mixture) -> Mixture:
-        if not self._config.augment:
-            return mixture
-        sources = with_faults(mixture.sources, self._split, number, self._config)
-        return dataclasses.replace(mixture, sources=tuple(sources))
+            yield Drawn(self._plain_mixture(number, own, other), [])
 
     def _plain_mixture(self, number: int, own: Mixture, other: Mixture) -> Mixture:
         """Return the mixture of a number, from the coherent and the incoherent one."""

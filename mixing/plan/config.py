@@ -121,8 +121,7 @@ class MixConfig:
     seed : int
         Seed of all random choices.
     weights : Weights or None
-        What is drawn more often in coherent and incoherent mixtures, and in those across them;
-        None draws evenly.
+        What is drawn more often in coherent and incoherent mixtures; None draws evenly.
     coherence : float or None
         For the mode ``across``: the probability with which a source other than the anchor's comes
         from the anchor's song, 0 to 1. The anchor is the target, or where none is asked for the
@@ -286,13 +285,11 @@ class MixConfig:
         if self.pairing is not Pairing.RANDOM and self.mode is not Mode.INCOHERENT:
             raise UsageError(f"--pairing {self.pairing}: only with --mode incoherent")
         if self.weights is not None and (
-            self.mode is Mode.RENDITIONS
-            or self.pairing is not Pairing.RANDOM
-            or self.match is not Match.NONE
+            self.mode not in (Mode.COHERENT, Mode.INCOHERENT) or self.pairing is not Pairing.RANDOM
         ):
             raise UsageError(
-                f"--weights {self.weights}: only with --mode coherent or incoherent, and across "
-                "these, and not with --pairing or --match"
+                f"--weights {self.weights}: only with --mode coherent or incoherent, and not with "
+                "--pairing"
             )
         if self.overlay is not None and (not self.is_coherent or self.overlay == self.target):
             raise UsageError("--overlay needs --mode coherent and another --target")

@@ -27,7 +27,6 @@ __all__ = [
     "stretched_steps",
     "too_quiet",
     "too_short",
-    "with_faults",
 ]
 
 GAIN_DECIMALS: Final = 4
@@ -138,17 +137,6 @@ def _augmenter(config: MixConfig) -> Augmenter:
     return Augmenter(config)
 
 
-def with_faults(
-    sources: Sequence[MixtureSource], split: str, number: int, config: MixConfig
-) -> list[MixtureSource]:
-    """Return the sources of a mixture, each with what is wrong with its recording."""
-    faults = _augmenter(config).draw_faults(sources, split, number)
-    return [
-        dataclasses.replace(source, transforms=(*source.transforms, *texts))
-        for source, texts in zip(sources, faults, strict=True)
-    ]
-
-
 def recipe(
     split: str,
     number: int,
@@ -165,8 +153,13 @@ def recipe(
         n_steps = config.clip_steps
     master = None
     if config.augment:
-        sources = with_faults(sources, split, number, config)
-        master = _augmenter(config).draw_master(split, number)
+        augmenter = _augmenter(config)
+        faults = augmenter.draw_faults(sources, split, number)
+        sources = [
+            dataclasses.replace(source, transforms=(*source.transforms, *texts))
+            for source, texts in zip(sources, faults, strict=True)
+        ]
+        master = augmenter.draw_master(split, number)
     return Mixture(
         mixture_id=f"{split}-{number:08d}",
         mode=str(config.mode),

@@ -37,7 +37,7 @@ _NOT_DONE_AGAIN: Final[Mapping[str, tuple[str, Any]]] = {
     "humanise": ("--humanise", False),
     "jitter_s": ("--jitter", 0.0),
     "tuning_cents": ("--tuning", 0.0),
-    "dynamics": ("--dynamics", []),
+    "dynamics": ("--dynamics", {}),
 }
 _PER_JOB: Final = 32  # excerpts of one score: a job that is killed is done again
 
