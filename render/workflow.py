@@ -325,6 +325,9 @@ def render_corpus(
     (2, 0)
     """
     config = _config(config or RenderConfig(), options)
+    # What the files are worth that they name is said before thousands of scores are read.
+    balance_of(config)
+    plan_production(config)
     bank = _measured_bank(bank, soundfonts, patches, progress)
     with open_workers(jobs, scheduler) as workers, _same_sound(workers, bank):
         inventory = _inventory(midi_dir, corpus, config, workers, progress)

@@ -28,6 +28,7 @@ from stemsmith.manifests.jobs import QUIET, Progress, Workers, do_jobs
 from stemsmith.manifests.preflight import preflight
 from stemsmith.manifests.records import Reason, Rejection
 from stemsmith.mixing.level.balance import GROUPS, SUMMED, VOCALS
+from stemsmith.mixing.sources.find import parse_source
 
 __all__ = ["fit_balance", "measure_gap"]
 
@@ -92,6 +93,8 @@ def measure_gap(
     """
     wanted = _config(config, options)
     known = read_known_songs(wanted.songs) if wanted.songs is not None else None
+    for dataset in (corpus, *_several(real), *([] if baseline is None else [baseline])):
+        parse_source(str(dataset))  # before any of them is read
     ours = find_songs([corpus], splits=wanted.splits, is_master=wanted.masters)
     theirs = find_songs(_several(real), known, splits=wanted.splits)
     before = None if baseline is None else find_songs([baseline], splits=wanted.splits)

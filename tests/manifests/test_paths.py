@@ -63,9 +63,19 @@ def test_commas_of_paths_that_are_there_stay(
 # Every argument and option of every command that is a path gets an address in turn.
 COMMANDS = {
     "scan": ["{}"],
-    "render": ["{}", "{}", "--soundfont", "--patches", "--bank"],
+    "render": [
+        "{}",
+        "{}",
+        "--soundfont",
+        "--patches",
+        "--bank",
+        "--balance",
+        "--effects",
+        "--room",
+    ],
     "audit": ["{}"],
-    "mix": ["{}", "{}", "--taxonomy"],
+    "gap": ["{}", "folder:{}", "--fit", "--songs", "--baseline"],
+    "mix": ["{}", "{}", "--taxonomy", "--soundfont", "--bank"],
     "train": ["{}", "{}", "--init", "--validation", "--cache"],
     "runs": ["{}"],
     "separate": ["{}", "{}", "{}"],
