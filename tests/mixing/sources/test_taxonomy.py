@@ -181,7 +181,7 @@ def test_a_file_that_is_no_taxonomy_is_refused_by_name(
 
 @pytest.mark.parametrize("name", ["slahk", "", ".", "no/such.toml", "a\0b"])
 def test_an_unknown_taxonomy_is_refused_with_those_known(name: str) -> None:
-    with pytest.raises(UsageError, match="slakh, musdb, violin-piano, bach10"):
+    with pytest.raises(UsageError, match="slakh, musdb, drum-pieces, violin-piano, bach10"):
         read_taxonomy(name)
 
 
