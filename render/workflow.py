@@ -43,7 +43,7 @@ from stemsmith.render.certificate import (
 from stemsmith.render.corpus.config import Drums, RenderConfig, RenderOptions, SoundOptions
 from stemsmith.render.corpus.layout import RUN_FOLDER
 from stemsmith.render.corpus.licences import read_licences
-from stemsmith.render.corpus.manifest import bank_header, sfz_versions, sound_versions
+from stemsmith.render.corpus.manifest import bank_header, is_bank_of, sfz_versions, sound_versions
 from stemsmith.render.corpus.selection import patches_of
 from stemsmith.render.midi.limits import DEFAULT_MAX_DURATION_S
 from stemsmith.render.midi.scan import Inventory, ScanJob, find_midi_files, plan_scan, scan_files
@@ -511,12 +511,20 @@ def render_midi(
     chosen = patches_of(song, config, bank)
     if not any(chosen):
         raise UsageError(f"{path}: no part has a patch in the bank")
-    fonts = tuple(soundfont.path for soundfont in bank.soundfonts)
-    production, _ = plan_production(config)
-    levels_lu = levels_of(balance_of(config), config, song)
-    folder = str(path.parent)
-    rendered = RenderJob(song, "", "", chosen, folder, "", fonts, config)
-    return stems_of_song(dataclasses.replace(rendered, levels_lu=levels_lu, production=production))
+    return stems_of_song(
+        RenderJob(
+            song=song,
+            track="",
+            split="",
+            patches=chosen,
+            midi_root=str(path.parent),
+            corpus="",
+            soundfonts=tuple(soundfont.path for soundfont in bank.soundfonts),
+            config=config,
+            levels_lu=levels_of(balance_of(config), config, song),
+            production=plan_production(config)[0],
+        )
+    )
 
 
 def validate_corpus(
@@ -691,8 +699,7 @@ def _bank_of(
     manifest = Corpus(source).header
     if not isinstance(bank, Bank):
         bank = make_bank(soundfonts, bank, patches=patches)
-    header = bank_header(bank)
-    if all(header[key] == manifest.get(key) for key in ("soundfonts", "patch_bank")):
+    if is_bank_of(bank_header(bank), manifest):
         return bank
     if is_given:
         raise UsageError(f"{source}: was rendered with other soundfonts or patches than these")

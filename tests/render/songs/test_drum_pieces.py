@@ -12,11 +12,12 @@ import pytest
 import soundfile
 from stemsmith.manifests.corpus import Corpus
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
+from stemsmith.manifests.programs import DrumPiece
 from stemsmith.manifests.records import Part, Stem
 from stemsmith.mixing.workflow import mix
 from stemsmith.render.certificate import make_certificate
 from stemsmith.render.corpus.config import RenderConfig
-from stemsmith.render.midi.drum_pieces import DrumPiece, pieces_of_keys
+from stemsmith.render.midi.drum_pieces import pieces_of_keys
 from stemsmith.render.midi.score import read_score
 from stemsmith.render.renditions.config import RenditionConfig
 from stemsmith.render.songs import mixdown
