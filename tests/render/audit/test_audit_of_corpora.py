@@ -14,9 +14,10 @@ from soundfont_maker import write_two_banks
 from stemsmith.manifests.corpus import Corpus
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.records import Defect, DefectKind
+from stemsmith.render.checking import audit_corpus
 from stemsmith.render.corpus.config import OnDefect, RenderConfig
 from stemsmith.render.songs import patched_part
-from stemsmith.render.workflow import audit_corpus, render_corpus
+from stemsmith.render.workflow import render_corpus
 
 SMALL = {"band": None, "sample_rate": 16000, "tail_s": 1.0}
 FOUND = (Defect(DefectKind.DROPOUT, 10, 90, 5.0),)
