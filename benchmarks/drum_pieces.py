@@ -17,7 +17,8 @@ from pathlib import Path
 
 import click
 import numpy as np
-from stemsmith.render.midi.drum_pieces import DrumPiece, pieces_of_keys
+from stemsmith.manifests.programs import DrumPiece
+from stemsmith.render.midi.drum_pieces import pieces_of_keys
 from stemsmith.render.midi.scan import load_score
 from stemsmith.render.midi.score import Score
 from stemsmith.render.midi.smf import Unusable

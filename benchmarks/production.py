@@ -20,8 +20,9 @@ import click
 import numpy as np
 from stemsmith.manifests.audio.read import read_excerpt
 from stemsmith.manifests.corpus import Corpus
+from stemsmith.mixing.level.spans import Spans
 from stemsmith.mixing.production.codec import CODECS, Codec
-from stemsmith.mixing.production.spans import Spans
+from stemsmith.mixing.production.equaliser import least_masking
 from stemsmith.render.corpus.config import Master, RenderConfig
 from stemsmith.render.songs.production import SongProduction, plan_production
 
@@ -70,7 +71,7 @@ def measure(corpus: Path, records: list[Any], clock: Clock) -> float:
             clock(what, play)
     song = found["bus"]
     energies = [clock("equaliser", partial(song.energies, audio)) for audio in stems]
-    filters = clock("equaliser", partial(song.filters, energies))
+    filters = clock("equaliser", partial(least_masking, energies))
     for audio, one, where in zip(stems, filters, spans, strict=True):
         clock("equaliser", partial(song.equalise, audio, one, where))
     for what in found:

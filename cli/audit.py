@@ -42,7 +42,7 @@ def audit(
     """
     from stemsmith.cli.console import Summary, Terminal, print_summary, print_table
     from stemsmith.render.audit.rates import defect_rates
-    from stemsmith.render.workflow import audit_corpus
+    from stemsmith.render.checking import audit_corpus
 
     stems = audit_corpus(
         source,

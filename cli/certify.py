@@ -23,7 +23,7 @@ def certify(corpus: Path, common: Common) -> None:
     says when a corpus has other bytes than were certified.
     """
     from stemsmith.cli.console import Summary, Terminal, print_summary
-    from stemsmith.render.workflow import certify_corpus
+    from stemsmith.render.checking import certify_corpus
 
     made = certify_corpus(
         corpus, jobs=common.n_jobs, scheduler=common.scheduler, progress=Terminal(common)

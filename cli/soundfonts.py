@@ -29,7 +29,9 @@ _HEARD_COLUMNS = (
 
 def is_soundfont(path: Path) -> bool:
     """Tell whether a path is meant as a soundfont: a file, or something with the ending of one."""
-    return path.is_file() or path.suffix.lower() in {".sf2", ".sf3"}
+    from stemsmith.render.sound.sf2 import SOUNDFONT_ENDINGS
+
+    return path.is_file() or path.suffix.lower() in SOUNDFONT_ENDINGS
 
 
 def scan_soundfonts(

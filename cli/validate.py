@@ -42,7 +42,7 @@ def validate(folder: Path, common: Common) -> None:
 def _check_corpus(folder: Path, common: Common) -> Summary:
     from stemsmith.cli.console import Summary, Terminal
     from stemsmith.manifests.renditions import RENDITIONS
-    from stemsmith.render.workflow import validate_corpus
+    from stemsmith.render.checking import validate_corpus
 
     corpus = validate_corpus(
         folder, jobs=common.n_jobs, scheduler=common.scheduler, progress=Terminal(common)

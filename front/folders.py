@@ -121,7 +121,7 @@ def validate(
 
     opened = open_folder(folder)
     if isinstance(opened, Corpus):
-        from stemsmith.render.workflow import validate_corpus
+        from stemsmith.render.checking import validate_corpus
 
         validate_corpus(opened.root, jobs=jobs, scheduler=scheduler, progress=progress)
     elif isinstance(opened, Mixtures):

@@ -26,7 +26,7 @@ from stemsmith.manifests.records import Note, Rejection, Song, Stem
 from stemsmith.manifests.renditions import RENDITIONS, Rendition, RenditionStem
 from stemsmith.manifests.shards import RecordTable, Table
 
-__all__ = ["CORPUS", "PIECES", "SONGS", "Corpus", "Track", "TrackStem"]
+__all__ = ["CORPUS", "PIECES", "SONGS", "Corpus", "Track", "TrackStem", "kit_of"]
 
 CORPUS: Final = "corpus"  # the stage that a manifest names
 PIECES: Final = "pieces"  # folder of a song, and name of its shards
@@ -44,6 +44,11 @@ _SHAPE: Final = {  # of what readers ask of the manifest
     "versions": Optional(Every(dict, str)),
     "soundfonts": Optional(Every(list, dict)),
 }
+
+
+def kit_of(piece: Stem) -> str:
+    """Return the `stem_id` of the kit that a piece is of: of ``<song_id>/S03`` for its kick."""
+    return piece.stem_id.rpartition("_")[0]
 
 
 class Corpus(Mapping[str, "Track"]):
@@ -173,7 +178,7 @@ class Corpus(Mapping[str, "Track"]):
                 f"{self.root}: has no pieces of drum kits; render it with --drum-pieces"
             )
         pieces = self.piece_records()
-        kits = {piece.stem_id.rpartition("_")[0] for piece in pieces}
+        kits = {kit_of(piece) for piece in pieces}
         return [stem for stem in self.stem_records() if stem.stem_id not in kits] + pieces
 
     @property

@@ -9,16 +9,17 @@ Programs are 0-based; all drums are the pseudo-program 128.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from enum import StrEnum
 from typing import Final
 
 from stemsmith.manifests.names import slug
 
 __all__ = [
     "DRUMS",
-    "DRUM_PIECES",
     "OMITTED_PROGRAMS",
     "PROGRAM_NAMES",
     "RENDERING_CLASSES",
+    "DrumPiece",
     "class_names",
     "classes_of",
     "inst_class_of",
@@ -27,7 +28,19 @@ __all__ = [
 ]
 
 DRUMS: Final = 128
-DRUM_PIECES: Final = ("kick", "snare", "toms", "hi-hat", "ride", "crash", "percussion")
+
+
+class DrumPiece(StrEnum):
+    """A piece of a drum kit."""
+
+    KICK = "kick"
+    SNARE = "snare"
+    TOMS = "toms"
+    HI_HAT = "hi-hat"
+    RIDE = "ride"
+    CRASH = "crash"
+    PERCUSSION = "percussion"  # all else: claps, cowbells, shakers, timpani, effects
+
 
 # General MIDI level 1 names; pretty_midi has the same (but "Lead 4 chiff"), and Slakh's
 # `midi_program_name` too.

@@ -1,4 +1,4 @@
-"""From MIDI files to corpora: what the commands `scan`, `render` and `validate` do, in Python.
+"""From MIDI files to corpora: what the commands `scan`, `render` and `export` do, in Python.
 
 The functions print nothing and raise the errors of `stemsmith.manifests.errors`. They work in this
 process unless `jobs` or `scheduler` ask for workers, and tell `progress` how far they are.
@@ -7,9 +7,8 @@ process unless `jobs` or `scheduler` ask for workers, and tell `progress` how fa
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar, Unpack
 
@@ -17,14 +16,12 @@ from stemsmith.manifests.arrays import Float32s
 from stemsmith.manifests.audio.flac import encoder_warnings
 from stemsmith.manifests.cluster import open_workers
 from stemsmith.manifests.corpus import Corpus
-from stemsmith.manifests.errors import InvalidCorpus, NothingToDo, UsageError
-from stemsmith.manifests.findings import raise_first_offence
+from stemsmith.manifests.errors import NothingToDo, UsageError
 from stemsmith.manifests.jobs import QUIET, Progress, Workers, do_jobs, needed
 from stemsmith.manifests.options import member
 from stemsmith.manifests.paths import local_path
 from stemsmith.manifests.preflight import preflight
 from stemsmith.manifests.records import Reason, Rejection, ScannedSong
-from stemsmith.manifests.renditions import RENDITIONS
 from stemsmith.manifests.shards import MANIFEST
 from stemsmith.mixing.plan.config import MixConfig, Mode
 from stemsmith.mixing.plan.mixtures import plan_mixtures
@@ -32,29 +29,19 @@ from stemsmith.mixing.plan.renditions import read_renditions
 from stemsmith.mixing.sources.catalogue import split_catalogues
 from stemsmith.mixing.sources.find import check_destination, find_sources, read_stems
 from stemsmith.mixing.sources.taxonomy import read_taxonomy
-from stemsmith.render.audit.published import SLAKH, AuditedStem, audit_file, plan_audit
-from stemsmith.render.certificate import JSON as CERTIFICATE
-from stemsmith.render.certificate import (
-    Certificate,
-    check_certificate,
-    make_certificate,
-    score_paths,
-)
 from stemsmith.render.corpus.config import Drums, RenderConfig, RenderOptions, SoundOptions
 from stemsmith.render.corpus.layout import RUN_FOLDER
 from stemsmith.render.corpus.licences import read_licences
-from stemsmith.render.corpus.manifest import bank_header, sfz_versions, sound_versions
+from stemsmith.render.corpus.manifest import sfz_versions, sound_versions
 from stemsmith.render.corpus.selection import patches_of
 from stemsmith.render.midi.limits import DEFAULT_MAX_DURATION_S
 from stemsmith.render.midi.scan import Inventory, ScanJob, find_midi_files, plan_scan, scan_files
-from stemsmith.render.renditions import validate as pieces
 from stemsmith.render.renditions.config import PRESETS, RenditionConfig, RenditionOptions
 from stemsmith.render.renditions.corpus import RenditionDestination
 from stemsmith.render.renditions.export_bach10 import export_rendition, plan_export
 from stemsmith.render.renditions.forecast import forecast_renditions
 from stemsmith.render.renditions.plan import plan_renditions
 from stemsmith.render.renditions.render import render_stems
-from stemsmith.render.songs import validate as songs
 from stemsmith.render.songs.balance import balance_of, levels_of
 from stemsmith.render.songs.corpus import CorpusDestination
 from stemsmith.render.songs.forecast import forecast
@@ -73,15 +60,13 @@ from stemsmith.render.sound.synth import check_soundfonts
 
 __all__ = [
     "Exported",
-    "audit_corpus",
-    "certify_corpus",
     "export_renditions",
     "make_bank",
     "render_corpus",
     "render_midi",
     "render_renditions",
+    "same_sound",
     "scan",
-    "validate_corpus",
 ]
 
 C = TypeVar("C", bound=RenderConfig)
@@ -329,7 +314,7 @@ def render_corpus(
     balance_of(config)
     plan_production(config)
     bank = _measured_bank(bank, soundfonts, patches, progress)
-    with open_workers(jobs, scheduler) as workers, _same_sound(workers, bank):
+    with open_workers(jobs, scheduler) as workers, same_sound(workers, bank):
         inventory = _inventory(midi_dir, corpus, config, workers, progress)
         plan = plan_corpus(inventory.found, local_path(midi_dir), local_path(corpus), config, bank)
         _check_number(midi_dir, config, len(plan.jobs), inventory.rejection_records())
@@ -419,7 +404,7 @@ def render_renditions(
     values = {**(PRESETS[preset] if preset else {}), **options}
     config = _config(config or RenditionConfig(), values)
     bank = _measured_bank(bank, soundfonts, patches, progress)
-    with open_workers(jobs, scheduler) as workers, _same_sound(workers, bank):
+    with open_workers(jobs, scheduler) as workers, same_sound(workers, bank):
         inventory = _inventory(midi_dir, corpus, config, workers, progress)
         plan = plan_renditions(inventory.found, local_path(midi_dir), config, bank)
         _check_number(midi_dir, config, len(plan.pieces), inventory.rejection_records())
@@ -511,196 +496,20 @@ def render_midi(
     chosen = patches_of(song, config, bank)
     if not any(chosen):
         raise UsageError(f"{path}: no part has a patch in the bank")
-    fonts = tuple(soundfont.path for soundfont in bank.soundfonts)
-    production, _ = plan_production(config)
-    levels_lu = levels_of(balance_of(config), config, song)
-    folder = str(path.parent)
-    rendered = RenderJob(song, "", "", chosen, folder, "", fonts, config)
-    return stems_of_song(dataclasses.replace(rendered, levels_lu=levels_lu, production=production))
-
-
-def validate_corpus(
-    folder: str | Path,
-    *,
-    jobs: int | Workers = 0,
-    scheduler: str | None = None,
-    progress: Progress = QUIET,
-) -> Corpus:
-    """Check every checksum and invariant of a corpus of either kind.
-
-    Parameters
-    ----------
-    folder : path
-        Folder of the corpus.
-    jobs, scheduler, progress
-        As for `render_corpus`.
-
-    Returns
-    -------
-    Corpus
-        The corpus, if nothing is wrong with it.
-
-    Raises
-    ------
-    InvalidCorpus
-        Naming the first offender; it says so if the corpus was certified with other bytes.
-    """
-    corpus = Corpus(local_path(folder).resolve())
-    is_certified = check_certificate(corpus.root)
-    try:
-        with open_workers(jobs, scheduler) as workers, _same_corpus(workers, corpus):
-            _validate(corpus, workers, progress)
-    except InvalidCorpus as error:
-        if not is_certified:
-            raise
-        raise InvalidCorpus(f"{error}; these are no longer the bytes of {CERTIFICATE}") from error
-    return corpus
-
-
-def _validate(corpus: Corpus, workers: Workers, progress: Progress) -> None:
-    if corpus.kind == RENDITIONS:
-        piece_jobs = pieces.plan_validation(corpus)
-        raise_first_offence(
-            workers, pieces.validate_piece, piece_jobs, lambda job: job.track, progress
+    return stems_of_song(
+        RenderJob(
+            song=song,
+            track="",
+            split="",
+            patches=chosen,
+            midi_root=str(path.parent),
+            corpus="",
+            soundfonts=tuple(soundfont.path for soundfont in bank.soundfonts),
+            config=config,
+            levels_lu=levels_of(balance_of(config), config, song),
+            production=plan_production(config)[0],
         )
-    else:
-        song_jobs = songs.plan_validation(corpus)
-        raise_first_offence(
-            workers, songs.validate_song, song_jobs, lambda job: job.song.track, progress
-        )
-
-
-def certify_corpus(
-    folder: str | Path,
-    *,
-    jobs: int | Workers = 0,
-    scheduler: str | None = None,
-    progress: Progress = QUIET,
-) -> Certificate:
-    """Check a corpus of either kind, and write what was checked and found into its folder.
-
-    Parameters
-    ----------
-    folder : path
-        Folder of the corpus.
-    jobs, scheduler, progress
-        As for `render_corpus`.
-
-    Returns
-    -------
-    Certificate
-        What ``CERTIFICATE.md`` and ``CERTIFICATE.json`` say, the same for the same corpus.
-
-    Raises
-    ------
-    InvalidCorpus
-        If the corpus is not valid; nothing is written then.
-    """
-    corpus = Corpus(local_path(folder).resolve())
-    paths = list(score_paths(corpus).values())
-    scanned: list[ScannedSong | Rejection] = []
-    with open_workers(jobs, scheduler) as workers, _same_corpus(workers, corpus):
-        _validate(corpus, workers, progress)
-        several = list(plan_scan(corpus.root, paths, math.inf))
-        with progress.loop("compare", len(paths)) as ticker:
-            for results in do_jobs(workers, scan_files, several, needed(lambda job: job.paths[0])):
-                scanned += results
-                ticker.advance(len(results))
-    by_path = {s.path if isinstance(s, ScannedSong) else s.id: s for s in scanned}
-    certificate = make_certificate(corpus, [by_path[path] for path in paths])
-    certificate.write()
-    return certificate
-
-
-def audit_corpus(
-    source: str | Path,
-    *,
-    soundfonts: Sequence[str | Path] = (),
-    bank: Bank | str | Path | None = None,
-    patches: str | Path | None = None,
-    thorough: bool = False,
-    jobs: int | Workers = 0,
-    scheduler: str | None = None,
-    progress: Progress = QUIET,
-) -> list[AuditedStem]:
-    """Check the stems of a corpus against their scores, by their sound.
-
-    Parameters
-    ----------
-    source : path or str
-        A corpus of songs, or ``slakh:PATH`` for a published one: any folder in which track
-        folders of Slakh's layout lie.
-    soundfonts, bank, patches
-        What a corpus of ours was rendered with, as for `render_corpus`: its stems are then laid
-        beside their notes as the patches play them alone, which finds far more. Where the default
-        soundfont was used, it is found.
-    thorough : bool
-        Whether to look more closely, which takes longer: at each length of a note on its own, and
-        at notes in several places.
-    jobs, scheduler, progress
-        As for `render_corpus`.
-
-    Returns
-    -------
-    list of AuditedStem
-        What was found, stem by stem in the order of the corpus.
-
-    Raises
-    ------
-    UsageError
-        If there are no stems, or the soundfonts or patches are not those of the corpus.
-    InvalidCorpus
-        If a file cannot be read; the text names it.
-    """
-    bank = _bank_of(str(source), soundfonts, bank, patches, progress)
-    stem_jobs = [
-        dataclasses.replace(
-            job, path=str(Path(job.path).absolute()), midi_path=str(Path(job.midi_path).absolute())
-        )
-        for job in plan_audit(str(source), thorough, bank)
-    ]
-    records = [job.record for job in stem_jobs]
-    audio_s = sum(0.0 if stem is None else stem.n_samples / stem.sample_rate for stem in records)
-    found = []
-    with (
-        open_workers(jobs, scheduler) as workers,
-        nullcontext() if bank is None else _same_sound(workers, bank),
-        preflight(workers, inputs=[(job.path for job in stem_jobs)]),
-        progress.loop("audit", len(stem_jobs), audio_s=audio_s) as ticker,
-    ):
-        for stem in do_jobs(workers, audit_file, stem_jobs, needed(lambda job: job.name)):
-            found.append(stem)
-            ticker.advance(audio_s=stem.duration_s)
-    order = {job.name: number for number, job in enumerate(stem_jobs)}
-    return sorted(found, key=lambda stem: order[stem.name])
-
-
-def _bank_of(
-    source: str,
-    soundfonts: Sequence[str | Path],
-    bank: Bank | str | Path | None,
-    patches: str | Path | None,
-    progress: Progress,
-) -> Bank | None:
-    """Return the bank that a corpus was rendered with; None if it is not at hand."""
-    is_given = bool(soundfonts) or bank is not None or patches is not None
-    if source.startswith(SLAKH):
-        if is_given:
-            raise UsageError("nobody knows the soundfonts of a published corpus: leave them out")
-        return None
-    manifest = Corpus(source).header
-    if not isinstance(bank, Bank):
-        bank = make_bank(soundfonts, bank, patches=patches)
-    header = bank_header(bank)
-    if all(header[key] == manifest.get(key) for key in ("soundfonts", "patch_bank")):
-        return bank
-    if is_given:
-        raise UsageError(f"{source}: was rendered with other soundfonts or patches than these")
-    progress.note(
-        f"{source}: its stems are checked against their scores alone; name the soundfonts or the "
-        "patches that it was rendered with (--soundfont, --bank) to find more"
     )
-    return None
 
 
 class Exported(NamedTuple):
@@ -801,7 +610,7 @@ def _check_number(
         )
 
 
-def _same_sound(workers: Workers, bank: Bank) -> AbstractContextManager[None]:
+def same_sound(workers: Workers, bank: Bank) -> AbstractContextManager[None]:
     """Check that workers have the same soundfonts, and the same libraries to play them."""
     hashed = {soundfont.path: soundfont.sha256 for soundfont in bank.soundfonts}
     instruments = {patch.sfz for patch in bank.patches if patch.sfz is not None}
@@ -810,10 +619,6 @@ def _same_sound(workers: Workers, bank: Bank) -> AbstractContextManager[None]:
     places = [[name] for patch in bank.patches if (name := patch.folder or patch.instrument)]
     versions = sfz_versions if instruments else sound_versions
     return preflight(workers, inputs=places, hashed=hashed, versions=versions)
-
-
-def _same_corpus(workers: Workers, corpus: Corpus) -> AbstractContextManager[None]:
-    return preflight(workers, inputs=[[corpus.root / MANIFEST]])
 
 
 def _config(config: C, options: Mapping[str, Any]) -> C:

@@ -27,7 +27,13 @@ from stemsmith.manifests.jobs import recheck
 from stemsmith.manifests.records import Reason, Rejection
 from stemsmith.mixing.level.balance import SUMMED
 from stemsmith.mixing.level.grid import ENVELOPE_HZ
-from stemsmith.mixing.level.loudness import envelope, integrated_loudness
+from stemsmith.mixing.level.loudness import (
+    ABSOLUTE_GATE_LUFS,
+    BLOCK_STEPS,
+    envelope,
+    integrated_loudness,
+    power_of,
+)
 
 __all__ = ["MEASURED_BY", "MIXTURE", "GroupSound", "SongSound", "SoundJob", "measure_song"]
 
@@ -36,9 +42,6 @@ MIXTURE: Final = "mixture"
 _STRETCH_S: Final = 12
 _FAINT_LU: Final = 20.0  # stretches that much softer than the song are no music
 _WARM_UP_STEPS: Final = 5  # after half a second the filters have forgotten where they started
-_BLOCK_STEPS: Final = 4
-_ABSOLUTE_GATE_LUFS: Final = -70.0
-_OFFSET_DB: Final = -0.691
 _LOWEST_DB: Final = -60.0  # of the side against the mid signal: mono
 _LARGEST_SAMPLE: Final = 1e6
 _LOWEST_RATE_HZ: Final = 8000
@@ -362,10 +365,10 @@ class _MixtureMeter(_Meter):
 def _range_lu(k_power: Float32s) -> float:
     """Return the loudness range of a stretch."""
     steps = k_power.astype(np.float64)
-    if len(steps) < _BLOCK_STEPS:
+    if len(steps) < BLOCK_STEPS:
         return math.nan
-    blocks = np.convolve(steps, np.full(_BLOCK_STEPS, 1 / _BLOCK_STEPS), "valid")
-    heard = blocks[blocks > 10 ** ((_ABSOLUTE_GATE_LUFS - _OFFSET_DB) / 10)]
+    blocks = np.convolve(steps, np.full(BLOCK_STEPS, 1 / BLOCK_STEPS), "valid")
+    heard = blocks[blocks > power_of(ABSOLUTE_GATE_LUFS)]
     if not len(heard):
         return math.nan
     heard = heard[heard > heard.mean() * 10 ** (-_FAINT_LU / 10)]

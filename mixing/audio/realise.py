@@ -19,7 +19,7 @@ from stemsmith.manifests.audio.read import FULL_SCALE_16, read_excerpt
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.mixtures import Mixture, MixtureSource
 from stemsmith.mixing.audio.transforms import apply_transforms, effect_of, kept_stretches
-from stemsmith.mixing.level.gains import db_to_linear, quantise, uniform_gain_db
+from stemsmith.mixing.level.gains import db_to_linear, peak_of, quantise, uniform_gain_db
 from stemsmith.mixing.level.grid import ENVELOPE_HZ
 from stemsmith.mixing.level.loudness import envelope, loudness_when_played_at
 from stemsmith.mixing.sources.find import locate
@@ -178,10 +178,10 @@ def _guard(
     mixture: Mixture,
 ) -> None:
     """Turn everything down until no sample is above the ceiling."""
-    peaks = [_peak(audio) for audio in groups.values()]
+    peaks = [peak_of(audio) for audio in groups.values()]
     # Recordings are no addends of the mixture: they need no room for its rounding.
-    peaks[:1] = [max([*peaks[:1], *map(_peak, recorded.values())], default=0.0)]
-    gain_db = uniform_gain_db(_peak(total), peaks, mixture.peak_ceiling_dbfs, FULL_SCALE_16)
+    peaks[:1] = [max([*peaks[:1], *map(peak_of, recorded.values())], default=0.0)]
+    gain_db = uniform_gain_db(peak_of(total), peaks, mixture.peak_ceiling_dbfs, FULL_SCALE_16)
     if gain_db:
         made.guard_gain_db += gain_db
         factor = np.float32(db_to_linear(gain_db))
@@ -298,7 +298,3 @@ def _gain_db(audio: Float32s, source: MixtureSource, sample_rate: int) -> float:
     if loudness_lufs is None:  # muted, or silent after its transforms
         return source.gain_db
     return round(source.target_lufs - loudness_lufs + source.gain_db, _GAIN_DECIMALS)
-
-
-def _peak(audio: Float32s) -> float:
-    return max(float(audio.max()), -float(audio.min()))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, Final
 
 from stemsmith.manifests.arrays import Float32s
@@ -18,9 +17,8 @@ from stemsmith.mixing.augmentation import (
     SourceEffect,
     parameter,
 )
-from stemsmith.mixing.production.chain import EFFECTS, parse_effects
+from stemsmith.mixing.production.chain import EFFECTS, chain_entries, parse_effects
 from stemsmith.mixing.production.class_effects import (
-    ClassEffects,
     apply_class_effects,
     built_in_class_effects,
 )
@@ -70,11 +68,6 @@ class ChainOfClass(SourceEffect):
         return apply_class_effects(audio, held, sample_rate)
 
 
-@cache
-def _chains() -> ClassEffects:
-    return built_in_class_effects()
-
-
 class ProductionByClass(Augmentation):
     """Chains with ranges, by class: compressors, equalisers, amplifiers and cabinets."""
 
@@ -87,10 +80,10 @@ class ProductionByClass(Augmentation):
     def draw_effects(self, rng: DrawRng, decided: Decided) -> Sequence[SourceEffect]:
         """Draw the chain of the finest class that has one."""
         finest_first = decided.classes[::-1]
-        drawn = _chains().draw(finest_first, rng(), decided.sample_rate)
+        drawn = built_in_class_effects().draw(finest_first, rng(), decided.sample_rate)
         if not drawn:
             return ()
-        return (ChainOfClass([{effect.name: dict(effect.parameters)} for effect in drawn]),)
+        return (ChainOfClass(chain_entries(drawn)),)
 
 
 AUGMENTATION: Final = ProductionByClass()

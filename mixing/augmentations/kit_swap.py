@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
-from stemsmith.manifests.programs import DRUM_PIECES
+from stemsmith.manifests.programs import DrumPiece
 from stemsmith.mixing.augmentation import Augmentation
 from stemsmith.mixing.sources.catalogue import CatalogueStem
 
@@ -26,7 +26,7 @@ class KitSwap(Augmentation):
 
     def why_idle(self, stems: Sequence[CatalogueStem]) -> str | None:
         """Ask for pieces of drum kits, in songs of one tempo."""
-        pieces = [stem for stem in stems if {*stem.classes} & {*DRUM_PIECES}]
+        pieces = [stem for stem in stems if {*stem.classes} & {*DrumPiece}]
         if not pieces:
             return (
                 "no stem is a piece of a drum kit; mix corpora of render --drum-pieces with a "
@@ -38,7 +38,7 @@ class KitSwap(Augmentation):
 
     def in_time(self, groups: Mapping[str, Collection[str]], kept: str) -> Collection[str]:
         """Return the pieces of the kit but the kept target."""
-        pieces = {name for name, classes in groups.items() if {*classes} & {*DRUM_PIECES}}
+        pieces = {name for name, classes in groups.items() if {*classes} & {*DrumPiece}}
         return pieces - {kept}
 
 

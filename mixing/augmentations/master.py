@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Final
 
 from stemsmith.manifests.arrays import Float32s
@@ -49,15 +49,7 @@ class BusAndCodec(SourceEffect):
 
     def apply(self, audio: Float32s, sample_rate: int) -> Float32s:
         """Make a master of a mixture."""
-        bus = Bus(
-            threshold_db=self.threshold_db,
-            ratio=self.ratio,
-            attack_ms=self.attack_ms,
-            release_ms=self.release_ms,
-            limiting_db=self.limiting_db,
-            lookahead_ms=self.lookahead_ms,
-            ceiling_dbfs=self.ceiling_dbfs,
-        )
+        bus = Bus(**{field.name: getattr(self, field.name) for field in fields(Bus)})
         mastered = apply_bus(audio, bus, sample_rate)
         if self.codec is None or not mastered.any():
             return mastered
@@ -81,16 +73,7 @@ class Mastering(Augmentation):
         name = CODECS[int(draw.integers(len(CODECS)))]
         kbps = _BITRATES_KBPS[int(draw.integers(len(_BITRATES_KBPS)))]
         is_coded = draw.random() < _P_CODED
-        return BusAndCodec(
-            threshold_db=bus.threshold_db,
-            ratio=bus.ratio,
-            attack_ms=bus.attack_ms,
-            release_ms=bus.release_ms,
-            limiting_db=bus.limiting_db,
-            lookahead_ms=bus.lookahead_ms,
-            ceiling_dbfs=bus.ceiling_dbfs,
-            codec=f"{name}:{kbps}" if is_coded else None,
-        )
+        return BusAndCodec(**asdict(bus), codec=f"{name}:{kbps}" if is_coded else None)
 
 
 AUGMENTATION: Final = Mastering()

@@ -18,6 +18,7 @@ from stemsmith.mixing.augmentation import (
     parameter,
 )
 from stemsmith.mixing.production.room import (
+    SPEED_M_S,
     Room,
     convolve,
     draw_position,
@@ -31,7 +32,6 @@ _SMALLEST_M: Final = 1.0
 _LARGEST_M: Final = 50.0
 # Reflections off the nearest walls within the decay time; the work grows with the third power.
 _MOST_REFLECTIONS: Final = 120
-_SPEED_M_S: Final = 343.0
 
 
 def _within(low: float, high: float) -> Parameter:
@@ -66,7 +66,7 @@ class InRoom(SourceEffect):
         places = [self.position_m, *([x, y + side * self.spacing_m, z] for side in sides)]
         if not all(0 < a < b for place in places for a, b in zip(place, self.size_m, strict=True)):
             raise InvalidCorpus("room: the source or a microphone is not inside")
-        if _SPEED_M_S * self.rt60_s / min(self.size_m) > _MOST_REFLECTIONS:
+        if SPEED_M_S * self.rt60_s / min(self.size_m) > _MOST_REFLECTIONS:
             raise InvalidCorpus(f"room: a decay of {self.rt60_s:g} s in a room so small")
         length_m, width_m, height_m = self.size_m
         room = Room(

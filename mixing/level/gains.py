@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["StemGain", "db_to_linear", "quantise", "stem_gain", "uniform_gain_db"]
+__all__ = ["StemGain", "db_to_linear", "peak_of", "quantise", "stem_gain", "uniform_gain_db"]
 
 _GAIN_DECIMALS: Final = 4
 
@@ -26,6 +26,11 @@ class StemGain(NamedTuple):
 
     gain_db: float
     is_limited: bool
+
+
+def peak_of(audio: npt.NDArray[np.float32]) -> float:
+    """Return the largest absolute sample of some audio; 0 if there is none."""
+    return max(float(audio.max()), -float(audio.min())) if audio.size else 0.0
 
 
 def db_to_linear(gain_db: float) -> float:

@@ -20,7 +20,6 @@ Departures from the standard
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from functools import cache
 from typing import Any, Final
 
@@ -28,8 +27,11 @@ import numpy as np
 import numpy.typing as npt
 from stemsmith.manifests.arrays import Float32s, Float64s
 from stemsmith.mixing.level.grid import ENVELOPE_HZ
+from stemsmith.mixing.level.spans import Spans, whole_if_none, with_tails
 
 __all__ = [
+    "ABSOLUTE_GATE_LUFS",
+    "BLOCK_STEPS",
     "ENVELOPE_HZ",
     "Envelope",
     "envelope",
@@ -37,10 +39,11 @@ __all__ = [
     "integrated_loudness",
     "k_weighting",
     "loudness_when_played_at",
+    "power_of",
 ]
 
-_BLOCK_STEPS: Final = 4  # a gating block is 400 ms
-_ABSOLUTE_GATE_LUFS: Final = -70.0
+BLOCK_STEPS: Final = 4  # a gating block is 400 ms
+ABSOLUTE_GATE_LUFS: Final = -70.0
 _RELATIVE_GATE_LU: Final = -10.0
 _OFFSET_DB: Final = -0.691  # BS.1770-4 eq. 2
 # In silence a filter's state falls to numbers so small that processors take a hundred times as long
@@ -51,8 +54,6 @@ _RINGING_STEPS: Final = 3  # 0.3 s of filter ringing are kept after a sound
 _FILTERED_STEPS: Final = 40  # filtered at a time, so that they stay in the cache
 _MATCHING_TURNS: Final = 6
 _MATCHED_LU: Final = 1e-3
-
-Spans = Sequence[tuple[int, int]]
 
 
 @cache
@@ -146,7 +147,7 @@ def envelope(audio: Float32s, sample_rate: int, spans: Spans | None = None) -> E
     # In float64: the coefficients of the high-pass do not survive float32 (0.01 LU on bass notes).
     sections = k_weighting(sample_rate)
     peak = 0.0
-    for first, last in _on_steps(spans if spans is not None else [(0, n_samples)], step, n_steps):
+    for first, last in _on_steps(whole_if_none(spans, n_samples), step, n_steps):
         state = np.zeros((2, n_channels, 2))
         for start in range(first, last, _FILTERED_STEPS):
             stop = min(start + _FILTERED_STEPS, last)
@@ -175,14 +176,9 @@ def _mean_squares(block: npt.NDArray[Any], step: int) -> npt.NDArray[Any]:
 
 def _on_steps(spans: Spans, step: int, n_steps: int) -> list[tuple[int, int]]:
     """Widen spans to whole steps and the ringing of the filter, and join those that touch."""
-    joined: list[tuple[int, int]] = []
-    for start, stop in spans:
-        first, last = start // step, min(-(-stop // step) + _RINGING_STEPS, n_steps)
-        if joined and first <= joined[-1][1]:
-            joined[-1] = (joined[-1][0], max(joined[-1][1], last))
-        elif last > first:
-            joined.append((first, last))
-    return joined
+    on_steps = [(start // step, -(-stop // step)) for start, stop in spans]
+    widened = with_tails(on_steps, _RINGING_STEPS, n_steps)
+    return [(first, last) for first, last in widened if last > first]
 
 
 def integrated_loudness(k_power: npt.ArrayLike, gain_db: float = 0.0) -> float | None:
@@ -272,13 +268,13 @@ def excerpts_when_played_at(k_power: npt.ArrayLike, level_lufs: float) -> Float6
 
 def _gated(steps: npt.NDArray[Any], gain_db: Float64s) -> Float64s:
     """Return the gated loudness of each row of (n, n_steps) powers under a gain; NaN for none."""
-    n_blocks = steps.shape[1] - _BLOCK_STEPS + 1
+    n_blocks = steps.shape[1] - BLOCK_STEPS + 1
     loudness_lufs = np.full(len(steps), np.nan)
     if n_blocks < 1:
         return loudness_lufs
-    factor = 10 ** (gain_db / 10) / _BLOCK_STEPS
-    blocks = sum(steps[:, i : n_blocks + i] for i in range(_BLOCK_STEPS)) * factor[:, None]
-    is_over = blocks > _power_of(_ABSOLUTE_GATE_LUFS)
+    factor = 10 ** (gain_db / 10) / BLOCK_STEPS
+    blocks = sum(steps[:, i : n_blocks + i] for i in range(BLOCK_STEPS)) * factor[:, None]
+    is_over = blocks > power_of(ABSOLUTE_GATE_LUFS)
     n_over = np.maximum(is_over.sum(axis=1), 1)
     relative_gate = (blocks * is_over).sum(axis=1) / n_over * 10 ** (_RELATIVE_GATE_LU / 10)
     is_over &= blocks > relative_gate[:, None]
@@ -294,5 +290,6 @@ def _number(loudness_lufs: Float64s) -> float | None:
     return None if math.isnan(loudness_lufs[0]) else float(loudness_lufs[0])
 
 
-def _power_of(loudness_lufs: float) -> float:
+def power_of(loudness_lufs: float) -> float:
+    """Return the K-weighted mean square that a loudness is of."""
     return float(10 ** ((loudness_lufs - _OFFSET_DB) / 10))

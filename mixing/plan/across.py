@@ -26,7 +26,7 @@ from stemsmith.mixing.level.gains import db_to_linear
 from stemsmith.mixing.level.grid import ENVELOPE_HZ
 from stemsmith.mixing.level.loudness import loudness_when_played_at
 from stemsmith.mixing.plan.coherent import CoherentPlan
-from stemsmith.mixing.plan.config import Match, MixConfig, Mode
+from stemsmith.mixing.plan.config import MOST_MIXTURES, Match, MixConfig, Mode
 from stemsmith.mixing.plan.incoherent import IncoherentPlan
 from stemsmith.mixing.plan.matching import Anchor, Matched, Scores, SourceMatching, WantedStem
 from stemsmith.mixing.plan.recipes import GAIN_DECIMALS, Unused
@@ -36,7 +36,6 @@ from stemsmith.mixing.sources.taxonomy import Taxonomy
 __all__ = ["AcrossPlan", "Drawn", "plan_across"]
 
 _MOST_ANCHORS: Final = 12  # that are tried for one mixture
-_MOST_MIXTURES: Final = 10**8  # names have eight digits
 _NO_BEAT: Final = "its notes keep to no beat, which --match asks for"
 
 
@@ -183,7 +182,7 @@ class AcrossPlan:
         for attempt in range(1, _MOST_ANCHORS):
             if not best.n_unmatched:
                 break
-            other = number + attempt * _MOST_MIXTURES
+            other = number + attempt * MOST_MIXTURES
             (anchored,) = self._coherent.mixtures(other, other + 1)
             anchored = dataclasses.replace(anchored, mixture_id=own.mixture_id)
             found = self._matched_to(number, anchored)

@@ -144,7 +144,7 @@ class CoherentPlan:
         sources = [self._source(k, o, number, factor, muted) for k, _, o in clips]
         if config.overlay is not None:
             sources += self._overlay(song, number, factor, muted)
-        return recipe(split, number, config, self._sample_rate, sources)
+        return recipe(split, number, config, self._sample_rate, sources, self._augment)
 
     def _turn(self, number: int) -> tuple[int, str]:
         """Return the turn that a mixture belongs to, and its song."""
@@ -165,9 +165,7 @@ class CoherentPlan:
 
     def _weighted(self, number: int) -> str:
         """Draw the song of a mixture by the weights of the songs."""
-        u = rng_for(self._config.seed, self._split, number, "weighted song").random(1)
-        first, last = np.zeros(1, np.int64), np.full(1, len(self._songs))
-        return self._songs[int(draw_weighted(self._song_weights, first, last, u)[0])]
+        return self._songs[self._drawn_by(self._song_weights, number, "weighted song")]
 
     def _weighted_offset(self, song: str, offsets: Int32s, number: int, factor: float) -> int:
         """Draw one of a song's offsets: evenly, or by what all of its stems play."""
@@ -175,9 +173,13 @@ class CoherentPlan:
         if self._config.weights is Weights.ACTIVITY:
             stems, n_steps = self._catalogue.songs[song], stretched_steps(self._config, factor)
             weights = song_activity(self._catalogue, stems, offsets, n_steps)
-        u = rng_for(self._config.seed, self._split, number, "weighted offset").random(1)
-        first, last = np.zeros(1, np.int64), np.full(1, len(offsets))
-        return int(offsets[draw_weighted(weights, first, last, u)[0]])
+        return int(offsets[self._drawn_by(weights, number, "weighted offset")])
+
+    def _drawn_by(self, weights: Float64s, number: int, what: str) -> int:
+        """Draw one of some items for a mixture, in proportion to their weights."""
+        u = rng_for(self._config.seed, self._split, number, what).random(1)
+        first, last = np.zeros(1, np.int64), np.full(1, len(weights))
+        return int(draw_weighted(weights, first, last, u)[0])
 
     def _muted(
         self, clips: Sequence[tuple[int, str, float]], number: int, factor: float

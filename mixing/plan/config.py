@@ -15,13 +15,22 @@ from stemsmith.manifests.splits import SPLITS
 from stemsmith.mixing.augmentations import AUGMENTATIONS
 from stemsmith.mixing.level.grid import ENVELOPE_HZ
 
-__all__ = ["Level", "Match", "MixConfig", "MixOptions", "Mode", "Pairing", "Weights"]
+__all__ = [
+    "MOST_MIXTURES",
+    "Level",
+    "Match",
+    "MixConfig",
+    "MixOptions",
+    "Mode",
+    "Pairing",
+    "Weights",
+]
 
 
 _DEFAULT_CLIP_S: Final = 10.0
 _DEFAULT_HOURS: Final = 1.0
 _LONGEST_CLIP_S: Final = 7200
-_MOST_MIXTURES: Final = 10**8  # names have eight digits
+MOST_MIXTURES: Final = 10**8  # names have eight digits
 
 
 class Mode(StrEnum):
@@ -255,10 +264,10 @@ class MixConfig:
             raise UsageError("--mode renditions makes all of them: not with --mixtures or --hours")
         if self.n_mixtures is not None and self.hours is not None:
             raise UsageError("give either --mixtures or --hours")
-        if not 1 <= self.n_wanted <= _MOST_MIXTURES:
+        if not 1 <= self.n_wanted <= MOST_MIXTURES:
             raise UsageError(
                 "--mixtures and --hours must ask for at least one mixture and at most "
-                f"{_MOST_MIXTURES}"
+                f"{MOST_MIXTURES}"
             )
 
     def _check_levels(self) -> None:

@@ -214,7 +214,9 @@ class IncoherentPlan:
             wanted = range(max(first, start), min(stop, start + _BLOCK))
             by_group = self._block(block, [number - start for number in wanted])
             for number, sources in zip(wanted, zip(*by_group, strict=True), strict=True):
-                yield recipe(self._split, number, self._config, self._sample_rate, sources)
+                yield recipe(
+                    self._split, number, self._config, self._sample_rate, sources, self._augment
+                )
 
     def _table(self, group: str, n_steps: int) -> ClipTable:
         key = group, n_steps

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Final, NamedTuple
 
 from stemsmith.manifests.mixtures import Mixture, MixtureSource
@@ -132,17 +131,13 @@ def recipe_source(
     )
 
 
-@lru_cache(maxsize=8)
-def _augmenter(config: MixConfig) -> Augmenter:
-    return Augmenter(config)
-
-
 def recipe(
     split: str,
     number: int,
     config: MixConfig,
     sample_rate: int,
     sources: Sequence[MixtureSource],
+    augment: Augmenter,
     n_steps: int | None = None,
 ) -> Mixture:
     """Return the record of one mixture, of some 100 ms or of the ordinary clip length.
@@ -151,15 +146,11 @@ def recipe(
     """
     if n_steps is None:
         n_steps = config.clip_steps
-    master = None
-    if config.augment:
-        augmenter = _augmenter(config)
-        faults = augmenter.draw_faults(sources, split, number)
-        sources = [
-            dataclasses.replace(source, transforms=(*source.transforms, *texts))
-            for source, texts in zip(sources, faults, strict=True)
-        ]
-        master = augmenter.draw_master(split, number)
+    faults = augment.draw_faults(sources, split, number)
+    sources = [
+        dataclasses.replace(source, transforms=(*source.transforms, *texts)) if texts else source
+        for source, texts in zip(sources, faults, strict=True)
+    ]
     return Mixture(
         mixture_id=f"{split}-{number:08d}",
         mode=str(config.mode),
@@ -169,5 +160,5 @@ def recipe(
         n_channels=config.n_channels,
         peak_ceiling_dbfs=config.peak_ceiling_dbfs,
         sources=tuple(sources),
-        master=master,
+        master=augment.draw_master(split, number),
     )

@@ -132,7 +132,15 @@ class RenditionMixes:
             sources = [
                 self._source(k, source, number, start, n_steps, muted) for k, source in stems
             ]
-            yield recipe(self._split, number, self._config, self._sample_rate, sources, n_steps)
+            yield recipe(
+                self._split,
+                number,
+                self._config,
+                self._sample_rate,
+                sources,
+                self._augment,
+                n_steps,
+            )
 
     def _kept(self, stems: Sequence[tuple[int, RenditionSource]], start: int, n_steps: int) -> str:
         """Return the target that is never muted: the one asked for, or the loudest."""

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from stemsmith.manifests.arrays import Bools, Float64s
 
-__all__ = ["LARGEST_TRANSPOSITION", "ScoreGrid", "TempoKnots"]
+__all__ = ["LARGEST_TRANSPOSITION", "ScoreGrid", "TempoKnots", "interpolated"]
 
 LARGEST_TRANSPOSITION = 6  # semitones, up or down: every key is as near
 
@@ -43,11 +43,11 @@ class ScoreGrid:
 
     def seconds(self, beats: npt.ArrayLike) -> Float64s:
         """Return when quarter notes of the score are played, in seconds (same shape)."""
-        return _between(np.asarray(beats, np.float64), self.knot_beat, self.knot_s)
+        return interpolated(np.asarray(beats, np.float64), self.knot_beat, self.knot_s)
 
     def beats(self, seconds: npt.ArrayLike) -> Float64s:
         """Return which quarter notes are played at some seconds (same shape)."""
-        return _between(np.asarray(seconds, np.float64), self.knot_s, self.knot_beat)
+        return interpolated(np.asarray(seconds, np.float64), self.knot_s, self.knot_beat)
 
     def knots(self, first: float, last: float) -> Float64s:
         """Return the quarter notes at which a stretch begins, changes its tempo, and ends."""
@@ -55,8 +55,16 @@ class ScoreGrid:
         return np.concatenate([[first], inner, [last]])
 
 
-def _between(x: Float64s, known: Float64s, values: Float64s) -> Float64s:
-    """Interpolate, and go on beyond both ends as between the two knots that are nearest."""
+def interpolated(x: Float64s, known: Float64s, values: Float64s) -> Float64s:
+    """Interpolate, and go on beyond both ends as between the two knots that are nearest.
+
+    Parameters
+    ----------
+    x : numpy.ndarray
+        Where values are wanted.
+    known, values : numpy.ndarray
+        (n_knots,) at least two places, ascending, and the values there.
+    """
     i = np.clip(np.searchsorted(known, x, side="right") - 1, 0, len(known) - 2)
     slope = (values[i + 1] - values[i]) / (known[i + 1] - known[i])
     found: Float64s = values[i] + (x - known[i]) * slope

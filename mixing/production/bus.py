@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 import scipy.ndimage
 from stemsmith.manifests.arrays import Float32s
+from stemsmith.mixing.level.gains import peak_of
 from stemsmith.mixing.production.chain import Effect, apply_effects
 from stemsmith.mixing.production.parameters import Parameters, draw_evenly, draw_in_octaves
 
@@ -75,7 +76,7 @@ def apply_bus(audio: Float32s, bus: Bus, sample_rate: int) -> Float32s:
         (n_channels, n_samples) float32, sample-aligned, whose peak is the ceiling; silence stays
         silence.
     """
-    peak = _peak(audio)
+    peak = peak_of(audio)
     if not peak:
         return audio
     compressor = Effect(
@@ -89,7 +90,7 @@ def apply_bus(audio: Float32s, bus: Bus, sample_rate: int) -> Float32s:
     )
     compressed = apply_effects(audio / np.float32(peak), [compressor], sample_rate)
     ceiling = 10 ** (bus.ceiling_dbfs / 20)
-    driven = compressed * np.float32(ceiling * 10 ** (bus.limiting_db / 20) / _peak(compressed))
+    driven = compressed * np.float32(ceiling * 10 ** (bus.limiting_db / 20) / peak_of(compressed))
     return limit(driven, ceiling, bus.lookahead_ms, sample_rate)
 
 
@@ -123,7 +124,3 @@ def limit(audio: Float32s, ceiling: float, lookahead_ms: float, sample_rate: int
     gain = scipy.ndimage.uniform_filter1d(least, n, mode="nearest")
     limited: Float32s = (audio * np.minimum(gain, needed)).astype(np.float32)
     return limited
-
-
-def _peak(audio: Float32s) -> float:
-    return max(float(audio.max()), -float(audio.min())) if audio.size else 0.0

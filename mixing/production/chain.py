@@ -23,6 +23,7 @@ __all__ = [
     "DrawnEffect",
     "Effect",
     "apply_effects",
+    "chain_entries",
     "chain_from_json",
     "chain_to_json",
     "draw_chain",
@@ -104,9 +105,14 @@ def draw_chain(effects: Sequence[DrawnEffect], rng: np.random.Generator) -> tupl
     return tuple(effect for is_there, effect in drawn if is_there)
 
 
+def chain_entries(effects: Sequence[Effect]) -> list[dict[str, dict[str, float]]]:
+    """Return a chain as `parse_effects` takes it: ``[{"Gain": {"gain_db": 2.0}}]``."""
+    return [{effect.name: dict(effect.parameters)} for effect in effects]
+
+
 def chain_to_json(effects: Sequence[Effect]) -> str:
-    """Return a chain as one line of JSON: ``[{"Gain": {"gain_db": 2.0}}]``, as YAML has it."""
-    return json.dumps([{effect.name: dict(effect.parameters)} for effect in effects])
+    """Return the entries of a chain as one line of JSON."""
+    return json.dumps(chain_entries(effects))
 
 
 def chain_from_json(text: str) -> tuple[Effect, ...]:

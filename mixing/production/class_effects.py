@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +24,7 @@ from stemsmith.manifests.documents import Every, misfit, read_yaml
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.names import slug
 from stemsmith.manifests.programs import class_names
+from stemsmith.mixing.level.spans import Spans, whole_if_none, with_tails
 from stemsmith.mixing.production.chain import (
     DrawnEffect,
     Effect,
@@ -30,7 +32,6 @@ from stemsmith.mixing.production.chain import (
     draw_chain,
     parse_drawn_effects,
 )
-from stemsmith.mixing.production.spans import Spans, whole_if_none, with_tails
 
 __all__ = [
     "OTHERS",
@@ -120,6 +121,7 @@ def _is_above(effect: Effect, sample_rate: int) -> bool:
     return effect.name in _ABOVE_ALL and cutoff_hz > _HIGHEST_CUTOFF * sample_rate
 
 
+@cache
 def built_in_class_effects() -> ClassEffects:
     """Return the chains that stemsmith brings along."""
     return read_class_effects(_BUILT_IN)

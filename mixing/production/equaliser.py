@@ -21,9 +21,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 from stemsmith.manifests.arrays import Float32s, Float64s
+from stemsmith.mixing.level.spans import Spans
 from stemsmith.mixing.production.parameters import Parameters
 from stemsmith.mixing.production.room import convolve
-from stemsmith.mixing.production.spans import Spans
 
 __all__ = [
     "BANDS_HZ",

@@ -24,10 +24,11 @@ import scipy.signal
 from stemsmith.manifests.arrays import Float32s
 from stemsmith.manifests.audio.read import audio_info, read_excerpt
 from stemsmith.manifests.errors import InvalidCorpus, UsageError, install_command
+from stemsmith.mixing.level.spans import Spans, whole_if_none, with_tails
 from stemsmith.mixing.production.parameters import Parameters, draw_evenly, draw_in_octaves
-from stemsmith.mixing.production.spans import Spans, whole_if_none, with_tails
 
 __all__ = [
+    "SPEED_M_S",
     "Position",
     "Room",
     "convolve",
@@ -40,7 +41,7 @@ __all__ = [
 
 Position = tuple[float, float, float]
 
-_SPEED_M_S: Final = 343.0
+SPEED_M_S: Final = 343.0  # of sound
 _SIZES_M: Final = ((4.0, 10.0), (3.5, 8.0), (2.5, 4.5))
 _RT60_S: Final = (0.2, 0.7)
 _SPACING_M: Final = (0.2, 0.5)
@@ -86,9 +87,7 @@ class Room(Parameters):
         length, width, height = self.size_m
         surface_m2 = 2 * (length * width + length * height + width * height)
         volume_m3 = length * width * height
-        return 1 - math.exp(
-            -24 * math.log(10) * volume_m3 / (_SPEED_M_S * surface_m2 * self.rt60_s)
-        )
+        return 1 - math.exp(-24 * math.log(10) * volume_m3 / (SPEED_M_S * surface_m2 * self.rt60_s))
 
 
 def draw_room(rng: np.random.Generator) -> Room:
@@ -178,10 +177,10 @@ def _reflections(
     """Return what comes after the direct sound, against that: its first tap is one sample later."""
     with_walls, direct = (
         _by_images(room, position_m, microphone_m, sample_rate, order)
-        for order in (math.ceil(_SPEED_M_S * room.rt60_s / min(room.size_m)), 0)
+        for order in (math.ceil(SPEED_M_S * room.rt60_s / min(room.size_m)), 0)
     )
     with_walls[: len(direct)] -= direct
-    arrival = round(math.dist(position_m, microphone_m) / _SPEED_M_S * sample_rate)
+    arrival = round(math.dist(position_m, microphone_m) / SPEED_M_S * sample_rate)
     late = with_walls[_FRACTIONAL_TAPS + arrival + 1 :] / direct.sum()
     late = _filtered(late[: round(1.5 * room.rt60_s * sample_rate)], room, sample_rate)
     # Walls alone do not give the time that Eyring's formula wants of them: sound between the far
@@ -214,7 +213,7 @@ def _by_images(
             max_order=order,
             air_absorption=False,
         )
-        box.set_sound_speed(_SPEED_M_S)
+        box.set_sound_speed(SPEED_M_S)
         box.add_source(list(position_m))
         box.add_microphone(np.array(microphone_m)[:, np.newaxis])
         box.compute_rir()

@@ -18,13 +18,13 @@ from stemsmith.manifests.documents import read_toml
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.names import distinct_slugs, normal_name, slug
 from stemsmith.manifests.paths import local_path
-from stemsmith.manifests.programs import DRUM_PIECES, class_names
+from stemsmith.manifests.programs import DrumPiece, class_names
 
 __all__ = ["TAXONOMIES", "Taxonomy", "known_classes", "names_pieces", "read_taxonomy"]
 
 ANY: Final = "*"
 # "percussion" is what other data sets call whole stems.
-PIECES_ALONE: Final = frozenset(DRUM_PIECES) - {"percussion"}
+PIECES_ALONE: Final = frozenset(DrumPiece) - {DrumPiece.PERCUSSION}
 _MODULE_AND_OBJECT: Final = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 

@@ -368,41 +368,7 @@ class RenderConfig:
     def __post_init__(self) -> None:
         """Make values of what was given as text, and refuse values out of range."""
         settle(self)
-        lowest, highest = _FLUID_RATES_HZ
-        checks = {
-            "--songs must be at least 1": self.n_songs is None or self.n_songs >= 1,
-            "--min-notes must be at least 1": self.min_notes >= 1,
-            "--min-stem-notes must be at least 1": self.min_stem_notes >= 1,
-            "--target-lufs must be between -70 and 0": -70 < self.target_lufs <= 0,
-            "--max-gain must be between 0 and 100": 0 <= self.max_gain_db <= 100,
-            "--target-peak must be between -40 and 0": -40 <= self.target_peak_dbfs <= 0,
-            "--tail must be between 0 and 60": 0 <= self.tail_s <= 60,
-            "--max-duration must be positive and at most 7200": 0 < self.max_duration_s <= 7200,
-            f"--sample-rate must be between {lowest} and {highest} and a multiple of {_STEPS_HZ}": (
-                lowest <= self.sample_rate <= highest and self.sample_rate % _STEPS_HZ == 0
-            ),
-            "--channels must be 1 or 2": self.n_channels in (1, 2),
-            "--pan drawn needs --channels 2": self.pan is Pan.SCORE or self.n_channels == 2,
-            "--pan drawn cannot be with --mix-source unsplit, which plays the scores as they are": (
-                self.pan is Pan.SCORE or self.mix_source is MixSource.AUTOMIX
-            ),
-            "--balance cannot be with --mix-source unsplit, which plays the scores as they are": (
-                self.balance == EQUAL_STEMS or self.mix_source is MixSource.AUTOMIX
-            ),
-            "--mix-source unsplit needs --patch-choice program: the unsplit rendering follows "
-            "the score's programs": (
-                self.mix_source is MixSource.AUTOMIX or self.patch_choice is PatchChoice.PROGRAM
-            ),
-        }
-        checks["--mix-source unsplit cannot be with --effects, --room or --equalise"] = (
-            not self.is_produced or self.mix_source is MixSource.AUTOMIX
-        )
-        is_kept = self.on_defect is OnDefect.KEEP
-        checks["--on-defect needs the audit: not with --no-audit"] = is_kept or self.audit
-        checks["--on-defect redraw cannot be with --mix-source unsplit, which has one patch"] = (
-            self.on_defect is not OnDefect.REDRAW or self.mix_source is MixSource.AUTOMIX
-        )
-        checks |= self._checks_of_players()
+        checks = self._checks_of_numbers() | self._checks_of_sound() | self._checks_of_players()
         for message, holds in checks.items():
             if not holds:
                 raise UsageError(message)
@@ -429,6 +395,48 @@ class RenderConfig:
     def has_master(self) -> bool:
         """Whether songs have a master.flac."""
         return self.master is not Master.NONE or self.codec is not None
+
+    def _checks_of_numbers(self) -> dict[str, bool]:
+        """Return what must hold of the values of options by themselves."""
+        lowest, highest = _FLUID_RATES_HZ
+        return {
+            "--songs must be at least 1": self.n_songs is None or self.n_songs >= 1,
+            "--min-notes must be at least 1": self.min_notes >= 1,
+            "--min-stem-notes must be at least 1": self.min_stem_notes >= 1,
+            "--target-lufs must be between -70 and 0": -70 < self.target_lufs <= 0,
+            "--max-gain must be between 0 and 100": 0 <= self.max_gain_db <= 100,
+            "--target-peak must be between -40 and 0": -40 <= self.target_peak_dbfs <= 0,
+            "--tail must be between 0 and 60": 0 <= self.tail_s <= 60,
+            "--max-duration must be positive and at most 7200": 0 < self.max_duration_s <= 7200,
+            f"--sample-rate must be between {lowest} and {highest} and a multiple of {_STEPS_HZ}": (
+                lowest <= self.sample_rate <= highest and self.sample_rate % _STEPS_HZ == 0
+            ),
+            "--channels must be 1 or 2": self.n_channels in (1, 2),
+        }
+
+    def _checks_of_sound(self) -> dict[str, bool]:
+        """Return what must hold of options that decide channels, levels and effects together."""
+        is_automix = self.mix_source is MixSource.AUTOMIX
+        return {
+            "--pan drawn needs --channels 2": self.pan is Pan.SCORE or self.n_channels == 2,
+            "--pan drawn cannot be with --mix-source unsplit, which plays the scores as they are": (
+                self.pan is Pan.SCORE or is_automix
+            ),
+            "--balance cannot be with --mix-source unsplit, which plays the scores as they are": (
+                self.balance == EQUAL_STEMS or is_automix
+            ),
+            "--mix-source unsplit needs --patch-choice program: the unsplit rendering follows "
+            "the score's programs": (is_automix or self.patch_choice is PatchChoice.PROGRAM),
+            "--mix-source unsplit cannot be with --effects, --room or --equalise": (
+                is_automix or not self.is_produced
+            ),
+            "--on-defect needs the audit: not with --no-audit": (
+                self.audit or self.on_defect is OnDefect.KEEP
+            ),
+            "--on-defect redraw cannot be with --mix-source unsplit, which has one patch": (
+                is_automix or self.on_defect is not OnDefect.REDRAW
+            ),
+        }
 
     def _checks_of_players(self) -> dict[str, bool]:
         """Return what must hold of the options that say how parts are played."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as package_version
 from pathlib import Path
@@ -19,7 +19,7 @@ from stemsmith.render.sound.patches import Bank
 from stemsmith.render.sound.sample_folder import read_sample_folder
 from stemsmith.render.sound.synth import synthesis
 
-__all__ = ["bank_header", "sfz_versions", "sound_versions", "why_nothing"]
+__all__ = ["bank_header", "is_bank_of", "sfz_versions", "sound_versions", "why_nothing"]
 
 _PACKAGES: Final = ("numpy", "scipy", "pyloudnorm", "soundfile", "pyarrow", "mido")
 
@@ -49,6 +49,11 @@ def sfz_versions() -> dict[str, str]:
         return {**sound_versions(), "pysfizz": package_version("pysfizz")}
     except PackageNotFoundError:
         return {**sound_versions(), "pysfizz": "missing"}
+
+
+def is_bank_of(header: Mapping[str, Any], manifest: Mapping[str, Any]) -> bool:
+    """Tell whether a bank, by its header, is the one that a corpus was rendered with."""
+    return all(header[key] == manifest.get(key) for key in ("soundfonts", "patch_bank"))
 
 
 def bank_header(bank: Bank) -> dict[str, Any]:

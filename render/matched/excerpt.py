@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 from stemsmith.manifests.arrays import Bools, Float64s, Int64s, UInt8s
-from stemsmith.mixing.plan.score_grid import TempoKnots
+from stemsmith.mixing.plan.score_grid import TempoKnots, interpolated
 from stemsmith.render.midi.notes import BLOCK
 from stemsmith.render.midi.score import Notes, Score
 from stemsmith.render.midi.smf import Event
@@ -119,12 +119,8 @@ class _Time:
 
     def seconds(self, ticks: npt.ArrayLike) -> Float64s:
         """Return the seconds after the beginning of the excerpt of ticks (same shape)."""
-        beats, seconds = self._beats, self._seconds
-        x = np.asarray(ticks, np.float64) / self._ticks_per_quarter
-        i = np.clip(np.searchsorted(beats, x, side="right") - 1, 0, len(beats) - 2)
-        slope = (seconds[i + 1] - seconds[i]) / (beats[i + 1] - beats[i])
-        found: Float64s = seconds[i] + (x - beats[i]) * slope
-        return found
+        beats = np.asarray(ticks, np.float64) / self._ticks_per_quarter
+        return interpolated(beats, self._beats, self._seconds)
 
 
 def _before_s(time: _Time, notes: Notes, onset_s: Float64s) -> float:

@@ -19,7 +19,7 @@ from stemsmith.mixing.level.grid import ENVELOPE_HZ
 from stemsmith.mixing.plan.matching import WantedStem
 from stemsmith.mixing.plan.score_grid import ScoreGrid
 from stemsmith.render.corpus.config import Drums
-from stemsmith.render.corpus.manifest import bank_header, sound_versions
+from stemsmith.render.corpus.manifest import bank_header, is_bank_of, sound_versions
 from stemsmith.render.matched.grid import CorpusScore, GridJob, StemToMatch, read_grid
 from stemsmith.render.matched.render import MatchJob, MatchSpec, render_matches
 from stemsmith.render.songs.metadata import SOURCE_MIDI
@@ -96,7 +96,7 @@ class ScoreMatcher:
     def _songs_of(self, root: str, corpus: Corpus) -> dict[str, _SongToMatch]:
         """Return the songs of a corpus by root and MD5."""
         _refuse_what_is_not_done_again(corpus)
-        is_same_bank = self._is_same_bank(corpus)
+        is_same_bank = is_bank_of(self.header, corpus.header)
         fonts = {font["file"]: font.get("sha256") for font in corpus.header.get("soundfonts") or ()}
         songs = {song.song_id: song for song in corpus.song_records()}
         stems: dict[str, dict[str, StemToMatch]] = defaultdict(dict)
@@ -128,11 +128,6 @@ class ScoreMatcher:
             f"{root}:{song_id}": _SongToMatch(score_of(song), stems[song_id])
             for song_id, song in songs.items()
         }
-
-    def _is_same_bank(self, corpus: Corpus) -> bool:
-        return all(
-            self.header[key] == corpus.header.get(key) for key in ("soundfonts", "patch_bank")
-        )
 
     def _is_from(self, patch: Patch, fonts: Mapping[str, str | None]) -> bool:
         """Tell whether a patch is a preset, as it is, of one of some soundfonts."""

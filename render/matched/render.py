@@ -24,7 +24,7 @@ from stemsmith.render.matched.excerpt import Excerpt, excerpt_of
 from stemsmith.render.matched.grid import CorpusScore, StemToMatch
 from stemsmith.render.midi.score import Score
 from stemsmith.render.sound.heard import expected_levels, heard_notes
-from stemsmith.render.sound.player import play
+from stemsmith.render.sound.player import infinite, play
 from stemsmith.render.sound.workspace import AT_WORK, shared_workspace
 
 __all__ = ["MatchJob", "MatchSpec", "RenderedMatches", "render_matches"]
@@ -129,7 +129,7 @@ def _render(job: MatchJob, score: Score, spec: MatchSpec) -> MatchedStem:
         raise UsageError(f"{job.score.path}: {error}") from error
     peak = float(np.abs(native).max(initial=0.0))
     if not math.isfinite(peak):
-        raise UsageError(f"{spec.stem.patch.name}: its effects or instrument give infinite samples")
+        raise infinite(spec.stem.patch)
     gain_db = spec.stem.gain_db
     if peak:
         gain_db = min(gain_db, math.floor(1e4 * (_PEAK_DBFS - 20 * math.log10(peak))) / 1e4)

@@ -15,12 +15,15 @@ from stemsmith.render.midi.streams import N_CHANNELS, Ordered
 __all__ = [
     "ALL_NOTES_OFF",
     "ALL_SOUND_OFF",
+    "BANK_SELECTS",
     "DATA_LSB",
     "DATA_MSB",
+    "DOWN",
     "EXPRESSION",
     "LEGATO",
     "MODES",
     "MODULATION",
+    "MONO",
     "NRPN",
     "PAN",
     "RESET_CONTROLLERS",
@@ -34,6 +37,7 @@ __all__ = [
     "mode_messages",
 ]
 
+BANK_SELECTS: Final = (0, 32)  # MSB and LSB
 MODULATION: Final = 1
 DATA_MSB: Final = 6
 VOLUME: Final = 7
@@ -53,9 +57,9 @@ MODES: Final = (124, 125, 126, 127)
 
 _FINE: Final = 1
 _COARSE: Final = 2
-_DOWN: Final = 64
+DOWN: Final = 64  # of a pedal, or of a mode that a pedal sets: from here on
 _NO_PARAMETER: Final = 127
-_MONO: Final = 126
+MONO: Final = 126
 _POLY: Final = 127
 
 _RELEVANT: Final = frozenset(
@@ -98,8 +102,8 @@ def mode_messages(
         if first not in groups:
             continue
         _, is_omni_off, is_mono = groups[first]
-        if number in (_MONO, _POLY):
-            is_mono = number == _MONO
+        if number in (MONO, _POLY):
+            is_mono = number == MONO
         else:
             is_omni_off = number == MODES[0]
         if is_omni_off and not is_mono:
@@ -153,13 +157,13 @@ class ChannelState:
     def control(self, number: int, value: int, next_strike: int) -> None:
         """Take a controller; `next_strike` is the number of the next note."""
         if number == SUSTAIN:
-            self.is_sustained = value >= _DOWN
+            self.is_sustained = value >= DOWN
         elif number == SOSTENUTO:
-            self.is_sostenuto = value >= _DOWN
+            self.is_sostenuto = value >= DOWN
             if self.is_sostenuto:
                 self.sostenuto_number = next_strike
         elif number == LEGATO:
-            self._is_legato = value >= _DOWN
+            self._is_legato = value >= DOWN
             self.is_mono = self._is_poly_off or self._is_legato
         elif number == RESET_CONTROLLERS:
             self.reset_controllers()

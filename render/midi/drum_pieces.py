@@ -9,25 +9,12 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
-from enum import StrEnum
 from typing import Final
 
+from stemsmith.manifests.programs import DrumPiece
 from stemsmith.manifests.records import Part
 
-__all__ = ["DrumPiece", "piece_class", "pieces_of_keys"]
-
-
-class DrumPiece(StrEnum):
-    """A piece of a drum kit."""
-
-    KICK = "kick"
-    SNARE = "snare"
-    TOMS = "toms"
-    HI_HAT = "hi-hat"
-    RIDE = "ride"
-    CRASH = "crash"
-    PERCUSSION = "percussion"  # all else: claps, cowbells, shakers, timpani, effects
-
+__all__ = ["piece_class", "pieces_of_keys"]
 
 _KEYS: Final = 128
 _XG_BANKS: Final = (126, 127)

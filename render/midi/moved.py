@@ -19,8 +19,10 @@ from typing import Final, NamedTuple
 import numpy as np
 from stemsmith.manifests.arrays import Float64s, Int64s
 from stemsmith.render.midi.channel import (
+    DOWN,
     LEGATO,
     MODES,
+    MONO,
     RESET_CONTROLLERS,
     SUSTAIN,
     is_relevant,
@@ -34,8 +36,6 @@ from stemsmith.render.midi.tuning import tunable, tuning_of
 __all__ = ["Moves", "moved", "struck"]
 
 _NEVER: Final = 1 << 40
-_DOWN: Final = 64  # of a pedal
-_MONO: Final = 126  # controller
 
 
 class Moves(NamedTuple):
@@ -327,7 +327,7 @@ def _deciding(events: list[Ordered]) -> Iterator[Ordered]:
     for event in events:
         kind = event.data[0] >> 4
         if _is_controller(event, SUSTAIN):
-            was_down, is_down = is_down, event.data[2] >= _DOWN
+            was_down, is_down = is_down, event.data[2] >= DOWN
             if was_down != is_down:
                 yield event
             continue
@@ -340,6 +340,6 @@ def _deciding(events: list[Ordered]) -> Iterator[Ordered]:
 def _is_mono(part: OpenPart, streams: Streams) -> bool:
     """Tell whether notes of a part ever end one another."""
     return any(
-        _is_controller(event, _MONO) or (_is_controller(event, LEGATO) and event.data[2] >= _DOWN)
+        _is_controller(event, MONO) or (_is_controller(event, LEGATO) and event.data[2] >= DOWN)
         for event in [*streams.controls(part.line), *part.sent]
     )

@@ -43,7 +43,7 @@ from stemsmith.render.songs import metadata as slakh
 from stemsmith.render.sound.heard import expected_levels, heard_notes
 from stemsmith.render.sound.mono import MonoFrom
 from stemsmith.render.sound.patches import Patch
-from stemsmith.render.sound.player import attack_of, play
+from stemsmith.render.sound.player import attack_of, infinite, play
 from stemsmith.render.sound.sample_folder import Unplayable
 from stemsmith.render.sound.synth import Spans
 from stemsmith.render.sound.workspace import AT_WORK, shared_workspace
@@ -307,7 +307,7 @@ class _Studio:
     ) -> tuple[npt.NDArray[np.int32], float | None]:
         headroom_db = self._job.config.headroom_db
         if not math.isfinite(peak):
-            raise UsageError(f"{spec.patch.name}: its effects or instrument give infinite samples")
+            raise infinite(spec.patch)
         if not peak:
             return np.zeros(native.shape, np.int32), None
         peak_dbfs = round(20 * math.log10(peak) - headroom_db, 4)

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from stemsmith.manifests.programs import DrumPiece
 from stemsmith.render.corpus.config import NONE, Master, RenderConfig
 from stemsmith.render.corpus.forecast import check_room, cost_in_words, in_short
-from stemsmith.render.midi.drum_pieces import DrumPiece
 from stemsmith.render.songs.job import RenderJob
 from stemsmith.render.songs.mixdown import n_staged_bytes
 

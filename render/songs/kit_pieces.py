@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from stemsmith.manifests.arrays import Float32s, Int64s
 from stemsmith.manifests.audio.read import FULL_SCALE_16
+from stemsmith.manifests.programs import DrumPiece
 from stemsmith.mixing.level.loudness import envelope
-from stemsmith.render.midi.drum_pieces import DrumPiece, pieces_of_keys
+from stemsmith.render.midi.drum_pieces import pieces_of_keys
 from stemsmith.render.midi.score import Score
 from stemsmith.render.midi.smf import Event
 from stemsmith.render.songs.job import RenderJob
@@ -23,7 +24,7 @@ from stemsmith.render.sound.player import play_apart
 from stemsmith.render.sound.synth import Spans
 from stemsmith.render.sound.velocity_layers import Layers, velocity_layers
 
-__all__ = ["KitPieces", "peak_of"]
+__all__ = ["KitPieces", "highest_peak"]
 
 _CHUNK: Final = 1 << 12  # samples that are looked at together, whether they are silent
 # Rounding adds half a step of 16 bits for every piece to a kit; a kit whose peak decides the
@@ -147,7 +148,7 @@ class KitPieces:
         return tuple(rendered)
 
 
-def peak_of(part: RenderedPart) -> float:
+def highest_peak(part: RenderedPart) -> float:
     """Return the highest peak before any gain of a part and its pieces, with room for rounding.
 
     The room is one of stems alone: the gain of a song in which no kit has the highest peak is the

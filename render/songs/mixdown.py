@@ -10,19 +10,18 @@ import json
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
-from stemsmith.manifests.arrays import Float32s, Int16s, Int64s
+from stemsmith.manifests.arrays import Float32s, Int16s
 from stemsmith.manifests.audio.read import FULL_SCALE_16
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.records import Defect, Song, Stem
 from stemsmith.mixing.level.gains import (
     StemGain,
     db_to_linear,
+    peak_of,
     quantise,
     stem_gain,
     uniform_gain_db,
@@ -33,23 +32,20 @@ from stemsmith.mixing.level.loudness import (
     integrated_loudness,
     loudness_when_played_at,
 )
-from stemsmith.render.audit.reference import reference_of
-from stemsmith.render.audit.stem import audit_stem
-from stemsmith.render.audit.stem_notes import as_played
+from stemsmith.mixing.production.equaliser import least_masking
 from stemsmith.render.corpus.config import MixSource, OnDefect, Pan
 from stemsmith.render.midi.panorama import place_parts
 from stemsmith.render.midi.score import Score
-from stemsmith.render.midi.smf import Event
 from stemsmith.render.songs.balance import group_of, reach_levels, wanted_levels
 from stemsmith.render.songs.job import RenderJob
-from stemsmith.render.songs.kit_pieces import KitPieces, peak_of
+from stemsmith.render.songs.kit_pieces import KitPieces, highest_peak
 from stemsmith.render.songs.metadata import stem_name
+from stemsmith.render.songs.patched_part import PatchedPart
 from stemsmith.render.songs.production import SongProduction
 from stemsmith.render.songs.track_folder import DryPart, RenderedPart, TrackWriter
-from stemsmith.render.sound.heard import Expected, expected_levels, heard_notes
-from stemsmith.render.sound.mono import MonoFrom
+from stemsmith.render.sound.heard import heard_notes
 from stemsmith.render.sound.patches import Patch
-from stemsmith.render.sound.player import run_effects, synthesise
+from stemsmith.render.sound.player import infinite, run_effects
 from stemsmith.render.sound.sample_folder import Unplayable
 from stemsmith.render.sound.synth import Spans, on_grid, shared_synth
 from stemsmith.render.sound.workspace import shared_workspace
@@ -183,18 +179,10 @@ class Mixdown:
 
     def _first_pass(self, part_index: int, patch: Patch) -> RenderedPart:
         native = self._buffer(part_index)
-        events = self._score.events(part_index)
-        frames = patch.samples_at(self._seconds(events), self._config.sample_rate)
-        spans = self._synthesise(part_index, patch, events, frames, native)
-        expected = self._expected(part_index, patch, events, frames)
-        audit = self._audit(part_index, patch, events, frames, expected, native, spans)
+        played, spans, audit = self._play(part_index, patch, native)
         second = self._job.second_patches[part_index] if self._job.second_patches else None
         if audit and second is not None:
-            patch = second
-            frames = patch.samples_at(self._seconds(events), self._config.sample_rate)
-            spans = self._synthesise(part_index, patch, events, frames, native)
-            expected = self._expected(part_index, patch, events, frames)
-            audit = self._audit(part_index, patch, events, frames, expected, native, spans)
+            played, spans, audit = self._play(part_index, second, native)
         part = self._score.parts[part_index]
         with self._naming_song():
             name = stem_name(part_index)
@@ -203,20 +191,35 @@ class Mixdown:
         return RenderedPart(
             part_index=part_index,
             part=part,
-            mono_from=self._mono_from(part_index, patch),
-            patch=patch,
+            mono_from=played.mono_from,
+            patch=played.patch,
             native=self._kept(part_index, native, spans),
             spans=spans,
             levels=levels,
             loudness_lufs=integrated_loudness(levels.k_power),
             gain=StemGain(0.0, False),
-            expected=expected,
+            expected=played.expected,
             audit=audit,
             pan=self._pans.get(part_index),
             produced=produced,
             dry=self._dry.get(part_index),
             pieces=self._pieces.measured(part_index, spans, self._config.sample_rate),
         )
+
+    def _play(
+        self, part_index: int, patch: Patch, out: Float32s
+    ) -> tuple[PatchedPart, Spans, tuple[Defect, ...] | None]:
+        """Synthesise a part with a patch and its effects; return what the audit finds, too."""
+        played = PatchedPart(self._score, part_index, patch, self._config)
+        with self._naming_song():
+            spans = played.synthesise(out, self._pieces)
+            _refuse_infinite(patch, out)
+            if self._config.dry:
+                path = self._staged_file(f"dry-{part_index}.f32", out, spans)
+                self._dry[part_index] = DryPart(path, spans, peak_of(out))
+            spans = run_effects(patch, out, spans, self._config.sample_rate)
+            _refuse_infinite(patch, out)
+        return played, spans, played.audit(out, spans) if self._config.audit else None
 
     def _kept(self, part_index: int, native: Float32s, spans: Spans) -> Float32s | Path:
         """Return what holds a part between the passes: memory, or a file with its spans."""
@@ -244,51 +247,13 @@ class Mixdown:
         for part, offset_lu in zip(parts, self._offsets_lu(parts), strict=True):
             power = db_to_linear(self._gain(part, offset_lu, 0.0).gain_db) ** 2
             energies.append(self._production.energies(self._native(part)) * power)
-        for part, found in zip(parts, self._production.filters(energies), strict=True):
+        for part, found in zip(parts, least_masking(energies), strict=True):
             native = self._native(part)
             part.spans = self._production.equalise(native, found, part.spans)
             part.native = self._kept(part.part_index, native, part.spans)
             part.levels = envelope(native, self._config.sample_rate, part.spans)
             part.loudness_lufs = integrated_loudness(part.levels.k_power)
             part.produced = part.produced._replace(equaliser=json.dumps(found.gains_db))
-
-    def _audit(
-        self,
-        part_index: int,
-        patch: Patch,
-        events: Sequence[Event],
-        frames: Int64s,
-        expected: Expected,
-        native: Float32s,
-        spans: Spans,
-    ) -> tuple[Defect, ...] | None:
-        """Check a part against its notes; None where that is not wanted."""
-        if not self._config.audit:
-            return None
-        sample_rate = self._config.sample_rate
-        table, cents = self._notes(part_index, patch)
-        notes = as_played(
-            table,
-            sample_rate,
-            cents=cents,
-            is_drum=self._score.parts[part_index].is_drum,
-            events=events,
-            frames=frames,
-            heard=np.isfinite(expected.level_db),
-        )
-        reference = None
-        if patch.preset is not None and not patch.effects and not cents.any():
-            mono_from = self._mono_from(part_index, patch) or MonoFrom.SUM
-            reference = reference_of(
-                notes,
-                events,
-                frames,
-                patch.preset,
-                sample_rate,
-                self.n_samples,
-                mono_from=mono_from,
-            )
-        return audit_stem(native, notes, sample_rate, spans, reference)
 
     def _buffer(self, part_index: int) -> Float32s:
         """Return the memory for a part: its own, or one for all where that would not do."""
@@ -314,7 +279,7 @@ class Mixdown:
             for part, gain in zip(parts, gains, strict=True):
                 part.gain = gain
             self._sum(parts)
-            overall_gain_db = self._uniform_gain_db(parts, _peak(self._mixture))
+            overall_gain_db = self._uniform_gain_db(parts, peak_of(self._mixture))
         return overall_gain_db
 
     def _gain(self, part: RenderedPart, offset_lu: float, overall_gain_db: float) -> StemGain:
@@ -368,63 +333,14 @@ class Mixdown:
 
     def _uniform_gain_db(self, parts: Sequence[RenderedPart], mixture_peak: float) -> float:
         # What is before the effects is written with the gain of what is after them.
+        natives = [max(highest_peak(part), part.dry.peak if part.dry else 0.0) for part in parts]
         stem_peaks = [
-            max(peak_of(part), part.dry.peak if part.dry else 0.0) * db_to_linear(part.gain.gain_db)
-            for part in parts
+            native * db_to_linear(part.gain.gain_db)
+            for native, part in zip(natives, parts, strict=True)
         ]
         return uniform_gain_db(
             mixture_peak, stem_peaks, self._config.target_peak_dbfs, FULL_SCALE_16
         )
-
-    def _expected(
-        self, part_index: int, patch: Patch, events: Sequence[Event], frames: Int64s
-    ) -> Expected:
-        onset, _, pitch, velocity = self._notes(part_index, patch)[0].T
-        expected = expected_levels(
-            onset,
-            pitch,
-            velocity,
-            patch.compass,
-            events,
-            frames,
-            self._config.sample_rate,
-            self._mono_from(part_index, patch),
-        )
-        is_silenced = self._score.notes(part_index).is_silenced
-        is_silenced = is_silenced | ~patch.has_sound_for(pitch, velocity)
-        return expected._replace(level_db=np.where(is_silenced, -np.inf, expected.level_db))
-
-    def _synthesise(
-        self,
-        part_index: int,
-        patch: Patch,
-        events: Sequence[Event],
-        frames: Int64s,
-        out: Float32s,
-    ) -> Spans:
-        notes = partial(self._notes, part_index, patch)
-        sample_rate = self._config.sample_rate
-        with self._naming_song():
-            mono_from = self._mono_from(part_index, patch) or MonoFrom.SUM
-            dynamic = self._score.playing(part_index).dynamic
-            recorded = None if dynamic is None or dynamic.velocity is None else dynamic.name
-            how = (patch, events, frames, notes, out, sample_rate, recorded, mono_from)
-            if self._pieces.are_of(part_index):
-                spans = self._pieces.play(part_index, *how)
-            else:
-                spans = synthesise(*how)
-            self._refuse_infinite(patch, out)
-            if self._config.dry:
-                path = self._staged_file(f"dry-{part_index}.f32", out, spans)
-                self._dry[part_index] = DryPart(path, spans, _peak(out))
-            spans = run_effects(patch, out, spans, sample_rate)
-            self._refuse_infinite(patch, out)
-        return spans
-
-    def _refuse_infinite(self, patch: Patch, out: Float32s) -> None:
-        is_ours = patch.preset is not None and not patch.effects
-        if not is_ours and not np.isfinite(out).all():
-            raise UsageError(f"{patch.name}: its effects or instrument give infinite samples")
 
     @contextmanager
     def _naming_song(self) -> Iterator[None]:
@@ -436,41 +352,23 @@ class Mixdown:
         except UsageError as error:
             raise UsageError(f"{self._job.song.path}: {error}") from error
 
-    def _mono_from(self, part_index: int, patch: Patch) -> MonoFrom | None:
-        """Return what of a patch's two channels a stem is; None if both, or no preset plays it."""
-        if self._config.n_channels == 2:
-            return None
-        *_, pitch, velocity = self._notes(part_index, patch)[0].T
-        found = patch.mono_from(pitch, velocity)
-        # A rendering of the whole file is the sum, and its stems shall add up to it.
-        return MonoFrom.SUM if self._is_unsplit and found else found
-
-    def _notes(self, part_index: int, patch: Patch) -> tuple[npt.NDArray[np.int64], Float32s]:
-        """Return the notes of a part at the samples of the note table, and their cents."""
-        onset, offset, pitch, velocity, *_, cents = self._score.notes(part_index)
-        times = [self._score.tempo_map.seconds(ticks) for ticks in (onset, offset)]
-        frames = [patch.samples_at(seconds, self._config.sample_rate) for seconds in times]
-        return np.stack([*frames, pitch, velocity], axis=1), cents
-
-    def _seconds(self, events: Sequence[Event]) -> npt.NDArray[np.float64]:
-        return self._score.tempo_map.seconds([event.tick for event in events])
-
     def _mix_unsplit(self, parts: Sequence[RenderedPart]) -> float:
         """Render the whole file at once; return the uniform gain."""
         sample_rate = self._config.sample_rate
         self._sum(parts)
-        sum_peak = _peak(self._mixture)
+        sum_peak = peak_of(self._mixture)
         synth = shared_synth(sample_rate, self._job.soundfonts)
         device_audio = np.empty_like(self._mixture) if self._score.n_devices > 1 else self._mixture
         for device in range(self._score.n_devices):
             events = self._score.unsplit_events(device)
-            frames = on_grid(self._seconds(events), sample_rate)
+            seconds = self._score.tempo_map.seconds([event.tick for event in events])
+            frames = on_grid(seconds, sample_rate)
             synth.render(events, frames, None, device_audio)
             if device_audio is not self._mixture:
                 if device == 0:
                     self._mixture.fill(0.0)
                 self._mixture += device_audio
-        return self._uniform_gain_db(parts, max(sum_peak, _peak(self._mixture)))
+        return self._uniform_gain_db(parts, max(sum_peak, peak_of(self._mixture)))
 
     def _second_pass(
         self, part: RenderedPart, gain_db: float, writer: TrackWriter
@@ -562,5 +460,7 @@ def _pieces(spans: Sequence[tuple[int, int]]) -> Iterator[slice]:
             yield slice(first, min(first + _PIECE, stop))
 
 
-def _peak(samples: Float32s) -> float:
-    return max(float(samples.max()), -float(samples.min()))
+def _refuse_infinite(patch: Patch, out: Float32s) -> None:
+    is_ours = patch.preset is not None and not patch.effects
+    if not is_ours and not np.isfinite(out).all():
+        raise infinite(patch)

@@ -8,7 +8,6 @@ it is drawn for the song and the part, so that it depends on nothing else.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version as package_version
 from pathlib import Path
@@ -22,6 +21,7 @@ from stemsmith.manifests.errors import UsageError, require
 from stemsmith.manifests.paths import local_path
 from stemsmith.manifests.programs import classes_of
 from stemsmith.manifests.seeds import rng_for
+from stemsmith.mixing.level.spans import Spans, with_tails
 from stemsmith.mixing.production.bus import apply_bus, draw_bus
 from stemsmith.mixing.production.chain import chain_to_json
 from stemsmith.mixing.production.class_effects import (
@@ -36,7 +36,6 @@ from stemsmith.mixing.production.equaliser import (
     Equaliser,
     apply_equaliser,
     band_energies,
-    least_masking,
     n_taps,
 )
 from stemsmith.mixing.production.room import (
@@ -46,7 +45,6 @@ from stemsmith.mixing.production.room import (
     impulse_response,
     read_impulse_response,
 )
-from stemsmith.mixing.production.spans import Spans, with_tails
 from stemsmith.render.corpus.config import NONE, Master, RenderConfig
 
 __all__ = [
@@ -268,12 +266,8 @@ class SongProduction:
         return after, ProducedPart(effects, position)
 
     def energies(self, native: Float32s) -> Float64s:
-        """Return what `filters` needs to know of a stem."""
+        """Return the energies of a stem in bands, which `least_masking` finds its filter by."""
         return band_energies(native, self._config.sample_rate)
-
-    def filters(self, energies: Sequence[Float64s]) -> list[Equaliser]:
-        """Find the filters of all stems, from their energies at the levels that they get."""
-        return least_masking(energies)
 
     def equalise(self, native: Float32s, found: Equaliser, spans: Spans) -> list[tuple[int, int]]:
         """Run a stem through its filter, in its place; return where it may be other than zero."""

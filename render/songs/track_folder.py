@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,13 +17,13 @@ from stemsmith.manifests.arrays import Bools, Float32s, Int16s
 from stemsmith.manifests.audio.flac import SampleHash, encode_flac, encoding_flac
 from stemsmith.manifests.audio.read import FULL_SCALE_16
 from stemsmith.manifests.corpus import PIECES
-from stemsmith.manifests.programs import inst_class_of
+from stemsmith.manifests.programs import DrumPiece, inst_class_of
 from stemsmith.manifests.records import Defect, Part, Song, Stem
 from stemsmith.mixing.level.gains import StemGain
 from stemsmith.mixing.level.loudness import Envelope, integrated_loudness
-from stemsmith.render.midi.drum_pieces import DrumPiece, piece_class
+from stemsmith.render.midi.drum_pieces import piece_class
 from stemsmith.render.midi.playing import Playing
-from stemsmith.render.midi.score import Score
+from stemsmith.render.midi.score import Notes, Score
 from stemsmith.render.songs import metadata as slakh
 from stemsmith.render.songs.balance import group_of
 from stemsmith.render.songs.job import RenderJob
@@ -174,45 +174,33 @@ class TrackWriter:
         what the stem was before all effects become a file of their own.
         """
         job, config = self._job, self._config
-        name, inst_class = slakh.stem_name(part.part_index), inst_class_of(part.part.program)
-        flac, mid, levels = f"{slakh.STEMS}/{name}.flac", f"MIDI/{name}.mid", part.levels
-        loudness_lufs = part.loudness_lufs
-        if piece is not None:
-            name, inst_class = f"{name}_{piece.piece}", piece_class(piece.piece)
-            flac, mid, levels = f"{PIECES}/{name}.flac", f"{PIECES}/{name}.mid", piece.levels
-            loudness_lufs = integrated_loudness(levels.k_power)
-        sha256, samples_sha256 = self._write_audio(flac, blocks)
-        dry_path = dry_sha256 = None
-        if dry_blocks is not None:
-            dry_path = f"{slakh.DRY}/{name}.flac"
-            dry_sha256, _ = self._write_audio(dry_path, dry_blocks)
+        names = _names_of(part, piece)
+        levels, loudness_lufs = part.levels, part.loudness_lufs
         notes = self._score.notes(part.part_index)
         own = np.ones(len(heard), np.bool_)
         if piece is not None:
+            levels, loudness_lufs = piece.levels, integrated_loudness(piece.levels.k_power)
             own = np.isin(notes.pitch, list(piece.keys))
-        sounding = part.patch.sounding_pitch(notes.pitch, notes.velocity)
-        if sounding is not None:
-            tuning = notes.sounding_pitch - notes.pitch.astype(np.float32)
-            of_note = notes.cents / np.float32(100) if part.patch.folder else tuning
-            sounding = (sounding + of_note).astype(np.float32)
-        columns = (notes.onset_tick, notes.pitch, notes.velocity)
-        unheard = set(zip(*(column[~(heard & own)].tolist() for column in columns), strict=True))
-        midi = self._score.midi(part.part_index, unheard)
-        midi_sha256 = self._write(mid, midi)
+        sha256, samples_sha256 = self._write_audio(names.flac, blocks)
+        dry_path = dry_sha256 = None
+        if dry_blocks is not None:
+            dry_path = f"{slakh.DRY}/{names.stem}.flac"
+            dry_sha256, _ = self._write_audio(dry_path, dry_blocks)
+        midi_sha256 = self._write_midi(names.midi, part, notes.only(~(heard & own)))
         notes = notes.only(own)
         folder = f"{job.split}/{job.track}"
         return Stem(
-            stem_id=f"{job.song.md5}/{name}",
+            stem_id=f"{job.song.md5}/{names.stem}",
             song_id=job.song.md5,
             track=job.track,
             split=job.split,
-            stem=name,
+            stem=names.stem,
             program=part.part.program,
-            inst_class=inst_class,
+            inst_class=names.inst_class,
             rendering_class=part.patch.rendering_class,
             patch=part.patch.name,
-            path=f"{folder}/{flac}",
-            midi_path=f"{folder}/{mid}",
+            path=f"{folder}/{names.flac}",
+            midi_path=f"{folder}/{names.midi}",
             sample_rate=config.sample_rate,
             n_samples=self._n_samples,
             loudness_lufs=loudness_lufs,
@@ -233,7 +221,7 @@ class TrackWriter:
             ),
             samples_sha256=samples_sha256,
             note_heard=heard[own],
-            note_sounding_pitch=None if sounding is None else sounding[own],
+            note_sounding_pitch=_sounding_pitch(part.patch, notes),
             n_notes_unheard=int((~heard[own]).sum()),
             audit=part.audit if piece is None else None,
             n_channels=config.n_channels,
@@ -249,6 +237,12 @@ class TrackWriter:
             mono_from=part.mono_from,
             **self._playing(part.part_index, notes.cents),
         )
+
+    def _write_midi(self, name: str, part: RenderedPart, left_out: Notes) -> str:
+        """Write the MIDI of a part without some of its notes; return its SHA-256."""
+        columns = (left_out.onset_tick, left_out.pitch, left_out.velocity)
+        unheard = set(zip(*(column.tolist() for column in columns), strict=True))
+        return self._write(name, self._score.midi(part.part_index, unheard))
 
     def _playing(self, part_index: int, cents: Float32s) -> dict[str, Any]:
         """Return the columns that say how a part is played; none where it is as written."""
@@ -345,3 +339,33 @@ class TrackWriter:
             tempo_bpm=self._score.tempo_map.only_bpm,
             bar_quarters=self._score.only_bar_quarters,
         )
+
+
+class _Names(NamedTuple):
+    """What a stem, or a piece of it, is called: itself, its class, and its files in the folder."""
+
+    stem: str
+    inst_class: str
+    flac: str
+    midi: str
+
+
+def _names_of(part: RenderedPart, piece: RenderedPiece | None) -> _Names:
+    name = slakh.stem_name(part.part_index)
+    if piece is None:
+        flac, midi = f"{slakh.STEMS}/{name}.flac", f"MIDI/{name}.mid"
+        return _Names(name, inst_class_of(part.part.program), flac, midi)
+    name = f"{name}_{piece.piece}"
+    place = f"{PIECES}/{name}"
+    return _Names(name, piece_class(piece.piece), f"{place}.flac", f"{place}.mid")
+
+
+def _sounding_pitch(patch: Patch, notes: Notes) -> Float32s | None:
+    """Return the pitch of each note as it is heard, with its tuning; None where nobody knows."""
+    sounding = patch.sounding_pitch(notes.pitch, notes.velocity)
+    if sounding is None:
+        return None
+    tuning = notes.sounding_pitch - notes.pitch.astype(np.float32)
+    # Recorded notes follow their own tuning, and not that of the channel.
+    own = notes.cents / np.float32(100) if patch.folder else tuning
+    return (sounding + own).astype(np.float32)

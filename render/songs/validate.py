@@ -17,7 +17,7 @@ from stemsmith.manifests.arrays import Int32s
 from stemsmith.manifests.audio import read as audio
 from stemsmith.manifests.audio.flac import SampleHash
 from stemsmith.manifests.audio.read import FULL_SCALE_16
-from stemsmith.manifests.corpus import Corpus
+from stemsmith.manifests.corpus import Corpus, kit_of
 from stemsmith.manifests.documents import Every, misfit, parse_json, read_yaml
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.jobs import recheck
@@ -165,11 +165,6 @@ def _unique(root: Path, what: str, ids: Iterable[str]) -> None:
         seen.add(identity)
 
 
-def _kit_of(piece: Stem) -> str:
-    """Return the `stem_id` of the kit that a piece is of: of ``<song_id>/S03`` for its kick."""
-    return piece.stem_id.rpartition("_")[0]
-
-
 def validate_song(job: SongValidation) -> Finding:
     """Check the files of one song against its records."""
     try:
@@ -214,7 +209,7 @@ class _SongChecker:
             self._check_balance(song.balance, of_groups)
         kits = {stem.stem_id for stem in job.stems if stem.program == DRUMS}
         for piece in job.pieces or ():
-            if _kit_of(piece) not in kits:
+            if kit_of(piece) not in kits:
                 raise InvalidCorpus(f"{self._root / piece.path}: no drum kit is recorded for it")
         mix = self._audio(song.mix_path, song.mix_sha256)
         if song.mix_source == MixSource.AUTOMIX and not np.array_equal(mix, total):
@@ -264,7 +259,7 @@ class _SongChecker:
         """Check the pieces of a stem, if it is a drum kit: that they are whole, and add up."""
         if self._job.pieces is None or stem.program != DRUMS:
             return
-        pieces = [piece for piece in self._job.pieces if _kit_of(piece) == stem.stem_id]
+        pieces = [piece for piece in self._job.pieces if kit_of(piece) == stem.stem_id]
         total = np.zeros(samples.shape, np.int32)
         for piece in pieces:
             total += self._check_stem(piece, is_piece=True)

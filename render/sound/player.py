@@ -11,6 +11,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 from stemsmith.manifests.arrays import Float32s, Float64s, Int64s
+from stemsmith.manifests.errors import UsageError
+from stemsmith.mixing.level.spans import joined
 from stemsmith.mixing.production.chain import apply_effects
 from stemsmith.render.midi.smf import Event
 from stemsmith.render.sound.attack import attack_s
@@ -21,7 +23,7 @@ from stemsmith.render.sound.sfz.playing import play_sfz
 from stemsmith.render.sound.synth import Spans, shared_synth
 from stemsmith.render.sound.vst3 import play_instrument
 
-__all__ = ["attack_of", "play", "play_apart", "run_effects", "synthesise"]
+__all__ = ["attack_of", "infinite", "play", "play_apart", "run_effects", "synthesise"]
 
 _OF_KEYS: Final = (0x8, 0x9, 0xA)  # note-off, note-on, key pressure
 
@@ -39,6 +41,11 @@ def play(
     """Synthesise a part and apply the patch's effects; parameters as for `synthesise`."""
     spans = synthesise(patch, events, frames, notes, out, sample_rate, dynamic, mono_from)
     return run_effects(patch, out, spans, sample_rate)
+
+
+def infinite(patch: Patch) -> UsageError:
+    """Return the error of a patch that gives samples that are not finite."""
+    return UsageError(f"{patch.name}: its effects or instrument give infinite samples")
 
 
 def run_effects(patch: Patch, out: Float32s, spans: Spans, sample_rate: int) -> Spans:
@@ -161,22 +168,11 @@ def play_apart(
             sample_rate,
             dynamic,
         )
-    return united(spans)
+    return joined(spans)
 
 
 def _given(table: Int64s, cents: Float64s) -> tuple[Int64s, Float64s]:
     return table, cents
-
-
-def united(spans: Spans) -> Spans:
-    """Return stretches in order, those that touch or overlap as one."""
-    whole: Spans = []
-    for start, stop in sorted(spans):
-        if whole and start <= whole[-1][1]:
-            whole[-1] = (whole[-1][0], max(stop, whole[-1][1]))
-        else:
-            whole.append((start, stop))
-    return whole
 
 
 def attack_of(

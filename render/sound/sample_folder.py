@@ -25,6 +25,7 @@ import soxr
 from stemsmith.manifests.arrays import Bools, Float32s
 from stemsmith.manifests.audio.read import read_excerpt
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
+from stemsmith.mixing.level.spans import joined
 from stemsmith.render.sound.attack import samples_until_heard
 from stemsmith.render.sound.note_files import DYNAMICS, Recording, read_recordings
 from stemsmith.render.sound.synth import Spans
@@ -166,7 +167,7 @@ class SampleFolder:
             end = min(onset + audio.shape[1], out.shape[1])
             out[:, onset:end] += audio[:, : end - onset]
             played.append((onset, end))
-        return _merged(played)
+        return joined(played)
 
     def reaches(self, pitch: npt.ArrayLike) -> Bools:
         """Return which pitches (same shape) a recording is near enough to."""
@@ -259,13 +260,3 @@ def _check(table: npt.NDArray[np.int64], cents: npt.NDArray[np.float64]) -> None
         raise ValueError("pitches must be 0 to 127, velocities 1 to 127")
     if cents.shape != onset.shape or not np.all(np.isfinite(cents)):
         raise ValueError("give one finite deviation in cents for each note")
-
-
-def _merged(spans: Spans) -> Spans:
-    merged: Spans = []
-    for start, stop in sorted(spans):
-        if merged and start <= merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(merged[-1][1], stop))
-        else:
-            merged.append((start, stop))
-    return merged

@@ -23,7 +23,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 from stemsmith.manifests.errors import UsageError
-from stemsmith.render.midi.channel import MODES
+from stemsmith.render.midi.channel import BANK_SELECTS, MODES
 from stemsmith.render.midi.notes import BLOCK
 from stemsmith.render.midi.smf import Event
 from stemsmith.render.sound.fluid import fluidsynth
@@ -52,7 +52,6 @@ _SETTINGS: Final[dict[str, int]] = {
     "synth.threadsafe-api": 0,
     "synth.cpu-cores": 1,
 }
-_BANK_SELECTS: Final = (0, 32)
 _DRUM_CHANNEL: Final = 1  # CHANNEL_TYPE_DRUM
 
 
@@ -327,7 +326,7 @@ class _Controls:
         elif kind <= 0x9:
             fluid.fluid_synth_noteoff(synth, channel, data[1])
         elif kind == 0xB:
-            if self._preset is None or data[1] not in _BANK_SELECTS:
+            if self._preset is None or data[1] not in BANK_SELECTS:
                 fluid.fluid_synth_cc(synth, channel, data[1], data[2])
         elif kind == 0xE:
             fluid.fluid_synth_pitch_bend(synth, channel, data[1] | data[2] << 7)

@@ -19,7 +19,7 @@ from stemsmith.cli.console import BarTicker, Terminal
 from stemsmith.cli.main import main
 from stemsmith.cli.options import Common
 from stemsmith.manifests.interrupts import heeding_signals, stop_if_wanted
-from stemsmith.render.workflow import audit_corpus
+from stemsmith.render.checking import audit_corpus
 
 
 class Clock:
@@ -109,7 +109,7 @@ def test_a_bar_where_there_is_a_terminal(
             "render.workflow.export_renditions",
             "remove it, and the same command",
         ),
-        (("audit", "x"), "render.workflow.audit_corpus", "the same command begins again"),
+        (("audit", "x"), "render.checking.audit_corpus", "the same command begins again"),
         (("validate", "x"), "folders.open_folder", "the same command begins again"),
     ],
 )

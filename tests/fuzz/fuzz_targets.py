@@ -302,7 +302,7 @@ def look_into(root: Path, is_deep: bool) -> None:
     from stemsmith.manifests.corpus import Corpus
     from stemsmith.mixing.mixtures import Mixtures
     from stemsmith.mixing.workflow import validate_mixtures
-    from stemsmith.render.workflow import validate_corpus
+    from stemsmith.render.checking import validate_corpus
 
     opened: Any = open_folder(root)
     if isinstance(opened, Corpus):

@@ -18,13 +18,9 @@ from stemsmith.manifests.corpus import Corpus
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.records import Defect, DefectKind, Reason
 from stemsmith.render.certificate import JSON, MARKDOWN, make_certificate
+from stemsmith.render.checking import certify_corpus, validate_corpus
 from stemsmith.render.corpus.config import Splits
-from stemsmith.render.workflow import (
-    certify_corpus,
-    render_corpus,
-    render_renditions,
-    validate_corpus,
-)
+from stemsmith.render.workflow import render_corpus, render_renditions
 
 SMALL: dict[str, Any] = {"band": None, "sample_rate": 8000, "tail_s": 0.5}
 

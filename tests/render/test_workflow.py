@@ -15,6 +15,7 @@ from stemsmith.manifests.corpus import Corpus
 from stemsmith.manifests.errors import NothingToDo, UsageError
 from stemsmith.manifests.jobs import Died
 from stemsmith.manifests.records import Reason, Rejection, ScannedSong
+from stemsmith.render.checking import validate_corpus
 from stemsmith.render.corpus.config import RenderConfig, RenderOptions, Splits
 from stemsmith.render.midi.scan import ScanJob
 from stemsmith.render.renditions.config import RenditionConfig, RenditionOptions
@@ -22,14 +23,7 @@ from stemsmith.render.renditions.factors import Rule, Tempo, TempoMode
 from stemsmith.render.songs import mixdown
 from stemsmith.render.sound import synth
 from stemsmith.render.sound.patch_choice import PatchChoice
-from stemsmith.render.workflow import (
-    make_bank,
-    render_corpus,
-    render_midi,
-    render_renditions,
-    scan,
-    validate_corpus,
-)
+from stemsmith.render.workflow import make_bank, render_corpus, render_midi, render_renditions, scan
 
 RATE = 16000
 HALF_A_STEP = 0.5 / (1 << 15)

@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 from stemsmith.manifests.arrays import Int32s, Int64s
 from stemsmith.render.midi.channel import (
+    BANK_SELECTS,
     DATA_LSB,
     DATA_MSB,
     NRPN,
@@ -29,7 +30,6 @@ from stemsmith.render.sound.sfz.sampler import CONTROLLER, NOTE_OFF, NOTE_ON, WH
 __all__ = ["MAX_LOST", "messages_of"]
 
 MAX_LOST: Final = 0.1  # share of a part's notes that an instrument may have no region for
-_BANK_SELECTS: Final = (0, 32)
 _PARAMETERS: Final = frozenset({DATA_MSB, DATA_LSB, *NRPN, RPN_LSB, RPN_MSB})
 _BEND_CENTS: Final = 200  # of a score that says nothing
 _CENTRE: Final = 8192
@@ -112,7 +112,7 @@ class _Wheel:
                 if data[1] in _PARAMETERS:
                     if self._follow(data[1], data[2]):
                         yield frame, WHEEL, self._bent(), 0
-                elif data[1] not in _BANK_SELECTS:
+                elif data[1] not in BANK_SELECTS:
                     yield frame, CONTROLLER, data[1], data[2]
                 if data[1] == RESET_CONTROLLERS:
                     self._position = 0

@@ -14,9 +14,10 @@ from soundfont_maker import write_two_banks
 from stemsmith.manifests.corpus import Corpus
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.records import Defect, DefectKind
+from stemsmith.render.checking import audit_corpus
 from stemsmith.render.corpus.config import OnDefect, RenderConfig
-from stemsmith.render.songs import mixdown
-from stemsmith.render.workflow import audit_corpus, render_corpus
+from stemsmith.render.songs import patched_part
+from stemsmith.render.workflow import render_corpus
 
 SMALL = {"band": None, "sample_rate": 16000, "tail_s": 1.0}
 FOUND = (Defect(DefectKind.DROPOUT, 10, 90, 5.0),)
@@ -40,7 +41,7 @@ def claim(monkeypatch: pytest.MonkeyPatch, wrong: Callable[[int], bool]) -> list
         calls.append(len(calls))
         return FOUND if wrong(calls[-1]) else ()
 
-    monkeypatch.setattr(mixdown, "audit_stem", audit_stem)
+    monkeypatch.setattr(patched_part, "audit_stem", audit_stem)
     return calls
 
 

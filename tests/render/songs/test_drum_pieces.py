@@ -12,18 +12,20 @@ import pytest
 import soundfile
 from stemsmith.manifests.corpus import Corpus
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
+from stemsmith.manifests.programs import DrumPiece
 from stemsmith.manifests.records import Part, Stem
 from stemsmith.mixing.workflow import mix
 from stemsmith.render.certificate import make_certificate
+from stemsmith.render.checking import validate_corpus
 from stemsmith.render.corpus.config import RenderConfig
-from stemsmith.render.midi.drum_pieces import DrumPiece, pieces_of_keys
+from stemsmith.render.midi.drum_pieces import pieces_of_keys
 from stemsmith.render.midi.score import read_score
 from stemsmith.render.renditions.config import RenditionConfig
 from stemsmith.render.songs import mixdown
 from stemsmith.render.sound.patches import Bank
 from stemsmith.render.sound.sf2 import default_soundfont
 from stemsmith.render.sound.synth import Preset, on_grid, shared_synth
-from stemsmith.render.workflow import make_bank, render_corpus, validate_corpus
+from stemsmith.render.workflow import make_bank, render_corpus
 
 RATE = 16000
 OPTIONS = {"band": None, "min_notes": 1, "sample_rate": RATE, "patch_choice": "program"}

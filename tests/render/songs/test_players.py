@@ -12,12 +12,13 @@ import soundfile
 from stemsmith.manifests.corpus import Corpus
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.records import Stem
+from stemsmith.render.checking import validate_corpus
 from stemsmith.render.corpus.config import RenderConfig
 from stemsmith.render.midi import smf
 from stemsmith.render.midi.playing import Dynamic, Playing, parse_dynamics
 from stemsmith.render.midi.score import Score, read_score
 from stemsmith.render.songs.players import played
-from stemsmith.render.workflow import render_corpus, validate_corpus
+from stemsmith.render.workflow import render_corpus
 
 RATE = 16000
 QUARTER = 480

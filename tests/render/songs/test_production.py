@@ -30,8 +30,9 @@ from stemsmith.mixing.production.codec import Codec
 from stemsmith.mixing.production.equaliser import BANDS_HZ, band_energies, masked_shares
 from stemsmith.mixing.production.room import Room
 from stemsmith.render.audit.published import plan_audit
+from stemsmith.render.checking import certify_corpus, validate_corpus
 from stemsmith.render.renditions.config import RenditionConfig
-from stemsmith.render.workflow import certify_corpus, render_corpus, render_midi, validate_corpus
+from stemsmith.render.workflow import render_corpus, render_midi
 
 RATE = 16000
 ALL: dict[str, Any] = {

@@ -18,8 +18,9 @@ from stemsmith.manifests.errors import InvalidCorpus, UsageError
 from stemsmith.manifests.records import DefectKind, Stem
 from stemsmith.mixing.level.loudness import envelope, integrated_loudness
 from stemsmith.mixing.sources.find import find_sources, read_stems
+from stemsmith.render.checking import validate_corpus
 from stemsmith.render.corpus.config import RenderConfig
-from stemsmith.render.workflow import render_corpus, render_renditions, validate_corpus
+from stemsmith.render.workflow import render_corpus, render_renditions
 
 RATE = 16000
 GRAND_PIANO, STRINGS, BASS, PAN = 0, 48, 32, 10
@@ -163,7 +164,7 @@ def test_nothing_is_found_wrong_with_stereo_stems(tmp_path: Path, font: Path) ->
 
 
 def test_a_gap_in_one_channel_is_found(tmp_path: Path, font: Path) -> None:
-    from stemsmith.render.workflow import audit_corpus
+    from stemsmith.render.checking import audit_corpus
 
     write_song(tmp_path / "midi" / "a.mid", {GRAND_PIANO: 64})
     corpus = rendered(tmp_path, font)

@@ -18,6 +18,7 @@ from stemsmith.manifests.renditions import RenditionStem
 from stemsmith.render.audit.reference import reference_of
 from stemsmith.render.audit.stem_notes import as_played
 from stemsmith.render.audit.voices import decimated
+from stemsmith.render.checking import audit_corpus, validate_corpus
 from stemsmith.render.midi.smf import Event
 from stemsmith.render.sound.attack import attack_s
 from stemsmith.render.sound.known_fonts import KNOWN, find_fonts
@@ -25,12 +26,7 @@ from stemsmith.render.sound.measured_bank import with_compasses
 from stemsmith.render.sound.mono import MonoFrom, is_lossy, mono_from
 from stemsmith.render.sound.patches import Patch, bank_from_soundfonts
 from stemsmith.render.sound.synth import Preset, Synth, on_grid
-from stemsmith.render.workflow import (
-    audit_corpus,
-    render_corpus,
-    render_renditions,
-    validate_corpus,
-)
+from stemsmith.render.workflow import render_corpus, render_renditions
 
 RATE = 16000
 PAN = 17  # generator: -500 is left

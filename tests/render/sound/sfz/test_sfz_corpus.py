@@ -165,7 +165,7 @@ def test_workers_must_have_the_same_files(bank_file: Path, monkeypatch: pytest.M
     monkeypatch.setattr(
         workflow, "preflight", lambda *_, **kwargs: asked.update(kwargs) or nullcontext()
     )
-    workflow._same_sound(InProcess(), bank_from_yaml(bank_file))
+    workflow.same_sound(InProcess(), bank_from_yaml(bank_file))
     folder = bank_file.parent
     files = [
         *(folder / "strings/samples").iterdir(),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-__all__ = ["Spans", "whole_if_none", "with_tails"]
+__all__ = ["Spans", "joined", "whole_if_none", "with_tails"]
 
 Spans = Sequence[tuple[int, int]]
 
@@ -14,13 +14,30 @@ def whole_if_none(spans: Spans | None, n_samples: int) -> Spans:
     return [(0, n_samples)] if spans is None else spans
 
 
+def joined(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return spans in order, those that touch or overlap as one.
+
+    Examples
+    --------
+    >>> joined([(15, 20), (0, 10), (8, 15)])
+    [(0, 20)]
+    """
+    whole: list[tuple[int, int]] = []
+    for start, stop in sorted(spans):
+        if whole and start <= whole[-1][1]:
+            whole[-1] = (whole[-1][0], max(whole[-1][1], stop))
+        else:
+            whole.append((start, stop))
+    return whole
+
+
 def with_tails(spans: Spans, n_tail: int, n_samples: int) -> list[tuple[int, int]]:
     """Return spans that end later, joined where they touch.
 
     Parameters
     ----------
     spans : sequence of (int, int)
-        Start and stop of each stretch, in order.
+        Start and stop of each stretch.
     n_tail : int
         By how many samples each of them ends later.
     n_samples : int
@@ -31,11 +48,4 @@ def with_tails(spans: Spans, n_tail: int, n_samples: int) -> list[tuple[int, int
     >>> with_tails([(0, 10), (15, 20), (90, 95)], 6, 100)
     [(0, 26), (90, 100)]
     """
-    joined: list[tuple[int, int]] = []
-    for start, stop in spans:
-        end = min(stop + n_tail, n_samples)
-        if joined and start <= joined[-1][1]:
-            joined[-1] = (joined[-1][0], max(joined[-1][1], end))
-        else:
-            joined.append((start, end))
-    return joined
+    return joined((start, min(stop + n_tail, n_samples)) for start, stop in spans)
