@@ -37,7 +37,8 @@ from stemsmith.mixing.plan.config import (
     Weights,
 )
 from stemsmith.mixing.plan.incoherent import Partners
-from stemsmith.mixing.plan.matching import Matcher, Scores, WantedStem, read_notes
+from stemsmith.mixing.plan.matcher import Matcher, WantedStem
+from stemsmith.mixing.plan.matching import Scores, read_notes
 from stemsmith.mixing.plan.mixtures import MixturePlan, plan_mixtures
 from stemsmith.mixing.plan.partners import PartnerSearch, pair_clips
 from stemsmith.mixing.plan.renditions import read_renditions

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Final
 
 from stemsmith.manifests.arrays import Float32s
+from stemsmith.manifests.errors import UsageError
 from stemsmith.mixing.augmentation import (
     Augmentation,
     DrawRng,
@@ -26,8 +27,10 @@ _BITRATES_KBPS: Final = (96, 128, 192, 256)
 def _is_codec(value: Any) -> bool:
     if value is None:
         return True
-    name, _, kbps = value.partition(":") if isinstance(value, str) else ("", "", "")
-    return name in CODECS and kbps.isascii() and kbps.isdecimal() and 8 <= int(kbps[:9]) <= 512
+    try:
+        return isinstance(value, str) and str(Codec.parse(value)) == value
+    except UsageError:
+        return False
 
 
 _CODEC: Final = Parameter(f"null, or one of {', '.join(CODECS)} and kbit/s: mp3:128", _is_codec)

@@ -28,7 +28,8 @@ from stemsmith.mixing.level.loudness import loudness_when_played_at
 from stemsmith.mixing.plan.coherent import CoherentPlan
 from stemsmith.mixing.plan.config import MOST_MIXTURES, Match, MixConfig, Mode
 from stemsmith.mixing.plan.incoherent import IncoherentPlan
-from stemsmith.mixing.plan.matching import Anchor, Matched, Scores, SourceMatching, WantedStem
+from stemsmith.mixing.plan.matcher import WantedStem
+from stemsmith.mixing.plan.matching import Anchor, Matched, Scores, SourceMatching
 from stemsmith.mixing.plan.recipes import GAIN_DECIMALS, Unused
 from stemsmith.mixing.sources.catalogue import SplitCatalogue
 from stemsmith.mixing.sources.taxonomy import Taxonomy

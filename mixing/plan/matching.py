@@ -3,7 +3,7 @@
 A source shares with the anchor its key, or key and beats, or key, beats and bars. It is rendered
 again from its score: transposed by at most 6 semitones, and with the anchor's tempo in place of its
 own. Nothing is stretched. Here it is only decided; whoever can read scores says where their beats
-are (`ScoreGrid`), and renders what is wanted (`Matcher`).
+are (`ScoreGrid`), and renders what is wanted (`stemsmith.mixing.plan.matcher.Matcher`).
 """
 
 from __future__ import annotations
@@ -12,13 +12,11 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from stemsmith.manifests.arrays import Bools, Float64s, UInt8s
 from stemsmith.manifests.corpus import Corpus
-from stemsmith.manifests.jobs import Progress, Workers
 from stemsmith.manifests.matched import MATCHED
 from stemsmith.manifests.mixtures import MixtureSource
 from stemsmith.manifests.programs import DRUMS
@@ -28,6 +26,7 @@ from stemsmith.mixing.augmentation import Decided
 from stemsmith.mixing.level.grid import ENVELOPE_HZ
 from stemsmith.mixing.plan.augment import Augmenter
 from stemsmith.mixing.plan.config import Match, MixConfig
+from stemsmith.mixing.plan.matcher import WantedStem
 from stemsmith.mixing.plan.recipes import SILENCE_RMS_DBFS, recipe_source, role_of
 from stemsmith.mixing.plan.score_grid import LARGEST_TRANSPOSITION, ScoreGrid, TempoKnots
 from stemsmith.mixing.sources.catalogue import SplitCatalogue
@@ -37,10 +36,8 @@ __all__ = [
     "Anchor",
     "HeardNotes",
     "Matched",
-    "Matcher",
     "Scores",
     "SourceMatching",
-    "WantedStem",
     "chroma_of",
     "read_notes",
     "transposition_of",
@@ -71,105 +68,6 @@ class HeardNotes(NamedTuple):
     offset_s: Float64s
     pitch: UInt8s
     is_drums: bool
-
-
-class WantedStem(NamedTuple):
-    """An excerpt that is to be rendered.
-
-    Attributes
-    ----------
-    stem_id : str
-        Hash of all that decides its audio.
-    root, song_id, stem : str
-        Corpus, MD5 of the score, and name of the stem in it (``S00``).
-    original_sha256 : str
-        SHA-256 of the stem's file.
-    transposition : int
-        Semitones by which it is higher than the score.
-    tempo_map : tuple of (float, float)
-        Quarter notes of the score, and the seconds of the excerpt at which they are played.
-    n_steps : int
-        Length of the excerpt in 100 ms; one more on either side is rendered.
-    sample_rate : int
-        Sample rate of the stem in Hz.
-    """
-
-    stem_id: str
-    root: str
-    song_id: str
-    stem: str
-    original_sha256: str
-    transposition: int
-    tempo_map: TempoKnots
-    n_steps: int
-    sample_rate: int
-
-    @property
-    def path(self) -> str:
-        """Where it lies below the folder of matched stems."""
-        return f"stems/{self.stem_id[:2]}/{self.stem_id}.flac"
-
-
-class Matcher(Protocol):
-    """Reads scores of corpora, and renders excerpts of their stems again."""
-
-    @property
-    def header(self) -> Mapping[str, Any]:
-        """What decides how excerpts sound, as a manifest has it."""
-
-    def read_grids(
-        self,
-        corpora: Mapping[str, Path],
-        songs: Sequence[tuple[str, str]],
-        workers: Workers,
-        progress: Progress,
-    ) -> Mapping[str, ScoreGrid]:
-        """Read the scores of some songs.
-
-        Parameters
-        ----------
-        corpora : mapping of str to Path
-            Folders of the corpora, by the names of their roots.
-        songs : sequence of (str, str)
-            Root of each song, and the MD5 of its score.
-        workers, progress : Workers, Progress
-            Who does it, and who is told.
-
-        Returns
-        -------
-        mapping of str to ScoreGrid
-            Grids of scores by ``root:MD5``, as songs of catalogues are named.
-        """
-
-    def render(
-        self,
-        wanted: Sequence[WantedStem],
-        corpora: Mapping[str, Path],
-        folder: Path,
-        state: Path,
-        workers: Workers,
-        progress: Progress,
-    ) -> Mapping[str, str]:
-        """Render what is not there yet.
-
-        Parameters
-        ----------
-        wanted : sequence of WantedStem
-            Stems that are wanted, each once.
-        corpora : mapping of str to Path
-            Folders of the corpora, by the names of their roots.
-        folder : Path
-            Where the files and their records go.
-        state : Path
-            A folder for what lasts until everything is rendered.
-        workers, progress : Workers, Progress
-            Who does it, and who is told.
-
-        Returns
-        -------
-        mapping of str to str
-            SHA-256 of every file, by its path below `folder`.
-        """
 
 
 class Anchor(NamedTuple):

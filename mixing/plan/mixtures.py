@@ -23,7 +23,8 @@ from stemsmith.mixing.plan.augment import Augmenter
 from stemsmith.mixing.plan.coherent import CoherentPlan
 from stemsmith.mixing.plan.config import MixConfig, Mode, Pairing
 from stemsmith.mixing.plan.incoherent import IncoherentPlan, Partners
-from stemsmith.mixing.plan.matching import Scores, WantedStem
+from stemsmith.mixing.plan.matcher import WantedStem
+from stemsmith.mixing.plan.matching import Scores
 from stemsmith.mixing.plan.recipes import common_sample_rate, n_per_split
 from stemsmith.mixing.plan.renditions import RenditionMixes
 from stemsmith.mixing.production.codec import libav_version

@@ -16,7 +16,7 @@ from stemsmith.manifests.matched import MATCHED, MatchedStem
 from stemsmith.manifests.preflight import preflight
 from stemsmith.manifests.records import Song
 from stemsmith.mixing.level.grid import ENVELOPE_HZ
-from stemsmith.mixing.plan.matching import WantedStem
+from stemsmith.mixing.plan.matcher import WantedStem
 from stemsmith.mixing.plan.score_grid import ScoreGrid
 from stemsmith.render.corpus.config import Drums
 from stemsmith.render.corpus.manifest import bank_header, is_bank_of, sound_versions
@@ -45,7 +45,7 @@ _PER_JOB: Final = 32  # excerpts of one score: a job that is killed is done agai
 class ScoreMatcher:
     """Reads the scores of corpora, and renders excerpts of their stems again.
 
-    It is a `stemsmith.mixing.plan.matching.Matcher`.
+    It is a `stemsmith.mixing.plan.matcher.Matcher`.
 
     Parameters
     ----------

@@ -19,7 +19,7 @@ from stemsmith.manifests.matched import MatchedStem
 from stemsmith.manifests.programs import inst_class_of
 from stemsmith.mixing.level.gains import db_to_linear
 from stemsmith.mixing.level.grid import ENVELOPE_HZ
-from stemsmith.mixing.plan.matching import WantedStem
+from stemsmith.mixing.plan.matcher import WantedStem
 from stemsmith.render.matched.excerpt import Excerpt, excerpt_of
 from stemsmith.render.matched.grid import CorpusScore, StemToMatch
 from stemsmith.render.midi.score import Score

@@ -391,7 +391,7 @@ def test_the_same_excerpt_is_rendered_once(
 
 def test_an_excerpt_as_it_was_is_that_of_its_stem(music: Path, font: Path) -> None:
     """Rendered again without any change, it has the samples of the corpus."""
-    from stemsmith.mixing.plan.matching import WantedStem
+    from stemsmith.mixing.plan.matcher import WantedStem
     from stemsmith.render.matched.grid import CorpusScore, StemToMatch
     from stemsmith.render.matched.render import MatchJob, MatchSpec, render_matches
     from stemsmith.render.sound.mono import MonoFrom
