@@ -2,7 +2,7 @@
 
 A recipe is complete: with the files it names, `stemsmith.mixing.audio.realise` makes the same audio
 again. The order of operations is fixed: read, tempo stretch, circular shift, effects, gain, sum,
-what makes a master of the sum, and one guard gain for all against clipping.
+and one guard gain for all against clipping; then what makes a master of the sum, guarded again.
 """
 
 from __future__ import annotations

@@ -34,8 +34,6 @@ from stemsmith.mixing.production.chain import (
 )
 
 __all__ = [
-    "OTHERS",
-    "REFERENCE_DBFS",
     "ClassEffects",
     "apply_class_effects",
     "built_in_class_effects",
@@ -43,8 +41,8 @@ __all__ = [
     "read_class_effects",
 ]
 
-OTHERS: Final = "others"
-REFERENCE_DBFS: Final = -20.0
+_OTHERS: Final = "others"
+_REFERENCE_DBFS: Final = -20.0
 _BUILT_IN: Final = Path(__file__).with_name("class_effects.yaml")
 _ABOVE_ALL: Final = ("HighShelfFilter", "LowpassFilter", "PeakFilter")
 _HIGHEST_CUTOFF: Final = 0.49  # of the sample rate
@@ -62,7 +60,7 @@ class ClassEffects:
     Attributes
     ----------
     chains : tuple of (str, tuple of DrawnEffect)
-        Chain of each class, as `slug` writes it; `OTHERS` is that of all that are not named.
+        Chain of each class, as `slug` writes it; ``others`` is that of all that are not named.
     """
 
     chains: tuple[tuple[str, tuple[DrawnEffect, ...]], ...]
@@ -101,7 +99,7 @@ class ClassEffects:
             Sample rate in Hz of the audio; filters for what it cannot hold are left out.
         """
         chains = dict(self.chains)
-        name = next((slug(c) for c in classes if slug(c) in chains), OTHERS)
+        name = next((slug(c) for c in classes if slug(c) in chains), _OTHERS)
         drawn = draw_chain(chains.get(name, ()), rng)
         return tuple(effect for effect in drawn if not _is_above(effect, sample_rate))
 
@@ -143,7 +141,7 @@ def read_class_effects(path: Path) -> ClassEffects:
     content = read_yaml(path)
     if problem := misfit(content, Every(dict, list)):
         raise UsageError(f"{path}: {problem}; it must map classes to lists of effects")
-    known = class_names() | {OTHERS}
+    known = class_names() | {_OTHERS}
     chains: dict[str, tuple[DrawnEffect, ...]] = {}
     for name, entries in content.items():
         key = slug(str(name))
@@ -175,7 +173,7 @@ def apply_class_effects(
     Returns
     -------
     numpy.ndarray
-        (n_channels, n_samples) float32. The chain hears it at `REFERENCE_DBFS` RMS where it
+        (n_channels, n_samples) float32. The chain hears it at -20 dBFS RMS where it
         sounds; what comes out has the level of what came in. Silence stays as it is.
 
     Raises
@@ -187,7 +185,7 @@ def apply_class_effects(
     level = _sounding_rms(audio, sample_rate)
     if not effects or not level:
         return audio
-    reference = 10 ** (REFERENCE_DBFS / 20)
+    reference = 10 ** (_REFERENCE_DBFS / 20)
     processed = np.zeros(audio.shape, np.float32)
     tail = n_ringing(effects, sample_rate, n_samples)
     for start, stop in with_tails(whole_if_none(spans, n_samples), tail, n_samples):

@@ -34,7 +34,6 @@ __all__ = [
     "SoundOptions",
     "Splits",
     "parse_band",
-    "settle",
 ]
 
 NONE: Final = "none"  # of effects and rooms

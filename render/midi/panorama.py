@@ -16,9 +16,9 @@ from stemsmith.manifests.records import Part
 from stemsmith.manifests.seeds import rng_for
 from stemsmith.render.midi.score import Score
 
-__all__ = ["MIDDLE", "draw_pan", "place_parts"]
+__all__ = ["draw_pan", "place_parts"]
 
-MIDDLE: Final = 64
+_MIDDLE: Final = 64
 _IN_THE_MIDDLE: Final = frozenset({"Bass", "Drums"})
 _SHARE_ASIDE: Final = 0.5
 _DISTANCES: Final = (1, 15, 24, 40, 63)  # at the quantiles 0, 1/4, 1/2, 3/4 and 1
@@ -37,13 +37,13 @@ def draw_pan(part: Part, seed: int, song_id: str) -> int:
         MD5 of the song's file.
     """
     if inst_class_of(part.program) in _IN_THE_MIDDLE:
-        return MIDDLE
+        return _MIDDLE
     rng = rng_for(seed, song_id, part.track, part.channel, part.program, "pan")
     is_aside, quantile, side = rng.random(3)
     if is_aside >= _SHARE_ASIDE:
-        return MIDDLE
+        return _MIDDLE
     distance = round(float(np.interp(quantile, np.linspace(0, 1, 5), _DISTANCES)))
-    return MIDDLE + distance if side < 0.5 else MIDDLE - distance
+    return _MIDDLE + distance if side < 0.5 else _MIDDLE - distance
 
 
 def place_parts(score: Score, parts: Iterable[int], seed: int, song_id: str) -> dict[int, int]:

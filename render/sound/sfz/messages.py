@@ -27,9 +27,9 @@ from stemsmith.render.sound.sample_folder import Unplayable
 from stemsmith.render.sound.sfz.instrument import SfzInstrument
 from stemsmith.render.sound.sfz.sampler import CONTROLLER, NOTE_OFF, NOTE_ON, WHEEL
 
-__all__ = ["MAX_LOST", "messages_of"]
+__all__ = ["messages_of"]
 
-MAX_LOST: Final = 0.1  # share of a part's notes that an instrument may have no region for
+_MAX_LOST: Final = 0.1  # share of a part's notes that an instrument may have no region for
 _PARAMETERS: Final = frozenset({DATA_MSB, DATA_LSB, *NRPN, RPN_LSB, RPN_MSB})
 _BEND_CENTS: Final = 200  # of a score that says nothing
 _CENTRE: Final = 8192
@@ -68,7 +68,7 @@ def _check_notes(instrument: SfzInstrument, events: Sequence[Event]) -> None:
     struck = np.array([e.data[1:3] for e in events if _is_note_on(e.data)], "S2")
     keys, velocities = struck.view(np.uint8).reshape(-1, 2).T.astype(np.int64)
     lost = keys[~instrument.plays(keys, velocities)]
-    if len(lost) > MAX_LOST * len(keys):
+    if len(lost) > _MAX_LOST * len(keys):
         found, counts = np.unique(lost, return_counts=True)
         raise Unplayable(
             f"{instrument.path}: has no region for {len(lost)} of {len(keys)} notes, such as "
