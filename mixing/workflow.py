@@ -52,7 +52,7 @@ from stemsmith.mixing.sources.find import (
     read_stems,
 )
 from stemsmith.mixing.sources.measure import MeasureJob
-from stemsmith.mixing.sources.taxonomy import Taxonomy, read_taxonomy
+from stemsmith.mixing.sources.taxonomy import Taxonomy, names_pieces, read_taxonomy
 from stemsmith.mixing.validate import check_file, plan_checks
 
 __all__ = ["HasRoot", "ValidMixtures", "mix", "validate_mixtures"]
@@ -149,7 +149,7 @@ def mix(
     texts = [_named(source) for source in given]
     found = find_sources(texts, measure.cache_folder(), names.class_names)
     check_destination(folder, found)
-    matcher = _matcher_for(config, found, matcher)
+    matcher = _matcher_for(config, found, names, matcher)
     with open_workers(jobs, scheduler) as workers, preflight(workers, inputs=_files_of(found)):
         found, measured = _measured(workers, progress, found)
         plan = _plan_of(workers, progress, found, measured, names, config, matcher)
@@ -291,17 +291,23 @@ def _plan_of(
 
 
 def _matcher_for(
-    config: MixConfig, sources: Sequence[Source], matcher: Matcher | None
+    config: MixConfig, sources: Sequence[Source], taxonomy: Taxonomy, matcher: Matcher | None
 ) -> Matcher | None:
     """Return who renders what is to match; None if nothing is to be rendered.
 
     Raises
     ------
     UsageError
-        If a source has no scores, or nobody can read them.
+        If a source has no scores, or nobody can read them, or pieces of drum kits would have to be
+        rendered, which are no parts of a score.
     """
     if config.match is Match.NONE or config.coherence == 1:
         return None
+    if names_pieces(taxonomy.class_names):
+        raise UsageError(
+            f"--match {config.match}: whole parts are rendered again, no pieces of drum kits; give "
+            f"another taxonomy than {taxonomy.name}, or --match none"
+        )
     for source in sources:
         if source.kind != SONGS:
             what = "holds no songs" if source.kind else "has no scores"

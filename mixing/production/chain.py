@@ -161,7 +161,7 @@ def parse_effects(entries: object, where: str) -> tuple[Effect, ...]:
     """
     return tuple(
         Effect(name, tuple(sorted(values.items())))
-        for name, values in _parsed(entries, where, lambda _, value: float(value))
+        for name, values in _parsed(entries, where, _number)
     )
 
 
@@ -195,12 +195,20 @@ def parse_drawn_effects(entries: object, where: str) -> tuple[DrawnEffect, ...]:
     return tuple(drawn)
 
 
+def _number(name: str, value: Any) -> float:
+    # YAML's on and yes are no numbers, though float() takes them for 1; its 1e3 is a text.
+    if isinstance(value, bool):
+        raise ValueError(f"{name} is a number, not {value!r}")
+    return float(value)
+
+
 def _range(name: str, value: Any) -> tuple[float, float]:
     if not isinstance(value, Sequence) or isinstance(value, str):
-        return float(value), float(value)
-    if len(value) != 2 or not float(value[0]) <= float(value[1]):
+        return _number(name, value), _number(name, value)
+    ends = [_number(name, end) for end in value]
+    if len(ends) != 2 or not ends[0] <= ends[1]:
         raise ValueError(f"{name} is a number or a range [low, high], not {value!r}")
-    return float(value[0]), float(value[1])
+    return ends[0], ends[1]
 
 
 def _parsed(
@@ -238,7 +246,21 @@ def _try(name: str, values: Mapping[str, Any]) -> None:
             raise ValueError("a parameter is not a finite number")
         if isinstance(next(iter(values.values()), None), tuple):
             numbers.pop(_PROBABILITY, None)
-        getattr(_pedalboard(), name)(**numbers)
+        kind = getattr(_pedalboard(), name)
+        known = _parameters_of(kind)
+        if unknown := sorted(numbers.keys() - set(known)):
+            raise ValueError(f"no parameter {unknown[0]!r}; known: {', '.join(known)}")
+        kind(**numbers)
+
+
+def _parameters_of(kind: type) -> list[str]:
+    """Return what an effect can be told: its properties but those that every effect has."""
+    every = dir(_pedalboard().Plugin)
+    return [
+        name
+        for name in dir(kind)
+        if name not in every and isinstance(getattr(kind, name), property)
+    ]
 
 
 def apply_effects(audio: Float32s, effects: Sequence[Effect], sample_rate: int) -> Float32s:

@@ -59,10 +59,7 @@ class Codec(Parameters):
         """Refuse what is no codec."""
         low, high = _KBPS
         if self.name not in CODECS or not low <= self.bitrate_kbps <= high:
-            raise UsageError(
-                f"--codec {self}: give {', '.join(CODECS)} and {low} to {high} kbit/s, such as "
-                "mp3:128"
-            )
+            raise _no_codec(str(self))
 
     @classmethod
     def parse(cls, text: str) -> Codec:
@@ -74,10 +71,19 @@ class Codec(Parameters):
             If the text is no codec and bit rate.
         """
         name, _, kbps = text.strip().lower().partition(":")
-        return cls(name, int(kbps) if re.fullmatch(r"\d{1,4}", kbps) else 0)
+        if not re.fullmatch(r"[0-9]{1,4}", kbps):
+            raise _no_codec(text)
+        return cls(name, int(kbps))
 
     def __str__(self) -> str:
         return f"{self.name}:{self.bitrate_kbps}"
+
+
+def _no_codec(text: str) -> UsageError:
+    low, high = _KBPS
+    return UsageError(
+        f"--codec {text}: give {', '.join(CODECS)} and {low} to {high} kbit/s, such as mp3:128"
+    )
 
 
 def libav_version() -> str:

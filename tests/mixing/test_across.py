@@ -564,6 +564,16 @@ def test_what_is_not_done_again_is_refused(music: Path, font: Path, tmp_path: Pa
     assert not (tmp_path / "m").exists()
 
 
+@pytest.mark.parametrize("match", MATCHES)
+def test_pieces_of_drum_kits_are_not_matched(
+    music: Path, font: Path, tmp_path: Path, match: Match
+) -> None:
+    options = {"mode": "across", "coherence": 0.5, "soundfonts": [font], **QUICK}
+    with pytest.raises(UsageError, match="no pieces of drum kits"):
+        stemsmith.mix(music, tmp_path / "m", match=match, taxonomy="drum-pieces", **options)
+    assert not (tmp_path / "m").exists()
+
+
 def test_a_song_without_a_beat_keeps_none(font: Path, tmp_path: Path) -> None:
     rendered(tmp_path, font, SONGS[:3])
     free = mido.MidiFile(tmp_path / "midi" / "song0.mid")

@@ -77,12 +77,25 @@ def test_a_codec_is_read_from_its_text_and_written_back() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "mp3", "mp3:", "mp3:0", "mp3:9999", "mp3:12.5", "vorbis:128", "mp3:-64", ":128"]
+    "text",
+    [
+        "",
+        "mp3",
+        "mp3:",
+        "mp3:0",
+        "mp3:9999",
+        "mp3:12.5",
+        "vorbis:128",
+        "mp3:-64",
+        ":128",
+        "mp3:abc",
+    ],
 )
 def test_what_is_no_codec_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="--codec") as caught:
         Codec.parse(text)
     assert "mp3, aac, opus" in str(caught.value)
+    assert str(caught.value).startswith(f"--codec {text}: ")
 
 
 def test_without_pyav_one_line_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
