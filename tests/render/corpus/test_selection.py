@@ -594,8 +594,10 @@ def test_a_class_is_never_left_and_neither_is_a_program() -> None:
     song = song_of((73, strikes((60, 100, 3))))
     assert names(song, both) == ["patch 0"]
     by_program = RenderConfig(patch_choice=PatchChoice.PROGRAM, band=None)
-    two = bank_of(silent, fine)  # of bank 0 and of bank 1
-    assert names(song, two, by_program) == ["patch 0"]
+    # Of bank 0 and of bank 1: a preset that makes no sound is as good as none.
+    assert names(song, bank_of(silent, fine), by_program) == []
+    lacking = bank_of(playing(range(40)), fine)
+    assert names(song, lacking, by_program) == ["patch 0"]
 
 
 def test_parts_of_one_program_share_a_patch_that_plays_all_of_them() -> None:
