@@ -1027,8 +1027,8 @@ def test_bad_options_are_one_line(
 
 @pytest.mark.parametrize(
     "option",
-    [("--tempo", 100), ("--tempo-mode", "scale"), ("--timbres", 2), ("--dynamics", "p"),
-     ("--velocities", "p=1"), ("--shift", 0), ("--jitter", 0), ("--tuning", 0), ("--headroom", 3)],
+    [("--tempo", 100), ("--tempo-mode", "scale"), ("--timbres", 2), ("--shift", 0),
+     ("--headroom", 3)],
     ids=lambda option: option[0],
 )  # fmt: skip
 def test_factors_need_renditions(duo: Path, fonts, tmp_path: Path, here, option) -> None:
