@@ -75,7 +75,7 @@ KNOWN: Final = (
         5994284,
         "82475b91a76de15cb28a104707d3247ba932e228bada3f47bba63c6b31aaf7a1",
         "GPL-2.0-only",
-        "pip install pretty_midi (comes with stemsmith)",
+        "pretty_midi, which comes with stemsmith",
         "136 presets, the default; one preset a program, no velocity layers",
     ),
     KnownFont(

@@ -73,7 +73,6 @@ def play_sfz(
     with _mirrored(instrument) as (folder, wrapper):
         order: sampler.Order = {
             "path": str(wrapper),
-            "folder": folder,
             "n_regions": instrument.n_regions,
             "sample_rate": sample_rate,
             "n_samples": out.shape[1],
@@ -81,7 +80,7 @@ def play_sfz(
             "n_messages": len(messages),
         }
         request = json.dumps(order).encode() + b"\n" + messages.tobytes()
-        for start, stereo in _pieces(instrument, request, Path(folder, _LOG)):
+        for start, stereo in _pieces(instrument, request, folder):
             stop = start + stereo.shape[1]
             if len(out) == 1:
                 np.mean(stereo, axis=0, out=out[0, start:stop])
@@ -116,9 +115,12 @@ def _mirrored(instrument: SfzInstrument) -> Iterator[tuple[str, Path]]:
         yield folder, wrapper
 
 
-def _pieces(instrument: SfzInstrument, request: bytes, log: Path) -> Iterator[tuple[int, Float32s]]:
+def _pieces(
+    instrument: SfzInstrument, request: bytes, folder: str
+) -> Iterator[tuple[int, Float32s]]:
     """Yield the first sample and the (2, n_samples) audio of each piece that is not silent."""
-    with log.open("wb") as errors, _started(errors) as process:
+    log = Path(folder, _LOG)
+    with log.open("wb") as errors, _started(errors, folder) as process:
         assert process.stdin is not None and process.stdout is not None
         with suppress(BrokenPipeError):  # it has said why
             process.stdin.write(request)
@@ -138,12 +140,12 @@ def _pieces(instrument: SfzInstrument, request: bytes, log: Path) -> Iterator[tu
 
 
 @contextmanager
-def _started(errors: BinaryIO) -> Iterator[subprocess.Popen[bytes]]:
+def _started(errors: BinaryIO, folder: str) -> Iterator[subprocess.Popen[bytes]]:
     """Yield the process, and end it when the body ends, however that does.
 
     It is in a session of its own: Ctrl-C is for this process, which then ends that one.
     """
-    command = [sys.executable, "-P", sampler.__file__]
+    command = [sys.executable, "-P", sampler.__file__, folder]
     pipe = subprocess.PIPE
     with subprocess.Popen(
         command, stdin=pipe, stdout=pipe, stderr=errors, start_new_session=True
@@ -152,3 +154,6 @@ def _started(errors: BinaryIO) -> Iterator[subprocess.Popen[bytes]]:
             yield process
         finally:
             process.kill()
+            assert process.stdin is not None
+            with suppress(BrokenPipeError):  # what it did not read is written once more
+                process.stdin.close()

@@ -2,10 +2,11 @@
 
 sfizz has random numbers that a process has once, however many synthesisers it makes: only a new
 process plays the same again. It is started by the path of this file and imports nothing of
-stemsmith. Its standard input has one line of JSON (`Order`), then the messages, and stays open: its
-end is that of the parent process, and of this one. Its standard output has pieces of audio, each a
-head of two numbers and the samples, and a last head without samples before one line of text, which
-is empty if all went well.
+stemsmith. Its argument is the folder of links that the instrument lies in, which it removes if the
+parent process ends before its time. Its standard input has one line of JSON (`Order`), then the
+messages, and stays open: its end is that of the parent process, and of this one. Its output has pieces of
+audio, each a head of two numbers and the samples, and a last head without samples before one line
+of text, which is empty if all went well.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import signal
 import struct
 import sys
 import threading
-from typing import Any, BinaryIO, Final, TypedDict
+from typing import Any, BinaryIO, Final, NoReturn, TypedDict
 
 __all__ = ["CONTROLLER", "HEAD", "NOTE_OFF", "NOTE_ON", "WHEEL", "Order", "main"]
 
@@ -40,9 +41,8 @@ class Order(TypedDict):
 
     Attributes
     ----------
-    path, folder : str
-        The .sfz file, and the folder of links that it lies in, which is removed if the parent
-        process ends before its time.
+    path : str
+        The .sfz file that is played.
     n_regions : int
         Regions that must be there when sfizz has loaded it.
     sample_rate, n_samples : int
@@ -54,7 +54,6 @@ class Order(TypedDict):
     """
 
     path: str
-    folder: str
     n_regions: int
     sample_rate: int
     n_samples: int
@@ -67,10 +66,15 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent process decides what it means
     audio = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what libraries print is no audio
-    requests = sys.stdin.buffer
-    order: Order = json.loads(requests.readline())
+    folder, requests = sys.argv[1], sys.stdin.buffer
+    line = requests.readline()
+    if not line.endswith(b"\n"):
+        _end(folder)
+    order: Order = json.loads(line)
     messages = requests.read(16 * order["n_messages"])
-    threading.Thread(target=_end_with_parent, args=(order["folder"],), daemon=True).start()
+    if len(messages) < 16 * order["n_messages"]:
+        _end(folder)
+    threading.Thread(target=_end_with_parent, args=(folder,), daemon=True).start()
     try:
         _play(order, memoryview(messages).cast("i").tolist(), audio)
         said = ""
@@ -84,6 +88,11 @@ def main() -> None:
 def _end_with_parent(folder: str) -> None:
     while os.read(0, 1):
         pass
+    _end(folder)
+
+
+def _end(folder: str) -> NoReturn:
+    """End this process, whose parent has ended, with what is left of it."""
     shutil.rmtree(folder, ignore_errors=True)  # of the links, not of what they lead to
     os._exit(1)
 

@@ -347,19 +347,32 @@ def wait_until_gone(processes: Iterable[psutil.Process]) -> None:
 
 def test_the_process_ends_with_what_waits_for_it(tmp_path: Path) -> None:
     instrument, me = steady(tmp_path, "loop_mode=loop_continuous"), psutil.Process()
-    wrapper, request = tmp_path / "w.log", b""
     with playing._mirrored(instrument) as (folder, mirror):
         order = (
-            f'{{"path": "{mirror}", "folder": "{folder}", "n_regions": 1, "is_skipped": true,'
+            f'{{"path": "{mirror}", "n_regions": 1, "is_skipped": true,'
             f' "sample_rate": {RATE}, "n_samples": {1 << 40}, "n_messages": 1}}\n'
         )
         request = order.encode() + np.array([0, 1, 60, 100], np.int32).tobytes()
-        pieces = playing._pieces(instrument, request, wrapper)
+        pieces = playing._pieces(instrument, request, folder)
         next(pieces)
         found = helpers(me)
         assert len(found) == 1
         pieces.close()  # as an exception would, Ctrl-C among them
         wait_until_gone(found)
+
+
+@pytest.mark.parametrize(
+    "request_", [b"", b'{"path": ', b'{"n_messages": 1}\n', b'{"n_messages": 1}\n123']
+)
+def test_a_parent_that_ends_before_it_has_asked_leaves_no_links(
+    tmp_path: Path, request_: bytes
+) -> None:
+    folder = tmp_path / "links"
+    folder.mkdir()
+    command = [sys.executable, "-P", playing.sampler.__file__, str(folder)]
+    done = subprocess.run(command, input=request_, capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (1, b"", b"")
+    assert not folder.exists()
 
 
 PARENT = """
