@@ -4,9 +4,9 @@ sfizz has random numbers that a process has once, however many synthesisers it m
 process plays the same again. It is started by the path of this file and imports nothing of
 stemsmith. Its argument is the folder of links that the instrument lies in, which it removes if the
 parent process ends before its time. Its standard input has one line of JSON (`Order`), then the
-messages, and stays open: its end is that of the parent process, and of this one. Its output has pieces of
-audio, each a head of two numbers and the samples, and a last head without samples before one line
-of text, which is empty if all went well.
+messages, and stays open: its end is that of the parent process, and of this one. Its output has
+pieces of audio, each a head of two numbers and the samples, and a last head without samples before
+one line of text, which is empty if all went well.
 """
 
 from __future__ import annotations
