@@ -9,9 +9,11 @@ StemsmithError
 
 from __future__ import annotations
 
+import importlib
 import shlex
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 __all__ = [
     "InvalidCorpus",
@@ -21,6 +23,7 @@ __all__ = [
     "UsageError",
     "install_command",
     "one_line",
+    "optional_package",
     "require",
     "upgrade_command",
 ]
@@ -151,6 +154,29 @@ def _clone() -> str | None:
     if not (folder / "pyproject.toml").is_file():
         return None
     return "." if folder == Path.cwd() else str(folder)
+
+
+def optional_package(name: str, extra: str, needed_by: str) -> Any:
+    """Import a package that an extra has.
+
+    Parameters
+    ----------
+    name : str
+        Name under which it is imported.
+    extra : str
+        Name of the extra in ``pyproject.toml``.
+    needed_by : str
+        What cannot do without, and the verb: ``rooms need``.
+
+    Raises
+    ------
+    UsageError
+        If it is not installed; the text says how it is.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        raise UsageError(f"{needed_by} {name}; install it with: {install_command(extra)}") from None
 
 
 def require(extra: str, *packages: str, task: str) -> None:

@@ -9,14 +9,13 @@ is.
 from __future__ import annotations
 
 import dataclasses
-import importlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, NamedTuple, Protocol
 
 import numpy as np
 from stemsmith.manifests.arrays import Float32s
-from stemsmith.manifests.errors import UsageError, install_command
+from stemsmith.manifests.errors import optional_package
 from stemsmith.mixing.sources.catalogue import CatalogueStem, SplitCatalogue
 from stemsmith.mixing.sources.taxonomy import Taxonomy
 
@@ -312,12 +311,7 @@ def required_package(name: str) -> Any:
     UsageError
         If it is not installed; the text says how it is.
     """
-    try:
-        return importlib.import_module(name)
-    except ImportError:
-        raise UsageError(
-            f"this augmentation needs {name}; install it with: {install_command('augment')}"
-        ) from None
+    return optional_package(name, "augment", "this augmentation needs")
 
 
 def at_least(audio: Float32s, n_samples: int) -> Float32s:

@@ -6,7 +6,6 @@ effects comes late: an onset stays where it is.
 
 from __future__ import annotations
 
-import importlib
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +14,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 from stemsmith.manifests.arrays import Float32s
-from stemsmith.manifests.errors import UsageError, install_command
+from stemsmith.manifests.errors import UsageError, optional_package
 from stemsmith.mixing.production.parameters import draw_evenly, draw_in_octaves
 
 __all__ = [
@@ -131,12 +130,7 @@ def chain_from_json(text: str) -> tuple[Effect, ...]:
 
 
 def _pedalboard() -> Any:
-    try:
-        return importlib.import_module("pedalboard")
-    except ImportError:
-        raise UsageError(
-            f"effects need pedalboard; install it with: {install_command('effects')}"
-        ) from None
+    return optional_package("pedalboard", "effects", "effects need")
 
 
 def parse_effects(entries: object, where: str) -> tuple[Effect, ...]:

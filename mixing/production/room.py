@@ -12,7 +12,6 @@ a drawn frequency, since walls and instruments reflect and radiate less of it.
 
 from __future__ import annotations
 
-import importlib
 import math
 from dataclasses import dataclass
 from functools import lru_cache
@@ -23,7 +22,7 @@ import numpy as np
 import scipy.signal
 from stemsmith.manifests.arrays import Float32s
 from stemsmith.manifests.audio.read import audio_info, read_excerpt
-from stemsmith.manifests.errors import InvalidCorpus, UsageError, install_command
+from stemsmith.manifests.errors import InvalidCorpus, UsageError, optional_package
 from stemsmith.mixing.level.spans import Spans, whole_if_none, with_tails
 from stemsmith.mixing.production.parameters import Parameters, draw_evenly, draw_in_octaves
 
@@ -121,12 +120,7 @@ def draw_position(room: Room, rng: np.random.Generator) -> Position:
 
 
 def _pyroomacoustics() -> Any:
-    try:
-        return importlib.import_module("pyroomacoustics")
-    except ImportError:
-        raise UsageError(
-            f"rooms need pyroomacoustics; install it with: {install_command('effects')}"
-        ) from None
+    return optional_package("pyroomacoustics", "effects", "rooms need")
 
 
 @lru_cache(maxsize=16)

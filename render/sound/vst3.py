@@ -5,14 +5,13 @@ They are other people's programs; whether they repeat themselves is theirs to sa
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
 from typing import Any, Final
 
 import mido
 import numpy as np
 import numpy.typing as npt
-from stemsmith.manifests.errors import UsageError, install_command
+from stemsmith.manifests.errors import optional_package
 from stemsmith.render.midi.smf import Event
 
 __all__ = ["instrument_problem", "play_instrument"]
@@ -21,12 +20,7 @@ _BLOCK_SAMPLES: Final = 8192
 
 
 def _pedalboard() -> Any:
-    try:
-        return importlib.import_module("pedalboard")
-    except ImportError:
-        raise UsageError(
-            f"VST3 instruments need pedalboard; install it with: {install_command('effects')}"
-        ) from None
+    return optional_package("pedalboard", "effects", "VST3 instruments need")
 
 
 def instrument_problem(plugin_path: str) -> str:
