@@ -25,7 +25,7 @@ $(VENV)/.core: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.installed: $(VENV)/.core
-	$(call timed,install all,$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[all$(comma)dev]')
+	$(call timed,install all,$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[all$(comma)dev$(comma)docs]')
 	touch $@
 comma := ,
 

@@ -22,9 +22,10 @@ MAY_IMPORT = {
     "render": {"manifests", "mixing"},
     "train": {"manifests", "mixing"},
     "evaluate": {"manifests", "mixing", "train"},
-    "cli": {"manifests", "mixing", "render", "train", "evaluate", "front"},
+    "share": {"manifests", "mixing", "render", "train", "evaluate"},
+    "cli": {"manifests", "mixing", "render", "train", "evaluate", "share", "front"},
     # `stemsmith` itself: the front door
-    "front": {"manifests", "mixing", "render", "train", "evaluate", "cli"},
+    "front": {"manifests", "mixing", "render", "train", "evaluate", "share", "cli"},
 }
 # What stands above its folder: `train_model` returns a run that separates.
 ABOVE = {"train/workflow.py": {"evaluate"}}
@@ -36,6 +37,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "render": ("midi", "sound", "audit", "corpus", "songs", "renditions", "matched"),
     "train": ("schedule", "models", "data"),
     "evaluate": ("metrics", "separation", "benchmark", "realism"),
+    "share": ("charts", "compare", "exports", "report"),
     "cli": (),
     "front": (),
 }
@@ -51,6 +53,8 @@ OWNERS = {
         "render/sound/vst3.py",
     ),
     "pyroomacoustics": ("mixing/production/room.py",),
+    "matplotlib": ("share/charts.py",),
+    "jinja2": ("share/report/page.py",),
     "librosa": ("mixing/augmentations/tempo.py", "mixing/plan/pairing.py"),
     "colorednoise": ("mixing/augmentations/wet.py",),
     "fluidsynth": ("render/sound/fluid.py",),
@@ -76,6 +80,8 @@ HEAVY = {
     "pyarrow",
     "dask",
     "distributed",
+    "jinja2",
+    "matplotlib",
     "soundfile",
     "yaml",
     "rich",

@@ -1,0 +1,1 @@
+"""Stored scores of several systems beside each other, and beside published ones."""

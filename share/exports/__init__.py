@@ -1,0 +1,1 @@
+"""Folders that other programs read: what can be exported, and the folder while it is filled."""

@@ -1,0 +1,1 @@
+"""Self-contained pages of corpora, mixtures, runs, results and separated songs."""
