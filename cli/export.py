@@ -1,61 +1,102 @@
-"""`stemsmith export`: a corpus in another tool's layout."""
+"""`stemsmith export`: corpora, mixtures and other data sets as other programs read them."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
-from stemsmith.cli.options import LOCAL_PATH, Common, common_options
+from stemsmith.cli.options import LOCAL_PATH, Common, common_options, config_options, read_config
+from stemsmith.share.exports.formats import FORMATS
+from stemsmith.share.exports.options import ExportConfig
+
+if TYPE_CHECKING:
+    from stemsmith.cli.console import Summary
+    from stemsmith.share.exports.exported import Exported
+    from stemsmith.share.workflow import ExportForecast
 
 __all__ = ["export"]
 
 
 @click.command()
-@click.argument("corpus", type=LOCAL_PATH)
+@click.argument("sources", metavar="SOURCE...", nargs=-1, required=True)
 @click.argument("destination", type=LOCAL_PATH)
 @click.option(
     "--format",
     "layout",
-    type=click.Choice(["bach10"]),
+    metavar="FORMAT",
     required=True,
-    help="bach10: NN-Name/NN-Name_STYLE_source.wav and score texts, of a corpus of renditions.",
+    help=f"{', '.join(FORMATS.names)}, or package.module:Object.",
 )
+@config_options(ExportConfig)
 @click.option(
-    "--taxonomy",
-    default="bach10",
-    show_default=True,
-    help="Names of the sources: a taxonomy, or a TOML file.",
+    "--dry-run", "is_dry", is_flag=True, help="Write nothing; print the files and their size."
 )
-@click.option("--limit", type=click.IntRange(min=1), help="Renditions of each split, at most.")
 @common_options
 def export(
-    corpus: Path,
+    sources: tuple[str, ...],
     destination: Path,
     layout: str,
-    taxonomy: str,
-    limit: int | None,
+    is_dry: bool,
     common: Common,
+    **options: Any,
 ) -> None:
-    """Write the renditions of CORPUS below DESTINATION as other tools read them.
+    """Write SOURCE... into the folder DESTINATION as other programs read it.
 
-    Float WAV at the levels of the corpus; one guard gain for all sources of a rendition against
-    clipping.
+    SOURCE is a corpus, a folder of mixtures, another data set as LAYOUT:PATH, or for some formats
+    a run; may be repeated. Which format takes what, and how its readers then train, stands in
+    docs/export.md. Every export has SHA256SUMS of its files.
+
+    Killed at any moment, the same command goes on and ends with the same bytes.
     """
-    from stemsmith.cli.console import Summary, Terminal, print_summary
-    from stemsmith.render.workflow import export_renditions
+    from stemsmith.cli.console import Terminal, print_rejections, print_summary
+    from stemsmith.share.workflow import export_dataset, forecast_export
 
-    exported = export_renditions(
-        corpus,
+    config = read_config(ExportConfig, options)
+    if is_dry:
+        forecast = forecast_export(sources, layout, config)
+        if not common.is_json and not common.is_quiet:
+            for path in forecast.paths:
+                print(path)
+        print_summary(common, _summary_of_forecast(destination, layout, forecast))
+        return
+    exported = export_dataset(
+        sources,
         destination,
-        taxonomy=taxonomy,
-        limit=limit,
+        layout,
+        config,
         jobs=common.n_jobs,
         scheduler=common.scheduler,
         progress=Terminal(common),
     )
-    summary = Summary(
-        f"{destination}: {exported.n_renditions} renditions, {exported.n_sources} sources, "
-        "in the layout of Bach10",
-        {"folder": str(destination), **exported._asdict()},
+    rejections = exported.rejection_records()
+    print_rejections(common, rejections)
+    print_summary(common, _summary(layout, exported, len(rejections)))
+
+
+def _summary_of_forecast(destination: Path, layout: str, forecast: ExportForecast) -> Summary:
+    from dataclasses import asdict
+
+    from stemsmith.cli.console import Summary
+
+    line = (
+        f"{destination}: would get {sum(forecast.n_songs.values())} songs in the format {layout}, "
+        f"{forecast.n_files} files, about {forecast.n_bytes / 1e6:.1f} MB"
     )
-    print_summary(common, summary)
+    if forecast.n_linked_bytes:
+        line += f", and {forecast.n_linked_bytes / 1e6:.1f} MB in hard links"
+    return Summary(line, {"folder": str(destination), "format": layout, **asdict(forecast)})
+
+
+def _summary(layout: str, exported: Exported, n_left_out: int) -> Summary:
+    from stemsmith.cli.console import Summary
+
+    n_songs = sum(exported.header["n_songs"].values())
+    line = f"{exported.root}: {n_songs} songs in the format {layout}"
+    if gains := exported.header["gains_db"]:
+        line += f"; {len(gains)} of them softer by up to {-min(gains.values()):.2f} dB, not to clip"
+    if n_left_out:
+        line += f"; {n_left_out} left out"
+    keys = ("format", "variant", "n_songs", "n_files", "gains_db", "rejections")
+    values = {key: exported.header[key] for key in keys}
+    return Summary(line, {"folder": str(exported.root), **values})

@@ -58,7 +58,7 @@ _HOW_TO_GO_ON: Final = {
     "demo": _GOES_ON,
     "train": "The same command with --resume goes on after the last whole epoch.",
     "separate": "What is finished stays; the same command with --overwrite separates all again.",
-    "export": "The folder is not complete; remove it, and the same command begins again.",
+    "export": _GOES_ON,
 }
 
 

@@ -24,14 +24,15 @@ def validate(folder: Path, common: Common) -> None:
     sum of the stems, loudness and peaks on disk as recorded, duplicates within one split, no stray
     folders. Of mixtures: checksums of shards, of audio and of every stem a recipe names, and that
     every recipe can be followed. Of scores of `stemsmith evaluate`: checksums of all files, and a
-    score for every song and target. Of a run of `stemsmith train`: that its checkpoints can be
-    loaded and are of the model it says.
+    score for every song and target. Of an export: checksums of all files. Of a run of
+    `stemsmith train`: that its checkpoints can be loaded and are of the model it says.
     """
     from stemsmith.cli.console import print_summary
     from stemsmith.folders import open_folder
 
     check = {
         "Corpus": _check_corpus,
+        "Exported": _check_export,
         "Mixtures": _check_mixtures,
         "Results": _check_results,
         "Run": _check_run,
@@ -57,6 +58,16 @@ def _check_corpus(folder: Path, common: Common) -> Summary:
         counts = {"n_songs": len(corpus), "n_stems": n_stems}
     values = {"corpus": str(folder), **counts}
     return Summary(f"{folder}: valid; {line}", values)
+
+
+def _check_export(folder: Path, common: Common) -> Summary:
+    from stemsmith.cli.console import Summary
+    from stemsmith.share.exports.exported import Exported
+
+    header = Exported(folder).verify().header
+    n_songs, n_files = sum(header["n_songs"].values()), header["n_files"]
+    line = f"{folder}: valid; {n_files} files of {n_songs} songs, {header['format']}"
+    return Summary(line, {"export": str(folder), "n_songs": n_songs, "n_files": n_files})
 
 
 def _check_mixtures(folder: Path, common: Common) -> Summary:

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from stemsmith.evaluate.separation.run import Run
     from stemsmith.manifests.corpus import Corpus
     from stemsmith.mixing.mixtures import Mixtures
+    from stemsmith.share.exports.exported import Exported
 
-    Folder = Corpus | Mixtures | Results | Run
+    Folder = Corpus | Exported | Mixtures | Results | Run
 
 __all__ = ["open_folder", "validate"]
 
@@ -33,7 +34,7 @@ def open_folder(folder: str | Path) -> Folder:
 
     Returns
     -------
-    Corpus, Mixtures, Results or Run
+    Corpus, Exported, Mixtures, Results or Run
         Which one, the folder itself says.
 
     Raises
@@ -59,7 +60,11 @@ def open_folder(folder: str | Path) -> Folder:
         return Run(root)
     if not (root / MANIFEST).exists() and (inner := _folders_in(root)):
         raise InvalidCorpus(f"{root}: no folder of stemsmith; did you mean {' or '.join(inner)}?")
-    stage = read_manifest(root, "corpus", "mixtures", "evaluation")["stage"]
+    stage = read_manifest(root, "corpus", "mixtures", "evaluation", "export")["stage"]
+    if stage == "export":
+        from stemsmith.share.exports.exported import Exported
+
+        return Exported(root)
     if stage == "mixtures":
         from stemsmith.mixing.mixtures import Mixtures
 
@@ -101,7 +106,7 @@ def validate(
 
     Returns
     -------
-    Corpus, Mixtures, Results or Run
+    Corpus, Exported, Mixtures, Results or Run
         The folder, opened.
 
     Raises
@@ -118,6 +123,7 @@ def validate(
     from stemsmith.evaluate.benchmark.results import Results
     from stemsmith.manifests.corpus import Corpus
     from stemsmith.mixing.mixtures import Mixtures
+    from stemsmith.share.exports.exported import Exported
 
     opened = open_folder(folder)
     if isinstance(opened, Corpus):
@@ -128,6 +134,8 @@ def validate(
         from stemsmith.mixing.workflow import validate_mixtures
 
         validate_mixtures(opened, jobs=jobs, scheduler=scheduler, progress=progress)
+    elif isinstance(opened, Exported):
+        opened.verify()
     elif isinstance(opened, Results):
         from stemsmith.evaluate.workflow import validate_results
 

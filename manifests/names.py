@@ -12,9 +12,11 @@ import unicodedata
 from collections.abc import Iterable
 from typing import Final
 
-__all__ = ["distinct_slugs", "normal_name", "slug"]
+__all__ = ["distinct_slugs", "normal_name", "portable_name", "slug"]
 
 _BETWEEN_WORDS: Final = re.compile(r"[\s_-]+")
+_FORBIDDEN: Final = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*\ud800-\udfff]')
+_RESERVED: Final = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 
 
 def normal_name(name: str) -> str:
@@ -47,6 +49,24 @@ def slug(name: str) -> str:
         if is_kept or kept[-1:] != "-":
             kept += character if is_kept else "-"
     return kept.strip("-")
+
+
+def portable_name(name: str) -> str:
+    r"""Return a name that any file system takes for a file or a folder.
+
+    What Windows, macOS or Linux forbid becomes an underscore: separators, control characters, dots
+    and spaces at the end, dots at the beginning (such files are hidden), and the names of devices.
+    Length is no concern here; see `stemsmith.manifests.storage.short_name`.
+
+    Examples
+    --------
+    >>> portable_name("AC/DC: Live?"), portable_name("con"), portable_name(" ..")
+    ('AC_DC_ Live_', '_con', '_')
+    """
+    kept = _FORBIDDEN.sub("_", normal_name(name)).strip().rstrip(". ")
+    if not kept:
+        return "_"
+    return f"_{kept}" if kept.startswith(".") or _RESERVED.fullmatch(kept) else kept
 
 
 def distinct_slugs(names: Iterable[str]) -> dict[str, str]:

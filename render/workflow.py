@@ -512,7 +512,7 @@ def render_midi(
     )
 
 
-class Exported(NamedTuple):
+class ExportedRenditions(NamedTuple):
     """What `export_renditions` has written: numbers of renditions and of files of sources."""
 
     n_renditions: int
@@ -528,7 +528,7 @@ def export_renditions(
     jobs: int | Workers = 0,
     scheduler: str | None = None,
     progress: Progress = QUIET,
-) -> Exported:
+) -> ExportedRenditions:
     """Write the renditions of a corpus in the layout of Bach10.
 
     Parameters
@@ -579,7 +579,7 @@ def export_renditions(
         for n in do_jobs(workers, export_rendition, export_jobs, needed(lambda job: job.piece)):
             n_sources += n
             ticker.advance()
-    return Exported(n_renditions, n_sources)
+    return ExportedRenditions(n_renditions, n_sources)
 
 
 def _state_of(corpus: str | Path) -> Path:

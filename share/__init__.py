@@ -8,12 +8,19 @@ to listen to.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from stemsmith.manifests.lazy import lazily
 
-__all__: list[str] = []
+if TYPE_CHECKING:
+    from stemsmith.share.exports.options import ExportConfig
+    from stemsmith.share.workflow import export_dataset, forecast_export
 
-_HOMES: Final[dict[str, str]] = {}
+__all__ = ["ExportConfig", "export_dataset", "forecast_export"]
+
+_HOMES: Final = {
+    **dict.fromkeys(__all__, "workflow"),
+    "ExportConfig": "exports.options",
+}
 
 __getattr__, __dir__ = lazily(__name__, _HOMES)

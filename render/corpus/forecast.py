@@ -10,30 +10,32 @@ from stemsmith.manifests.errors import UsageError
 __all__ = ["check_room", "cost_in_words", "in_short"]
 
 
-def check_room(corpus: Path, n_bytes: int, fewer: str) -> None:
+def check_room(folder: Path, n_bytes: int, fewer: str, what: str = "the corpus") -> None:
     """Refuse what the disk cannot hold.
 
     Parameters
     ----------
-    corpus : Path
-        Folder that is to be filled, which need not be there yet.
+    folder : Path
+        What is to be filled, which need not be there yet.
     n_bytes : int
         Size of all that is written into it.
     fewer : str
         What else a user may do than to make room, as in "draw fewer --songs".
+    what : str
+        What is written.
 
     Raises
     ------
     UsageError
         Naming the folder, what is needed and what is free.
     """
-    folder = corpus.absolute()
-    while not folder.exists():
-        folder = folder.parent
-    usage = shutil.disk_usage(folder)
+    above = folder.absolute()
+    while not above.exists():
+        above = above.parent
+    usage = shutil.disk_usage(above)
     if usage.total and n_bytes > usage.free:  # what is no disk says 0, and fails otherwise
         raise UsageError(
-            f"{corpus}: the corpus needs about {in_short(n_bytes / 1e9)} GB, and "
+            f"{folder}: {what} needs about {in_short(n_bytes / 1e9)} GB, and "
             f"{in_short(usage.free / 1e9)} GB are free; make room, choose another disk, or {fewer}"
         )
 

@@ -1,0 +1,174 @@
+"""What the commands of this stage do, as functions: `export_dataset`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Unpack
+
+from stemsmith.manifests import shards
+from stemsmith.manifests.cluster import open_workers
+from stemsmith.manifests.errors import UsageError
+from stemsmith.manifests.jobs import QUIET, Progress, Workers, do_jobs
+from stemsmith.manifests.paths import local_path
+from stemsmith.manifests.preflight import preflight
+from stemsmith.render.corpus.forecast import check_room
+from stemsmith.share.exports.destination import (
+    STATE_FOLDER,
+    ExportDestination,
+    ExportPlan,
+    plan_export,
+    write_song,
+)
+from stemsmith.share.exports.exported import EXPORT, Exported
+from stemsmith.share.exports.options import ExportConfig, ExportOptions
+from stemsmith.share.exports.sources import find_export_sources
+
+__all__ = ["ExportForecast", "export_dataset", "forecast_export"]
+
+
+@dataclass(frozen=True, slots=True)
+class ExportForecast:
+    """What an export will write.
+
+    Attributes
+    ----------
+    n_songs : dict of str to int
+        Number of songs of each split.
+    n_files : int
+        Number of files of all songs.
+    n_bytes : int
+        Size of those that are no hard links.
+    n_linked_bytes : int
+        Size of those that are, where the file system has hard links.
+    paths : tuple of str
+        The files, below the destination.
+    """
+
+    n_songs: dict[str, int]
+    n_files: int
+    n_bytes: int
+    n_linked_bytes: int
+    paths: tuple[str, ...]
+
+
+def forecast_export(
+    sources: str | Path | Sequence[str | Path],
+    layout: str,
+    config: ExportConfig | None = None,
+    **options: Unpack[ExportOptions],
+) -> ExportForecast:
+    """Say what an export would write, and how much; nothing is written.
+
+    Parameters
+    ----------
+    sources, layout, config, **options
+        As for `export_dataset`.
+
+    Returns
+    -------
+    ExportForecast
+        Sizes of WAV are exact; those of what is compressed are estimates.
+    """
+    return _forecast(_plan(sources, layout, config, options))
+
+
+def _plan(
+    sources: str | Path | Sequence[str | Path],
+    layout: str,
+    config: ExportConfig | None,
+    options: ExportOptions,
+) -> ExportPlan:
+    given = [sources] if isinstance(sources, str | Path) else list(sources)
+    config = dataclasses.replace(config or ExportConfig(), **options)  # type: ignore[arg-type]
+    return plan_export(layout, find_export_sources(given), config)
+
+
+def _forecast(plan: ExportPlan) -> ExportForecast:
+    files = [file for _, file in plan.files()]
+    return ExportForecast(
+        n_songs=dict(sorted(Counter(song.split for song in plan.songs).items())),
+        n_files=len(files),
+        n_bytes=sum(file.n_bytes for file in files if not file.is_linked),
+        n_linked_bytes=sum(file.n_bytes for file in files if file.is_linked),
+        paths=tuple(file.path for file in files),
+    )
+
+
+def export_dataset(
+    sources: str | Path | Sequence[str | Path],
+    destination: str | Path,
+    layout: str,
+    config: ExportConfig | None = None,
+    *,
+    jobs: int | Workers = 0,
+    scheduler: str | None = None,
+    progress: Progress = QUIET,
+    **options: Unpack[ExportOptions],
+) -> Exported:
+    """Write corpora, mixtures, other data sets or a run as other programs read them.
+
+    Killed at any moment, the same call goes on, and ends with the same bytes.
+
+    Parameters
+    ----------
+    sources : path or sequence of path
+        Folders that stemsmith wrote, or other data sets as ``LAYOUT:PATH``.
+    destination : path
+        Folder that is written to: a new one, or that of the same call before.
+    layout : str
+        Name of the format, of `stemsmith.share.exports.formats.FORMATS`, or
+        ``package.module:Object``.
+    config : ExportConfig, optional
+        What is wanted: everything, as users of the format expect it, by default.
+    jobs : int or Workers
+        Number of local worker processes, where 0 works in this process; or workers that are open.
+    scheduler : str, optional
+        Address of a Dask scheduler to use in place of local workers.
+    progress : Progress, optional
+        Is told how far the export is. Nothing is shown by default.
+    **options
+        Fields of `ExportConfig`, such as ``taxonomy="slakh"``; they win over `config`.
+
+    Returns
+    -------
+    Exported
+        The finished export.
+
+    Raises
+    ------
+    NothingToDo
+        If no song can be exported.
+    UsageError
+        For options that make no sense, a folder that holds something else or lies in a source, or
+        a disk that has no room.
+
+    Examples
+    --------
+    >>> from stemsmith.share import export_dataset
+    >>> exported = export_dataset("corpus", "as-musdb", "musdb", splits=("test",))
+    >>> exported.header["n_songs"], (exported.root / "test/Track00003/bass.wav").exists()
+    ({'test': 1}, True)
+    """
+    root = local_path(destination)
+    plan = _plan(sources, layout, config, options)
+    for source in plan.sources:
+        if root.resolve().is_relative_to(source.root):
+            raise UsageError(f"{root}: lies in the source {source.root}; choose another folder")
+    filled = ExportDestination(root, plan)
+    with open_workers(jobs, scheduler) as workers, filled.opened():
+        open_jobs = filled.open_jobs()
+        files = (file for job in open_jobs for file in plan.layout.files(job.song, plan.config))
+        check_room(root, sum(file.n_bytes for file in files), "ask for fewer --stems", "the export")
+        n_done = len(plan.songs) - len(open_jobs)
+        manifests = (source.root / shards.MANIFEST for source in plan.sources)
+        with (
+            preflight(workers, inputs=[manifests], destination=(root / STATE_FOLDER).absolute()),
+            progress.loop(EXPORT, len(plan.songs), n_done=n_done) as ticker,
+        ):
+            for _ in do_jobs(workers, write_song, open_jobs, filled.died):
+                ticker.advance()
+        return filled.close()
