@@ -59,7 +59,7 @@ from stemsmith.render.sound.sfz.instrument import file_hashes
 from stemsmith.render.sound.synth import check_soundfonts
 
 __all__ = [
-    "Exported",
+    "ExportedRenditions",
     "export_renditions",
     "make_bank",
     "render_corpus",
