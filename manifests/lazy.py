@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any, Final
 
 from stemsmith.manifests.safe_path import current_folder_last
@@ -48,9 +49,11 @@ def lazily(
         )
 
     def import_name(name: str) -> Any:
-        if name not in homes:
+        if name not in homes and (name.startswith("_") or not find_spec(f"{package}.{name}")):
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         with current_folder_last():
+            if name not in homes:  # a sub-package, as in stemsmith.share
+                return import_module(f"{package}.{name}")
             value = getattr(import_module(f"{package}.{homes[name]}"), name)
         setattr(sys.modules[package], name, value)
         return value

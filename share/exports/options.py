@@ -10,6 +10,7 @@ from typing import TypedDict
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.names import normal_name
 from stemsmith.manifests.options import option, settle
+from stemsmith.manifests.paths import local_path
 from stemsmith.manifests.splits import SPLITS
 
 __all__ = ["ExportConfig", "ExportOptions", "Missing"]
@@ -79,6 +80,8 @@ class ExportConfig:
 
     def __post_init__(self) -> None:
         settle(self)
+        if self.taxonomy is not None:
+            local_path(self.taxonomy)  # which refuses addresses
         for split in self.splits:
             if split not in SPLITS:
                 raise UsageError(f"--split {split}: unknown; known: {', '.join(SPLITS)}")

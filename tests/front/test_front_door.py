@@ -146,3 +146,9 @@ def test_help_imports_click_alone() -> None:
         "    main(['--help'], standalone_mode=False)"
     )
     assert imported_by(code) <= HELP_NEEDS
+
+
+def test_the_packages_of_the_stages_are_there_without_importing_them() -> None:
+    assert stemsmith.share.export_dataset.__module__ == "stemsmith.share.workflow"
+    with pytest.raises(AttributeError, match="has no attribute 'shared'"):
+        stemsmith.shared  # noqa: B018
