@@ -23,7 +23,7 @@ from typing import Any, ClassVar, Final, NamedTuple
 import numpy as np
 from stemsmith.evaluate.benchmark.datasets import DatasetSong, find_dataset
 from stemsmith.evaluate.benchmark.song import Unscorable, read_song
-from stemsmith.manifests.arrays import Float32s, Int16s
+from stemsmith.manifests.arrays import Float32s, Int16s, Int32s
 from stemsmith.manifests.audio.read import audio_info
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
 from stemsmith.manifests.names import portable_name
@@ -297,42 +297,52 @@ class TargetFormat(ExportFormat[TargetSong]):
     def _integers(self, audio: TargetAudio, rate: int) -> tuple[Int16s, dict[str, Int16s], float]:
         """Return mixture and targets as they are written, and their common gain in dB."""
         fitted = {
-            name: resampled(self._channels(signal), audio.sample_rate, rate)
+            name: resampled(self._mixed_down(signal), audio.sample_rate, rate)
             for name, signal in (*audio.targets.items(), (MIXTURE, audio.mixture))
         }
         gain_db = 0.0
         rounded = _rounded(fitted, audio.is_sum, 1.0)
-        if any(_is_clipped(signal) for signal in rounded.values()):
-            peak = max(float(np.abs(signal).max()) for signal in rounded.values())
+        if (peak := max(map(_excess, rounded.values()))) > 1:
             # Rounding adds half a step for each target.
-            gain = (_HIGHEST - len(rounded)) / peak
+            gain = (1 - len(rounded) / _HIGHEST) / peak
             gain_db = float(20 * np.log10(gain))
             rounded = _rounded(fitted, audio.is_sum, gain)
-        integers = {name: signal.astype(np.int16) for name, signal in rounded.items()}
+        integers = {name: self._spread(signal) for name, signal in rounded.items()}
         return integers.pop(MIXTURE), integers, gain_db
 
-    def _channels(self, signal: Float32s) -> Float32s:
-        """Return a signal in the channels of the format."""
-        if self.n_channels == 2 and len(signal) == 1:
-            return np.repeat(signal, 2, axis=0)
+    def _mixed_down(self, signal: Float32s) -> Float32s:
+        """Return the mean of the channels where the format has one."""
         if self.n_channels == 1 and len(signal) > 1:
             mean: Float32s = signal.mean(axis=0, keepdims=True)
             return mean
         return signal
 
+    def _spread(self, signal: Int32s) -> Int16s:
+        """Return a signal in 16 bits, a mono one on both channels where the format has two."""
+        samples = signal.astype(np.int16)
+        if self.n_channels == 2 and len(samples) == 1:
+            return np.broadcast_to(samples, (2, samples.shape[1]))
+        return samples
 
-def _rounded(signals: Mapping[str, Float32s], is_sum: bool, gain: float) -> dict[str, Any]:
-    """Return signals as whole numbers of full scale 32768 that may exceed it."""
-    scale = np.float64(_FULL_SCALE * gain)
+
+def _rounded(signals: Mapping[str, Float32s], is_sum: bool, gain: float) -> dict[str, Int32s]:
+    """Return signals as whole numbers of full scale 32768, which they may exceed."""
+    scale = np.float32(_FULL_SCALE * gain)
     rounded = {
-        name: np.rint(signal * scale)
+        name: np.rint(signal * scale).astype(np.int32)
         for name, signal in signals.items()
         if name != MIXTURE or not is_sum
     }
     if is_sum:
-        rounded[MIXTURE] = np.sum(list(rounded.values()), axis=0)
+        total = np.zeros(signals[MIXTURE].shape, np.int32)
+        for signal in rounded.values():
+            total += signal
+        rounded[MIXTURE] = total
     return rounded
 
 
-def _is_clipped(signal: Any) -> bool:
-    return bool(signal.size) and bool(signal.max() > _HIGHEST or signal.min() < -_FULL_SCALE)
+def _excess(signal: Int32s) -> float:
+    """Return by what factor a signal exceeds 16 bits; 1 or less if it does not."""
+    if not signal.size:
+        return 0.0
+    return max(float(signal.max()) / _HIGHEST, -float(signal.min()) / _FULL_SCALE)
