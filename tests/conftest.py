@@ -144,6 +144,26 @@ def here() -> Command:
     return run
 
 
+@pytest.fixture(scope="session")
+def program() -> Callable[..., str]:
+    """Return a function that finds one of some programs, or skips the test with this reason.
+
+    Tests that use it are marked ``clients``. With STEMSMITH_MUST_RUN in the environment, a lack of
+    the program is a failure: CI has them.
+    """
+
+    def find(*names: str) -> str:
+        for name in names:
+            if (path := shutil.which(name)) is not None:
+                return path
+        reason = f"no {' or '.join(names)} on PATH"
+        if os.environ.get("STEMSMITH_MUST_RUN"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+
+    return find
+
+
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Keep the user's cache out of the tests."""
