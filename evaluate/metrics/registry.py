@@ -87,7 +87,7 @@ class Metric:
         return self.title_of(self.taken(settings), n_folds)
 
     def title_of(self, taken: str, n_folds: int) -> str:
-        """Return the title of a table; `taken` says how the metric was taken, as its method does."""
+        """Return the title of a table from what `taken` says, and the number of folds."""
         unit = f" [{self.unit}]" if self.unit else ""
         folds = f"mean over {n_folds} folds of the " if n_folds else ""
         frames = " of the median over frames" if self.per == "frame" else ""

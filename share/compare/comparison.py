@@ -242,11 +242,15 @@ def compare_results(
     systems = [system_of_results(folder) for folder in folders]
     if public is None and methods:
         raise UsageError(f"--method {methods[0]}: names a system of --public FILE; give that, too")
+    notes: list[str] = []
     if public is not None:
         systems += _wanted(read_published(str(public)), methods)
-    return compare_systems(
+        if not methods:
+            systems, notes = _well_covered(systems)
+    found = compare_systems(
         systems, metrics=metrics, targets=targets, pairs=pairs, is_tested=is_tested
     )
+    return dataclasses.replace(found, notes=(*notes, *found.notes))
 
 
 def _wanted(published: list[ScoredSystem], methods: Sequence[str]) -> list[ScoredSystem]:
@@ -257,6 +261,23 @@ def _wanted(published: list[ScoredSystem], methods: Sequence[str]) -> list[Score
                 f"--method {name}: not in {published[0].source}; there are {_listed(list(known))}"
             )
     return [known[name] for name in dict.fromkeys(methods)] if methods else published
+
+
+def _well_covered(systems: list[ScoredSystem]) -> tuple[list[ScoredSystem], list[str]]:
+    """Return the systems without published ones that would leave few songs to all others."""
+    own = [set(system.parts) for system in systems if not system.is_published]
+    songs = set.intersection(*own) if own else None
+    counts = [
+        len(system.parts if songs is None else songs & system.parts.keys()) for system in systems
+    ]
+    rows = list(zip(systems, counts, strict=True))
+    most = max((n for system, n in rows if system.is_published), default=0)
+    few = [s for s, n in rows if s.is_published and n < _LEAST_SHARE * most]
+    kept = [system for system in systems if system not in few]
+    if not few:
+        return kept, []
+    names = _listed([system.name for system in few])
+    return kept, [f"left out, with less than half of the {most} songs: {names}"]
 
 
 def compare_systems(
@@ -272,8 +293,8 @@ def compare_systems(
         raise UsageError("nothing to compare: give folders of results, or --public FILE")
     wanted_pairs = member(Pairs, pairs, "--pairs")
     _check_alike(systems)
-    systems, notes = _well_covered(_distinct(systems))
-    names, notes = _common_metrics(systems, metrics, notes)
+    systems = _distinct(systems)
+    names, notes = _common_metrics(systems, metrics)
     known = _known_targets(systems, targets)
     part_of = _parts(systems)
     tables: list[MetricTable] = []
@@ -331,28 +352,11 @@ def _distinct(systems: Sequence[ScoredSystem]) -> list[ScoredSystem]:
     ]
 
 
-def _well_covered(systems: list[ScoredSystem]) -> tuple[list[ScoredSystem], list[str]]:
-    """Return the systems without published ones that would leave few songs to all others."""
-    own = [set(system.parts) for system in systems if not system.is_published]
-    songs = set.intersection(*own) if own else None
-    counts = [
-        len(system.parts if songs is None else songs & system.parts.keys()) for system in systems
-    ]
-    rows = list(zip(systems, counts, strict=True))
-    most = max((n for system, n in rows if system.is_published), default=0)
-    few = [s for s, n in rows if s.is_published and n < _LEAST_SHARE * most]
-    kept = [system for system in systems if system not in few]
-    if not few:
-        return kept, []
-    names = _listed([system.name for system in few])
-    return kept, [f"left out, with less than half of the {most} songs: {names}"]
-
-
 def _common_metrics(
-    systems: Sequence[ScoredSystem], wanted: Sequence[str], notes: list[str]
+    systems: Sequence[ScoredSystem], wanted: Sequence[str]
 ) -> tuple[list[str], list[str]]:
     """Return the metrics that all systems have, taken alike, and notes of the others."""
-    notes, common = list(notes), []
+    notes, common = list[str](), list[str]()
     every = dict.fromkeys(name for system in systems for name in system.metrics)
     for name in every:
         lacking = [system.name for system in systems if name not in system.metrics]
@@ -373,9 +377,8 @@ def _common_metrics(
             )
     if not common:
         raise UsageError(f"the systems have no metric in common: {'; '.join(notes)}")
-    if wanted:  # whoever names metrics knows of the others
-        notes = [note for note in notes if note.partition(" is left out")[0] not in every]
-    return list(dict.fromkeys(wanted)) if wanted else common, notes
+    # Whoever names metrics knows of the others.
+    return (list(dict.fromkeys(wanted)), []) if wanted else (common, notes)
 
 
 def _taken(system: ScoredSystem, name: str) -> str:
@@ -507,16 +510,16 @@ def _other_datasets(systems: Sequence[ScoredSystem]) -> list[str]:
 
 
 def _no_common_song(systems: Sequence[ScoredSystem]) -> str:
-    described = [f"{_counted(system)} in {system.name}" for system in systems[:_MAX_NAMED]]
+    described = [_counted(system) for system in systems[:_MAX_NAMED]]
     more = f" and {len(systems) - _MAX_NAMED} more" if len(systems) > _MAX_NAMED else ""
     return f"the systems have no song in common with scores: {', '.join(described)}{more}"
 
 
 def _counted(system: ScoredSystem) -> str:
     counts = Counter(system.parts.values())
-    texts = [f"{counts[part]} {part}" for part in Part if counts[part]]
-    example = next(iter(system.parts), "")
-    return f"{' and '.join(texts) or 'none'}" + (f" ({example}, ...)" if example else "")
+    texts = [part.counted(counts[part]) for part in Part if counts[part]]
+    example = next(iter(system.parts), "none")
+    return f"{system.name} has {' and '.join(texts) or 'no songs'} ({example}, ...)"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""Systems with the scores of their songs, wherever these come from: stored results, or publications.
+"""Systems with the scores of their songs, from stored results or from publications.
 
 What may be compared depends on how a number was taken. `ScoredSystem.metrics` says of each metric
 what it is, and in `TakenMetric.how` all that decides its numbers, so that only equals are compared.
@@ -28,6 +28,10 @@ class Part(StrEnum):
     TEST = "test songs"
     TRAINING = "training songs"
     UNKNOWN = "songs"
+
+    def counted(self, n: int) -> str:
+        """Return a number of them in words, such as "1 test song"."""
+        return f"{n} {self.removesuffix('s') if n == 1 else self}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +127,7 @@ def system_of_results(results: Results) -> ScoredSystem:
         If the folder cannot be read.
     """
     summary, scores = results.summary, results.score_records()
-    settings, scored = summary["metrics"], {score.song for score in scores}
+    settings, scored = summary["metrics"], sorted({score.song for score in scores})
     names = dict.fromkeys(score.metric for score in scores)
     rejected = {
         row.id: str(row.reason) for row in results.rejection_records() if row.stage == REJECTED_BY
@@ -156,4 +160,3 @@ def _parts(songs: Iterable[str], splits: Iterable[str]) -> dict[str, Part]:
     if TEST_SONGS.isdisjoint(songs):
         return dict.fromkeys(songs, Part.UNKNOWN)
     return {song: Part.TEST if song in TEST_SONGS else Part.TRAINING for song in songs}
-

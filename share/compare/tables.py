@@ -111,7 +111,7 @@ def remarks_of(comparison: Comparison) -> list[str]:
     for row in comparison.left_out:
         songs, n = ", ".join(row.songs[:_MAX_NAMED]), len(row.songs)
         more = ", ..." if n > _MAX_NAMED else ""
-        lines.append(f"left out: {n} {row.part if n > 1 else 'song'}, {row.reason} ({songs}{more})")
+        lines.append(f"left out: {row.part.counted(n)}, {row.reason} ({songs}{more})")
     for table in comparison.tables:
         for column in table.columns:
             if column.n_left_out:
