@@ -30,20 +30,11 @@ _OF_PARTS = [field.name for part in (MetricConfig, SeparationConfig) for field i
 @config_options(EvaluationConfig, omitted=_OF_PARTS)
 @config_options(MetricConfig)
 @config_options(SeparationConfig, omitted=("is_streaming",))
-@click.option(
-    "--compare",
-    "others",
-    multiple=True,
-    type=LOCAL_PATH,
-    metavar="RESULTS",
-    help="Print a table together with these results; may be repeated.",
-)
 @common_options
 def evaluate(
     system: str,
     dataset: str,
     results: Path,
-    others: tuple[Path, ...],
     common: Common,
     **options: Any,
 ) -> None:
@@ -60,8 +51,7 @@ def evaluate(
     # NumPy is imported.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from stemsmith.cli.console import Terminal, print_rejections, print_summary
-    from stemsmith.evaluate.benchmark.report import compare
-    from stemsmith.evaluate.benchmark.results import Results
+    from stemsmith.evaluate.benchmark.report import score_table
     from stemsmith.evaluate.workflow import evaluate_system
 
     done = evaluate_system(
@@ -69,7 +59,6 @@ def evaluate(
         dataset,
         results,
         read_config(EvaluationConfig, options),
-        compare=others,
         jobs=common.n_jobs,
         scheduler=common.scheduler,
         progress=Terminal(common),
@@ -77,7 +66,7 @@ def evaluate(
     rejections = done.rejection_records()
     print_rejections(common, rejections)
     if not common.is_json and not common.is_quiet:
-        print(compare([*(Results(other).summary for other in others), done.summary]))
+        print(score_table(done.summary))
     print_summary(common, _summary(done, rejections))
 
 

@@ -14,6 +14,7 @@ import click
 from stemsmith.cli.audit import audit
 from stemsmith.cli.banks import banks
 from stemsmith.cli.certify import certify
+from stemsmith.cli.compare import compare
 from stemsmith.cli.demo import demo
 from stemsmith.cli.evaluate import evaluate
 from stemsmith.cli.export import export
@@ -97,6 +98,7 @@ for _command in (
     runs,
     separate,
     evaluate,
+    compare,
     gap,
     export,
     validate,

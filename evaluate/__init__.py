@@ -16,7 +16,6 @@ from stemsmith.manifests.lazy import lazily
 
 if TYPE_CHECKING:
     from stemsmith.evaluate.benchmark.options import EvaluationConfig
-    from stemsmith.evaluate.benchmark.report import compare
     from stemsmith.evaluate.benchmark.results import Results
     from stemsmith.evaluate.metrics.bsseval.bsseval import bss_eval
     from stemsmith.evaluate.metrics.bsseval.frames import BssScores, Framing
@@ -46,7 +45,6 @@ __all__ = [
     "Separator",
     "Threshold",
     "bss_eval",
-    "compare",
     "evaluate_system",
     "separate_files",
     "si_sdr_db",
@@ -67,7 +65,6 @@ _HOMES: Final = {
     "Separator": "separation.separator",
     "Threshold": "separation.options",
     "bss_eval": "metrics.bsseval.bsseval",
-    "compare": "benchmark.report",
     "evaluate_system": "workflow",
     "separate_files": "workflow",
     "si_sdr_db": "metrics.per_song.si_sdr",

@@ -18,7 +18,6 @@ from stemsmith.evaluate.benchmark.datasets import find_dataset
 from stemsmith.evaluate.benchmark.destination import ResultsDestination
 from stemsmith.evaluate.benchmark.options import EvaluationConfig, EvaluationOptions
 from stemsmith.evaluate.benchmark.plan import EvaluationRequest, plan_evaluation
-from stemsmith.evaluate.benchmark.report import check_comparable
 from stemsmith.evaluate.benchmark.results import STAGE, STATE_FOLDER, Results
 from stemsmith.evaluate.benchmark.score_song import ScoringJob, score_song
 from stemsmith.evaluate.benchmark.systems import require_torch, system_of
@@ -58,7 +57,6 @@ def evaluate_system(
     results: str | Path,
     config: EvaluationConfig | None = None,
     *,
-    compare: Sequence[str | PathLike[str]] = (),
     jobs: int | Workers = 0,
     scheduler: str | None = None,
     progress: Progress = QUIET,
@@ -81,9 +79,6 @@ def evaluate_system(
         Folder that is made, or gone on with.
     config : EvaluationConfig, optional
         Options to begin with; None takes the defaults.
-    compare : sequence of path
-        Other results that are to stand in one table with these, so that a difference in songs or
-        metrics is found before anything is scored.
     jobs : int or Workers
         Number of worker processes, where 0 works in this process; or workers that are open.
     scheduler : str, optional
@@ -116,7 +111,6 @@ def evaluate_system(
     """
     root = local_path(results)
     refuse_foreign(root, STAGE, STATE_FOLDER)
-    others = [Results(other).summary for other in compare]
     wanted = replace(config, **options) if config else EvaluationConfig(**options)  # type: ignore[arg-type]
     scored = system_of(system)
     found = find_dataset(fspath(dataset), wanted.taxonomy, wanted.splits)
@@ -124,7 +118,6 @@ def evaluate_system(
     if plan.unused:
         progress.warn(f"estimates of {', '.join(plan.unused)} belong to no target")
     destination = ResultsDestination(root, plan)
-    check_comparable([*others, destination.subject])
     with destination.opened():
         if open_jobs := destination.open_jobs():
             files = (file.path for job in open_jobs for file in job.song.files)

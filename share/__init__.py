@@ -13,14 +13,23 @@ from typing import TYPE_CHECKING, Final
 from stemsmith.manifests.lazy import lazily
 
 if TYPE_CHECKING:
+    from stemsmith.share.compare.comparison import Comparison, compare_results
     from stemsmith.share.exports.options import ExportConfig
     from stemsmith.share.workflow import export_dataset, forecast_export
 
-__all__ = ["ExportConfig", "export_dataset", "forecast_export"]
+__all__ = [
+    "Comparison",
+    "ExportConfig",
+    "compare_results",
+    "export_dataset",
+    "forecast_export",
+]
 
 _HOMES: Final = {
     **dict.fromkeys(__all__, "workflow"),
+    "Comparison": "compare.comparison",
     "ExportConfig": "exports.options",
+    "compare_results": "compare.comparison",
 }
 
 __getattr__, __dir__ = lazily(__name__, _HOMES)

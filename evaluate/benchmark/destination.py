@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from stemsmith.evaluate.benchmark.plan import EvaluationPlan, why_nothing
-from stemsmith.evaluate.benchmark.report import compare, plain, summarise_scores
+from stemsmith.evaluate.benchmark.report import plain, score_table, summarise_scores
 from stemsmith.evaluate.benchmark.results import (
     FITS,
     REJECTED_BY,
@@ -58,17 +58,6 @@ class ResultsDestination:
             if not self._folder.is_closed:
                 Path(self._plan.jobs[0].scores).parent.mkdir(exist_ok=True)  # of all jobs
             yield
-
-    @property
-    def subject(self) -> dict[str, Any]:
-        """What the summary will say of the evaluation, without its scores."""
-        header = self._plan.header
-        songs = [job.song.name for job in self._plan.jobs]
-        return {
-            **{key: header[key] for key in ("system", "dataset")},
-            **header["config"],
-            "songs": sorted([*songs, *(rejection.id for rejection in self._plan.rejections)]),
-        }
 
     def open_jobs(self) -> list[ScoringJob]:
         """Return the jobs that are not finished."""
@@ -132,7 +121,7 @@ class ResultsDestination:
         summary = self._summary(scores, len(done), fitted)
         text = json.dumps(summary, indent=2, allow_nan=False)
         storage.write_atomic(self._root / SUMMARY, text.encode() + b"\n")
-        storage.write_atomic(self._root / TABLE, compare([summary]).encode())
+        storage.write_atomic(self._root / TABLE, score_table(summary).encode())
         frames = [Path(job.frames) for job in done if Path(job.frames).exists()]
         reasons = Counter(str(rejection.reason) for rejection in left_out)
         header = {
@@ -157,11 +146,14 @@ class ResultsDestination:
     def _summary(
         self, scores: Sequence[SongScore], n_scored: int, fitted: Sequence[EstimateFit] | None
     ) -> dict[str, Any]:
-        folds = self._plan.folds
-        targets = self._plan.header["config"]["targets"]
+        header, folds = self._plan.header, self._plan.folds
+        songs = [job.song.name for job in self._plan.jobs]
+        targets = header["config"]["targets"]
         counts = {} if fitted is None else {"fitted": _counts(fitted)}
         return {
-            **self.subject,
+            **{key: header[key] for key in ("system", "dataset")},
+            **header["config"],
+            "songs": sorted([*songs, *(rejection.id for rejection in self._plan.rejections)]),
             "n_scored": n_scored,
             **counts,
             "folds": folds,

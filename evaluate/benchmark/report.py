@@ -16,19 +16,26 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from stemsmith.evaluate.benchmark.results import SongScore
 from stemsmith.evaluate.metrics.registry import Metric, known_metric
 from stemsmith.evaluate.metrics.summary import ScoreSummary, bootstrap_interval, summarise
-from stemsmith.manifests.errors import UsageError
 
-__all__ = ["check_comparable", "compare", "plain", "summarise_scores"]
+__all__ = [
+    "SongValues",
+    "Summaries",
+    "plain",
+    "plain_value",
+    "score_table",
+    "song_values",
+    "summarise_scores",
+    "summarise_songs",
+]
 
-# What must be the same for scores to stand in one table.
-_SAME: Final = ("metrics", "taxonomy", "splits", "n_folds", "songs")
-
+# The one value of each song that counts, by target and metric.
+SongValues = dict[tuple[str, str], dict[str, float]]
 Summaries = dict[str, dict[str, ScoreSummary]]
 
 
@@ -51,17 +58,38 @@ def summarise_scores(
     dict of str to dict of str to ScoreSummary
         The summaries by target and metric.
     """
-    values: dict[tuple[str, str], dict[str, list[SongScore]]] = {}
+    values = song_values(scores)
+    return {
+        target: {
+            metric: summarise_songs(by_song, folds)
+            for (of_target, metric), by_song in values.items()
+            if of_target == target
+        }
+        for target in targets
+    }
+
+
+def song_values(scores: Iterable[SongScore]) -> SongValues:
+    """Return the one value of each song: its score, or the median of its finite frames.
+
+    Parameters
+    ----------
+    scores : iterable of SongScore
+        Scores of any metrics: of each song and target one of the whole song, or one a frame.
+
+    Returns
+    -------
+    dict of (str, str) to dict of str to float
+        By target and metric, the value of each song; NaN where no frame is finite.
+    """
+    grouped: dict[tuple[str, str], dict[str, list[SongScore]]] = {}
     for score in scores:
-        songs = values.setdefault((score.target, score.metric), {})
+        songs = grouped.setdefault((score.target, score.metric), {})
         songs.setdefault(score.song, []).append(score)
-    found: Summaries = {target: {} for target in targets}
-    for target in targets:
-        for (of_target, metric), songs in values.items():
-            if of_target == target:
-                by_song = {song: _song_value(of_song) for song, of_song in songs.items()}
-                found[target][metric] = _summary(by_song, folds)
-    return found
+    return {
+        key: {song: _song_value(of_song) for song, of_song in songs.items()}
+        for key, songs in grouped.items()
+    }
 
 
 def _song_value(scores: Sequence[SongScore]) -> float:
@@ -73,7 +101,23 @@ def _song_value(scores: Sequence[SongScore]) -> float:
     return float(np.median(counted)) if len(counted) else math.nan
 
 
-def _summary(by_song: Mapping[str, float], folds: Mapping[str, int] | None) -> ScoreSummary:
+def summarise_songs(
+    by_song: Mapping[str, float], folds: Mapping[str, int] | None = None
+) -> ScoreSummary:
+    """Summarise the values of songs; with folds each by itself, and then their averages.
+
+    Parameters
+    ----------
+    by_song : mapping of str to float
+        The value of each song; those that are NaN are counted and left out.
+    folds : mapping of str to int, optional
+        Number of each song's fold.
+
+    Returns
+    -------
+    ScoreSummary
+        Mean and median, of which intervals are a bootstrap over songs, or over folds.
+    """
     with np.errstate(invalid="ignore"):  # the mean of infinities of both signs is NaN
         return _summary_of_songs(by_song, folds)
 
@@ -105,95 +149,48 @@ def _summary_of_songs(
 def plain(summaries: Summaries) -> dict[str, Any]:
     """Return summaries as strict JSON has them: NaN is null, and infinity a text."""
     return {
-        target: {metric: _plain(dataclasses.asdict(s)) for metric, s in by_metric.items()}
+        target: {metric: plain_value(dataclasses.asdict(s)) for metric, s in by_metric.items()}
         for target, by_metric in summaries.items()
     }
 
 
-def _plain(value: Any) -> Any:
+def plain_value(value: Any) -> Any:
+    """Return a value, or what dicts, lists and tuples hold, as strict JSON has it."""
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]
+        return {key: plain_value(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [plain_value(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None if math.isnan(value) else str(value)
     return value
 
 
-def check_comparable(summaries: Sequence[Mapping[str, Any]]) -> None:
-    """Check that summaries, with scores or yet without, may stand in one table.
-
-    One may have a metric that another one lacks, whose cells in that table are then empty.
-
-    Raises
-    ------
-    UsageError
-        If they are of other songs, other references or other metrics.
-    """
-    first = summaries[0]
-    for other in summaries[1:]:
-        differing = [name for name in _SAME if first[name] != other[name]]
-        if "metrics" in differing and _agree(first["metrics"], other["metrics"]):
-            differing.remove("metrics")
-        if differing:
-            raise UsageError(
-                f"{other['system']} on {other['dataset']}: other {differing[0]} than "
-                f"{first['system']} on {first['dataset']}; not for one table"
-            )
-
-
-def _agree(settings: Mapping[str, Any], others: Mapping[str, Any]) -> bool:
-    """Return whether all metrics that both have are the same."""
-    more, others_more = settings.get("more", {}), others.get("more", {})
-    return {**settings, "more": {}} == {**others, "more": {}} and all(
-        more[name] == others_more[name] for name in more.keys() & others_more.keys()
-    )
-
-
-def compare(summaries: Sequence[Mapping[str, Any]]) -> str:
-    """Return Markdown tables of systems: a row for each, a column for each target.
+def score_table(summary: Mapping[str, Any]) -> str:
+    """Return the scores of one system as Markdown: a table for each metric, a column a target.
 
     Brackets hold 95 % intervals, and parentheses the number of songs that count, where some are
     left out.
 
     Parameters
     ----------
-    summaries : sequence of mapping
-        The `Results.summary` of each system.
-
-    Returns
-    -------
-    str
-        A table for each metric.
-
-    Raises
-    ------
-    UsageError
-        If they cannot stand in one table, as `check_comparable` says.
+    summary : mapping
+        The `Results.summary` of the system.
     """
-    check_comparable(summaries)
-    targets = list(dict.fromkeys(t for summary in summaries for t in summary["scores"]))
-    metrics = list(dict.fromkeys(m for s in summaries for by in s["scores"].values() for m in by))
-    more = {name: by for s in summaries for name, by in s["metrics"].get("more", {}).items()}
-    settings = {**summaries[0]["metrics"], "more": more}
-    return "\n".join(
-        _table(summaries, known_metric(name, settings), settings, targets) for name in metrics
-    )
+    settings = summary["metrics"]
+    metrics = dict.fromkeys(name for by_metric in summary["scores"].values() for name in by_metric)
+    return "\n".join(_table(summary, known_metric(name, settings)) for name in metrics)
 
 
-def _table(
-    summaries: Sequence[Mapping[str, Any]],
-    metric: Metric,
-    settings: Mapping[str, Any],
-    targets: Sequence[str],
-) -> str:
-    rows = [["system", "songs", *targets], ["---", *["--:"] * (1 + len(targets))]]
-    for summary in summaries:
-        found = [summary["scores"].get(target, {}).get(metric.name) for target in targets]
-        cells = [_cell(score, metric, summary["n_scored"]) for score in found]
-        rows.append([summary["system"].replace("|", "\\|"), str(summary["n_scored"]), *cells])
+def _table(summary: Mapping[str, Any], metric: Metric) -> str:
+    scores, n_songs = summary["scores"], summary["n_scored"]
+    cells = [_cell(of_target.get(metric.name), metric, n_songs) for of_target in scores.values()]
+    rows = [
+        ["system", "songs", *scores],
+        ["---", *["--:"] * (1 + len(scores))],
+        [summary["system"].replace("|", "\\|"), str(n_songs), *cells],
+    ]
     lines = ["| " + " | ".join(row) + " |" for row in rows]
-    title = metric.title(settings, summaries[0]["n_folds"])
+    title = metric.title(summary["metrics"], summary["n_folds"])
     return "\n".join([f"**{title}**", "", *lines, ""])
 
 

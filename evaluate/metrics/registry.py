@@ -84,8 +84,11 @@ class Metric:
         n_folds : int
             Number of folds of the cross-validation, 0 for none.
         """
+        return self.title_of(self.taken(settings), n_folds)
+
+    def title_of(self, taken: str, n_folds: int) -> str:
+        """Return the title of a table from what `taken` says, and the number of folds."""
         unit = f" [{self.unit}]" if self.unit else ""
-        taken = self.taken(settings)
         folds = f"mean over {n_folds} folds of the " if n_folds else ""
         frames = " of the median over frames" if self.per == "frame" else ""
         return (

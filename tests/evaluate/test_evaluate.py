@@ -379,23 +379,6 @@ def test_folds_have_systems_of_their_own(songs: Path, tmp_path: Path, here) -> N
     assert_one_line_error(done, 2, "--folds 4: from 2 to 3")
 
 
-def test_results_are_compared(songs: Path, estimates: Path, tmp_path: Path, here) -> None:
-    command = ("evaluate", f"estimates:{estimates}", f"folder:{songs}")
-    assert here(*command, tmp_path / "a", *SHORT, "--label", "noise").returncode == 0
-    mixture = ("evaluate", "mixture", f"folder:{songs}", tmp_path / "b", *SHORT)
-    done = here(*mixture, "--compare", tmp_path / "a")
-    assert done.returncode == 0, done.stderr
-    rows = [line.split("|")[1].strip() for line in done.stdout.splitlines() if "[-" in line]
-    assert rows == ["noise", "mixture"]
-    done = here(*mixture[:3], tmp_path / "c", *NO_BSS, "--compare", tmp_path / "a")
-    assert_one_line_error(done, 2, "other metrics")
-    done = here(
-        *mixture[:3], tmp_path / "c", *SHORT, "--taxonomy", "slakh", "--compare", tmp_path / "a"
-    )
-    assert_one_line_error(done, 2, "other taxonomy")
-    assert not (tmp_path / "c").exists()  # found out before anything is scored
-
-
 Break = Callable[[Path], object]
 BROKEN: list[tuple[Break, str, str]] = [
     (lambda p: write(p, np.ones(N_SAMPLES - 1)), "mismatch", "15999 samples at 8000 Hz, 1 channel"),
@@ -448,7 +431,6 @@ def test_a_broken_estimate_is_left_out_and_the_rest_is_scored(
             ["--silence own"],
         ),
         (["mixture", "folder:{songs}", "--residual"], 2, ["--residual: only with run:"]),
-        (["mixture", "folder:{songs}", "--compare", "{tmp}"], 1, ["summary.json: missing"]),
     ],
 )
 def test_what_cannot_be_meant_is_refused_in_one_line(

@@ -10,6 +10,7 @@ import stemsmith
 from stemsmith.cli.main import main
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.paths import local_path, paths_between_commas
+from stemsmith.share import compare_results
 
 ADDRESSES = ("s3://bucket/x", "gs://b", "file:///tmp/x", "hdfs+x://host/y", "HTTPS://h/z")
 
@@ -81,6 +82,8 @@ COMMANDS = {
     "separate": ["{}", "{}", "{}"],
     "export": ["{}", "{}", "--taxonomy"],
     "evaluate": ["estimates:{}", "folder:{}", "{}", "--compare", "--taxonomy"],
+    "evaluate": ["estimates:{}", "folder:{}", "{}", "--taxonomy"],
+    "compare": ["{}", "{}", "--public", "--csv", "--markdown", "--latex", "--plot"],
     "validate": ["{}"],
     "certify": ["{}"],
     "demo": ["{}"],
@@ -146,7 +149,8 @@ def test_no_function_takes_an_address(path: str | Path, workshop: Path) -> None:
         lambda: stemsmith.mix("corpus", path),
         lambda: stemsmith.mix(path, "m"),
         lambda: stemsmith.evaluate_system("mixture", "corpus", path),
-        lambda: stemsmith.evaluate_system("mixture", "corpus", "e", compare=[path]),
+        lambda: compare_results(["results", path]),
+        lambda: compare_results(["results"], path),
         lambda: stemsmith.open_folder(path),
         lambda: stemsmith.validate(path),
         lambda: stemsmith.Corpus(path),

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from stemsmith.evaluate.benchmark.report import compare
+from stemsmith.evaluate.benchmark.report import score_table
 from stemsmith.evaluate.benchmark.results import Results
 from stemsmith.evaluate.metrics.per_song.snr import snr_db
 from stemsmith.evaluate.metrics.registry import (
@@ -24,7 +24,6 @@ from stemsmith.evaluate.metrics.registry import (
     known_metric,
     song_metrics,
 )
-from stemsmith.manifests.errors import UsageError
 
 RATE = 8000
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -146,23 +145,6 @@ def test_a_score_that_is_missing_is_found_of_every_metric(
     assert done.returncode == 1 and "not one SNR a song and target" in done.stderr
 
 
-def test_systems_with_other_metrics_beside_the_common_ones_are_compared(
-    songs: Path, tmp_path: Path, here: Command
-) -> None:
-    common = ("--jobs", 0, "--bss", "none")
-    command = ("evaluate", "mixture", f"folder:{songs}")
-    assert here(*command, tmp_path / "a", *common).returncode == 0
-    more = here(*command, tmp_path / "b", *common, "--metric", "snr", "--compare", tmp_path / "a")
-    assert more.returncode == 0, more.stderr
-    rows = [line for line in more.stdout.splitlines() if line.startswith("| mixture")]
-    assert [row.count(" - ") for row in rows] == [0, 0, 2, 0]  # SI-SDR twice; SNR of one alone
-    summaries = [Results(tmp_path / name).summary for name in "ba"]
-    assert "**SNR [dB]: mean over songs**" in compare(summaries[::-1])
-    summaries[1]["metrics"]["more"] = {"SNR": {"metric": "other:SNR"}}
-    with pytest.raises(UsageError, match="other metrics"):
-        compare(summaries)
-
-
 def test_a_metric_that_nothing_is_known_of_is_shown_all_the_same() -> None:
     settings: dict[str, Any] = {"si_sdr_rate": 16000, "bss": None}
     score = {"n": 1, "mean": 2.0, "mean_interval": [1.0, 3.0]}
@@ -170,7 +152,7 @@ def test_a_metric_that_nothing_is_known_of_is_shown_all_the_same() -> None:
         "system": "s", "dataset": "d", "taxonomy": "musdb", "splits": ["test"], "n_folds": 0,
         "metrics": settings, "songs": ["a"], "n_scored": 1, "scores": {"bass": {"SDR": score}},
     }  # fmt: skip
-    assert compare([summary]).splitlines()[0] == "**SDR: mean over songs**"
+    assert score_table(summary).splitlines()[0] == "**SDR: mean over songs**"
 
 
 def test_every_built_in_metric_says_what_it_is() -> None:

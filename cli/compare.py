@@ -1,0 +1,142 @@
+"""`stemsmith compare`: stored scores of several systems beside each other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from stemsmith.cli.options import LOCAL_PATH, Common, serial_options
+
+if TYPE_CHECKING:
+    from stemsmith.share.compare.comparison import Comparison
+
+__all__ = ["compare"]
+
+
+@click.command()
+@click.argument("results", type=LOCAL_PATH, nargs=-1)
+@click.option(
+    "--public",
+    type=LOCAL_PATH,
+    metavar="FILE",
+    help="Scores of songs that others published: museval's files, CSV, or JSON of models.",
+)
+@click.option(
+    "--method",
+    "methods",
+    multiple=True,
+    metavar="NAME",
+    help="Take this system of --public; may be repeated.  [default: all]",
+)
+@click.option(
+    "--metric",
+    "metrics",
+    multiple=True,
+    metavar="NAME",
+    help="Compare by this metric, such as SDR; may be repeated.  [default: all in common]",
+)
+@click.option(
+    "--target",
+    "targets",
+    multiple=True,
+    metavar="NAME",
+    help="Compare this target; may be repeated.  [default: all in common]",
+)
+@click.option(
+    "--pairs",
+    type=click.Choice(["first", "all"]),
+    default="first",
+    show_default=True,
+    help="Subtract the first system from each other one, or take all pairs.",
+)
+@click.option(
+    "--test",
+    "is_tested",
+    is_flag=True,
+    help="Test differences: Wilcoxon's signed ranks, corrected for their number (Holm).",
+)
+@click.option(
+    "--per-song",
+    "has_songs",
+    is_flag=True,
+    help="Show the scores of every song; in --csv instead of their averages.",
+)
+@click.option("--markdown", type=LOCAL_PATH, metavar="FILE", help="Write the tables as Markdown.")
+@click.option("--latex", type=LOCAL_PATH, metavar="FILE", help="Write the tables as LaTeX.")
+@click.option("--csv", "csv_file", type=LOCAL_PATH, metavar="FILE", help="Write a row a number.")
+@click.option(
+    "--plot",
+    type=LOCAL_PATH,
+    metavar="FILE.svg",
+    help="Draw the first table: differences with their intervals.",
+)
+@serial_options
+def compare(
+    results: tuple[Path, ...],
+    public: Path | None,
+    methods: tuple[str, ...],
+    metrics: tuple[str, ...],
+    targets: tuple[str, ...],
+    pairs: str,
+    is_tested: bool,
+    has_songs: bool,
+    markdown: Path | None,
+    latex: Path | None,
+    csv_file: Path | None,
+    plot: Path | None,
+    common: Common,
+) -> None:
+    """Compare the scores in folders of RESULTS of `stemsmith evaluate`, song by song.
+
+    Nothing is scored again. Tables are of the songs and metrics that all systems have, with 95 %
+    intervals; differences are of the same songs, against the first of RESULTS. What is left out is
+    listed. Published scores of songs that are no test songs have tables of their own.
+    """
+    from stemsmith.cli.console import Summary, print_summary
+    from stemsmith.manifests.errors import UsageError
+    from stemsmith.manifests.storage import write_atomic
+    from stemsmith.share.compare.comparison import compare_results
+    from stemsmith.share.compare.tables import to_csv, to_latex, to_markdown
+
+    files = [path for path in (markdown, latex, csv_file, plot) if path is not None]
+    for path in files:
+        if not path.absolute().parent.is_dir():
+            raise UsageError(f"{path}: its folder is not there")
+    if plot is not None and plot.suffix.lower() != ".svg":
+        raise UsageError(f"--plot {plot}: a picture is SVG; call it {plot.stem}.svg")
+    if len({path.absolute() for path in files}) < len(files):
+        raise UsageError(f"{files[0]}: one file for two things; name each its own")
+    found = compare_results(
+        results,
+        public,
+        methods=methods,
+        metrics=metrics,
+        targets=targets,
+        pairs=pairs,
+        is_tested=is_tested,
+    )
+    text = to_markdown(found, has_songs=has_songs)
+    if markdown is not None:
+        write_atomic(markdown, text.encode())
+    if latex is not None:
+        write_atomic(latex, to_latex(found, has_songs=has_songs).encode())
+    if csv_file is not None:
+        write_atomic(csv_file, to_csv(found, has_songs=has_songs).encode())
+    if plot is not None:
+        from stemsmith.share.compare.plot import comparison_plot
+
+        write_atomic(plot, comparison_plot(found.tables[0]).encode())
+    if not common.is_json and not common.is_quiet:
+        print(text)
+    print_summary(common, Summary(_line(found), found.to_dict()))
+
+
+def _line(found: Comparison) -> str:
+    songs = {song for table in found.tables for c in table.columns for song in c.songs}
+    metrics = dict.fromkeys(table.metric.name for table in found.tables)
+    n_systems, n_left_out = len(found.systems), sum(len(row.songs) for row in found.left_out)
+    return (
+        f"{n_systems} system{'s' * (n_systems > 1)} on {len(songs)} song{'s' * (len(songs) > 1)} "
+        f"by {', '.join(metrics)}; {n_left_out} left out"
+    )

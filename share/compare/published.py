@@ -1,0 +1,214 @@
+"""Scores of songs that others have published, read as they publish them.
+
+Three shapes are known:
+
+* folders of museval's files, ``NAME/test/SONG.json``, as of the submissions to SiSEC 2018
+  (sigsep/sigsep-mus-2018, ``submissions``): one folder, or a folder of such;
+* tables in CSV with the columns ``method``, ``track``, ``target``, and either ``metric`` and
+  ``score`` (what museval's data frames hold, a row a frame or a row a song) or one column for each
+  of the four metrics;
+* JSON of models with ``track_scores`` (``models-scores.json`` of
+  nomadkaraoke/python-audio-separator, its commit 0a644dbb): museval's medians over frames.
+
+All of them are BSS Eval v4 with museval's defaults, windows of 1 s. The names of the 50 test songs
+of MUSDB18 say which rows are of test songs. Every other song counts as one that the systems may
+have been trained on.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from stemsmith.evaluate.metrics.museval_json import METRICS, read_track
+from stemsmith.manifests.documents import Every, misfit, read_json
+from stemsmith.manifests.errors import InvalidCorpus, UsageError
+from stemsmith.manifests.names import normal_name
+from stemsmith.manifests.paths import local_path
+from stemsmith.share.compare.musdb18 import TEST_SONGS
+from stemsmith.share.compare.systems import Part, ScoredSystem, taken_metric
+
+__all__ = ["read_published"]
+
+_SETTINGS: Final = {
+    "bss": {"version": "v4", "window_s": 1.0, "hop_s": 1.0, "is_mono": False, "silence": "all"}
+}
+_SPLIT_FOLDERS: Final = ("test", "train")
+_SAME_TARGET: Final = {"instrumental": "accompaniment"}  # what people call it
+_LARGEST_DB: Final = 200.0  # of what is not infinite; 32-bit samples reach 150 dB
+_MODELS: Final = Every(dict, {"track_scores": Every(list, {"track_name": str, "scores": dict})})
+_COLUMNS: Final = ("method", "track", "target")
+_LARGEST_CSV: Final = 1 << 28  # bytes
+_EXPECTED: Final = (
+    "expected museval's NAME/test/SONG.json, a CSV with method, track, target, metric, score, "
+    "or JSON of models with track_scores"
+)
+
+
+class _Row(NamedTuple):
+    """A published number: of a song, or of a frame of it."""
+
+    system: str
+    song: str
+    target: str
+    metric: str
+    value_db: float
+
+
+def read_published(path: str | Path) -> list[ScoredSystem]:
+    """Read the systems of published scores.
+
+    Parameters
+    ----------
+    path : path
+        A folder or a file of one of the shapes that the module describes.
+
+    Returns
+    -------
+    list of ScoredSystem
+        The systems in the order of the file, with the medians over frames of their songs.
+
+    Raises
+    ------
+    UsageError
+        If there is no such file, it has another shape, or pickled Python objects, which may run
+        anything when they are read.
+    InvalidCorpus
+        If it cannot be read, or a number in it is none in dB.
+    """
+    place = local_path(path)
+    if not place.exists():
+        raise UsageError(f"{place}: no such file of published scores")
+    if place.is_dir():
+        rows = _museval_rows(place)
+    elif place.suffix.lower() == ".csv":
+        rows = _csv_rows(place)
+    elif place.suffix.lower() == ".json":
+        rows = _model_rows(place)
+    elif place.suffix.lower() in (".pandas", ".pkl", ".pickle"):
+        raise UsageError(f"{place}: pickled Python, which is not read; save it as CSV (to_csv)")
+    else:
+        raise UsageError(f"{place}: no published scores: {_EXPECTED}")
+    systems = list(_systems(place, rows))
+    if not systems:
+        raise InvalidCorpus(f"{place}: has no scores of {', '.join(METRICS)}")
+    return systems
+
+
+def _systems(place: Path, rows: Iterable[_Row]) -> Iterator[ScoredSystem]:
+    frames: dict[str, dict[tuple[str, str], dict[str, list[float]]]] = {}
+    for row in rows:
+        if math.isfinite(row.value_db) and abs(row.value_db) > _LARGEST_DB:
+            raise InvalidCorpus(
+                f"{place}: {row.metric} of {row.system}, {row.song}, {row.target} is "
+                f"{row.value_db:g}: not in dB"
+            )
+        target = _SAME_TARGET.get(row.target, row.target)
+        of_system = frames.setdefault(row.system, {})
+        of_song = of_system.setdefault((target, row.metric), {})
+        of_song.setdefault(normal_name(row.song), []).append(row.value_db)
+    for system, values in frames.items():
+        songs = dict.fromkeys(song for by_song in values.values() for song in by_song)
+        yield ScoredSystem(
+            name=system,
+            source=str(place),
+            dataset="musdb18",
+            taxonomy=None,
+            folds=None,
+            is_published=True,
+            metrics={name: taken_metric(name, _SETTINGS) for _, name in values},
+            parts={s: Part.TEST if s in TEST_SONGS else Part.TRAINING for s in songs},
+            values={
+                key: {song: _median(scores) for song, scores in by_song.items()}
+                for key, by_song in values.items()
+            },
+            rejected={},
+        )
+
+
+def _median(values_db: list[float]) -> float:
+    """Return the median of what is finite, as museval takes it; NaN if nothing is."""
+    values = np.array(values_db)
+    counted = values[np.isfinite(values)]
+    return float(np.median(counted)) if len(counted) else math.nan
+
+
+def _museval_rows(root: Path) -> Iterator[_Row]:
+    files = sorted(root.rglob("*.json"))
+    if not files:
+        raise UsageError(f"{root}: no published scores: {_EXPECTED}")
+    for file in files:
+        folder = file.parent
+        system = folder.parent if folder.name in _SPLIT_FOLDERS else folder
+        for target, by_metric in read_track(file).items():
+            for metric, frames in by_metric.items():
+                for value in frames.tolist():
+                    yield _Row(system.resolve().name, file.stem, target, metric, value)
+
+
+def _model_rows(path: Path) -> Iterator[_Row]:
+    content = read_json(path, InvalidCorpus)
+    if problem := misfit(content, _MODELS):
+        raise InvalidCorpus(f"{path}: no published scores: {problem}; {_EXPECTED}")
+    for model, found in content.items():
+        seen: dict[str, Any] = {}
+        for track in found["track_scores"]:
+            song, scores = track["track_name"], track["scores"]
+            by_target = {name: by for name, by in scores.items() if isinstance(by, dict)}
+            if song in seen:  # the file has some rows twice
+                if seen[song] != by_target:
+                    raise InvalidCorpus(f"{path}: {model} has two different scores of {song}")
+                continue
+            seen[song] = by_target
+            for target, by_metric in by_target.items():
+                for metric in METRICS:
+                    if metric in by_metric:
+                        where = f"{metric} of {model}, {song}, {target}"
+                        value = _number(path, where, by_metric[metric])
+                        yield _Row(model, song, target, metric, value)
+
+
+def _csv_rows(path: Path) -> Iterator[_Row]:
+    if path.stat().st_size > _LARGEST_CSV:
+        raise InvalidCorpus(f"{path}: has more than {_LARGEST_CSV >> 20} MiB")
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            yield from _rows_of_table(path, reader, reader.fieldnames or ())
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InvalidCorpus(f"{path}: not CSV in UTF-8: {error}") from error
+
+
+def _rows_of_table(
+    path: Path, rows: Iterable[Mapping[str, Any]], columns: Iterable[str]
+) -> Iterator[_Row]:
+    names = set(columns)
+    is_long = {"metric", "score"} <= names
+    if not names.issuperset(_COLUMNS) or not (is_long or names & set(METRICS)):
+        raise InvalidCorpus(f"{path}: no published scores: {_EXPECTED}")
+    for number, row in enumerate(rows, 2):
+        where = f"line {number}"
+        system, song, target = (row[name] for name in _COLUMNS)
+        if not system or not song or not target:
+            raise InvalidCorpus(f"{path}: {where}: no method, track or target")
+        found = {row["metric"]: row["score"]} if is_long else row
+        for metric in METRICS:
+            if metric in found:
+                value = _number(path, f"{where}: {metric}", found[metric])
+                yield _Row(system, song, target, metric, value)
+
+
+def _number(path: Path, where: str, value: Any) -> float:
+    """Return a score; NaN where there is none."""
+    if value is None or value == "":
+        return math.nan
+    try:
+        if isinstance(value, bool | dict | list):
+            raise ValueError(value)
+        return float(value)
+    except (ValueError, OverflowError):
+        raise InvalidCorpus(f"{path}: {where} is {value!r}: not a number of dB") from None
