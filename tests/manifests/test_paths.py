@@ -82,7 +82,6 @@ COMMANDS = {
     "separate": ["{}", "{}", "{}"],
     "export": ["{}", "{}", "--taxonomy"],
     "evaluate": ["estimates:{}", "folder:{}", "{}", "--compare", "--taxonomy"],
-    "evaluate": ["estimates:{}", "folder:{}", "{}", "--taxonomy"],
     "compare": ["{}", "{}", "--public", "--csv", "--markdown", "--latex", "--plot"],
     "validate": ["{}"],
     "certify": ["{}"],
