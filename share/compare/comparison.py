@@ -23,6 +23,7 @@ from stemsmith.evaluate.metrics.registry import Metric
 from stemsmith.evaluate.metrics.summary import ScoreSummary
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.options import member
+from stemsmith.manifests.paths import local_path
 from stemsmith.share.compare.published import read_published
 from stemsmith.share.compare.statistics import (
     PairedDifference,
@@ -244,7 +245,7 @@ def compare_results(
         raise UsageError(f"--method {methods[0]}: names a system of --public FILE; give that, too")
     notes: list[str] = []
     if public is not None:
-        systems += _wanted(read_published(str(public)), methods)
+        systems += _wanted(read_published(local_path(public)), methods)
         if not methods:
             systems, notes = _well_covered(systems)
     found = compare_systems(

@@ -81,7 +81,7 @@ COMMANDS = {
     "runs": ["{}"],
     "separate": ["{}", "{}", "{}"],
     "export": ["{}", "{}", "--taxonomy"],
-    "evaluate": ["estimates:{}", "folder:{}", "{}", "--compare", "--taxonomy"],
+    "evaluate": ["estimates:{}", "folder:{}", "{}", "--taxonomy"],
     "compare": ["{}", "{}", "--public", "--csv", "--markdown", "--latex", "--plot"],
     "validate": ["{}"],
     "certify": ["{}"],
