@@ -9,7 +9,7 @@ import click
 from stemsmith.cli.options import LOCAL_PATH, Common, serial_options
 
 if TYPE_CHECKING:
-    from stemsmith.share.compare.comparison import Comparison
+    from stemsmith.share.compare.comparison import SystemComparison
 
 __all__ = ["compare"]
 
@@ -132,7 +132,7 @@ def compare(
     print_summary(common, Summary(_line(found), found.to_dict()))
 
 
-def _line(found: Comparison) -> str:
+def _line(found: SystemComparison) -> str:
     songs = {song for table in found.tables for c in table.columns for song in c.songs}
     metrics = dict.fromkeys(table.metric.name for table in found.tables)
     n_systems, n_left_out = len(found.systems), sum(len(row.songs) for row in found.left_out)

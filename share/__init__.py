@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Final
 from stemsmith.manifests.lazy import lazily
 
 if TYPE_CHECKING:
-    from stemsmith.share.compare.comparison import Comparison, compare_results
+    from stemsmith.share.compare.comparison import SystemComparison, compare_results
     from stemsmith.share.exports.options import ExportConfig
     from stemsmith.share.workflow import export_dataset, forecast_export
 
 __all__ = [
-    "Comparison",
     "ExportConfig",
+    "SystemComparison",
     "compare_results",
     "export_dataset",
     "forecast_export",
@@ -27,7 +27,7 @@ __all__ = [
 
 _HOMES: Final = {
     **dict.fromkeys(__all__, "workflow"),
-    "Comparison": "compare.comparison",
+    "SystemComparison": "compare.comparison",
     "ExportConfig": "exports.options",
     "compare_results": "compare.comparison",
 }

@@ -64,6 +64,10 @@ class EvaluationConfig(MetricConfig, SeparationConfig):
         Whether estimates that are longer or shorter than their song, or of one channel where it
         has two, are refused, or fitted: at most 0.1 s is cut from their end, or added to it as
         zeros, and the channel is taken for both. Every use is counted in the results.
+    pattern : str
+        How the files of a folder of estimates are called where it has no folder for each song:
+        their paths below it, with ``{song}`` and ``{target}``, as in ``{song}_{target}.wav``.
+        Empty for ``{song}/{target}`` with any ending that can be read.
     n_folds : int or None
         Number of folds of a cross-validation, at least 2: each song is scored by the system of
         its fold, whose number stands for ``{fold}`` in the system's name. None for none.
@@ -113,6 +117,12 @@ class EvaluationConfig(MetricConfig, SeparationConfig):
         Lengths.REFUSE,
         "Estimates of other lengths, or mono: refuse, or fit (cut or pad 0.1 s, copy the channel).",
     )
+    pattern: str = option(
+        "",
+        "How files of estimates:DIR are called, as in '{song}_{target}.wav'.",
+        metavar="PATTERN",
+        default_text="{song}/{target}.wav or .flac",
+    )
     n_folds: int | None = option(
         None,
         "Cross-validation: song k is scored by the system of its fold, '{fold}' in SYSTEM.",
@@ -131,6 +141,8 @@ class EvaluationConfig(MetricConfig, SeparationConfig):
             raise UsageError(f"--split {unknown}: unknown; known: {', '.join(SPLITS)}")
         if self.n_folds is not None and self.n_folds < 2:
             raise UsageError(f"--folds {self.n_folds}: at least 2")
+        if self.pattern and (problem := _unfit(self.pattern)):
+            raise UsageError(f"--pattern {self.pattern}: {problem}")
         settled = {
             "splits": tuple(dict.fromkeys(splits)),
             "targets": tuple(dict.fromkeys(map(normal_name, _items(self.targets)))),
@@ -175,9 +187,24 @@ class EvaluationOptions(MetricOptions, SeparationOptions, total=False):
     targets: Sequence[str]
     sums: Mapping[str, Sequence[str]] | None
     lengths: Lengths | str
+    pattern: str
     n_folds: int | None
     device: Device | str
     label: str
+
+
+def _unfit(pattern: str) -> str:
+    """Say what a pattern of file names lacks; empty if nothing."""
+    if any(pattern.count(field) != 1 for field in ("{song}", "{target}")):
+        return "has to name {song} and {target}, once each"
+    rest = pattern.replace("{song}", "").replace("{target}", "")
+    if "{" in rest or "}" in rest:
+        return "knows {song} and {target}, and no other braces"
+    if "{song}{target}" in pattern or "{target}{song}" in pattern:
+        return "needs something between {song} and {target}"
+    if pattern.startswith("/") or ".." in pattern.split("/"):
+        return "is below the folder of estimates, with no .. in it"
+    return ""
 
 
 def _part(config: Any, config_type: type[C]) -> C:

@@ -185,12 +185,15 @@ def _check_separation(request: EvaluationRequest) -> None:
     is_fitting = request.config.lengths is Lengths.FIT
     if is_fitting and request.system.kind is not Kind.ESTIMATES:
         raise UsageError("--lengths fit: only with estimates:")
+    if request.config.pattern and request.system.kind is not Kind.ESTIMATES:
+        raise UsageError("--pattern: only with estimates:")
 
 
 def _estimator(request: EvaluationRequest, fold: int, progress: Progress) -> Estimator:
     system = request.system.of_fold(fold)
     if system.kind is Kind.ESTIMATES:
-        return EstimateFolder(system.folders[0])
+        songs = [song.name for song in request.dataset.songs]
+        return EstimateFolder(system.folders[0], request.config.pattern, songs)
     if system.kind is Kind.RUN:
         config = request.config
         return JointRuns(system.folders, config.separation, config.device, progress)
@@ -247,7 +250,7 @@ def _job(
             if isinstance(estimator, EstimateFolder):
                 file = estimator.find(song.name, name)
                 if file is None:
-                    detail = f"{estimator.root / song.name}: no {name}.wav or .flac"
+                    detail = estimator.missing(song.name, name)
                     return Rejection(song.name, REJECTED_BY, Reason.NO_ESTIMATE, detail)
             else:
                 file = staged / f"{name}.wav"
@@ -278,6 +281,7 @@ def _config(request: EvaluationRequest, targets: Sequence[str]) -> dict[str, Any
     is_fitting = config.lengths is Lengths.FIT
     return {
         **({"lengths": str(config.lengths)} if is_fitting else {}),  # else as in version 0.1
+        **({"pattern": config.pattern} if config.pattern else {}),
         "label": config.label,
         "kind": str(request.system.kind),
         "oracle": request.system.oracle,

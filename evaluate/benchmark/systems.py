@@ -18,7 +18,7 @@ from stemsmith.evaluate.benchmark.datasets import DatasetSong
 from stemsmith.evaluate.benchmark.oracle import Oracle
 from stemsmith.evaluate.benchmark.song import Unscorable, read_song
 from stemsmith.manifests.audio.read import encode_wav, is_audio
-from stemsmith.manifests.errors import UsageError, require
+from stemsmith.manifests.errors import InvalidCorpus, UsageError, require
 from stemsmith.manifests.jobs import QUIET, Progress
 from stemsmith.manifests.names import normal_name
 from stemsmith.manifests.paths import local_path
@@ -152,12 +152,16 @@ def require_torch() -> None:
 
 
 class EstimateFolder:
-    """Anyone's separated files: ``[test/]<song>/<name>.wav`` or ``.flac``.
+    """Anyone's separated files: ``[test/]<song>/<name>.wav`` or ``.flac``, or by a pattern.
 
     Parameters
     ----------
     root : Path
         The folder that holds a folder for each song.
+    pattern : str
+        Path of a file below it with ``{song}`` and ``{target}``; empty for folders of songs.
+    songs : collection of str
+        Names of the songs of the data set, by which the files of a pattern are told apart.
 
     Attributes
     ----------
@@ -172,20 +176,31 @@ class EstimateFolder:
         If a song or an estimate is there twice.
     """
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, root: Path, pattern: str = "", songs: Collection[str] = ()) -> None:
+        self.root, self._pattern = root, pattern
         if not root.is_dir():
             raise UsageError(f"{root}: not a folder of estimates")
-        self._files: Mapping[str, Mapping[str, Path]] = {
-            folder.song: folder.files for folder in find_songs(root)
-        }
+        self._files: Mapping[str, Mapping[str, Path]]
+        if pattern:
+            self._files = _matching_files(root, pattern, songs)
+        else:
+            self._files = {folder.song: folder.files for folder in find_songs(root)}
         if not self._files:
-            raise UsageError(f"{root}: no estimates: expected <song>/<target>.wav or .flac")
+            expected = "<song>/<target>.wav or .flac" if not pattern else f"{pattern} of a song"
+            hint = "" if pattern else "; --pattern '{song}_{target}.wav' reads flat folders"
+            raise UsageError(f"{root}: no estimates: expected {expected}{hint}")
         self.names = tuple(sorted({name for files in self._files.values() for name in files}))
 
     def find(self, song: str, name: str) -> Path | None:
         """Return the file of an estimate, or None if there is none."""
         return self._files.get(normal_name(song), {}).get(normal_name(name))
+
+    def missing(self, song: str, name: str) -> str:
+        """Say which file of a song would be an estimate, and is not there."""
+        if self._pattern:
+            wanted = self._pattern.replace("{song}", song).replace("{target}", name)
+            return f"{self.root}: no {wanted}"
+        return f"{self.root / song}: no {name}.wav or .flac"
 
     def unused(self, songs: Collection[str], names: Collection[str]) -> list[Rejection]:
         """Return a row for every file that is no estimate of anything that is scored.
@@ -197,17 +212,23 @@ class EstimateFolder:
         names : collection of str
             Names of the estimates that are wanted of each.
         """
-        song_of = {path: song for song, files in self._files.items() for path in files.values()}
+        song_of, used = dict[Path, str](), set[Path]()
+        for song, files in self._files.items():
+            song_of.update(dict.fromkeys(files.values(), song))
+            used.update(path for name, path in files.items() if song in songs and name in names)
         rows = []
         for path, fault in all_files(self.root):
-            if song_of.get(path) in songs and normal_name(path.stem) in names:
+            if path in used:
                 continue
             if fault:
                 reason, text = Reason.UNREADABLE, f"cannot be read: {fault}"
             elif not is_audio(path):
                 reason, text = Reason.NOT_AUDIO, "not audio that can be read, by its ending"
             elif path not in song_of:
-                reason, text = Reason.NO_STEM, "not in the folder of a song"
+                text = (
+                    "fits no song by its name" if self._pattern else "not in the folder of a song"
+                )
+                reason = Reason.NO_STEM
             elif song_of[path] not in songs:
                 reason, text = Reason.NO_SONG, f"no song {song_of[path]} is scored"
             else:
@@ -215,6 +236,35 @@ class EstimateFolder:
             place = f"estimates:{path.relative_to(self.root).as_posix()}"
             rows.append(Rejection(place, FOUND_BY, reason, f"{path}: {text}"))
         return rows
+
+
+def _matching_files(root: Path, pattern: str, songs: Collection[str]) -> dict[str, dict[str, Path]]:
+    """Return the files that a pattern names, by song and by target.
+
+    A song's name may hold what stands between the fields: of several songs that a file fits, it is
+    of the one with the longest name.
+    """
+    form = re.escape(normal_name(pattern)).replace(r"\{target\}", "(?P<target>[^/]+)")
+    longest_first = sorted(songs, key=lambda song: (-len(song), song))
+    forms = {
+        song: re.compile(form.replace(r"\{song\}", re.escape(normal_name(song))))
+        for song in longest_first
+    }
+    found: dict[str, dict[str, Path]] = {}
+    for path, fault in all_files(root):
+        name = normal_name(path.relative_to(root).as_posix())
+        if fault or not is_audio(path):
+            continue
+        matches = (
+            (song, match) for song in longest_first if (match := forms[song].fullmatch(name))
+        )
+        song, match = next(matches, ("", None))
+        if match is None:
+            continue
+        files = found.setdefault(normal_name(song), {})
+        if (other := files.setdefault(match["target"], path)) != path:
+            raise InvalidCorpus(f"{path}: the same estimate as {other.name}")
+    return found
 
 
 class JointRuns:

@@ -94,6 +94,8 @@ TAXONOMIES: Final = {
             "musdb",
             {"vocals": ["vocals"], "drums": ["drums"], "bass": ["bass"], "other": [ANY]},
         ),
+        # What most public separators of vocals are scored by, as in SiSEC 2018.
+        Taxonomy("vocals-accompaniment", {"vocals": ["vocals"], "accompaniment": [ANY]}),
         # The stems of public separators of drums; corpora have them with `render --drum-pieces`.
         Taxonomy(
             "drum-pieces",

@@ -23,7 +23,6 @@ from stemsmith.evaluate.metrics.registry import Metric
 from stemsmith.evaluate.metrics.summary import ScoreSummary
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.options import member
-from stemsmith.manifests.paths import local_path
 from stemsmith.share.compare.published import read_published
 from stemsmith.share.compare.statistics import (
     PairedDifference,
@@ -31,13 +30,13 @@ from stemsmith.share.compare.statistics import (
     paired_difference,
     paired_values,
 )
-from stemsmith.share.compare.systems import Part, ScoredSystem, system_of_results
+from stemsmith.share.compare.systems import ScoredSystem, SongKind, system_of_results
 
 __all__ = [
-    "Comparison",
     "LeftOutSongs",
     "MetricTable",
     "Pairs",
+    "SystemComparison",
     "TargetColumn",
     "compare_results",
     "compare_systems",
@@ -91,7 +90,7 @@ class MetricTable:
         The metric, with its unit and its average.
     title : str
         What the numbers are, in one line.
-    part : Part
+    part : SongKind
         What songs they are of. Test songs and others are never in one table.
     columns : tuple of TargetColumn
         One for each target that has a song.
@@ -101,7 +100,7 @@ class MetricTable:
 
     metric: Metric
     title: str
-    part: Part
+    part: SongKind
     columns: tuple[TargetColumn, ...]
     differences: tuple[PairedDifference, ...]
 
@@ -112,21 +111,21 @@ class LeftOutSongs:
 
     Attributes
     ----------
-    part : Part
+    part : SongKind
         What songs they are.
     reason : str
         Which system lacks them, and why.
     songs : tuple of str
-        Their names.
+        Names of the songs, in alphabetical order.
     """
 
-    part: Part
+    part: SongKind
     reason: str
     songs: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class SystemComparison:
     """Systems beside each other.
 
     Attributes
@@ -196,7 +195,7 @@ def compare_results(
     targets: Sequence[str] = (),
     pairs: Pairs | str = Pairs.FIRST,
     is_tested: bool = False,
-) -> Comparison:
+) -> SystemComparison:
     """Compare systems by the scores that are stored of them.
 
     Parameters
@@ -218,7 +217,7 @@ def compare_results(
 
     Returns
     -------
-    Comparison
+    SystemComparison
         At least one table.
 
     Raises
@@ -245,7 +244,7 @@ def compare_results(
         raise UsageError(f"--method {methods[0]}: names a system of --public FILE; give that, too")
     notes: list[str] = []
     if public is not None:
-        systems += _wanted(read_published(local_path(public)), methods)
+        systems += _wanted(read_published(public), methods)
         if not methods:
             systems, notes = _well_covered(systems)
     found = compare_systems(
@@ -288,7 +287,7 @@ def compare_systems(
     targets: Sequence[str] = (),
     pairs: Pairs | str = Pairs.FIRST,
     is_tested: bool = False,
-) -> Comparison:
+) -> SystemComparison:
     """Compare systems that are at hand; parameters and errors as of `compare_results`."""
     if not systems:
         raise UsageError("nothing to compare: give folders of results, or --public FILE")
@@ -299,7 +298,7 @@ def compare_systems(
     known = _known_targets(systems, targets)
     part_of = _parts(systems)
     tables: list[MetricTable] = []
-    for part in Part:
+    for part in SongKind:
         songs = {song for song, own in part_of.items() if own is part}
         of_part = [_of_songs(system, songs) for system in systems]
         for name in names:
@@ -315,7 +314,7 @@ def compare_systems(
             "SIR and SAR depend on the sources that a target was told apart from: museval takes "
             "those of vocals and accompaniment from that pair, where both were scored"
         )
-    return Comparison(
+    return SystemComparison(
         systems=tuple(system.name for system in systems),
         tables=tuple(tables),
         left_out=_left_out(systems, part_of),
@@ -404,13 +403,13 @@ def _known_targets(systems: Sequence[ScoredSystem], wanted: Sequence[str]) -> li
     return list(dict.fromkeys(wanted)) if wanted else known
 
 
-def _parts(systems: Sequence[ScoredSystem]) -> dict[str, Part]:
+def _parts(systems: Sequence[ScoredSystem]) -> dict[str, SongKind]:
     """Return what each song is: what one system may have been trained on is no test of any."""
-    found: dict[str, set[Part]] = {}
+    found: dict[str, set[SongKind]] = {}
     for system in systems:
         for song, part in system.parts.items():
             found.setdefault(song, set()).add(part)
-    order = (Part.TRAINING, Part.TEST, Part.UNKNOWN)
+    order = (SongKind.TRAINING, SongKind.TEST, SongKind.UNKNOWN)
     return {song: next(p for p in order if p in parts) for song, parts in found.items()}
 
 
@@ -447,7 +446,7 @@ def _column(systems: Sequence[ScoredSystem], target: str, metric: str) -> Target
 def _table(
     systems: Sequence[ScoredSystem],
     name: str,
-    part: Part,
+    part: SongKind,
     columns: tuple[TargetColumn, ...],
     pairs: Pairs,
     is_tested: bool,
@@ -458,7 +457,7 @@ def _table(
     differences = _differences(list(wanted), columns, taken.metric, folds, is_tested)
     n_folds = len(set(folds.values())) if folds else 0
     title = taken.metric.title_of(taken.taken, n_folds)
-    title += "" if part is Part.UNKNOWN else f"; {part}"
+    title += "" if part is SongKind.UNKNOWN else f"; {part}"
     return MetricTable(taken.metric, title, part, columns, tuple(differences))
 
 
@@ -486,18 +485,18 @@ def _differences(
 
 
 def _left_out(
-    systems: Sequence[ScoredSystem], part_of: Mapping[str, Part]
+    systems: Sequence[ScoredSystem], part_of: Mapping[str, SongKind]
 ) -> tuple[LeftOutSongs, ...]:
     """Return the songs that not all systems have scores of, by the reason."""
     every = dict.fromkeys(song for system in systems for song in (*system.parts, *system.rejected))
-    songs: dict[tuple[Part, str], list[str]] = {}
+    songs: dict[tuple[SongKind, str], list[str]] = {}
     for song in every:
         lacking = [system for system in systems if song not in system.parts]
         if lacking:
             reasons = [f"{s.rejected[song]} in {s.name}" for s in lacking if song in s.rejected]
             if absent := [s.name for s in lacking if song not in s.rejected]:
                 reasons.append(f"not scored in {_listed(absent)}")
-            key = part_of.get(song, Part.UNKNOWN), "; ".join(reasons)
+            key = part_of.get(song, SongKind.UNKNOWN), "; ".join(reasons)
             songs.setdefault(key, []).append(song)
     return tuple(LeftOutSongs(*key, tuple(sorted(found))) for key, found in songs.items())
 
@@ -518,7 +517,7 @@ def _no_common_song(systems: Sequence[ScoredSystem]) -> str:
 
 def _counted(system: ScoredSystem) -> str:
     counts = Counter(system.parts.values())
-    texts = [part.counted(counts[part]) for part in Part if counts[part]]
+    texts = [part.counted(counts[part]) for part in SongKind if counts[part]]
     example = next(iter(system.parts), "none")
     return f"{system.name} has {' and '.join(texts) or 'no songs'} ({example}, ...)"
 

@@ -16,7 +16,7 @@ def comparison_plot(table: MetricTable) -> str:
     Parameters
     ----------
     table : MetricTable
-        A table of a `Comparison`.
+        A table of a `SystemComparison`.
 
     Returns
     -------

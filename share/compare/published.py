@@ -20,6 +20,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from os import PathLike
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -30,7 +31,7 @@ from stemsmith.manifests.errors import InvalidCorpus, UsageError
 from stemsmith.manifests.names import normal_name
 from stemsmith.manifests.paths import local_path
 from stemsmith.share.compare.musdb18 import TEST_SONGS
-from stemsmith.share.compare.systems import Part, ScoredSystem, taken_metric
+from stemsmith.share.compare.systems import ScoredSystem, SongKind, taken_metric
 
 __all__ = ["read_published"]
 
@@ -49,7 +50,7 @@ _EXPECTED: Final = (
 )
 
 
-class _Row(NamedTuple):
+class _PublishedRow(NamedTuple):
     """A published number: of a song, or of a frame of it."""
 
     system: str
@@ -59,7 +60,7 @@ class _Row(NamedTuple):
     value_db: float
 
 
-def read_published(path: str | Path) -> list[ScoredSystem]:
+def read_published(path: str | PathLike[str]) -> list[ScoredSystem]:
     """Read the systems of published scores.
 
     Parameters
@@ -99,7 +100,7 @@ def read_published(path: str | Path) -> list[ScoredSystem]:
     return systems
 
 
-def _systems(place: Path, rows: Iterable[_Row]) -> Iterator[ScoredSystem]:
+def _systems(place: Path, rows: Iterable[_PublishedRow]) -> Iterator[ScoredSystem]:
     frames: dict[str, dict[tuple[str, str], dict[str, list[float]]]] = {}
     for row in rows:
         if math.isfinite(row.value_db) and abs(row.value_db) > _LARGEST_DB:
@@ -121,7 +122,7 @@ def _systems(place: Path, rows: Iterable[_Row]) -> Iterator[ScoredSystem]:
             folds=None,
             is_published=True,
             metrics={name: taken_metric(name, _SETTINGS) for _, name in values},
-            parts={s: Part.TEST if s in TEST_SONGS else Part.TRAINING for s in songs},
+            parts={s: SongKind.TEST if s in TEST_SONGS else SongKind.TRAINING for s in songs},
             values={
                 key: {song: _median(scores) for song, scores in by_song.items()}
                 for key, by_song in values.items()
@@ -137,7 +138,7 @@ def _median(values_db: list[float]) -> float:
     return float(np.median(counted)) if len(counted) else math.nan
 
 
-def _museval_rows(root: Path) -> Iterator[_Row]:
+def _museval_rows(root: Path) -> Iterator[_PublishedRow]:
     files = sorted(root.rglob("*.json"))
     if not files:
         raise UsageError(f"{root}: no published scores: {_EXPECTED}")
@@ -147,10 +148,10 @@ def _museval_rows(root: Path) -> Iterator[_Row]:
         for target, by_metric in read_track(file).items():
             for metric, frames in by_metric.items():
                 for value in frames.tolist():
-                    yield _Row(system.resolve().name, file.stem, target, metric, value)
+                    yield _PublishedRow(system.resolve().name, file.stem, target, metric, value)
 
 
-def _model_rows(path: Path) -> Iterator[_Row]:
+def _model_rows(path: Path) -> Iterator[_PublishedRow]:
     content = read_json(path, InvalidCorpus)
     if problem := misfit(content, _MODELS):
         raise InvalidCorpus(f"{path}: no published scores: {problem}; {_EXPECTED}")
@@ -169,10 +170,10 @@ def _model_rows(path: Path) -> Iterator[_Row]:
                     if metric in by_metric:
                         where = f"{metric} of {model}, {song}, {target}"
                         value = _number(path, where, by_metric[metric])
-                        yield _Row(model, song, target, metric, value)
+                        yield _PublishedRow(model, song, target, metric, value)
 
 
-def _csv_rows(path: Path) -> Iterator[_Row]:
+def _csv_rows(path: Path) -> Iterator[_PublishedRow]:
     if path.stat().st_size > _LARGEST_CSV:
         raise InvalidCorpus(f"{path}: has more than {_LARGEST_CSV >> 20} MiB")
     try:
@@ -185,7 +186,7 @@ def _csv_rows(path: Path) -> Iterator[_Row]:
 
 def _rows_of_table(
     path: Path, rows: Iterable[Mapping[str, Any]], columns: Iterable[str]
-) -> Iterator[_Row]:
+) -> Iterator[_PublishedRow]:
     names = set(columns)
     is_long = {"metric", "score"} <= names
     if not names.issuperset(_COLUMNS) or not (is_long or names & set(METRICS)):
@@ -199,7 +200,7 @@ def _rows_of_table(
         for metric in METRICS:
             if metric in found:
                 value = _number(path, f"{where}: {metric}", found[metric])
-                yield _Row(system, song, target, metric, value)
+                yield _PublishedRow(system, song, target, metric, value)
 
 
 def _number(path: Path, where: str, value: Any) -> float:

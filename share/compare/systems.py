@@ -17,12 +17,12 @@ from stemsmith.evaluate.benchmark.results import REJECTED_BY, Results
 from stemsmith.evaluate.metrics.registry import BSS_EVAL, Metric, known_metric
 from stemsmith.share.compare.musdb18 import TEST_SONGS
 
-__all__ = ["Part", "ScoredSystem", "TakenMetric", "system_of_results", "taken_metric"]
+__all__ = ["ScoredSystem", "SongKind", "TakenMetric", "system_of_results", "taken_metric"]
 
 _TEST: Final = "test"  # the split
 
 
-class Part(StrEnum):
+class SongKind(StrEnum):
     """What songs a table is of: numbers of songs that systems were trained on are no test."""
 
     TEST = "test songs"
@@ -73,7 +73,7 @@ class ScoredSystem:
         Whether somebody else published the scores.
     metrics : mapping of str to TakenMetric
         The metrics by name.
-    parts : mapping of str to Part
+    parts : mapping of str to SongKind
         Every song, and whether it is a test song.
     values : dict of (str, str) to dict of str to float
         By target and metric, the value of each song.
@@ -88,7 +88,7 @@ class ScoredSystem:
     folds: Mapping[str, int] | None
     is_published: bool
     metrics: Mapping[str, TakenMetric]
-    parts: Mapping[str, Part]
+    parts: Mapping[str, SongKind]
     values: SongValues
     rejected: Mapping[str, str]
 
@@ -150,13 +150,13 @@ def system_of_results(results: Results) -> ScoredSystem:
     )
 
 
-def _parts(songs: Iterable[str], splits: Iterable[str]) -> dict[str, Part]:
+def _parts(songs: Iterable[str], splits: Iterable[str]) -> dict[str, SongKind]:
     """Return which songs are test songs; results do not say which song is of which split."""
     songs, known = list(songs), set(splits)
     if _TEST not in known:
-        return dict.fromkeys(songs, Part.TRAINING)
+        return dict.fromkeys(songs, SongKind.TRAINING)
     if known == {_TEST}:
-        return dict.fromkeys(songs, Part.TEST)
+        return dict.fromkeys(songs, SongKind.TEST)
     if TEST_SONGS.isdisjoint(songs):
-        return dict.fromkeys(songs, Part.UNKNOWN)
-    return {song: Part.TEST if song in TEST_SONGS else Part.TRAINING for song in songs}
+        return dict.fromkeys(songs, SongKind.UNKNOWN)
+    return {song: SongKind.TEST if song in TEST_SONGS else SongKind.TRAINING for song in songs}

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from stemsmith.evaluate.metrics.summary import Interval
-from stemsmith.share.compare.comparison import Comparison, MetricTable, TargetColumn
+from stemsmith.share.compare.comparison import MetricTable, SystemComparison, TargetColumn
 from stemsmith.share.compare.statistics import PairedDifference
 
 __all__ = ["remarks_of", "to_csv", "to_latex", "to_markdown"]
@@ -48,14 +48,14 @@ class _Grid:
     foot: str = ""
 
 
-def to_markdown(comparison: Comparison, *, has_songs: bool = False) -> str:
+def to_markdown(comparison: SystemComparison, *, has_songs: bool = False) -> str:
     """Return a comparison as Markdown.
 
     Brackets hold 95 % intervals. Below the tables stands what was left out, and why.
 
     Parameters
     ----------
-    comparison : Comparison
+    comparison : SystemComparison
         What `compare_results` returned.
     has_songs : bool
         Whether the scores of every song are shown, too.
@@ -72,7 +72,7 @@ def to_markdown(comparison: Comparison, *, has_songs: bool = False) -> str:
     return "\n".join([*parts, *remarks, *([""] if remarks else [])])
 
 
-def to_latex(comparison: Comparison, *, has_songs: bool = False) -> str:
+def to_latex(comparison: SystemComparison, *, has_songs: bool = False) -> str:
     r"""Return a comparison as LaTeX: a ``tabular`` of the package booktabs for each table.
 
     Parameters as of `to_markdown`. Titles and what was left out are comments before each table.
@@ -87,12 +87,12 @@ def to_latex(comparison: Comparison, *, has_songs: bool = False) -> str:
     return "\n".join([*parts, *(f"% {line}" for line in remarks_of(comparison)), ""])
 
 
-def to_csv(comparison: Comparison, *, has_songs: bool = False) -> str:
+def to_csv(comparison: SystemComparison, *, has_songs: bool = False) -> str:
     """Return a comparison as CSV: a row for each number.
 
     Parameters
     ----------
-    comparison : Comparison
+    comparison : SystemComparison
         What `compare_results` returned.
     has_songs : bool
         Whether rows are the scores of songs, instead of means, medians and differences.
@@ -105,7 +105,7 @@ def to_csv(comparison: Comparison, *, has_songs: bool = False) -> str:
     return text.getvalue()
 
 
-def remarks_of(comparison: Comparison) -> list[str]:
+def remarks_of(comparison: SystemComparison) -> list[str]:
     """Return a line for whatever was left out, and for what is to be minded."""
     lines = []
     for row in comparison.left_out:
@@ -122,7 +122,7 @@ def remarks_of(comparison: Comparison) -> list[str]:
     return [*lines, *comparison.notes]
 
 
-def _grids(comparison: Comparison, has_songs: bool) -> Iterator[_Grid]:
+def _grids(comparison: SystemComparison, has_songs: bool) -> Iterator[_Grid]:
     for table in comparison.tables:
         yield _systems_grid(comparison, table)
         if table.differences:
@@ -131,7 +131,7 @@ def _grids(comparison: Comparison, has_songs: bool) -> Iterator[_Grid]:
             yield from (_songs_grid(comparison, table, column) for column in table.columns)
 
 
-def _systems_grid(comparison: Comparison, table: MetricTable) -> _Grid:
+def _systems_grid(comparison: SystemComparison, table: MetricTable) -> _Grid:
     head = ("system", *(f"{c.target} ({len(c.songs)})" for c in table.columns))
     average = table.metric.average
     rows = []
@@ -180,7 +180,7 @@ def _with_interval(value: float, interval: Interval, form: str) -> str:
     return f"{number} [{low}, {high}]"
 
 
-def _songs_grid(comparison: Comparison, table: MetricTable, column: TargetColumn) -> _Grid:
+def _songs_grid(comparison: SystemComparison, table: MetricTable, column: TargetColumn) -> _Grid:
     systems = [name for name in comparison.systems if name in column.values]
     unit = f" [{table.metric.unit}]" if table.metric.unit else ""
     rows = [

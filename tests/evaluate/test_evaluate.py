@@ -22,7 +22,7 @@ from stemsmith.evaluate.benchmark.options import EvaluationConfig
 from stemsmith.evaluate.benchmark.plan import EvaluationRequest, plan_evaluation
 from stemsmith.evaluate.benchmark.results import Results, SongScore
 from stemsmith.evaluate.benchmark.score_song import ScoringJob, score_song
-from stemsmith.evaluate.benchmark.systems import parse_system, system_of
+from stemsmith.evaluate.benchmark.systems import EstimateFolder, parse_system, system_of
 from stemsmith.manifests import shards, storage
 from stemsmith.manifests.arrays import Float64s
 from stemsmith.manifests.errors import UsageError
@@ -379,6 +379,69 @@ def test_folds_have_systems_of_their_own(songs: Path, tmp_path: Path, here) -> N
     assert_one_line_error(done, 2, "--folds 4: from 2 to 3")
 
 
+def test_estimates_in_one_folder_are_named_by_a_pattern(
+    songs: Path, estimates: Path, tmp_path: Path, here
+) -> None:
+    """The same files, flat: the same scores, and every other file is named."""
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    for song in SONGS:
+        for name in STEMS:
+            (estimates / song / f"{name}.wav").rename(flat / f"{song}_(my_{name})_v2.wav")
+    write(flat / "Four_(my_bass)_v2.wav", np.ones(9))
+    command = ("evaluate", f"estimates:{flat}", f"folder:{songs}")
+    pattern = ("--pattern", "{song}_(my_{target})_v2.wav", *SHORT)
+    done = here(*command, tmp_path / "r", *pattern)
+    assert done.returncode == 0, done.stderr
+    scores = scores_of(tmp_path / "r")
+    for song in SONGS:
+        assert scores[song, "drums", None, "SI-SDR"] == pytest.approx(DB[song], abs=1e-4)
+    assert rejections_of(tmp_path / "r") == {
+        "estimates:Four_(my_bass)_v2.wav": (
+            "no-stem",
+            f"{flat}/Four_(my_bass)_v2.wav: fits no song by its name",
+        )
+    }
+    assert here("validate", tmp_path / "r").returncode == 0
+    (flat / "Two_(my_drums)_v2.wav").unlink()
+    assert here(*command, tmp_path / "s", *pattern).returncode == 0
+    reason, detail = rejections_of(tmp_path / "s")["Two"]
+    assert (reason, detail) == ("no-estimate", f"{flat}: no Two_(my_drums)_v2.wav")
+    assert_one_line_error(here(*command, tmp_path / "t", *SHORT), 2, "--pattern '{song}_{target}")
+    done = here(*command, tmp_path / "t", "--pattern", "{target}/{song}.wav", *SHORT)
+    assert_one_line_error(done, 2, "no estimates: expected {target}/{song}.wav of a song")
+
+
+def test_a_file_of_a_pattern_is_of_the_longest_song_that_it_fits(tmp_path: Path) -> None:
+    for name in ("A_B_vocals.wav", "A_vocals.wav", "A_B_c_d.wav"):
+        write(tmp_path / name, np.ones(9))
+    folder = EstimateFolder(tmp_path, "{song}_{target}.wav", ["A", "A_B", "C"])
+    assert folder.names == ("c_d", "vocals")
+    assert folder.find("A_B", "vocals") == tmp_path / "A_B_vocals.wav"
+    assert folder.find("A", "vocals") == tmp_path / "A_vocals.wav"
+    assert folder.find("C", "vocals") is None
+    other = EstimateFolder(tmp_path, "{target}_{song}.wav", ["vocals", "c_d", "d"])
+    assert other.find("vocals", "A_B") == tmp_path / "A_B_vocals.wav"
+    assert other.find("c_d", "A_B") == tmp_path / "A_B_c_d.wav"
+    assert other.find("d", "A_B_c") is None
+
+
+def test_vocals_and_accompaniment_are_targets(tmp_path: Path, make_musdb, here) -> None:
+    """As most public separators are scored on MUSDB18."""
+    root = make_musdb(tmp_path / "hq", sample_rate=RATE)
+    command = ("evaluate", "mixture", f"musdb:{root}", tmp_path / "r", *SHORT, "--split", "train")
+    assert here(*command, "--taxonomy", "vocals-accompaniment").returncode == 0
+    scores = scores_of(tmp_path / "r")
+    assert {target for _, target, _, _ in scores} == {"vocals", "accompaniment"}
+    song = root / "train" / "A - One"
+    stems = {p.stem: soundfile.read(p, always_2d=True)[0].mean(axis=1) for p in song.glob("*.wav")}
+    rest = stems["drums"] + stems["bass"] + stems["other"]
+    part = (stems["mixture"] @ rest) / (rest @ rest) * rest
+    expected = 10 * np.log10(part @ part / np.square(stems["mixture"] - part).sum())
+    found = scores["A - One", "accompaniment", None, "SI-SDR"]
+    assert found == pytest.approx(expected, abs=1e-3)
+
+
 Break = Callable[[Path], object]
 BROKEN: list[tuple[Break, str, str]] = [
     (lambda p: write(p, np.ones(N_SAMPLES - 1)), "mismatch", "15999 samples at 8000 Hz, 1 channel"),
@@ -430,6 +493,15 @@ def test_a_broken_estimate_is_left_out_and_the_rest_is_scored(
             2,
             ["--silence own"],
         ),
+        (["mixture", "folder:{songs}", "--pattern", "{{song}}_{{target}}"], 2, ["only with estim"]),
+        (["mixture", "folder:{songs}", "--pattern", "{{song}}.wav"], 2, ["name {song} and {targ"]),
+        (["mixture", "folder:{songs}", "--pattern", "{{song}}{{target}}"], 2, ["between"]),
+        (
+            ["mixture", "folder:{songs}", "--pattern", "{{song}}/{{target}}{{x}}"],
+            2,
+            ["no other br"],
+        ),
+        (["mixture", "folder:{songs}", "--pattern", "../{{song}}/{{target}}"], 2, ["no .. in it"]),
         (["mixture", "folder:{songs}", "--residual"], 2, ["--residual: only with run:"]),
     ],
 )

@@ -16,7 +16,7 @@ import pytest
 from stemsmith.evaluate.benchmark.results import Results
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
 from stemsmith.share import compare_results
-from stemsmith.share.compare.systems import Part
+from stemsmith.share.compare.systems import SongKind
 from stemsmith.share.compare.tables import remarks_of, to_csv, to_latex, to_markdown
 
 NAN, INF = math.nan, math.inf
@@ -37,7 +37,7 @@ def test_means_and_differences_are_of_the_same_songs(make_results: Make) -> None
     found = compare_results([a, Results(b)], is_tested=True)
     assert found.systems == ("a", "b")
     (table,) = found.tables
-    assert table.part is Part.TEST
+    assert table.part is SongKind.TEST
     (bass,) = table.columns  # drums are of one system alone
     assert bass.songs == ("s0", "s1", "s2") and bass.n_left_out == 0
     assert bass.values == {"a": (1, 2, 6), "b": (2, 4, 9)}
@@ -137,15 +137,15 @@ def test_training_songs_and_test_songs_have_tables_of_their_own(make_results: Ma
     b = make_results("b", {"bass": [3, 5]}, **changes)
     tables = compare_results([a, b]).tables
     assert [(t.part, t.columns[0].songs) for t in tables] == [
-        (Part.TEST, (names[0],)),
-        (Part.TRAINING, (names[1],)),
+        (SongKind.TEST, (names[0],)),
+        (SongKind.TRAINING, (names[1],)),
     ]
     assert tables[1].title.endswith("; training songs")
     c = make_results("c", {"bass": [1]}, splits=["validation"])
-    assert compare_results([c]).tables[0].part is Part.TRAINING
+    assert compare_results([c]).tables[0].part is SongKind.TRAINING
     d = make_results("d", {"bass": [1]}, splits=["test", "train"])
     (table,) = compare_results([d]).tables
-    assert table.part is Part.UNKNOWN and table.title.endswith("mean over songs")
+    assert table.part is SongKind.UNKNOWN and table.title.endswith("mean over songs")
 
 
 def test_systems_of_one_name_are_told_apart(make_results: Make) -> None:

@@ -19,7 +19,7 @@ from stemsmith.manifests.errors import InvalidCorpus, UsageError
 from stemsmith.share import compare_results
 from stemsmith.share.compare.musdb18 import TEST_SONGS
 from stemsmith.share.compare.published import read_published
-from stemsmith.share.compare.systems import Part
+from stemsmith.share.compare.systems import SongKind
 
 TEST, TRAINING = "Arise - Run Run Run", "ANiMAL - Clinic A"
 
@@ -71,7 +71,7 @@ def test_models_with_scores_of_tracks(tmp_path: Path) -> None:
     assert (one.name, two.name) == ("one", "two")
     assert one.values["vocals", "SDR"] == {TRAINING: 7.5}
     assert two.targets == ["accompaniment"]
-    assert one.parts == {TRAINING: Part.TRAINING}
+    assert one.parts == {TRAINING: SongKind.TRAINING}
     assert one.is_published and one.taxonomy is None
 
 
@@ -88,7 +88,7 @@ def test_folders_of_museval_are_medians_of_frames(tmp_path: Path) -> None:
     mix, uhl2 = read_published(tmp_path)
     assert (mix.name, uhl2.name) == ("MIX", "UHL2")
     assert uhl2.values["vocals", "SDR"] == {TEST: 4.0, TRAINING: 3.0}
-    assert uhl2.parts == {TEST: Part.TEST, TRAINING: Part.TRAINING}
+    assert uhl2.parts == {TEST: SongKind.TEST, TRAINING: SongKind.TRAINING}
     assert math.isnan(mix.values["vocals", "SDR"][TEST])
     (alone,) = read_published(tmp_path / "UHL2")
     assert (alone.name, alone.values) == ("UHL2", uhl2.values)
@@ -170,14 +170,14 @@ def test_published_rows_are_compared_on_common_songs_and_never_mixed(
     found = compare_results([own], path)
     assert found.systems == ("own", "covers")
     (table,) = found.tables  # nothing of ours is of a training song
-    assert table.part is Part.TEST
+    assert table.part is SongKind.TEST
     assert [(c.target, c.songs) for c in table.columns] == [("vocals", tuple(sorted(songs)))]
     assert table.differences[0].difference == -2.0  # the median of -1 and -3
     assert "left out, with less than half of the 2 songs: few" in found.notes
-    assert {row.part: row.songs for row in found.left_out} == {Part.TRAINING: (TRAINING,)}
+    assert {row.part: row.songs for row in found.left_out} == {SongKind.TRAINING: (TRAINING,)}
     # Two systems that were scored on training songs have a table of those.
     alone = compare_results([], path, methods=["few", "covers"])
-    assert {t.part for t in alone.tables} == {Part.TRAINING}
+    assert {t.part for t in alone.tables} == {SongKind.TRAINING}
     assert alone.tables[0].differences[0].difference == 1.0
     assert any("SIR and SAR depend on the sources" in note for note in alone.notes)
     with pytest.raises(UsageError, match=r"--method X: not in .*m\.json; there are covers, few"):
