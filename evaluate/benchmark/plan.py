@@ -22,6 +22,7 @@ from stemsmith.evaluate.benchmark.results import REJECTED_BY, STAGE, STATE_FOLDE
 from stemsmith.evaluate.benchmark.score_song import ScoringJob
 from stemsmith.evaluate.benchmark.systems import FOLD, EstimateFolder, JointRuns, Kind, System
 from stemsmith.evaluate.metrics.options import Engine
+from stemsmith.evaluate.metrics.registry import song_metrics
 from stemsmith.manifests import storage
 from stemsmith.manifests.errors import NothingToDo, UsageError, install_command
 from stemsmith.manifests.jobs import QUIET, Progress
@@ -244,18 +245,23 @@ def _job(
     staged = state / "staging" / key
     estimates: dict[str, tuple[str, ...]] = {}
     present = {stem.target for stem in song.stems}
-    for target in (target for target in targets if estimator and target in present):
+    is_of_silence = any(m.is_of_silence for m in song_metrics(request.config.more_metrics))
+    wanted = [target for target in targets if is_of_silence or target in present]
+    for target in wanted if estimator else ():
         files = []
         for name in request.config.sums.get(target, (target,)):
             if isinstance(estimator, EstimateFolder):
                 file = estimator.find(song.name, name)
+                if file is None and target not in present:  # nobody has to have an estimate of it
+                    break
                 if file is None:
                     detail = estimator.missing(song.name, name)
                     return Rejection(song.name, REJECTED_BY, Reason.NO_ESTIMATE, detail)
             else:
                 file = staged / f"{name}.wav"
             files.append(str(file.absolute()))  # for workers elsewhere
-        estimates[target] = tuple(files)
+        else:
+            estimates[target] = tuple(files)
     return ScoringJob(
         song=song,
         targets=tuple(targets),

@@ -26,7 +26,7 @@ from stemsmith.evaluate.metrics.bsseval.frames import BssScores, Framing
 from stemsmith.evaluate.metrics.museval_engine import museval_bss_eval
 from stemsmith.evaluate.metrics.museval_json import write_track
 from stemsmith.evaluate.metrics.options import Engine, MetricConfig
-from stemsmith.evaluate.metrics.registry import BSS_EVAL, song_metrics
+from stemsmith.evaluate.metrics.registry import BSS_EVAL, Metric, song_metrics
 from stemsmith.manifests import shards
 from stemsmith.manifests.arrays import Float32s
 from stemsmith.manifests.jobs import recheck
@@ -117,23 +117,35 @@ def _scores(job: ScoringJob, audio: SongAudio) -> Iterator[SongScore]:
     song, framing = job.song.name, job.metrics.framing
     of_song = song_metrics(job.metrics.more_metrics)
     heard = [target for target in audio.targets if target in job.targets]
-    given = None if job.estimates is None else _read_estimates(job, audio, heard)
-    if heard:
-        signals = _Signals(job, audio, len(heard), given)
+    silent = _silent_targets(job, heard, of_song)
+    scored = [*heard, *silent]
+    given = None if job.estimates is None else _read_estimates(job, audio, scored)
+    if scored:
+        has_others = any("others" in metric.needs for metric in of_song)
+        signals = _Signals(job, audio, (len(heard), len(silent)), given, has_others)
         for metric in of_song:
             compared = signals.mono if metric.is_mono else signals.whole
-            assert metric.compute is not None
-            rows = zip(heard, compared.references, compared.estimates, strict=True)
-            for target, reference, estimate in rows:
-                value = metric.compute(reference, estimate, compared.sample_rate)
-                yield SongScore(song, target, None, metric.name, float(value))
-        if framing is not None:
+            for row, target in enumerate(scored if metric.is_of_silence else heard):
+                yield SongScore(song, target, None, metric.name, compared.score(metric, row))
+        if framing is not None and heard:
             compared = signals.downmix if job.metrics.is_mono else signals.whole
             yield from _bss_scores(job, compared, heard, framing)
     for target in job.targets:
         if target not in heard:
             for metric in (*of_song, *(BSS_EVAL if framing is not None else ())):
-                yield SongScore(song, target, None, metric.name, math.nan)
+                if not (metric.is_of_silence and target in silent):
+                    yield SongScore(song, target, None, metric.name, math.nan)
+
+
+def _silent_targets(job: ScoringJob, heard: Sequence[str], metrics: Sequence[Metric]) -> list[str]:
+    """Return targets that are silent, or not there, and yet scored: those that have estimates."""
+    if not any(metric.is_of_silence for metric in metrics):
+        return []
+    silent = [target for target in job.targets if target not in heard]
+    if job.estimates is None:
+        return silent
+    files_of = dict(job.estimates)
+    return [target for target in silent if target in files_of]
 
 
 def _read_estimates(job: ScoringJob, audio: SongAudio, targets: Sequence[str]) -> Float32s:
@@ -155,9 +167,11 @@ class _Compared(NamedTuple):
     Attributes
     ----------
     references, estimates : numpy.ndarray
-        (n_targets, n_channels, n_samples) float32.
+        (n_targets, n_channels, n_samples) float32; estimates may be more, of silent targets.
     others : numpy.ndarray
         (n_others, n_channels, n_samples) float32 of sources without an estimate.
+    mixture : numpy.ndarray
+        (n_channels, n_samples) float32.
     sample_rate : int
         Sample rate of all of them in Hz.
     """
@@ -165,17 +179,36 @@ class _Compared(NamedTuple):
     references: Float32s
     estimates: Float32s
     others: Float32s
+    mixture: Float32s
     sample_rate: int
+
+    def score(self, metric: Metric, row: int) -> float:
+        """Return the score of an estimate."""
+        is_heard, needed = row < len(self.references), dict[str, Float32s]()
+        if "others" in metric.needs:
+            kept = [k for k in range(len(self.references)) if k != row]
+            needed["others"] = np.concatenate([self.references[kept], self.others])
+        if "mixture" in metric.needs:
+            needed["mixture"] = self.mixture
+        reference = self.references[row] if is_heard else np.zeros_like(self.mixture)
+        assert metric.compute is not None
+        return float(metric.compute(reference, self.estimates[row], self.sample_rate, **needed))
 
 
 class _Signals:
     """A song beside its estimates, in each of the forms that metrics are taken of."""
 
     def __init__(
-        self, job: ScoringJob, audio: SongAudio, n_heard: int, given: Float32s | None
+        self,
+        job: ScoringJob,
+        audio: SongAudio,
+        n_targets: tuple[int, int],  # that are heard, and silent ones that are scored all the same
+        given: Float32s | None,
+        has_others: bool,  # whether a metric of mono audio asks for all sources
     ) -> None:
         self._oracle, self._rate = job.oracle, job.metrics.si_sdr_rate
-        self._audio, self._n_heard, self._given = audio, n_heard, given
+        self._audio, self._given, self._has_others = audio, given, has_others
+        self._n_heard, self._n_silent = n_targets
 
     @cached_property
     def whole(self) -> _Compared:
@@ -198,10 +231,11 @@ class _Signals:
     def mono(self) -> _Compared:
         """The mean of the channels at the rate of SI-SDR (Slakh 3.1: 16 kHz)."""
         audio, rates = self._audio, (self._audio.sample_rate, self._rate)
-        heard = audio.references[: self._n_heard]
+        sources = audio.references[: None if self._has_others else self._n_heard]
+        mixture = _mono(audio.mixture, *rates)
         return self._compared(
-            np.array([_mono(reference, *rates) for reference in heard]),
-            _mono(audio.mixture, *rates),
+            np.array([_mono(source, *rates) for source in sources]).reshape(-1, *mixture.shape),
+            mixture,
             self._rate,
             None if self._given is None else np.array([_mono(e, *rates) for e in self._given]),
         )
@@ -213,10 +247,14 @@ class _Signals:
         if given is not None:
             estimates = given
         elif self._oracle is not None:
+            # All oracles make silence of a silent target.
+            silence = np.zeros((self._n_silent, *mixture.shape), np.float32)
             estimates = oracle_estimates(self._oracle, references, mixture, sample_rate)
+            estimates = np.concatenate([estimates, silence]) if self._n_silent else estimates
         else:
-            estimates = np.broadcast_to(mixture, references.shape)
-        return _Compared(references, estimates, others, sample_rate)
+            n_scored = self._n_heard + self._n_silent
+            estimates = np.broadcast_to(mixture, (n_scored, *mixture.shape))
+        return _Compared(references, estimates, others, mixture, sample_rate)
 
 
 def _mono(audio: Float32s, sample_rate: int, wanted_rate: int) -> Float32s:
@@ -242,7 +280,8 @@ def _bss_scores(
 
 
 def _bss_eval(job: ScoringJob, compared: _Compared, framing: Framing) -> BssScores:
-    references, estimates, others, sample_rate = compared
+    references, others, sample_rate = compared.references, compared.others, compared.sample_rate
+    estimates = compared.estimates[: len(references)]
     if job.metrics.engine is Engine.STEMSMITH:
         return bss_eval(
             references, estimates, sample_rate, (framing,),

@@ -38,7 +38,8 @@ class Metric:
         Its name in scores and tables.
     compute : callable or None
         Takes reference and estimate, (n_channels, n_samples) float32 of one shape, and the sample
-        rate in Hz; returns the number. The reference is never silent. None for BSS Eval.
+        rate in Hz, and what it needs by name; returns the number. The reference is never silent,
+        unless `is_of_silence`. None for BSS Eval.
     unit : str
         Unit of its numbers, or an empty text.
     per : {"song", "frame"}
@@ -49,6 +50,14 @@ class Metric:
     is_mono : bool
         Whether it is taken of the mean of the channels at the sample rate of SI-SDR, as oracles
         are; else of the audio as it is.
+    needs : tuple of {"others", "mixture"}
+        What else `compute` takes by name: the other true sources of the song,
+        (n_others, n_channels, n_samples), or its mixture, (n_channels, n_samples).
+    is_of_silence : bool
+        Whether targets that are silent throughout a song are scored, too; their reference is
+        zeros.
+    is_lower_better : bool
+        Whether smaller numbers are better ones.
     conditions : callable or None
         Takes what a summary says of its metrics, and returns what the titles of tables say about
         how this one was taken. None says whether it is of mono audio.
@@ -61,11 +70,14 @@ class Metric:
     """
 
     name: str
-    compute: Callable[[Any, Any, int], float] | None = None
+    compute: Callable[..., float] | None = None
     unit: str = "dB"
     per: Literal["song", "frame"] = "song"
     average: Literal["mean", "median"] = "mean"
     is_mono: bool = False
+    needs: tuple[Literal["others", "mixture"], ...] = ()
+    is_of_silence: bool = False
+    is_lower_better: bool = False
     conditions: Callable[[Settings], str] | None = None
 
     def taken(self, settings: Settings) -> str:
@@ -89,10 +101,11 @@ class Metric:
     def title_of(self, taken: str, n_folds: int) -> str:
         """Return the title of a table from what `taken` says, and the number of folds."""
         unit = f" [{self.unit}]" if self.unit else ""
+        better = ", lower is better" if self.is_lower_better else ""
         folds = f"mean over {n_folds} folds of the " if n_folds else ""
         frames = " of the median over frames" if self.per == "frame" else ""
         return (
-            f"{self.name}{unit}{', ' if taken else ''}{taken}: "
+            f"{self.name}{unit}{better}{', ' if taken else ''}{taken}: "
             f"{folds}{self.average} over songs{frames}"
         )
 
@@ -110,6 +123,7 @@ BSS_EVAL: Final = tuple(
     for name in ("SDR", "SIR", "SAR", "ISR")
 )
 SONG_METRICS: Final = Registry[Metric]("metric", "stemsmith.evaluate.metrics.per_song", "METRIC")
+_NEEDS: Final = ("others", "mixture")
 SCORED_ANYWAY: Final = ("si-sdr",)  # of each song, without being asked for
 
 
@@ -132,6 +146,8 @@ def song_metrics(names: Sequence[str]) -> tuple[Metric, ...]:
         metric = SONG_METRICS.load(name)
         if not isinstance(metric, Metric) or metric.compute is None:
             raise UsageError(f"--metric {name}: not a metric of one number a song")
+        if unknown := [need for need in metric.needs if need not in _NEEDS]:
+            raise UsageError(f"--metric {name}: needs {unknown[0]}; known: {', '.join(_NEEDS)}")
         if metric.name in metrics or any(metric.name == other.name for other in BSS_EVAL):
             raise UsageError(f"--metric {name}: another metric is called {metric.name}, too")
         metrics[metric.name] = metric
@@ -151,7 +167,7 @@ def described(names: Sequence[str], settings: Settings) -> dict[str, dict[str, s
     Returns
     -------
     dict of str to dict of str to str
-        By name in scores: what was asked for, unit, average, and conditions.
+        By name in scores: what was asked for, unit, average, conditions, and what is better.
     """
     asked = song_metrics(names)[len(SCORED_ANYWAY) :]
     return {
@@ -160,6 +176,7 @@ def described(names: Sequence[str], settings: Settings) -> dict[str, dict[str, s
             "unit": metric.unit,
             "average": metric.average,
             "conditions": metric.taken(settings),
+            **({"better": "lower"} if metric.is_lower_better else {}),
         }
         for name, metric in zip(names, asked, strict=True)
     }
@@ -188,7 +205,11 @@ def known_metric(name: str, settings: Settings) -> Metric:
         found = settings["more"][name]
         conditions = str(found["conditions"])
         return Metric(
-            name, unit=found["unit"], average=found["average"], conditions=lambda _: conditions
+            name,
+            unit=found["unit"],
+            average=found["average"],
+            is_lower_better=found.get("better") == "lower",
+            conditions=lambda _: conditions,
         )
     except (KeyError, TypeError):
         return Metric(name, unit="")
