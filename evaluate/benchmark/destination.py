@@ -129,12 +129,14 @@ class ResultsDestination:
             "n_songs": len(done),
             "rejections": dict(sorted(reasons.items())),
             "shards": [shards.shard_entry(file) for file in files],
-            "files": [
-                {"file": file.relative_to(self._root).as_posix(), "sha256": storage.file_hash(file)}
-                for file in (self._root / SUMMARY, self._root / TABLE, *frames)
-            ],
+            "files": [self._entry(f) for f in (self._root / SUMMARY, self._root / TABLE, *frames)],
         }
         self._folder.close(header)
+
+    def _entry(self, file: Path) -> dict[str, str]:
+        # Jobs have absolute paths, and the folder may have been given as it is from here.
+        place = file.absolute().relative_to(self._root.absolute())
+        return {"file": place.as_posix(), "sha256": storage.file_hash(file)}
 
     def _fitted(self, done: Sequence[ScoringJob]) -> list[EstimateFit] | None:
         """Return what was fitted; None where nothing was to be."""

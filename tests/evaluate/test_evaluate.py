@@ -140,6 +140,19 @@ def test_scores_of_estimates_with_known_noise(
     assert "| 3.00 [-4.00, 10.00] |" in done.stdout
 
 
+def test_results_may_be_named_from_where_one_is(
+    songs: Path, tmp_path: Path, here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With frames of BSS Eval, a relative path once ended in a traceback."""
+    monkeypatch.chdir(tmp_path)
+    options = ("--si-sdr-rate", RATE, "--target", "drums", "--jobs", 0)
+    for results in ("r", tmp_path / "s"):
+        done = here("evaluate", "mixture", f"folder:{songs}", results, *options)
+        assert done.returncode == 0, done.stderr
+    assert here("validate", "r").returncode == 0
+    assert tree(tmp_path / "r") == tree(tmp_path / "s")
+
+
 def test_museval_reads_what_is_written(
     songs: Path, estimates: Path, tmp_path: Path, here, museval: ModuleType
 ) -> None:
