@@ -124,14 +124,15 @@ class ResultsDestination:
         storage.write_atomic(self._root / TABLE, score_table(summary).encode())
         frames = [Path(job.frames) for job in done if Path(job.frames).exists()]
         reasons = Counter(str(rejection.reason) for rejection in left_out)
+        root = self._root.absolute()  # as the paths of jobs are, which may be done elsewhere
         header = {
             **self._plan.header,
             "n_songs": len(done),
             "rejections": dict(sorted(reasons.items())),
             "shards": [shards.shard_entry(file) for file in files],
             "files": [
-                {"file": file.relative_to(self._root).as_posix(), "sha256": storage.file_hash(file)}
-                for file in (self._root / SUMMARY, self._root / TABLE, *frames)
+                {"file": file.relative_to(root).as_posix(), "sha256": storage.file_hash(file)}
+                for file in (root / SUMMARY, root / TABLE, *frames)
             ],
         }
         self._folder.close(header)
