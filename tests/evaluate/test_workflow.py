@@ -89,6 +89,15 @@ def test_the_function_writes_what_the_command_writes(
     assert repr(results) == f"Results({str(tmp_path / 'f')!r})"
 
 
+def test_the_results_may_be_named_from_where_one_is(
+    songs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    results = evaluate_system("mixture", f"folder:{songs}", "results", window_s=0.5, bss="v3")
+    assert "museval/test/One.json" in {entry["file"] for entry in results.header["files"]}
+    assert validate_results("results") == (2, 36, 0)
+
+
 def test_results_that_are_there_are_not_computed_again(songs: Path, tmp_path: Path) -> None:
     heard = Heard()
     for _ in range(2):
