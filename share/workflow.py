@@ -207,7 +207,7 @@ def write_report(
     Returns
     -------
     Path
-        The file.
+        The file that was written.
 
     Raises
     ------

@@ -24,7 +24,7 @@ from stemsmith.share.report.content import (
     Prose,
     TableCell,
 )
-from stemsmith.share.report.corpus_numbers import CorpusNumbers, measure_corpus
+from stemsmith.share.report.corpus_numbers import CorpusNumbers, TrackCounts, measure_corpus
 from stemsmith.share.report.listening import corpus_players
 from stemsmith.share.report.musical_key import KEYS
 from stemsmith.share.report.published_sizes import PUBLISHED_SIZES, SIZES_SOURCE
@@ -38,7 +38,10 @@ _NBSP: Final = "\N{NO-BREAK SPACE}"
 
 
 def corpus_sections(
-    corpus: Corpus, config: ReportConfig, progress: Progress, spectra: Sequence[Block] = ()
+    corpus: Corpus,
+    config: ReportConfig,
+    progress: Progress,
+    spectra: Sequence[Block] | None = None,
 ) -> list[PageSection]:
     """Return the sections of a corpus of songs or of renditions.
 
@@ -50,8 +53,8 @@ def corpus_sections(
         How many songs can be played, which ones, and how long.
     progress : Progress
         Is told how far the work is, and warned of songs that cannot be played.
-    spectra : sequence of Block
-        The mean spectrum, where it does not stand beside those of others.
+    spectra : sequence of Block, optional
+        The mean spectrum. None where size and spectrum stand beside those of others already.
 
     Raises
     ------
@@ -71,11 +74,15 @@ def corpus_sections(
     return [
         PageSection(
             "At a glance",
-            [_facts(numbers, songs), sizes_table({_name(corpus): numbers}), *_settings(corpus)],
+            [
+                _facts(numbers, songs),
+                *([] if spectra is None else [sizes_table({_name(corpus): numbers})]),
+                *_settings(corpus),
+            ],
         ),
         *([PageSection("Listen", listening)] if listening else []),
         PageSection("Instruments", _instruments(numbers, songs)),
-        PageSection("Sound", [*_levels(numbers, songs), *spectra]),
+        PageSection("Sound", [*_levels(numbers, songs), *(spectra or ())]),
         PageSection("Music", _music(numbers, songs)),
         PageSection("Quality", _defects(numbers)),
         PageSection("Left out", _left_out(corpus, numbers)),
@@ -119,11 +126,19 @@ def _facts(numbers: CorpusNumbers, songs: str) -> Facts:
             ("hours of mixtures", _hours(numbers.hours)),
             ("stems", f"{numbers.n_stems:,}"),
             (f"stems of {_one(songs)}, median", f"{tracks.median:g}"),
-            (f"stems of {_one(songs)}, range", f"{tracks.least}\N{EN DASH}{tracks.most}"),
+            (f"stems of {_one(songs)}, range", _range(tracks)),
             ("instrument classes", str(len(numbers.songs_by_class))),
             ("patches", f"{len(numbers.stems_by_patch):,}"),
             ("notes", f"{numbers.n_notes:,}"),
         ]
+    )
+
+
+def _range(tracks: TrackCounts) -> str:
+    return (
+        str(tracks.least)
+        if tracks.least == tracks.most
+        else f"{tracks.least}\N{EN DASH}{tracks.most}"
     )
 
 
@@ -148,7 +163,7 @@ def sizes_table(corpora: Mapping[str, CorpusNumbers]) -> DataTable:
             name,
             numbers.n_songs,
             _hours(numbers.hours),
-            f"{numbers.tracks.least}\N{EN DASH}{numbers.tracks.most}",
+            _range(numbers.tracks),
             f"{numbers.tracks.median:g}",
             len(numbers.songs_by_rendering_class),
         ]

@@ -19,7 +19,7 @@ from typing import Any, Final
 import jinja2
 from markupsafe import Markup
 from stemsmith.manifests.errors import UsageError
-from stemsmith.share.report.clips import CLICK_SAMPLE, WAVEFORM_HZ, calibration
+from stemsmith.share.report.clips import CLICK_SAMPLE, calibration
 from stemsmith.share.report.content import (
     DataTable,
     Page,
@@ -157,13 +157,12 @@ def _player_settings(player: StemPlayer) -> Any:
         "mode": str(player.mode),
         "start": round(player.start_s, 3),
         "duration": round(max(track.clip.duration_s for track in player.tracks), 6),
-        "waveformHz": WAVEFORM_HZ,
         "click": CLICK_SAMPLE,
         "tracks": [
             {
                 "rate": track.clip.sample_rate,
                 "samples": track.clip.n_samples,
-                "channels": track.clip.n_channels,
+                "waveformHz": round(track.clip.waveform_hz, 4),
                 "drums": track.is_drums,
                 "waveform": [round(255 * v / loudest) if loudest else 0 for v in wave]
                 if (wave := track.clip.waveform)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from importlib import import_module
 from importlib.metadata import version
 from typing import Any, Final
@@ -13,6 +14,7 @@ from stemsmith.manifests.corpus import Corpus
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
 from stemsmith.manifests.jobs import Progress
 from stemsmith.mixing.mixtures import Mixtures
+from stemsmith.mixing.sources.find import CORPUS, parse_source
 from stemsmith.share.charts import Caption, Curve, deviation_curves
 from stemsmith.share.report.config import ReportConfig
 from stemsmith.share.report.content import (
@@ -32,7 +34,7 @@ from stemsmith.share.report.spectra import DatasetSpectrum, measure_spectrum
 from stemsmith.share.report.subjects import SeparatedFolder, Subject
 from stemsmith.train.run import TrainedRun
 
-__all__ = ["make_page"]
+__all__ = ["make_page", "short_names"]
 
 _N_SPECTRA: Final = 20  # songs of a data set whose spectra are measured
 
@@ -58,15 +60,21 @@ def make_page(
     InvalidCorpus
         If records of a folder cannot be read.
     """
-    corpora = {name: s for name, s in subjects if isinstance(s, Corpus)}
-    datasets = {name: s for name, s in subjects if isinstance(s, Dataset)}
-    spectra = _spectra([*corpora, *datasets], progress)
+    names = short_names([path for path, _ in subjects])
+    named = [(name, subject) for name, (_, subject) in zip(names, subjects, strict=True)]
+    corpora = {name: s for name, s in named if isinstance(s, Corpus)}
+    heard = {
+        name: path
+        for name, (path, subject) in zip(names, subjects, strict=True)
+        if isinstance(subject, Corpus | Dataset)
+    }
+    spectra: list[Block] | None = _spectra(heard, progress)
     is_alone = len(subjects) == 1
     sections: list[PageSection] = []
-    if len(corpora) + len(datasets) > 1:
-        sections.append(PageSection("Side by side", [*_sizes(corpora), *spectra]))
-        spectra = []
-    for name, subject in subjects:
+    if len(heard) > 1:
+        sections.append(PageSection("Side by side", [*_sizes(corpora), *(spectra or ())]))
+        spectra = None
+    for name, subject in named:
         if isinstance(subject, Results):
             continue
         kind, found = _sections_of(subject, config, progress, spectra)
@@ -75,23 +83,39 @@ def make_page(
     if results:
         found = _maker("results", "results_sections")(results, config, progress)
         sections += found if is_alone else [PageSection("Results", (), found)]
-    names = [name for name, _ in subjects]
     return Page(
-        title=_title(subjects),
-        lead=f"What there is to see and to hear in {_enumerated(names)}.",
+        title=f"{_kind(subjects[0][1])} {names[0]}" if is_alone else "Report",
+        lead=f"What there is to see and to hear in {_enumerated([path for path, _ in subjects])}.",
         sections=sections,
         footer=f"Made by stemsmith {version('stemsmith')}. This page needs no other file and no "
         "network.",
     )
 
 
-def _title(subjects: Sequence[tuple[str, Subject]]) -> str:
-    if len(subjects) > 1:
-        return "Report"
-    name, subject = subjects[0]
-    root = getattr(subject, "root", None)
-    words = name if root is None else "/".join(root.absolute().parts[-2:])
-    return f"{_kind(subject)} {words}"
+def short_names(paths: Sequence[str]) -> list[str]:
+    """Return the ends of paths, as long as it takes to tell them apart, and of one its folder too.
+
+    Examples
+    --------
+    >>> short_names(["corpus", "folder:scores/bands"])
+    ['corpus', 'folder:bands']
+    >>> short_names(["corpus"])
+    ['workshop/corpus']
+    """
+    divided = [_divided(path) for path in paths]
+    n_parts = 2 if len(paths) == 1 else 1
+    while True:
+        names = [layout + "/".join(parts[-n_parts:]) for layout, parts in divided]
+        if len(set(names)) == len(names) or n_parts >= max(len(parts) for _, parts in divided):
+            return names
+        n_parts += 1
+
+
+def _divided(path: str) -> tuple[str, tuple[str, ...]]:
+    """Return the layout with its colon, if a text names one, and the parts of the path."""
+    layout, root = parse_source(path)
+    parts = root.absolute().parts
+    return ("" if layout == CORPUS else f"{layout}:", parts[1:] or parts)
 
 
 def _kind(subject: Subject) -> str:
@@ -116,13 +140,13 @@ def _enumerated(names: Sequence[str]) -> str:
 
 
 def _sections_of(
-    subject: Subject, config: ReportConfig, progress: Progress, spectra: Sequence[Block]
+    subject: Subject, config: ReportConfig, progress: Progress, spectra: Sequence[Block] | None
 ) -> tuple[str, list[PageSection]]:
     kind = _kind(subject)
     if isinstance(subject, Corpus):
         return kind, corpus_sections(subject, config, progress, spectra)
     if isinstance(subject, Dataset):
-        return kind, _dataset_sections(subject, config, progress, spectra)
+        return kind, _dataset_sections(subject, config, progress, spectra or ())
     if isinstance(subject, SeparatedFolder):
         return kind, separated_sections(subject, config, progress)
     stage = "mixtures" if isinstance(subject, Mixtures) else "run"
@@ -160,14 +184,14 @@ def _sizes(corpora: dict[str, Corpus]) -> list[Block]:
     return [sizes_table({name: measure_corpus(corpus) for name, corpus in corpora.items()})]
 
 
-def _spectra(names: Sequence[str], progress: Progress) -> list[Block]:
+def _spectra(paths: Mapping[str, str], progress: Progress) -> list[Block]:
     """Return the mean spectra of corpora and data sets, in one chart."""
     found: list[DatasetSpectrum] = []
     blocks: list[Block] = []
-    with progress.loop("spectra", len(names)) as ticker:
-        for name in names:
+    with progress.loop("spectra", len(paths)) as ticker:
+        for name, path in paths.items():
             try:
-                found.append(measure_spectrum(name, _N_SPECTRA))
+                found.append(replace(measure_spectrum(path, _N_SPECTRA), name=name))
             except (InvalidCorpus, UsageError) as error:
                 progress.warn(f"no spectrum: {error}")
                 blocks.append(Notice(f"No spectrum: {error}"))

@@ -429,7 +429,7 @@
 
     drawWaveform(pen, track, width, height) {
       const { waveform } = track;
-      const step = width / (this.duration * this.settings.waveformHz);
+      const step = width / (this.duration * track.waveformHz);
       waveform.forEach((level, k) => {
         // The square root of the level, so that what is soft is seen too.
         const half = Math.max(0.5, Math.sqrt(level / 255) * (height / 2 - 2));
