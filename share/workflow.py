@@ -31,7 +31,7 @@ from stemsmith.share.exports.sources import find_export_sources
 from stemsmith.share.report.config import ReportConfig, ReportOptions
 from stemsmith.share.report.page import check_page_path, render_page
 from stemsmith.share.report.report import make_page
-from stemsmith.share.report.subjects import open_subject
+from stemsmith.share.report.subjects import locate_subject, open_subject
 
 __all__ = ["ExportForecast", "export_dataset", "forecast_export", "write_report"]
 
@@ -229,6 +229,8 @@ def write_report(
     wanted = dataclasses.replace(config or ReportConfig(), **options)
     destination = local_path(out)
     check_page_path(destination)
+    for path in several:
+        locate_subject(path)  # before any of them is read
     subjects = [(os.fspath(path), open_subject(path)) for path in several]
     page = make_page(subjects, wanted, progress)
     storage.write_atomic(destination, render_page(page).encode())

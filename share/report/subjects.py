@@ -12,13 +12,14 @@ from stemsmith.evaluate.benchmark.results import Results
 from stemsmith.manifests.audio.read import is_audio
 from stemsmith.manifests.corpus import CORPUS, Corpus
 from stemsmith.manifests.errors import UsageError
+from stemsmith.manifests.paths import local_path
 from stemsmith.manifests.shards import MANIFEST, read_manifest
 from stemsmith.manifests.splits import SPLITS
 from stemsmith.mixing.mixtures import Mixtures
 from stemsmith.mixing.sources.find import parse_source
 from stemsmith.train.run import RUN, TrainedRun
 
-__all__ = ["SeparatedFolder", "Subject", "open_subject"]
+__all__ = ["SeparatedFolder", "Subject", "locate_subject", "open_subject"]
 
 _MIXTURES: Final = ("mix", "mixture")  # not to be heard beside what they were separated into
 _READERS: Final[dict[str, type[Corpus | Mixtures | Results]]] = {
@@ -62,13 +63,9 @@ def open_subject(path: str | PathLike[str]) -> Subject:
     InvalidCorpus
         If the manifest of a folder cannot be read, or is of a newer version.
     """
-    text = fspath(path)
-    layout, root = parse_source(text) if Path(text).is_dir() or ":" in text else (CORPUS, None)
+    layout, root = locate_subject(path)
     if layout != CORPUS:
-        return find_dataset(text, None, SPLITS)
-    if root is None:
-        what = "is a file" if Path(text).exists() else "not there"
-        raise UsageError(f"{text}: {what}; a page is of folders, and of data sets as musdb:PATH")
+        return find_dataset(fspath(path), None, SPLITS)
     if (root / RUN).is_file():
         return TrainedRun(root)
     if (root / MANIFEST).is_file():
@@ -77,6 +74,21 @@ def open_subject(path: str | PathLike[str]) -> Subject:
     if not recordings:
         raise UsageError(f"{root}: {_described(root)}")
     return SeparatedFolder(root, recordings)
+
+
+def locate_subject(path: str | PathLike[str]) -> tuple[str, Path]:
+    """Return the layout of what a page is to be of, ``corpus`` if none is named, and its folder.
+
+    Raises
+    ------
+    UsageError
+        If it is not there or no folder; the text says what it is.
+    """
+    text = fspath(path)
+    if ":" in text or local_path(text).is_dir():
+        return parse_source(text)
+    what = "is a file" if local_path(text).exists() else "not there"
+    raise UsageError(f"{text}: {what}; a page is of folders, and of data sets as musdb:PATH")
 
 
 def _recordings(root: Path) -> list[tuple[str, tuple[Path, ...]]]:
