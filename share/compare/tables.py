@@ -17,7 +17,7 @@ from stemsmith.evaluate.metrics.summary import Interval
 from stemsmith.share.compare.comparison import Comparison, MetricTable, TargetColumn
 from stemsmith.share.compare.statistics import PairedDifference
 
-__all__ = ["remarks_of", "to_csv", "to_latex", "to_markdown"]
+__all__ = ["TextTable", "remarks_of", "tables_of", "to_csv", "to_latex", "to_markdown"]
 
 _SUMMARY_COLUMNS: Final = (
     "songs_are", "metric", "unit", "target", "system", "baseline", "n", "statistic", "value",
@@ -39,8 +39,20 @@ _LATEX: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class _Grid:
-    """A table of text: its title, what its columns are, its rows, and a line below."""
+class TextTable:
+    """A table of text.
+
+    Attributes
+    ----------
+    title : str
+        What its numbers are.
+    head : tuple of str
+        What its columns are.
+    rows : tuple of tuple of str
+        Its cells.
+    foot : str
+        What is to be said below it; may be empty.
+    """
 
     title: str
     head: tuple[str, ...]
@@ -61,7 +73,7 @@ def to_markdown(comparison: Comparison, *, has_songs: bool = False) -> str:
         Whether the scores of every song are shown, too.
     """
     parts = []
-    for grid in _grids(comparison, has_songs):
+    for grid in _text_tables(comparison, has_songs):
         widths = ["---", *["--:"] * (len(grid.head) - 1)]
         rows = [[_markdown(cell) for cell in row] for row in (grid.head, *grid.rows)]
         lines = ["| " + " | ".join(row) + " |" for row in (rows[0], widths, *rows[1:])]
@@ -78,7 +90,7 @@ def to_latex(comparison: Comparison, *, has_songs: bool = False) -> str:
     Parameters as of `to_markdown`. Titles and what was left out are comments before each table.
     """
     parts = []
-    for grid in _grids(comparison, has_songs):
+    for grid in _text_tables(comparison, has_songs):
         rows = [" & ".join(map(_latex, row)) + r" \\" for row in (grid.head, *grid.rows)]
         parts += [f"% {grid.title}"] + ([f"% {grid.foot}"] if grid.foot else [])
         columns = "l" + "r" * (len(grid.head) - 1)
@@ -122,16 +134,21 @@ def remarks_of(comparison: Comparison) -> list[str]:
     return [*lines, *comparison.notes]
 
 
-def _grids(comparison: Comparison, has_songs: bool) -> Iterator[_Grid]:
+def _text_tables(comparison: Comparison, has_songs: bool) -> Iterator[TextTable]:
     for table in comparison.tables:
-        yield _systems_grid(comparison, table)
-        if table.differences:
-            yield _differences_grid(table)
-        if has_songs:
-            yield from (_songs_grid(comparison, table, column) for column in table.columns)
+        yield from tables_of(comparison, table, has_songs)
 
 
-def _systems_grid(comparison: Comparison, table: MetricTable) -> _Grid:
+def tables_of(comparison: Comparison, table: MetricTable, has_songs: bool) -> Iterator[TextTable]:
+    """Yield the tables of one metric: systems, differences, and the scores of songs if wanted."""
+    yield _systems_grid(comparison, table)
+    if table.differences:
+        yield _differences_grid(table)
+    if has_songs:
+        yield from (_songs_grid(comparison, table, column) for column in table.columns)
+
+
+def _systems_grid(comparison: Comparison, table: MetricTable) -> TextTable:
     head = ("system", *(f"{c.target} ({len(c.songs)})" for c in table.columns))
     average = table.metric.average
     rows = []
@@ -146,10 +163,10 @@ def _systems_grid(comparison: Comparison, table: MetricTable) -> _Grid:
                 interval: Interval = getattr(summary, f"{average}_interval")
                 cells.append(_with_interval(value, interval, "{:.2f}"))
         rows.append(tuple(cells))
-    return _Grid(table.title, head, tuple(rows))
+    return TextTable(table.title, head, tuple(rows))
 
 
-def _differences_grid(table: MetricTable) -> _Grid:
+def _differences_grid(table: MetricTable) -> TextTable:
     targets = [column.target for column in table.columns]
     pairs = dict.fromkeys((row.system, row.baseline) for row in table.differences)
     of_pair = {(row.system, row.baseline, row.target): row for row in table.differences}
@@ -161,7 +178,7 @@ def _differences_grid(table: MetricTable) -> _Grid:
     title = f"{table.metric.name}{unit}: {table.metric.average} of the differences of the same "
     n_tested = sum(row.p is not None for row in table.differences)
     foot = f"p: {_TEST.format(n_tested)}" if n_tested else ""
-    return _Grid(f"{title}{table.part}", ("difference", *targets), tuple(rows), foot)
+    return TextTable(f"{title}{table.part}", ("difference", *targets), tuple(rows), foot)
 
 
 def _difference(row: PairedDifference | None) -> str:
@@ -180,7 +197,7 @@ def _with_interval(value: float, interval: Interval, form: str) -> str:
     return f"{number} [{low}, {high}]"
 
 
-def _songs_grid(comparison: Comparison, table: MetricTable, column: TargetColumn) -> _Grid:
+def _songs_grid(comparison: Comparison, table: MetricTable, column: TargetColumn) -> TextTable:
     systems = [name for name in comparison.systems if name in column.values]
     unit = f" [{table.metric.unit}]" if table.metric.unit else ""
     rows = [
@@ -188,7 +205,7 @@ def _songs_grid(comparison: Comparison, table: MetricTable, column: TargetColumn
         for place, song in enumerate(column.songs)
     ]
     title = f"{table.metric.name}{unit} of {column.target}, by {table.part.removesuffix('s')}"
-    return _Grid(title, ("song", *systems), tuple(rows))
+    return TextTable(title, ("song", *systems), tuple(rows))
 
 
 def _summary_rows(table: MetricTable) -> Iterator[Sequence[object]]:
