@@ -21,6 +21,7 @@ from stemsmith.cli.export import export
 from stemsmith.cli.gap import gap
 from stemsmith.cli.mix import mix
 from stemsmith.cli.render import render
+from stemsmith.cli.report import report
 from stemsmith.cli.runs import runs
 from stemsmith.cli.scan import scan
 from stemsmith.cli.separate import separate
@@ -100,6 +101,7 @@ for _command in (
     evaluate,
     compare,
     gap,
+    report,
     export,
     validate,
     certify,

@@ -1,4 +1,4 @@
-"""What others see, hear and open of it: `export_dataset`, reports, and comparisons of results.
+"""What others see, hear and open of it: exports, reports and comparisons.
 
 ``workflow`` has what the commands do. Below it: ``compare`` puts stored scores beside each other
 and beside published ones; ``exports`` writes corpora, mixtures and other data sets as the folders
@@ -15,7 +15,7 @@ from stemsmith.manifests.lazy import lazily
 if TYPE_CHECKING:
     from stemsmith.share.compare.comparison import SystemComparison, compare_results
     from stemsmith.share.exports.options import ExportConfig
-    from stemsmith.share.workflow import export_dataset, forecast_export
+    from stemsmith.share.workflow import export_dataset, forecast_export, write_report
 
 __all__ = [
     "ExportConfig",
@@ -23,6 +23,7 @@ __all__ = [
     "compare_results",
     "export_dataset",
     "forecast_export",
+    "write_report",
 ]
 
 _HOMES: Final = {

@@ -29,6 +29,7 @@ from stemsmith.manifests.arrays import Float64s
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 __all__ = [
@@ -59,6 +60,9 @@ COLOURS: Final = (
 _NOTHING: Final = "\u2013"  # in the cell of a table that has no number
 _INK: Final = "#010203"  # what becomes currentColor: drawn nowhere else
 _WIDTH: Final = 6.4  # inches of 72 units of the drawing
+_NARROW: Final = (
+    4.6  # of charts that stand side by side, where words shall be as large as in others
+)
 _LINE: Final = 0.24  # inches that a row of text and bars takes
 _POINTS_AN_OCTAVE: Final = 24  # of a curve over frequency
 _MAX_WORDS: Final = 40  # letters of a name in a chart; its middle is left out of a longer one
@@ -146,6 +150,7 @@ def bars(
     caption: Caption,
     *,
     is_horizontal: bool = False,
+    is_narrow: bool = False,
 ) -> str:
     """Draw a bar for each group and series, those of a group side by side.
 
@@ -159,6 +164,8 @@ def bars(
         Words of the chart; its ``x`` is the axis that lies, also where bars do.
     is_horizontal : bool
         Whether bars lie, which leaves room for names, in the order of reading.
+    is_narrow : bool
+        Whether the chart is to stand beside another one.
 
     Returns
     -------
@@ -169,7 +176,8 @@ def bars(
     thickness = 0.8 / max(1, len(series))
     rows = len(groups) * max(1.0, 0.6 * len(series)) if is_horizontal else 8
     room = 0.8 if is_horizontal or not _slant(groups) else 1.6
-    with _drawing(room + _LINE * max(3, rows)) as (figure, axes, finish):
+    height = room + _LINE * max(3, rows)
+    with _drawing(height, _NARROW if is_narrow else _WIDTH) as (figure, axes, finish):
         handles: list[Any] = []
         for index, (values, colour) in enumerate(
             zip(series.values(), _colours(series), strict=True)
@@ -183,12 +191,25 @@ def bars(
         else:
             axes.set_xticks(place, _short(groups), rotation=_slant(groups), ha=_side(groups))
         axes.grid(axis="x" if is_horizontal else "y")
+        if all(float(value).is_integer() for values in series.values() for value in values):
+            _mark_integers(axes.xaxis if is_horizontal else axes.yaxis)
         _legend(figure, handles, series)
         return finish(caption)
 
 
+def _mark_integers(axis: Axis) -> None:
+    """Have an axis of counts marked at whole numbers alone."""
+    from matplotlib.ticker import MaxNLocator
+
+    axis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
+
+
 def histograms(
-    series: Mapping[str, Sequence[float] | Float64s], caption: Caption, *, n_bins: int = 24
+    series: Mapping[str, Sequence[float] | Float64s],
+    caption: Caption,
+    *,
+    n_bins: int = 24,
+    is_narrow: bool = False,
 ) -> str:
     """Draw the distributions of several series over each other, in bins that they share.
 
@@ -203,6 +224,8 @@ def histograms(
         Words of the chart; without a ``y``, it says what is counted.
     n_bins : int
         Number of bins between the least and the greatest value.
+    is_narrow : bool
+        Whether the chart is to stand beside another one.
 
     Returns
     -------
@@ -213,7 +236,7 @@ def histograms(
     everything = np.concatenate([*finite.values(), np.empty(0)])
     edges = np.histogram_bin_edges(everything if everything.size else np.zeros(1), bins=n_bins)
     is_one = len(series) <= 1
-    with _drawing(2.6) as (figure, axes, finish):
+    with _drawing(2.6, _NARROW if is_narrow else _WIDTH) as (figure, axes, finish):
         handles: list[Any] = []
         for values, colour in zip(finite.values(), _colours(series), strict=True):
             counts = np.histogram(values, edges)[0].astype(np.float64)
@@ -222,6 +245,8 @@ def histograms(
             handles.append(axes.stairs(heights, edges, color=colour, linewidth=1.4))
         axes.set_ylim(bottom=0)
         axes.grid(axis="y")
+        if is_one:
+            _mark_integers(axes.yaxis)
         _say_above(axes, "number" if is_one else "share")
         _legend(figure, handles, series)
         return finish(caption)
@@ -480,8 +505,10 @@ def intervals(
 
 
 @contextmanager
-def _drawing(height: float) -> Iterator[tuple[Figure, Axes, Callable[[Caption], str]]]:
-    """Yield a figure of a height in inches, its axes, and what makes text of it.
+def _drawing(
+    height: float, width: float = _WIDTH
+) -> Iterator[tuple[Figure, Axes, Callable[[Caption], str]]]:
+    """Yield a figure of a size in inches, its axes, and what makes text of it.
 
     Matplotlib's settings are those of the process, and are put back when the drawing ends.
     """
@@ -491,7 +518,7 @@ def _drawing(height: float) -> Iterator[tuple[Figure, Axes, Callable[[Caption], 
     with style.context(["default", _STYLE]), warnings.catch_warnings():
         # Words are drawn by who shows the page: our fonts need not have their letters.
         warnings.filterwarnings("ignore", "Glyph .* missing from")
-        figure = Figure(figsize=(_WIDTH, height), layout="constrained")
+        figure = Figure(figsize=(width, height), layout="constrained")
         figure.patch.set_visible(False)
         axes = figure.add_subplot()
         axes.patch.set_visible(False)

@@ -1,15 +1,17 @@
-"""What the commands of this stage do, as functions: `export_dataset`."""
+"""What the commands of this stage do, as functions: `export_dataset`, `write_report`."""
 
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Unpack
 
-from stemsmith.manifests import shards
+from stemsmith.manifests import shards, storage
 from stemsmith.manifests.cluster import open_workers
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.jobs import QUIET, Progress, Workers, do_jobs
@@ -26,8 +28,12 @@ from stemsmith.share.exports.destination import (
 from stemsmith.share.exports.exported import EXPORT, Exported
 from stemsmith.share.exports.options import ExportConfig, ExportOptions
 from stemsmith.share.exports.sources import find_export_sources
+from stemsmith.share.report.config import ReportConfig, ReportOptions
+from stemsmith.share.report.page import check_page_path, render_page
+from stemsmith.share.report.report import make_page
+from stemsmith.share.report.subjects import locate_subject, open_subject
 
-__all__ = ["ExportForecast", "export_dataset", "forecast_export"]
+__all__ = ["ExportForecast", "export_dataset", "forecast_export", "write_report"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,3 +178,60 @@ def export_dataset(
             for _ in do_jobs(workers, write_song, open_jobs, filled.died):
                 ticker.advance()
         return filled.close()
+
+
+def write_report(
+    paths: str | PathLike[str] | Sequence[str | PathLike[str]],
+    out: str | PathLike[str] = "report.html",
+    config: ReportConfig | None = None,
+    *,
+    progress: Progress = QUIET,
+    **options: Unpack[ReportOptions],
+) -> Path:
+    """Write a page to look at and to listen to: one file, which a browser opens without a network.
+
+    Parameters
+    ----------
+    paths : str, path, or sequence of them
+        What the page is of: corpora, mixtures, runs, results, folders of recordings that were
+        separated, and data sets of others such as ``musdb:PATH``, in any number.
+    out : str or path
+        The file that is written. A page that is there is replaced, another file is not.
+    config : ReportConfig, optional
+        Options to begin with; None takes the defaults.
+    progress : Progress
+        Is told how far the work is, and warned of songs that cannot be played.
+    **options
+        Fields of `ReportConfig` that replace those of `config`, such as ``n_songs=5``.
+
+    Returns
+    -------
+    Path
+        The file that was written.
+
+    Raises
+    ------
+    UsageError
+        If a path leads to nothing that a page can be of, or the file cannot be written.
+    InvalidCorpus
+        If records of a folder cannot be read.
+
+    Examples
+    --------
+    >>> from stemsmith.share import write_report
+    >>> page = write_report("corpus", "corpus.html", n_songs=1, clip_s=2)
+    >>> page.read_text("utf-8")[:15]
+    '<!DOCTYPE html>'
+    """
+    several = [paths] if isinstance(paths, str | PathLike) else list(paths)
+    if not several:
+        raise UsageError("nothing is given that a page could be of")
+    wanted = dataclasses.replace(config or ReportConfig(), **options)
+    destination = local_path(out)
+    check_page_path(destination)
+    for path in several:
+        locate_subject(path)  # before any of them is read
+    subjects = [(os.fspath(path), open_subject(path)) for path in several]
+    page = make_page(subjects, wanted, progress)
+    storage.write_atomic(destination, render_page(page).encode())
+    return destination

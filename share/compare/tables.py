@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from stemsmith.evaluate.metrics.summary import Interval
-from stemsmith.share.compare.comparison import SystemComparison, MetricTable, TargetColumn
+from stemsmith.share.compare.comparison import MetricTable, SystemComparison, TargetColumn
 from stemsmith.share.compare.statistics import PairedDifference
 
 __all__ = ["TextTable", "remarks_of", "tables_of", "to_csv", "to_latex", "to_markdown"]
@@ -139,7 +139,9 @@ def _text_tables(comparison: SystemComparison, has_songs: bool) -> Iterator[Text
         yield from tables_of(comparison, table, has_songs)
 
 
-def tables_of(comparison: SystemComparison, table: MetricTable, has_songs: bool) -> Iterator[TextTable]:
+def tables_of(
+    comparison: SystemComparison, table: MetricTable, has_songs: bool
+) -> Iterator[TextTable]:
     """Yield the tables of one metric: systems, differences, and the scores of songs if wanted."""
     yield _systems_grid(comparison, table)
     if table.differences:
@@ -197,7 +199,9 @@ def _with_interval(value: float, interval: Interval, form: str) -> str:
     return f"{number} [{low}, {high}]"
 
 
-def _songs_grid(comparison: SystemComparison, table: MetricTable, column: TargetColumn) -> TextTable:
+def _songs_grid(
+    comparison: SystemComparison, table: MetricTable, column: TargetColumn
+) -> TextTable:
     systems = [name for name in comparison.systems if name in column.values]
     unit = f" [{table.metric.unit}]" if table.metric.unit else ""
     rows = [

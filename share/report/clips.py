@@ -27,6 +27,7 @@ __all__ = [
 ]
 
 WAVEFORM_HZ: Final = 10  # as the envelopes of a corpus
+_N_POINTS: Final = 300  # of a waveform, at least
 _MOST_CHANNELS: Final = 2
 CLICK_SAMPLE: Final = 3000  # where the click of `calibration` is
 _N_CLICK: Final = 6000
@@ -47,7 +48,9 @@ class AudioClip:
     n_channels : int
         One or two.
     waveform : sequence of float
-        Root mean square of each 1 / `WAVEFORM_HZ` s, full scale 1.
+        Root mean square of stretches that are equally long, full scale 1.
+    waveform_hz : float
+        Number of these in a second.
     """
 
     mp3: bytes
@@ -55,6 +58,7 @@ class AudioClip:
     n_samples: int
     n_channels: int
     waveform: Sequence[float]
+    waveform_hz: float
 
     @property
     def duration_s(self) -> float:
@@ -74,28 +78,31 @@ def make_clip(
     sample_rate : int
         Sample rate in Hz. Rates that MP3 does not have are resampled to the next one.
     waveform : sequence of float, optional
-        What `AudioClip` says, where it is known; otherwise it is measured.
+        Root mean square of each 1 / `WAVEFORM_HZ` s where it is known; otherwise it is measured.
     """
     if len(audio) > _MOST_CHANNELS:
         audio = audio.mean(axis=0, keepdims=True, dtype=np.float32)
+    waveform_hz = float(WAVEFORM_HZ)
     if waveform is None:
-        waveform = waveform_of(audio, sample_rate)
+        waveform_hz = max(waveform_hz, _N_POINTS * sample_rate / max(1, audio.shape[1]))
+        waveform = waveform_of(audio, sample_rate, waveform_hz)
     rate = next((rate for rate in MP3_RATES if rate >= sample_rate), MP3_RATES[-1])
     if rate != sample_rate:
         import soxr
 
         audio = soxr.resample(audio.T, sample_rate, rate).T
-    return AudioClip(encode_mp3(audio, rate), rate, audio.shape[1], len(audio), waveform)
+    mp3 = encode_mp3(audio, rate)
+    return AudioClip(mp3, rate, audio.shape[1], len(audio), waveform, waveform_hz)
 
 
-def waveform_of(audio: Float32s, sample_rate: int) -> list[float]:
-    """Return the root mean square of each 1 / `WAVEFORM_HZ` s of (n_channels, n_samples) audio."""
+def waveform_of(audio: Float32s, sample_rate: int, waveform_hz: float) -> list[float]:
+    """Return the root mean square of each 1 / `waveform_hz` s of (n_channels, n_samples) audio."""
     power = np.mean(np.square(audio, dtype=np.float64), axis=0)
-    n_block = max(1, round(sample_rate / WAVEFORM_HZ))
-    n_blocks = -(-len(power) // n_block)
-    padded = np.zeros(n_blocks * n_block)
-    padded[: len(power)] = power
-    return [float(value) for value in np.sqrt(padded.reshape(n_blocks, n_block).mean(axis=1))]
+    starts = np.arange(0, len(power), max(1.0, sample_rate / waveform_hz)).astype(np.int64)
+    if not starts.size:
+        return []
+    lengths = np.diff(starts, append=len(power))
+    return [float(v) for v in np.sqrt(np.add.reduceat(power, starts) / lengths)]
 
 
 def calibration(sample_rate: int) -> bytes:

@@ -108,9 +108,8 @@ class Chart:
     Attributes
     ----------
     svg : str
-        A whole SVG document of ours, whose text has been escaped.
-    alt : str
-        What is to be seen, for those who do not see it.
+        What a function of `stemsmith.share.charts` returned: an element with a title, whose text
+        has been escaped.
     caption : str
         What the chart shows.
     is_wide : bool
@@ -119,7 +118,6 @@ class Chart:
 
     kind: ClassVar[str] = "chart"
     svg: str
-    alt: str
     caption: str
     is_wide: bool = False
 

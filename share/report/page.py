@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,9 +18,9 @@ from typing import Any, Final
 
 import jinja2
 from markupsafe import Markup
-from stemsmith.share.report.clips import CLICK_SAMPLE, WAVEFORM_HZ, calibration
+from stemsmith.manifests.errors import UsageError
+from stemsmith.share.report.clips import CLICK_SAMPLE, calibration
 from stemsmith.share.report.content import (
-    Chart,
     DataTable,
     Page,
     PageSection,
@@ -27,15 +28,13 @@ from stemsmith.share.report.content import (
     TableCell,
 )
 
-__all__ = ["render_page"]
+__all__ = ["check_page_path", "render_page"]
 
 _HERE: Final = Path(__file__).parent
+_BEGIN: Final = b"<!DOCTYPE html>"
 _NUMBER: Final = re.compile(r"[-+\u2212]?[\d,.]*\d( ?(%|dB|LU|LUFS|h|s|Hz|BPM))?")
 _NOTHING: Final = ("", "\N{EN DASH}")
 _CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffe\uffff]")
-_SVG: Final = re.compile(r"<svg\b.*</svg>", re.DOTALL)
-_METADATA: Final = re.compile(r"<metadata>.*?</metadata>", re.DOTALL)
-_SVG_ID: Final = re.compile(r'(\bid="|href="#|url\(#)')
 
 
 def render_page(page: Page) -> str:
@@ -56,20 +55,43 @@ def render_page(page: Page) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["svg"] = _inline_svg
+    environment.filters["trusted"] = _trusted
     environment.filters["number_columns"] = _number_columns
     environment.filters["shown"] = _shown
     environment.filters["settings"] = _player_settings
     environment.filters["anchor"] = _anchor
     environment.filters["base64"] = _base64
     sound = [player for section in page.sections for player in _players(section)]
-    return environment.get_template("page.html").render(
+    text = environment.get_template("page.html").render(
         page=page,
         style=_trusted(style),
         script=_trusted(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         clicks=_clicks(sound),
     )
+    return text.lstrip()
+
+
+def check_page_path(path: Path) -> None:
+    """Check that a page can be written, before long work: a page is replaced, other files are not.
+
+    Raises
+    ------
+    UsageError
+        If its folder is not there or cannot be written into, or if it is a folder, or a file that
+        is no page.
+    """
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise UsageError(f"{path}: its folder is not there (--out)")
+    if path.is_dir():
+        raise UsageError(f"{path}: is a folder; name the file, such as {path / 'report.html'}")
+    if not os.access(folder, os.W_OK):
+        raise UsageError(f"{path}: nothing can be written into its folder (--out)")
+    if path.exists():
+        with path.open("rb") as file:
+            if file.read(len(_BEGIN)) != _BEGIN:
+                raise UsageError(f"{path}: is there already, and no page; choose another (--out)")
 
 
 def _trusted(text: str) -> Markup:
@@ -128,16 +150,6 @@ def _is_number(cell: TableCell) -> bool:
     return not isinstance(cell, str) or cell in _NOTHING or _NUMBER.fullmatch(cell) is not None
 
 
-def _inline_svg(chart: Chart, number: int) -> Any:
-    """Return the SVG of a chart as an element of the page.
-
-    Its names get the number of the chart, for they must differ within a page.
-    """
-    found = _SVG.search(_METADATA.sub("", chart.svg))
-    svg = found.group() if found else chart.svg
-    return _trusted(_SVG_ID.sub(rf"\g<1>c{number}-", svg))
-
-
 def _player_settings(player: StemPlayer) -> Any:
     """Return what the script asks of a player, as JSON that can stand in a script element."""
     loudest = max((max(track.clip.waveform, default=0.0) for track in player.tracks), default=0.0)
@@ -145,13 +157,12 @@ def _player_settings(player: StemPlayer) -> Any:
         "mode": str(player.mode),
         "start": round(player.start_s, 3),
         "duration": round(max(track.clip.duration_s for track in player.tracks), 6),
-        "waveformHz": WAVEFORM_HZ,
         "click": CLICK_SAMPLE,
         "tracks": [
             {
                 "rate": track.clip.sample_rate,
                 "samples": track.clip.n_samples,
-                "channels": track.clip.n_channels,
+                "waveformHz": round(track.clip.waveform_hz, 4),
                 "drums": track.is_drums,
                 "waveform": [round(255 * v / loudest) if loudest else 0 for v in wave]
                 if (wave := track.clip.waveform)

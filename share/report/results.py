@@ -17,7 +17,7 @@ from stemsmith.manifests.arrays import Float64s
 from stemsmith.manifests.errors import InvalidCorpus, StemsmithError, UsageError
 from stemsmith.manifests.jobs import Progress
 from stemsmith.share.charts import Caption, box_plots, heat_map
-from stemsmith.share.compare.comparison import Comparison, MetricTable, compare_systems
+from stemsmith.share.compare.comparison import MetricTable, SystemComparison, compare_systems
 from stemsmith.share.compare.plot import comparison_plot
 from stemsmith.share.compare.systems import system_of_results
 from stemsmith.share.compare.tables import remarks_of, tables_of
@@ -89,7 +89,7 @@ def results_sections(
     ]
 
 
-def _facts(comparison: Comparison) -> Facts:
+def _facts(comparison: SystemComparison) -> Facts:
     songs = {s for table in comparison.tables for c in table.columns for s in c.songs}
     targets = dict.fromkeys(c.target for table in comparison.tables for c in table.columns)
     metrics = dict.fromkeys(table.metric.name for table in comparison.tables)
@@ -105,7 +105,7 @@ def _facts(comparison: Comparison) -> Facts:
     )
 
 
-def _table_blocks(comparison: Comparison, table: MetricTable) -> list[Block]:
+def _table_blocks(comparison: SystemComparison, table: MetricTable) -> list[Block]:
     """Return the tables of a metric with their pictures."""
     tables = [
         DataTable(grid.title, grid.head, grid.rows, note=grid.foot)
@@ -124,7 +124,7 @@ def _named(table: MetricTable) -> str:
     return f"{table.metric.name} of {table.part}"
 
 
-def _boxes(comparison: Comparison, table: MetricTable) -> Chart:
+def _boxes(comparison: SystemComparison, table: MetricTable) -> Chart:
     series = {
         system: [column.values.get(system, ()) for column in table.columns]
         for system in comparison.systems
@@ -144,7 +144,7 @@ def _boxes(comparison: Comparison, table: MetricTable) -> Chart:
     return Chart(svg, f"{title}; boxes from quartile to quartile.{more}")
 
 
-def _other_metrics(comparison: Comparison) -> list[PageSection]:
+def _other_metrics(comparison: SystemComparison) -> list[PageSection]:
     """Return a section with all tables but the first."""
     others = comparison.tables[1:]
     parts = [PageSection(_named(table), _table_blocks(comparison, table)) for table in others]
@@ -174,7 +174,7 @@ def _average(values: Sequence[float]) -> float:
     return 0.0 if math.isnan(mean) else mean
 
 
-def _songs(comparison: Comparison, table: MetricTable) -> list[Block]:
+def _songs(comparison: SystemComparison, table: MetricTable) -> list[Block]:
     songs, columns, values = _by_song(table)
     rows = np.arange(len(songs))
     shown = "from the worst to the best"
@@ -205,7 +205,7 @@ class _Listening:
     """Makes players of the worst and the best songs."""
 
     def __init__(
-        self, comparison: Comparison, table: MetricTable, results: Sequence[Results]
+        self, comparison: SystemComparison, table: MetricTable, results: Sequence[Results]
     ) -> None:
         self._table = table
         self._results = dict(zip(comparison.systems, results, strict=True))
@@ -345,7 +345,9 @@ def _clock(seconds: float) -> str:
     return f"{int(seconds // 60)}:{int(seconds % 60):02d}"
 
 
-def _provenance(results: Sequence[Results], comparison: Comparison | None) -> Iterator[PageSection]:
+def _provenance(
+    results: Sequence[Results], comparison: SystemComparison | None
+) -> Iterator[PageSection]:
     """Yield sections about what was left out, and about how scores were made."""
     blocks: list[Block] = []
     remarks = [] if comparison is None else remarks_of(comparison)

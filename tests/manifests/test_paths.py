@@ -85,6 +85,7 @@ COMMANDS = {
     "compare": ["{}", "{}", "--public", "--csv", "--markdown", "--latex", "--plot"],
     "validate": ["{}"],
     "certify": ["{}"],
+    "report": ["{}", "folder:{}", "--out"],
     "demo": ["{}"],
 }
 CASES = [

@@ -107,6 +107,7 @@
       this.find(".play path").setAttribute(
         "d", this.isPlaying ? "M3.5 2.5h3.2v11H3.5zM9.3 2.5h3.2v11H9.3z" : "M4 2.5v11l9-5.5z");
       this.find(".loop").setAttribute("aria-pressed", this.isLooping);
+      this.find(`.views input[value="${this.view}"]`).checked = true;
       for (const track of this.tracks) {
         const gain = this.gainOf(track);
         track.lane.dataset.gain = gain.toFixed(4);
@@ -428,7 +429,7 @@
 
     drawWaveform(pen, track, width, height) {
       const { waveform } = track;
-      const step = width / (this.duration * this.settings.waveformHz);
+      const step = width / (this.duration * track.waveformHz);
       waveform.forEach((level, k) => {
         // The square root of the level, so that what is soft is seen too.
         const half = Math.max(0.5, Math.sqrt(level / 255) * (height / 2 - 2));
@@ -439,6 +440,19 @@
     drawNotes(pen, track, width, height) {
       const pitches = track.notes.map((note) => note[2]);
       if (!pitches.length) return;
+      if (track.drums) { // a row for each piece of the kit
+        const pieces = [...new Set(pitches)].sort((a, b) => a - b);
+        const rows = pieces.length;
+        const size = Math.min(height / (rows + 1), height / 8);
+        const across = width / (1000 * this.duration);
+        for (const [onset, , pitch, velocity] of track.notes) {
+          const y = height * (1 - (pieces.indexOf(pitch) + 1) / (rows + 1));
+          pen.globalAlpha = 0.35 + 0.65 * (velocity / 127);
+          pen.fillRect(onset * across, y - size / 2, Math.max(2, size * 0.7), size * 0.8);
+        }
+        pen.globalAlpha = 1;
+        return;
+      }
       const low = Math.min(...pitches) - 1.5;
       const high = Math.max(...pitches) + 1.5;
       const row = Math.max(2, Math.min(height / (high - low), height / 12));
@@ -446,7 +460,7 @@
       for (const [onset, offset, pitch, velocity] of track.notes) {
         const y = height * (1 - (pitch - low) / (high - low)) - row / 2;
         pen.globalAlpha = 0.35 + 0.65 * (velocity / 127);
-        pen.fillRect(onset * scale, y, track.drums ? row : Math.max(2, (offset - onset) * scale - 1), row);
+        pen.fillRect(onset * scale, y, Math.max(2, (offset - onset) * scale - 1), row);
       }
       pen.globalAlpha = 1;
     }

@@ -1,0 +1,213 @@
+"""A report: the sections of everything that it is of, in one page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from importlib import import_module
+from importlib.metadata import version
+from typing import Any, Final
+
+from stemsmith.evaluate.benchmark.datasets import Dataset
+from stemsmith.evaluate.benchmark.results import Results
+from stemsmith.manifests.corpus import Corpus
+from stemsmith.manifests.errors import InvalidCorpus, UsageError
+from stemsmith.manifests.jobs import Progress
+from stemsmith.mixing.mixtures import Mixtures
+from stemsmith.mixing.sources.find import CORPUS, parse_source
+from stemsmith.share.charts import Caption, Curve, deviation_curves
+from stemsmith.share.report.config import ReportConfig
+from stemsmith.share.report.content import (
+    Block,
+    Chart,
+    DataTable,
+    Facts,
+    Notice,
+    Page,
+    PageSection,
+)
+from stemsmith.share.report.corpus import corpus_sections, sizes_table
+from stemsmith.share.report.corpus_numbers import measure_corpus
+from stemsmith.share.report.listening import dataset_players
+from stemsmith.share.report.separated import separated_sections
+from stemsmith.share.report.spectra import DatasetSpectrum, measure_spectrum
+from stemsmith.share.report.subjects import SeparatedFolder, Subject
+from stemsmith.train.run import TrainedRun
+
+__all__ = ["make_page", "short_names"]
+
+_N_SPECTRA: Final = 20  # songs of a data set whose spectra are measured
+
+Sections = Callable[[Any, ReportConfig, Progress], list[PageSection]]
+
+
+def make_page(
+    subjects: Sequence[tuple[str, Subject]], config: ReportConfig, progress: Progress
+) -> Page:
+    """Make a page of some folders.
+
+    Parameters
+    ----------
+    subjects : sequence of (str, Subject)
+        What each is called, as the user wrote it, and the opened folder.
+    config : ReportConfig
+        What is shown of them.
+    progress : Progress
+        Is told how far the work is, and warned of what cannot be shown.
+
+    Raises
+    ------
+    InvalidCorpus
+        If records of a folder cannot be read.
+    """
+    names = short_names([path for path, _ in subjects])
+    named = [(name, subject) for name, (_, subject) in zip(names, subjects, strict=True)]
+    corpora = {name: s for name, s in named if isinstance(s, Corpus)}
+    heard = {
+        name: path
+        for name, (path, subject) in zip(names, subjects, strict=True)
+        if isinstance(subject, Corpus | Dataset)
+    }
+    spectra: list[Block] | None = _spectra(heard, progress)
+    is_alone = len(subjects) == 1
+    sections: list[PageSection] = []
+    if len(heard) > 1:
+        sections.append(PageSection("Side by side", [*_sizes(corpora), *(spectra or ())]))
+        spectra = None
+    for name, subject in named:
+        if isinstance(subject, Results):
+            continue
+        kind, found = _sections_of(subject, config, progress, spectra)
+        sections += found if is_alone else [PageSection(f"{kind} {name}", (), found)]
+    results = [subject for _, subject in subjects if isinstance(subject, Results)]
+    if results:
+        found = _maker("results", "results_sections")(results, config, progress)
+        sections += found if is_alone else [PageSection("Results", (), found)]
+    return Page(
+        title=f"{_kind(subjects[0][1])} {names[0]}" if is_alone else "Report",
+        lead=f"What there is to see and to hear in {_enumerated([path for path, _ in subjects])}.",
+        sections=sections,
+        footer=f"Made by stemsmith {version('stemsmith')}. This page needs no other file and no "
+        "network.",
+    )
+
+
+def short_names(paths: Sequence[str]) -> list[str]:
+    """Return the ends of paths, as long as it takes to tell them apart, and of one its folder too.
+
+    Examples
+    --------
+    >>> short_names(["corpus", "folder:scores/bands"])
+    ['corpus', 'folder:bands']
+    >>> short_names(["corpus"])
+    ['workshop/corpus']
+    """
+    divided = [_divided(path) for path in paths]
+    n_parts = 2 if len(paths) == 1 else 1
+    while True:
+        names = [layout + "/".join(parts[-n_parts:]) for layout, parts in divided]
+        if len(set(names)) == len(names) or n_parts >= max(len(parts) for _, parts in divided):
+            return names
+        n_parts += 1
+
+
+def _divided(path: str) -> tuple[str, tuple[str, ...]]:
+    """Return the layout with its colon, if a text names one, and the parts of the path."""
+    layout, root = parse_source(path)
+    parts = root.absolute().parts
+    return ("" if layout == CORPUS else f"{layout}:", parts[1:] or parts)
+
+
+def _kind(subject: Subject) -> str:
+    for kind, word in _WORDS.items():
+        if isinstance(subject, kind):
+            return word
+    raise AssertionError(subject)
+
+
+_WORDS: Final[dict[type, str]] = {
+    Corpus: "Corpus",
+    Dataset: "Data set",
+    Mixtures: "Mixtures",
+    TrainedRun: "Run",
+    Results: "Results of",
+    SeparatedFolder: "Separated recordings",
+}
+
+
+def _enumerated(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _sections_of(
+    subject: Subject, config: ReportConfig, progress: Progress, spectra: Sequence[Block] | None
+) -> tuple[str, list[PageSection]]:
+    kind = _kind(subject)
+    if isinstance(subject, Corpus):
+        return kind, corpus_sections(subject, config, progress, spectra)
+    if isinstance(subject, Dataset):
+        return kind, _dataset_sections(subject, config, progress, spectra or ())
+    if isinstance(subject, SeparatedFolder):
+        return kind, separated_sections(subject, config, progress)
+    stage = "mixtures" if isinstance(subject, Mixtures) else "run"
+    name = "mixture_sections" if isinstance(subject, Mixtures) else "run_sections"
+    return kind, _maker(stage, name)(subject, config, progress)
+
+
+def _maker(module: str, name: str) -> Sections:
+    maker: Sections = getattr(import_module(f"stemsmith.share.report.{module}"), name)
+    return maker
+
+
+def _dataset_sections(
+    dataset: Dataset, config: ReportConfig, progress: Progress, spectra: Sequence[Block]
+) -> list[PageSection]:
+    """Return the sections of a data set that others made."""
+    splits = [song.split for song in dataset.songs]
+    facts = Facts(
+        [
+            ("songs", f"{len(dataset.songs):,}"),
+            ("targets", str(len(dataset.targets))),
+            *((f"songs of {split}", f"{splits.count(split):,}") for split in dict.fromkeys(splits)),
+        ]
+    )
+    players = dataset_players(dataset.songs, config, progress)
+    return [
+        PageSection("At a glance", [facts, *spectra]),
+        *([PageSection("Listen", players)] if players else []),
+    ]
+
+
+def _sizes(corpora: dict[str, Corpus]) -> list[Block]:
+    if not corpora:
+        return []
+    return [sizes_table({name: measure_corpus(corpus) for name, corpus in corpora.items()})]
+
+
+def _spectra(paths: Mapping[str, str], progress: Progress) -> list[Block]:
+    """Return the mean spectra of corpora and data sets, in one chart."""
+    found: list[DatasetSpectrum] = []
+    blocks: list[Block] = []
+    with progress.loop("spectra", len(paths)) as ticker:
+        for name, path in paths.items():
+            try:
+                found.append(replace(measure_spectrum(path, _N_SPECTRA), name=name))
+            except (InvalidCorpus, UsageError) as error:
+                progress.warn(f"no spectrum: {error}")
+                blocks.append(Notice(f"No spectrum: {error}"))
+            ticker.advance()
+    if not found:
+        return blocks
+    curves = {s.name: Curve(s.frequency_hz, s.mean_db, s.deviation_db) for s in found}
+    title = "Mean spectra of mixtures (Figure 2 of the Slakh paper)"
+    counts = "; ".join(f"{s.name}: {s.n_songs} of {s.n_available} songs" for s in found)
+    caption = Caption(title, f"Of {counts}.", x="frequency / Hz", y="level / dB")
+    words = (
+        f"{title}: mean and standard deviation over songs of the log-magnitude spectrum of each, "
+        f"frames of 4096 samples, 50 % overlap, each spectrum to unit energy. {counts}."
+    )
+    left_out = [line for s in found for line in s.left_out]
+    if left_out:
+        rows = [(line,) for line in left_out]
+        blocks.append(DataTable("Songs without a spectrum", ("song",), rows, is_folded=True))
+    return [Chart(deviation_curves(curves, caption), words, is_wide=True), *blocks]

@@ -1,0 +1,124 @@
+"""What a page can be of: each path is opened as what it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Final, TypeAlias
+
+from stemsmith.evaluate.benchmark.datasets import Dataset, find_dataset
+from stemsmith.evaluate.benchmark.results import Results
+from stemsmith.manifests.audio.read import is_audio
+from stemsmith.manifests.corpus import CORPUS, Corpus
+from stemsmith.manifests.errors import UsageError
+from stemsmith.manifests.paths import local_path
+from stemsmith.manifests.shards import MANIFEST, read_manifest
+from stemsmith.manifests.splits import SPLITS
+from stemsmith.mixing.mixtures import Mixtures
+from stemsmith.mixing.sources.find import parse_source
+from stemsmith.train.run import RUN, TrainedRun
+
+__all__ = ["SeparatedFolder", "Subject", "locate_subject", "open_subject"]
+
+_MIXTURES: Final = ("mix", "mixture")  # not to be heard beside what they were separated into
+_READERS: Final[dict[str, type[Corpus | Mixtures | Results]]] = {
+    "corpus": Corpus,
+    "mixtures": Mixtures,
+    "evaluation": Results,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SeparatedFolder:
+    """A folder that `stemsmith separate` wrote, or one like it.
+
+    Attributes
+    ----------
+    root : Path
+        Where the folder is, as it was given.
+    recordings : tuple of (str, tuple of Path)
+        Name of each recording, and the files of its targets.
+    """
+
+    root: Path
+    recordings: tuple[tuple[str, tuple[Path, ...]], ...]
+
+
+Subject: TypeAlias = Corpus | Mixtures | TrainedRun | Results | Dataset | SeparatedFolder
+
+
+def open_subject(path: str | PathLike[str]) -> Subject:
+    """Open what a path leads to, by what it is.
+
+    Parameters
+    ----------
+    path : str or path
+        A folder that a command of stemsmith wrote, or a data set such as ``musdb:PATH``.
+
+    Raises
+    ------
+    UsageError
+        If it is not there, or nothing that a page can be of; the text says what it is.
+    InvalidCorpus
+        If the manifest of a folder cannot be read, or is of a newer version.
+    """
+    layout, root = locate_subject(path)
+    if layout != CORPUS:
+        return find_dataset(fspath(path), None, SPLITS)
+    if (root / RUN).is_file():
+        return TrainedRun(root)
+    if (root / MANIFEST).is_file():
+        return _READERS[read_manifest(root, *_READERS)["stage"]](root)
+    recordings = tuple(_recordings(root))
+    if not recordings:
+        raise UsageError(f"{root}: {_described(root)}")
+    return SeparatedFolder(root, recordings)
+
+
+def locate_subject(path: str | PathLike[str]) -> tuple[str, Path]:
+    """Return the layout of what a page is to be of, ``corpus`` if none is named, and its folder.
+
+    Raises
+    ------
+    UsageError
+        If it is not there or no folder; the text says what it is.
+    """
+    text = fspath(path)
+    if ":" in text or local_path(text).is_dir():
+        return parse_source(text)
+    what = "is a file" if local_path(text).exists() else "not there"
+    raise UsageError(f"{text}: {what}; a page is of folders, and of data sets as musdb:PATH")
+
+
+def _recordings(root: Path) -> list[tuple[str, tuple[Path, ...]]]:
+    """Return the folders with audio right below a folder, or itself if it has audio."""
+    folders = [root, *sorted(path for path in root.iterdir() if path.is_dir())]
+    found = [(folder.name or str(folder), _targets(folder)) for folder in folders]
+    return [(name, files) for name, files in found if files]
+
+
+def _targets(folder: Path) -> tuple[Path, ...]:
+    if folder.name.startswith("."):
+        return ()
+    files = sorted(path for path in folder.iterdir() if path.is_file() and is_audio(path))
+    return tuple(file for file in files if file.stem not in _MIXTURES)
+
+
+def _described(root: Path) -> str:
+    """Say what a folder is that no page can be of, and what may have been meant."""
+    inner = sorted({p.parent for name in (MANIFEST, RUN) for p in root.glob(f"*/{name}")})
+    if inner:
+        return f"no folder of stemsmith; did you mean {' or '.join(map(str, inner))}?"
+    files = [path for path in root.iterdir() if path.is_file()]
+    endings = sorted({path.suffix.lower() for path in files if path.suffix})
+    if ".mid" in endings or ".midi" in endings:
+        return "holds MIDI files; `stemsmith render` makes a corpus of them"
+    if not any(root.iterdir()):
+        return "is empty"
+    deep = next((p for p in root.glob("*/*/*") if is_audio(p)), None)
+    if deep is not None:
+        return "is no folder that stemsmith wrote; for a data set write LAYOUT:PATH, as musdb:PATH"
+    return "is no folder that stemsmith wrote: no manifest.json, run.json or folders of audio" + (
+        f", but {', '.join(endings)}" if endings else ""
+    )
