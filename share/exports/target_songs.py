@@ -24,6 +24,7 @@ from typing import Any, ClassVar, Final, NamedTuple
 import numpy as np
 from stemsmith.evaluate.benchmark.datasets import DatasetSong, find_dataset
 from stemsmith.evaluate.benchmark.song import Unscorable, read_song
+from stemsmith.manifests import storage
 from stemsmith.manifests.arrays import Float32s, Int16s
 from stemsmith.manifests.audio.read import audio_info
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
@@ -48,6 +49,7 @@ __all__ = ["SUBSETS", "TargetAudio", "TargetFormat", "TargetSong", "find_target_
 
 # What trainers call the splits.
 SUBSETS: Final = {"train": "train", "validation": "valid", "test": "test"}
+_N_NUMBER_BYTES: Final = 8  # room for what tells apart songs of one name
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,18 +217,23 @@ def _mixture_songs(source: ExportSource, config: ExportConfig) -> Iterator[Targe
 
 def _named(found: Sequence[tuple[ExportSource, TargetSong]]) -> Iterator[TargetSong]:
     """Yield the songs with names that folders may have, each another one."""
-    plain = [portable_name(song.name) for _, song in found]
+    plain = [_folder_name(song.name) for _, song in found]
     counts = Counter(name.casefold() for name in plain)
     taken: set[str] = set()
     for (source, song), name in zip(found, plain, strict=True):
         if counts[name.casefold()] > 1:
-            name = portable_name(f"{source.root.name}-{song.name}")
+            name = _folder_name(f"{source.root.name}-{song.name}")
         numbered, number = name, 1
         while numbered.casefold() in taken:
             number += 1
             numbered = f"{name}-{number}"
         taken.add(numbered.casefold())
         yield TargetSong(numbered, song.split, song.targets, song.audio)
+
+
+def _folder_name(name: str) -> str:
+    """Return a name that a folder may have, and that has room for a number."""
+    return storage.short_name(portable_name(name), _N_NUMBER_BYTES)
 
 
 def _check_rates(songs: Sequence[TargetSong]) -> None:

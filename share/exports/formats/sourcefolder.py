@@ -1,7 +1,7 @@
 """Open-Unmix's folders of sources: ``{train,valid,test}/TARGET/SONG.wav``, stereo.
 
 ``SourceFolderDataset`` of sigsep/open-unmix-pytorch (openunmix/data.py at fb672c9, lines 403 to
-486) draws a file of each folder below ``train`` and ``valid`` for every example, at a random place,
+500) draws a file of each folder below ``train`` and ``valid`` for every example, at a random place,
 and adds them up: songs need not have the same sources, and there are no mixtures. It takes whatever
 rate a file has for 44.1 kHz, and files that are no longer than an excerpt are passed over.
 """
