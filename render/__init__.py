@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from stemsmith.render.corpus.config import RenderConfig
     from stemsmith.render.renditions.config import RenditionConfig
     from stemsmith.render.workflow import (
-        export_renditions,
         make_bank,
         render_corpus,
         render_midi,
@@ -31,7 +30,6 @@ __all__ = [
     "RenderConfig",
     "RenditionConfig",
     "audit_corpus",
-    "export_renditions",
     "make_bank",
     "render_corpus",
     "render_midi",

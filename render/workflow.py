@@ -1,4 +1,4 @@
-"""From MIDI files to corpora: what the commands `scan`, `render` and `export` do, in Python.
+"""From MIDI files to corpora: what the commands `scan` and `render` do, in Python.
 
 The functions print nothing and raise the errors of `stemsmith.manifests.errors`. They work in this
 process unless `jobs` or `scheduler` ask for workers, and tell `progress` how far they are.
@@ -10,25 +10,18 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Final, NamedTuple, TypeVar, Unpack
+from typing import Any, Final, TypeVar, Unpack
 
 from stemsmith.manifests.arrays import Float32s
 from stemsmith.manifests.audio.flac import encoder_warnings
 from stemsmith.manifests.cluster import open_workers
 from stemsmith.manifests.corpus import Corpus
 from stemsmith.manifests.errors import NothingToDo, UsageError
-from stemsmith.manifests.jobs import QUIET, Progress, Workers, do_jobs, needed
+from stemsmith.manifests.jobs import QUIET, Progress, Workers, do_jobs
 from stemsmith.manifests.options import member
 from stemsmith.manifests.paths import local_path
 from stemsmith.manifests.preflight import preflight
 from stemsmith.manifests.records import Reason, Rejection, ScannedSong
-from stemsmith.manifests.shards import MANIFEST
-from stemsmith.mixing.plan.config import MixConfig, Mode
-from stemsmith.mixing.plan.mixtures import plan_mixtures
-from stemsmith.mixing.plan.renditions import read_renditions
-from stemsmith.mixing.sources.catalogue import split_catalogues
-from stemsmith.mixing.sources.find import check_destination, find_sources, read_stems
-from stemsmith.mixing.sources.taxonomy import read_taxonomy
 from stemsmith.render.corpus.config import Drums, RenderConfig, RenderOptions, SoundOptions
 from stemsmith.render.corpus.layout import RUN_FOLDER
 from stemsmith.render.corpus.licences import read_licences
@@ -38,7 +31,6 @@ from stemsmith.render.midi.limits import DEFAULT_MAX_DURATION_S
 from stemsmith.render.midi.scan import Inventory, ScanJob, find_midi_files, plan_scan, scan_files
 from stemsmith.render.renditions.config import PRESETS, RenditionConfig, RenditionOptions
 from stemsmith.render.renditions.corpus import RenditionDestination
-from stemsmith.render.renditions.export_bach10 import export_rendition, plan_export
 from stemsmith.render.renditions.forecast import forecast_renditions
 from stemsmith.render.renditions.plan import plan_renditions
 from stemsmith.render.renditions.render import render_stems
@@ -59,8 +51,6 @@ from stemsmith.render.sound.sfz.instrument import file_hashes
 from stemsmith.render.sound.synth import check_soundfonts
 
 __all__ = [
-    "ExportedRenditions",
-    "export_renditions",
     "make_bank",
     "render_corpus",
     "render_midi",
@@ -510,76 +500,6 @@ def render_midi(
             production=plan_production(config)[0],
         )
     )
-
-
-class ExportedRenditions(NamedTuple):
-    """What `export_renditions` has written: numbers of renditions and of files of sources."""
-
-    n_renditions: int
-    n_sources: int
-
-
-def export_renditions(
-    corpus: str | Path,
-    destination: str | Path,
-    *,
-    taxonomy: str = "bach10",
-    limit: int | None = None,
-    jobs: int | Workers = 0,
-    scheduler: str | None = None,
-    progress: Progress = QUIET,
-) -> ExportedRenditions:
-    """Write the renditions of a corpus in the layout of Bach10.
-
-    Parameters
-    ----------
-    corpus : path
-        A corpus of renditions.
-    destination : path
-        An empty folder, or one that is not there.
-    taxonomy : str
-        Names of the sources: a taxonomy, or a TOML file.
-    limit : int, optional
-        Largest number of renditions of each split.
-    jobs, scheduler, progress
-        As for `render_corpus`.
-
-    Raises
-    ------
-    UsageError
-        If the destination is not empty or lies in the corpus, or two scores share a file name.
-    InvalidCorpus
-        If the corpus is damaged.
-    """
-    folder = local_path(destination)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"{folder}: not an empty folder; choose another")
-    names = read_taxonomy(taxonomy)
-    sources = find_sources([str(corpus)], Path())
-    check_destination(folder, sources)
-    catalogues = split_catalogues(read_stems(sources, {}, 1), names)
-    config = MixConfig(mode=Mode.RENDITIONS)
-    plan = plan_mixtures(sources, catalogues, names, config, {}, read_renditions(sources))
-    counts = {split: min(n, limit or n) for split, n in plan.n_mixtures.items()}
-    mixtures = (
-        mixture
-        for split, made in plan.splits.items()
-        for mixture in made.mixtures(0, counts[split])
-    )
-    n_renditions, n_sources = sum(counts.values()), 0
-    folder.mkdir(parents=True, exist_ok=True)
-    with (
-        open_workers(jobs, scheduler) as workers,
-        preflight(
-            workers, inputs=[[Path(corpus, MANIFEST).absolute()]], destination=folder.absolute()
-        ),
-        progress.loop("export", n_renditions) as ticker,
-    ):
-        export_jobs = plan_export(mixtures, local_path(corpus), plan.roots, folder.absolute())
-        for n in do_jobs(workers, export_rendition, export_jobs, needed(lambda job: job.piece)):
-            n_sources += n
-            ticker.advance()
-    return ExportedRenditions(n_renditions, n_sources)
 
 
 def _state_of(corpus: str | Path) -> Path:

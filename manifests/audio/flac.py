@@ -3,7 +3,8 @@
 libsndfile writes FLAC too, in twice the time. What it cannot switch off is the MD5 of the samples
 in the header, most of the work where a stem is silent. Files written by libFLAC here have none,
 which the format allows ("unknown", RFC 9639, section 8.2); ``flac -t`` says so in a warning. Each
-frame has its CRC, and each file its SHA-256 in the manifest.
+frame has its CRC, and each file its SHA-256 in the manifest. `with_md5` fills in the MD5 where a
+file is for others.
 
 Where no libFLAC is found, libsndfile writes the same samples as other bytes. So the manifest names
 the encoder, and a stem has a hash of its samples (`SampleHash`) beside that of its file.
@@ -24,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 from stemsmith.manifests.audio.native import find_library
-from stemsmith.manifests.errors import UsageError
+from stemsmith.manifests.errors import InvalidCorpus, UsageError
 
 __all__ = [
     "VARIABLE",
@@ -33,12 +34,16 @@ __all__ = [
     "encoder_version",
     "encoder_warnings",
     "encoding_flac",
+    "with_md5",
 ]
 
 VARIABLE: Final = "STEMSMITH_LIBFLAC"
 _LEVEL: Final = 3  # libFLAC's default, 5, takes a tenth longer and saves 1 % of stems' bytes
 _PIECE: Final = 1 << 16  # samples converted at a time, so that they stay in the cache
 _DONE, _FAILED = 0, 1  # what callbacks return
+_MARKER: Final = b"fLaC"
+_STREAMINFO: Final = (b"\x00", b"\x80")  # type of the first block; the top bit says it is the last
+_MD5: Final = slice(26, 42)  # of the samples: the last 16 bytes of STREAMINFO, the first block
 
 _Pointer = ctypes.c_void_p
 _Write = ctypes.CFUNCTYPE(
@@ -170,6 +175,57 @@ def encoding_flac(
         encoding = _by_libflac(library, sink, sample_rate, n_channels, n_bits)
     with encoding as encode:
         yield encode
+
+
+def with_md5(data: bytes, name: str) -> bytes:
+    """Return a FLAC file that has the MD5 of its samples in its header, so that tools check it.
+
+    Sixteen bytes change and no sample: the file is decoded once, and not encoded again. A file that
+    has an MD5 stays as it is.
+
+    Parameters
+    ----------
+    data : bytes
+        Content of a FLAC file.
+    name : str
+        What to call it in an error.
+
+    Returns
+    -------
+    bytes
+        The same file, of the same length. The MD5 is that of the samples as little-endian
+        integers of as few whole bytes as hold them, channels interleaved (RFC 9639, section 8.2).
+
+    Raises
+    ------
+    InvalidCorpus
+        If it is no FLAC file, or cannot be decoded to its end.
+    """
+    if data[:4] != _MARKER or data[4:5] not in _STREAMINFO or len(data) < _MD5.stop:
+        raise InvalidCorpus(f"{name}: not a FLAC file")
+    if any(data[_MD5]):
+        return data
+    digest = hashlib.md5(usedforsecurity=False)
+    try:
+        with soundfile.SoundFile(io.BytesIO(data)) as file:
+            n_bits = ((data[20] & 1) << 4 | data[21] >> 4) + 1
+            left = file.frames
+            while left > 0:
+                frames = file.read(min(left, _PIECE), dtype="int32", always_2d=True)
+                if not len(frames):
+                    raise InvalidCorpus(f"{name}: cannot be decoded: {left} samples missing")
+                digest.update(_as_bytes(frames, n_bits))
+                left -= len(frames)
+    except soundfile.LibsndfileError as error:
+        raise InvalidCorpus(f"{name}: cannot be decoded: {error}") from error
+    return b"".join((data[: _MD5.start], digest.digest(), data[_MD5.stop :]))
+
+
+def _as_bytes(frames: npt.NDArray[np.int32], n_bits: int) -> bytes:
+    """Return (n_frames, n_channels) integers as FLAC's MD5 takes them; they fill the upper bits."""
+    n_bytes = -(-n_bits // 8)
+    samples = (frames >> (32 - n_bits)).astype("<i4")
+    return samples.view(np.uint8).reshape(*frames.shape, 4)[..., :n_bytes].tobytes()
 
 
 def _refused(n_channels: int, sample_rate: int) -> UsageError:

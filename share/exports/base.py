@@ -177,6 +177,23 @@ class ExportFormat(ABC, Generic[S]):
             An empty folder, as for `write`.
         """
 
+    def finish_at(
+        self,
+        root: Path,
+        songs: Sequence[ExportedSong[S]],
+        config: ExportConfig,
+        folder: Path,
+    ) -> None:
+        """Write what holds of one place only, such as a list of absolute paths; nothing by default.
+
+        Parameters
+        ----------
+        root : Path
+            Absolute path of the destination.
+        songs, config, folder
+            As for `finish`.
+        """
+
     def variant(self, config: ExportConfig) -> str:
         """Return the variant that is wanted; empty if there is but one."""
         return config.variant or (self.variants[0] if self.variants else "")

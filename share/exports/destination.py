@@ -294,6 +294,7 @@ class ExportDestination:
         staged = self._folder.staging / secrets.token_hex(8)
         staged.mkdir()
         plan.layout.finish(done, plan.sources, plan.config, staged)
+        plan.layout.finish_at(self.root.absolute(), done, plan.config, staged)
         files = {place: digest for song in done for place, digest in song.files.items()}
         return files | _publish(staged, self.root)
 

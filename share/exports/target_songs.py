@@ -13,6 +13,7 @@ all files of the song get one gain.
 
 from __future__ import annotations
 
+import contextlib
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,7 +24,8 @@ from typing import Any, ClassVar, Final, NamedTuple
 import numpy as np
 from stemsmith.evaluate.benchmark.datasets import DatasetSong, find_dataset
 from stemsmith.evaluate.benchmark.song import Unscorable, read_song
-from stemsmith.manifests.arrays import Float32s, Int16s, Int32s
+from stemsmith.manifests import storage
+from stemsmith.manifests.arrays import Float32s, Int16s
 from stemsmith.manifests.audio.read import audio_info
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
 from stemsmith.manifests.names import portable_name
@@ -35,12 +37,19 @@ from stemsmith.mixing.sources.taxonomy import read_taxonomy
 from stemsmith.share.exports.base import ExportFormat, NotExportable, PlannedFile
 from stemsmith.share.exports.options import ExportConfig, Missing
 from stemsmith.share.exports.sources import ExportSource, SourceKind
-from stemsmith.share.exports.writing import n_resampled, n_wav_bytes, resampled, write_wav
+from stemsmith.share.exports.writing import (
+    n_resampled,
+    n_wav_bytes,
+    resampled,
+    rounded_together,
+    write_wav,
+)
 
-__all__ = ["TargetAudio", "TargetFormat", "TargetSong", "find_target_songs"]
+__all__ = ["SUBSETS", "TargetAudio", "TargetFormat", "TargetSong", "find_target_songs"]
 
-_FULL_SCALE: Final = 32768
-_HIGHEST: Final = 32767
+# What trainers call the splits.
+SUBSETS: Final = {"train": "train", "validation": "valid", "test": "test"}
+_N_NUMBER_BYTES: Final = 8  # room for what tells apart songs of one name
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,18 +217,37 @@ def _mixture_songs(source: ExportSource, config: ExportConfig) -> Iterator[Targe
 
 def _named(found: Sequence[tuple[ExportSource, TargetSong]]) -> Iterator[TargetSong]:
     """Yield the songs with names that folders may have, each another one."""
-    plain = [portable_name(song.name) for _, song in found]
+    plain = [_folder_name(song.name) for _, song in found]
     counts = Counter(name.casefold() for name in plain)
     taken: set[str] = set()
     for (source, song), name in zip(found, plain, strict=True):
         if counts[name.casefold()] > 1:
-            name = portable_name(f"{source.root.name}-{song.name}")
+            name = _folder_name(f"{source.root.name}-{song.name}")
         numbered, number = name, 1
         while numbered.casefold() in taken:
             number += 1
             numbered = f"{name}-{number}"
         taken.add(numbered.casefold())
         yield TargetSong(numbered, song.split, song.targets, song.audio)
+
+
+def _folder_name(name: str) -> str:
+    """Return a name that a folder may have, and that has room for a number."""
+    return storage.short_name(portable_name(name), _N_NUMBER_BYTES)
+
+
+def _check_rates(songs: Sequence[TargetSong]) -> None:
+    """Refuse songs of two sample rates where readers would not tell them apart."""
+    seen: dict[int, str] = {}
+    for song in songs:
+        with contextlib.suppress(NotExportable):  # `TargetFormat.write` says why
+            seen.setdefault(song.length()[0], song.name)
+    if len(seen) > 1:
+        (one, name), (other, other_name), *_ = sorted(seen.items(), reverse=True)
+        raise UsageError(
+            f"{name} has {one} Hz and {other_name} {other} Hz, which trainers read as one rate: "
+            f"give --sample-rate {one}"
+        )
 
 
 class TargetFormat(ExportFormat[TargetSong]):
@@ -232,6 +260,8 @@ class TargetFormat(ExportFormat[TargetSong]):
         song.
     sample_rate : int or None
         The only sample rate of the format in Hz.
+    has_one_rate : bool
+        Whether readers take all files to be of one sample rate, whatever their headers say.
     """
 
     takes = frozenset(
@@ -242,15 +272,27 @@ class TargetFormat(ExportFormat[TargetSong]):
     accepts = frozenset({"taxonomy", "stems", "missing", "sample_rate"})
     n_channels: ClassVar[int | None] = 2
     sample_rate: ClassVar[int | None] = None
+    has_one_rate: ClassVar[bool] = False
 
     @abstractmethod
     def path_of(self, song: TargetSong, target: str, config: ExportConfig) -> str | None:
         """Return where the file of a target is, or of the mixture (`MIXTURE`); None for nowhere."""
 
+    def missing_in(self, song: TargetSong, config: ExportConfig) -> Missing | None:
+        """Return what becomes of a target that the song lacks."""
+        return config.missing or self.missing
+
+    def facts_of(self, song: TargetSong, mixture: Int16s) -> Mapping[str, Any]:
+        """Return what `finish` has to know of the mixture as it is written; nothing by default."""
+        return {}
+
     def songs(self, sources: Sequence[ExportSource], config: ExportConfig) -> list[TargetSong]:
         """Find the songs; see `ExportFormat.songs`."""
         assert self.taxonomy is not None
-        return find_target_songs(sources, config, self.taxonomy)
+        songs = find_target_songs(sources, config, self.taxonomy)
+        if self.has_one_rate and self._rate(config) is None:
+            _check_rates(songs)
+        return songs
 
     def files(self, song: TargetSong, config: ExportConfig) -> list[PlannedFile]:
         """Return what will be written of a song; see `ExportFormat.files`."""
@@ -268,7 +310,10 @@ class TargetFormat(ExportFormat[TargetSong]):
         audio = song.read()
         rate = self._rate(config) or audio.sample_rate
         mixture, targets, gain_db = self._integers(audio, rate)
-        for target, path in self._written(song, tuple(targets), config).items():
+        paths = self._written(song, tuple(targets), config)
+        if not set(paths) - {MIXTURE}:
+            raise NotExportable(Reason.NO_TARGET, f"{song.name}: has none of the sources wanted")
+        for target, path in paths.items():
             samples = mixture if target == MIXTURE else targets.get(target)
             place = folder / path
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -278,6 +323,7 @@ class TargetFormat(ExportFormat[TargetSong]):
             "n_samples": mixture.shape[1],
             "n_channels": len(mixture),
             "gain_db": gain_db,
+            **self.facts_of(song, mixture),
             "targets": [target for target in song.targets if target in targets],
         }
 
@@ -289,7 +335,7 @@ class TargetFormat(ExportFormat[TargetSong]):
     ) -> dict[str, str]:
         """Return the paths of the files that are written of a song, by their targets."""
         wanted = [name for name in song.targets if not config.stems or name in config.stems]
-        if (config.missing or self.missing) is Missing.SKIP:
+        if self.missing_in(song, config) is Missing.SKIP:
             wanted = [name for name in wanted if name in own]
         paths = {name: self.path_of(song, name, config) for name in (MIXTURE, *wanted)}
         return {name: path for name, path in paths.items() if path is not None}
@@ -300,15 +346,9 @@ class TargetFormat(ExportFormat[TargetSong]):
             name: resampled(self._mixed_down(signal), audio.sample_rate, rate)
             for name, signal in (*audio.targets.items(), (MIXTURE, audio.mixture))
         }
-        gain_db = 0.0
-        rounded = _rounded(fitted, audio.is_sum, 1.0)
-        if (peak := max(map(_excess, rounded.values()))) > 1:
-            # Rounding adds half a step for each target.
-            gain = (1 - len(rounded) / _HIGHEST) / peak
-            gain_db = float(20 * np.log10(gain))
-            rounded = _rounded(fitted, audio.is_sum, gain)
-        integers = {name: self._spread(signal) for name, signal in rounded.items()}
-        return integers.pop(MIXTURE), integers, gain_db
+        integers, gain_db = rounded_together(fitted, MIXTURE if audio.is_sum else None)
+        spread = {name: self._spread(signal) for name, signal in integers.items()}
+        return spread.pop(MIXTURE), spread, gain_db
 
     def _mixed_down(self, signal: Float32s) -> Float32s:
         """Return the mean of the channels where the format has one."""
@@ -317,32 +357,8 @@ class TargetFormat(ExportFormat[TargetSong]):
             return mean
         return signal
 
-    def _spread(self, signal: Int32s) -> Int16s:
-        """Return a signal in 16 bits, a mono one on both channels where the format has two."""
-        samples = signal.astype(np.int16)
+    def _spread(self, samples: Int16s) -> Int16s:
+        """Return a signal as it is, and a mono one on both channels where the format has two."""
         if self.n_channels == 2 and len(samples) == 1:
             return np.broadcast_to(samples, (2, samples.shape[1]))
         return samples
-
-
-def _rounded(signals: Mapping[str, Float32s], is_sum: bool, gain: float) -> dict[str, Int32s]:
-    """Return signals as whole numbers of full scale 32768, which they may exceed."""
-    scale = np.float32(_FULL_SCALE * gain)
-    rounded = {
-        name: np.rint(signal * scale).astype(np.int32)
-        for name, signal in signals.items()
-        if name != MIXTURE or not is_sum
-    }
-    if is_sum:
-        total = np.zeros(signals[MIXTURE].shape, np.int32)
-        for signal in rounded.values():
-            total += signal
-        rounded[MIXTURE] = total
-    return rounded
-
-
-def _excess(signal: Int32s) -> float:
-    """Return by what factor a signal exceeds 16 bits; 1 or less if it does not."""
-    if not signal.size:
-        return 0.0
-    return max(float(signal.max()) / _HIGHEST, -float(signal.min()) / _FULL_SCALE)

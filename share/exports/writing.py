@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 from stemsmith.manifests import storage
-from stemsmith.manifests.arrays import Float32s, Int16s
+from stemsmith.manifests.arrays import Float32s, Int16s, Int32s
 
-__all__ = ["link_or_copy", "n_resampled", "n_wav_bytes", "resampled", "write_wav"]
+__all__ = [
+    "link_or_copy",
+    "n_resampled",
+    "n_wav_bytes",
+    "resampled",
+    "rounded_together",
+    "write_wav",
+]
+
+_FULL_SCALE: Final = 32768
+_HIGHEST: Final = 32767
 
 _WAV_HEADER_BYTES: Final = 44
 
@@ -54,6 +65,57 @@ def resampled(audio: Float32s, sample_rate: int, wanted: int) -> Float32s:
 def n_resampled(n_samples: int, sample_rate: int, wanted: int) -> int:
     """Return how many samples a signal has at another sample rate: the nearest whole number."""
     return round(n_samples * wanted / sample_rate)
+
+
+def rounded_together(
+    signals: Mapping[str, Float32s], total: str | None = None
+) -> tuple[dict[str, Int16s], float]:
+    """Round the signals of a song to integers of 16 bits, all softer by one gain if one would clip.
+
+    Parameters
+    ----------
+    signals : mapping of str to numpy.ndarray
+        (n_channels, n_samples) float32, full scale 1, of one shape.
+    total : str, optional
+        Name of the signal that is the sum of all others: it becomes the sum of their integers.
+
+    Returns
+    -------
+    integers : dict of str to numpy.ndarray
+        (n_channels, n_samples) int16 by the same names.
+    gain_db : float
+        Gain in dB of all of them; 0 where none would clip.
+    """
+    rounded = _rounded(signals, total, 1.0)
+    gain_db = 0.0
+    if (peak := max(map(_excess, rounded.values()))) > 1:
+        gain = (1 - len(rounded) / _HIGHEST) / peak  # rounding adds half a step for each signal
+        gain_db = float(20 * np.log10(gain))
+        rounded = _rounded(signals, total, gain)
+    return {name: signal.astype(np.int16) for name, signal in rounded.items()}, gain_db
+
+
+def _rounded(signals: Mapping[str, Float32s], total: str | None, gain: float) -> dict[str, Int32s]:
+    """Return signals as whole numbers of full scale 32768, which they may exceed."""
+    scale = np.float32(_FULL_SCALE * gain)
+    rounded = {
+        name: np.rint(signal * scale).astype(np.int32)
+        for name, signal in signals.items()
+        if name != total
+    }
+    if total is not None:
+        sums = np.zeros(signals[total].shape, np.int32)
+        for signal in rounded.values():
+            sums += signal
+        rounded[total] = sums
+    return rounded
+
+
+def _excess(signal: Int32s) -> float:
+    """Return by what factor a signal exceeds 16 bits; 1 or less if it does not."""
+    if not signal.size:
+        return 0.0
+    return max(float(signal.max()) / _HIGHEST, -float(signal.min()) / _FULL_SCALE)
 
 
 def link_or_copy(source: Path, place: Path) -> None:

@@ -106,8 +106,8 @@ def test_a_bar_where_there_is_a_terminal(
         (("separate", "r", "x", "y"), "evaluate.workflow.separate_files", "with --overwrite"),
         (
             ("export", "x", "y", "--format", "bach10"),
-            "render.workflow.export_renditions",
-            "remove it, and the same command",
+            "share.workflow.export_dataset",
+            "The same command goes on",
         ),
         (("audit", "x"), "render.checking.audit_corpus", "the same command begins again"),
         (("validate", "x"), "folders.open_folder", "the same command begins again"),

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,8 +22,8 @@ import soundfile
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from stemsmith.manifests.audio import flac, native
-from stemsmith.manifests.audio.flac import SampleHash, encode_flac, encoding_flac
-from stemsmith.manifests.errors import UsageError
+from stemsmith.manifests.audio.flac import SampleHash, encode_flac, encoding_flac, with_md5
+from stemsmith.manifests.errors import InvalidCorpus, UsageError
 
 Integers = npt.NDArray[np.int32]
 
@@ -108,6 +108,64 @@ def test_the_header_is_whole() -> None:
     assert (packed >> 36 & 31) + 1 == 16
     assert packed & (1 << 36) - 1 == 10_000
     assert info[18:] == bytes(16)
+
+
+@pytest.mark.parametrize("n_bits", [16, 24])
+@pytest.mark.parametrize("n_channels", [1, 2])
+def test_the_md5_in_the_header_is_that_of_the_samples(n_channels: int, n_bits: int) -> None:
+    """The same that libsndfile writes, over more than one block, and nothing else has changed."""
+    samples = noise(n_channels, 100_001, n_bits)
+    data = encode_flac(samples, 44100, n_bits)
+    patched = with_md5(data, "a.flac")
+    samples_as_bytes = samples.T.astype("<i4").tobytes()
+    if n_bits == 16:
+        samples_as_bytes = samples.T.astype("<i2").tobytes()
+    else:
+        wide = np.frombuffer(samples_as_bytes, np.uint8).reshape(-1, 4)
+        samples_as_bytes = wide[:, :3].tobytes()
+    assert patched[26:42] == hashlib.md5(samples_as_bytes).digest()
+    assert (patched[:26], patched[42:]) == (data[:26], data[42:])
+    with written_by("libsndfile"):
+        by_libsndfile = encode_flac(samples, 44100, n_bits)
+    assert by_libsndfile[26:42] == patched[26:42]
+    assert with_md5(by_libsndfile, "a.flac") is by_libsndfile
+    assert with_md5(patched, "a.flac") is patched
+
+
+@pytest.mark.clients
+@pytest.mark.parametrize("n_bits", [16, 24])
+def test_flac_itself_finds_nothing_to_say_of_a_file_with_its_md5(
+    tmp_path: Path, n_bits: int, program: Callable[..., str]
+) -> None:
+    """``flac --test --warnings-as-errors`` takes a file without one for faulty, or a wrong one."""
+    flac_program, path = program("flac"), tmp_path / "a.flac"
+    data = encode_flac(noise(2, 50_000, n_bits), 44100, n_bits)
+    wrong = bytearray(with_md5(data, "a.flac"))
+    wrong[30] ^= 1
+    for content, is_sound in ((data, False), (bytes(wrong), False), (with_md5(data, "a"), True)):
+        path.write_bytes(content)
+        command = [flac_program, "--silent", "--test", "--warnings-as-errors", str(path)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert (done.returncode == 0) == is_sound, done.stderr
+
+
+@pytest.mark.parametrize("n_kept", [0, 3, 41, 42, 3000, 40_000])
+def test_a_file_that_is_cut_gets_no_md5(n_kept: int) -> None:
+    data = encode_flac(noise(1, 50_000, 16), 44100)
+    with pytest.raises(InvalidCorpus, match=r"^a\.flac: (not a FLAC file|cannot be decoded)"):
+        with_md5(data[:n_kept], "a.flac")
+
+
+def test_a_file_with_a_damaged_frame_gets_no_md5() -> None:
+    data = bytearray(encode_flac(noise(1, 50_000, 16), 44100))
+    data[30_000:30_100] = bytes(100)
+    with pytest.raises(InvalidCorpus, match=r"^a\.flac: cannot be decoded"):
+        with_md5(bytes(data), "a.flac")
+
+
+def test_what_is_no_flac_file_gets_no_md5() -> None:
+    with pytest.raises(InvalidCorpus, match=r"^b\.wav: not a FLAC file$"):
+        with_md5(b"RIFF" + bytes(100), "b.wav")
 
 
 def test_samples_may_be_a_strided_view(library: str) -> None:

@@ -1,0 +1,201 @@
+"""Songs of corpora as Slakh has them: ``TrackNNNNN/{mix,stems/SNN,MIDI/SNN,all_src,metadata}``.
+
+A corpus of ours has this layout already. What formats of Slakh's do is to convert the audio and to
+link the rest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from abc import abstractmethod
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Any, ClassVar, Final
+
+from stemsmith.manifests import storage
+from stemsmith.manifests.corpus import Corpus
+from stemsmith.manifests.records import Reason, Song, Stem
+from stemsmith.share.exports.base import ExportFormat, NotExportable, PlannedFile
+from stemsmith.share.exports.options import ExportConfig
+from stemsmith.share.exports.sources import ExportSource, SourceKind
+from stemsmith.share.exports.writing import link_or_copy
+
+__all__ = ["MIX", "TrackFile", "TrackFolderFormat", "TrackSong", "n_bytes_of"]
+
+MIX: Final = "mix"
+_SCORE: Final = "all_src.mid"
+_METADATA: Final = "metadata.yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class TrackFile:
+    """One file of a song.
+
+    Attributes
+    ----------
+    place : str
+        Where it is below the folder of the song (POSIX).
+    path : str
+        Absolute path of the file in the corpus.
+    sha256 : str
+        SHA-256 of its content.
+    """
+
+    place: str
+    path: str
+    sha256: str
+
+    @property
+    def is_audio(self) -> bool:
+        """Whether it is the mixture or a stem, and no score and no metadata."""
+        return self.place.endswith(".flac")
+
+    def read(self) -> bytes:
+        """Return the content.
+
+        Raises
+        ------
+        NotExportable
+            If the file is missing or not the one that was rendered.
+        """
+        try:
+            data = Path(self.path).read_bytes()
+        except FileNotFoundError:
+            raise NotExportable(Reason.MISSING, f"{self.path}: missing") from None
+        except OSError as error:
+            detail = f"{self.path}: cannot be read: {error.strerror}"
+            raise NotExportable(Reason.UNREADABLE, detail) from error
+        if hashlib.sha256(data).hexdigest() != self.sha256:
+            detail = f"{self.path}: damaged: not the file that was rendered"
+            raise NotExportable(Reason.DAMAGED, detail)
+        return data
+
+
+@dataclass(frozen=True, slots=True)
+class TrackSong:
+    """A song of a corpus.
+
+    Attributes
+    ----------
+    name : str
+        Folder of the song in the export, ``Track00001``.
+    split : str
+        ``train``, ``validation`` or ``test``.
+    sample_rate, n_samples, n_channels : int
+        Rate in Hz, samples and channels of all its audio.
+    is_sum : bool
+        Whether the mixture is the sum of the stems.
+    files : tuple of TrackFile
+        Mixture, stems, scores and metadata.
+    """
+
+    name: str
+    split: str
+    sample_rate: int
+    n_samples: int
+    n_channels: int
+    is_sum: bool
+    files: tuple[TrackFile, ...]
+
+
+class TrackFolderFormat(ExportFormat[TrackSong]):
+    """A format with Slakh's folder for each song.
+
+    Attributes
+    ----------
+    top : str
+        The folder that the archive of the data set unpacks to.
+    """
+
+    takes = frozenset({SourceKind.SONGS})
+    top: ClassVar[str]
+
+    @abstractmethod
+    def folder_of(self, song: TrackSong) -> str:
+        """Return the folder of a song below `top` (POSIX)."""
+
+    @abstractmethod
+    def planned(self, song: TrackSong, file: TrackFile) -> PlannedFile:
+        """Return what becomes of a file of audio, at a path below the folder of the song."""
+
+    @abstractmethod
+    def write_audio(self, song: TrackSong, folder: Path) -> Mapping[str, Any]:
+        """Write mixture and stems into the folder of the song; return what is to be known."""
+
+    def songs(self, sources: Sequence[ExportSource], config: ExportConfig) -> list[TrackSong]:
+        """Find the songs; see `ExportFormat.songs`.
+
+        Songs of several corpora are numbered anew, for each of these begins with ``Track00001``.
+        """
+        found = [song for source in sources for song in _songs(source, config)]
+        if len(sources) == 1:
+            return found
+        return [replace(song, name=f"Track{number:05d}") for number, song in enumerate(found, 1)]
+
+    def files(self, song: TrackSong, config: ExportConfig) -> list[PlannedFile]:
+        """Return what will be written of a song; see `ExportFormat.files`."""
+        folder = PurePosixPath(self.top, self.folder_of(song))
+        planned = []
+        for file in song.files:
+            one = self.planned(song, file) if file.is_audio else _linked(file)
+            planned.append(one._replace(path=str(folder / one.path)))
+        return planned
+
+    def write(self, song: TrackSong, config: ExportConfig, folder: Path) -> Mapping[str, Any]:
+        """Write the files of a song; see `ExportFormat.write`."""
+        place = folder / self.top / self.folder_of(song)
+        for file in song.files:
+            (place / file.place).parent.mkdir(parents=True, exist_ok=True)
+            if not file.is_audio:
+                file.read()  # is what it should be
+                link_or_copy(Path(file.path), place / file.place)
+        return self.write_audio(song, place)
+
+
+def _linked(file: TrackFile) -> PlannedFile:
+    return PlannedFile(file.place, n_bytes_of(file), is_linked=True)
+
+
+def n_bytes_of(file: TrackFile) -> int:
+    """Return the size of a file; 0 if it is missing, which `TrackFile.read` says."""
+    try:
+        return Path(file.path).stat().st_size
+    except OSError:
+        return 0
+
+
+def _songs(source: ExportSource, config: ExportConfig) -> Iterator[TrackSong]:
+    corpus = Corpus(source.root).verify()
+    stems: dict[str, list[Stem]] = defaultdict(list)
+    for stem in corpus.stem_records():
+        stems[stem.song_id].append(stem)
+    counts: Counter[str] = Counter()
+    for song in corpus.song_records():
+        if song.split not in config.splits:
+            continue
+        counts[song.split] += 1
+        if config.limit is None or counts[song.split] <= config.limit:
+            yield _song(source.root, song, stems[song.song_id])
+
+
+def _song(root: Path, song: Song, stems: Sequence[Stem]) -> TrackSong:
+    def file(path: str, sha256: str, place: str) -> TrackFile:
+        return TrackFile(place, str(storage.inside(root, path)), sha256)
+
+    files = [file(song.mix_path, song.mix_sha256, f"{MIX}.flac")]
+    for stem in stems:
+        files.append(file(stem.path, stem.sha256, f"stems/{stem.stem}.flac"))
+        files.append(file(stem.midi_path, stem.midi_sha256, f"MIDI/{stem.stem}.mid"))
+    files.append(file(f"{song.path}/{_SCORE}", song.midi_sha256, _SCORE))
+    files.append(file(f"{song.path}/{_METADATA}", song.metadata_sha256, _METADATA))
+    return TrackSong(
+        name=song.track,
+        split=song.split,
+        sample_rate=song.sample_rate,
+        n_samples=song.n_samples,
+        n_channels=song.n_channels or 1,
+        is_sum=song.mix_source == "automix",
+        files=tuple(files),
+    )
