@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
-from stemsmith.cli.options import Common, bank_options, common_options
+from stemsmith.cli.options import SOURCE, Common, bank_options, command, common_options
+from stemsmith.render.corpus.config import SOUND
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,9 +19,13 @@ __all__ = ["audit"]
 _MOST_ROWS: Final = 40
 
 
-@click.command()
-@click.argument("source")
-@bank_options
+@command(
+    "stemsmith audit corpus",
+    "stemsmith audit corpus --bank general --thorough -v",
+    "stemsmith audit slakh:slakh2100/train --json",
+)
+@click.argument("source", type=SOURCE)
+@bank_options(SOUND)
 @click.option("--thorough", is_flag=True, help="Look more closely, which takes longer.")
 @common_options
 def audit(

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import click
-from stemsmith.cli.options import Common, common_options
+from stemsmith.cli.options import Common, command, common_options
 from stemsmith.render.sound.bank_names import GENERAL, INSTALLED
 
 if TYPE_CHECKING:
@@ -14,7 +13,10 @@ if TYPE_CHECKING:
 __all__ = ["banks"]
 
 
-@click.command()
+@command(
+    "stemsmith banks",
+    "stemsmith banks --json",
+)
 @common_options
 def banks(common: Common) -> None:
     """List soundfonts that are known to be good, and say where they are on this machine.

@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from stemsmith.cli.options import LOCAL_PATH, Common, common_options
+from stemsmith.cli.options import LOCAL_PATH, Common, command, common_options
 
 __all__ = ["certify"]
 
 
-@click.command()
+@command(
+    "stemsmith certify corpus",
+    "stemsmith certify corpus --jobs 8",
+)
 @click.argument("corpus", type=LOCAL_PATH)
 @common_options
 def certify(corpus: Path, common: Common) -> None:

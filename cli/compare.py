@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from stemsmith.cli.options import LOCAL_PATH, Common, serial_options
+from stemsmith.cli.options import LOCAL_PATH, Common, command, serial_options
 
 if TYPE_CHECKING:
     from stemsmith.share.compare.comparison import SystemComparison
@@ -14,7 +14,11 @@ if TYPE_CHECKING:
 __all__ = ["compare"]
 
 
-@click.command()
+@command(
+    "stemsmith compare results/mixture results/run results/irm",
+    "stemsmith compare results/run --public sisec18 --method UMX --test",
+    "stemsmith compare results/a results/b --target bass --csv scores.csv --plot scores.svg",
+)
 @click.argument("results", type=LOCAL_PATH, nargs=-1)
 @click.option(
     "--public",

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import click
-from stemsmith.cli.options import LOCAL_PATH, Common, common_options
+from stemsmith.cli.options import LOCAL_PATH, Common, command, common_options
 from stemsmith.render.corpus.config import RenderConfig, RenderOptions
 
 if TYPE_CHECKING:
@@ -35,7 +35,11 @@ _STEPS: Final = (
 )
 
 
-@click.command()
+@command(
+    "stemsmith demo",
+    "stemsmith demo demo --train",
+    "stemsmith demo demo --stereo --jobs 2",
+)
 @click.argument("folder", type=LOCAL_PATH, default=Path("demo"))
 @click.option("--train", "is_trained", is_flag=True, help="Also train a tiny blstm on the bass.")
 @click.option(

@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from stemsmith.cli.options import LOCAL_PATH, Common, common_options, config_options, read_config
+from stemsmith.cli.options import (
+    LOCAL_PATH,
+    SOURCE,
+    Common,
+    command,
+    common_options,
+    config_options,
+    read_config,
+)
 from stemsmith.evaluate.benchmark.options import EvaluationConfig
 from stemsmith.evaluate.metrics.options import MetricConfig
 from stemsmith.evaluate.separation.options import SeparationConfig
@@ -23,13 +31,17 @@ __all__ = ["evaluate"]
 _OF_PARTS = [field.name for part in (MetricConfig, SeparationConfig) for field in fields_of(part)]
 
 
-@click.command()
-@click.argument("system")
-@click.argument("dataset")
+@command(
+    "stemsmith evaluate run:run musdb:musdb18 results",
+    "stemsmith evaluate oracle:irm corpus results/irm --target bass --bss none",
+    "stemsmith evaluate estimates:spleeter folder:songs results --lengths fit",
+)
+@click.argument("system", type=SOURCE)
+@click.argument("dataset", type=SOURCE)
 @click.argument("results", type=LOCAL_PATH)
-@config_options(EvaluationConfig, omitted=_OF_PARTS)
-@config_options(MetricConfig)
-@config_options(SeparationConfig, omitted=("is_streaming",))
+@config_options(EvaluationConfig, omitted=_OF_PARTS, group="Songs and estimates")
+@config_options(MetricConfig, group="Metrics")
+@config_options(SeparationConfig, omitted=("is_streaming",), group="Trained runs only")
 @common_options
 def evaluate(
     system: str,

@@ -6,7 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from stemsmith.cli.options import LOCAL_PATH, Common, common_options, config_options, read_config
+from stemsmith.cli.options import (
+    LOCAL_PATH,
+    SOURCE,
+    Common,
+    command,
+    common_options,
+    config_options,
+    read_config,
+)
 from stemsmith.share.exports.formats import FORMATS
 from stemsmith.share.exports.options import ExportConfig
 
@@ -18,8 +26,12 @@ if TYPE_CHECKING:
 __all__ = ["export"]
 
 
-@click.command()
-@click.argument("sources", metavar="SOURCE...", nargs=-1, required=True)
+@command(
+    "stemsmith export corpus musdb --format musdb --dry-run",
+    "stemsmith export corpus musdb --format musdb",
+    "stemsmith export mixtures musdb:musdb18hq songs --format musdb --taxonomy musdb",
+)
+@click.argument("sources", metavar="SOURCE...", nargs=-1, required=True, type=SOURCE)
 @click.argument("destination", type=LOCAL_PATH)
 @click.option(
     "--format",

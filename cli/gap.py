@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from stemsmith.cli.options import LOCAL_PATH, Common, common_options, config_options, read_config
+from stemsmith.cli.options import (
+    LOCAL_PATH,
+    SOURCE,
+    Common,
+    command,
+    common_options,
+    config_options,
+    read_config,
+)
 from stemsmith.evaluate.realism.options import GapConfig
 
 if TYPE_CHECKING:
@@ -17,10 +25,15 @@ if TYPE_CHECKING:
 __all__ = ["gap"]
 
 
-@click.command()
-@click.argument("datasets", nargs=-1, required=True, metavar="[CORPUS] REAL...")
+@command(
+    "stemsmith gap corpus musdb:musdb18hq --split train",
+    "stemsmith gap corpus folder:songs --baseline corpus-mono",
+    "stemsmith gap musdb:musdb18hq --fit levels.yaml",
+)
+@click.argument("datasets", nargs=-1, required=True, type=SOURCE, metavar="[CORPUS] REAL...")
 @click.option(
     "--baseline",
+    type=SOURCE,
     metavar="CORPUS",
     help="The same songs without an option: say whether it brings songs closer to REAL.",
 )

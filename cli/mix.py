@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 from stemsmith.cli.options import (
     LOCAL_PATH,
+    SOURCE,
     Common,
     bank_options,
+    command,
     common_options,
     config_options,
+    grouped,
+    is_given,
     read_config,
 )
 from stemsmith.manifests.audio.formats import AudioFormat
-from stemsmith.mixing.plan.config import MixConfig
+from stemsmith.manifests.errors import UsageError
+from stemsmith.mixing.plan.config import ACROSS, MIXTURES, MixConfig
 from stemsmith.mixing.sources.layouts import LAYOUTS
 from stemsmith.mixing.sources.taxonomy import TAXONOMIES
 
@@ -25,31 +30,43 @@ if TYPE_CHECKING:
 
 __all__ = ["mix", "summary_of"]
 
+_AUDIO: Final = "Audio shards"
 
-@click.command(
-    epilog=f"Layouts: {', '.join(LAYOUTS.names)}, or package.module:function of your own."
+
+@command(
+    "stemsmith mix corpus mixtures --target bass --hours 43",
+    "stemsmith mix corpus musdb:musdb18hq mixtures --mode incoherent --taxonomy musdb",
+    "stemsmith mix corpus mixtures --target drums --augment shift,gain --audio",
+    "stemsmith mix corpus folder:voices mixtures --taxonomy musdb --overlay vocals",
+    "stemsmith mix renditions mixtures --mode renditions --taxonomy bach10",
+    epilog=f"Layouts: {', '.join(LAYOUTS.names)}, or package.module:function of your own.",
 )
-@click.argument("sources", nargs=-1, required=True)
+@click.argument("sources", nargs=-1, required=True, type=SOURCE)
 @click.argument("mixtures", type=LOCAL_PATH)
 @config_options(MixConfig)
-@click.option(
+@grouped(
+    MIXTURES,
     "--taxonomy",
     default="slakh",
     show_default=True,
     help=f"{', '.join(TAXONOMIES)}, a TOML file with a table [targets], or package.module:OBJECT.",
 )
-@click.option("--audio", is_flag=True, help="Also write WebDataset shards of audio.")
-@click.option(
+@grouped(_AUDIO, "--audio", is_flag=True, help="Also write WebDataset shards of audio.")
+@grouped(
+    _AUDIO,
     "--audio-format",
     type=click.Choice([str(audio_format) for audio_format in AudioFormat]),
     default=str(AudioFormat.FLAC),
     show_default=True,
+    help="With --audio: 16-bit FLAC, or float WAV.",
 )
-@click.option(
+@grouped(
+    _AUDIO,
     "--stems",
-    help="Targets to write beside the mixture, or 'all'.  [default: --target, else all]",
+    help="With --audio: targets to write beside the mixture, or 'all'.  "
+    "[default: --target, else all]",
 )
-@bank_options
+@bank_options(ACROSS)
 @common_options
 def mix(
     sources: tuple[str, ...],
@@ -75,6 +92,9 @@ def mix(
     from stemsmith.cli.console import Terminal, print_rejections, print_summary
     from stemsmith.mixtures import mix as mix_sources
 
+    for name in ("audio_format", "stems"):
+        if is_given(name) and not audio:
+            raise UsageError(f"--{name.replace('_', '-')}: only with --audio")
     made = mix_sources(
         sources,
         mixtures,

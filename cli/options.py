@@ -1,8 +1,9 @@
-"""Options that commands share, and the configuration file."""
+"""Options that commands share, how help texts list them, and the configuration file."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,23 +12,32 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import click
+from click.core import ParameterSource
+from click.shell_completion import CompletionItem
 from stemsmith.manifests.cluster import default_jobs
 from stemsmith.manifests.documents import read_toml
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.options import Field, fields_of
 from stemsmith.manifests.paths import local_path
-from stemsmith.render.corpus.config import RenderConfig
+from stemsmith.render.corpus.config import SCORES, SOUND, RenderConfig
 from stemsmith.render.sound.bank_names import BANK_NAMES
 
 __all__ = [
     "LOCAL_PATH",
+    "OUTPUT",
     "SCORE_FIELDS",
+    "SOURCE",
+    "Command",
     "Common",
+    "GroupedOption",
     "bank_options",
+    "command",
     "common_options",
     "config_options",
     "decorate",
     "given_options",
+    "grouped",
+    "is_given",
     "read_config",
     "score_options",
     "serial_options",
@@ -50,6 +60,125 @@ class LocalPath(click.Path):
 LOCAL_PATH: Final = LocalPath()
 
 
+class _SourceType(click.ParamType):
+    """The text of a source or of a system, such as musdb:PATH; shells complete it as a path."""
+
+    name = "text"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        return [CompletionItem(incomplete, type="file")]
+
+
+SOURCE: Final = _SourceType()
+OUTPUT: Final = "Workers and output"  # the heading of what every command has
+_OTHERS: Final = "Options"
+
+
+class GroupedOption(click.Option):
+    """An option that help texts list under a heading.
+
+    Parameters
+    ----------
+    *declarations, **settings
+        As for `click.Option`.
+    group : str, optional
+        The heading.
+    """
+
+    def __init__(self, *declarations: Any, group: str | None = None, **settings: Any) -> None:
+        super().__init__(*declarations, **settings)
+        self.group = group
+
+
+class Command(click.Command):
+    """A command whose help lists its options under headings, and ends with real commands.
+
+    Parameters
+    ----------
+    *arguments, **settings
+        As for `click.Command`.
+    examples : sequence of str
+        Commands as one types them; a test parses each with the command's own options.
+    """
+
+    def __init__(self, *arguments: Any, examples: Sequence[str] = (), **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.examples = tuple(examples)
+
+    def groups(self, ctx: click.Context) -> dict[str, list[click.Parameter]]:
+        """Return the options that help texts show, by heading, what every command has at the end.
+
+        Parameters
+        ----------
+        ctx : click.Context
+            Of the command.
+        """
+        found: dict[str, list[click.Parameter]] = {}
+        for parameter in self.get_params(ctx):
+            is_option = isinstance(parameter, click.Option)
+            if is_option and parameter.get_help_record(ctx) is not None:
+                is_help = "--help" in parameter.opts
+                heading = OUTPUT if is_help else getattr(parameter, "group", None) or _OTHERS
+                found.setdefault(heading, []).append(parameter)
+        common = found.pop(OUTPUT)
+        return {**found, OUTPUT: common}
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options, a section for each heading."""
+        for heading, parameters in self.groups(ctx).items():
+            records = [parameter.get_help_record(ctx) for parameter in parameters]
+            with formatter.section(heading):
+                formatter.write_dl([record for record in records if record is not None])
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the epilog and the examples, which are not wrapped: one copies them."""
+        super().format_epilog(ctx, formatter)
+        if self.examples:
+            with formatter.section("Examples"):
+                for example in self.examples:
+                    formatter.write(f"{'':>{formatter.current_indent}}{example}\n")
+
+
+def command(*examples: str, **settings: Any) -> Callable[[Any], Any]:
+    """Return a decorator that makes a `Command` of a function.
+
+    Parameters
+    ----------
+    *examples : str
+        Commands as one types them, beginning with ``stemsmith``, for the end of the help text.
+    **settings
+        As for `click.command`.
+    """
+    return click.command(cls=Command, examples=examples, **settings)
+
+
+def grouped(group: str, *declarations: str, **settings: Any) -> Callable[[Any], Any]:
+    """Return a decorator that adds an option under a heading.
+
+    Parameters
+    ----------
+    group : str
+        The heading.
+    *declarations, **settings
+        As for `click.option`.
+    """
+    return click.option(*declarations, cls=GroupedOption, group=group, **settings)
+
+
+def is_given(name: str) -> bool:
+    """Tell whether the user gave a parameter of the running command, or a file of --config did.
+
+    Parameters
+    ----------
+    name : str
+        Of the parameter in Python.
+    """
+    source = click.get_current_context().get_parameter_source(name)
+    return source not in (None, ParameterSource.DEFAULT)
+
+
 class _BankType(LocalPath):
     """A patch bank: its file, or the name of one that needs no file."""
 
@@ -69,7 +198,11 @@ class Common:
 
 
 def config_options(
-    config_type: type, *, omitted: Sequence[str] = (), unset: str | None = None
+    config_type: type,
+    *,
+    omitted: Sequence[str] = (),
+    unset: str | None = None,
+    group: str | None = None,
 ) -> Callable[[Any], Any]:
     """Return a decorator that adds the options of a configuration; `read_config` takes them.
 
@@ -83,12 +216,14 @@ def config_options(
         Says what the defaults are where they are not those of the dataclass, as in "the model's";
         an option that is not given is then None, and `read_config` leaves it out. With an empty
         text, options say of their defaults what their own descriptions do.
+    group : str, optional
+        Heading of the options whose descriptions name none.
     """
     fields = [field for field in fields_of(config_type) if field.name not in omitted]
-    return decorate(*(_click_option(field, unset) for field in fields))
+    return decorate(*(_click_option(field, unset, group) for field in fields))
 
 
-def _click_option(field: Field, unset: str | None) -> Callable[[Any], Any]:
+def _click_option(field: Field, unset: str | None, group: str | None) -> Callable[[Any], Any]:
     description = field.option
     is_flag = field.type is bool and description.parse is None
     settings: dict[str, Any] = {"help": description.help, "metavar": description.metavar}
@@ -100,7 +235,7 @@ def _click_option(field: Field, unset: str | None) -> Callable[[Any], Any]:
         settings["default"] = _shown(field.default) if unset is None else None
     default_text = unset or description.default_text
     settings["show_default"] = default_text or (not is_flag and field.default not in (None, ()))
-    if default_text and settings.get("default") is None:
+    if default_text:
         settings["help"] += f"  [default: {default_text}]"
         settings["show_default"] = False
     if not is_flag:
@@ -109,7 +244,8 @@ def _click_option(field: Field, unset: str | None) -> Callable[[Any], Any]:
     if is_flag and field.default is True:
         flag += "/--no-" + field.flag.removeprefix("--")
         settings["default"] = True if unset is None else None
-    return click.option(flag, field.name, **settings)
+    heading = description.group or group
+    return click.option(flag, field.name, cls=GroupedOption, group=heading, **settings)
 
 
 def _shown(default: Any) -> Any:
@@ -229,7 +365,8 @@ def _load_config(context: click.Context, _: click.Parameter, path: Path | None) 
     context.default_map = {**(context.default_map or {}), **defaults}
 
 
-_CONFIG = click.option(
+_output_option = functools.partial(grouped, OUTPUT)
+_CONFIG = _output_option(
     "--config",
     type=LocalPath(dir_okay=False),
     is_eager=True,
@@ -239,19 +376,19 @@ _CONFIG = click.option(
 )
 
 _WORKERS = decorate(
-    click.option(
+    _output_option(
         "--jobs",
         type=click.IntRange(min=0),
         default=default_jobs,
         show_default="number of processors",
         help="Local worker processes; 0 runs in this process.",
     ),
-    click.option("--scheduler", metavar="ADDRESS", help="Use a running Dask scheduler instead."),
+    _output_option("--scheduler", metavar="ADDRESS", help="Use a running Dask scheduler instead."),
 )
 _OUTPUT = decorate(
-    click.option("--json", "is_json", is_flag=True, help="Print the summary as one JSON object."),
-    click.option("-q", "--quiet", is_flag=True, help="No progress and no tables."),
-    click.option("-v", "--verbose", is_flag=True, help="Say more."),
+    _output_option("--json", "is_json", is_flag=True, help="Print the summary as one JSON object."),
+    _output_option("-q", "--quiet", is_flag=True, help="No progress and no tables."),
+    _output_option("-v", "--verbose", is_flag=True, help="Say more."),
     _CONFIG,
 )
 
@@ -298,29 +435,41 @@ SCORE_FIELDS = frozenset(
     }
 )
 
-bank_options = decorate(
-    click.option(
-        "--soundfont",
-        "soundfonts",
-        multiple=True,
-        type=LOCAL_PATH,
-        help="SoundFont file (.sf2, .sf3); may be repeated.  [default: TimGM6mb.sf2]",
-    ),
-    click.option(
-        "--bank",
-        type=_BankType(),
-        metavar=f"FILE|{'|'.join(BANK_NAMES)}",
-        help="Patch bank instead of soundfonts: a YAML file; general, three soundfonts (`stemsmith "
-        "banks` lists them); or installed, those of its list that are there.",
-    ),
-    click.option("--patches", type=LOCAL_PATH, hidden=True, help="Older name of --bank."),
-)
+
+def bank_options(group: str) -> Callable[[Any], Any]:
+    """Return a decorator that adds the options which say what plays.
+
+    Parameters
+    ----------
+    group : str
+        Heading of the options in help texts.
+    """
+    return decorate(
+        grouped(
+            group,
+            "--soundfont",
+            "soundfonts",
+            multiple=True,
+            type=LOCAL_PATH,
+            help="SoundFont file (.sf2, .sf3); may be repeated.  [default: TimGM6mb.sf2]",
+        ),
+        grouped(
+            group,
+            "--bank",
+            type=_BankType(),
+            metavar=f"FILE|{'|'.join(BANK_NAMES)}",
+            help="Patch bank instead of soundfonts: a YAML file; general, three soundfonts "
+            "(`stemsmith banks` lists them); or installed, those of its list that are there.",
+        ),
+        click.option("--patches", type=LOCAL_PATH, hidden=True, help="Older name of --bank."),
+    )
+
 
 score_options = decorate(
     config_options(
         RenderConfig,
         omitted=[f.name for f in fields_of(RenderConfig) if f.name not in SCORE_FIELDS],
     ),
-    click.option("--no-band", is_flag=True, help="Take any song."),
-    bank_options,
+    grouped(SCORES, "--no-band", is_flag=True, help="Take any song."),
+    bank_options(SOUND),
 )

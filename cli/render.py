@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 from stemsmith.cli.options import (
     LOCAL_PATH,
     SCORE_FIELDS,
     Common,
+    command,
     common_options,
     config_options,
+    grouped,
+    is_given,
     read_config,
     score_options,
 )
@@ -24,7 +26,7 @@ from stemsmith.cli.renditions import (
     rendition_summary,
 )
 from stemsmith.manifests.splits import SPLITS
-from stemsmith.render.corpus.config import RenderConfig
+from stemsmith.render.corpus.config import SOUND, RenderConfig
 
 if TYPE_CHECKING:
     from stemsmith.cli.console import Summary
@@ -33,11 +35,17 @@ if TYPE_CHECKING:
 __all__ = ["corpus_summary", "render"]
 
 
-@click.command()
+@command(
+    "stemsmith render lakh corpus --songs 2100 --seed 1",
+    "stemsmith render scores corpus --no-band --bank general --channels 2",
+    "stemsmith render lakh flakh --patch-choice program --mix-source unsplit",
+    "stemsmith render lakh corpus --balance real --effects class --room drawn",
+    "stemsmith render chorales corpus --renditions 400 --tempo 80,100,120 --shift 0,0.1",
+)
 @click.argument("midi_dir", type=LOCAL_PATH)
 @click.argument("corpus", type=LOCAL_PATH)
 @config_options(RenderConfig, omitted=tuple(SCORE_FIELDS))
-@click.option("--velocities", help="Median velocities of dynamics: p=48,m=80,f=112.")
+@grouped(SOUND, "--velocities", help="Median velocities of dynamics: p=48,m=80,f=112.")
 @rendition_options
 @score_options
 @common_options
@@ -52,7 +60,7 @@ def render(midi_dir: Path, corpus: Path, common: Common, **options: Any) -> None
     from stemsmith.cli.console import Terminal, print_rejections, print_summary
     from stemsmith.render.workflow import render_corpus, render_renditions
 
-    if click.get_current_context().get_parameter_source("band") is ParameterSource.DEFAULT:
+    if not is_given("band"):
         options["band"] = None  # the configuration's: Slakh's band is not what chorales are for
     values: dict[str, Any] = {"band": None} if options["no_band"] else {}
     how: dict[str, Any] = {

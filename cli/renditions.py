@@ -6,13 +6,18 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import click
-from stemsmith.cli.options import config_options, decorate, read_config
+from stemsmith.cli.options import config_options, decorate, grouped, is_given, read_config
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.options import fields_of
 from stemsmith.manifests.splits import SPLITS
 from stemsmith.render.corpus.config import RenderConfig
 from stemsmith.render.midi.playing import Dynamic, parse_dynamics
-from stemsmith.render.renditions.config import PRESETS, RenditionConfig
+from stemsmith.render.renditions.config import (
+    NOT_OF_RENDITIONS,
+    ONLY_RENDITIONS,
+    PRESETS,
+    RenditionConfig,
+)
 
 if TYPE_CHECKING:
     from stemsmith.cli.console import Summary
@@ -30,7 +35,8 @@ _OF_ALL_CORPORA: Final = tuple(field.name for field in fields_of(RenderConfig))
 _OF_PRESETS: Final = "rule"  # which a preset decides and no option
 
 rendition_options = decorate(
-    click.option(
+    grouped(
+        ONLY_RENDITIONS,
         "--preset",
         type=click.Choice(list(PRESETS)),
         help="Factors of a paper's renditions; options win over it.",
@@ -56,6 +62,13 @@ def are_wanted(options: Mapping[str, Any]) -> bool:
     return False
 
 
+def _refuse_what_changes_nothing() -> None:
+    """Refuse an option of songs that was given, even if it says what the default is."""
+    for field in fields_of(RenderConfig):
+        if field.name in NOT_OF_RENDITIONS and is_given(field.name):
+            raise UsageError(f"{field.flag}: {NOT_OF_RENDITIONS[field.name]}")
+
+
 def read_rendition_config(options: Mapping[str, Any], **values: Any) -> RenditionConfig:
     """Return the configuration that the options name.
 
@@ -71,6 +84,7 @@ def read_rendition_config(options: Mapping[str, Any], **values: Any) -> Renditio
     UsageError
         For a value that makes no sense, naming the option.
     """
+    _refuse_what_changes_nothing()
     preset = PRESETS[options["preset"]] if options["preset"] else {}
     values |= read_velocities(options, preset.get("dynamics", ()))
     return read_config(RenditionConfig, options, base=RenditionConfig(**preset), **values)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
-from stemsmith.cli.options import LOCAL_PATH, Common, serial_options
+from stemsmith.cli.options import LOCAL_PATH, Common, command, serial_options
 
 if TYPE_CHECKING:
     from stemsmith.cli.console import Summary
@@ -20,7 +20,10 @@ _NOTHING: Final = "-"
 _RESULTS: Final = ("epochs", "best", "loss", "SI-SDR [dB]", "time")
 
 
-@click.command()
+@command(
+    "stemsmith runs runs",
+    "stemsmith runs . --json",
+)
 @click.argument("folder", type=LOCAL_PATH)
 @serial_options
 def runs(folder: Path, common: Common) -> None:

@@ -9,15 +9,29 @@ from pathlib import Path
 from typing import Any
 
 import click
-from stemsmith.cli.options import LOCAL_PATH, Common, common_options, read_config, score_options
+from stemsmith.cli.options import (
+    LOCAL_PATH,
+    SCORE_FIELDS,
+    Common,
+    command,
+    common_options,
+    is_given,
+    read_config,
+    score_options,
+)
 from stemsmith.cli.soundfonts import is_soundfont, scan_soundfonts
 from stemsmith.manifests.errors import UsageError
+from stemsmith.manifests.options import fields_of
 from stemsmith.render.corpus.config import RenderConfig
 
 __all__ = ["scan"]
 
 
-@click.command()
+@command(
+    "stemsmith scan lakh",
+    "stemsmith scan scores --no-band --json",
+    "stemsmith scan --soundfonts FluidR3_GM.sf2",
+)
 @click.argument("paths", nargs=-1, type=LOCAL_PATH, metavar="MIDI_DIR")
 @click.option(
     "--soundfonts",
@@ -42,6 +56,11 @@ def scan(
     With --soundfonts it takes soundfonts: stemsmith scan --soundfonts FONT.sf2
     """
     if is_about_soundfonts:
+        for field in fields_of(RenderConfig):
+            if field.name in SCORE_FIELDS and is_given(field.name):
+                raise UsageError(f"{field.flag}: of scores, not with --soundfonts")
+        if options["no_band"]:
+            raise UsageError("--no-band: of scores, not with --soundfonts")
         if any(not is_soundfont(path) for path in paths):
             raise UsageError("give either a MIDI_DIR or --soundfonts")
         fonts = (*paths, *options["soundfonts"])

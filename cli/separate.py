@@ -6,7 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from stemsmith.cli.options import LOCAL_PATH, Common, config_options, read_config, serial_options
+from stemsmith.cli.options import (
+    LOCAL_PATH,
+    SOURCE,
+    Common,
+    command,
+    config_options,
+    read_config,
+    serial_options,
+)
 from stemsmith.evaluate.separation.options import SeparationConfig
 from stemsmith.manifests.audio.formats import FileFormat
 from stemsmith.manifests.paths import paths_between_commas
@@ -19,8 +27,12 @@ if TYPE_CHECKING:
 __all__ = ["separate"]
 
 
-@click.command()
-@click.argument("runs", metavar="RUN[,RUN...]")
+@command(
+    "stemsmith separate run song.wav out",
+    "stemsmith separate runs/bass,runs/drums song.wav live.mp3 out --residual",
+    "stemsmith separate run song.wav out --format flac --device cpu",
+)
+@click.argument("runs", metavar="RUN[,RUN...]", type=SOURCE)
 @click.argument("audio", nargs=-1, required=True, type=LOCAL_PATH)
 @click.argument("destination", type=LOCAL_PATH)
 @config_options(SeparationConfig)

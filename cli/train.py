@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +11,12 @@ import click
 from stemsmith.cli.options import (
     LOCAL_PATH,
     Common,
+    command,
     common_options,
     config_options,
     decorate,
     given_options,
+    grouped,
 )
 from stemsmith.manifests.errors import UsageError
 from stemsmith.train.data.config import ExampleConfig
@@ -29,16 +32,17 @@ if TYPE_CHECKING:
 __all__ = ["summary_of", "train"]
 
 _CONFIGS = (TrainConfig, ExampleConfig, Machine)
+_model_option = functools.partial(grouped, "Model and data")
 _MODEL_OPTIONS = decorate(
-    click.option(
+    _model_option(
         "--model",
         default="blstm",
         show_default=True,
         help=f"{', '.join(MODELS.names)}, or package.module:Class of your own.",
     ),
-    click.option("--target", help="What models of one target separate, as the taxonomy names it."),
-    click.option("--targets", help="What models of several separate: names with commas."),
-    click.option(
+    _model_option("--target", help="What models of one target separate, as the taxonomy names it."),
+    _model_option("--targets", help="What models of several separate: names with commas."),
+    _model_option(
         "--set",
         "settings",
         multiple=True,
@@ -46,11 +50,11 @@ _MODEL_OPTIONS = decorate(
         help="A setting of the model that is not the paper's, e.g. n_units=64, or loss="
         f"{'|'.join(LOSSES.names)}; may be repeated.",
     ),
-    click.option(
+    _model_option(
         "--init", type=LOCAL_PATH, metavar="RUN", help="Begin with the best weights of a run."
     ),
-    click.option("--resume", is_flag=True, help="Go on with RUN from its last whole epoch."),
-    click.option(
+    _model_option("--resume", is_flag=True, help="Go on with RUN from its last whole epoch."),
+    _model_option(
         "--validation",
         multiple=True,
         type=LOCAL_PATH,
@@ -60,13 +64,18 @@ _MODEL_OPTIONS = decorate(
 )
 
 
-@click.command()
+@command(
+    "stemsmith train mixtures run --target bass",
+    "stemsmith train mixtures run --model umx --target vocals --epochs 50 --device cuda",
+    "stemsmith train mixtures run --model cnn --targets bass,drums,other,vocals",
+    "stemsmith train mixtures run --target bass --resume",
+)
 @click.argument("mixtures", nargs=-1, required=True, type=LOCAL_PATH)
 @click.argument("run", type=LOCAL_PATH)
 @_MODEL_OPTIONS
-@config_options(TrainConfig, unset="the model's")
-@config_options(ExampleConfig)
-@config_options(Machine)
+@config_options(TrainConfig, unset="the model's", group="Learning")
+@config_options(ExampleConfig, group="Examples of an epoch")
+@config_options(Machine, group="Machine")
 @common_options
 def train(
     mixtures: tuple[Path, ...],

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from stemsmith.cli.options import LOCAL_PATH, Common, common_options
+from stemsmith.cli.options import LOCAL_PATH, Common, command, common_options
 
 if TYPE_CHECKING:
     from stemsmith.cli.console import Summary
@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 __all__ = ["validate"]
 
 
-@click.command()
+@command(
+    "stemsmith validate corpus",
+    "stemsmith validate results --json",
+)
 @click.argument("folder", type=LOCAL_PATH)
 @common_options
 def validate(folder: Path, common: Common) -> None:

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from stemsmith.manifests.errors import InvalidCorpus, require
+from stemsmith.manifests.folder_kinds import MANIFEST, OF_STEMSMITH, own_kind, refusal
 from stemsmith.manifests.jobs import QUIET, Progress, Workers
 from stemsmith.manifests.paths import local_path
-from stemsmith.manifests.shards import MANIFEST, read_manifest
+from stemsmith.manifests.shards import read_manifest
 
 if TYPE_CHECKING:
     from stemsmith.evaluate.benchmark.results import Results
@@ -58,8 +59,8 @@ def open_folder(folder: str | Path) -> Folder:
         from stemsmith.evaluate.separation.run import Run
 
         return Run(root)
-    if not (root / MANIFEST).exists() and (inner := _folders_in(root)):
-        raise InvalidCorpus(f"{root}: no folder of stemsmith; did you mean {' or '.join(inner)}?")
+    if own_kind(root) is None and not (root / MANIFEST).exists():
+        raise InvalidCorpus(refusal(root, *OF_STEMSMITH))
     stage = read_manifest(root, "corpus", "mixtures", "evaluation", "export")["stage"]
     if stage == "export":
         from stemsmith.share.exports.exported import Exported
@@ -76,12 +77,6 @@ def open_folder(folder: str | Path) -> Folder:
     from stemsmith.manifests.corpus import Corpus
 
     return Corpus(root)
-
-
-def _folders_in(root: Path) -> list[str]:
-    """Return the folders of stemsmith right below another one."""
-    found = [path.parent for name in (MANIFEST, _RUN) for path in root.glob(f"*/{name}")]
-    return sorted(map(str, found))
 
 
 def validate(

@@ -60,6 +60,8 @@ class Option:
         Whether the flag may be given several times.
     is_in_manifest : bool
         Whether the manifest says the value. What decides a byte of a result must be there.
+    group : str or None
+        Heading under which help texts list the option; None leaves it to the command.
     """
 
     help: str
@@ -71,6 +73,7 @@ class Option:
     default_text: str | None = None
     is_repeatable: bool = False
     is_in_manifest: bool = True
+    group: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,9 @@ from typing import Any, Final
 
 from stemsmith.manifests import documents, shards, storage
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
+from stemsmith.manifests.folder_kinds import own_kind
 
-__all__ = ["RunFolder", "refuse_foreign", "refuse_unfinished"]
+__all__ = ["RunFolder", "refuse_foreign", "refuse_other_kind", "refuse_unfinished"]
 
 _PLAN: Final = "plan.json"
 
@@ -34,12 +35,33 @@ def refuse_foreign(root: Path, stage: str, state: str) -> None:
     UsageError
         If it is no folder, or holds other files.
     """
+    refuse_other_kind(root, stage)
     if not root.exists() or (root / shards.MANIFEST).exists() or (root / state / _PLAN).exists():
         return
     if not root.is_dir():
         raise UsageError(f"{root}: is not a folder")
     if any(path.name != state for path in root.iterdir()):
         raise UsageError(f"{root}: not empty and no {stage} folder; choose another")
+
+
+def refuse_other_kind(root: Path, stage: str) -> None:
+    """Check that a destination does not hold what another stage wrote.
+
+    Parameters
+    ----------
+    root : Path
+        Folder that the stage writes to.
+    stage : str
+        What is to be written, as its manifest says it.
+
+    Raises
+    ------
+    UsageError
+        If it does, saying what it holds.
+    """
+    found = own_kind(root)
+    if found is not None and found not in shards.KINDS.get(stage, ()):
+        raise UsageError(f"{root}: {found.words}; choose another folder")
 
 
 def refuse_unfinished(state: Path, command: str) -> None:
@@ -115,6 +137,7 @@ class RunFolder:
 
     def _check(self) -> None:
         root = self.root
+        refuse_other_kind(root, self._stage)
         other = "was made with other arguments, other input files or other versions"
         if self.is_closed:
             header = shards.read_manifest(root, self._stage)

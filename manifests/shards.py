@@ -30,9 +30,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from stemsmith.manifests import documents, storage
 from stemsmith.manifests.errors import InvalidCorpus, one_line, upgrade_command
+from stemsmith.manifests.folder_kinds import MANIFEST, FolderKind, own_kind, refusal
 from stemsmith.manifests.ranges import TextRule, interval_of, text_rule_of
 
 __all__ = [
+    "KINDS",
     "MANIFEST",
     "RecordTable",
     "Table",
@@ -49,10 +51,15 @@ __all__ = [
     "write_records",
 ]
 
-MANIFEST: Final = "manifest.json"
 # Of each stage whose folders have ever needed another one; all others are at the first.
 _SCHEMA_VERSIONS: Final[dict[str, int]] = {}
 _FIRST_VERSION: Final = 1
+KINDS: Final = {  # of folders that a stage writes
+    "corpus": (FolderKind.CORPUS, FolderKind.RENDITIONS),
+    "mixtures": (FolderKind.MIXTURES,),
+    "evaluation": (FolderKind.RESULTS,),
+    "export": (FolderKind.EXPORT,),
+}
 _ENTRY: Final = {"file": str, "n_records": int, "sha256": str}  # of a shard in a manifest
 _MOST_ROWS_PER_BYTE: Final = 100  # a row has hashes or numbers of its own
 
@@ -490,8 +497,10 @@ def read_manifest(folder: Path, *stages: str) -> dict[str, Any]:
     try:
         header: Any = documents.read_json(path, InvalidCorpus)
     except FileNotFoundError:
-        raise InvalidCorpus(f"{path}: missing; not a finished {stage} folder") from None
+        raise InvalidCorpus(_refusal(folder, stages)) from None
     if not isinstance(header, dict) or header.get("stage") not in stages:
+        if own_kind(folder) is not None:
+            raise InvalidCorpus(_refusal(folder, stages))
         raise InvalidCorpus(f"{path}: does not describe a {stage} folder")
     version, known = header.get("schema_version"), schema_version_of(header["stage"])
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
@@ -505,6 +514,13 @@ def read_manifest(folder: Path, *stages: str) -> dict[str, Any]:
             f"reads up to {known}: {upgrade_command()}"
         )
     return dict(header)
+
+
+def _refusal(folder: Path, stages: Sequence[str]) -> str:
+    """Say what a folder is that has no manifest of some stages."""
+    wanted = [kind for stage in stages for kind in KINDS.get(stage, ())]
+    missing = f"{folder / MANIFEST}: missing; not a finished {' or '.join(stages)} folder"
+    return refusal(folder, *wanted, otherwise=missing) if wanted else missing
 
 
 def check_header(folder: Path, header: Mapping[str, Any], shape: Mapping[str, Any]) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from stemsmith.manifests import storage
 from stemsmith.manifests.errors import UsageError
+from stemsmith.manifests.folder_kinds import own_kind
 from stemsmith.train.run import RUN, VERSION, TrainedRun, checkpoint_path
 
 __all__ = ["RunDestination"]
@@ -73,6 +74,8 @@ class RunDestination:
                     f"{self.root}: the run here has another {other}; repeat its command with "
                     "--resume, or choose another folder"
                 )
+        elif (found := own_kind(self.root)) is not None:
+            raise UsageError(f"{self.root}: {found.words}; choose another folder")
         elif self.root.exists() and not (self.root.is_dir() and self._is_new()):
             raise UsageError(f"{self.root}: not empty and no run; choose another folder")
 

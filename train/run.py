@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from stemsmith.manifests import documents, storage
 from stemsmith.manifests.documents import Every, Nullable, Optional
 from stemsmith.manifests.errors import InvalidCorpus, UsageError, one_line, upgrade_command
+from stemsmith.manifests.folder_kinds import FolderKind, refusal
 from stemsmith.manifests.jobs import QUIET, Progress
 from stemsmith.manifests.paths import local_path
 from stemsmith.train.history import read_history
@@ -221,7 +222,9 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         content: Any = documents.read_json(path, InvalidCorpus)
     except FileNotFoundError:
-        raise InvalidCorpus(f"{path}: missing; not a folder of `stemsmith train`") from None
+        missing = f"{path}: missing; not a folder of `stemsmith train`"
+        said = refusal(path.parent, FolderKind.RUN, otherwise=missing)
+        raise InvalidCorpus(said) from None
     version = content.get("version") if isinstance(content, dict) else None
     if isinstance(version, int) and version > VERSION:
         raise InvalidCorpus(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from stemsmith.manifests.cluster import open_workers
 from stemsmith.manifests.errors import NothingToDo, UsageError, require
+from stemsmith.manifests.folder_kinds import own_kind
 from stemsmith.manifests.jobs import QUIET, Progress, Workers
 from stemsmith.manifests.names import normal_name
 from stemsmith.manifests.paths import local_path
@@ -225,7 +226,9 @@ def list_runs(folder: str | PathLike[str], *, progress: Progress = QUIET) -> lis
         raise UsageError(f"{root}: is not a folder")
     runs = list(find_runs(root, progress))
     if not runs:
-        raise NothingToDo(f"{root}: no run of `stemsmith train` here or below")
+        found = own_kind(root)
+        holds = f", which {found.words}" if found else ""
+        raise NothingToDo(f"{root}: no run of `stemsmith train` here or below{holds}")
     return runs
 
 

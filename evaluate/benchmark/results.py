@@ -10,6 +10,7 @@ from typing import Any, Final
 from stemsmith.manifests import documents, shards
 from stemsmith.manifests.documents import Every, Nullable, Optional
 from stemsmith.manifests.errors import InvalidCorpus
+from stemsmith.manifests.folder_kinds import FolderKind, own_kind, refusal
 from stemsmith.manifests.paths import local_path
 from stemsmith.manifests.records import Rejection
 from stemsmith.manifests.shards import Table
@@ -140,7 +141,10 @@ class Results:
         self.root = local_path(folder)
         path = self.root / SUMMARY
         if not path.exists():
-            raise InvalidCorpus(f"{path}: missing; not a finished folder of scores")
+            missing = f"{path}: missing; not a finished folder of scores"
+            is_damaged = own_kind(self.root) is FolderKind.RESULTS
+            said = refusal(self.root, FolderKind.RESULTS, otherwise=missing)
+            raise InvalidCorpus(missing if is_damaged else said)
         self.header: dict[str, Any] = shards.read_manifest(self.root, STAGE)
         shards.check_header(self.root, self.header, _SHAPE)
 

@@ -19,6 +19,7 @@ from stemsmith.evaluate.benchmark.oracle import Oracle
 from stemsmith.evaluate.benchmark.song import Unscorable, read_song
 from stemsmith.manifests.audio.read import encode_wav, is_audio
 from stemsmith.manifests.errors import InvalidCorpus, UsageError, require
+from stemsmith.manifests.folder_kinds import FolderKind, kind_of, own_kind
 from stemsmith.manifests.jobs import QUIET, Progress
 from stemsmith.manifests.names import normal_name
 from stemsmith.manifests.paths import local_path
@@ -110,6 +111,10 @@ def parse_system(text: str) -> System:
     if all(run.startswith(_RUN) and run != _RUN for run in runs):
         folders = [local_path(run.removeprefix(_RUN)) for run in runs]
         return System(text, Kind.RUN, None, tuple(folders))
+    found = kind_of(local_path(text)) if text else FolderKind.MISSING
+    if found in (FolderKind.RUN, FolderKind.AUDIO):
+        meant = "run" if found is FolderKind.RUN else "estimates"
+        raise UsageError(f"{text}: {found.words}; did you mean {meant}:{text}?")
     oracles = "|".join(Oracle)
     raise UsageError(
         f"{text}: unknown system; known: mixture, oracle:{oracles}, run:DIR[,run:DIR...], "
@@ -180,6 +185,9 @@ class EstimateFolder:
         self.root, self._pattern = root, pattern
         if not root.is_dir():
             raise UsageError(f"{root}: not a folder of estimates")
+        if (found := own_kind(root)) is not None and found is not FolderKind.EXPORT:
+            meant = f"; did you mean run:{root}?" if found is FolderKind.RUN else ""
+            raise UsageError(f"{root}: {found.words}, not estimates{meant}")
         self._files: Mapping[str, Mapping[str, Path]]
         if pattern:
             self._files = _matching_files(root, pattern, songs)

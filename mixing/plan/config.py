@@ -16,6 +16,8 @@ from stemsmith.mixing.augmentations import AUGMENTATIONS
 from stemsmith.mixing.level.grid import ENVELOPE_HZ
 
 __all__ = [
+    "ACROSS",
+    "MIXTURES",
     "MOST_MIXTURES",
     "Level",
     "Match",
@@ -27,8 +29,15 @@ __all__ = [
 ]
 
 
+# Headings of the options in help texts.
+MIXTURES: Final = "Mixtures"
+ACROSS: Final = "Mixtures across songs only"
+_CLIPS: Final = "Clips and sound"
+_INCOHERENT: Final = "Incoherent mixtures only"
+
 _DEFAULT_CLIP_S: Final = 10.0
 _DEFAULT_HOURS: Final = 1.0
+_DEFAULT_LUFS: Final = -25.0
 _LONGEST_CLIP_S: Final = 7200
 MOST_MIXTURES: Final = 10**8  # names have eight digits
 
@@ -154,15 +163,20 @@ class MixConfig:
         Mode.COHERENT,
         "All stems of a moment of a song; clips of any song, equally loud; renditions; or what "
         "--coherence says.",
+        group=MIXTURES,
     )
     target: str | None = option(
-        None, "Must be present in every mixture; names come from --taxonomy."
+        None, "Must be present in every mixture; names come from --taxonomy.", group=MIXTURES
     )
     n_mixtures: int | None = option(
-        None, "Number of mixtures of all splits.", flag="--mixtures", is_in_manifest=False
+        None,
+        "Number of mixtures of all splits.",
+        flag="--mixtures",
+        is_in_manifest=False,
+        group=MIXTURES,
     )
     hours: float | None = option(
-        None, "The same as a duration.", default_text="1", is_in_manifest=False
+        None, "The same as a duration.", default_text="1", is_in_manifest=False, group=MIXTURES
     )
     left_out: tuple[str, ...] = option(
         (),
@@ -170,9 +184,14 @@ class MixConfig:
         flag="--leave-out",
         metavar="SONG",
         is_repeatable=True,
+        group=MIXTURES,
     )
     splits: tuple[str, ...] = option(
-        (), "Only this split; may be repeated.", flag="--split", is_repeatable=True
+        (),
+        "Only this split; may be repeated.",
+        flag="--split",
+        is_repeatable=True,
+        group=MIXTURES,
     )
     clip_s: float | None = option(
         None,
@@ -180,29 +199,42 @@ class MixConfig:
         flag="--clip",
         default_text="10; renditions are taken whole",
         is_in_manifest=False,
+        group=_CLIPS,
     )
-    min_rms_dbfs: float = option(-30.0, "The target's RMS in dBFS is above it.", flag="--min-rms")
-    pairing: Pairing = option(Pairing.RANDOM, "Which clips may meet in incoherent mixtures.")
+    min_rms_dbfs: float = option(
+        -30.0, "The target's RMS in dBFS is above it.", flag="--min-rms", group=_CLIPS
+    )
+    pairing: Pairing = option(
+        Pairing.RANDOM, "Which clips may meet in incoherent mixtures.", group=_INCOHERENT
+    )
     pairing_threshold: float | None = option(
         None,
         "Of that statistic (correlation: for 10 s at 44.1 kHz).",
         default_text="the paper's",
+        group=_INCOHERENT,
     )
     augment: tuple[str, ...] = option(
         (),
         f"{', '.join(AUGMENTATIONS.names[:-1])} or {AUGMENTATIONS.names[-1]}; may be repeated.",
         parse=_split_at_commas,
         is_repeatable=True,
+        group=_CLIPS,
     )
-    overlay: str | None = option(None, "Put it over coherent songs that lack it.", metavar="TARGET")
+    overlay: str | None = option(
+        None, "Put it over coherent songs that lack it.", metavar="TARGET", group=_CLIPS
+    )
     level: Level | None = option(
         None,
         "Stems of renditions keep their levels, or have --target-lufs.",
         default_text="native",
         is_in_manifest=False,
+        group="Renditions only",
     )
     sample_rate: int | None = option(
-        None, "In Hz, a multiple of 10.", default_text="lowest of the sources"
+        None,
+        "In Hz, a multiple of 10.",
+        default_text="lowest of the sources",
+        group=_CLIPS,
     )
     n_channels: int = option(
         1,
@@ -210,26 +242,34 @@ class MixConfig:
         flag="--channels",
         choices=lambda: ("1", "2"),
         parse=int,
+        group=_CLIPS,
     )
-    target_lufs: float = option(-25.0, "Loudness of every source of an incoherent mixture.")
-    peak_ceiling_dbfs: float = option(-1.0, "In dBFS, of samples.", flag="--peak-ceiling")
-    seed: int = option(0, "Of all random choices.")
+    target_lufs: float = option(
+        _DEFAULT_LUFS, "Loudness in LUFS of every source; not of coherent mixtures.", group=_CLIPS
+    )
+    peak_ceiling_dbfs: float = option(
+        -1.0, "In dBFS, of samples.", flag="--peak-ceiling", group=_CLIPS
+    )
+    seed: int = option(0, "Of all random choices.", group=MIXTURES)
     weights: Weights | None = option(
         None,
         "Draw rare classes, or excerpts with many notes, more often.",
         default_text="evenly",
         is_in_manifest=False,
+        group=MIXTURES,
     )
     coherence: float | None = option(
         None,
         "With --mode across: how probably a source is of the anchor's song, 0 to 1.",
         metavar="P",
         is_in_manifest=False,
+        group=ACROSS,
     )
     match: Match = option(
         Match.NONE,
         "With --mode across: what sources of other songs share with the anchor.",
         is_in_manifest=False,
+        group=ACROSS,
     )
 
     def __post_init__(self) -> None:
@@ -289,6 +329,16 @@ class MixConfig:
             raise UsageError(f"--split {unknown[0]}: unknown; known: {', '.join(SPLITS)}")
         if self.mode is not Mode.RENDITIONS and self.level is not None:
             raise UsageError("--level: only with --mode renditions")
+        keeps_levels = self.is_coherent or (
+            self.mode is Mode.RENDITIONS and not self.is_equally_loud
+        )
+        if keeps_levels and self.target_lufs != _DEFAULT_LUFS:
+            raise UsageError(
+                f"--target-lufs: not with --mode {self.mode}, whose sources keep their levels"
+                + (" but for --level equal" if self.mode is Mode.RENDITIONS else "")
+            )
+        if self.pairing_threshold is not None and self.pairing is Pairing.RANDOM:
+            raise UsageError("--pairing-threshold: only with a --pairing that is not random")
         if self.pairing_threshold is not None and not math.isfinite(self.pairing_threshold):
             raise UsageError("--pairing-threshold must be a number")
         if self.pairing is not Pairing.RANDOM and self.mode is not Mode.INCOHERENT:

@@ -20,7 +20,8 @@ import numpy as np
 from stemsmith.manifests import storage
 from stemsmith.manifests.arrays import Float32s
 from stemsmith.manifests.corpus import Corpus
-from stemsmith.manifests.errors import UsageError
+from stemsmith.manifests.errors import InvalidCorpus, UsageError
+from stemsmith.manifests.folder_kinds import FolderKind, kind_of, own_kind
 from stemsmith.manifests.mixtures import MeasuredFile, SourceFile
 from stemsmith.manifests.names import normal_name, slug
 from stemsmith.manifests.paths import local_path
@@ -45,6 +46,9 @@ __all__ = [
 ]
 
 CORPUS: Final = "corpus"
+_WITHOUT_LAYOUT: Final = dict.fromkeys(
+    (FolderKind.CORPUS, FolderKind.RENDITIONS), ", which is written without a layout"
+)
 _OWN_LAYOUT: Final = re.compile(r"(?P<layout>[A-Za-z_][\w.]*:[A-Za-z_]\w*):(?P<path>.+)")
 
 
@@ -125,7 +129,9 @@ def parse_source(source: str | Path) -> tuple[str, Path]:
     Raises
     ------
     UsageError
-        If it is not a folder.
+        If it is not a folder, or one of stemsmith with a layout.
+    InvalidCorpus
+        If it is a folder of audio without a layout.
     """
     text = str(source)
     layout, path = (CORPUS, text) if isinstance(source, Path) else _divided(text)
@@ -136,6 +142,12 @@ def parse_source(source: str | Path) -> tuple[str, Path]:
             f"{path or repr(text)}: not a folder; a source is a corpus, {prefixes}, or "
             "package.module:function:PATH"
         )
+    found = own_kind(folder)
+    if layout != CORPUS and found is not None and found is not FolderKind.EXPORT:
+        raise UsageError(f"{text}: {folder} {found.words}{_WITHOUT_LAYOUT.get(found, '')}")
+    if layout == CORPUS and found is None and kind_of(folder) is FolderKind.AUDIO:
+        named = ", ".join(f"{name}:{folder}" for name in ("folder", "musdb"))
+        raise InvalidCorpus(f"{folder}: holds audio files; say in which layout: {named}, ...")
     return layout, folder
 
 
@@ -181,7 +193,7 @@ def find_sources(
         name = layout.replace(":", ".")  # of stems too, where a colon follows it
         name = name if number == 1 else f"{name}{number}"
         if layout == CORPUS:
-            sources.append(Source(name, layout, root, Corpus(root).kind))
+            sources.append(Source(name, layout, root, Corpus(path).kind))  # named as given
         else:
             left_out: list[Rejection] = []
             files = tuple(find_files(layout, root, classes, left_out=left_out))

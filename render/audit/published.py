@@ -14,6 +14,7 @@ from stemsmith.manifests.audio.read import audio_info, read_excerpt
 from stemsmith.manifests.corpus import SONGS, Corpus
 from stemsmith.manifests.documents import Every, misfit, read_yaml
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
+from stemsmith.manifests.folder_kinds import FolderKind, kind_of
 from stemsmith.manifests.programs import DRUMS
 from stemsmith.manifests.records import Defect, Stem
 from stemsmith.render.audit.reference import reference_of
@@ -109,6 +110,8 @@ def plan_audit(source: str, is_thorough: bool = False, bank: Bank | None = None)
         If a corpus of ours is damaged.
     """
     if not source.startswith(SLAKH):
+        if kind_of(Path(source)) is FolderKind.SLAKH:
+            raise UsageError(f"{source}: holds tracks in Slakh's layout; write {SLAKH}{source}")
         return list(_own_stems(Corpus(source), is_thorough, bank))
     root = Path(source.removeprefix(SLAKH))
     stems = [

@@ -23,7 +23,11 @@ __all__ = [
     "DEFAULT_BAND",
     "EQUAL_STEMS",
     "NONE",
+    "PRODUCTION",
     "REAL_LEVELS",
+    "SCORES",
+    "SOUND",
+    "STEMS",
     "Drums",
     "Master",
     "MixSource",
@@ -45,6 +49,11 @@ _SIZE: Final = r"\d{1,9}(/\d{1,9}|\.\d{1,9})?|\.\d{1,9}"
 _STEPS_HZ: Final = 10  # of the envelopes
 EQUAL_STEMS: Final = "slakh"
 REAL_LEVELS: Final = "real"
+# Headings of the options in help texts.
+SCORES: Final = "Songs"
+SOUND: Final = "Sound"
+STEMS: Final = "Stems and mixtures, not of renditions"
+PRODUCTION: Final = "Production, not of renditions"
 
 
 class Drums(StrEnum):
@@ -248,120 +257,169 @@ class RenderConfig:
     44100
     """
 
-    seed: int = option(0, "Seed of all random choices.")
+    seed: int = option(0, "Seed of all random choices.", group=SCORES)
     n_songs: int | None = option(
-        None, "Songs to draw.", flag="--songs", key="songs", default_text="all that fit"
+        None,
+        "Songs to draw.",
+        flag="--songs",
+        key="songs",
+        default_text="all that fit",
+        group=SCORES,
     )
     splits: Splits = option(
         Splits((Fraction(7, 10), Fraction(2, 10), Fraction(1, 10))),
         "Train, validation and test: fractions (approximate) or numbers of songs (exact).",
         parse=Splits.parse,
+        group=SCORES,
     )
     band: tuple[str, ...] | None = option(
         DEFAULT_BAND,
         "Players a song must have: instrument classes, e.g. violin,cello.",
         parse=parse_band,
+        group=SCORES,
     )
-    min_notes: int = option(50, "Notes each player of the band must have.")
+    min_notes: int = option(50, "Notes each player of the band must have.", group=SCORES)
     patch_choice: PatchChoice = option(
         PatchChoice.CLASS,
         "Draw from all patches of a part's class (Slakh), or take its program's preset.",
+        group=STEMS,
     )
-    render_omitted: bool = option(False, "Also render the programs that Slakh leaves out.")
+    render_omitted: bool = option(
+        False, "Also render the programs that Slakh leaves out.", group=SCORES
+    )
     mix_source: MixSource = option(
         MixSource.AUTOMIX,
         "Sum stems of equal loudness (Slakh), or render the whole file at once (Flakh).",
+        group=STEMS,
     )
-    target_lufs: float = option(-13.0, "Loudness of each stem before the uniform gain, in LUFS.")
+    target_lufs: float = option(
+        -13.0, "Loudness of each stem before the uniform gain, in LUFS.", group=STEMS
+    )
     max_gain_db: float = option(
-        30.0, "Largest gain in dB a stem gets towards that loudness.", flag="--max-gain"
+        30.0,
+        "Largest gain in dB a stem gets towards that loudness.",
+        flag="--max-gain",
+        group=STEMS,
     )
     target_peak_dbfs: float = option(
-        -1.0, "Highest sample peak in dBFS of mixtures and stems.", flag="--target-peak"
+        -1.0,
+        "Highest sample peak in dBFS of mixtures and stems.",
+        flag="--target-peak",
+        group=STEMS,
     )
-    tail_s: float = option(5.0, "Seconds after the last note.", flag="--tail")
+    tail_s: float = option(5.0, "Seconds after the last note.", flag="--tail", group=SOUND)
     max_duration_s: float = option(
-        DEFAULT_MAX_DURATION_S, "Longest score in seconds.", flag="--max-duration"
+        DEFAULT_MAX_DURATION_S, "Longest score in seconds.", flag="--max-duration", group=SCORES
     )
-    sample_rate: int = option(44100, "Sample rate in Hz, a multiple of 10.")
+    sample_rate: int = option(44100, "Sample rate in Hz, a multiple of 10.", group=SOUND)
     near_duplicates: bool = option(
-        True, "Keep songs that are nearly the same music in one split, in any key and tempo."
+        True,
+        "Keep songs that are nearly the same music in one split, in any key and tempo.",
+        group=SCORES,
     )
-    min_stem_notes: int = option(1, "Notes a part must have; others are not rendered, but listed.")
+    min_stem_notes: int = option(
+        1, "Notes a part must have; others are not rendered, but listed.", group=SCORES
+    )
     licence: str | None = option(
         None,
         "SPDX licence of the scores that no licences.tsv beside them names.",
         metavar="SPDX",
+        group=SCORES,
     )
     licence_ok: tuple[str, ...] | None = option(
         None,
         "Take only songs of these licences: CC0-1.0,CC-BY-4.0.",
         parse=parse_licences,
         metavar="SPDX,...",
+        group=SCORES,
     )
-    audit: bool = option(True, "Check every stem against its score.")
+    audit: bool = option(True, "Check every stem against its score.", group=STEMS)
     on_defect: OnDefect = option(
-        OnDefect.KEEP, "Stems in which the audit finds a defect: keep, drop, redraw a patch once."
+        OnDefect.KEEP,
+        "Stems in which the audit finds a defect: keep, drop, redraw a patch once.",
+        group=STEMS,
     )
-    n_channels: int = option(1, "Channels: 1 or 2.", flag="--channels")
+    n_channels: int = option(1, "Channels: 1 or 2.", flag="--channels", group=SOUND)
     pan: Pan = option(
-        Pan.SCORE, "Left and right as the scores say, or drawn for songs that say nothing."
+        Pan.SCORE,
+        "Left and right as the scores say, or drawn for songs that say nothing.",
+        group=SOUND,
     )
     balance: str = option(
         EQUAL_STEMS,
         "Levels: slakh (all stems equally loud), real (groups as in real songs), or a file of gap.",
         metavar="slakh|real|FILE",
+        group=STEMS,
     )
     drums: Drums = option(
-        Drums.TRACKS, "A drum part a track, or tracks of one channel and kit joined to one."
+        Drums.TRACKS,
+        "A drum part a track, or tracks of one channel and kit joined to one.",
+        group=SOUND,
     )
     effects: str = option(
         NONE,
         "Effects of each class of instruments: none, class (the built-in ones), or a YAML file.",
         metavar="none|class|FILE",
+        group=PRODUCTION,
     )
     room: str = option(
         NONE,
         "Room of each song: none, drawn, or an impulse response, or a folder of such.",
         metavar="none|drawn|PATH",
+        group=PRODUCTION,
     )
-    equalise: bool = option(False, "Filter stems so that they mask each other less.")
+    equalise: bool = option(
+        False, "Filter stems so that they mask each other less.", group=PRODUCTION
+    )
     master: Master = option(
-        Master.NONE, "Also write master.flac: the mixture after a compressor and a limiter."
+        Master.NONE,
+        "Also write master.flac: the mixture after a compressor and a limiter.",
+        group=PRODUCTION,
     )
     codec: Codec | None = option(
         None,
         "Codec that master.flac has been through: mp3:128, aac:192, opus:96 (kbit/s).",
         parse=Codec.parse,
         metavar="NAME:KBPS",
+        group=PRODUCTION,
     )
-    dry: bool = option(False, "Also write stems before all effects, into dry/.")
+    dry: bool = option(False, "Also write stems before all effects, into dry/.", group=PRODUCTION)
     dynamics: tuple[Dynamic, ...] = option(
         (),
         "Dynamics of each part: p,m,f or as-written.",
         parse=parse_dynamics,
         default_text="as-written",
         is_in_manifest=False,  # which has a mapping of names to velocities
+        group=SOUND,
     )
     jitter_s: float = option(
-        0.0, "Standard deviation of note onsets in seconds.", flag="--jitter", default_text="0"
+        0.0,
+        "Standard deviation of note onsets in seconds.",
+        flag="--jitter",
+        default_text="0",
+        group=SOUND,
     )
     tuning_cents: float = option(
-        0.0, "Standard deviation of note tuning in cents.", flag="--tuning", default_text="0"
+        0.0,
+        "Standard deviation of note tuning in cents.",
+        flag="--tuning",
+        default_text="0",
+        group=SOUND,
     )
     humanise: bool = option(
-        False, "Play parts that are on the grid, or of one velocity, as humans do."
+        False, "Play parts that are on the grid, or of one velocity, as humans do.", group=STEMS
     )
     humanise_velocity: float = option(
-        HUMAN_VELOCITY, "Standard deviation of the velocities of such parts."
+        HUMAN_VELOCITY, "Standard deviation of the velocities of such parts.", group=STEMS
     )
     humanise_onset_s: float = option(
         HUMAN_ONSET_S,
         "Standard deviation of their onsets in seconds.",
         flag="--humanise-onset",
+        group=STEMS,
     )
     drum_pieces: bool = option(
-        False, "Also write the pieces of drum kits, which add up to the kits' stems."
+        False, "Also write the pieces of drum kits, which add up to the kits' stems.", group=STEMS
     )
 
     def __post_init__(self) -> None:

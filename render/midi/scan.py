@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 from stemsmith.manifests.arrays import Int64s
 from stemsmith.manifests.errors import UsageError
+from stemsmith.manifests.folder_kinds import own_kind
 from stemsmith.manifests.jobs import recheck
 from stemsmith.manifests.records import Reason, Rejection, ScannedSong
 from stemsmith.manifests.shards import Table, table_of
@@ -108,7 +109,10 @@ def find_midi_files(root: Path, skipped: Path | None = None) -> list[str]:
         If it is not a folder, or cannot be read.
     """
     if not root.is_dir():
-        raise UsageError(f"{root}: not a folder of MIDI files")
+        of_file = "; give the folder that it is in" if root.is_file() else ""
+        raise UsageError(f"{root}: not a folder of MIDI files{of_file}")
+    if (found := own_kind(root)) is not None:
+        raise UsageError(f"{root}: {found.words}, not a folder of MIDI files")
 
     def refuse(error: OSError) -> None:
         raise UsageError(f"{error.filename}: cannot be read: {error.strerror}") from error

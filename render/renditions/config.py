@@ -8,11 +8,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from stemsmith.manifests.errors import UsageError
-from stemsmith.manifests.options import option, to_manifest
+from stemsmith.manifests.options import Field, fields_of, option, to_manifest
 from stemsmith.manifests.paths import local_path
 from stemsmith.render.corpus.config import (
-    EQUAL_STEMS,
-    OnDefect,
     RenderConfig,
     RenderOptions,
     parse_band,
@@ -21,12 +19,34 @@ from stemsmith.render.midi.playing import AS_WRITTEN, Deviations, Dynamic, parse
 from stemsmith.render.renditions.factors import Rule, Tempo, TempoMode
 
 __all__ = [
+    "NOT_OF_RENDITIONS",
+    "ONLY_RENDITIONS",
     "PRESETS",
     "RenditionConfig",
     "RenditionOptions",
     "parse_shifts",
     "parse_tempos",
 ]
+
+ONLY_RENDITIONS: Final = "Renditions only"  # a heading in help texts
+
+_LEVELS: Final = "stems of renditions keep the synthesiser's level"
+_SHARED: Final = "not of renditions, whose stems are shared between mixtures"
+_AS_HUMANS: Final = "renditions have --jitter, --tuning and --dynamics"
+# Options of `RenderConfig` that change nothing about renditions, and why.
+NOT_OF_RENDITIONS: Final[Mapping[str, str]] = {
+    "patch_choice": "a rendition's patches are of the very instrument; --timbres says how many",
+    "mix_source": "a rendition is a recipe, and has no mixture of its own",
+    "target_lufs": _LEVELS,
+    "max_gain_db": _LEVELS,
+    "target_peak_dbfs": f"{_LEVELS}; --headroom lowers it",
+    "balance": _LEVELS,
+    "audit": "renditions are not audited",
+    "on_defect": "renditions are not audited",
+    **dict.fromkeys(("effects", "room", "equalise", "master", "codec", "dry"), _SHARED),
+    **dict.fromkeys(("humanise", "humanise_velocity", "humanise_onset_s"), _AS_HUMANS),
+    "drum_pieces": "stems of renditions are whole parts",
+}
 
 
 def parse_tempos(text: str) -> tuple[Tempo, ...]:
@@ -118,6 +138,7 @@ class RenditionConfig(RenderConfig):
         key="renditions",
         parse=_parse_number,
         metavar="N",
+        group=ONLY_RENDITIONS,
     )
     tempos: tuple[Tempo, ...] = option(
         (Tempo(AS_WRITTEN),),
@@ -125,11 +146,13 @@ class RenditionConfig(RenderConfig):
         flag="--tempo",
         key="tempo",
         parse=parse_tempos,
+        group=ONLY_RENDITIONS,
     )
     tempo_mode: TempoMode = option(
         TempoMode.SCALE,
         "BPM scale the tempo changes of a score, or replace them.",
         default_text="scale",
+        group=ONLY_RENDITIONS,
     )
     n_timbres: int = option(
         1,
@@ -137,6 +160,7 @@ class RenditionConfig(RenderConfig):
         flag="--timbres",
         key="timbres",
         default_text="1",
+        group=ONLY_RENDITIONS,
     )
     dynamics: tuple[Dynamic, ...] = option(
         (Dynamic(AS_WRITTEN, None),),
@@ -150,13 +174,15 @@ class RenditionConfig(RenderConfig):
         flag="--shift",
         key="shift_s",
         parse=parse_shifts,
+        group=ONLY_RENDITIONS,
     )
-    rule: Rule = option(Rule.ANY, "Which combinations of the factors count.")
+    rule: Rule = option(Rule.ANY, "Which combinations of the factors count.", group=ONLY_RENDITIONS)
     headroom_db: float = option(
         18.0,
         "dB by which all stems are softer than the synthesiser plays them, so that none clips.",
         flag="--headroom",
         default_text="18",
+        group=ONLY_RENDITIONS,
     )
     aligned: str | None = option(
         None,
@@ -164,6 +190,7 @@ class RenditionConfig(RenderConfig):
         parse=_parse_folder,
         metavar="FOLDER",
         is_in_manifest=False,  # which says whether there is one; stems are named by its content
+        group=ONLY_RENDITIONS,
     )
 
     @property
@@ -173,23 +200,15 @@ class RenditionConfig(RenderConfig):
 
     def __post_init__(self) -> None:
         """Make values of what was given as text, and refuse values out of range."""
-        if self.drum_pieces:
-            raise UsageError("--drum-pieces: stems of renditions are whole parts")
-        if self.humanise:
-            raise UsageError("--humanise: renditions have --jitter, --tuning and --dynamics")
+        for field in fields_of(RenderConfig):
+            reason = NOT_OF_RENDITIONS.get(field.name)
+            if reason is not None and getattr(self, field.name) != field.default:
+                raise UsageError(f"{_flag_that_is_given(field)}: {reason}")
         RenderConfig.__post_init__(self)
         if self.aligned is not None:
             object.__setattr__(self, "aligned", str(local_path(self.aligned).resolve()))
         names = [tempo.name for tempo in self.tempos]
         checks = {
-            "--on-defect: renditions are not audited": self.on_defect is OnDefect.KEEP,
-            "--balance: stems of renditions keep the synthesiser's level": (
-                self.balance == EQUAL_STEMS
-            ),
-            "--effects, --room, --equalise, --master, --codec and --dry: not of renditions, whose "
-            "stems are shared between mixtures": not (
-                self.is_produced or self.has_master or self.dry
-            ),
             "--renditions must be at least 1": self.n_renditions is None or self.n_renditions >= 1,
             "--timbres must be between 1 and 1000": 1 <= self.n_timbres <= 1000,
             "--tempo names one twice": len(set(names)) == len(names),
@@ -216,6 +235,10 @@ class RenditionConfig(RenderConfig):
             "dynamics": {dynamic.name: dynamic.velocity for dynamic in self.dynamics},
             "is_aligned": self.aligned is not None,
         }
+
+
+def _flag_that_is_given(field: Field) -> str:
+    return "--no-audit" if field.name == "audit" else field.flag
 
 
 class RenditionOptions(RenderOptions, total=False):
