@@ -244,23 +244,13 @@ def compare_results(
         raise UsageError(f"--method {methods[0]}: names a system of --public FILE; give that, too")
     notes: list[str] = []
     if public is not None:
-        systems += _wanted(read_published(public), methods)
+        systems += read_published(public, methods)
         if not methods:
             systems, notes = _well_covered(systems)
     found = compare_systems(
         systems, metrics=metrics, targets=targets, pairs=pairs, is_tested=is_tested
     )
     return dataclasses.replace(found, notes=(*notes, *found.notes))
-
-
-def _wanted(published: list[ScoredSystem], methods: Sequence[str]) -> list[ScoredSystem]:
-    known = {system.name: system for system in published}
-    for name in methods:
-        if name not in known:
-            raise UsageError(
-                f"--method {name}: not in {published[0].source}; there are {_listed(list(known))}"
-            )
-    return [known[name] for name in dict.fromkeys(methods)] if methods else published
 
 
 def _well_covered(systems: list[ScoredSystem]) -> tuple[list[ScoredSystem], list[str]]:

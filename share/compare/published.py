@@ -19,12 +19,13 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
+from stemsmith.evaluate.benchmark.report import SongValues
 from stemsmith.evaluate.metrics.museval_json import METRICS, read_track
 from stemsmith.manifests.documents import Every, misfit, read_json
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
@@ -40,10 +41,11 @@ _SETTINGS: Final = {
 }
 _SPLIT_FOLDERS: Final = ("test", "train")
 _SAME_TARGET: Final = {"instrumental": "accompaniment"}  # what people call it
-_LARGEST_DB: Final = 200.0  # of what is not infinite; 32-bit samples reach 150 dB
+_LARGEST_DB: Final = 200.0  # of a song; 32-bit samples reach 150 dB
 _MODELS: Final = Every(dict, {"track_scores": Every(list, {"track_name": str, "scores": dict})})
 _COLUMNS: Final = ("method", "track", "target")
 _LARGEST_CSV: Final = 1 << 28  # bytes
+_MAX_NAMED: Final = 5
 _EXPECTED: Final = (
     "expected museval's NAME/test/SONG.json, a CSV with method, track, target, metric, score, "
     "or JSON of models with track_scores"
@@ -60,24 +62,27 @@ class _PublishedRow(NamedTuple):
     value_db: float
 
 
-def read_published(path: str | PathLike[str]) -> list[ScoredSystem]:
+def read_published(path: str | PathLike[str], methods: Sequence[str] = ()) -> list[ScoredSystem]:
     """Read the systems of published scores.
 
     Parameters
     ----------
     path : path
         A folder or a file of one of the shapes that the module describes.
+    methods : sequence of str
+        Names of the systems that are wanted; empty for all of them.
 
     Returns
     -------
     list of ScoredSystem
-        The systems in the order of the file, with the medians over frames of their songs.
+        The systems in the order of `methods`, or else of the file, with the medians over frames
+        of their songs.
 
     Raises
     ------
     UsageError
-        If there is no such file, it has another shape, or pickled Python objects, which may run
-        anything when they are read.
+        If there is no such file or system, it has another shape, or it holds pickled Python
+        objects, which may run anything when they are read.
     InvalidCorpus
         If it cannot be read, or a number in it is none in dB.
     """
@@ -85,7 +90,7 @@ def read_published(path: str | PathLike[str]) -> list[ScoredSystem]:
     if not place.exists():
         raise UsageError(f"{place}: no such file of published scores")
     if place.is_dir():
-        rows = _museval_rows(place)
+        rows = _museval_rows(place, methods)
     elif place.suffix.lower() == ".csv":
         rows = _csv_rows(place)
     elif place.suffix.lower() == ".json":
@@ -94,25 +99,36 @@ def read_published(path: str | PathLike[str]) -> list[ScoredSystem]:
         raise UsageError(f"{place}: pickled Python, which is not read; save it as CSV (to_csv)")
     else:
         raise UsageError(f"{place}: no published scores: {_EXPECTED}")
-    systems = list(_systems(place, rows))
+    systems = {system.name: system for system in _systems(place, rows)}
     if not systems:
         raise InvalidCorpus(f"{place}: has no scores of {', '.join(METRICS)}")
-    return systems
+    _check_methods(place, methods, systems)
+    return [systems[name] for name in dict.fromkeys(methods or systems)]
+
+
+def _check_methods(place: Path, methods: Sequence[str], known: Collection[str]) -> None:
+    for name in methods:
+        if name not in known:
+            names = list(known)
+            more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
+            raise UsageError(
+                f"--method {name}: not in {place}; there are {', '.join(names[:_MAX_NAMED])}{more}"
+            )
 
 
 def _systems(place: Path, rows: Iterable[_PublishedRow]) -> Iterator[ScoredSystem]:
     frames: dict[str, dict[tuple[str, str], dict[str, list[float]]]] = {}
     for row in rows:
-        if math.isfinite(row.value_db) and abs(row.value_db) > _LARGEST_DB:
-            raise InvalidCorpus(
-                f"{place}: {row.metric} of {row.system}, {row.song}, {row.target} is "
-                f"{row.value_db:g}: not in dB"
-            )
         target = _SAME_TARGET.get(row.target, row.target)
         of_system = frames.setdefault(row.system, {})
         of_song = of_system.setdefault((target, row.metric), {})
         of_song.setdefault(normal_name(row.song), []).append(row.value_db)
     for system, values in frames.items():
+        medians = {
+            key: {song: _median(scores) for song, scores in by_song.items()}
+            for key, by_song in values.items()
+        }
+        _check_unit(place, system, medians)
         songs = dict.fromkeys(song for by_song in values.values() for song in by_song)
         yield ScoredSystem(
             name=system,
@@ -123,12 +139,19 @@ def _systems(place: Path, rows: Iterable[_PublishedRow]) -> Iterator[ScoredSyste
             is_published=True,
             metrics={name: taken_metric(name, _SETTINGS) for _, name in values},
             parts={s: SongKind.TEST if s in TEST_SONGS else SongKind.TRAINING for s in songs},
-            values={
-                key: {song: _median(scores) for song, scores in by_song.items()}
-                for key, by_song in values.items()
-            },
+            values=medians,
             rejected={},
         )
+
+
+def _check_unit(place: Path, system: str, values: SongValues) -> None:
+    """Refuse songs whose scores cannot be in dB; single frames may have any."""
+    for (target, metric), by_song in values.items():
+        for song, value in by_song.items():
+            if abs(value) > _LARGEST_DB:
+                raise InvalidCorpus(
+                    f"{place}: {metric} of {system}, {song}, {target} is {value:g}: not in dB"
+                )
 
 
 def _median(values_db: list[float]) -> float:
@@ -138,17 +161,21 @@ def _median(values_db: list[float]) -> float:
     return float(np.median(counted)) if len(counted) else math.nan
 
 
-def _museval_rows(root: Path) -> Iterator[_PublishedRow]:
-    files = sorted(root.rglob("*.json"))
-    if not files:
-        raise UsageError(f"{root}: no published scores: {_EXPECTED}")
-    for file in files:
+def _museval_rows(root: Path, methods: Sequence[str]) -> Iterator[_PublishedRow]:
+    files: dict[str, list[Path]] = {}
+    for file in sorted(root.rglob("*.json")):
         folder = file.parent
         system = folder.parent if folder.name in _SPLIT_FOLDERS else folder
+        files.setdefault(system.resolve().name, []).append(file)
+    if not files:
+        raise UsageError(f"{root}: no published scores: {_EXPECTED}")
+    _check_methods(root, methods, files)  # before files are read in vain
+    wanted = [(system, file) for system in methods or files for file in files[system]]
+    for system, file in wanted:
         for target, by_metric in read_track(file).items():
             for metric, frames in by_metric.items():
                 for value in frames.tolist():
-                    yield _PublishedRow(system.resolve().name, file.stem, target, metric, value)
+                    yield _PublishedRow(system, file.stem, target, metric, value)
 
 
 def _model_rows(path: Path) -> Iterator[_PublishedRow]:
