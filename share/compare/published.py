@@ -164,9 +164,9 @@ def _median(values_db: list[float]) -> float:
 def _museval_rows(root: Path, methods: Sequence[str]) -> Iterator[_PublishedRow]:
     files: dict[str, list[Path]] = {}
     for file in sorted(root.rglob("*.json")):
-        folder = file.parent
-        system = folder.parent if folder.name in _SPLIT_FOLDERS else folder
-        files.setdefault(system.resolve().name, []).append(file)
+        is_split = file.parent.name in _SPLIT_FOLDERS
+        folder = file.parent.parent if is_split else file.parent
+        files.setdefault(folder.resolve().name, []).append(file)
     if not files:
         raise UsageError(f"{root}: no published scores: {_EXPECTED}")
     _check_methods(root, methods, files)  # before files are read in vain

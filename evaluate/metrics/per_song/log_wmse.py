@@ -64,27 +64,33 @@ def log_wmse(
     ValueError
         If the shapes differ, or a sample is not finite.
     """
-    s, estimated = pair(reference, estimate)
-    _, mixed = pair(reference, mixture)
-    levels = np.sqrt(np.square(_heard(mixed, sample_rate)).mean(axis=1))
-    # Filters are linear: filtering the difference is the difference of what is filtered.
-    errors = _heard(estimated - s, sample_rate)
     values = [
-        _of_channel(error / level) if level > 0 else math.log(_DELTA)
-        for error, level in zip(errors, levels.tolist(), strict=True)
+        _of_channel(*channel, sample_rate)
+        for channel in zip(reference, estimate, mixture, strict=True)
     ]
     return _SCALE * float(np.mean(values))
 
 
-def _of_channel(error: Float64s) -> float:
+def _of_channel(
+    reference: npt.NDArray[Any],
+    estimate: npt.NDArray[Any],
+    mixture: npt.NDArray[Any],
+    sample_rate: int,
+) -> float:
+    s, estimated = pair(reference, estimate)
+    level = math.sqrt(float(np.square(_heard(pair(reference, mixture)[1], sample_rate)).mean()))
+    if level == 0:
+        return math.log(_DELTA)
+    # Filters are linear: filtering the difference is the difference of what is filtered.
+    error = _heard(estimated - s, sample_rate) / level
     audible = np.where(np.abs(error) < _INAUDIBLE, 0.0, error)
     return math.log(float(np.square(audible).mean()) + _DELTA)
 
 
 def _heard(audio: Float64s, sample_rate: int) -> Float64s:
     if sample_rate != _RATE:
-        audio = soxr.resample(audio.T, sample_rate, _RATE, quality="HQ").T
-    filtered: Float64s = scipy.signal.oaconvolve(audio, hearing_filter()[None], mode="same", axes=1)
+        audio = soxr.resample(audio, sample_rate, _RATE, quality="HQ")
+    filtered: Float64s = scipy.signal.oaconvolve(audio, hearing_filter(), mode="same")
     return filtered
 
 
