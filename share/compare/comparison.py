@@ -22,6 +22,7 @@ from stemsmith.evaluate.benchmark.results import Results
 from stemsmith.evaluate.metrics.registry import Metric
 from stemsmith.evaluate.metrics.summary import ScoreSummary
 from stemsmith.manifests.errors import UsageError
+from stemsmith.manifests.names import slug
 from stemsmith.manifests.options import member
 from stemsmith.share.compare.published import read_published
 from stemsmith.share.compare.statistics import (
@@ -208,7 +209,8 @@ def compare_results(
     methods : sequence of str
         Names of the published systems that are wanted; empty for all of them.
     metrics, targets : sequence of str
-        Names of metrics and targets that are wanted; empty for all that the systems have in common.
+        Names of metrics, in any case, and of targets that are wanted; empty for all that the
+        systems have in common.
     pairs : Pairs
         Whether the ``first`` system is subtracted from each of the others, or in ``all`` pairs the
         earlier from the later one.
@@ -235,7 +237,7 @@ def compare_results(
     >>> [column.target for column in comparison.tables[0].columns]
     ['piano', 'bass', 'guitar', 'drums']
     """
-    folders = [Results(folder) for folder in results]
+    folders = [Results(folder).verify() for folder in results]
     paths = [folder.root.resolve() for folder in folders]
     if twice := [path for path, n in Counter(paths).items() if n > 1]:
         raise UsageError(f"{twice[0]}: given twice; a system differs from itself by nothing")
@@ -359,8 +361,9 @@ def _common_metrics(
             notes.append(f"{name} is left out: {' and '.join(taken)}")
         else:
             common.append(name)
+    of_slug = {slug(name): name for name in common}  # `evaluate --metric` has them in lower case
     for name in wanted:
-        if name not in common:
+        if slug(name) not in of_slug:
             why = next((f"; {note}" for note in notes if note.startswith(f"{name} is")), "")
             raise UsageError(
                 f"--metric {name}: not common to all; there are {', '.join(common) or 'none'}{why}"
@@ -368,7 +371,8 @@ def _common_metrics(
     if not common:
         raise UsageError(f"the systems have no metric in common: {'; '.join(notes)}")
     # Whoever names metrics knows of the others.
-    return (list(dict.fromkeys(wanted)), []) if wanted else (common, notes)
+    chosen = list(dict.fromkeys(of_slug[slug(name)] for name in wanted))
+    return (chosen, []) if wanted else (common, notes)
 
 
 def _taken(system: ScoredSystem, name: str) -> str:

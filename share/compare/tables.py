@@ -26,7 +26,7 @@ _SUMMARY_COLUMNS: Final = (
 _SONG_COLUMNS: Final = ("songs_are", "metric", "unit", "target", "song", "system", "value")
 _NONE: Final = "-"
 _MAX_NAMED: Final = 3
-_TEST: Final = "Wilcoxon's signed-rank test, two-sided, corrected by Holm for {} comparisons"
+_TEST: Final = "Wilcoxon's signed-rank test, two-sided, corrected by Holm for {}"
 _LATEX: Final = {
     **{mark: f"\\{mark}" for mark in "&%$#_{}"},
     "\\": "\\textbackslash{}",
@@ -92,11 +92,11 @@ def to_latex(comparison: SystemComparison, *, has_songs: bool = False) -> str:
     parts = []
     for grid in _text_tables(comparison, has_songs):
         rows = [" & ".join(map(_latex, row)) + r" \\" for row in (grid.head, *grid.rows)]
-        parts += [f"% {grid.title}"] + ([f"% {grid.foot}"] if grid.foot else [])
+        parts += [f"% {_one_line(line)}" for line in (grid.title, grid.foot) if line]
         columns = "l" + "r" * (len(grid.head) - 1)
         parts += [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", rows[0], r"\midrule"]
         parts += [*rows[1:], r"\bottomrule", r"\end{tabular}", ""]
-    return "\n".join([*parts, *(f"% {line}" for line in remarks_of(comparison)), ""])
+    return "\n".join([*parts, *(f"% {_one_line(line)}" for line in remarks_of(comparison)), ""])
 
 
 def to_csv(comparison: SystemComparison, *, has_songs: bool = False) -> str:
@@ -179,7 +179,8 @@ def _differences_grid(table: MetricTable) -> TextTable:
     unit = f" [{table.metric.unit}]" if table.metric.unit else ""
     title = f"{table.metric.name}{unit}: {table.metric.average} of the differences of the same "
     n_tested = sum(row.p is not None for row in table.differences)
-    foot = f"p: {_TEST.format(n_tested)}" if n_tested else ""
+    counted = f"{n_tested} comparison{'s' * (n_tested > 1)}"
+    foot = f"p: {_TEST.format(counted)}" if n_tested else ""
     return TextTable(f"{title}{table.part}", ("difference", *targets), tuple(rows), foot)
 
 

@@ -126,6 +126,7 @@ def test_metrics_that_differ_or_are_of_one_system_are_left_out(make_results: Mak
         compare_results([a, sdr])
     with pytest.raises(UsageError, match="--metric SNR: not common to all; there are SI-SDR"):
         compare_results([a], metrics=["SNR"])
+    assert compare_results([a], metrics=["si-sdr"]).tables[0].metric.name == "SI-SDR"
     with pytest.raises(UsageError, match="--target kazoo: not common"):
         compare_results([a], targets=["kazoo"])
 
@@ -206,7 +207,7 @@ def test_the_command_prints_and_writes_one_comparison(
         "| b | 5.00 [2.00, 9.00] |",
     ]
     assert "| b minus as\\|it is_& | +2.00 [+1.00, +3.00], p 0.250 |" in lines
-    assert "corrected by Holm for 1 comparisons." in done.stdout
+    assert "corrected by Holm for 1 comparison." in done.stdout
     latex = files["latex"].read_text()
     assert r"as\textbar{}it is\_\& & 3.00 [1.00, 6.00] \\" in latex
     assert latex.count(r"\begin{tabular}{lr}") == latex.count(r"\end{tabular}") == 2
