@@ -417,8 +417,11 @@ def _of_songs(system: ScoredSystem, songs: Collection[str]) -> ScoredSystem:
 
 def _column(systems: Sequence[ScoredSystem], target: str, metric: str) -> TargetColumn | None:
     having = [system for system in systems if (target, metric) in system.values]
+    has_own = not all(system.is_published for system in systems)
     if len(having) < min(2, len(systems)):
         return None
+    if has_own and all(system.is_published for system in having):
+        return None  # nobody asked how published systems differ from each other
     scored = [system.values[target, metric] for system in having]
     common = sorted(set.intersection(*(set(by_song) for by_song in scored)))
     songs = [song for song in common if not any(math.isnan(by_song[song]) for by_song in scored)]
@@ -486,6 +489,8 @@ def _left_out(
     songs: dict[tuple[SongKind, str], list[str]] = {}
     for song in every:
         lacking = [system for system in systems if song not in system.parts]
+        # Of songs that results lack, nobody asks which published systems have them.
+        lacking = [system for system in lacking if not system.is_published] or lacking
         if lacking:
             reasons = [f"{s.rejected[song]} in {s.name}" for s in lacking if song in s.rejected]
             if absent := [s.name for s in lacking if song not in s.rejected]:

@@ -168,7 +168,7 @@ def test_what_cannot_be_compared_is_one_line(
     a = make_results("a", {"bass": [1, 2]})
     one_line(here("compare"), 2, "nothing to compare: give folders of results, or --public FILE")
     one_line(here("compare", a, tmp_path / "." / "a"), 2, "given twice")
-    one_line(here("compare", tmp_path), 1, "summary.json: missing")
+    one_line(here("compare", tmp_path), 1, "not results of `evaluate`; did you mean")
     b = make_results("b", {"bass": [1]}, songs=["elsewhere"])
     described = "a has 2 test songs (s0, ...), b has 1 test song (elsewhere, ...)"
     one_line(here("compare", a, b), 2, "no song in common", described)
@@ -253,5 +253,5 @@ def test_names_that_are_no_plain_text_break_no_table(make_results: Make) -> None
 
 
 def test_a_folder_of_something_else_is_named(workshop: Path) -> None:
-    with pytest.raises(InvalidCorpus, match=r"corpus.summary\.json: missing"):
+    with pytest.raises(InvalidCorpus, match="corpus: holds a corpus; expected results"):
         compare_results(["results", "corpus"])

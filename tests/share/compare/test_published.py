@@ -175,6 +175,7 @@ def test_published_rows_are_compared_on_common_songs_and_never_mixed(
     assert table.differences[0].difference == -2.0  # the median of -1 and -3
     assert "left out, with less than half of the 2 songs: few" in found.notes
     assert {row.part: row.songs for row in found.left_out} == {SongKind.TRAINING: (TRAINING,)}
+    assert [row.reason for row in found.left_out] == ["not scored in own"]
     # Two systems that were scored on training songs have a table of those.
     alone = compare_results([], path, methods=["few", "covers"])
     assert {t.part for t in alone.tables} == {SongKind.TRAINING}
@@ -184,3 +185,8 @@ def test_published_rows_are_compared_on_common_songs_and_never_mixed(
         compare_results([own], path, methods=["X"])
     with pytest.raises(UsageError, match=r"own has 2 test songs .*, few has 1 training song"):
         compare_results([own], path, methods=["few"])
+    more = write_models(
+        tmp_path / "n.json", x=of_model((TRAINING, 8.0)), y=of_model((TRAINING, 9.0))
+    )
+    with pytest.raises(UsageError, match="no song in common"):  # but for the published ones
+        compare_results([own], more)
