@@ -16,7 +16,7 @@ __all__ = ["compare"]
 
 @command(
     "stemsmith compare results/mixture results/run results/irm",
-    "stemsmith compare results/run --public sisec18 --method UMX --test",
+    "stemsmith compare results/run --public sigsep-mus-2018/submissions --method UHL2 --test",
     "stemsmith compare results/a results/b --target bass --csv scores.csv --plot scores.svg",
 )
 @click.argument("results", type=LOCAL_PATH, nargs=-1)
