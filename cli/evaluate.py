@@ -54,8 +54,8 @@ def evaluate(
 
     SYSTEM is mixture (as it is), oracle:ibm, oracle:irm, oracle:wiener, oracle:tpsa,
     run:DIR[,run:DIR...] of `stemsmith train`, or estimates:DIR with anyone's separated files,
-    DIR/SONG/TARGET.wav. DATASET is a corpus, musdb:PATH, dsd100:PATH, bach10:PATH, folder:PATH
-    with songs as PATH/SONG/STEM.wav, or package.module:function:PATH.
+    DIR/SONG/TARGET.wav or by --pattern. DATASET is a corpus, musdb:PATH, dsd100:PATH, bach10:PATH,
+    folder:PATH with songs as PATH/SONG/STEM.wav, or package.module:function:PATH.
 
     Killed at any moment, the same command goes on and ends with the same bytes.
     """
