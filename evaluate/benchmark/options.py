@@ -66,8 +66,9 @@ class EvaluationConfig(MetricConfig, SeparationConfig):
         zeros, and the channel is taken for both. Every use is counted in the results.
     pattern : str
         How the files of a folder of estimates are called where it has no folder for each song:
-        their paths below it, with ``{song}`` and ``{target}``, as in ``{song}_{target}.wav``.
-        Empty for ``{song}/{target}`` with any ending that can be read.
+        their paths below it, with ``{song}`` and ``{target}``, as in ``{song}_{target}.wav``;
+        without an ending, files with any one that can be read. Empty for ``{song}/{target}`` with
+        any ending.
     n_folds : int or None
         Number of folds of a cross-validation, at least 2: each song is scored by the system of
         its fold, whose number stands for ``{fold}`` in the system's name. None for none.

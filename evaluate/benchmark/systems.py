@@ -164,7 +164,8 @@ class EstimateFolder:
     root : Path
         The folder that holds a folder for each song.
     pattern : str
-        Path of a file below it with ``{song}`` and ``{target}``; empty for folders of songs.
+        Path of a file below it with ``{song}`` and ``{target}``, without an ending for files of
+        any kind of audio; empty for folders of songs.
     songs : collection of str
         Names of the songs of the data set, by which the files of a pattern are told apart.
 
@@ -250,8 +251,10 @@ def _matching_files(root: Path, pattern: str, songs: Collection[str]) -> dict[st
     """Return the files that a pattern names, by song and by target.
 
     A song's name may hold what stands between the fields: of several songs that a file fits, it is
-    of the one with the longest name.
+    of the one with the longest name. A pattern that does not end as audio does is that of files
+    with any such ending.
     """
+    has_ending = is_audio(Path(pattern))
     form = re.escape(normal_name(pattern)).replace(r"\{target\}", "(?P<target>[^/]+)")
     longest_first = sorted(songs, key=lambda song: (-len(song), song))
     forms = {
@@ -260,9 +263,10 @@ def _matching_files(root: Path, pattern: str, songs: Collection[str]) -> dict[st
     }
     found: dict[str, dict[str, Path]] = {}
     for path, fault in all_files(root):
-        name = normal_name(path.relative_to(root).as_posix())
         if fault or not is_audio(path):
             continue
+        place = path.relative_to(root)
+        name = normal_name((place if has_ending else place.with_suffix("")).as_posix())
         matches = (
             (song, match) for song in longest_first if (match := forms[song].fullmatch(name))
         )

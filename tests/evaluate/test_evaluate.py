@@ -25,7 +25,7 @@ from stemsmith.evaluate.benchmark.score_song import ScoringJob, score_song
 from stemsmith.evaluate.benchmark.systems import EstimateFolder, parse_system, system_of
 from stemsmith.manifests import shards, storage
 from stemsmith.manifests.arrays import Float64s
-from stemsmith.manifests.errors import UsageError
+from stemsmith.manifests.errors import InvalidCorpus, UsageError
 from stemsmith.manifests.records import Reason
 
 RATE = 8000
@@ -437,6 +437,18 @@ def test_a_file_of_a_pattern_is_of_the_longest_song_that_it_fits(tmp_path: Path)
     assert other.find("vocals", "A_B") == tmp_path / "A_B_vocals.wav"
     assert other.find("c_d", "A_B") == tmp_path / "A_B_c_d.wav"
     assert other.find("d", "A_B_c") is None
+
+
+def test_a_pattern_without_an_ending_is_of_any_audio(tmp_path: Path) -> None:
+    """MSST writes FLAC, and WAV where that would clip."""
+    for name in ("A.b_bass.flac", "A.b_vocals.wav", "A.b_notes.txt"):
+        (tmp_path / name).touch()
+    folder = EstimateFolder(tmp_path, "{song}_{target}", ["A.b"])
+    assert folder.names == ("bass", "vocals")
+    assert folder.find("A.b", "bass") == tmp_path / "A.b_bass.flac"
+    (tmp_path / "A.b_bass.wav").touch()
+    with pytest.raises(InvalidCorpus, match="the same estimate as"):
+        EstimateFolder(tmp_path, "{song}_{target}", ["A.b"])
 
 
 def test_vocals_and_accompaniment_are_targets(tmp_path: Path, make_musdb, here) -> None:

@@ -70,12 +70,15 @@ class MsstFormat(TargetFormat):
     def songs(self, sources: Sequence[ExportSource], config: ExportConfig) -> list[TargetSong]:
         """Find the songs; see `ExportFormat.songs`.
 
-        A target that no song has is none of theirs: drawing audible excerpts of it would never end.
+        A target that no song of training has is not written there: silence of which loud excerpts
+        are wanted would be drawn from forever.
         """
         songs = super().songs(sources, config)
-        known = {target for song in songs for target in song.own_targets}
+        known = {name for song in songs if song.split == "train" for name in song.own_targets}
         return [
             dataclasses.replace(song, targets=tuple(t for t in song.targets if t in known))
+            if song.split == "train"
+            else song
             for song in songs
         ]
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import errno
+import hashlib
 import json
 import re
 import shutil
@@ -171,6 +173,20 @@ def test_msst_validates_on_what_a_song_has(sparse: Path, tmp_path: Path, kind: s
     assert np.array_equal(integers(mixture), total)
 
 
+def test_msst_trains_on_no_silence_alone(sparse: Path, tmp_path: Path) -> None:
+    """A source of test songs only is there, and not among those of training."""
+    shutil.copytree(sparse.parent, tmp_path / "s")
+    soloist = tmp_path / "s" / "songs" / "train" / "Trio" / "oboe.wav"
+    soloist.unlink()
+    root = exported(tmp_path / "s" / "songs", tmp_path / "x", "msst", variant="1")
+    for path, (_, found) in trainers.msst_songs(
+        str(root / "train"), ["flute", "violin", "cello", "oboe"]
+    ).items():
+        assert found == ["flute", "violin", "cello"], path
+    ((_, references),) = trainers.msst_validation(str(root / "test"), ["oboe"]).items()
+    assert set(references) == {"oboe"}
+
+
 def test_msst_needs_some_things_of_its_types(sparse: Path, tmp_path: Path) -> None:
     for kind, missing, wanted in (("1", "skip", "silence"), ("7", "silence", "skip")):
         text = f"--missing {missing}: dataset type {kind} of MSST needs --missing {wanted}"
@@ -249,6 +265,53 @@ def test_the_musdb_package_opens_an_export(
             assert np.abs(accompaniment - track.audio).max() < 1e-4
     plain = musdb.DB(str(tmp_path / "x"), is_wav=True)  # by its own settings
     assert len(plain) == len(list(corpus.glob("*/*/")))
+
+
+@pytest.mark.parametrize("layout", ["musdb", "sourcefolder", "demucs", "msst"])
+def test_mixtures_and_renditions_are_songs(layout: str, mixtures: Path, tmp_path: Path) -> None:
+    renditions = Path(__file__).parents[2] / "data" / "0.1" / "renditions"
+    for number, source in enumerate((mixtures / "recipes", renditions)):
+        place = tmp_path / str(number)
+        taxonomy = "bach10" if source == renditions else None
+        options = {"variant": "6"} if layout == "msst" else {}
+        done = export_dataset(source, place, layout, limit=1, taxonomy=taxonomy, **options)
+        files = list(place.rglob("*.wav"))
+        assert files and not done.rejection_records()
+        assert {soundfile.info(path).channels for path in files} == {2}
+        for mixture in place.rglob("mixture.wav"):
+            parts = [integers(path) for path in mixture.parent.iterdir() if path != mixture]
+            assert np.array_equal(integers(mixture), sum(parts)) and integers(mixture).any()
+
+
+def test_a_full_disk_ends_the_command_and_the_song_is_made_again(
+    sparse: Path, tmp_path: Path, here: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from scipy.io import wavfile
+
+    write, n_left = wavfile.write, 5
+
+    def filling(file: Any, rate: int, data: Any) -> None:
+        nonlocal n_left
+        n_left -= 1
+        if n_left < 0:
+            file.write(b"RIFF")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(file, rate, data)
+
+    command = ("export", f"folder:{sparse}", tmp_path / "x", "--format", "demucs", "--jobs", 0)
+    with monkeypatch.context() as patch:
+        patch.setattr(wavfile, "write", filling)
+        done = here(*command)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"Error: {tmp_path / 'x'}") and done.stderr.count("\n") == 1
+    assert "No space left on device" in done.stderr
+    done = here(*command)
+    assert done.returncode == 0, done.stderr
+    sums = (tmp_path / "x" / "SHA256SUMS").read_text().splitlines()
+    for line in sums:
+        digest, place = line.split("  ", 1)
+        assert hashlib.sha256((tmp_path / "x" / place).read_bytes()).hexdigest() == digest
+    assert len([line for line in sums if line.endswith(".wav")]) == 4 * 5
 
 
 HOSTILE = (
