@@ -78,7 +78,7 @@ def make_page(
         if isinstance(subject, Results):
             continue
         kind, found = _sections_of(subject, config, progress, spectra)
-        sections += found if is_alone else [PageSection(f"{kind} {name}", (), found)]
+        sections += found if is_alone else [PageSection(_heading(kind, name), (), found)]
     results = [subject for _, subject in subjects if isinstance(subject, Results)]
     if results:
         found = _maker("results", "results_sections")(results, config, progress)
@@ -133,6 +133,10 @@ _WORDS: Final[dict[type, str]] = {
     Results: "Results of",
     SeparatedFolder: "Separated recordings",
 }
+
+
+def _heading(kind: str, name: str) -> str:
+    return kind if name == kind.lower() else f"{kind} {name}"
 
 
 def _enumerated(names: Sequence[str]) -> str:
