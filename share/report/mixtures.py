@@ -148,7 +148,7 @@ def _counts(title: str, values: list[int], unit: str) -> list[Block]:
     counts = [values.count(number) for number in numbers]
     said = f"From {min(values)} to {max(values)}, median {np.median(values):g}."
     caption = Caption(title, said, x=unit, y="mixtures")
-    svg = bars([str(number) for number in numbers], {"mixtures": counts}, caption)
+    svg = bars([str(number) for number in numbers], {"mixtures": counts}, caption, is_narrow=True)
     return [Chart(svg, f"{title}. {said}")]
 
 
@@ -165,6 +165,7 @@ def _gains(numbers: MixtureNumbers) -> list[Block]:
         list(spread),
         {"gain": [gains.tolist() for gains in spread.values()]},
         Caption(title, said, y="gain / dB"),
+        is_narrow=True,
     )
     return [Chart(svg, f"{title}. {said}.")]
 

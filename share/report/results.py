@@ -116,7 +116,9 @@ def _table_blocks(comparison: SystemComparison, table: MetricTable) -> list[Bloc
     first = DataTable(first.caption, first.headings, first.rows, note=note)
     words = f"{table.metric.average} of each system"
     words = "differences of the same songs" if table.differences else words
-    intervals = Chart(comparison_plot(table), f"{_named(table)}: {words}, with 95 % intervals.")
+    intervals = Chart(
+        comparison_plot(table, is_narrow=True), f"{_named(table)}: {words}, with 95 % intervals."
+    )
     return [first, *others, _boxes(comparison, table), intervals]
 
 
@@ -138,7 +140,7 @@ def _boxes(comparison: SystemComparison, table: MetricTable) -> Chart:
     )
     unit = f" / {table.metric.unit}" if table.metric.unit else ""
     caption = Caption(title, said, y=f"{table.metric.name}{unit}")
-    svg = box_plots([column.target for column in table.columns], series, caption)
+    svg = box_plots([column.target for column in table.columns], series, caption, is_narrow=True)
     hidden = sum(not math.isfinite(v) for boxes in series.values() for b in boxes for v in b)
     more = f" {hidden} values are infinite, and not drawn." if hidden else ""
     return Chart(svg, f"{title}; boxes from quartile to quartile.{more}")
