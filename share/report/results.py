@@ -279,9 +279,8 @@ class _Listening:
                 "mixture", make_clip(audio.mixture[:, where], rate), self._label_of_mixture(name)
             )
         ]
-        for row, target in enumerate(audio.targets):
-            if target not in targets:
-                continue
+        for target in (target for target in targets if target in audio.targets):
+            row = audio.targets.index(target)
             true = make_clip(audio.references[row][:, where], rate)
             tracks.append(PlayerTrack(f"{target}: true", true))
             tracks += [
@@ -295,7 +294,8 @@ class _Listening:
             ]
         row = self._songs.index(name)
         mean = _average([value for value in self._values[row] if not math.isnan(value)])
-        title = f"{rank}: {name} ({self._table.metric.name} {mean:.1f} {self._table.metric.unit})"
+        score = f"{self._table.metric.name} {mean:.1f} {self._table.metric.unit}".strip()
+        title = f"{rank}: {name} ({score})" if len(self._songs) > 1 else f"{name} ({score})"
         start_s, whole_s = where.start / rate, audio.mixture.shape[1] / rate
         caption = f"{_clock(start_s)} to {_clock(where.stop / rate)} of {_clock(whole_s)}"
         return StemPlayer(title, tracks, PlayerMode.SWITCH, caption, start_s)

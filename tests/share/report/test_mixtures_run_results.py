@@ -19,11 +19,13 @@ import numpy as np
 import pytest
 import soundfile
 from stemsmith.evaluate.benchmark.results import Results
+from stemsmith.evaluate.benchmark.song import SongAudio
 from stemsmith.evaluate.workflow import evaluate_system
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.mixtures import Mixture, MixtureSource
 from stemsmith.manifests.records import Reason, Rejection
 from stemsmith.mixing.mixtures import Mixtures
+from stemsmith.mixing.workflow import mix
 from stemsmith.share.report import mixture_numbers, mixtures, results, run, scored_songs
 from stemsmith.share.report.config import ReportConfig
 from stemsmith.share.report.content import (
@@ -158,9 +160,23 @@ def test_clips_are_played_with_their_sources_gains_and_notes(workshop: Path) -> 
         notes = [note for track in player.tracks for note in track.notes]
         assert notes and all(0 <= note.onset_s < note.offset_s <= 0.5 for note in notes)
         rows = page.rows(f"Sources of {record.mixture_id}")
-        assert [(row[0], row[2], row[5]) for row in rows] == [
-            (source.group, source.song_id, f"{source.gain_db:+.2f}") for source in record.sources
+        assert [(row[0], row[2], row[4]) for row in rows] == [
+            (source.group, f"corpus: {source.path}", f"{source.gain_db:+.2f}")
+            for source in record.sources
         ]
+
+
+def test_what_is_no_sum_of_its_targets_is_switched_to(workshop: Path) -> None:
+    options = {"n_mixtures": 3, "clip_s": 1.0, "min_rms_dbfs": -60.0}
+    bleeding = mix("corpus", "bleeding", augment=("bleed",), **options)  # type: ignore[arg-type]
+    (player, *_) = players_of(mixtures.mixture_sections(bleeding, CONFIG, Told()))
+    assert player.mode is PlayerMode.SWITCH and player.tracks[0].name == "mixture"
+    basses = [track for track in player.tracks if track.name == "bass"]
+    assert [track.label for track in basses] == [
+        "as it is recorded, 1 source",
+        "as it is, 1 source",
+    ]
+    assert basses[0].clip.mp3 != basses[1].clip.mp3 and basses[0].notes == basses[1].notes
 
 
 def test_recipes_whose_sources_are_gone_are_a_line(workshop: Path) -> None:
@@ -266,12 +282,14 @@ def test_recipes_are_counted(workshop: Path) -> None:
 def test_names_in_recipes_are_no_mark_up() -> None:
     transform = json.dumps({"name": HOSTILE, HOSTILE: HOSTILE})
     match = json.dumps({"anchor_song": HOSTILE, "anchor_group": HOSTILE})
-    one = source(HOSTILE, song_id=HOSTILE, shift=-4000, transforms=(transform,), match=match)
+    one = source(HOSTILE, path=HOSTILE, shift=-4000, transforms=(transform,), match=match)
     record = Mixture(HOSTILE, "coherent", "train", 8000, 8000, 1, -1.0, (one,))
     section = PageSection(HOSTILE, [mixtures._recipe(record)])
     assert "<script>alert" not in render_page(Page(HOSTILE, HOSTILE, [section]))
     (row,) = Tables([section]).rows(f"Sources of {HOSTILE}")
-    assert row[2] == HOSTILE and "shifted by -0.500 s" in row[-1] and HOSTILE in row[-1]
+    assert (
+        row[2] == f"corpus: {HOSTILE}" and "shifted by -0.500 s" in row[-1] and HOSTILE in row[-1]
+    )
 
 
 # Runs
@@ -437,6 +455,18 @@ def test_the_worst_and_the_best_songs_are_played_beside_their_estimates(
     (track,) = [track for track in worst.tracks if track.name == "bass: oracle:irm"]
     assert track.label == f"SI-SDR {score:.1f} dB"
     assert {track.clip.n_samples for track in worst.tracks} == {16000}
+
+
+def test_a_clip_begins_where_most_targets_sound() -> None:
+    rate = 1000
+    audio = np.zeros((2, 1, 20 * rate), np.float32)
+    audio[0, :, 3 * rate :] = 0.1
+    audio[1, :, 9 * rate : 15 * rate] = 0.1
+    song = SongAudio(rate, audio.sum(axis=0), ("bass", "drums"), audio)
+    assert results._busiest(song, 6.0) == slice(9 * rate, 15 * rate)
+    assert results._busiest(song, 60.0) == slice(0, 20 * rate)
+    silent = SongAudio(rate, 0 * audio[0], ("bass", "drums"), 0 * audio)
+    assert results._busiest(silent, 2.5) == slice(0, 2500)
 
 
 def test_songs_that_are_gone_are_a_line_beside_their_scores(
