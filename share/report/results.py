@@ -13,7 +13,7 @@ from stemsmith.evaluate.benchmark.datasets import Dataset, DatasetSong
 from stemsmith.evaluate.benchmark.results import Results
 from stemsmith.evaluate.benchmark.song import SongAudio
 from stemsmith.evaluate.benchmark.systems import Kind
-from stemsmith.manifests.arrays import Float64s
+from stemsmith.manifests.arrays import Float32s, Float64s
 from stemsmith.manifests.errors import InvalidCorpus, StemsmithError, UsageError
 from stemsmith.manifests.jobs import Progress
 from stemsmith.share.charts import Caption, box_plots, heat_map
@@ -273,7 +273,13 @@ class _Listening:
         audio = read_scored(song, targets)
         rate = audio.sample_rate
         where = _busiest(audio, clip_s)
-        made = {system: make(song, audio, where) for system, make in estimators.items()}
+        made: dict[str, Mapping[str, Float32s]] = {}
+        absent = []
+        for system, make in estimators.items():
+            try:
+                made[system] = make(song, audio, where)
+            except StemsmithError as error:
+                absent.append(f"; {system} cannot be played: {error}")
         tracks = [
             PlayerTrack(
                 "mixture", make_clip(audio.mixture[:, where], rate), self._label_of_mixture(name)
@@ -298,6 +304,7 @@ class _Listening:
         title = f"{rank}: {name} ({score})" if len(self._songs) > 1 else f"{name} ({score})"
         start_s, whole_s = where.start / rate, audio.mixture.shape[1] / rate
         caption = f"{_clock(start_s)} to {_clock(where.stop / rate)} of {_clock(whole_s)}"
+        caption += "".join(absent)
         return StemPlayer(title, tracks, PlayerMode.SWITCH, caption, start_s)
 
     def _value(self, song: str, target: str, system: str) -> float:

@@ -517,9 +517,35 @@ def test_estimates_are_those_that_were_scored(workshop: Path) -> None:
     sections = results.results_sections([labelled], CONFIG, Told())
     assert "its label 'Ours' hides where estimates are" in notices_of(sections)[0]
     assert len(players_of(sections)) == 1  # of the mixture and what is true
+    (Path("theirs") / song.name / "bass.wav").unlink()
+    (player,) = players_of(results.results_sections([one], CONFIG, Told()))
+    assert "estimates:theirs cannot be played: theirs/Track00003: no bass.wav" in player.caption
     shutil.rmtree("theirs")
     sections = results.results_sections([one], CONFIG, Told())
     assert "theirs: not a folder of estimates" in notices_of(sections)[0]
+
+
+def test_estimates_are_found_by_a_pattern_and_summed_and_fitted(workshop: Path) -> None:
+    rng = np.random.default_rng(0)
+    flat = Path("flat")
+    flat.mkdir()
+    parts = {name: 0.1 * rng.standard_normal(31900).astype(np.float32) for name in ("low", "kick")}
+    for name, audio in parts.items():
+        soundfile.write(flat / f"Track00003_{name}.wav", audio, 16000, subtype="FLOAT")
+    one = evaluate_system(
+        "estimates:flat",
+        "corpus",
+        "scored",
+        bss="none",
+        pattern="{song}_{target}.wav",
+        sums={"bass": ("low", "kick")},
+        lengths="fit",
+    )
+    (song,) = scored_songs.find_scored(one).songs
+    audio = scored_songs.read_scored(song, ("bass",))
+    made = scored_songs.estimator_of(one)(song, audio, slice(31800, 32000))["bass"]
+    np.testing.assert_allclose(made[0, :100], sum(part[31800:] for part in parts.values()))
+    assert not made[0, 100:].any()
 
 
 def test_a_run_separates_what_it_was_scored_on(workshop: Path) -> None:
