@@ -560,6 +560,30 @@ def test_a_run_separates_what_it_was_scored_on(workshop: Path) -> None:
     np.testing.assert_array_equal(made["bass"], Run("run").separate(audio.mixture, 16000)["bass"])
 
 
+def test_each_song_is_separated_by_the_run_of_its_fold(workshop: Path) -> None:
+    torch = pytest.importorskip("torch")
+    from stemsmith.evaluate.separation.run import Run
+
+    for fold in (1, 2):
+        shutil.copytree("run", f"fold-{fold}")
+    path = Path("fold-2/checkpoints/best.ckpt")
+    content = torch.load(path, weights_only=True)
+    for weights in content["state_dict"].values():
+        if weights.is_floating_point():
+            weights *= 0.5
+    torch.save(content, path)
+    splits = ("train", "validation", "test")
+    one = evaluate_system(
+        "run:fold-{fold}", "corpus", "scored", bss="none", splits=splits, n_folds=2
+    )
+    make = scored_songs.estimator_of(one)
+    for song in scored_songs.find_scored(one).songs:
+        audio = scored_songs.read_scored(song, ("bass",))
+        run_of_song = Run(f"fold-{one.summary['folds'][song.name]}")
+        expected = run_of_song.separate(audio.mixture, 16000)["bass"]
+        np.testing.assert_array_equal(make(song, audio, slice(0, 32000))["bass"], expected)
+
+
 def test_scores_of_any_kind_have_a_page(make_results: Callable[..., Path]) -> None:
     values = {"bass": [1.0, math.inf, -math.inf, math.nan], "drums": [math.nan] * 4}
     one, other = (Results(make_results(name, values)) for name in ("one", "other"))
