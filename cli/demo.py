@@ -1,4 +1,4 @@
-"""`stemsmith demo`: a corpus of the bundled scores, and mixtures of it."""
+"""`stemsmith demo`: a corpus of the bundled scores, mixtures of it, and a page of both."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _STEPS: Final = (
 )
 @common_options
 def demo(folder: Path, is_trained: bool, is_stereo: bool, common: Common) -> None:
-    """Render the bundled scores into FOLDER/corpus, mix them, and say what to look at."""
+    """Render the bundled scores into FOLDER/corpus, mix them, and make a page of what there is."""
     from stemsmith.cli.console import Summary, Terminal, print_summary
     from stemsmith.cli.mix import summary_of
     from stemsmith.cli.render import corpus_summary
@@ -59,6 +59,7 @@ def demo(folder: Path, is_trained: bool, is_stereo: bool, common: Common) -> Non
     from stemsmith.mixing.plan.config import Mode
     from stemsmith.mixing.workflow import mix
     from stemsmith.render.workflow import render_corpus
+    from stemsmith.share.workflow import write_report
 
     if is_trained:
         require("train", "torch", "lightning", "tensorboard", task="training")
@@ -96,8 +97,12 @@ def demo(folder: Path, is_trained: bool, is_stereo: bool, common: Common) -> Non
         trained = _train(common, folder / str(Mode.COHERENT), folder / "run")
         lines.append(trained.line)
         values["run"] = dict(trained.values)
+    shown = [corpus, *(folder / mode for mode in mixed), *([folder / "run"] if is_trained else [])]
+    page = write_report(shown, folder / "report.html", progress=Terminal(common))
+    values["page"] = str(page)
     print_summary(common, Summary("\n".join(lines), values))
     if not common.is_json and not common.is_quiet:
+        print(f"Look at it and listen to it in a browser: open {page}")
         print(f"Listen to {corpus}/*/Track*/mix.flac and its stems/ beside it.")
         print(f"Mixtures of them, with the bass apart: {folder}/*coherent/audio-train-00000.tar")
         print(f"Check them with: stemsmith validate {corpus}")

@@ -66,6 +66,7 @@ _NARROW: Final = (
 _LINE: Final = 0.24  # inches that a row of text and bars takes
 _POINTS_AN_OCTAVE: Final = 24  # of a curve over frequency
 _MAX_WORDS: Final = 40  # letters of a name in a chart; its middle is left out of a longer one
+_MAX_LABEL: Final = 64  # letters of what an axis is
 _STYLE: Final = {
     "svg.hashsalt": "stemsmith",
     "svg.fonttype": "none",
@@ -296,6 +297,7 @@ def lines(
     caption: Caption,
     *,
     is_log: bool = False,
+    is_narrow: bool = False,
 ) -> str:
     """Draw curves through points, such as losses after each epoch.
 
@@ -307,6 +309,8 @@ def lines(
         Words of the chart.
     is_log : bool
         Whether the axis of values is logarithmic.
+    is_narrow : bool
+        Whether the chart is to stand beside another one.
 
     Returns
     -------
@@ -315,7 +319,7 @@ def lines(
     """
     from matplotlib.ticker import MaxNLocator
 
-    with _drawing(2.8) as (figure, axes, finish):
+    with _drawing(2.6, _NARROW if is_narrow else _WIDTH) as (figure, axes, finish):
         handles: list[Any] = []
         for (x, y), colour in zip(series.values(), _colours(series), strict=True):
             marker = "o" if len(x) <= 30 else ""
@@ -335,6 +339,8 @@ def box_plots(
     groups: Sequence[str],
     series: Mapping[str, Sequence[Sequence[float]]],
     caption: Caption,
+    *,
+    is_narrow: bool = False,
 ) -> str:
     """Draw boxes from quartile to quartile for each group and series, those of a group together.
 
@@ -349,6 +355,8 @@ def box_plots(
         For each group its values, by the name of the series, such as a system.
     caption : Caption
         Words of the chart.
+    is_narrow : bool
+        Whether the chart is to stand beside another one.
 
     Returns
     -------
@@ -356,7 +364,11 @@ def box_plots(
         An SVG element.
     """
     width = 0.8 / max(1, len(series))
-    with _drawing(3.4) as (figure, axes, finish):
+    with _drawing(3.0 if is_narrow else 3.4, _NARROW if is_narrow else _WIDTH) as (
+        figure,
+        axes,
+        finish,
+    ):
         handles: list[Any] = []
         for index, (boxes, colour) in enumerate(
             zip(series.values(), _colours(series), strict=True)
@@ -463,6 +475,7 @@ def intervals(
     caption: Caption,
     *,
     line_at: float | None = None,
+    is_narrow: bool = False,
 ) -> str:
     """Draw points with their intervals, lying, those of a group below each other.
 
@@ -476,6 +489,8 @@ def intervals(
         Words of the chart.
     line_at : float, optional
         Where a line is drawn to compare with, such as 0 for differences.
+    is_narrow : bool
+        Whether the chart is to stand beside another one.
 
     Returns
     -------
@@ -484,7 +499,8 @@ def intervals(
     """
     step = 0.7 / max(1, len(series))
     rows = len(groups) * max(1.0, 0.7 * len(series))
-    with _drawing(0.9 + _LINE * max(2.0, rows)) as (figure, axes, finish):
+    height = 0.9 + _LINE * max(2.0, rows)
+    with _drawing(height, _NARROW if is_narrow else _WIDTH) as (figure, axes, finish):
         handles: list[Any] = []
         if line_at is not None:
             axes.axvline(line_at, color=_INK, linewidth=0.8, linestyle="--")
@@ -528,7 +544,7 @@ def _drawing(
 def _svg(figure: Figure, axes: Axes, caption: Caption) -> str:
     """Return a figure as one element, with its caption."""
     if caption.x:
-        axes.set_xlabel(_short([caption.x])[0])
+        axes.set_xlabel(_short([caption.x], _MAX_LABEL)[0])
     if caption.y:
         _say_above(axes, caption.y)
     stream = io.StringIO()
@@ -539,7 +555,7 @@ def _svg(figure: Figure, axes: Axes, caption: Caption) -> str:
 
 def _say_above(axes: Axes, label: str) -> None:
     """Write what the upright axis is above it, where it need not be read with a turned head."""
-    axes.set_title(_short([label])[0], loc="left", fontsize=9)
+    axes.set_title(_short([label], _MAX_LABEL)[0], loc="left", fontsize=9)
 
 
 def _element(document: str, caption: Caption) -> str:
@@ -569,7 +585,8 @@ def _legend(figure: Figure, handles: Sequence[Any], names: Mapping[str, object])
         # Matplotlib leaves out names that begin with an underscore; it sees none.
         words = [f"\u2060{w}" if w.startswith("_") else w for w in _short(list(names))]
         longest = max(len(word) for word in words)
-        columns = max(1, min(len(words), int(80 / (longest + 6))))
+        room = 80 * figure.get_figwidth() / _WIDTH
+        columns = max(1, min(len(words), int(room / (longest + 6))))
         figure.legend(handles, words, loc="outside upper left", ncols=columns)
 
 
@@ -600,11 +617,11 @@ def _printable(text: str) -> str:
     return re.sub(r"[\x00-\x1f\x7f-\x9f\ufffe\uffff]", "\ufffd", text)
 
 
-def _short(names: Sequence[str]) -> list[str]:
+def _short(names: Sequence[str], most: int = _MAX_WORDS) -> list[str]:
     """Return names that fit beside an axis."""
-    half = _MAX_WORDS // 2
+    half = most // 2
     words = [_printable(name) for name in names]
-    return [w if len(w) <= _MAX_WORDS else f"{w[: half - 1]}…{w[-half:]}" for w in words]
+    return [w if len(w) <= most else f"{w[: half - 1]}…{w[-half:]}" for w in words]
 
 
 def _slant(names: Sequence[str], room: int = 60) -> float:

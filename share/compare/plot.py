@@ -10,13 +10,15 @@ from stemsmith.share.compare.comparison import MetricTable
 __all__ = ["comparison_plot"]
 
 
-def comparison_plot(table: MetricTable) -> str:
+def comparison_plot(table: MetricTable, *, is_narrow: bool = False) -> str:
     """Draw a table: paired differences around zero, or the one system's averages.
 
     Parameters
     ----------
     table : MetricTable
         A table of a `SystemComparison`.
+    is_narrow : bool
+        Whether the picture is to stand beside another one.
 
     Returns
     -------
@@ -43,7 +45,7 @@ def comparison_plot(table: MetricTable) -> str:
         of = f" of {next(iter(systems))}" if len(systems) == 1 else ""
         x = f"{table.metric.name}{unit}{of}"
         caption = Caption(table.title, "With 95 % intervals.", x=x)
-        return intervals(targets, series, caption)
+        return intervals(targets, series, caption, is_narrow=is_narrow)
     pairs = dict.fromkeys((row.system, row.baseline) for row in table.differences)
     of_pair = {(row.system, row.baseline, row.target): row for row in table.differences}
     found = {pair: [of_pair.get((*pair, target)) for target in targets] for pair in pairs}
@@ -59,4 +61,4 @@ def comparison_plot(table: MetricTable) -> str:
         f"The {average} of the differences of the same songs, with 95 % intervals.",
         x=f"difference in {table.metric.name}{unit}{only}",
     )
-    return intervals(targets, drawn, caption, line_at=0.0)
+    return intervals(targets, drawn, caption, line_at=0.0, is_narrow=is_narrow)

@@ -49,7 +49,7 @@ class TextTable:
     head : tuple of str
         What its columns are.
     rows : tuple of tuple of str
-        Its cells.
+        The cells of each row, as many as `head` has.
     foot : str
         What is to be said below it; may be empty.
     """

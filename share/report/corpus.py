@@ -76,6 +76,7 @@ def corpus_sections(
             "At a glance",
             [
                 _facts(numbers, songs),
+                *_classes(numbers, songs),
                 *([] if spectra is None else [sizes_table({_name(corpus): numbers})]),
                 *_settings(corpus),
             ],
@@ -182,42 +183,49 @@ def sizes_table(corpora: Mapping[str, CorpusNumbers]) -> DataTable:
     )
 
 
+def _classes(numbers: CorpusNumbers, songs: str) -> list[Block]:
+    """Return what is in a corpus at a glance: Figure 1 of the Slakh paper."""
+    title = f"{songs.capitalize()} with at least one stem of a class"
+    svg = _bars(title, numbers.songs_by_class, songs)
+    return [Chart(svg, f"{title} (Figure 1 of the Slakh paper).", is_wide=True)]
+
+
 def _instruments(numbers: CorpusNumbers, songs: str) -> list[Block]:
+    rankings = [
+        (f"{songs.capitalize()} with a stem of a category", numbers.songs_by_rendering_class),
+        ("Stems that a patch plays", numbers.stems_by_patch),
+    ]
+    headings = [("category", songs), ("patch", "stems")]
+    charts: list[Block] = []
+    for (title, counts), (_, counted) in zip(rankings, headings, strict=True):
+        words = f": the first {_MOST_BARS}" if len(counts) > _MOST_BARS else ""
+        svg = _bars(title, counts, counted, is_narrow=True)
+        charts.append(Chart(svg, f"{title}{words}."))
     of_class = f"{songs.capitalize()} with at least one stem of a class"
     return [
-        *_rankings(
-            (f"{of_class} (Figure 1 of the Slakh paper)", numbers.songs_by_class, "class", songs),
-            (
-                f"{songs.capitalize()} with a stem of each category of patches",
-                numbers.songs_by_rendering_class,
-                "category",
-                songs,
-            ),
+        *charts,
+        _counted(of_class, numbers.songs_by_class, ("class", songs)),
+        *(
+            _counted(title, counts, heading)
+            for (title, counts), heading in zip(rankings, headings, strict=True)
         ),
-        *_rankings(("Stems that each patch plays", numbers.stems_by_patch, "patch", "stems")),
     ]
 
 
-def _rankings(*rankings: tuple[str, Mapping[str, int], str, str]) -> list[Block]:
-    """Return charts of the largest counts, and tables of all: title, counts, and two headings."""
-    is_alone = len(rankings) == 1
-    charts: list[Block] = []
-    tables: list[Block] = []
-    for title, counts, kind, counted in rankings:
-        if not counts:
-            continue
-        largest = dict(islice(counts.items(), _MOST_BARS))
-        caption = title if len(largest) == len(counts) else f"{title}: the first {len(largest)}"
-        svg = bars(
-            list(largest),
-            {counted: list(largest.values())},
-            Caption(title, _spoken(largest), x=counted),
-            is_horizontal=True,
-            is_narrow=not is_alone,
-        )
-        charts.append(Chart(svg, f"{caption}.", is_wide=is_alone))
-        tables.append(DataTable(title, (kind, counted), list(counts.items()), is_folded=True))
-    return [*charts, *tables]
+def _counted(title: str, counts: Mapping[str, int], headings: tuple[str, str]) -> DataTable:
+    return DataTable(title, headings, list(counts.items()), is_folded=True)
+
+
+def _bars(title: str, counts: Mapping[str, int], counted: str, *, is_narrow: bool = False) -> str:
+    """Return a chart of the largest counts."""
+    largest = dict(islice(counts.items(), _MOST_BARS))
+    return bars(
+        list(largest),
+        {counted: list(largest.values())},
+        Caption(title, _spoken(largest), x=counted),
+        is_horizontal=True,
+        is_narrow=is_narrow,
+    )
 
 
 def _spoken(counts: Mapping[str, int]) -> str:

@@ -12,7 +12,7 @@ from stemsmith.manifests.errors import InvalidCorpus, StemsmithError
 from stemsmith.manifests.jobs import Progress
 from stemsmith.manifests.mixtures import Mixture, MixtureSource
 from stemsmith.mixing.audio.labels import NoteTable
-from stemsmith.mixing.audio.realise import MIXTURE
+from stemsmith.mixing.audio.realise import MIXTURE, TRUE
 from stemsmith.mixing.mixtures import Mixtures, StoredMixture
 from stemsmith.share.charts import Caption, bars, box_plots
 from stemsmith.share.report.clips import make_clip
@@ -148,7 +148,7 @@ def _counts(title: str, values: list[int], unit: str) -> list[Block]:
     counts = [values.count(number) for number in numbers]
     said = f"From {min(values)} to {max(values)}, median {np.median(values):g}."
     caption = Caption(title, said, x=unit, y="mixtures")
-    svg = bars([str(number) for number in numbers], {"mixtures": counts}, caption)
+    svg = bars([str(number) for number in numbers], {"mixtures": counts}, caption, is_narrow=True)
     return [Chart(svg, f"{title}. {said}")]
 
 
@@ -165,6 +165,7 @@ def _gains(numbers: MixtureNumbers) -> list[Block]:
         list(spread),
         {"gain": [gains.tolist() for gains in spread.values()]},
         Caption(title, said, y="gain / dB"),
+        is_narrow=True,
     )
     return [Chart(svg, f"{title}. {said}.")]
 
@@ -231,39 +232,48 @@ def _listening(mixtures: Mixtures, config: ReportConfig, progress: Progress) -> 
 
 
 def _player(one: StoredMixture, clip_s: float) -> StemPlayer:
-    """Return a player of the targets of a mixture; of a master, one that switches to it."""
+    """Return a player of the targets of a mixture; where they are not its sum, one that switches.
+
+    Mixtures that are masters are no sum, and targets whose recordings are faulty are not theirs.
+    """
     record = one.record
     audio = one.realise()
     n_clip = min(record.n_samples, round(clip_s * record.sample_rate))
     notes = _notes(one, n_clip)
-    is_sum = bool(audio.addends) and set(audio.addends) <= audio.keys()
-    names = list(audio.addends) if is_sum else [MIXTURE, *(n for n in audio if n != MIXTURE)]
+    is_faulty = any(name.endswith(TRUE) for name in audio)
+    is_sum = bool(audio.addends) and not is_faulty
+    names = audio.addends if is_sum else [MIXTURE, *sorted(audio.keys() - {MIXTURE})]
     tracks = [
         PlayerTrack(
-            name=name,
+            name=name.removesuffix(TRUE),
             clip=make_clip(audio[name][:, :n_clip], record.sample_rate),
-            label=_sources_label(record, name),
-            notes=notes.get(name, ()),
-            is_drums=name == _DRUMS,
+            label=_label(record, name, is_faulty),
+            notes=notes.get(name.removesuffix(TRUE), ()),
+            is_drums=name.removesuffix(TRUE) == _DRUMS,
         )
         for name in names
     ]
     caption = f"{record.split}, {record.mode}, {_pairing(record)}"
     if record.master is not None:
-        caption += f"; the mixture is a master ({effect_name(record.master)}) of its targets"
-    if audio.guard_gain_db:
+        caption += "; the mixture is a master of the sum of its targets"
+    if round(audio.guard_gain_db, 1):
         caption += f"; {audio.guard_gain_db:.1f} dB against clipping"
     mode = PlayerMode.MIX if is_sum else PlayerMode.SWITCH
     return StemPlayer(record.mixture_id, tracks, mode, caption)
 
 
-def _sources_label(record: Mixture, target: str) -> str:
-    """Say how many sources a target has, and their gains."""
-    gains = [source.gain_db for source in record.sources if source.group == target]
-    if not gains:
-        return ""
-    some = "1 source" if len(gains) == 1 else f"{len(gains)} sources"
-    return f"{some}, gain {', '.join(f'{gain:+.1f}' for gain in gains)} dB"
+def _label(record: Mixture, name: str, is_faulty: bool) -> str:
+    """Say what a track is: how many sources it has, and their gains."""
+    words = []
+    if is_faulty and name != MIXTURE:
+        words.append("as it is" if name.endswith(TRUE) else "as it is recorded")
+    target = name.removesuffix(TRUE)
+    gains = [f"{source.gain_db:+.1f}" for source in record.sources if source.group == target]
+    if gains:
+        words.append("1 source" if len(gains) == 1 else f"{len(gains)} sources")
+    if gains and set(gains) - {"+0.0", "-0.0"}:
+        words.append(f"gain {', '.join(dict.fromkeys(gains))} dB")
+    return ", ".join(words)
 
 
 def _pairing(record: Mixture) -> str:
@@ -294,13 +304,12 @@ def _clip_notes(table: NoteTable, n_clip: int, sample_rate: int) -> Iterator[Pla
 
 def _recipe(record: Mixture) -> DataTable:
     """Return a table of the sources of a mixture."""
-    headings = ("target", "role", "song", "stem", "from / s", "gain / dB", "loudness", "done to it")
+    headings = ("target", "role", "file", "from / s", "gain / dB", "loudness", "done to it")
     rows = [
         (
             source.group,
             source.role,
-            source.song_id,
-            source.stem_id.rpartition("/")[2],
+            f"{source.root}: {source.path}",
             f"{source.start / source.sample_rate:.2f}",
             f"{source.gain_db:+.2f}",
             "as it is" if source.target_lufs is None else f"{source.target_lufs:.1f} LUFS",
@@ -308,7 +317,8 @@ def _recipe(record: Mixture) -> DataTable:
         )
         for source in record.sources
     ]
-    return DataTable(f"Sources of {record.mixture_id}", headings, rows, is_folded=True)
+    note = "" if record.master is None else f"The sum of them became: {_spelled(record.master)}."
+    return DataTable(f"Sources of {record.mixture_id}", headings, rows, note, is_folded=True)
 
 
 def _done_to(source: MixtureSource) -> Iterator[str]:

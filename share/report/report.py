@@ -10,11 +10,10 @@ from typing import Any, Final
 
 from stemsmith.evaluate.benchmark.datasets import Dataset
 from stemsmith.evaluate.benchmark.results import Results
-from stemsmith.manifests.corpus import Corpus
+from stemsmith.manifests.corpus import CORPUS, Corpus
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
 from stemsmith.manifests.jobs import Progress
 from stemsmith.mixing.mixtures import Mixtures
-from stemsmith.mixing.sources.find import CORPUS, parse_source
 from stemsmith.share.charts import Caption, Curve, deviation_curves
 from stemsmith.share.report.config import ReportConfig
 from stemsmith.share.report.content import (
@@ -31,7 +30,7 @@ from stemsmith.share.report.corpus_numbers import measure_corpus
 from stemsmith.share.report.listening import dataset_players
 from stemsmith.share.report.separated import separated_sections
 from stemsmith.share.report.spectra import DatasetSpectrum, measure_spectrum
-from stemsmith.share.report.subjects import SeparatedFolder, Subject
+from stemsmith.share.report.subjects import SeparatedFolder, Subject, locate_subject
 from stemsmith.train.run import TrainedRun
 
 __all__ = ["make_page", "short_names"]
@@ -78,7 +77,7 @@ def make_page(
         if isinstance(subject, Results):
             continue
         kind, found = _sections_of(subject, config, progress, spectra)
-        sections += found if is_alone else [PageSection(f"{kind} {name}", (), found)]
+        sections += found if is_alone else [PageSection(_heading(kind, name), (), found)]
     results = [subject for _, subject in subjects if isinstance(subject, Results)]
     if results:
         found = _maker("results", "results_sections")(results, config, progress)
@@ -97,8 +96,8 @@ def short_names(paths: Sequence[str]) -> list[str]:
 
     Examples
     --------
-    >>> short_names(["corpus", "folder:scores/bands"])
-    ['corpus', 'folder:bands']
+    >>> short_names(["corpus", "mixtures"])
+    ['corpus', 'mixtures']
     >>> short_names(["corpus"])
     ['workshop/corpus']
     """
@@ -113,7 +112,7 @@ def short_names(paths: Sequence[str]) -> list[str]:
 
 def _divided(path: str) -> tuple[str, tuple[str, ...]]:
     """Return the layout with its colon, if a text names one, and the parts of the path."""
-    layout, root = parse_source(path)
+    layout, root = locate_subject(path)
     parts = root.absolute().parts
     return ("" if layout == CORPUS else f"{layout}:", parts[1:] or parts)
 
@@ -133,6 +132,10 @@ _WORDS: Final[dict[type, str]] = {
     Results: "Results of",
     SeparatedFolder: "Separated recordings",
 }
+
+
+def _heading(kind: str, name: str) -> str:
+    return kind if name == kind.lower() else f"{kind} {name}"
 
 
 def _enumerated(names: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ from stemsmith.evaluate.benchmark.datasets import Dataset, DatasetSong
 from stemsmith.evaluate.benchmark.results import Results
 from stemsmith.evaluate.benchmark.song import SongAudio
 from stemsmith.evaluate.benchmark.systems import Kind
-from stemsmith.manifests.arrays import Float64s
+from stemsmith.manifests.arrays import Float32s, Float64s
 from stemsmith.manifests.errors import InvalidCorpus, StemsmithError, UsageError
 from stemsmith.manifests.jobs import Progress
 from stemsmith.share.charts import Caption, box_plots, heat_map
@@ -116,7 +116,9 @@ def _table_blocks(comparison: SystemComparison, table: MetricTable) -> list[Bloc
     first = DataTable(first.caption, first.headings, first.rows, note=note)
     words = f"{table.metric.average} of each system"
     words = "differences of the same songs" if table.differences else words
-    intervals = Chart(comparison_plot(table), f"{_named(table)}: {words}, with 95 % intervals.")
+    intervals = Chart(
+        comparison_plot(table, is_narrow=True), f"{_named(table)}: {words}, with 95 % intervals."
+    )
     return [first, *others, _boxes(comparison, table), intervals]
 
 
@@ -138,7 +140,7 @@ def _boxes(comparison: SystemComparison, table: MetricTable) -> Chart:
     )
     unit = f" / {table.metric.unit}" if table.metric.unit else ""
     caption = Caption(title, said, y=f"{table.metric.name}{unit}")
-    svg = box_plots([column.target for column in table.columns], series, caption)
+    svg = box_plots([column.target for column in table.columns], series, caption, is_narrow=True)
     hidden = sum(not math.isfinite(v) for boxes in series.values() for b in boxes for v in b)
     more = f" {hidden} values are infinite, and not drawn." if hidden else ""
     return Chart(svg, f"{title}; boxes from quartile to quartile.{more}")
@@ -271,15 +273,20 @@ class _Listening:
         audio = read_scored(song, targets)
         rate = audio.sample_rate
         where = _busiest(audio, clip_s)
-        made = {system: make(song, audio, where) for system, make in estimators.items()}
+        made: dict[str, Mapping[str, Float32s]] = {}
+        absent = []
+        for system, make in estimators.items():
+            try:
+                made[system] = make(song, audio, where)
+            except StemsmithError as error:
+                absent.append(f"; {system} cannot be played: {error}")
         tracks = [
             PlayerTrack(
                 "mixture", make_clip(audio.mixture[:, where], rate), self._label_of_mixture(name)
             )
         ]
-        for row, target in enumerate(audio.targets):
-            if target not in targets:
-                continue
+        for target in (target for target in targets if target in audio.targets):
+            row = audio.targets.index(target)
             true = make_clip(audio.references[row][:, where], rate)
             tracks.append(PlayerTrack(f"{target}: true", true))
             tracks += [
@@ -293,9 +300,11 @@ class _Listening:
             ]
         row = self._songs.index(name)
         mean = _average([value for value in self._values[row] if not math.isnan(value)])
-        title = f"{rank}: {name} ({self._table.metric.name} {mean:.1f} {self._table.metric.unit})"
+        score = f"{self._table.metric.name} {mean:.1f} {self._table.metric.unit}".strip()
+        title = f"{rank}: {name} ({score})" if len(self._songs) > 1 else f"{name} ({score})"
         start_s, whole_s = where.start / rate, audio.mixture.shape[1] / rate
         caption = f"{_clock(start_s)} to {_clock(where.stop / rate)} of {_clock(whole_s)}"
+        caption += "".join(absent)
         return StemPlayer(title, tracks, PlayerMode.SWITCH, caption, start_s)
 
     def _value(self, song: str, target: str, system: str) -> float:

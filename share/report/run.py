@@ -147,7 +147,7 @@ def _curve(
     is_log = min(finite) > 0 and max(finite) > _WIDE * min(finite)
     said = f"From {min(finite):.4g} to {max(finite):.4g} in {len(epochs)} epochs."
     drawn = {name: (epochs, values) for name, values in series.items()}
-    svg = lines(drawn, Caption(title, said, x="epoch", y=unit), is_log=is_log)
+    svg = lines(drawn, Caption(title, said, x="epoch", y=unit), is_log=is_log, is_narrow=True)
     return Chart(svg, f"{title}. {said}")
 
 

@@ -129,23 +129,32 @@ class _Files(_Folded):
 
     def __init__(self, system: System, results: Results) -> None:
         super().__init__(system, results)
+        self._songs = [str(song) for song in results.summary["songs"]]
         self._open: dict[Path, EstimateFolder] = {}
+        if not system.is_folded:
+            self._opened(system.folders[0])  # fails once, and not for every song
+
+    def _opened(self, root: Path) -> EstimateFolder:
+        if root not in self._open:
+            pattern = str(self._config.get("pattern") or "")
+            self._open[root] = EstimateFolder(root, pattern, self._songs)
+        return self._open[root]
 
     def estimates(
         self, song: DatasetSong, audio: SongAudio, where: slice
     ) -> Mapping[str, Float32s]:
-        root = self._of_song(song.name).folders[0]
-        if root not in self._open:
-            self._open[root] = EstimateFolder(root)
+        folder = self._opened(self._of_song(song.name).folders[0])
         fits: list[Fit] | None = [] if self._config.get("lengths") == "fit" else None
         made = {}
         for target in self._targets:
-            paths = [self._open[root].find(song.name, part) for part in self._parts(target)]
-            known = [str(path) for path in paths if path is not None]
-            if len(known) < len(paths):
-                raise InvalidCorpus(f"{root}: has no estimate of {target} of {song.name}")
+            paths = []
+            for part in self._parts(target):
+                path = folder.find(song.name, part)
+                if path is None:
+                    raise InvalidCorpus(folder.missing(song.name, part))
+                paths.append(str(path))
             try:
-                whole = read_estimate(known, audio, song.stems[0].path, fits)
+                whole = read_estimate(paths, audio, song.stems[0].path, fits)
             except Unscorable as error:
                 raise InvalidCorpus(error.detail) from error
             made[target] = whole[:, where]

@@ -12,21 +12,23 @@ from stemsmith.evaluate.benchmark.results import Results
 from stemsmith.manifests.audio.read import is_audio
 from stemsmith.manifests.corpus import CORPUS, Corpus
 from stemsmith.manifests.errors import UsageError
+from stemsmith.manifests.folder_kinds import FolderKind, kind_of, refusal
 from stemsmith.manifests.paths import local_path
-from stemsmith.manifests.shards import MANIFEST, read_manifest
 from stemsmith.manifests.splits import SPLITS
 from stemsmith.mixing.mixtures import Mixtures
 from stemsmith.mixing.sources.find import parse_source
-from stemsmith.train.run import RUN, TrainedRun
+from stemsmith.train.run import TrainedRun
 
 __all__ = ["SeparatedFolder", "Subject", "locate_subject", "open_subject"]
 
 _MIXTURES: Final = ("mix", "mixture")  # not to be heard beside what they were separated into
-_READERS: Final[dict[str, type[Corpus | Mixtures | Results]]] = {
-    "corpus": Corpus,
-    "mixtures": Mixtures,
-    "evaluation": Results,
+_READERS: Final[dict[FolderKind, type[Corpus | Mixtures | Results]]] = {
+    FolderKind.CORPUS: Corpus,
+    FolderKind.RENDITIONS: Corpus,
+    FolderKind.MIXTURES: Mixtures,
+    FolderKind.RESULTS: Results,
 }
+_WANTED: Final = (*_READERS, FolderKind.RUN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +68,14 @@ def open_subject(path: str | PathLike[str]) -> Subject:
     layout, root = locate_subject(path)
     if layout != CORPUS:
         return find_dataset(fspath(path), None, SPLITS)
-    if (root / RUN).is_file():
+    kind = kind_of(root)
+    if kind is FolderKind.RUN:
         return TrainedRun(root)
-    if (root / MANIFEST).is_file():
-        return _READERS[read_manifest(root, *_READERS)["stage"]](root)
-    recordings = tuple(_recordings(root))
-    if not recordings:
-        raise UsageError(f"{root}: {_described(root)}")
-    return SeparatedFolder(root, recordings)
+    if kind in _READERS:
+        return _READERS[kind](root)
+    if kind is FolderKind.AUDIO and (recordings := tuple(_recordings(root))):
+        return SeparatedFolder(root, recordings)
+    raise UsageError(refusal(root, *_WANTED))
 
 
 def locate_subject(path: str | PathLike[str]) -> tuple[str, Path]:
@@ -85,10 +87,12 @@ def locate_subject(path: str | PathLike[str]) -> tuple[str, Path]:
         If it is not there or no folder; the text says what it is.
     """
     text = fspath(path)
-    if ":" in text or local_path(text).is_dir():
+    folder = local_path(text)
+    if folder.is_dir():
+        return CORPUS, folder
+    if ":" in text:
         return parse_source(text)
-    what = "is a file" if local_path(text).exists() else "not there"
-    raise UsageError(f"{text}: {what}; a page is of folders, and of data sets as musdb:PATH")
+    raise UsageError(refusal(folder, *_WANTED))
 
 
 def _recordings(root: Path) -> list[tuple[str, tuple[Path, ...]]]:
@@ -103,22 +107,3 @@ def _targets(folder: Path) -> tuple[Path, ...]:
         return ()
     files = sorted(path for path in folder.iterdir() if path.is_file() and is_audio(path))
     return tuple(file for file in files if file.stem not in _MIXTURES)
-
-
-def _described(root: Path) -> str:
-    """Say what a folder is that no page can be of, and what may have been meant."""
-    inner = sorted({p.parent for name in (MANIFEST, RUN) for p in root.glob(f"*/{name}")})
-    if inner:
-        return f"no folder of stemsmith; did you mean {' or '.join(map(str, inner))}?"
-    files = [path for path in root.iterdir() if path.is_file()]
-    endings = sorted({path.suffix.lower() for path in files if path.suffix})
-    if ".mid" in endings or ".midi" in endings:
-        return "holds MIDI files; `stemsmith render` makes a corpus of them"
-    if not any(root.iterdir()):
-        return "is empty"
-    deep = next((p for p in root.glob("*/*/*") if is_audio(p)), None)
-    if deep is not None:
-        return "is no folder that stemsmith wrote; for a data set write LAYOUT:PATH, as musdb:PATH"
-    return "is no folder that stemsmith wrote: no manifest.json, run.json or folders of audio" + (
-        f", but {', '.join(endings)}" if endings else ""
-    )

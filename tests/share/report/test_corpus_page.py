@@ -146,7 +146,7 @@ def test_a_page_says_what_the_parquet_says(spoiled: Path, tmp_path: Path) -> Non
     table = page.table("at least one stem of a class")
     assert {name: int(row[0]) for name, row in table.items()} == classes
     patches = Counter(stem["patch"] for stem in stems)
-    table = page.table("each patch plays")
+    table = page.table("a patch plays")
     assert {name: int(row[0]) for name, row in table.items()} == patches
     defects = Counter(defect["kind"] for stem in stems for defect in stem["audit"])
     defective = Counter(kind for s in stems for kind in {d["kind"] for d in s["audit"]})
@@ -256,9 +256,9 @@ def test_a_recording_without_samples_is_left_out(tmp_path: Path) -> None:
 
 
 WRONG: dict[str, tuple[Callable[[Path], object], str]] = {
-    "nothing": (lambda folder: folder / "none", "not there"),
+    "nothing": (lambda folder: folder / "none", "is not there"),
     "a file": (lambda folder: FIXTURES / "README.md", "is a file"),
-    "an empty folder": (lambda folder: folder, "is empty"),
+    "an empty folder": (lambda folder: folder, "is an empty folder"),
     "a folder above": (lambda folder: FIXTURES, "did you mean .*corpus or .*mixtures or"),
     "scores": (lambda folder: FIXTURES / "scores" / "duets", "holds MIDI files"),
     "a data set": (lambda folder: f"musdb:{folder / 'none'}", "not a folder"),

@@ -144,12 +144,21 @@ def corpus_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_report([folder / "corpus", folder / "renditions"], path, n_songs=1)
 
 
+@pytest.fixture(scope="module")
+def scores_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a page of mixtures, a run and results, as version 0.1 wrote them."""
+    folder = Path(__file__).parents[2] / "data" / "0.1"
+    path = tmp_path_factory.mktemp("pages") / "scores.html"
+    parts = [folder / name for name in ("mixtures", "run", "results")]
+    return write_report(parts, path, n_songs=1, clip_s=1)
+
+
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_a_page_fits_its_window_and_axe_finds_nothing(
-    viewport: Any, browser: Any, corpus_file: Path, players_file: Path
+    viewport: Any, browser: Any, corpus_file: Path, players_file: Path, scores_file: Path
 ) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    for file in (corpus_file, players_file):
+    for file in (corpus_file, players_file, scores_file):
         for scheme in ("light", "dark"):
             opened = Opened(browser, file, viewport, color_scheme=scheme)
             root = "document.documentElement"
@@ -330,6 +339,28 @@ def test_one_is_heard_at_a_time_where_they_are_switched(players: Opened) -> None
     page.keyboard.press("2")
     assert players.peaks("switch") == [0, 1, 0]
     assert page.is_checked("[data-mode=switch] [data-track='1'] .choose")
+
+
+def test_estimates_are_switched_to_at_the_same_place(browser: Any, scores_file: Path) -> None:
+    opened = Opened(browser, scores_file)
+    page, player = opened.page, ".player[data-mode=switch] >> nth=-1"  # of the results
+    lanes = page.locator(player).locator(".lane")
+    names = [name.strip() for name in lanes.locator(".lane-name").all_inner_texts()]
+    assert names[:3] == ["mixture", "bass: true", "bass: oracle:irm"]
+    assert "SI-SDR" in lanes.nth(2).locator(".lane-label").inner_text()
+    page.locator(player).locator(".seek").fill("0.5")
+    place = page.locator(player).get_attribute("data-place")
+    for k in (2, 1, 0, 2):
+        lanes.nth(k).locator(".choose").check()
+        audible = [lane.get_attribute("data-audible") for lane in lanes.all()]
+        assert audible == [str(n == k).lower() for n in range(len(names))]
+        assert page.locator(player).get_attribute("data-place") == place == "0.500"
+    page.locator(player).locator(".play").click()
+    moving = "Number([...document.querySelectorAll('.player')].at(-1).dataset.place)"
+    opened.until(f"{moving} > 0.55")
+    lanes.nth(1).locator(".choose").check()
+    assert page.evaluate(moving) > 0.55  # it goes on where it was
+    opened.close()
 
 
 def test_a_new_mix_can_be_downloaded(players: Opened) -> None:
