@@ -31,6 +31,7 @@ _N_POINTS: Final = 300  # of a waveform, at least
 _MOST_CHANNELS: Final = 2
 CLICK_SAMPLE: Final = 3000  # where the click of `calibration` is
 _N_CLICK: Final = 6000
+_N_AFTER: Final = 2304  # samples of silence after a clip: some decoders leave out the last frames
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,7 +45,7 @@ class AudioClip:
     sample_rate : int
         Sample rate of the MP3 in Hz.
     n_samples : int
-        Length of what was encoded; decoders may add silence before and after.
+        Length of the stretch; silence follows it, and decoders may add some before.
     n_channels : int
         One or two.
     waveform : sequence of float
@@ -91,7 +92,7 @@ def make_clip(
         import soxr
 
         audio = soxr.resample(audio.T, sample_rate, rate).T
-    mp3 = encode_mp3(audio, rate)
+    mp3 = encode_mp3(np.pad(audio, ((0, 0), (0, _N_AFTER))), rate)
     return AudioClip(mp3, rate, audio.shape[1], len(audio), waveform, waveform_hz)
 
 

@@ -12,7 +12,7 @@
 
   let context = null; // one for the page, made at the first gesture, as browsers want it
   const players = [];
-  const delays = new Map(); // promises of the codec's delay in samples, by sample rate
+  const delays = new Map(); // promises of the codec's delay in seconds, by sample rate
 
   const bytesOf = (element) => {
     const text = atob(element.textContent);
@@ -21,10 +21,18 @@
     return bytes.buffer;
   };
 
-  const decode = (element, rate) =>
-    new OfflineAudioContext(1, 1, rate).decodeAudioData(bytesOf(element)); // at its own rate
+  /** A context at a rate; a browser that does not have the rate resamples what is decoded. */
+  const offlineAt = (rate, nChannels = 1, n = 1) => {
+    try {
+      return new OfflineAudioContext(nChannels, n, rate);
+    } catch {
+      return new OfflineAudioContext(nChannels, Math.round((n * 44100) / rate), 44100);
+    }
+  };
 
-  /** How late a decoder of this browser is: a click, whose place is known, is decoded and found. */
+  const decode = (element, rate) => offlineAt(rate).decodeAudioData(bytesOf(element));
+
+  /** By how many seconds decoders of this browser are late: a click, whose place is known, is found. */
   const delayAt = (rate, place) => {
     if (!delays.has(rate)) {
       const element = document.querySelector(`script.click[data-rate="${rate}"]`);
@@ -34,7 +42,7 @@
         for (let k = 1; k < samples.length; k++) {
           if (Math.abs(samples[k]) > Math.abs(samples[found])) found = k;
         }
-        return Math.max(0, found - place);
+        return Math.max(0, found / buffer.sampleRate - place / rate);
       }));
     }
     return delays.get(rate);
@@ -102,7 +110,6 @@
       dataset.looping = this.isLooping;
       dataset.view = this.view;
       dataset.region = this.region ? this.region.map((s) => s.toFixed(3)).join(" ") : "";
-      this.find(".play").setAttribute("aria-pressed", this.isPlaying);
       this.find(".play").setAttribute("aria-label", this.isPlaying ? "Pause" : "Play");
       this.find(".play path").setAttribute(
         "d", this.isPlaying ? "M3.5 2.5h3.2v11H3.5zM9.3 2.5h3.2v11H9.3z" : "M4 2.5v11l9-5.5z");
@@ -148,7 +155,7 @@
             const { rate } = this.tracks[k];
             const [buffer, delay] = await Promise.all(
               [decode(script, rate), delayAt(rate, this.settings.click)]);
-            this.tracks[k].delay = delay / rate;
+            this.tracks[k].delay = delay;
             return buffer;
           }));
           this.find(".state").textContent = "";
@@ -276,7 +283,7 @@
     async render() {
       await this.load();
       const { rate, samples } = this.tracks[0];
-      const offline = new OfflineAudioContext(2, samples, rate);
+      const offline = offlineAt(rate, 2, samples);
       for (const { source, delay } of this.graph(offline).lines) source.start(0, delay);
       return offline.startRendering();
     }
@@ -476,15 +483,18 @@
         const [x, y] = [Math.floor(i / nRows), nRows - 1 - (i % nRows)];
         image.data.set([...colourOf(part), 255], 4 * (y * nColumns + x));
       }
-      const small = new OffscreenCanvas(nColumns, nRows);
+      const small = document.createElement("canvas");
+      Object.assign(small, { width: nColumns, height: nRows });
       small.getContext("2d").putImageData(image, 0, 0);
       pen.drawImage(small, 0, 0, width, height);
     }
   }
 
   /** Levels in dB of a clip: columns in time, rows of equal musical intervals from 40 Hz on. */
-  const spectraOf = (buffer, { rate, samples, delay }) => {
+  const spectraOf = (buffer, track) => {
     const size = 2048;
+    const rate = buffer.sampleRate;
+    const samples = Math.round((track.samples * rate) / track.rate);
     const [nColumns, nRows] = [Math.min(600, Math.max(1, Math.floor(samples / 256))), 64];
     const sound = buffer.getChannelData(0);
     const window = Float64Array.from({ length: size }, (_, n) => 0.5 - 0.5 * Math.cos((2 * Math.PI * n) / size));
@@ -492,7 +502,7 @@
     const bins = edges.map((hz) => (hz * size) / rate);
     const levels = new Float32Array(nColumns * nRows);
     const [real, imaginary] = [new Float64Array(size), new Float64Array(size)];
-    const begin = Math.round(delay * rate);
+    const begin = Math.round(track.delay * rate);
     let top = -200;
     for (let c = 0; c < nColumns; c++) {
       const from = begin + Math.round(((c + 0.5) * samples) / nColumns) - size / 2;
