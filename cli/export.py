@@ -105,6 +105,8 @@ def _summary(layout: str, exported: Exported, n_left_out: int) -> Summary:
 
     n_songs = sum(exported.header["n_songs"].values())
     line = f"{exported.root}: {n_songs} songs in the format {layout}"
+    if exported.root.is_file():
+        line = f"{exported.root}: {exported.root.stat().st_size / 1e6:.1f} MB, a {layout}"
     if gains := exported.header["gains_db"]:
         line += f"; {len(gains)} of them softer by up to {-min(gains.values()):.2f} dB, not to clip"
     if n_left_out:

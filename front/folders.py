@@ -10,6 +10,7 @@ from stemsmith.manifests.folder_kinds import MANIFEST, OF_STEMSMITH, own_kind, r
 from stemsmith.manifests.jobs import QUIET, Progress, Workers
 from stemsmith.manifests.paths import local_path
 from stemsmith.manifests.shards import read_manifest
+from stemsmith.train.run_file import is_run_file
 
 if TYPE_CHECKING:
     from stemsmith.evaluate.benchmark.results import Results
@@ -31,7 +32,7 @@ def open_folder(folder: str | Path) -> Folder:
     Parameters
     ----------
     folder : str or Path
-        What a command, or a function of the front door, wrote.
+        What a command, or a function of the front door, wrote; or a run as one file.
 
     Returns
     -------
@@ -54,7 +55,7 @@ def open_folder(folder: str | Path) -> Folder:
     'Run'
     """
     root = local_path(folder)
-    if (root / _RUN).exists():
+    if (root / _RUN).exists() or is_run_file(root):
         require("train", "torch", "lightning", task="opening a run")
         from stemsmith.evaluate.separation.run import Run
 

@@ -211,6 +211,22 @@ class Corpus(Mapping[str, "Track"]):
         for path in self._files("stems"):
             yield from shards.read_records(path, self._stem_type)
 
+    def iter_tables(self, name: str) -> Iterator[Table]:
+        """Yield the records of one kind as tables, one shard in memory at a time.
+
+        Parameters
+        ----------
+        name : str
+            ``songs``, ``stems``, ``pieces`` or ``renditions``, of which a corpus need not have all.
+        """
+        for path in self._files(name):
+            yield RecordTable[Any](path, self.record_type(name)).table
+
+    def record_type(self, name: str) -> type:
+        """Return the type of the records of one kind, as `iter_tables` names them."""
+        types: dict[str, type] = {"songs": Song, "pieces": Stem, "renditions": Rendition}
+        return self._stem_type if name == "stems" else types[name]
+
     @property
     def _stem_type(self) -> type[Stem] | type[RenditionStem]:
         return RenditionStem if self.kind == RENDITIONS else Stem

@@ -17,11 +17,11 @@ import itertools
 import json
 import types
 import typing
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final, TypeAlias, TypeVar, overload
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +36,7 @@ from stemsmith.manifests.ranges import TextRule, interval_of, text_rule_of
 __all__ = [
     "KINDS",
     "MANIFEST",
+    "FileColumn",
     "RecordTable",
     "Table",
     "check_header",
@@ -49,6 +50,7 @@ __all__ = [
     "table_of",
     "write_manifest",
     "write_records",
+    "writing_with_files",
 ]
 
 # Of each stage whose folders have ever needed another one; all others are at the first.
@@ -132,6 +134,100 @@ def write_records(path: Path, record_type: type[R], records: Iterable[R]) -> Non
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
     storage.write_atomic(path, sink.getvalue().to_pybytes())
+
+
+class FileColumn(NamedTuple):
+    """A column that holds the content of files, beside the columns of records.
+
+    Attributes
+    ----------
+    name : str
+        Name of the column.
+    is_audio : bool
+        Whether it is audio, as `datasets.Audio` stores it: content and name of a file. Others have
+        the content alone.
+    sample_rate : int or None
+        Sample rate of audio in Hz, if all files have the same.
+    """
+
+    name: str
+    is_audio: bool
+    sample_rate: int | None = None
+
+
+Contents: TypeAlias = Mapping[str, Sequence[tuple[str, bytes] | None]]
+
+
+@contextmanager
+def writing_with_files(
+    path: Path, record_type: type, columns: Sequence[FileColumn]
+) -> Iterator[Callable[[Table, Contents], None]]:
+    """Write a Parquet file that has the content of files beside records.
+
+    The columns are described as ``datasets`` describes them (``huggingface`` in the metadata of the
+    schema), so that its readers know the audio for what it is.
+
+    Parameters
+    ----------
+    path : Path
+        File to write.
+    record_type : type
+        Type of the records.
+    columns : sequence of FileColumn
+        The columns that follow those of the records.
+
+    Yields
+    ------
+    callable
+        Takes records as a table, and for each column the name and the content of each row's file,
+        or None; they become one group of rows, and are the only ones in memory.
+    """
+    fields = [
+        pa.field(c.name, pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
+        if c.is_audio
+        else pa.field(c.name, pa.binary())
+        for c in columns
+    ]
+    records = schema_of(record_type)
+    schema = pa.schema([*records, *fields], metadata={_HUGGING_FACE: _features(columns)})
+    texts = [field.name for field in records if pa.types.is_string(field.type)]
+
+    with (
+        storage.naming(path),
+        pq.ParquetWriter(
+            path, schema, compression="zstd", write_page_checksum=True, use_dictionary=texts
+        ) as writer,
+    ):
+
+        def write(rows: Table, contents: Contents) -> None:
+            arrays = [column.combine_chunks() for column in rows.cast(records).columns]
+            for column, field in zip(columns, fields, strict=True):
+                files = contents[column.name]
+                arrays.append(pa.array([_cell(file, column) for file in files], field.type))
+            table = pa.Table.from_arrays(arrays, schema=schema)
+            writer.write_table(table, row_group_size=max(len(rows), 1))
+
+        yield write
+
+
+_HUGGING_FACE: Final = b"huggingface"
+
+
+def _cell(file: tuple[str, bytes] | None, column: FileColumn) -> Any:
+    if file is None:
+        return None
+    name, content = file
+    return {"bytes": content, "path": name} if column.is_audio else content
+
+
+def _features(columns: Sequence[FileColumn]) -> bytes:
+    """Return what ``datasets`` cannot see in a schema: which columns are audio."""
+    features: dict[str, Any] = {}
+    for column in columns:
+        if column.is_audio:
+            rate = {} if column.sample_rate is None else {"sampling_rate": column.sample_rate}
+            features[column.name] = {**rate, "_type": "Audio"}
+    return json.dumps({"info": {"features": features}}).encode()
 
 
 def _columns(record_type: type, rows: Sequence[Any]) -> list[pa.Array]:

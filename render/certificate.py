@@ -22,6 +22,7 @@ from stemsmith.manifests.programs import DRUMS
 from stemsmith.manifests.records import Rejection, ScannedSong, Song, Stem
 from stemsmith.manifests.renditions import RENDITIONS, RenditionStem
 from stemsmith.manifests.splits import SPLITS
+from stemsmith.render.corpus.card import CARD
 from stemsmith.render.corpus.config import MixSource
 from stemsmith.render.corpus.near_duplicates import (
     LEAST_CONTAINED,
@@ -226,6 +227,8 @@ class _Tally:
             for score in self.scores:
                 path = f"{SCORES_FOLDER}/{score.track}.mid"
                 self._hashes[path] = storage.file_hash(root / path)
+        if (root / CARD).is_file():  # not in what earlier versions wrote
+            self._hashes[CARD] = storage.file_hash(root / CARD)
         self._hashes |= {str(e["file"]): str(e["sha256"]) for e in self._corpus.header["shards"]}
         self._hashes[shards.MANIFEST] = storage.file_hash(root / shards.MANIFEST)
 

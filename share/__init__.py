@@ -15,6 +15,7 @@ from stemsmith.manifests.lazy import lazily
 if TYPE_CHECKING:
     from stemsmith.share.compare.comparison import SystemComparison, compare_results
     from stemsmith.share.exports.options import ExportConfig
+    from stemsmith.share.mirdata import mirdata_dataset
     from stemsmith.share.workflow import export_dataset, forecast_export, write_report
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "compare_results",
     "export_dataset",
     "forecast_export",
+    "mirdata_dataset",
     "write_report",
 ]
 
@@ -31,6 +33,7 @@ _HOMES: Final = {
     "SystemComparison": "compare.comparison",
     "ExportConfig": "exports.options",
     "compare_results": "compare.comparison",
+    "mirdata_dataset": "mirdata",
 }
 
 __getattr__, __dir__ = lazily(__name__, _HOMES)

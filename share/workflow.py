@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Unpack
+from typing import TypeAlias, Unpack
 
 from stemsmith.manifests import shards, storage
 from stemsmith.manifests.cluster import open_workers
@@ -26,6 +26,7 @@ from stemsmith.share.exports.destination import (
     write_song,
 )
 from stemsmith.share.exports.exported import EXPORT, Exported
+from stemsmith.share.exports.one_file import write_one_file
 from stemsmith.share.exports.options import ExportConfig, ExportOptions
 from stemsmith.share.exports.sources import find_export_sources
 from stemsmith.share.report.config import ReportConfig, ReportOptions
@@ -34,6 +35,9 @@ from stemsmith.share.report.report import make_page
 from stemsmith.share.report.subjects import locate_subject, open_subject
 
 __all__ = ["ExportForecast", "export_dataset", "forecast_export", "write_report"]
+
+
+Given: TypeAlias = str | PathLike[str]  # of which an opened corpus is one
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,7 @@ class ExportForecast:
 
 
 def forecast_export(
-    sources: str | Path | Sequence[str | Path],
+    sources: Given | Sequence[Given],
     layout: str,
     config: ExportConfig | None = None,
     **options: Unpack[ExportOptions],
@@ -83,12 +87,13 @@ def forecast_export(
 
 
 def _plan(
-    sources: str | Path | Sequence[str | Path],
+    sources: Given | Sequence[Given],
     layout: str,
     config: ExportConfig | None,
     options: ExportOptions,
 ) -> ExportPlan:
-    given = [sources] if isinstance(sources, str | Path) else list(sources)
+    several = [sources] if isinstance(sources, str | PathLike) else list(sources)
+    given = [one if isinstance(one, str) else Path(one) for one in several]
     config = dataclasses.replace(config or ExportConfig(), **options)  # type: ignore[arg-type]
     return plan_export(layout, find_export_sources(given), config)
 
@@ -105,7 +110,7 @@ def _forecast(plan: ExportPlan) -> ExportForecast:
 
 
 def export_dataset(
-    sources: str | Path | Sequence[str | Path],
+    sources: Given | Sequence[Given],
     destination: str | Path,
     layout: str,
     config: ExportConfig | None = None,
@@ -122,9 +127,10 @@ def export_dataset(
     Parameters
     ----------
     sources : path or sequence of path
-        Folders that stemsmith wrote, or other data sets as ``LAYOUT:PATH``.
+        Folders that stemsmith wrote, opened or not, or other data sets as ``LAYOUT:PATH``.
     destination : path
-        Folder that is written to: a new one, or that of the same call before.
+        Folder that is written to: a new one, or that of the same call before. For formats that
+        are one file, that file.
     layout : str
         Name of the format, of `stemsmith.share.exports.formats.FORMATS`, or
         ``package.module:Object``.
@@ -164,6 +170,8 @@ def export_dataset(
     for source in plan.sources:
         if root.resolve().is_relative_to(source.root):
             raise UsageError(f"{root}: lies in the source {source.root}; choose another folder")
+    if plan.layout.is_one_file:
+        return write_one_file(plan, root)
     filled = ExportDestination(root, plan)
     with open_workers(jobs, scheduler) as workers, filled.opened():
         open_jobs = filled.open_jobs()

@@ -13,18 +13,23 @@ from stemsmith.manifests import storage
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.train.schedule import Epoch
 
-__all__ = ["METRICS", "read_history", "write_history"]
+__all__ = ["METRICS", "history_text", "parse_history", "read_history", "write_history"]
 
 METRICS: Final = "metrics.csv"
 
 
 def write_history(root: Path, history: Sequence[Epoch]) -> None:
     """Write all epochs of a run; what is None is an empty cell."""
+    storage.write_atomic(root / METRICS, history_text(history))
+
+
+def history_text(history: Sequence[Epoch]) -> bytes:
+    """Return what the file of some epochs holds."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([field.name for field in dataclasses.fields(Epoch)])
     writer.writerows(dataclasses.astuple(epoch) for epoch in history)
-    storage.write_atomic(root / METRICS, text.getvalue().encode())
+    return text.getvalue().encode()
 
 
 def read_history(root: Path) -> tuple[Epoch, ...]:
@@ -40,13 +45,22 @@ def read_history(root: Path) -> tuple[Epoch, ...]:
     """
     path = root / METRICS
     try:
-        text = path.read_text("utf-8")
+        data = path.read_bytes()
     except FileNotFoundError:
         return ()
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise InvalidCorpus(f"{path}: cannot be read: {error}") from error
+    return parse_history(data, path)
+
+
+def parse_history(data: bytes, path: Path) -> tuple[Epoch, ...]:
+    """Return the epochs in what a file holds; see `read_history`."""
+    try:
+        text = io.StringIO(data.decode("utf-8"), newline="")
+    except UnicodeDecodeError as error:
         raise InvalidCorpus(f"{path}: cannot be read: {error}") from error
     try:
-        return tuple(map(_epoch, csv.DictReader(io.StringIO(text, newline=""))))
+        return tuple(map(_epoch, csv.DictReader(text)))
     except (ValueError, TypeError, csv.Error) as error:
         raise InvalidCorpus(f"{path}: not the epochs of a run: {error}") from error
 

@@ -3,11 +3,12 @@
 ``run.json`` is written first and says everything that decides the result; ``metrics.csv`` has a row
 for every epoch; ``checkpoints/best.ckpt`` is the best epoch and ``checkpoints/last.ckpt`` the last
 one. Checkpoints load with ``torch.load(weights_only=True)``. Nothing but `TrainedRun.model` and
-`TrainedRun.settings` needs PyTorch.
+`TrainedRun.settings` needs PyTorch. A run may also be one file, which ``stemsmith export`` wrote.
 """
 
 from __future__ import annotations
 
+import hashlib
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
@@ -19,13 +20,14 @@ from stemsmith.manifests.errors import InvalidCorpus, UsageError, one_line, upgr
 from stemsmith.manifests.folder_kinds import FolderKind, refusal
 from stemsmith.manifests.jobs import QUIET, Progress
 from stemsmith.manifests.paths import local_path
-from stemsmith.train.history import read_history
+from stemsmith.train.history import METRICS, parse_history, read_history
 from stemsmith.train.models.registry import (
     check_shapes,
     from_settings,
     is_model_name,
     make_model,
 )
+from stemsmith.train.run_file import WEIGHTS, is_run_file, read_members_of
 from stemsmith.train.schedule import Epoch, Monitor, best_epoch
 
 if TYPE_CHECKING:
@@ -72,19 +74,19 @@ class TrainedRun:
     Parameters
     ----------
     folder : str or path
-        The folder of the run.
+        The folder of the run, or the file that ``stemsmith export`` made of it.
 
     Attributes
     ----------
     root : Path
-        Folder of the run.
+        Folder of the run, or its file.
     content : dict
         What ``run.json`` says.
 
     Raises
     ------
     InvalidCorpus
-        If the folder is no run, or is of a newer version; the text names the file.
+        If it is no run, is of a newer version, or is a damaged file; the text names the file.
 
     Examples
     --------
@@ -97,13 +99,23 @@ class TrainedRun:
 
     def __init__(self, folder: str | PathLike[str]) -> None:
         self.root = local_path(folder)
-        self.content = _read(self.root / RUN)
+        self._members = read_members_of(self.root) if is_run_file(self.root) else None
+        self.content = _read(self.root / RUN, self._member(RUN))
 
     def __fspath__(self) -> str:
         return str(self.root)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.root)!r})"
+
+    def _member(self, name: str) -> bytes | None:
+        """Return a member of the one file that the run is; None where it is a folder."""
+        return None if self._members is None else self._members[name]
+
+    @property
+    def is_file(self) -> bool:
+        """Whether the run is one file, which has the best weights alone."""
+        return self._members is not None
 
     @property
     def config(self) -> dict[str, Any]:
@@ -146,7 +158,8 @@ class TrainedRun:
     @cached_property
     def history(self) -> tuple[Epoch, ...]:
         """The epochs so far, when they were first asked for."""
-        return read_history(self.root)
+        text = self._member(METRICS)
+        return read_history(self.root) if text is None else parse_history(text, self.root / METRICS)
 
     @property
     def best(self) -> Epoch | None:
@@ -155,11 +168,12 @@ class TrainedRun:
 
     def checkpoint(self, name: str = BEST) -> Path:
         """Return the file of a checkpoint, `BEST` or `LAST`."""
-        return checkpoint_path(self.root, name)
+        return self.root / WEIGHTS if self.is_file else checkpoint_path(self.root, name)
 
     def weights_hash(self) -> str:
         """Return the SHA-256 of the file of the best weights."""
-        return storage.file_hash(self.checkpoint(BEST))
+        data = self._member(WEIGHTS)
+        return storage.file_hash(self.checkpoint(BEST)) if data is None else _sha256(data)
 
     @property
     def settings(self) -> ModelConfig:
@@ -196,10 +210,16 @@ class TrainedRun:
             If the run has no checkpoint yet, or it is damaged or not of this model; the text names
             the file.
         """
-        from stemsmith.train.weights import read_weights
+        from stemsmith.train.weights import parse_weights, read_weights
 
         path = self.checkpoint(checkpoint)
-        weights, settings = read_weights(path, progress), self.settings
+        if (data := self._member(WEIGHTS)) is None:
+            weights = read_weights(path, progress)
+        elif checkpoint == BEST:
+            weights = parse_weights(data, path)
+        else:
+            raise InvalidCorpus(f"{self.root}: has the best weights alone, not the {checkpoint}")
+        settings = self.settings
         try:
             check_shapes(self.model_name, settings, weights)
         except ValueError as error:
@@ -217,14 +237,25 @@ class TrainedRun:
         return model.eval()
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """Return what ``run.json`` says, with what version 0.1 left to be understood."""
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _read(path: Path, data: bytes | None) -> dict[str, Any]:
+    """Return what ``run.json`` says, with what version 0.1 left to be understood.
+
+    `data` is what it holds, where it lies in another file.
+    """
     try:
-        content: Any = documents.read_json(path, InvalidCorpus)
+        content: Any = (
+            documents.read_json(path, InvalidCorpus) if data is None else documents.parse_json(data)
+        )
     except FileNotFoundError:
         missing = f"{path}: missing; not a folder of `stemsmith train`"
         said = refusal(path.parent, FolderKind.RUN, otherwise=missing)
         raise InvalidCorpus(said) from None
+    except ValueError as error:
+        raise InvalidCorpus(f"{path}: cannot be read as JSON: {one_line(error)}") from error
     version = content.get("version") if isinstance(content, dict) else None
     if isinstance(version, int) and version > VERSION:
         raise InvalidCorpus(

@@ -18,7 +18,7 @@ def check_run(run: TrainedRun, progress: Progress = QUIET) -> None:
     Parameters
     ----------
     run : TrainedRun
-        A run that has ended an epoch.
+        A run that has ended an epoch, or the one file of it, which has the best weights alone.
     progress : Progress
         Is warned of checkpoints that have no checksum.
 
@@ -28,10 +28,13 @@ def check_run(run: TrainedRun, progress: Progress = QUIET) -> None:
         Naming the first file that is missing, damaged, of another model or version, has weights
         that are not finite, or lacks an epoch.
     """
-    for name in (BEST, LAST):
+    for name in (BEST,) if run.is_file else (BEST, LAST):
         model = run.model(name, progress)
         if not all(bool(torch.isfinite(value).all()) for value in model.state_dict().values()):
             raise InvalidCorpus(f"{run.checkpoint(name)}: has weights that are not finite")
+    if run.is_file:  # whose members have their hashes
+        _ = run.history
+        return
     trained = read_epochs(run.checkpoint(LAST))
     # The file is written before the checkpoint: it may be an epoch ahead of a run that was killed.
     if list(run.history[: len(trained)]) != trained:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,7 +14,15 @@ from stemsmith.manifests.jobs import QUIET, Progress
 from stemsmith.train.schedule import Epoch
 from torch import Tensor
 
-__all__ = ["STATE", "history_of", "read_checkpoint", "read_epochs", "read_weights"]
+__all__ = [
+    "STATE",
+    "encode_weights",
+    "history_of",
+    "parse_weights",
+    "read_checkpoint",
+    "read_epochs",
+    "read_weights",
+]
 
 STATE: Final = "stemsmith"  # key of our part of a checkpoint
 _WEIGHTS: Final = "model."  # the name of the model in `SeparationModule`
@@ -48,6 +57,10 @@ def read_checkpoint(path: Path, progress: Progress = QUIET) -> dict[str, Any]:
             f"{path}: cannot be used: its SHA-256 is not the one in "
             f"{storage.checksum_path(path).name}; restore it from a copy, or train again"
         )
+    return _parse(data, path)
+
+
+def _parse(data: bytes, path: Path) -> dict[str, Any]:
     try:
         content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:  # damage may make the unpickler do anything that is allowed
@@ -99,7 +112,30 @@ def read_weights(path: Path, progress: Progress = QUIET) -> dict[str, Tensor]:
     InvalidCorpus
         If the file is missing or damaged; the text names it.
     """
-    state = read_checkpoint(path, progress)["state_dict"]
+    return _weights(read_checkpoint(path, progress), path)
+
+
+def parse_weights(data: bytes, path: Path) -> dict[str, Tensor]:
+    """Return the weights in what the file of a checkpoint holds; see `read_weights`."""
+    return _weights(_parse(data, path), path)
+
+
+def encode_weights(weights: Mapping[str, Tensor]) -> bytes:
+    """Return the file of a checkpoint that has weights alone, which `parse_weights` reads.
+
+    Parameters
+    ----------
+    weights : mapping of str to Tensor
+        By their names in the model.
+    """
+    content = io.BytesIO()
+    state = {_WEIGHTS + name: weights[name].detach().cpu().contiguous() for name in sorted(weights)}
+    torch.save({"state_dict": state}, content)
+    return content.getvalue()
+
+
+def _weights(checkpoint: dict[str, Any], path: Path) -> dict[str, Tensor]:
+    state = checkpoint["state_dict"]
     if not all(isinstance(name, str) and isinstance(state[name], Tensor) for name in state):
         raise InvalidCorpus(f"{path}: not a checkpoint of a run")
     return {

@@ -25,7 +25,7 @@ class Run(TrainedRun):
     Parameters
     ----------
     folder : path
-        What `stemsmith train` wrote.
+        What `stemsmith train` wrote, or the file that `stemsmith export` made of it.
 
     Examples
     --------

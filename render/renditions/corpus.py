@@ -17,6 +17,7 @@ from stemsmith.manifests.records import Reason, Rejection
 from stemsmith.manifests.renditions import Rendition, RenditionSource, RenditionStem
 from stemsmith.manifests.run_folder import RunFolder
 from stemsmith.manifests.splits import SPLITS
+from stemsmith.render.corpus.card import write_records_card
 from stemsmith.render.corpus.layout import Layout
 from stemsmith.render.corpus.manifest import why_nothing
 from stemsmith.render.renditions.plan import Piece, RenditionPlan
@@ -106,7 +107,7 @@ class RenditionDestination:
         return Rejection(job.source, "render", Reason.RENDERER_DIED, "killed its process twice")
 
     def close(self) -> Corpus:
-        """Gather the records, write renditions, scores and the manifest.
+        """Gather the records, write renditions, scores, card and manifest.
 
         Raises
         ------
@@ -140,16 +141,16 @@ class RenditionDestination:
         rejections.sort(key=lambda r: r.id)
         files += self._write("rejections", Rejection, rejections, max(len(rejections), 1))
         splits = Counter(piece.chosen.split for piece in pieces)
-        self._folder.close(
-            {
-                **self._plan.header,
-                "n_songs": {split: splits[split] for split in SPLITS},
-                "n_stems": len(stems),
-                "n_renditions": len(renditions),
-                "rejections": dict(sorted(Counter(str(r.reason) for r in rejections).items())),
-                "shards": [shards.shard_entry(file) for file in files],
-            }
-        )
+        header = {
+            **self._plan.header,
+            "n_songs": {split: splits[split] for split in SPLITS},
+            "n_stems": len(stems),
+            "n_renditions": len(renditions),
+            "rejections": dict(sorted(Counter(str(r.reason) for r in rejections).items())),
+            "shards": [shards.shard_entry(file) for file in files],
+        }
+        write_records_card(self._root, header)
+        self._folder.close(header)
         return Corpus(self._root)
 
     def _sweep(self, refused: Sequence[Piece]) -> None:

@@ -19,6 +19,7 @@ from stemsmith.manifests.records import Reason, Rejection, Song, Stem
 from stemsmith.manifests.run_folder import RunFolder
 from stemsmith.manifests.splits import SPLITS
 from stemsmith.render.audit.rates import defect_rates
+from stemsmith.render.corpus.card import write_records_card
 from stemsmith.render.corpus.layout import Layout
 from stemsmith.render.corpus.manifest import why_nothing
 from stemsmith.render.songs.job import RenderJob
@@ -102,7 +103,7 @@ class CorpusDestination:
         return forgotten
 
     def close(self) -> Corpus:
-        """Gather the records into shards, write the manifest, remove the run's own files.
+        """Gather the records into shards, write card and manifest, remove the run's own files.
 
         Raises
         ------
@@ -136,6 +137,7 @@ class CorpusDestination:
             **self._audited(done),
             "shards": [shards.shard_entry(file) for file in [*files, path]],
         }
+        write_records_card(layout.root, header)
         self._folder.close(header)
         return Corpus(layout.root)
 

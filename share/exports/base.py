@@ -99,6 +99,8 @@ class ExportFormat(ABC, Generic[S]):
         without targets.
     accepts : frozenset of str
         Fields of `ExportConfig` that have an effect, beside those on splits and numbers.
+    is_one_file : bool
+        Whether it is no folder but a file, the one that `write` makes of the only song.
     """
 
     summary: ClassVar[str]
@@ -107,6 +109,7 @@ class ExportFormat(ABC, Generic[S]):
     taxonomy: ClassVar[str | None] = None
     missing: ClassVar[Missing | None] = None
     accepts: ClassVar[frozenset[str]] = frozenset()
+    is_one_file: ClassVar[bool] = False
 
     @abstractmethod
     def songs(self, sources: Sequence[ExportSource], config: ExportConfig) -> Sequence[S]:
@@ -234,4 +237,5 @@ _FLAGS = {
     "stems": "--stems",
     "missing": "--missing",
     "sample_rate": "--sample-rate",
+    "licence": "--licence",
 }

@@ -12,6 +12,7 @@ from stemsmith.manifests.names import normal_name
 from stemsmith.manifests.options import option, settle
 from stemsmith.manifests.paths import local_path
 from stemsmith.manifests.splits import SPLITS
+from stemsmith.render.corpus.licences import parse_licence
 
 __all__ = ["ExportConfig", "ExportOptions", "Missing"]
 
@@ -52,6 +53,8 @@ class ExportConfig:
         Splits whose songs are written.
     limit : int or None
         Largest number of songs of each split.
+    licence : str or None
+        SPDX licence that whoever exports weights gives them; None says that nobody said one.
     """
 
     variant: str | None = option(
@@ -77,6 +80,13 @@ class ExportConfig:
         SPLITS, "Splits to write.", flag="--split", parse=_splits, metavar="SPLIT,..."
     )
     limit: int | None = option(None, "Songs of each split, at most.", default_text="all")
+    licence: str | None = option(
+        None,
+        "SPDX licence that you give weights, such as CC-BY-4.0.",
+        parse=parse_licence,
+        metavar="SPDX",
+        default_text="not said",
+    )
 
     def __post_init__(self) -> None:
         settle(self)
@@ -103,3 +113,4 @@ class ExportOptions(TypedDict, total=False):
     sample_rate: int | None
     splits: Sequence[str]
     limit: int | None
+    licence: str | None
