@@ -212,7 +212,8 @@ def _read_bank(
     if patches is not None and bank is not None:
         raise UsageError("give either --bank or --patches, which is its older name")
     if name is None:
-        return bank_from_soundfonts([local_path(s) for s in soundfonts] or [default_soundfont()])
+        several = [soundfonts] if isinstance(soundfonts, str) else soundfonts
+        return bank_from_soundfonts([local_path(s) for s in several] or [default_soundfont()])
     if soundfonts:
         raise UsageError(f"give either {flag} or --soundfont")
     if name in BANK_NAMES and patches is None:
