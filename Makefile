@@ -10,7 +10,7 @@ SEED := $(or $(SEED),$(shell date +%s))
 # Where `make fuzz` writes what it has tried, night after night.
 FUZZ ?= fuzz-runs.jsonl
 
-.PHONY: demo test test-all lint types wheel-smoke fuzz bench clean
+.PHONY: demo test test-all lint types wheel-smoke docs fuzz bench clean
 
 # $(call timed,NAME,COMMANDS) runs commands, with ";" between them, and says how many minutes they
 # took: also in the file MINUTES, if there is such a variable.
@@ -47,6 +47,11 @@ types: $(VENV)/.installed
 # The built wheel, installed alone in another environment and run from another folder.
 wheel-smoke: $(VENV)/.installed
 	$(call timed,wheel,$(BIN)/python tests/wheel_smoke.py)
+
+# The documentation as a site, build/site/index.html: a warning is an error, and no page loads anything
+# from elsewhere.
+docs: $(VENV)/.installed
+	$(call timed,docs,NO_MKDOCS_2_WARNING=1 $(BIN)/python -P -m mkdocs build --strict --quiet; $(BIN)/python docs/site/check.py build/site)
 
 # Spoiled files of every kind, until it is interrupted; tests/fuzz/campaign.py has more.
 fuzz: $(VENV)/.installed

@@ -84,7 +84,7 @@ class GroupedOption(click.Option):
     *declarations, **settings
         As for `click.Option`.
     group : str, optional
-        The heading.
+        The heading under which it stands.
     """
 
     def __init__(self, *declarations: Any, group: str | None = None, **settings: Any) -> None:
@@ -160,7 +160,7 @@ def grouped(group: str, *declarations: str, **settings: Any) -> Callable[[Any], 
     Parameters
     ----------
     group : str
-        The heading.
+        The heading under which it stands.
     *declarations, **settings
         As for `click.option`.
     """

@@ -6,14 +6,26 @@ from pathlib import Path
 from typing import Any
 
 import click
-from stemsmith.cli.options import LOCAL_PATH, Common, config_options, read_config, serial_options
+from stemsmith.cli.options import (
+    LOCAL_PATH,
+    SOURCE,
+    Common,
+    command,
+    config_options,
+    read_config,
+    serial_options,
+)
 from stemsmith.share.report.config import ReportConfig
 
 __all__ = ["report"]
 
 
-@click.command()
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@command(
+    "stemsmith report demo/corpus --out corpus.html",
+    "stemsmith report corpus musdb:musdb18hq --songs 5",
+    "stemsmith report results/run results/irm --out results.html",
+)
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=SOURCE)
 @click.option(
     "--out",
     type=LOCAL_PATH,

@@ -77,6 +77,7 @@ def _scan_scores(midi_dir: Path, common: Common, options: Mapping[str, Any]) -> 
     from stemsmith.cli import console
     from stemsmith.manifests.errors import NothingToDo
     from stemsmith.render import workflow
+    from stemsmith.render.corpus.manifest import why_nothing
     from stemsmith.render.corpus.selection import select
 
     values: dict[str, Any] = {"band": None} if options["no_band"] else {}
@@ -121,6 +122,8 @@ def _scan_scores(midi_dir: Path, common: Common, options: Mapping[str, Any]) -> 
     )
     console.print_summary(common, summary)
     if not songs:
+        if not len(inventory):
+            raise NothingToDo(why_nothing(midi_dir, 0, ()))
         raise NothingToDo(f"{midi_dir}: no usable MIDI file among {len(inventory)}")
 
 

@@ -38,7 +38,7 @@ from stemsmith.manifests.options import member
 from stemsmith.manifests.paths import local_path
 from stemsmith.manifests.preflight import preflight
 from stemsmith.manifests.records import Reason, Rejection
-from stemsmith.manifests.run_folder import refuse_foreign
+from stemsmith.manifests.run_folder import refuse_foreign, refuse_other_kind
 
 __all__ = [
     "SeparatedFiles",
@@ -111,6 +111,7 @@ def evaluate_system(
     """
     root = local_path(results)
     refuse_foreign(root, STAGE, STATE_FOLDER)
+    refuse_other_kind(root, STAGE)
     wanted = replace(config, **options) if config else EvaluationConfig(**options)  # type: ignore[arg-type]
     scored = system_of(system)
     found = find_dataset(fspath(dataset), wanted.taxonomy, wanted.splits)

@@ -84,7 +84,7 @@ class InvalidCorpus(StemsmithError):
     ...     stemsmith.Corpus("scores").songs
     ... except stemsmith.InvalidCorpus as error:
     ...     print(error)
-    scores/manifest.json: missing; not a finished corpus folder
+    scores: holds MIDI files, not a corpus; render them first: stemsmith render scores CORPUS
     """
 
 

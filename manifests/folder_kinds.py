@@ -60,15 +60,13 @@ class FolderKind(StrEnum):
         return said.get(self, f"holds {self.value}")
 
 
-OF_STEMSMITH: Final = frozenset(
-    {
-        FolderKind.CORPUS,
-        FolderKind.RENDITIONS,
-        FolderKind.MIXTURES,
-        FolderKind.RESULTS,
-        FolderKind.RUN,
-        FolderKind.EXPORT,
-    }
+OF_STEMSMITH: Final = (
+    FolderKind.CORPUS,
+    FolderKind.RENDITIONS,
+    FolderKind.MIXTURES,
+    FolderKind.RUN,
+    FolderKind.RESULTS,
+    FolderKind.EXPORT,
 )
 _STAGES: Final = {
     "corpus": FolderKind.CORPUS,
@@ -104,7 +102,7 @@ def kind_of(folder: Path) -> FolderKind:
     Parameters
     ----------
     folder : Path
-        Any path.
+        Any path, which need not be there.
     """
     if not folder.exists():
         return FolderKind.MISSING
@@ -183,10 +181,14 @@ def refusal(folder: Path, *wanted: FolderKind, otherwise: str = "") -> str:
         return f"{folder}: {_lacks(found, wanted)}; did you mean {' or '.join(inner)}?"
     if made_of := _made_of(folder, wanted):
         return f"{folder}: {found.words}, made of {made_of}; did you mean that?"
-    name = _name(wanted)
-    if (name, found) in _ADVICE:
-        advice = _ADVICE[name, found].format(folder=folder)
-        return f"{folder}: {found.words}, not {name}; {advice}"
+    name = " or ".join(_names(wanted))
+    for one in _names(wanted):
+        if (one, found) in _ADVICE:
+            advice = _ADVICE[one, found].format(folder=folder)
+            return f"{folder}: {found.words}, not {name}; {advice}"
+    if others := _folders_in(folder, OF_STEMSMITH):
+        held = ", ".join(f"{path} ({own_kind(Path(path))})" for path in others)
+        return f"{folder}: not {name}; in it are {held}"
     if found is FolderKind.UNFINISHED:
         return f"{folder}: not a finished folder; repeat the command that was writing to it"
     if otherwise and found in (FolderKind.OTHER, FolderKind.SLAKH, FolderKind.EMPTY):
@@ -197,16 +199,15 @@ def refusal(folder: Path, *wanted: FolderKind, otherwise: str = "") -> str:
 def _lacks(found: FolderKind, wanted: tuple[FolderKind, ...]) -> str:
     if found in OF_STEMSMITH:
         return found.words
-    return "no folder of stemsmith" if len(wanted) > 2 else f"not {_name(wanted)}"
+    if set(wanted) == set(OF_STEMSMITH):
+        return "no folder of stemsmith"
+    return f"not {' or '.join(_names(wanted))}"
 
 
-def _name(wanted: tuple[FolderKind, ...]) -> str:
+def _names(wanted: tuple[FolderKind, ...]) -> list[str]:
     """Return what was wanted in words: a corpus may be of either kind."""
-    if wanted == _CORPORA:
-        return str(FolderKind.CORPUS)
-    if set(wanted) == OF_STEMSMITH:
-        return "a corpus, mixtures, a trained run, results of `evaluate`, or an export"
-    return " or ".join(wanted)
+    both = set(_CORPORA) <= set(wanted)
+    return [str(kind) for kind in wanted if not (both and kind is FolderKind.RENDITIONS)]
 
 
 def _folders_in(folder: Path, wanted: tuple[FolderKind, ...]) -> list[str]:

@@ -35,7 +35,6 @@ def refuse_foreign(root: Path, stage: str, state: str) -> None:
     UsageError
         If it is no folder, or holds other files.
     """
-    refuse_other_kind(root, stage)
     if not root.exists() or (root / shards.MANIFEST).exists() or (root / state / _PLAN).exists():
         return
     if not root.is_dir():

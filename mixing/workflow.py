@@ -21,7 +21,7 @@ from stemsmith.manifests.names import normal_name
 from stemsmith.manifests.paths import local_path
 from stemsmith.manifests.preflight import preflight
 from stemsmith.manifests.records import Reason, Rejection
-from stemsmith.manifests.run_folder import refuse_foreign
+from stemsmith.manifests.run_folder import refuse_foreign, refuse_other_kind
 from stemsmith.manifests.shards import MANIFEST
 from stemsmith.mixing.audio.realise import TRUE
 from stemsmith.mixing.audio_shards import write_audio_shard
@@ -149,6 +149,7 @@ def mix(
     texts = [_named(source) for source in given]
     found = find_sources(texts, measure.cache_folder(), names.class_names)
     check_destination(folder, found)
+    refuse_other_kind(folder, STAGE)
     matcher = _matcher_for(config, found, names, matcher)
     with open_workers(jobs, scheduler) as workers, preflight(workers, inputs=_files_of(found)):
         found, measured = _measured(workers, progress, found)

@@ -117,6 +117,7 @@ def certify_corpus(
     InvalidCorpus
         If the corpus is not valid; nothing is written then.
     """
+    Corpus(folder)  # which names it as it was given
     corpus = Corpus(local_path(folder).resolve())
     paths = list(score_paths(corpus).values())
     scanned: list[ScannedSong | Rejection] = []

@@ -15,13 +15,14 @@ from typing import Any, Final, TypeVar, Unpack
 from stemsmith.manifests.arrays import Float32s
 from stemsmith.manifests.audio.flac import encoder_warnings
 from stemsmith.manifests.cluster import open_workers
-from stemsmith.manifests.corpus import Corpus
+from stemsmith.manifests.corpus import CORPUS, Corpus
 from stemsmith.manifests.errors import NothingToDo, UsageError
 from stemsmith.manifests.jobs import QUIET, Progress, Workers, do_jobs
 from stemsmith.manifests.options import member
 from stemsmith.manifests.paths import local_path
 from stemsmith.manifests.preflight import preflight
 from stemsmith.manifests.records import Reason, Rejection, ScannedSong
+from stemsmith.manifests.run_folder import refuse_foreign, refuse_other_kind
 from stemsmith.render.corpus.config import Drums, RenderConfig, RenderOptions, SoundOptions
 from stemsmith.render.corpus.layout import RUN_FOLDER
 from stemsmith.render.corpus.licences import read_licences
@@ -211,7 +212,8 @@ def _read_bank(
     if patches is not None and bank is not None:
         raise UsageError("give either --bank or --patches, which is its older name")
     if name is None:
-        return bank_from_soundfonts([local_path(s) for s in soundfonts] or [default_soundfont()])
+        several = [soundfonts] if isinstance(soundfonts, str) else soundfonts
+        return bank_from_soundfonts([local_path(s) for s in several] or [default_soundfont()])
     if soundfonts:
         raise UsageError(f"give either {flag} or --soundfont")
     if name in BANK_NAMES and patches is None:
@@ -303,6 +305,7 @@ def render_corpus(
     # What the files are worth that they name is said before thousands of scores are read.
     balance_of(config)
     plan_production(config)
+    _refuse_other_folder(corpus)
     bank = _measured_bank(bank, soundfonts, patches, progress)
     with open_workers(jobs, scheduler) as workers, same_sound(workers, bank):
         inventory = _inventory(midi_dir, corpus, config, workers, progress)
@@ -393,6 +396,7 @@ def render_renditions(
         raise UsageError(f"--preset {preset}: unknown; known: {', '.join(PRESETS)}")
     values = {**(PRESETS[preset] if preset else {}), **options}
     config = _config(config or RenditionConfig(), values)
+    _refuse_other_folder(corpus)
     bank = _measured_bank(bank, soundfonts, patches, progress)
     with open_workers(jobs, scheduler) as workers, same_sound(workers, bank):
         inventory = _inventory(midi_dir, corpus, config, workers, progress)
@@ -500,6 +504,13 @@ def render_midi(
             production=plan_production(config)[0],
         )
     )
+
+
+def _refuse_other_folder(corpus: str | Path) -> None:
+    """Refuse a destination that holds something else, before thousands of scores are read."""
+    folder = local_path(corpus)
+    refuse_other_kind(folder, CORPUS)
+    refuse_foreign(folder, CORPUS, RUN_FOLDER)
 
 
 def _state_of(corpus: str | Path) -> Path:

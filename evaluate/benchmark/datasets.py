@@ -149,6 +149,8 @@ def find_dataset(name: str, taxonomy: str | None, splits: Sequence[str]) -> Data
         If the folder is not what it was said to be, or two songs have one name.
     """
     layout, path = parse_source(name)
+    if layout == CORPUS:
+        Corpus(path)  # which names it as it was given
     root = path.resolve()
     own = _CORPUS_TAXONOMY if layout == CORPUS else load_layout(layout).taxonomy
     known = read_taxonomy(taxonomy or own)

@@ -116,8 +116,10 @@ def parse_system(text: str) -> System:
         meant = "run" if found is FolderKind.RUN else "estimates"
         raise UsageError(f"{text}: {found.words}; did you mean {meant}:{text}?")
     oracles = "|".join(Oracle)
+    is_there = found not in (FolderKind.MISSING, FolderKind.FILE)
+    holds = f"{found.words}; " if is_there else ""
     raise UsageError(
-        f"{text}: unknown system; known: mixture, oracle:{oracles}, run:DIR[,run:DIR...], "
+        f"{text}: {holds}unknown system; known: mixture, oracle:{oracles}, run:DIR[,run:DIR...], "
         "estimates:DIR"
     )
 

@@ -75,7 +75,9 @@ class CoherentPlan:
         self._songs = [
             song
             for song in catalogue.songs
-            if len(self._rates(song)) == 1 and len(self._offsets(song, 1.0))
+            if len(self._rates(song)) == 1
+            and not self._is_overlay_alone(song)
+            and len(self._offsets(song, 1.0))
         ]
         self.n_songs = len(self._songs)
         self._n_offsets = np.array([len(self._offsets(song, 1.0)) for song in self._songs])
@@ -84,6 +86,11 @@ class CoherentPlan:
         sizes = [(self._n_offsets > turn).sum() for turn in range(max(self._n_offsets, default=0))]
         self._turn_ends = np.cumsum(sizes, dtype=np.int64)
         self._order: tuple[int, npt.NDArray[np.int64]] = (-1, np.zeros(0, np.int64))
+
+    def _is_overlay_alone(self, song: str) -> bool:
+        """Whether a song has nothing to put the overlay over: a solo that is itself one."""
+        groups = self._catalogue.groups
+        return all(groups[k] == self._config.overlay for k in self._catalogue.songs[song])
 
     def _rates(self, song: str) -> set[int]:
         return {self._catalogue.stems[k].sample_rate for k in self._catalogue.songs[song]}

@@ -129,9 +129,9 @@ def parse_source(source: str | Path) -> tuple[str, Path]:
     Raises
     ------
     UsageError
-        If it is not a folder, or one of stemsmith with a layout.
+        If it is not a folder.
     InvalidCorpus
-        If it is a folder of audio without a layout.
+        If it is a folder of stemsmith with a layout, or one of audio without.
     """
     text = str(source)
     layout, path = (CORPUS, text) if isinstance(source, Path) else _divided(text)
@@ -144,7 +144,8 @@ def parse_source(source: str | Path) -> tuple[str, Path]:
         )
     found = own_kind(folder)
     if layout != CORPUS and found is not None and found is not FolderKind.EXPORT:
-        raise UsageError(f"{text}: {folder} {found.words}{_WITHOUT_LAYOUT.get(found, '')}")
+        said = _WITHOUT_LAYOUT.get(found, ", and no data set in this layout")
+        raise InvalidCorpus(f"{folder}: {found.words}{said}")
     if layout == CORPUS and found is None and kind_of(folder) is FolderKind.AUDIO:
         named = ", ".join(f"{name}:{folder}" for name in ("folder", "musdb"))
         raise InvalidCorpus(f"{folder}: holds audio files; say in which layout: {named}, ...")

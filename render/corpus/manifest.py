@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from stemsmith.manifests.audio import flac
+from stemsmith.manifests.folder_kinds import FolderKind, kind_of
 from stemsmith.manifests.preflight import library_versions
 from stemsmith.manifests.records import Reason, Rejection
 from stemsmith.render.sound import fluid
@@ -27,7 +28,9 @@ _PACKAGES: Final = ("numpy", "scipy", "pyloudnorm", "soundfile", "pyarrow", "mid
 def why_nothing(midi_root: Path, n_files: int, rejections: Sequence[Rejection]) -> str:
     """Say why no song is left, and what to change."""
     if not n_files:
-        return f"{midi_root}: no .mid, .midi, .kar, .rmi or .smf files"
+        held = kind_of(midi_root)
+        holds = f", and {held.words}" if held in (FolderKind.AUDIO, FolderKind.EMPTY) else ""
+        return f"{midi_root}: no .mid, .midi, .kar, .rmi or .smf files{holds}"
     counts = Counter(r.reason for r in rejections)
     reasons = ", ".join(f"{n} {reason}" for reason, n in counts.most_common())
     advice = {

@@ -212,7 +212,9 @@ def test_what_a_kind_does_not_have_says_what_to_use(corpus: Path, renditions: Pa
 def test_folders_that_are_no_corpus(corpus: Path, mixtures: Path, tmp_path: Path) -> None:
     with pytest.raises(InvalidCorpus, match=r"manifest.json: missing; not a finished corpus"):
         Corpus(tmp_path)
-    with pytest.raises(InvalidCorpus, match="does not describe a corpus folder"):
+    with pytest.raises(
+        InvalidCorpus, match=r"recipes: holds mixtures, made of .*; did you mean that"
+    ):
         Corpus(mixtures / "recipes")
     (tmp_path / "manifest.json").write_text('{"stage": "corpus", "schema_version": 1}')
     with pytest.raises(InvalidCorpus, match="does not list its shards"):

@@ -292,11 +292,11 @@ def test_what_is_no_source(corpus: Path, musdb: Path, tmp_path: Path, here, monk
         "musdb:": (2, "'musdb:': not a folder"),
         "musdb:/nowhere": (2, "/nowhere: not a folder"),
         str(corpus / "manifest.json"): (2, "not a folder"),
-        str(musdb): (1, "manifest.json: missing; not a finished corpus"),
-        f"folder:{corpus}": (1, "no solos"),
+        str(musdb): (1, f"holds audio files; say in which layout: folder:{musdb}"),
+        f"folder:{corpus}": (1, "holds a corpus, which is written without a layout"),
         f"dsd100:{musdb}": (1, "no DSD100 songs"),
         f"bach10:{musdb}": (1, "no Bach10 pieces"),
-        f"musdb:{corpus}": (1, "bass.wav: missing"),
+        f"musdb:{corpus}": (1, "holds a corpus, which is written without a layout"),
         f"MUSDB:{musdb}": (2, "musdb:PATH"),
     }
     for source, (code, text) in cases.items():
