@@ -83,8 +83,8 @@ class TrackSong:
         Folder of the song in the export, ``Track00001``.
     split : str
         ``train``, ``validation`` or ``test``.
-    sample_rate, n_samples, n_channels : int
-        Rate in Hz, samples and channels of all its audio.
+    sample_rate, n_samples : int
+        Rate in Hz and length of all its audio.
     is_sum : bool
         Whether the mixture is the sum of the stems.
     files : tuple of TrackFile
@@ -95,7 +95,6 @@ class TrackSong:
     split: str
     sample_rate: int
     n_samples: int
-    n_channels: int
     is_sum: bool
     files: tuple[TrackFile, ...]
 
@@ -195,7 +194,6 @@ def _song(root: Path, song: Song, stems: Sequence[Stem]) -> TrackSong:
         split=song.split,
         sample_rate=song.sample_rate,
         n_samples=song.n_samples,
-        n_channels=song.n_channels or 1,
         is_sum=song.mix_source == "automix",
         files=tuple(files),
     )

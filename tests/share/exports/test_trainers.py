@@ -267,6 +267,18 @@ def test_the_musdb_package_opens_an_export(
     assert len(plain) == len(list(corpus.glob("*/*/")))
 
 
+def test_two_long_names_that_are_one_get_shorter(tmp_path: Path, make_noise: Any) -> None:
+    name = "\u00e4" * 127
+    for root in ("one", "two"):
+        make_noise(tmp_path / root / "train" / name / "bass.wav", 0.5, 8000, 1)
+    sources = [f"folder:{tmp_path / root}" for root in ("one", "two")]
+    for layout in ("demucs", "sourcefolder"):
+        done = export_dataset(sources, tmp_path / layout, layout)
+        assert not done.rejection_records()
+    assert len(list((tmp_path / "demucs").rglob("bass.wav"))) == 2
+    assert len(list((tmp_path / "sourcefolder").rglob("*.wav"))) == 2
+
+
 @pytest.mark.parametrize("layout", ["musdb", "sourcefolder", "demucs", "msst"])
 def test_mixtures_and_renditions_are_songs(layout: str, mixtures: Path, tmp_path: Path) -> None:
     renditions = Path(__file__).parents[2] / "data" / "0.1" / "renditions"
