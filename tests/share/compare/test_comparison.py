@@ -16,6 +16,7 @@ import pytest
 from stemsmith.evaluate.benchmark.results import Results
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
 from stemsmith.share import compare_results
+from stemsmith.share.compare.plot import comparison_plot
 from stemsmith.share.compare.systems import SongKind
 from stemsmith.share.compare.tables import remarks_of, to_csv, to_latex, to_markdown
 
@@ -227,6 +228,17 @@ def test_the_command_prints_and_writes_one_comparison(
     assert printed["tables"][0]["columns"][0]["values"]["b"] == [2, 4, 9]
     assert here("compare", a, "--plot", tmp_path / "one.svg", "-q").returncode == 0
     assert "as|it is_&" in "".join(ET.parse(tmp_path / "one.svg").getroot().itertext())
+
+
+def test_many_systems_are_rows_of_the_picture(make_results: Make) -> None:
+    """More than there are colours for; a legend of them once left no room for the picture."""
+    folders = [make_results(f"s{k}", {"bass": [k, 2], "drums": [1, k]}) for k in range(40)]
+    drawn = ET.fromstring(comparison_plot(compare_results(folders).tables[0]))
+    words = [text.strip() for text in drawn.itertext() if text.strip()]
+    assert {"bass", "drums", *(f"s{k}" for k in range(1, 40))} <= set(words)
+    assert "difference in SI-SDR [dB] to s0" in words
+    pairs = ET.fromstring(comparison_plot(compare_results(folders[:3], pairs="all").tables[0]))
+    assert {"s1 minus s0", "s2 minus s1"} <= {text.strip() for text in pairs.itertext()}
 
 
 def test_scores_of_every_song(make_results: Make) -> None:
