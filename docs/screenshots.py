@@ -16,6 +16,7 @@ from playwright.sync_api import Page, sync_playwright
 from stemsmith.share import write_report
 
 FLAGS = ("--no-sandbox", "--disable-gpu", "--autoplay-policy=no-user-gesture-required")
+SPLITS = ("train", "validation", "test")
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 SMALL = {"width": 900, "height": 900}
 
@@ -54,6 +55,9 @@ PICTURES = (
     Picture("report-player-phone", "demo", PHONE, ".player >> nth=1"),
     Picture("report-instruments", "demo", DESKTOP, "section:has(> #instruments-1-3)"),
     Picture("report-run", "demo", DESKTOP, ".player[data-mode=switch] >> nth=0"),
+    Picture("report-results", "results", DESKTOP, "section:has(> #scores-1-1)"),
+    Picture("report-songs", "results", DESKTOP, "section:has(> #song-by-song-1-2)"),
+    Picture("report-switch", "results", DESKTOP, ".player >> nth=0", "", "dark"),
     Picture("report-remix", "remix", DESKTOP, ".player >> nth=0"),
 )
 
@@ -69,18 +73,29 @@ def main() -> None:
         browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
         for picture in PICTURES:
             page = browser.new_page(viewport=picture.size, color_scheme=picture.scheme)  # type: ignore[arg-type]
-            page.goto(pages[picture.page].as_uri())
+            page.goto(pages[picture.page].absolute().as_uri())
             _take(page, picture, images / f"{picture.name}.png")
             page.close()
         browser.close()
 
 
 def _pages(demo: Path, scratch: Path) -> dict[str, Path]:
-    """Return the pages that pictures are of: the demo's, and one of a song that was separated."""
+    """Return the pages that pictures are of: the demo's, of a separated song, and of results."""
     songs = sorted((demo / "corpus" / "test").glob("*/mix.flac"))[:1]
     stemsmith.separate_files(demo / "run", songs, scratch / "separated", is_with_residual=True)
+    results = [
+        stemsmith.evaluate_system(
+            system, demo / "corpus", scratch / name, splits=SPLITS, targets=("bass",), label=label
+        )
+        for name, system, label in (
+            ("a", "mixture", "mixture"),
+            ("b", f"run:{demo / 'run'}", ""),
+            ("c", "oracle:irm", "oracle"),
+        )
+    ]
     return {
         "demo": demo / "report.html",
+        "results": write_report([one.root for one in results], scratch / "results.html"),
         "remix": write_report(scratch / "separated", scratch / "remix.html"),
     }
 
