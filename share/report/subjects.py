@@ -73,8 +73,13 @@ def open_subject(path: str | PathLike[str]) -> Subject:
         return TrainedRun(root)
     if kind in _READERS:
         return _READERS[kind](root)
-    if kind is FolderKind.AUDIO and (recordings := tuple(_recordings(root))):
-        return SeparatedFolder(root, recordings)
+    if kind is FolderKind.AUDIO:
+        if recordings := tuple(_recordings(root)):
+            return SeparatedFolder(root, recordings)
+        raise UsageError(
+            f"{root}: holds audio files, but none as RECORDING/TARGET.wav; for a data set write "
+            f"its layout: folder:{root}, musdb:{root}, ..."
+        )
     raise UsageError(refusal(root, *_WANTED))
 
 

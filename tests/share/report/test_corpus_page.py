@@ -255,12 +255,18 @@ def test_a_recording_without_samples_is_left_out(tmp_path: Path) -> None:
     assert len(warned.warnings) == 1 and "holds no samples" in warned.warnings[0]
 
 
+def deep(folder: Path) -> Path:
+    separated(folder / "a" / "b")
+    return folder
+
+
 WRONG: dict[str, tuple[Callable[[Path], object], str]] = {
     "nothing": (lambda folder: folder / "none", "is not there"),
     "a file": (lambda folder: FIXTURES / "README.md", "is a file"),
     "an empty folder": (lambda folder: folder, "is an empty folder"),
     "a folder above": (lambda folder: FIXTURES, "did you mean .*corpus or .*mixtures or"),
     "scores": (lambda folder: FIXTURES / "scores" / "duets", "holds MIDI files"),
+    "deep audio": (lambda folder: deep(folder), "none as RECORDING/TARGET.wav.* folder:"),
     "a data set": (lambda folder: f"musdb:{folder / 'none'}", "not a folder"),
     "an address": (lambda folder: "s3://bucket/corpus", "is an address"),
 }
