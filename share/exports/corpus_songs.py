@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,11 +16,18 @@ from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.names import portable_name
 from stemsmith.manifests.records import Reason
 from stemsmith.manifests.splits import SPLITS
-from stemsmith.share.exports.base import NotExportable
+from stemsmith.share.exports.base import ExportedSong, NotExportable
 from stemsmith.share.exports.options import ExportConfig
 from stemsmith.share.exports.sources import ExportSource, SourceKind
 
-__all__ = ["CorpusSong", "RecordedFile", "find_corpus_songs", "only_corpus", "read_checked"]
+__all__ = [
+    "CorpusSong",
+    "RecordedFile",
+    "find_corpus_songs",
+    "labels_of",
+    "only_corpus",
+    "read_checked",
+]
 
 
 class RecordedFile(NamedTuple):
@@ -109,6 +116,14 @@ def find_corpus_songs(sources: Sequence[ExportSource], config: ExportConfig) -> 
             if split in config.splits and is_wanted:
                 found.append(CorpusSong(f"{prefix}{key}", split, key, str(source.root)))
     return found
+
+
+def labels_of(songs: Iterable[ExportedSong[CorpusSong]]) -> dict[Path, set[str]]:
+    """Return the labels that some songs have in their corpora, by the roots of these."""
+    labels: dict[Path, set[str]] = defaultdict(set)
+    for song in songs:
+        labels[Path(song.song.root)].add(song.song.track().record.track)
+    return labels
 
 
 def _prefixes(sources: Sequence[ExportSource]) -> list[str]:

@@ -7,12 +7,14 @@ docs/export.md shows.
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from stemsmith.manifests import storage
 from stemsmith.share.exports.base import ExportedSong
+from stemsmith.share.exports.corpus_cards import write_cards
 from stemsmith.share.exports.formats.slakh import SlakhFormat
 from stemsmith.share.exports.mirdata_index import (
     INDEX,
@@ -47,9 +49,14 @@ class MirdataFormat(SlakhFormat):
         config: ExportConfig,
         folder: Path,
     ) -> None:
-        """Write the index."""
+        """Write the index, and what is known of the licences."""
         text = json.dumps(index_of(map(self._indexed, songs)), indent=2) + "\n"
         (folder / INDEX).write_text(text, "utf-8")
+        labels: dict[Path, set[str]] = defaultdict(set)
+        for done in songs:
+            track = Path(done.song.files[0].path).parent  # ROOT/SPLIT/TrackNNNNN
+            labels[track.parents[1]].add(track.name)
+        write_cards(folder, sources, labels, _HOW_TO_LOAD)
 
     def _indexed(self, done: ExportedSong[TrackSong]) -> IndexedSong:
         home = PurePosixPath(self.top, self.folder_of(done.song))
@@ -59,6 +66,18 @@ class MirdataFormat(SlakhFormat):
             if (part := part_of(place)) is not None
         ]
         return IndexedSong(done.song.name, files)
+
+
+_HOW_TO_LOAD: Final = f"""\
+```python
+from stemsmith.share import mirdata_dataset
+dataset = mirdata_dataset("FOLDER")
+
+from mirdata import core                # or without stemsmith
+from mirdata.datasets import slakh
+slakh.INDEXES["ours"] = core.Index("/path/to/FOLDER/{INDEX}")
+dataset = slakh.Dataset(data_home="/path/to/FOLDER", version="ours")
+```"""
 
 
 FORMAT: Final = MirdataFormat()

@@ -21,12 +21,13 @@ from stemsmith.manifests.audio.flac import encode_flac, with_md5
 from stemsmith.manifests.corpus import Corpus, Track, TrackStem
 from stemsmith.manifests.records import Reason, Song
 from stemsmith.manifests.renditions import Rendition
-from stemsmith.render.corpus.card import CARD, corpus_facts, dataset_card
 from stemsmith.share.exports.base import ExportedSong, ExportFormat, NotExportable, PlannedFile
+from stemsmith.share.exports.corpus_cards import write_cards
 from stemsmith.share.exports.corpus_songs import (
     CorpusSong,
     RecordedFile,
     find_corpus_songs,
+    labels_of,
     read_checked,
 )
 from stemsmith.share.exports.integer_songs import read_integers
@@ -138,17 +139,7 @@ class TranscriptionFormat(ExportFormat[CorpusSong]):
         """Write the table of all recordings, and what is known of licences."""
         rows = [_COLUMNS, *(row for song in songs for row in song.facts["rows"])]
         (folder / TABLE).write_bytes(_csv(rows))
-        for number, source in enumerate(sources):
-            corpus = Corpus(source.root)
-            labels = {
-                song.song.track().record.track
-                for song in songs
-                if song.song.root == str(source.root)
-            }
-            facts = corpus_facts(corpus.root, corpus.header, labels)
-            name = CARD if not number else f"README-{number + 1}.md"
-            card = dataset_card(facts, (), _HOW_TO_LOAD)
-            (folder / name).write_bytes(card.encode("utf-8", "backslashreplace"))
+        write_cards(folder, sources, labels_of(songs), _HOW_TO_LOAD)
 
 
 _NOTE_ENDINGS: Final = ("midi", "notes.csv", "controls.csv", "jams")

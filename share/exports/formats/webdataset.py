@@ -14,17 +14,18 @@ from pathlib import Path
 from typing import Any, Final
 
 from stemsmith.manifests.audio.flac import encode_flac
-from stemsmith.manifests.corpus import Corpus, Track
+from stemsmith.manifests.corpus import Track
 from stemsmith.manifests.records import Song
 from stemsmith.manifests.shards import table_of
 from stemsmith.manifests.splits import SPLITS
-from stemsmith.render.corpus.card import CARD, corpus_facts, dataset_card
 from stemsmith.render.songs.metadata import SOURCE_MIDI
 from stemsmith.share.exports.base import ExportedSong, ExportFormat, PlannedFile
+from stemsmith.share.exports.corpus_cards import write_cards
 from stemsmith.share.exports.corpus_songs import (
     CorpusSong,
     RecordedFile,
     find_corpus_songs,
+    labels_of,
     read_checked,
 )
 from stemsmith.share.exports.hub_tables import SHARD_BYTES, record_json
@@ -81,14 +82,7 @@ class WebDatasetFormat(ExportFormat[CorpusSong]):
                 listing.setdefault(split, []).append(entry)
         text = json.dumps(listing, indent=2) + "\n"
         (folder / _SHARDS).write_text(text, "utf-8")
-        for number, source in enumerate(sources):
-            keys = {s.song.track().record.track for s in songs if s.song.root == str(source.root)}
-            corpus = Corpus(source.root)
-            card = dataset_card(
-                corpus_facts(corpus.root, corpus.header, keys), (), _how_to_load(listing)
-            )
-            name = CARD if not number else f"README-{number + 1}.md"
-            (folder / name).write_bytes(card.encode("utf-8", "backslashreplace"))
+        write_cards(folder, sources, labels_of(songs), _how_to_load(listing))
 
 
 def _recorded(track: Track) -> Iterator[RecordedFile]:

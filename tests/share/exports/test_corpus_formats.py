@@ -98,7 +98,21 @@ def test_the_hub_takes_one_corpus_and_others_several(workshop: Path) -> None:
     shutil.copytree("corpus", "second.corpus")
     with pytest.raises(UsageError, match="the format hf takes one corpus at a time"):
         export_dataset(["corpus", "second.corpus"], "x", "hf")
-    for layout in ("webdataset", "transcription"):
+    for layout in ("webdataset", "transcription", "mirdata"):
         done = export_dataset(["corpus", "second.corpus"], layout, layout).verify()
         assert sum(done.header["n_songs"].values()) == 2 * len(Corpus("corpus"))
         assert (workshop / layout / "README-2.md").exists()
+
+
+@pytest.mark.parametrize(("layout", "variant"), SHAPES)
+def test_licences_are_those_on_record(
+    stereo: Path, workshop: Path, layout: str, variant: str | None
+) -> None:
+    for source, licence, n_scores in ((stereo, "CC0-1.0", 2), (Path("corpus"), "unknown", 1)):
+        out = workshop / f"x-{licence}"
+        splits = ("train", "test") if source == stereo else ("test",)
+        export_dataset(source, out, layout, variant=variant, splits=splits)
+        text = (out / "README.md").read_text()
+        assert f"| {licence} | {n_scores} |" in text
+        assert "TimGM6mb.sf2 | GPL-2" in text
+        assert "license: unknown" in text or "license: other" in text
