@@ -29,7 +29,8 @@ __all__ = ["export"]
 @command(
     "stemsmith export corpus musdb --format musdb --dry-run",
     "stemsmith export corpus musdb --format musdb",
-    "stemsmith export mixtures musdb:musdb18hq songs --format musdb --taxonomy musdb",
+    "stemsmith export corpus musdb:musdb18hq songs --format demucs --taxonomy musdb",
+    "stemsmith export renditions bach10 --format bach10 --limit 10",
 )
 @click.argument("sources", metavar="SOURCE...", nargs=-1, required=True, type=SOURCE)
 @click.argument("destination", type=LOCAL_PATH)

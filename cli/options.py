@@ -60,7 +60,7 @@ class LocalPath(click.Path):
 LOCAL_PATH: Final = LocalPath()
 
 
-class _SourceType(click.ParamType):
+class _SourceType(click.types.StringParamType):
     """The text of a source or of a system, such as musdb:PATH; shells complete it as a path."""
 
     name = "text"

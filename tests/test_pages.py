@@ -152,6 +152,13 @@ def test_every_record_that_is_written_is_on_the_page_of_formats() -> None:
     assert written - named <= {"PresetMeasurement"}  # of the cache: nobody's but ours
 
 
+def test_every_name_of_the_front_door_is_on_the_page_of_the_api() -> None:
+    import stemsmith
+
+    listed = re.findall(r"^::: stemsmith\.(\w+)$", (DOCS / "api.md").read_text("utf-8"), re.M)
+    assert sorted(listed) == sorted(name for name in stemsmith.__all__ if name != "__version__")
+
+
 def test_the_pictures_are_drawn_by_their_script(tmp_path: Path, monkeypatch) -> None:
     pictures = script("pictures")
     monkeypatch.setattr(pictures, "IMAGES", tmp_path)

@@ -111,8 +111,8 @@ def find_midi_files(root: Path, skipped: Path | None = None) -> list[str]:
     if not root.is_dir():
         of_file = "; give the folder that it is in" if root.is_file() else ""
         raise UsageError(f"{root}: not a folder of MIDI files{of_file}")
-    if (found := own_kind(root)) is not None:
-        raise UsageError(f"{root}: {found.words}, not a folder of MIDI files")
+    if (kind := own_kind(root)) is not None:
+        raise UsageError(f"{root}: {kind.words}, not a folder of MIDI files")
 
     def refuse(error: OSError) -> None:
         raise UsageError(f"{error.filename}: cannot be read: {error.strerror}") from error
