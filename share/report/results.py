@@ -186,21 +186,40 @@ def _songs(comparison: SystemComparison, table: MetricTable) -> list[Block]:
         shown = f"the {half} worst and the {half} best of {len(songs):,}"
     is_one = len(comparison.systems) == 1
     names = [target if is_one else f"{target}: {system}" for target, system in columns]
-    title = f"{_named(table)}, song by song"
-    drawn = values[rows, :_MOST_COLUMNS]
-    first, last = songs[0], songs[-1]
-    caption = Caption(title, f"The worst is {first}, the best {last}.", y=table.metric.unit)
-    svg = heat_map([songs[row] for row in rows], names[:_MOST_COLUMNS], drawn, caption)
-    more = len(columns) - _MOST_COLUMNS
-    omitted = f"; {more} more columns are in the table" if more > 0 else ""
+    unit = f" in {table.metric.unit}" if table.metric.unit else ""
+    charts: list[Block] = []
+    for group in _column_groups(columns):
+        title = f"{_named(table)}, song by song"
+        if len(group) < len(columns):
+            title += f": {columns[group[0]][0]}"
+        said = f"The worst is {songs[0]}, the best {songs[-1]}."
+        svg = heat_map(
+            [songs[row] for row in rows],
+            [names[column] for column in group],
+            values[rows][:, group],
+            Caption(title, said, y=table.metric.unit),
+        )
+        words = f"{title}{unit}: {shown}, by the mean of all columns."
+        charts.append(Chart(svg, words, is_wide=True))
     cells = [
         (song, *(None if math.isnan(v) else f"{v:.2f}" for v in row))
         for song, row in zip(songs, values.tolist(), strict=True)
     ]
-    everything = DataTable("All songs", ("song", *names), cells, is_folded=True)
-    unit = f" in {table.metric.unit}" if table.metric.unit else ""
-    words = f"{title}{unit}: {shown}, by the mean of a row{omitted}."
-    return [Chart(svg, words, is_wide=True), everything]
+    return [*charts, DataTable("All songs", ("song", *names), cells, is_folded=True)]
+
+
+def _column_groups(columns: Sequence[tuple[str, str]]) -> list[list[int]]:
+    """Return which columns stand in one heat map: all, or those of a target, as many as fit."""
+    if len(columns) <= _MOST_COLUMNS:
+        return [list(range(len(columns)))]
+    of_target: dict[str, list[int]] = {}
+    for number, (target, _) in enumerate(columns):
+        of_target.setdefault(target, []).append(number)
+    return [
+        group[first : first + _MOST_COLUMNS]
+        for group in of_target.values()
+        for first in range(0, len(group), _MOST_COLUMNS)
+    ]
 
 
 class _Listening:

@@ -110,6 +110,37 @@ def test_a_series_in_bins_is_counted_and_several_have_shares() -> None:
     assert "share" in words(charts.histograms({"a": [1.0], "b": [2.0]}, Caption("t")))
 
 
+def test_a_curve_keeps_points_of_its_own_and_no_more_than_are_seen() -> None:
+    hz = np.linspace(0.0, 22050.0, 2049)
+    x, mean, deviation = charts._sparse(Curve(hz, 2 * hz, 3 * hz))
+    assert set(x) < set(hz) and (np.diff(x) > 0).all() and x[0] == hz[1]
+    np.testing.assert_array_equal(mean, 2 * x)
+    np.testing.assert_array_equal(deviation, 3 * x)
+    assert np.histogram(np.log2(x), np.arange(3.0, 16.0))[0].max() <= 25
+    gaps = Curve(hz, np.where(hz > 1000, math.nan, hz), hz)
+    assert charts._sparse(gaps)[0].max() <= 1000
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda is_narrow: charts.bars(["a"], {"s": [1]}, Caption("t"), is_narrow=is_narrow),
+        lambda is_narrow: charts.histograms({"s": [1.0]}, Caption("t"), is_narrow=is_narrow),
+        lambda is_narrow: charts.lines({"s": ([1], [1])}, Caption("t"), is_narrow=is_narrow),
+        lambda is_narrow: charts.box_plots(["a"], {"s": [[1]]}, Caption("t"), is_narrow=is_narrow),
+        lambda is_narrow: charts.intervals(
+            ["a"], {"s": [PointInterval(1, 0, 2)]}, Caption("t"), is_narrow=is_narrow
+        ),
+    ],
+)
+def test_a_chart_that_stands_beside_another_is_narrower(draw: Callable[[bool], str]) -> None:
+    narrow, wide = (
+        float(ET.fromstring(draw(is_narrow)).get("viewBox", "").split()[2])
+        for is_narrow in (True, False)
+    )
+    assert narrow < wide == 72 * 6.4
+
+
 def test_a_heat_map_has_its_numbers() -> None:
     table = np.array([[1.25, -3.0], [math.inf, math.nan]])
     root = ET.fromstring(charts.heat_map(["r", "s"], ["a", "b"], table, Caption("t")))

@@ -30,6 +30,7 @@ from stemsmith.share.report import mixture_numbers, mixtures, results, run, scor
 from stemsmith.share.report.config import ReportConfig
 from stemsmith.share.report.content import (
     Block,
+    Chart,
     DataTable,
     Notice,
     Page,
@@ -603,6 +604,16 @@ def test_many_songs_are_drawn_in_part_and_listed_in_whole(
     page = Tables(results.results_sections([one], CONFIG, Told()))
     assert "the 20 worst and the 20 best of 90" in page.text
     assert len(page.rows("All songs")) == 90
+
+
+def test_heat_maps_have_a_width_that_can_be_read(make_results: Callable[..., Path]) -> None:
+    targets = {name: [1.0, 2.0] for name in ("bass", "drums", "other", "vocals")}
+    some = [Results(make_results(f"r{k}", targets)) for k in range(4)]
+    sections = results.results_sections(some, ReportConfig(n_songs=0), Told())
+    (songs,) = [section for section in sections if section.title == "Song by song"]
+    captions = [block.caption for block in songs.blocks if isinstance(block, Chart)]
+    assert [caption.split(": ")[1].split(" ")[0] for caption in captions] == list(targets)
+    assert len(Tables(sections).tables["All songs"][0]) == 1 + 16
 
 
 def test_results_that_do_not_go_together_stand_alone(make_results: Callable[..., Path]) -> None:
