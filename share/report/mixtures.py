@@ -30,7 +30,7 @@ from stemsmith.share.report.content import (
     Prose,
     StemPlayer,
 )
-from stemsmith.share.report.listening import CLIP_S, chosen, try_each
+from stemsmith.share.report.listening import CLIP_S, chosen, in_threads, try_each
 from stemsmith.share.report.mixture_numbers import MixtureNumbers, count_mixtures, effect_name
 
 __all__ = ["mixture_sections"]
@@ -243,15 +243,18 @@ def _player(one: StoredMixture, clip_s: float) -> StemPlayer:
     is_faulty = any(name.endswith(TRUE) for name in audio)
     is_sum = bool(audio.addends) and not is_faulty
     names = audio.addends if is_sum else [MIXTURE, *sorted(audio.keys() - {MIXTURE})]
+    clips = in_threads(
+        lambda name: make_clip(audio[name][:, :n_clip], record.sample_rate), list(names)
+    )
     tracks = [
         PlayerTrack(
             name=name.removesuffix(TRUE),
-            clip=make_clip(audio[name][:, :n_clip], record.sample_rate),
+            clip=clip,
             label=_label(record, name, is_faulty),
             notes=notes.get(name.removesuffix(TRUE), ()),
             is_drums=name.removesuffix(TRUE) == _DRUMS,
         )
-        for name in names
+        for name, clip in zip(names, clips, strict=True)
     ]
     caption = f"{record.split}, {record.mode}, {_pairing(record)}"
     if record.master is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import shutil
 from collections import Counter
@@ -16,6 +17,7 @@ import pytest
 import soundfile
 import stemsmith
 from stemsmith.manifests import shards
+from stemsmith.manifests.audio.read import decode
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
 from stemsmith.manifests.jobs import Quiet
 from stemsmith.manifests.records import (
@@ -27,6 +29,8 @@ from stemsmith.manifests.records import (
     Stem,
 )
 from stemsmith.share import write_report
+from stemsmith.share.report.config import ReportConfig
+from stemsmith.share.report.listening import chosen, corpus_players
 
 FIXTURES = Path(__file__).parents[2] / "data" / "0.1"
 
@@ -317,3 +321,48 @@ def test_the_summary_is_json(tmp_path: Path, here: Any) -> None:
     done = here("report", FIXTURES / "corpus", "--songs", 0, "--json", "--out", out)
     values = json.loads(done.stdout)
     assert values["page"] == str(out) and values["n_bytes"] == out.stat().st_size
+
+
+@pytest.mark.parametrize("kind", ["corpus", "renditions"])
+def test_what_is_heard_is_what_is_in_the_corpus(kind: str) -> None:
+    """The clips of a player add up to the mixture, shifts and gains of renditions included."""
+    corpus = stemsmith.Corpus(FIXTURES / kind)
+    players = corpus_players(corpus, ReportConfig(n_songs=len(corpus), clip_s=1.0), Quiet())
+    assert [player.title for player in players] == list(corpus)
+    for player in players:
+        track = corpus[player.title]
+        start, n = round(player.start_s * track.sample_rate), track.sample_rate
+        clips = [decode(part.clip.mp3, part.name)[0][:, :n] for part in player.tracks]
+        mixture = track.mixture[:, start : start + n]
+        error = np.mean((np.sum(clips, axis=0) - mixture) ** 2) / np.mean(mixture**2)
+        assert error < 0.06  # of the codec alone
+        for part, stem in zip(player.tracks, track.stems.values(), strict=True):
+            audio = stem.audio[:, start : start + n]
+            measured = np.sqrt(np.mean(audio.reshape(10, -1) ** 2, axis=1))
+            np.testing.assert_allclose(part.clip.waveform, measured, rtol=0.1, atol=2e-3)
+            wanted = [
+                (max(note["onset"] - start, 0) / n, note["pitch"])
+                for note in stem.notes.to_pylist()
+                if note["onset"] < start + n and (note["sounding_offset"] or note["offset"]) > start
+            ]
+            assert [round(note.onset_s, 6) for note in part.notes] == [
+                round(onset, 6) for onset, _ in wanted
+            ]
+
+
+def test_a_clip_is_where_most_stems_sound(tmp_path: Path) -> None:
+    folder = tmp_path / "corpus"
+    shutil.copytree(FIXTURES / "corpus", folder)
+    stems = stemsmith.Corpus(folder).stem_records()
+    late = np.concatenate([np.zeros(10, np.float32), np.full(10, 0.01, np.float32)])
+    rewrite(folder, stems=[dataclasses.replace(stem, power=late, gain_db=0.0) for stem in stems])
+    config = ReportConfig(n_songs=1, clip_s=1.0)
+    (player,) = corpus_players(stemsmith.Corpus(folder), config, Quiet())
+    assert player.start_s == 1.0
+
+
+def test_more_songs_are_those_and_others() -> None:
+    names = [f"Track{k:05d}" for k in range(50)]
+    drawn = [chosen(names, str, ReportConfig(n_songs=n, seed=5)) for n in range(51)]
+    assert all(set(a) < set(b) for a, b in itertools.pairwise(drawn))
+    assert all(one == sorted(one) for one in drawn) and drawn[50] == names

@@ -1,6 +1,6 @@
 """Take the pictures of docs/images: pages of what `stemsmith demo --train` made, in Chromium.
 
-Usage: python docs/screenshots.py DEMO [docs/images]
+Usage: python docs/site/screenshots.py DEMO [docs/images]
 """
 
 from __future__ import annotations
@@ -35,7 +35,6 @@ class Picture(NamedTuple):
 PLAYER = "document.querySelectorAll('.player')[1].player"
 PICTURES = (
     Picture("report", "demo", DESKTOP),
-    Picture("report-phone", "demo", PHONE),
     Picture(
         "report-player",
         "demo",
@@ -65,7 +64,7 @@ PICTURES = (
 def main() -> None:
     """Make the pages and take the pictures."""
     demo = Path(sys.argv[1])
-    images = Path(sys.argv[2] if len(sys.argv) > 2 else Path(__file__).parent / "images")
+    images = Path(sys.argv[2] if len(sys.argv) > 2 else Path(__file__).parents[1] / "images")
     images.mkdir(parents=True, exist_ok=True)
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     with tempfile.TemporaryDirectory() as scratch, sync_playwright() as playwright:
