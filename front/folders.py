@@ -61,7 +61,8 @@ def open_folder(folder: str | Path) -> Folder:
 
         return Run(root)
     if own_kind(root) is None and not (root / MANIFEST).exists():
-        raise InvalidCorpus(refusal(root, *OF_STEMSMITH))
+        missing = f"{root / MANIFEST}: missing; not a finished folder of stemsmith"
+        raise InvalidCorpus(refusal(root, *OF_STEMSMITH, otherwise=missing))
     stage = read_manifest(root, "corpus", "mixtures", "evaluation", "export")["stage"]
     if stage == "export":
         from stemsmith.share.exports.exported import Exported

@@ -68,6 +68,10 @@ OF_STEMSMITH: Final = (
     FolderKind.RESULTS,
     FolderKind.EXPORT,
 )
+_NOTHING_IN_IT: Final = {
+    FolderKind.EMPTY: "; the folder is empty",
+    FolderKind.MISSING: "; there is no such folder",
+}
 _STAGES: Final = {
     "corpus": FolderKind.CORPUS,
     "mixtures": FolderKind.MIXTURES,
@@ -116,6 +120,8 @@ def kind_of(folder: Path) -> FolderKind:
         return FolderKind.RENDITIONS if is_of_renditions else _STAGES[stage]
     if any((folder / name).is_dir() for name in _UNFINISHED):
         return FolderKind.UNFINISHED
+    if any(folder.glob("*.parquet")):  # of a folder of ours that has lost its manifest
+        return FolderKind.OTHER
     return _kind_of_files(folder)
 
 
@@ -191,8 +197,8 @@ def refusal(folder: Path, *wanted: FolderKind, otherwise: str = "") -> str:
         return f"{folder}: not {name}; in it are {held}"
     if found is FolderKind.UNFINISHED:
         return f"{folder}: not a finished folder; repeat the command that was writing to it"
-    if otherwise and found in (FolderKind.OTHER, FolderKind.SLAKH, FolderKind.EMPTY):
-        return f"{otherwise}; the folder is empty" if found is FolderKind.EMPTY else otherwise
+    if otherwise and found in (FolderKind.OTHER, FolderKind.SLAKH, *_NOTHING_IN_IT):
+        return otherwise + _NOTHING_IN_IT.get(found, "")
     return f"{folder}: {found.words}; expected {name}"
 
 

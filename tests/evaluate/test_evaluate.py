@@ -505,7 +505,7 @@ def test_a_broken_estimate_is_left_out_and_the_rest_is_scored(
         (["estimates:{tmp}/no", "folder:{songs}"], 2, ["/no: not a folder of estimates"]),
         (["estimates:{tmp}", "folder:{songs}"], 2, ["no estimates: expected <song>/<target>.wav"]),
         (["mixture", "folder:{tmp}"], 1, ["no songs"]),
-        (["mixture", "{songs}"], 1, ["not a finished corpus folder"]),
+        (["mixture", "{songs}"], 1, ["holds audio files; say in which layout: folder:"]),
         (["mixture", "folder:{songs}", "--split", "train"], 2, ["no songs of split train", "3 of"]),
         (["mixture", "folder:{songs}", "--target", "kazoo"], 2, ["--target kazoo: no song of"]),
         (["mixture", "folder:{songs}", "--map", "bass=a+b"], 2, ["--map: only with run:"]),

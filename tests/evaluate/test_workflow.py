@@ -137,7 +137,7 @@ def test_what_progress_is_told_and_what_is_raised(songs: Path, tmp_path: Path) -
 def test_a_folder_of_something_else_is_no_results(tmp_path: Path) -> None:
     (tmp_path / "summary.json").write_text("{}")
     (tmp_path / "manifest.json").write_text(json.dumps({"stage": "corpus", "schema_version": 1}))
-    with pytest.raises(InvalidCorpus, match="does not describe a evaluation folder"):
+    with pytest.raises(InvalidCorpus, match="holds a corpus; expected results of `evaluate`"):
         Results(tmp_path)
 
 

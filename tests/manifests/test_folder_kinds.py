@@ -166,7 +166,7 @@ SAYS = {
     "songs": ("holds audio files", "no run of"),
     "parent": ("did you mean parent/", "in it are parent/corpus (a corpus)", "unknown system"),
     "empty": ("empty", "no songs", "no estimates", "no run of"),
-    "nowhere": ("not there", "not a folder", "unknown system"),
+    "nowhere": ("no such folder", "not a folder", "unknown system"),
 }
 CASES = [
     (command, name)

@@ -236,7 +236,7 @@ def test_a_song_whose_name_no_table_can_hold_is_left_out(tmp_path: Path, make_no
         (["a.wav"], "folder:{}", InvalidCorpus, "no songs: expected <song>/<stem>.wav"),
         (["test/bass/a.wav", "test/drums/a.wav"], "folder:{}", UsageError, "folders of solos"),
         (["One/bass.wav"], "nothing:{}", UsageError, "not a folder; a source is a corpus"),
-        (["One/bass.wav"], "{}", InvalidCorpus, "not a finished corpus folder"),
+        (["One/bass.wav"], "{}", InvalidCorpus, "holds audio files; say in which layout"),
         (["One/bass.wav", "One/bass.flac"], "folder:{}", InvalidCorpus, "the same stem as bass"),
         (["One/a.wav", "test/One/a.wav"], "folder:{}", InvalidCorpus, "the same song as"),
     ],

@@ -219,7 +219,7 @@ def test_a_folder_that_is_not_finished(mixtures: Path, tmp_path: Path) -> None:
 
 
 def test_a_folder_of_another_stage(corpus: Path) -> None:
-    refuse(InvalidCorpus, corpus, corpus / "manifest.json", "mixtures")
+    refuse(InvalidCorpus, corpus, corpus, "holds a corpus, not mixtures; mix it first")
 
 
 KEYS = ("taxonomy", "sample_rate", "shards", "fingerprint", "audio", "roots", "config")
