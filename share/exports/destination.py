@@ -27,6 +27,7 @@ from stemsmith.manifests.options import to_manifest
 from stemsmith.manifests.preflight import library_versions
 from stemsmith.manifests.records import Reason, Rejection
 from stemsmith.manifests.run_folder import RunFolder
+from stemsmith.mixing.sources.taxonomy import read_taxonomy
 from stemsmith.share.exports.base import ExportedSong, ExportFormat, NotExportable, PlannedFile
 from stemsmith.share.exports.exported import EXPORT, REJECTIONS, SUMS, Exported
 from stemsmith.share.exports.formats import FORMATS
@@ -106,9 +107,11 @@ class ExportPlan(NamedTuple):
 
     def fingerprint(self) -> str:
         """Return a hash of all that decides the bytes of the export."""
+        taxonomy = self.config.taxonomy  # a file, perhaps: what it says counts
         content = {
             "format": self.format_name,
             "config": to_manifest(self.config),
+            "targets": read_taxonomy(taxonomy).classes if taxonomy else None,
             "sources": [(source.text, source.identity) for source in self.sources],
             "songs": [(song.name, song.split) for song in self.songs],
             "versions": library_versions(),

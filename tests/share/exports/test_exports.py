@@ -182,6 +182,15 @@ def test_options_that_make_no_sense(options: Any, text: str, corpus: Path, tmp_p
     assert not (tmp_path / "x").exists()
 
 
+def test_a_taxonomy_that_has_changed_is_another_export(corpus: Path, tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text('[targets]\nlow = ["bass"]\nrest = ["*"]\n')
+    export_dataset(corpus, tmp_path / "x", "musdb", taxonomy=str(file), limit=1)
+    file.write_text('[targets]\nlow = ["bass", "drums"]\nrest = ["*"]\n')
+    with pytest.raises(UsageError, match="was made with other arguments"):
+        export_dataset(corpus, tmp_path / "x", "musdb", taxonomy=str(file), limit=1)
+
+
 def test_a_damaged_song_is_left_out_and_the_others_are_not(
     corpus: Path, tmp_path: Path, here: Any
 ) -> None:
