@@ -346,7 +346,7 @@ def test_estimates_are_switched_to_at_the_same_place(browser: Any, scores_file: 
     page, player = opened.page, ".player[data-mode=switch] >> nth=-1"  # of the results
     lanes = page.locator(player).locator(".lane")
     names = [name.strip() for name in lanes.locator(".lane-name").all_inner_texts()]
-    assert names[:3] == ["mixture", "bass: true", "bass: oracle:irm"]
+    assert names[:3] == ["mixture", "piano: true", "piano: oracle:irm"]
     assert "SI-SDR" in lanes.nth(2).locator(".lane-label").inner_text()
     page.locator(player).locator(".seek").fill("0.5")
     place = page.locator(player).get_attribute("data-place")
