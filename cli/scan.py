@@ -76,8 +76,8 @@ def scan(
 def _scan_scores(midi_dir: Path, common: Common, options: Mapping[str, Any]) -> None:
     from stemsmith.cli import console
     from stemsmith.manifests.errors import NothingToDo
+    from stemsmith.manifests.folder_kinds import FolderKind, kind_of
     from stemsmith.render import workflow
-    from stemsmith.render.corpus.manifest import why_nothing
     from stemsmith.render.corpus.selection import select
 
     values: dict[str, Any] = {"band": None} if options["no_band"] else {}
@@ -122,9 +122,9 @@ def _scan_scores(midi_dir: Path, common: Common, options: Mapping[str, Any]) -> 
     )
     console.print_summary(common, summary)
     if not songs:
-        if not len(inventory):
-            raise NothingToDo(why_nothing(midi_dir, 0, ()))
-        raise NothingToDo(f"{midi_dir}: no usable MIDI file among {len(inventory)}")
+        held = kind_of(midi_dir)
+        holds = f"; it {held.words}" if held in (FolderKind.AUDIO, FolderKind.EMPTY) else ""
+        raise NothingToDo(f"{midi_dir}: no usable MIDI file among {len(inventory)}{holds}")
 
 
 def _song_dict(song: Any) -> dict[str, Any]:

@@ -29,7 +29,7 @@ def why_nothing(midi_root: Path, n_files: int, rejections: Sequence[Rejection]) 
     """Say why no song is left, and what to change."""
     if not n_files:
         held = kind_of(midi_root)
-        holds = f", and {held.words}" if held in (FolderKind.AUDIO, FolderKind.EMPTY) else ""
+        holds = f"; it {held.words}" if held in (FolderKind.AUDIO, FolderKind.EMPTY) else ""
         return f"{midi_root}: no .mid, .midi, .kar, .rmi or .smf files{holds}"
     counts = Counter(r.reason for r in rejections)
     reasons = ", ".join(f"{n} {reason}" for reason, n in counts.most_common())
