@@ -131,8 +131,8 @@ def encode_mp3(samples: Float32s, sample_rate: int, compression: float = 0.6) ->
     """
     if "MP3" not in soundfile.available_formats():
         raise UsageError(
-            f"libsndfile {soundfile.__libsndfile_version__} writes no MP3, which pages need: "
-            "pip install --force-reinstall soundfile brings one that does"
+            f"libsndfile {soundfile.__libsndfile_version__} writes no MP3, which pages need; "
+            "the wheel of the package soundfile brings one that does"
         )
     encoded = io.BytesIO()
     soundfile.write(
