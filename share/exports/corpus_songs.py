@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,10 +13,10 @@ from stemsmith.manifests import storage
 from stemsmith.manifests.corpus import Corpus, Track
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.names import portable_name
-from stemsmith.manifests.records import Reason
 from stemsmith.manifests.splits import SPLITS
-from stemsmith.share.exports.base import ExportedSong, NotExportable
+from stemsmith.share.exports.base import ExportedSong
 from stemsmith.share.exports.options import ExportConfig
+from stemsmith.share.exports.recorded import read_recorded
 from stemsmith.share.exports.sources import ExportSource, SourceKind
 
 __all__ = [
@@ -144,23 +143,5 @@ def _names(corpus: Corpus, kind: SourceKind) -> Iterator[tuple[str, str]]:
 
 
 def read_checked(root: Path, file: RecordedFile) -> bytes:
-    """Return the content of a file of a corpus, which is that of its record.
-
-    Raises
-    ------
-    NotExportable
-        If it is missing, cannot be read or is another one.
-    """
-    path = storage.inside(root, file.path)
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise NotExportable(Reason.MISSING, f"{path}: is not there") from None
-    except OSError as error:
-        detail = f"{path}: cannot be read: {error.strerror}"
-        raise NotExportable(Reason.UNREADABLE, detail) from error
-    if hashlib.sha256(data).hexdigest() != file.sha256:
-        raise NotExportable(
-            Reason.DAMAGED, f"{path}: SHA-256 is not that of its record; restore it from a copy"
-        )
-    return data
+    """Return the content of a file of a corpus; see `read_recorded`."""
+    return read_recorded(storage.inside(root, file.path), file.sha256)

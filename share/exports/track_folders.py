@@ -6,7 +6,6 @@ link the rest.
 
 from __future__ import annotations
 
-import hashlib
 from abc import abstractmethod
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,9 +15,10 @@ from typing import Any, ClassVar, Final
 
 from stemsmith.manifests import storage
 from stemsmith.manifests.corpus import Corpus
-from stemsmith.manifests.records import Reason, Song, Stem
-from stemsmith.share.exports.base import ExportFormat, NotExportable, PlannedFile
+from stemsmith.manifests.records import Song, Stem
+from stemsmith.share.exports.base import ExportFormat, PlannedFile
 from stemsmith.share.exports.options import ExportConfig
+from stemsmith.share.exports.recorded import read_recorded
 from stemsmith.share.exports.sources import ExportSource, SourceKind
 from stemsmith.share.exports.writing import link_or_copy
 
@@ -53,24 +53,8 @@ class TrackFile:
         return self.place.endswith(".flac")
 
     def read(self) -> bytes:
-        """Return the content.
-
-        Raises
-        ------
-        NotExportable
-            If the file is missing or not the one that was rendered.
-        """
-        try:
-            data = Path(self.path).read_bytes()
-        except FileNotFoundError:
-            raise NotExportable(Reason.MISSING, f"{self.path}: missing") from None
-        except OSError as error:
-            detail = f"{self.path}: cannot be read: {error.strerror}"
-            raise NotExportable(Reason.UNREADABLE, detail) from error
-        if hashlib.sha256(data).hexdigest() != self.sha256:
-            detail = f"{self.path}: damaged: not the file that was rendered"
-            raise NotExportable(Reason.DAMAGED, detail)
-        return data
+        """Return the content; see `read_recorded`."""
+        return read_recorded(Path(self.path), self.sha256)
 
 
 @dataclass(frozen=True, slots=True)

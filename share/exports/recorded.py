@@ -1,0 +1,39 @@
+"""Files of a corpus, read only if they are those that its records describe."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from stemsmith.manifests.records import Reason
+from stemsmith.share.exports.base import NotExportable
+
+__all__ = ["read_recorded"]
+
+
+def read_recorded(path: Path, sha256: str) -> bytes:
+    """Return the content of a file, which is the one that was rendered.
+
+    Parameters
+    ----------
+    path : Path
+        File of a corpus.
+    sha256 : str
+        SHA-256 of its content, by the record.
+
+    Raises
+    ------
+    NotExportable
+        If it is missing, cannot be read or is another one.
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise NotExportable(Reason.MISSING, f"{path}: missing") from None
+    except OSError as error:
+        detail = f"{path}: cannot be read: {error.strerror}"
+        raise NotExportable(Reason.UNREADABLE, detail) from error
+    if hashlib.sha256(data).hexdigest() != sha256:
+        detail = f"{path}: damaged: not the file that was rendered; restore it from a copy"
+        raise NotExportable(Reason.DAMAGED, detail)
+    return data
