@@ -21,7 +21,9 @@ __all__ = [
     "CLICK_SAMPLE",
     "WAVEFORM_HZ",
     "AudioClip",
+    "busiest_start_s",
     "calibration",
+    "clock",
     "make_clip",
     "waveform_of",
 ]
@@ -29,6 +31,7 @@ __all__ = [
 WAVEFORM_HZ: Final = 10  # as the envelopes of a corpus
 _N_POINTS: Final = 300  # of a waveform, at least
 _MOST_CHANNELS: Final = 2
+_SOUNDS: Final = 1e-6  # mean square from which on something is taken to sound: -60 dBFS
 CLICK_SAMPLE: Final = 3000  # where the click of `calibration` is
 _N_CLICK: Final = 6000
 _N_AFTER: Final = 2304  # samples of silence after a clip: some decoders leave out the last frames
@@ -111,3 +114,29 @@ def calibration(sample_rate: int) -> bytes:
     click = np.zeros((1, _N_CLICK), np.float32)
     click[0, CLICK_SAMPLE] = 0.9
     return encode_mp3(click, sample_rate)
+
+
+def busiest_start_s(powers: Sequence[Float32s], clip_s: float) -> float:
+    """Return the whole second from which on most tracks sound for most of a clip.
+
+    Parameters
+    ----------
+    powers : sequence of numpy.ndarray
+        Mean square of each 1 / `WAVEFORM_HZ` s of each track, full scale 1.
+    clip_s : float
+        Length of the clip in seconds.
+    """
+    n_steps = min(len(power) for power in powers)
+    n_clip = round(clip_s * WAVEFORM_HZ)
+    if n_steps <= n_clip:
+        return 0.0
+    sounding = np.sum([power[:n_steps] > _SOUNDS for power in powers], axis=0)
+    total = np.concatenate([[0], np.cumsum(sounding)])
+    starts = np.arange(0, n_steps - n_clip + 1, WAVEFORM_HZ)
+    best = starts[np.argmax(total[starts + n_clip] - total[starts])]
+    return float(best) / WAVEFORM_HZ
+
+
+def clock(seconds: float) -> str:
+    """Return a time as players show it: minutes and seconds."""
+    return f"{int(seconds // 60)}:{int(seconds % 60):02d}"

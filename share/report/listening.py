@@ -24,7 +24,7 @@ from stemsmith.manifests.programs import DRUMS
 from stemsmith.manifests.records import Note, Song
 from stemsmith.manifests.seeds import unit_hash
 from stemsmith.manifests.shards import Table
-from stemsmith.share.report.clips import WAVEFORM_HZ, AudioClip, make_clip
+from stemsmith.share.report.clips import WAVEFORM_HZ, AudioClip, busiest_start_s, clock, make_clip
 from stemsmith.share.report.config import ReportConfig
 from stemsmith.share.report.content import (
     Block,
@@ -46,7 +46,6 @@ __all__ = [
 ]
 
 CLIP_S: Final = 30.0
-_SOUNDS: Final = 1e-6  # mean square of 100 ms in which a stem sounds: -60 dBFS
 _MOST_THREADS: Final = 4
 
 A = TypeVar("A")
@@ -121,7 +120,7 @@ def _song_player(track: Track, clip_s: float) -> StemPlayer:
     if not stems:
         raise InvalidCorpus(f"{track.root}: no record is of a stem of {track.name}")
     powers = [_powers(stem) for stem in stems]
-    start_s = _busiest(powers, clip_s)
+    start_s = busiest_start_s(powers, clip_s)
     n_start = round(start_s * track.sample_rate)
     n_clip = min(round(clip_s * track.sample_rate), track.record.n_samples - n_start)
     first, n_steps = round(start_s * WAVEFORM_HZ), -(-n_clip * WAVEFORM_HZ // track.sample_rate)
@@ -143,7 +142,7 @@ def _song_player(track: Track, clip_s: float) -> StemPlayer:
         for stem, clip in zip(stems, clips, strict=True)
     ]
     whole_s = track.record.n_samples / track.sample_rate
-    of = f"{_clock(start_s)} to {_clock(start_s + n_clip / track.sample_rate)} of {_clock(whole_s)}"
+    of = f"{clock(start_s)} to {clock(start_s + n_clip / track.sample_rate)} of {clock(whole_s)}"
     licence = track.record.licence if isinstance(track.record, Song) else None
     caption = _words(track.record.source, of, track.record.split, licence or "")
     return StemPlayer(track.name, tracks, caption=caption, start_s=start_s)
@@ -156,19 +155,6 @@ def _powers(stem: TrackStem) -> Float32s:
     factor = np.float32(10 ** ((stem.record.gain_db + stem.gain_db) / 10))
     shifted: Float32s = np.roll(power, steps) * factor
     return shifted
-
-
-def _busiest(powers: Sequence[Float32s], clip_s: float) -> float:
-    """Return the whole second from which on most stems sound for most of a clip."""
-    n_steps = min(len(power) for power in powers)
-    n_clip = round(clip_s * WAVEFORM_HZ)
-    if n_steps <= n_clip:
-        return 0.0
-    sounding = np.sum([power[:n_steps] > _SOUNDS for power in powers], axis=0)
-    total = np.concatenate([[0], np.cumsum(sounding)])
-    starts = np.arange(0, n_steps - n_clip + 1, WAVEFORM_HZ)
-    best = starts[np.argmax(total[starts + n_clip] - total[starts])]
-    return float(best) / WAVEFORM_HZ
 
 
 def _excerpt(stem: TrackStem, start: int, n_samples: int) -> Float32s:
@@ -227,7 +213,7 @@ def _dataset_player(song: DatasetSong, clip_s: float) -> StemPlayer:
     clips = in_threads(encode, song.stems)
     tracks = [PlayerTrack(name, clip) for name, clip in zip(names, clips, strict=True)]
     start_s = start / rate
-    of = f"{_clock(start_s)} to {_clock(start_s + n_clip / rate)} of {_clock(length / rate)}"
+    of = f"{clock(start_s)} to {clock(start_s + n_clip / rate)} of {clock(length / rate)}"
     return StemPlayer(song.name, tracks, caption=_words(of, song.split), start_s=start_s)
 
 
@@ -266,13 +252,9 @@ def _remix(name: str, files: Sequence[Path], clip_s: float | None) -> StemPlayer
     clips = in_threads(lambda file: make_clip(read_excerpt(file, 0, n_clip), rate), files)
     tracks = [PlayerTrack(file.stem, clip) for file, clip in zip(files, clips, strict=True)]
     caption = (
-        "" if n_clip == length else f"the first {_clock(n_clip / rate)} of {_clock(length / rate)}"
+        "" if n_clip == length else f"the first {clock(n_clip / rate)} of {clock(length / rate)}"
     )
     return StemPlayer(name, tracks, PlayerMode.REMIX, caption if n_clip < length else "")
-
-
-def _clock(seconds: float) -> str:
-    return f"{int(seconds // 60)}:{int(seconds % 60):02d}"
 
 
 def _words(*parts: str) -> str:

@@ -21,7 +21,13 @@ from stemsmith.share.compare.comparison import MetricTable, SystemComparison, co
 from stemsmith.share.compare.plot import comparison_plot
 from stemsmith.share.compare.systems import system_of_results
 from stemsmith.share.compare.tables import remarks_of, tables_of
-from stemsmith.share.report.clips import WAVEFORM_HZ, make_clip, waveform_of
+from stemsmith.share.report.clips import (
+    WAVEFORM_HZ,
+    busiest_start_s,
+    clock,
+    make_clip,
+    waveform_of,
+)
 from stemsmith.share.report.config import ReportConfig
 from stemsmith.share.report.content import (
     Block,
@@ -42,7 +48,6 @@ __all__ = ["results_sections"]
 
 _MOST_ROWS: Final = 40  # songs of a heat map; a table has all
 _MOST_COLUMNS: Final = 12
-_SOUNDS: Final = 1e-3  # root mean square from which on a target is taken to sound: -60 dBFS
 
 
 def results_sections(
@@ -322,7 +327,7 @@ class _Listening:
         score = f"{self._table.metric.name} {mean:.1f} {self._table.metric.unit}".strip()
         title = f"{rank}: {name} ({score})" if len(self._songs) > 1 else f"{name} ({score})"
         start_s, whole_s = where.start / rate, audio.mixture.shape[1] / rate
-        caption = f"{_clock(start_s)} to {_clock(where.stop / rate)} of {_clock(whole_s)}"
+        caption = f"{clock(start_s)} to {clock(where.stop / rate)} of {clock(whole_s)}"
         caption += "".join(absent)
         return StemPlayer(title, tracks, PlayerMode.SWITCH, caption, start_s)
 
@@ -358,19 +363,11 @@ def _song_of(dataset: Dataset, name: str) -> DatasetSong:
 def _busiest(audio: SongAudio, clip_s: float) -> slice:
     """Return the stretch in which most targets sound, beginning at a whole second."""
     rate, n_samples = audio.sample_rate, audio.mixture.shape[1]
-    n_clip = min(n_samples, round(clip_s * rate))
     waves = [waveform_of(reference, rate, WAVEFORM_HZ) for reference in audio.references]
-    sounding = np.sum([np.asarray(wave) > _SOUNDS for wave in waves], axis=0)
-    total = np.concatenate([[0], np.cumsum(sounding)])
-    n_steps = round(n_clip / rate * WAVEFORM_HZ)
-    starts = np.arange(0, max(1, len(sounding) - n_steps + 1), WAVEFORM_HZ)
-    ends = np.minimum(starts + n_steps, len(sounding))
-    start = int(starts[np.argmax(total[ends] - total[starts])]) * rate // WAVEFORM_HZ
-    return slice(min(start, n_samples - n_clip), min(start, n_samples - n_clip) + n_clip)
-
-
-def _clock(seconds: float) -> str:
-    return f"{int(seconds // 60)}:{int(seconds % 60):02d}"
+    start_s = busiest_start_s([np.square(wave, dtype=np.float32) for wave in waves], clip_s)
+    n_clip = min(n_samples, round(clip_s * rate))
+    start = min(round(start_s * rate), n_samples - n_clip)
+    return slice(start, start + n_clip)
 
 
 def _provenance(
