@@ -392,7 +392,7 @@ def test_runs_that_cannot_be(
 ) -> None:
     song = make_noise(tmp_path / "song.wav", 0.2, sample_rate=8000)
     out = tmp_path / "out"
-    assert_one_line_error(here("separate", tmp_path, song, out), 1, "run.json")
+    assert_one_line_error(here("separate", tmp_path, song, out), 1, "expected a trained run")
     assert_one_line_error(here("separate", f"{cnn},{cnn}", song, out), 2, "twice")
     shutil.copytree(cnn, tmp_path / "copy")
     both = f"{cnn},{tmp_path / 'copy'}"
