@@ -103,10 +103,11 @@ def compare(
     from stemsmith.share.compare.comparison import compare_results
     from stemsmith.share.compare.tables import to_csv, to_latex, to_markdown
 
-    files = [path for path in (markdown, latex, csv_file, plot) if path is not None]
-    for path in files:
-        if not path.absolute().parent.is_dir():
-            raise UsageError(f"{path}: its folder is not there")
+    outputs = ((markdown, b"**"), (latex, b"% "), (csv_file, b"songs_are,"), (plot, b"<svg "))
+    files = [path for path, _ in outputs if path is not None]
+    for path, begin in outputs:
+        if path is not None:
+            _check_replaceable(path, begin)
     if plot is not None and plot.suffix.lower() != ".svg":
         raise UsageError(f"--plot {plot}: a picture is SVG; call it {plot.stem}.svg")
     if len({path.absolute() for path in files}) < len(files):
@@ -134,6 +135,22 @@ def compare(
     if not common.is_json and not common.is_quiet:
         print(text)
     print_summary(common, Summary(_line(found), found.to_dict()))
+
+
+def _check_replaceable(path: Path, begin: bytes) -> None:
+    """Check that a file can be written: those of earlier comparisons are replaced, no others."""
+    from stemsmith.manifests.errors import UsageError
+
+    if not path.absolute().parent.is_dir():
+        raise UsageError(f"{path}: its folder is not there")
+    if path.is_dir():
+        raise UsageError(f"{path}: is a folder; name a file")
+    if path.exists():
+        with path.open("rb") as file:
+            if file.read(len(begin)) not in (b"", begin):
+                raise UsageError(
+                    f"{path}: is there already, and not of an earlier comparison; choose another"
+                )
 
 
 def _line(found: SystemComparison) -> str:

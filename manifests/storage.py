@@ -57,12 +57,16 @@ def sync(path: Path) -> None:
 
 
 @contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """Name a path in errors of the body that name none: a full disk is found when writing."""
+def naming(path: Path, temporary: Path | None = None) -> Iterator[None]:
+    """Name a path in errors of the body that name none: a full disk is found when writing.
+
+    So do errors that name the `temporary` file, which users did not ask for.
+    """
     try:
         yield
     except OSError as error:
-        if error.filename is None and error.errno is not None:
+        is_ours = error.filename is None or error.filename == str(temporary)
+        if is_ours and error.errno is not None:
             raise OSError(error.errno, error.strerror, str(path)) from error
         raise
 
@@ -84,11 +88,11 @@ def atomic_file(path: Path, staging: Path | None = None) -> Iterator[BinaryIO]:
     temporary = path.with_name(f".{short_name(path.name, len('..tmp'))}.tmp")
     if staging is not None:
         temporary = staging / f"{path.name}.{secrets.token_hex(8)}"
-    with naming(path):
+    with naming(path, temporary):
         with temporary.open("wb") as file:
             yield file
         sync(temporary)
-    temporary.replace(path)
+        temporary.replace(path)
     sync(path.parent)
 
 

@@ -220,7 +220,8 @@ def write_report(
     Raises
     ------
     UsageError
-        If a path leads to nothing that a page can be of, or the file cannot be written.
+        If a path leads to nothing that a page can be of or is given twice, or the file cannot be
+        written.
     InvalidCorpus
         If records of a folder cannot be read.
 
@@ -237,8 +238,12 @@ def write_report(
     wanted = dataclasses.replace(config or ReportConfig(), **options)
     destination = local_path(out)
     check_page_path(destination)
-    for path in several:
-        locate_subject(path)  # before any of them is read
+    places: set[tuple[str, Path]] = set()
+    for path in several:  # before any of them is read
+        layout, root = locate_subject(path)
+        if (layout, root.resolve()) in places:
+            raise UsageError(f"{os.fspath(path)}: given twice")
+        places.add((layout, root.resolve()))
     subjects = [(os.fspath(path), open_subject(path)) for path in several]
     page = make_page(subjects, wanted, progress)
     storage.write_atomic(destination, render_page(page).encode())

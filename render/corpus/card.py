@@ -362,6 +362,7 @@ def dataset_card(
     how_to_load: str,
     more: str = "",
     dataset_info: Sequence[Mapping[str, Any]] = (),
+    manifest: str = "`manifest.json`",
 ) -> str:
     """Return a dataset card.
 
@@ -377,6 +378,8 @@ def dataset_card(
         Further sections, each with its heading.
     dataset_info : sequence of mapping
         Columns of the configurations, as ``datasets`` writes them, where files do not say them.
+    manifest : str
+        Where the manifest of the corpus lies, in Markdown.
     """
     lines = [
         *_front_matter(facts, configs, dataset_info),
@@ -387,7 +390,7 @@ def dataset_card(
         *(_tables(configs) if configs else ()),
         *("", "## How to load it", "", how_to_load),
         *_licences(facts),
-        *("", "## How it was made", "", *_provenance(facts)),
+        *("", "## How it was made", "", *_provenance(facts, manifest)),
         *(("", more) if more else ()),
         *("", "## Citation", "", "```bibtex", CITATION, "```"),
     ]
@@ -478,11 +481,12 @@ def _licences(facts: CorpusFacts) -> Iterator[str]:
         yield f"| other patches: folders of notes, plug-ins | {UNKNOWN} | |"
 
 
-def _provenance(facts: CorpusFacts) -> Iterable[str]:
+def _provenance(facts: CorpusFacts, manifest: str) -> Iterable[str]:
     seed = "" if facts.seed is None else f" with the seed {facts.seed}"
     return (
-        f"`stemsmith render` {text_cell(facts.made_by)} made it{seed}. `manifest.json` has every",
-        "option, version and hash: the same MIDI files and the same options give the same bytes.",
+        f"`stemsmith render` {text_cell(facts.made_by)} made it{seed}.",
+        f"{manifest[:1].upper()}{manifest[1:]} has every option, version and hash:",
+        "the same MIDI files and the same options give the same bytes.",
     )
 
 

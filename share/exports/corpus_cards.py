@@ -35,5 +35,5 @@ def write_cards(
         corpus = Corpus(source.root)
         facts = corpus_facts(corpus.root, corpus.header, labels.get(source.root, ()))
         name = CARD if number == 1 else f"{Path(CARD).stem}-{number}.md"
-        text = dataset_card(facts, (), how_to_load)
+        text = dataset_card(facts, (), how_to_load, manifest="the `manifest.json` of the corpus")
         (folder / name).write_bytes(text.encode("utf-8", "backslashreplace"))

@@ -115,6 +115,14 @@ def test_a_process_that_dies_in_a_first_write_leaves_no_file_of_that_name(
     assert list(tmp_path.glob("*.parquet")) == []
 
 
+@pytest.mark.parametrize("name", ["no/f.parquet", "folder"])
+def test_errors_name_the_file_that_was_wanted(tmp_path: Path, name: str) -> None:
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OSError) as raised:
+        storage.write_atomic(tmp_path / name, b"new")
+    assert raised.value.filename == str(tmp_path / name)
+
+
 def test_content_is_on_disk_before_the_name_and_the_name_before_the_return(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -126,7 +126,14 @@ class HubFormat(ExportFormat[HubSong]):
         shutil.copyfile(corpus.root / shards.MANIFEST, folder / _MANIFEST)
         certificate = "\n".join(_certificate(corpus.root, folder))
         info = [] if is_parquet else [hub_features(table) for table in tables]
-        card = dataset_card(facts, configs, _how_to_load(configs, is_parquet), certificate, info)
+        card = dataset_card(
+            facts,
+            configs,
+            _how_to_load(configs, is_parquet),
+            certificate,
+            info,
+            manifest=f"`{_MANIFEST}`",
+        )
         described = [_described(table) for table in tables] if is_parquet else []
         metadata = croissant(facts, card_title(facts), described)
         for name, text in ((CARD, card), (CROISSANT, metadata)):

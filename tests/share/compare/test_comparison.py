@@ -188,6 +188,26 @@ def test_what_cannot_be_compared_is_one_line(
     one_line(here("compare", a), 1, "scores.parquet")
 
 
+@pytest.mark.parametrize("option", ["--markdown", "--latex", "--csv", "--plot"])
+def test_only_files_of_earlier_comparisons_are_replaced(
+    make_results: Make, tmp_path: Path, here: Command, option: str
+) -> None:
+    a, b = make_results("a", {"bass": [1, 2]}), make_results("b", {"bass": [2, 3]})
+    mine = tmp_path / "out.svg"
+    mine.touch()
+    for arguments in ((a, b), (b, a), (a, b)):
+        before = mine.read_bytes()
+        assert here("compare", *arguments, option, mine).returncode == 0
+        assert mine.read_bytes() not in (b"", before)
+    theirs = mine if option != "--plot" else tmp_path / "theirs.svg"
+    theirs.write_text('{"stage": "corpus"}')
+    one_line(here("compare", a, option, theirs), 2, f"{theirs}: is there already")
+    assert theirs.read_text() == '{"stage": "corpus"}'
+    folder = tmp_path / "folder.svg"
+    folder.mkdir()
+    one_line(here("compare", a, option, folder), 2, "is a folder")
+
+
 def test_the_command_prints_and_writes_one_comparison(
     make_results: Make, tmp_path: Path, here: Command
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -116,3 +117,16 @@ def test_licences_are_those_on_record(
         assert f"| {licence} | {n_scores} |" in text
         assert "TimGM6mb.sf2 | GPL-2" in text
         assert "license: unknown" in text or "license: other" in text
+
+
+@pytest.mark.parametrize(("layout", "variant"), SHAPES)
+def test_the_card_says_where_the_options_of_the_corpus_are(
+    workshop: Path, layout: str, variant: str | None
+) -> None:
+    export_dataset("corpus", "x", layout, variant=variant)
+    options = json.loads((workshop / "corpus" / "manifest.json").read_text())["config"]
+    assert json.loads((workshop / "x" / "manifest.json").read_text())["config"] != options
+    told = "`corpus-manifest.json`" if layout == "hf" else "The `manifest.json` of the corpus"
+    assert f"\n{told} has every option, version and hash:\n" in (
+        workshop / "x" / "README.md"
+    ).read_text("utf-8")

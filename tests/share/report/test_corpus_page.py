@@ -285,6 +285,15 @@ def test_what_no_page_can_be_of_is_said(wrong: str, tmp_path: Path) -> None:
     assert not (tmp_path / "page.html").exists()
 
 
+def test_a_folder_that_is_given_twice_is_refused(
+    spoiled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(spoiled.parent)
+    for twice in ([spoiled.name, spoiled.name], [spoiled, f"./{spoiled.name}/"]):
+        with pytest.raises(UsageError, match="given twice"):
+            write_report(twice, tmp_path / "page.html")
+
+
 def test_a_damaged_corpus_is_no_page(spoiled: Path, tmp_path: Path) -> None:
     (spoiled / "stems-00000.parquet").write_bytes(b"PAR1")
     with pytest.raises(InvalidCorpus, match="stems-00000"):
