@@ -74,7 +74,7 @@ def test_what_is_no_audio_is_one_line(run: Run, song: Path, tmp_path: Path) -> N
         run.separate(audio, RATE, mask_exponent=2)
     with pytest.raises(InvalidCorpus, match=r"none\.wav"):
         run.separate(tmp_path / "none.wav")
-    with pytest.raises(InvalidCorpus, match=r"run\.json"):
+    with pytest.raises(InvalidCorpus, match="holds audio files; expected a trained run"):
         Run(tmp_path).separate(audio, RATE)
 
 
