@@ -235,7 +235,12 @@ def _spoken(counts: Mapping[str, int]) -> str:
 
 def _levels(numbers: CorpusNumbers, songs: str) -> list[Block]:
     return [
-        *_histogram(numbers.mixture_lufs, "Integrated loudness of mixtures", "LUFS", songs),
+        *_histogram(
+            numbers.mixture_lufs,
+            "Integrated loudness of mixtures, estimated from the levels of their stems",
+            "LUFS",
+            songs,
+        ),
         *_histogram(
             numbers.stem_lufs, "Integrated loudness of stems in the mixture", "LUFS", "stems"
         ),

@@ -168,6 +168,11 @@ def test_a_page_says_what_the_parquet_says(spoiled: Path, tmp_path: Path) -> Non
     assert {name: int(row[0]) for name, row in page.table("Splits").items()} == splits
 
 
+def test_a_loudness_that_nobody_measured_is_called_an_estimate(tmp_path: Path) -> None:
+    page = write_report(FIXTURES / "corpus", tmp_path / "page.html", n_songs=0).read_text("utf-8")
+    assert "loudness of mixtures, estimated from the levels of their stems" in page
+
+
 def test_the_same_songs_are_drawn_with_the_same_seed(spoiled: Path, tmp_path: Path) -> None:
     first = write_report(spoiled, tmp_path / "a.html", n_songs=1, clip_s=0.5).read_bytes()
     again = write_report(spoiled, tmp_path / "a.html", n_songs=1, clip_s=0.5).read_bytes()
