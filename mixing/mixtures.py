@@ -264,7 +264,10 @@ class Mixtures(Sequence[StoredMixture]):
         roots = {name: str((self.root / path).resolve()) for name, path in named.items()}
         for name, path in roots.items():
             if not Path(path).is_dir():
-                raise InvalidCorpus(f"{path}: the root {name!r} of {self.root} is not there")
+                raise InvalidCorpus(
+                    f"{path}: the root {name!r} of {self.root} is not there; put the folder back, "
+                    "or mix again from where it is now"
+                )
         return roots
 
     @cached_property

@@ -147,7 +147,7 @@ def test_what_is_changed_or_moved_is_named(mixtures: Path, tmp_path: Path) -> No
     shutil.copytree(mixtures / "recipes", folder)
     opened = Mixtures(folder)
     assert opened[0:0] == []
-    with pytest.raises(InvalidCorpus, match=r"the root .corpus. of .* is not there"):
+    with pytest.raises(InvalidCorpus, match=r"the root .corpus. of .* is not there; put"):
         opened[0]
     header = json.loads((folder / "manifest.json").read_text())
     header["config"]["seed"] += 1
