@@ -6,10 +6,11 @@ files of strangers, and is escaped there; only the SVG of a chart is taken as it
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import ClassVar, TypeAlias
+from typing import ClassVar, Final, TypeAlias
 
 from stemsmith.share.report.clips import AudioClip
 
@@ -27,8 +28,11 @@ __all__ = [
     "Prose",
     "StemPlayer",
     "TableCell",
+    "isolated",
 ]
 
+_TURNING: Final = {"R", "AL", "AN", "LRE", "RLE", "LRO", "RLO", "LRI", "RLI", "FSI", "PDF", "PDI"}
+_ISOLATES: Final = dict.fromkeys(map(ord, "\u2066\u2067\u2068\u2069"))
 TableCell: TypeAlias = str | int | float | None
 
 
@@ -246,3 +250,23 @@ class Page:
     lead: str
     sections: Sequence[PageSection] = field(default=())
     footer: str = ""
+
+
+def isolated(text: str) -> str:
+    r"""Return a name for use beside other words: it cannot turn these around.
+
+    Parameters
+    ----------
+    text : str
+        A name that may be written from right to left, or have marks of direction in it.
+
+    Examples
+    --------
+    >>> isolated("song")
+    'song'
+    >>> isolated("\u202egnos")
+    '\u2068\u202egnos\u2069'
+    """
+    if not any(unicodedata.bidirectional(character) in _TURNING for character in text):
+        return text
+    return f"\u2068{text.translate(_ISOLATES)}\u2069"

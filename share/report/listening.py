@@ -33,6 +33,7 @@ from stemsmith.share.report.content import (
     PlayerNote,
     PlayerTrack,
     StemPlayer,
+    isolated,
 )
 
 __all__ = [
@@ -258,4 +259,4 @@ def _remix(name: str, files: Sequence[Path], clip_s: float | None) -> StemPlayer
 
 
 def _words(*parts: str) -> str:
-    return " \N{MIDDLE DOT} ".join(part for part in parts if part)
+    return " \N{MIDDLE DOT} ".join(isolated(part) for part in parts if part)

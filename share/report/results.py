@@ -40,6 +40,7 @@ from stemsmith.share.report.content import (
     PlayerTrack,
     Prose,
     StemPlayer,
+    isolated,
 )
 from stemsmith.share.report.listening import CLIP_S, try_each
 from stemsmith.share.report.scored_songs import Estimator, estimator_of, find_scored, read_scored
@@ -315,7 +316,7 @@ class _Listening:
             tracks.append(PlayerTrack(f"{target}: true", true))
             tracks += [
                 PlayerTrack(
-                    f"{target}: {system}",
+                    f"{target}: {isolated(system)}",
                     make_clip(estimates[target], rate),
                     self._label(name, target, system),
                 )
@@ -325,7 +326,9 @@ class _Listening:
         row = self._songs.index(name)
         mean = _average([value for value in self._values[row] if not math.isnan(value)])
         score = f"{self._table.metric.name} {mean:.1f} {self._table.metric.unit}".strip()
-        title = f"{rank}: {name} ({score})" if len(self._songs) > 1 else f"{name} ({score})"
+        title = f"{isolated(name)} ({score})"
+        if len(self._songs) > 1:
+            title = f"{rank}: {title}"
         start_s, whole_s = where.start / rate, audio.mixture.shape[1] / rate
         caption = f"{clock(start_s)} to {clock(where.stop / rate)} of {clock(whole_s)}"
         caption += "".join(absent)

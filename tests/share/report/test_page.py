@@ -24,6 +24,7 @@ from stemsmith.share.report.content import (
     PlayerTrack,
     Prose,
     StemPlayer,
+    isolated,
 )
 from stemsmith.share.report.page import render_page
 
@@ -215,3 +216,15 @@ def test_a_waveform_is_the_level_of_each_stretch() -> None:
     np.testing.assert_allclose(clip.waveform[half + 1 :], 0.0)
     empty = make_clip(np.zeros((1, 0), np.float32), 16000)
     assert empty.n_samples == 0 and list(empty.waveform) == []
+
+
+@pytest.mark.parametrize(
+    "name", ["\u202eevil", "\u2067x", "x\u2069\u202e", "\u2069\u2069\u202bx", "שיר"]
+)
+def test_names_do_not_turn_the_words_beside_them_around(name: str) -> None:
+    text = isolated(name)
+    depth = 0
+    for place, character in enumerate(text):
+        depth += (character in "\u2066\u2067\u2068") - (character == "\u2069")
+        assert depth == (0 if place == len(text) - 1 else 1)
+    assert isolated("a song (2)") == "a song (2)"
