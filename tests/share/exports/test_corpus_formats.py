@@ -95,6 +95,17 @@ def test_splits_and_numbers(workshop: Path, layout: str, variant: str | None) ->
         )
 
 
+def test_a_corpus_in_the_place_of_another_is_read_anew(stereo: Path, workshop: Path) -> None:
+    shutil.copytree(stereo, "here")
+    export_dataset("here", "x", "webdataset")
+    shutil.rmtree("here")
+    shutil.copytree("corpus", "here", copy_function=shutil.copyfile)
+    export_dataset("here", "y", "webdataset", splits=("train",))
+    export_dataset("corpus", "z", "webdataset", splits=("train",))
+    tars = [workshop / name / "train-00000.tar" for name in "yz"]
+    assert tars[0].read_bytes() == tars[1].read_bytes()
+
+
 def test_the_hub_takes_one_corpus_and_others_several(workshop: Path) -> None:
     shutil.copytree("corpus", "second.corpus")
     with pytest.raises(UsageError, match="the format hf takes one corpus at a time"):
