@@ -6,10 +6,11 @@ files of strangers, and is escaped there; only the SVG of a chart is taken as it
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 from stemsmith.share.report.clips import AudioClip
 
@@ -27,6 +28,7 @@ __all__ = [
     "Prose",
     "StemPlayer",
     "TableCell",
+    "setting_rows",
 ]
 
 TableCell: TypeAlias = str | int | float | None
@@ -244,5 +246,19 @@ class Page:
 
     title: str
     lead: str
-    sections: Sequence[PageSection] = field(default=())
+    sections: Sequence[PageSection] = ()
     footer: str = ""
+
+
+def setting_rows(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return settings as rows of a table: text as it is, any other value as JSON has it.
+
+    Examples
+    --------
+    >>> setting_rows({"mode": "coherent", "splits": ["train", "test"]})
+    [('mode', 'coherent'), ('splits', '["train", "test"]')]
+    """
+    return [
+        (name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+        for name, value in settings.items()
+    ]
