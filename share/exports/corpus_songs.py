@@ -71,7 +71,8 @@ class CorpusSong:
     @property
     def corpus(self) -> Corpus:
         """The corpus of the song, opened once for many songs."""
-        return _opened(self.root, Path(self.root, shards.MANIFEST).stat().st_mtime_ns)
+        manifest = Path(self.root, shards.MANIFEST)
+        return _opened(self.root, manifest.stat().st_mtime_ns if manifest.exists() else 0)
 
     def track(self) -> Track:
         """Return the song as its corpus has it."""
