@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -11,20 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from exported_files import content
 from stemsmith.manifests.corpus import Corpus
 from stemsmith.manifests.errors import UsageError
 from stemsmith.share import export_dataset, forecast_export
 
 RENDITIONS = Path(__file__).parents[2] / "data" / "0.1" / "renditions"
 SOURCES = ("bassoon", "violin")  # of its duets
-
-
-def content(folder: Path) -> dict[str, str]:
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    return {
-        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in files
-    }
 
 
 def test_a_rendition_is_audio_and_score_of_each_source(tmp_path: Path) -> None:

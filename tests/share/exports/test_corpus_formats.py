@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -10,6 +9,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
+from exported_files import content
 from stemsmith.manifests.corpus import Corpus
 from stemsmith.manifests.errors import NothingToDo, UsageError
 from stemsmith.manifests.records import Reason
@@ -24,14 +24,6 @@ SHAPES = (
     ("transcription", "mix"),
     ("transcription", "stems-flac"),
 )
-
-
-def content(folder: Path) -> dict[str, str]:
-    return {
-        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
 
 
 @pytest.mark.parametrize(("layout", "variant"), SHAPES)

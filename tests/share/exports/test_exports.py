@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from exported_files import content, integers
 from stemsmith.manifests.errors import NothingToDo, UsageError
 from stemsmith.manifests.jobs import InProcess
 from stemsmith.manifests.names import portable_name
@@ -24,18 +24,6 @@ from stemsmith.share.exports.options import ExportConfig
 
 SOURCES = ("drums", "bass", "other", "vocals")
 Killed = Callable[[int], AbstractContextManager[None]]
-
-
-def content(folder: Path) -> dict[str, str]:
-    return {
-        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
-
-
-def integers(path: Path) -> np.ndarray[Any, Any]:
-    return soundfile.read(path, dtype="int16", always_2d=True)[0].astype(np.int64)
 
 
 def test_every_song_has_all_sources_that_add_up_to_its_mixture(
