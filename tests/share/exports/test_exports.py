@@ -48,7 +48,9 @@ def test_silence_and_nothing_are_the_two_ways_to_miss_a_source(
     corpus: Path, tmp_path: Path
 ) -> None:
     export_dataset(corpus, tmp_path / "x", "musdb", missing="skip", limit=1)
-    for song in (tmp_path / "x").glob("*/*/"):
+    songs = list((tmp_path / "x").glob("*/*/"))
+    assert len(songs) == 3
+    for song in songs:
         assert {path.stem for path in song.iterdir()} == {"mixture", "drums", "bass", "other"}
 
 
@@ -56,7 +58,9 @@ def test_some_sources_of_another_taxonomy(corpus: Path, tmp_path: Path) -> None:
     export_dataset(
         corpus, tmp_path / "x", "musdb", taxonomy="slakh", stems=("piano", "bass"), limit=1
     )
-    for song in (tmp_path / "x").glob("*/*/"):
+    songs = list((tmp_path / "x").glob("*/*/"))
+    assert len(songs) == 3
+    for song in songs:
         assert {path.stem for path in song.iterdir()} == {"mixture", "piano", "bass"}
         rest = integers(song / "mixture.wav") - integers(song / "piano.wav")
         assert (rest - integers(song / "bass.wav")).any()  # the mixture has the others, too
