@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from stemsmith.manifests.errors import InvalidCorpus, require
-from stemsmith.manifests.folder_kinds import MANIFEST, OF_STEMSMITH, own_kind, refusal
+from stemsmith.manifests.folder_kinds import MANIFEST, OF_STEMSMITH, RUN, own_kind, refusal
 from stemsmith.manifests.jobs import QUIET, Progress, Workers
 from stemsmith.manifests.paths import local_path
 from stemsmith.manifests.shards import read_manifest
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     Folder = Corpus | Exported | Mixtures | Results | Run
 
 __all__ = ["open_folder", "validate"]
-
-_RUN: Final = "run.json"
 
 
 def open_folder(folder: str | Path) -> Folder:
@@ -55,7 +53,7 @@ def open_folder(folder: str | Path) -> Folder:
     'Run'
     """
     root = local_path(folder)
-    if (root / _RUN).exists() or is_run_file(root):
+    if (root / RUN).exists() or is_run_file(root):
         require("train", "torch", "lightning", task="opening a run")
         from stemsmith.evaluate.separation.run import Run
 

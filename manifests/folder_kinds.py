@@ -17,14 +17,23 @@ from typing import Any, Final
 from stemsmith.manifests.documents import read_json
 from stemsmith.manifests.errors import StemsmithError
 
-__all__ = ["MANIFEST", "OF_STEMSMITH", "FolderKind", "kind_of", "own_kind", "refusal"]
+__all__ = [
+    "MANIFEST",
+    "MIDI_ENDINGS",
+    "OF_STEMSMITH",
+    "RUN",
+    "FolderKind",
+    "kind_of",
+    "own_kind",
+    "refusal",
+]
 
 MANIFEST: Final = "manifest.json"
-_RUN: Final = "run.json"
+RUN: Final = "run.json"
+MIDI_ENDINGS: Final = (".mid", ".midi", ".kar", ".rmi", ".smf")
 _TRACK: Final = "metadata.yaml"  # of Slakh's layout
 # Folders in which a stage keeps its state until it has finished.
-_UNFINISHED: Final = (".render", ".mix", ".evaluate")
-_MIDI: Final = (".mid", ".midi", ".kar", ".rmi", ".smf")
+_UNFINISHED: Final = (".render", ".mix", ".evaluate", ".export")
 _AUDIO: Final = (
     ".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif", ".mp4", ".m4a",
 )  # fmt: skip
@@ -112,7 +121,7 @@ def kind_of(folder: Path) -> FolderKind:
         return FolderKind.MISSING
     if not folder.is_dir():
         return FolderKind.FILE
-    if (folder / _RUN).is_file():
+    if (folder / RUN).is_file():
         return FolderKind.RUN
     header = _header(folder)
     if isinstance(stage := header.get("stage"), str) and stage in _STAGES:
@@ -135,7 +144,7 @@ def _kind_of_files(folder: Path) -> FolderKind:
         endings.add(path.suffix.lower())
     if is_empty:
         return FolderKind.OTHER if any(_entries(folder)) else FolderKind.EMPTY
-    if endings & set(_MIDI):
+    if endings & set(MIDI_ENDINGS):
         return FolderKind.MIDI
     return FolderKind.AUDIO if endings & set(_AUDIO) else FolderKind.OTHER
 
@@ -232,7 +241,7 @@ def own_kind(folder: Path) -> FolderKind | None:
     folder : Path
         Any path; no file is searched for.
     """
-    if not any((folder / name).is_file() for name in (MANIFEST, _RUN)):
+    if not any((folder / name).is_file() for name in (MANIFEST, RUN)):
         return None
     kind = kind_of(folder)
     return kind if kind in OF_STEMSMITH else None
@@ -253,7 +262,7 @@ def _made_of(folder: Path, wanted: tuple[FolderKind, ...], most_steps: int = 2) 
 def _origins(folder: Path) -> list[Path]:
     """Return the folders that the record of a folder of mixtures, or of a run, names."""
     roots = _header(folder).get("roots")
-    data = _header(folder, _RUN).get("data")
+    data = _header(folder, RUN).get("data")
     named: list[Any] = list(roots.values()) if isinstance(roots, dict) else []
     if isinstance(data, dict):
         named += [path for paths in data.values() if isinstance(paths, list) for path in paths]

@@ -60,9 +60,8 @@ COLOURS: Final = (
 _NOTHING: Final = "\u2013"  # in the cell of a table that has no number
 _INK: Final = "#010203"  # what becomes currentColor: drawn nowhere else
 _WIDTH: Final = 6.4  # inches of 72 units of the drawing
-_NARROW: Final = (
-    4.6  # of charts that stand side by side, where words shall be as large as in others
-)
+# Of charts that stand side by side, where words shall be as large as in others.
+_NARROW: Final = 4.6
 _LINE: Final = 0.24  # inches that a row of text and bars takes
 _POINTS_AN_OCTAVE: Final = 24  # of a curve over frequency
 _MAX_WORDS: Final = 40  # letters of a name in a chart; its middle is left out of a longer one

@@ -176,7 +176,9 @@ def export_dataset(
     with open_workers(jobs, scheduler) as workers, filled.opened():
         open_jobs = filled.open_jobs()
         files = (file for job in open_jobs for file in plan.layout.files(job.song, plan.config))
-        check_room(root, sum(file.n_bytes for file in files), "ask for fewer --stems", "the export")
+        check_room(
+            root, sum(file.n_bytes for file in files), "ask for fewer songs (--limit)", "the export"
+        )
         n_done = len(plan.songs) - len(open_jobs)
         manifests = (source.root / shards.MANIFEST for source in plan.sources)
         with (

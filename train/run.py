@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from stemsmith.manifests import documents, storage
 from stemsmith.manifests.documents import Every, Nullable, Optional
 from stemsmith.manifests.errors import InvalidCorpus, UsageError, one_line, upgrade_command
-from stemsmith.manifests.folder_kinds import FolderKind, refusal
+from stemsmith.manifests.folder_kinds import RUN, FolderKind, refusal
 from stemsmith.manifests.jobs import QUIET, Progress
 from stemsmith.manifests.paths import local_path
 from stemsmith.train.history import METRICS, parse_history, read_history
@@ -37,7 +37,6 @@ __all__ = ["BEST", "LAST", "RUN", "VERSION", "TrainedRun", "checkpoint_path"]
 
 BEST: Final = "best"
 LAST: Final = "last"
-RUN: Final = "run.json"
 VERSION: Final = 1  # of run.json and of the names of weights
 _SHAPE: Final = {  # of what readers ask
     "config": {

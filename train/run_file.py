@@ -16,25 +16,23 @@ from pathlib import Path
 from typing import Final
 
 from stemsmith.manifests.errors import InvalidCorpus, one_line
+from stemsmith.manifests.folder_kinds import RUN
+from stemsmith.train.history import METRICS
 
 __all__ = [
     "LICENCES",
     "PROVENANCE",
-    "RUN_FILE_METRICS",
-    "RUN_FILE_RUN",
     "WEIGHTS",
     "is_run_file",
     "pack_members",
     "read_members_of",
 ]
 
-RUN_FILE_RUN: Final = "run.json"
-RUN_FILE_METRICS: Final = "metrics.csv"
 WEIGHTS: Final = "best.ckpt"
 LICENCES: Final = "LICENCES.md"
 PROVENANCE: Final = "provenance.json"
 _SUMS: Final = "SHA256SUMS"
-_MEMBERS: Final = (RUN_FILE_RUN, RUN_FILE_METRICS, LICENCES, PROVENANCE, WEIGHTS)
+_MEMBERS: Final = (RUN, METRICS, LICENCES, PROVENANCE, WEIGHTS)
 _NO_TIME: Final = (1980, 1, 1, 0, 0, 0)  # the first one that the format knows
 _PLAIN_FILE: Final = 0o100644 << 16
 _MAGIC: Final = b"PK\x03\x04"  # of archives that are not empty
@@ -55,8 +53,7 @@ def pack_members(members: Mapping[str, bytes]) -> bytes:
     Parameters
     ----------
     members : mapping of str to bytes
-        The content of each member: `RUN_FILE_RUN`, `RUN_FILE_METRICS`, `LICENCES`, `PROVENANCE` and
-        `WEIGHTS`.
+        The content of each member: `RUN`, `METRICS`, `LICENCES`, `PROVENANCE` and `WEIGHTS`.
     """
     if set(members) != set(_MEMBERS):
         raise ValueError(f"members {sorted(members)}, not {sorted(_MEMBERS)}")

@@ -9,12 +9,11 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 from stemsmith.manifests.arrays import Int64s
 from stemsmith.manifests.errors import UsageError
-from stemsmith.manifests.folder_kinds import own_kind
+from stemsmith.manifests.folder_kinds import MIDI_ENDINGS, own_kind
 from stemsmith.manifests.jobs import recheck
 from stemsmith.manifests.records import Reason, Rejection, ScannedSong
 from stemsmith.manifests.shards import Table, table_of
@@ -24,8 +23,6 @@ from stemsmith.render.midi.signature import melodic_signature
 from stemsmith.render.midi.smf import Unusable
 
 __all__ = ["Inventory", "ScanJob", "find_midi_files", "load_score", "plan_scan", "scan_files"]
-
-_SUFFIXES: Final = frozenset({".mid", ".midi", ".kar", ".rmi", ".smf"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +125,9 @@ def find_midi_files(root: Path, skipped: Path | None = None) -> list[str]:
         subfolders.sort()
         relative = Path(folder).relative_to(root)
         found += [
-            (relative / name).as_posix() for name in names if Path(name).suffix.lower() in _SUFFIXES
+            (relative / name).as_posix()
+            for name in names
+            if Path(name).suffix.lower() in MIDI_ENDINGS
         ]
     return sorted(found)
 

@@ -31,7 +31,7 @@ from stemsmith.share.compare.statistics import (
     paired_difference,
     paired_values,
 )
-from stemsmith.share.compare.systems import ScoredSystem, SongKind, system_of_results
+from stemsmith.share.compare.systems import ScoredSystem, SongKind, listed, system_of_results
 
 __all__ = [
     "LeftOutSongs",
@@ -268,7 +268,7 @@ def _well_covered(systems: list[ScoredSystem]) -> tuple[list[ScoredSystem], list
     kept = [system for system in systems if system not in few]
     if not few:
         return kept, []
-    names = _listed([system.name for system in few])
+    names = listed([system.name for system in few])
     return kept, [f"left out, with less than half of the {most} songs: {names}"]
 
 
@@ -354,7 +354,7 @@ def _common_metrics(
         lacking = [system.name for system in systems if name not in system.metrics]
         hows = {s.metrics[name].how: s for s in systems if name in s.metrics}
         if lacking:
-            notes.append(f"{name} is left out: {_listed(lacking)} without it")
+            notes.append(f"{name} is left out: {listed(lacking)} without it")
         elif len(hows) > 1:
             one, other, *_ = hows.values()
             taken = [f"{_taken(s, name)} in {s.name}" for s in (one, other)]
@@ -494,7 +494,7 @@ def _left_out(
         if lacking:
             reasons = [f"{s.rejected[song]} in {s.name}" for s in lacking if song in s.rejected]
             if absent := [s.name for s in lacking if song not in s.rejected]:
-                reasons.append(f"not scored in {_listed(absent)}")
+                reasons.append(f"not scored in {listed(absent)}")
             key = part_of.get(song, SongKind.UNKNOWN), "; ".join(reasons)
             songs.setdefault(key, []).append(song)
     return tuple(LeftOutSongs(*key, tuple(sorted(found))) for key, found in songs.items())
@@ -505,13 +505,12 @@ def _other_datasets(systems: Sequence[ScoredSystem]) -> list[str]:
     names = list(dict.fromkeys(s.dataset for s in systems if not s.is_published))
     if len(names) < 2:
         return []
-    return [f"songs are matched by name, and are those of {_listed(names)}"]
+    return [f"songs are matched by name, and are those of {listed(names)}"]
 
 
 def _no_common_song(systems: Sequence[ScoredSystem]) -> str:
-    described = [_counted(system) for system in systems[:_MAX_NAMED]]
-    more = f" and {len(systems) - _MAX_NAMED} more" if len(systems) > _MAX_NAMED else ""
-    return f"the systems have no song in common with scores: {', '.join(described)}{more}"
+    described = listed([_counted(system) for system in systems])
+    return f"the systems have no song in common with scores: {described}"
 
 
 def _counted(system: ScoredSystem) -> str:
@@ -519,8 +518,3 @@ def _counted(system: ScoredSystem) -> str:
     texts = [part.counted(counts[part]) for part in SongKind if counts[part]]
     example = next(iter(system.parts), "none")
     return f"{system.name} has {' and '.join(texts) or 'no songs'} ({example}, ...)"
-
-
-def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:_MAX_NAMED])
-    return shown if len(names) <= _MAX_NAMED else f"{shown} and {len(names) - _MAX_NAMED} more"

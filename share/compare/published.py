@@ -32,7 +32,7 @@ from stemsmith.manifests.errors import InvalidCorpus, UsageError
 from stemsmith.manifests.names import normal_name
 from stemsmith.manifests.paths import local_path
 from stemsmith.share.compare.musdb18 import TEST_SONGS
-from stemsmith.share.compare.systems import ScoredSystem, SongKind, taken_metric
+from stemsmith.share.compare.systems import ScoredSystem, SongKind, listed, taken_metric
 
 __all__ = ["read_published"]
 
@@ -109,11 +109,8 @@ def read_published(path: str | PathLike[str], methods: Sequence[str] = ()) -> li
 def _check_methods(place: Path, methods: Sequence[str], known: Collection[str]) -> None:
     for name in methods:
         if name not in known:
-            names = list(known)
-            more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
-            raise UsageError(
-                f"--method {name}: not in {place}; there are {', '.join(names[:_MAX_NAMED])}{more}"
-            )
+            there = listed(list(known), _MAX_NAMED)
+            raise UsageError(f"--method {name}: not in {place}; there are {there}")
 
 
 def _systems(place: Path, rows: Iterable[_PublishedRow]) -> Iterator[ScoredSystem]:

@@ -7,7 +7,7 @@ what it is, and in `TakenMetric.how` all that decides its numbers, so that only 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
@@ -17,7 +17,14 @@ from stemsmith.evaluate.benchmark.results import REJECTED_BY, Results
 from stemsmith.evaluate.metrics.registry import BSS_EVAL, Metric, known_metric
 from stemsmith.share.compare.musdb18 import TEST_SONGS
 
-__all__ = ["ScoredSystem", "SongKind", "TakenMetric", "system_of_results", "taken_metric"]
+__all__ = [
+    "ScoredSystem",
+    "SongKind",
+    "TakenMetric",
+    "listed",
+    "system_of_results",
+    "taken_metric",
+]
 
 _TEST: Final = "test"  # the split
 
@@ -160,3 +167,15 @@ def _parts(songs: Iterable[str], splits: Iterable[str]) -> dict[str, SongKind]:
     if TEST_SONGS.isdisjoint(songs):
         return dict.fromkeys(songs, SongKind.UNKNOWN)
     return {song: SongKind.TEST if song in TEST_SONGS else SongKind.TRAINING for song in songs}
+
+
+def listed(names: Sequence[str], most: int = 3) -> str:
+    """Return some names for a line of text, and how many more there are.
+
+    Examples
+    --------
+    >>> listed(["a", "b", "c", "d"], 2)
+    'a, b and 2 more'
+    """
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

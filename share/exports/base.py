@@ -11,14 +11,17 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, ClassVar, Final, Generic, NamedTuple, Protocol, TypeVar
 
 from stemsmith.manifests.errors import UsageError
+from stemsmith.manifests.options import fields_of
 from stemsmith.manifests.records import Reason
 from stemsmith.share.exports.options import ExportConfig, Missing
 from stemsmith.share.exports.sources import ExportSource, SourceKind
 
 __all__ = ["ExportFormat", "ExportedSong", "NamedSong", "NotExportable", "PlannedFile"]
+
+_ALWAYS: Final = frozenset({"variant", "splits", "limit"})  # fields that every format heeds
 
 
 class NotExportable(Exception):
@@ -98,7 +101,7 @@ class ExportFormat(ABC, Generic[S]):
         What becomes of a target that a song lacks, if a user does not say; None for a format
         without targets.
     accepts : frozenset of str
-        Fields of `ExportConfig` that have an effect, beside those on splits and numbers.
+        Fields of `ExportConfig` that have an effect, beside those that have one in every format.
     is_one_file : bool
         Whether it is no folder but a file, the one that `write` makes of the only song.
     """
@@ -227,15 +230,7 @@ class ExportFormat(ABC, Generic[S]):
         if config.variant is not None and config.variant not in self.variants:
             known = ", ".join(self.variants) or "none"
             raise UsageError(f"--variant {config.variant}: the format {name} has {known}")
-        for field, flag in _FLAGS.items():
-            if field not in self.accepts and getattr(config, field) not in (None, ()):
-                raise UsageError(f"{flag}: has no effect in the format {name}")
-
-
-_FLAGS = {
-    "taxonomy": "--taxonomy",
-    "stems": "--stems",
-    "missing": "--missing",
-    "sample_rate": "--sample-rate",
-    "licence": "--licence",
-}
+        for field in fields_of(ExportConfig):
+            has_effect = field.name in self.accepts | _ALWAYS
+            if not has_effect and getattr(config, field.name) not in (None, ()):
+                raise UsageError(f"{field.flag}: has no effect in the format {name}")

@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from stemsmith.manifests import storage
+from stemsmith.manifests import shards, storage
 from stemsmith.manifests.corpus import Corpus, Track
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.names import portable_name
@@ -56,6 +56,8 @@ class CorpusSong:
         Split it belongs to: ``train``, ``validation`` or ``test``.
     key : str
         Its name in the corpus.
+    label : str
+        Label of the song in the corpus, which is one for all renditions of a score.
     root : str
         Absolute path of the corpus.
     """
@@ -63,16 +65,23 @@ class CorpusSong:
     name: str
     split: str
     key: str
+    label: str
     root: str
+
+    @property
+    def corpus(self) -> Corpus:
+        """The corpus of the song, opened once for many songs."""
+        manifest = Path(self.root, shards.MANIFEST)
+        return _opened(self.root, manifest.stat().st_mtime_ns if manifest.exists() else 0)
 
     def track(self) -> Track:
         """Return the song as its corpus has it."""
-        return _opened(self.root)[self.key]
+        return self.corpus[self.key]
 
 
 @lru_cache(maxsize=2)
-def _opened(root: str) -> Corpus:
-    """Return a corpus; one song after the other asks for it, and its index takes a while."""
+def _opened(root: str, _: int) -> Corpus:
+    """Return a corpus, whose index takes a while; anew when its manifest has another time."""
     return Corpus(root)
 
 
@@ -109,11 +118,11 @@ def find_corpus_songs(sources: Sequence[ExportSource], config: ExportConfig) -> 
     for source, prefix in zip(sources, prefixes, strict=True):
         counts: Counter[str] = Counter()
         names = list(_names(Corpus(source.root), source.kind))
-        for key, split in sorted(names, key=lambda pair: SPLITS.index(pair[1])):
+        for key, label, split in sorted(names, key=lambda row: SPLITS.index(row[2])):
             counts[split] += 1
             is_wanted = config.limit is None or counts[split] <= config.limit
             if split in config.splits and is_wanted:
-                found.append(CorpusSong(f"{prefix}{key}", split, key, str(source.root)))
+                found.append(CorpusSong(f"{prefix}{key}", split, key, label, str(source.root)))
     return found
 
 
@@ -121,7 +130,7 @@ def labels_of(songs: Iterable[ExportedSong[CorpusSong]]) -> dict[Path, set[str]]
     """Return the labels that some songs have in their corpora, by the roots of these."""
     labels: dict[Path, set[str]] = defaultdict(set)
     for song in songs:
-        labels[Path(song.song.root)].add(song.song.track().record.track)
+        labels[Path(song.song.root)].add(song.song.label)
     return labels
 
 
@@ -135,11 +144,12 @@ def _prefixes(sources: Sequence[ExportSource]) -> list[str]:
     ]
 
 
-def _names(corpus: Corpus, kind: SourceKind) -> Iterator[tuple[str, str]]:
+def _names(corpus: Corpus, kind: SourceKind) -> Iterator[tuple[str, str, str]]:
+    """Yield name, label and split of every song."""
     if kind is SourceKind.RENDITIONS:
-        yield from ((f"{r.track}-{r.point}", r.split) for r in corpus.rendition_records())
+        yield from ((f"{r.track}-{r.point}", r.track, r.split) for r in corpus.rendition_records())
     else:
-        yield from ((song.track, song.split) for song in corpus.song_records())
+        yield from ((song.track, song.track, song.split) for song in corpus.song_records())
 
 
 def read_checked(root: Path, file: RecordedFile) -> bytes:

@@ -118,7 +118,7 @@ def croissant(facts: CorpusFacts, title: str, tables: Sequence[CroissantTable]) 
         content["license"] = f"https://choosealicense.com/licenses/{facts.licence}/"
     else:
         content["license"] = "Several or unknown: see README.md, section Licences"
-    return json.dumps(content, indent=2, ensure_ascii=False, sort_keys=False) + "\n"
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
 def _fields(table: CroissantTable) -> Iterator[dict[str, Any]]:

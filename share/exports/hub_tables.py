@@ -171,12 +171,12 @@ def _groups(
         paths = rows.select([c for c in rows.schema.names if c in _naming(embedded)]).to_pylist()
         files = [{f.column: f.recorded(row) for f in embedded} for row in paths]
         sizes = [sum(_size(corpus.root, file) for file in row.values()) for row in files]
-        start = 0
+        start = n_bytes = 0
         for end in range(1, len(files) + 1):
-            n_bytes = sum(sizes[start:end])
+            n_bytes += sizes[end - 1]
             if end == len(files) or n_bytes + sizes[end] > _GROUP_BYTES:
                 yield _RowGroup(rows.slice(start, end - start), files[start:end], n_bytes)
-                start = end
+                start, n_bytes = end, 0
 
 
 def _naming(embedded: Sequence[_Embedded]) -> set[str]:

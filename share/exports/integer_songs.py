@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from stemsmith.manifests import storage
 from stemsmith.manifests.arrays import Int16s
-from stemsmith.manifests.audio.read import read_int16
+from stemsmith.manifests.audio.read import FULL_SCALE_16, read_int16
 from stemsmith.manifests.corpus import Track
 from stemsmith.manifests.errors import InvalidCorpus, Unreadable
 from stemsmith.manifests.records import Reason, Song
@@ -17,8 +17,7 @@ from stemsmith.share.exports.corpus_songs import RecordedFile, read_checked
 
 __all__ = ["IntegerSong", "read_integers"]
 
-_FULL_SCALE: Final = 32768
-_HIGHEST: Final = 32767
+_HIGHEST: Final = FULL_SCALE_16 - 1
 
 
 class IntegerSong(NamedTuple):
@@ -77,8 +76,8 @@ def _rendition(track: Track) -> IntegerSong:
     peak = float(np.abs(np.sum(list(audio.values()), axis=0)).max(initial=0.0))
     highest = max([peak, *(float(np.abs(one).max(initial=0.0)) for one in audio.values())])
     # Rounding may add half a step for each stem.
-    room = (_HIGHEST - len(audio)) / _FULL_SCALE
+    room = (_HIGHEST - len(audio)) / FULL_SCALE_16
     gain_db = min(0.0, 20 * np.log10(room / highest)) if highest > 0 else 0.0
-    stems = {name: quantise(one, gain_db, _FULL_SCALE) for name, one in audio.items()}
+    stems = {name: quantise(one, gain_db, FULL_SCALE_16) for name, one in audio.items()}
     mixture: Int16s = np.sum(np.stack(list(stems.values())), axis=0, dtype=np.int16)
     return IntegerSong(mixture, stems, round(float(gain_db), 4))

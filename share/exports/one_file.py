@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -74,20 +73,16 @@ def write_one_file(plan: ExportPlan, path: Path) -> ExportedFile:
     UsageError
         If another file or a folder is there.
     """
+    if path.is_dir():
+        raise UsageError(f"{path}: is a folder; the format {plan.format_name} writes one file")
     path.absolute().parent.mkdir(parents=True, exist_ok=True)
     with storage.scratch_folder(path.absolute().parent, _PREFIX) as folder:
         written = Path(tempfile.mkdtemp(dir=folder))
         plan.layout.write(plan.songs[0], plan.config, written)
-        (made,) = _files(written)
-        if path.is_dir():
-            raise UsageError(f"{path}: is a folder; the format {plan.format_name} writes one file")
+        (made,) = (file for file in written.rglob("*") if file.is_file())
         if path.exists() and storage.file_hash(path) != storage.file_hash(made):
             raise UsageError(f"{path}: is there already, and is another file; choose another name")
         storage.sync(made)
         made.replace(path)
         storage.sync(path.absolute().parent)
     return ExportedFile(path, plan)
-
-
-def _files(folder: Path) -> Sequence[Path]:
-    return [path for path in folder.rglob("*") if path.is_file()]

@@ -28,10 +28,6 @@ def _listed(text: str) -> tuple[str, ...]:
     return tuple(normal_name(name.strip()) for name in text.split(",") if name.strip())
 
 
-def _splits(text: str) -> tuple[str, ...]:
-    return _listed(text)
-
-
 @dataclass(frozen=True)
 class ExportConfig:
     """What is exported of a source, and how.
@@ -77,7 +73,7 @@ class ExportConfig:
         None, "Sample rate in Hz.", metavar="HZ", default_text="the songs'"
     )
     splits: tuple[str, ...] = option(
-        SPLITS, "Splits to write.", flag="--split", parse=_splits, metavar="SPLIT,..."
+        SPLITS, "Splits to write.", flag="--split", parse=_listed, metavar="SPLIT,..."
     )
     limit: int | None = option(None, "Songs of each split, at most.", default_text="all")
     licence: str | None = option(

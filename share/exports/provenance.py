@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from stemsmith.manifests import documents, shards, storage
 from stemsmith.manifests.corpus import Corpus
 from stemsmith.manifests.errors import StemsmithError
 from stemsmith.mixing.mixtures import Mixtures
 from stemsmith.render.certificate import JSON, check_certificate
-from stemsmith.render.corpus.card import corpus_facts, text_cell
+from stemsmith.render.corpus.card import UNKNOWN, corpus_facts, text_cell
 from stemsmith.train.run import TrainedRun
 
 __all__ = ["licences_text", "provenance_of"]
-
-_UNKNOWN: Final = "unknown"
 
 
 def provenance_of(run: TrainedRun) -> dict[str, Any]:
@@ -30,10 +28,10 @@ def provenance_of(run: TrainedRun) -> dict[str, Any]:
     Returns
     -------
     dict of str to object
-        ``run_sha256`` and ``mixtures``: for each set of mixtures its name, its fingerprint, whether
-        it was found, and its sources; of a source that is a corpus the hash of its manifest, the
-        licences of scores and sounds, and its certificate, if it has one that holds. Nothing of it
-        names a folder of this machine.
+        ``model``, ``targets``, ``versions`` and ``mixtures``: for each set of mixtures its name,
+        its fingerprint, the splits it was used for, whether it was found, and its sources; of a
+        source that is a corpus the hash of its manifest, the licences of scores and sounds, and
+        its certificate, if it has one that holds. Nothing of it names a folder of this machine.
     """
     hashes: dict[str, list[str]] = run.config.get("data", {})
     paths: dict[str, list[str]] = run.content.get("data", {})
@@ -42,7 +40,9 @@ def provenance_of(run: TrainedRun) -> dict[str, Any]:
         places = paths.get(split, [])
         for number, fingerprint in enumerate(fingerprints):
             place = places[number] if number < len(places) else None
-            entry = found.setdefault(fingerprint, _mixtures(run.root, place, fingerprint))
+            if fingerprint not in found:
+                found[fingerprint] = _mixtures(run.root, place, fingerprint)
+            entry = found[fingerprint]
             entry["used_for"] = sorted({*entry.get("used_for", ()), split})
     return {
         "model": run.model_name,
@@ -137,7 +137,7 @@ def _lines(provenance: Mapping[str, Any], licence: str | None) -> Iterator[str]:
 def _source_lines(source: Mapping[str, Any]) -> Iterator[str]:
     yield from ("", f"### {text_cell(source['name'])}", "")
     if not source["is_corpus"]:
-        yield f"A data set in the layout {text_cell(source['layout'])}; its licence is {_UNKNOWN}."
+        yield f"A data set in the layout {text_cell(source['layout'])}; its licence is {UNKNOWN}."
         return
     certified = "certified" if source["certificate"] else "not certified"
     yield f"A corpus of stemsmith, {certified}; SHA-256 of its manifest"
@@ -147,5 +147,5 @@ def _source_lines(source: Mapping[str, Any]) -> Iterator[str]:
         yield f"| {text_cell(licence)} | {n_scores} |"
     yield from ("", "| sounds | licence |", "|---|---|")
     for sound in source["licences"]["sounds"]:
-        name, licence = sound.get("file") or _UNKNOWN, sound.get("licence") or _UNKNOWN
+        name, licence = sound.get("file") or UNKNOWN, sound.get("licence") or UNKNOWN
         yield f"| {text_cell(name)} | {text_cell(licence)} |"

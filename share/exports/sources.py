@@ -13,14 +13,13 @@ from typing import Final
 from stemsmith.manifests import shards, storage
 from stemsmith.manifests.corpus import Corpus
 from stemsmith.manifests.errors import UsageError
+from stemsmith.manifests.folder_kinds import RUN
 from stemsmith.manifests.matched import MATCHED
 from stemsmith.manifests.renditions import RENDITIONS
 from stemsmith.mixing.sources.files import all_files
 from stemsmith.mixing.sources.find import CORPUS, parse_source
 
 __all__ = ["ExportSource", "SourceKind", "find_export_sources"]
-
-_RUN: Final = "run.json"
 
 
 class SourceKind(StrEnum):
@@ -73,7 +72,7 @@ class ExportSource:
             stats = [(str(path), path.stat()) for path, fault in all_files(self.root) if not fault]
             listing = [self.text, sorted((p, s.st_size, s.st_mtime_ns) for p, s in stats)]
             return hashlib.sha256(json.dumps(listing).encode()).hexdigest()
-        name = _RUN if self.kind is SourceKind.RUN else shards.MANIFEST
+        name = RUN if self.kind is SourceKind.RUN else shards.MANIFEST
         return storage.file_hash(self.root / name)
 
 
@@ -107,7 +106,7 @@ def find_export_sources(given: Sequence[str | Path]) -> tuple[ExportSource, ...]
 
 def _kind_of(folder: Path) -> SourceKind:
     """Return what a folder is that stemsmith wrote."""
-    if (folder / _RUN).exists():
+    if (folder / RUN).exists():
         return SourceKind.RUN
     stage = shards.read_manifest(folder, "corpus", "mixtures")["stage"]
     if stage == "mixtures":

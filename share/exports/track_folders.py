@@ -11,22 +11,19 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 
 from stemsmith.manifests import storage
 from stemsmith.manifests.corpus import Corpus
 from stemsmith.manifests.records import Song, Stem
+from stemsmith.render.songs.metadata import MIX, SOURCE_MIDI, YAML
 from stemsmith.share.exports.base import ExportFormat, PlannedFile
 from stemsmith.share.exports.options import ExportConfig
 from stemsmith.share.exports.recorded import read_recorded
 from stemsmith.share.exports.sources import ExportSource, SourceKind
 from stemsmith.share.exports.writing import link_or_copy
 
-__all__ = ["MIX", "TrackFile", "TrackFolderFormat", "TrackSong", "n_bytes_of"]
-
-MIX: Final = "mix"
-_SCORE: Final = "all_src.mid"
-_METADATA: Final = "metadata.yaml"
+__all__ = ["TrackFile", "TrackFolderFormat", "TrackSong", "n_bytes_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,9 +148,10 @@ def n_bytes_of(file: TrackFile) -> int:
 
 def _songs(source: ExportSource, config: ExportConfig) -> Iterator[TrackSong]:
     corpus = Corpus(source.root).verify()
-    stems: dict[str, list[Stem]] = defaultdict(list)
-    for stem in corpus.stem_records():
-        stems[stem.song_id].append(stem)
+    stems: dict[str, list[TrackFile]] = defaultdict(list)
+    for stem in corpus.iter_stems():
+        if isinstance(stem, Stem):
+            stems[stem.song_id] += _stem_files(source.root, stem)
     counts: Counter[str] = Counter()
     for song in corpus.song_records():
         if song.split not in config.splits:
@@ -163,16 +161,24 @@ def _songs(source: ExportSource, config: ExportConfig) -> Iterator[TrackSong]:
             yield _song(source.root, song, stems[song.song_id])
 
 
-def _song(root: Path, song: Song, stems: Sequence[Stem]) -> TrackSong:
-    def file(path: str, sha256: str, place: str) -> TrackFile:
-        return TrackFile(place, str(storage.inside(root, path)), sha256)
+def _stem_files(root: Path, stem: Stem) -> tuple[TrackFile, TrackFile]:
+    return (
+        _file(root, stem.path, stem.sha256, f"stems/{stem.stem}.flac"),
+        _file(root, stem.midi_path, stem.midi_sha256, f"MIDI/{stem.stem}.mid"),
+    )
 
-    files = [file(song.mix_path, song.mix_sha256, f"{MIX}.flac")]
-    for stem in stems:
-        files.append(file(stem.path, stem.sha256, f"stems/{stem.stem}.flac"))
-        files.append(file(stem.midi_path, stem.midi_sha256, f"MIDI/{stem.stem}.mid"))
-    files.append(file(f"{song.path}/{_SCORE}", song.midi_sha256, _SCORE))
-    files.append(file(f"{song.path}/{_METADATA}", song.metadata_sha256, _METADATA))
+
+def _file(root: Path, path: str, sha256: str, place: str) -> TrackFile:
+    return TrackFile(place, str(storage.inside(root, path)), sha256)
+
+
+def _song(root: Path, song: Song, stems: Sequence[TrackFile]) -> TrackSong:
+    files = [
+        _file(root, song.mix_path, song.mix_sha256, MIX),
+        *stems,
+        _file(root, f"{song.path}/{SOURCE_MIDI}", song.midi_sha256, SOURCE_MIDI),
+        _file(root, f"{song.path}/{YAML}", song.metadata_sha256, YAML),
+    ]
     return TrackSong(
         name=song.track,
         split=song.split,

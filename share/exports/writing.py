@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 from stemsmith.manifests import storage
 from stemsmith.manifests.arrays import Float32s, Int16s, Int32s
+from stemsmith.manifests.audio.read import FULL_SCALE_16
 
 __all__ = [
     "link_or_copy",
@@ -21,8 +22,7 @@ __all__ = [
     "write_wav",
 ]
 
-_FULL_SCALE: Final = 32768
-_HIGHEST: Final = 32767
+_HIGHEST: Final = FULL_SCALE_16 - 1
 
 _WAV_HEADER_BYTES: Final = 44
 
@@ -97,7 +97,7 @@ def rounded_together(
 
 def _rounded(signals: Mapping[str, Float32s], total: str | None, gain: float) -> dict[str, Int32s]:
     """Return signals as whole numbers of full scale 32768, which they may exceed."""
-    scale = np.float32(_FULL_SCALE * gain)
+    scale = np.float32(FULL_SCALE_16 * gain)
     rounded = {
         name: np.rint(signal * scale).astype(np.int32)
         for name, signal in signals.items()
@@ -115,7 +115,7 @@ def _excess(signal: Int32s) -> float:
     """Return by what factor a signal exceeds 16 bits; 1 or less if it does not."""
     if not signal.size:
         return 0.0
-    return max(float(signal.max()) / _HIGHEST, -float(signal.min()) / _FULL_SCALE)
+    return max(float(signal.max()) / _HIGHEST, -float(signal.min()) / FULL_SCALE_16)
 
 
 def link_or_copy(source: Path, place: Path) -> None:

@@ -6,11 +6,12 @@ files of strangers, and is escaped there; only the SVG of a chart is taken as it
 
 from __future__ import annotations
 
+import json
 import unicodedata
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar, Final, TypeAlias
+from typing import Any, ClassVar, Final, TypeAlias
 
 from stemsmith.share.report.clips import AudioClip
 
@@ -29,6 +30,7 @@ __all__ = [
     "StemPlayer",
     "TableCell",
     "isolated",
+    "setting_rows",
 ]
 
 _TURNING: Final = {"R", "AL", "AN", "LRE", "RLE", "LRO", "RLO", "LRI", "RLI", "FSI", "PDF", "PDI"}
@@ -248,7 +250,7 @@ class Page:
 
     title: str
     lead: str
-    sections: Sequence[PageSection] = field(default=())
+    sections: Sequence[PageSection] = ()
     footer: str = ""
 
 
@@ -270,3 +272,17 @@ def isolated(text: str) -> str:
     if not any(unicodedata.bidirectional(character) in _TURNING for character in text):
         return text
     return f"\u2068{text.translate(_ISOLATES)}\u2069"
+
+
+def setting_rows(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return settings as rows of a table: text as it is, any other value as JSON has it.
+
+    Examples
+    --------
+    >>> setting_rows({"mode": "coherent", "splits": ["train", "test"]})
+    [('mode', 'coherent'), ('splits', '["train", "test"]')]
+    """
+    return [
+        (name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+        for name, value in settings.items()
+    ]

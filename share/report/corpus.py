@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Final
@@ -23,8 +22,9 @@ from stemsmith.share.report.content import (
     PageSection,
     Prose,
     TableCell,
+    setting_rows,
 )
-from stemsmith.share.report.corpus_numbers import CorpusNumbers, TrackCounts, measure_corpus
+from stemsmith.share.report.corpus_numbers import CorpusNumbers, TrackCounts
 from stemsmith.share.report.listening import corpus_players
 from stemsmith.share.report.musical_key import KEYS
 from stemsmith.share.report.published_sizes import PUBLISHED_SIZES, SIZES_SOURCE
@@ -39,6 +39,7 @@ _NBSP: Final = "\N{NO-BREAK SPACE}"
 
 def corpus_sections(
     corpus: Corpus,
+    numbers: CorpusNumbers,
     config: ReportConfig,
     progress: Progress,
     spectra: Sequence[Block] | None = None,
@@ -49,6 +50,8 @@ def corpus_sections(
     ----------
     corpus : Corpus
         What the page is of.
+    numbers : CorpusNumbers
+        What `measure_corpus` counted in it.
     config : ReportConfig
         How many songs can be played, which ones, and how long.
     progress : Progress
@@ -61,7 +64,6 @@ def corpus_sections(
     InvalidCorpus
         If the records of the corpus cannot be read.
     """
-    numbers = measure_corpus(corpus)
     songs = "renditions" if corpus.kind == RENDITIONS else "songs"
     if not numbers.n_songs:
         return [
@@ -93,8 +95,7 @@ def corpus_sections(
 
 def _settings(corpus: Corpus) -> list[Block]:
     """Return the options of the corpus, and the versions of what rendered it."""
-    config = corpus.header.get("config") or {}
-    rows = [(name, _plain(value)) for name, value in config.items()]
+    rows = setting_rows(corpus.header.get("config") or {})
     versions = list((corpus.header.get("versions") or {}).items())
     return [
         DataTable("Options that it was rendered with", ("option", "value"), rows, is_folded=True),
@@ -102,17 +103,14 @@ def _settings(corpus: Corpus) -> list[Block]:
     ]
 
 
-def _plain(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
 def _name(corpus: Corpus) -> str:
     return corpus.root.name or str(corpus.root)
 
 
 def _about_players(numbers: CorpusNumbers, songs: str, n_players: int) -> str:
-    some = f"All {songs}" if n_players == numbers.n_songs else f"{n_players} of {numbers.n_songs}"
-    some = some if n_players == numbers.n_songs else f"{some} {songs}, drawn by lot"
+    some = f"{n_players} of {numbers.n_songs} {songs}, drawn by lot"
+    if n_players == numbers.n_songs:
+        some = f"All {songs}"
     return (
         f"{some}: the stretch of each in which most of its stems sound. Stems are in sync to the "
         "sample, at the levels of the mixture; together they are the mixture."

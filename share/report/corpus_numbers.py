@@ -11,7 +11,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from stemsmith.manifests.arrays import Float64s, Int64s
@@ -22,11 +22,10 @@ from stemsmith.manifests.records import Song, Stem
 from stemsmith.manifests.renditions import RENDITIONS, Rendition, RenditionStem
 from stemsmith.manifests.splits import SPLITS
 from stemsmith.mixing.level.loudness import integrated_loudness
+from stemsmith.render.corpus.card import UNKNOWN
 from stemsmith.share.report.musical_key import KEYS, key_of
 
-__all__ = ["UNKNOWN", "CorpusNumbers", "TrackCounts", "measure_corpus"]
-
-UNKNOWN: Final = "unknown"  # a licence that no record has
+__all__ = ["CorpusNumbers", "TrackCounts", "measure_corpus"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -252,10 +252,8 @@ def _remix(name: str, files: Sequence[Path], clip_s: float | None) -> StemPlayer
         raise InvalidCorpus(f"{files[0]}: holds no samples")
     clips = in_threads(lambda file: make_clip(read_excerpt(file, 0, n_clip), rate), files)
     tracks = [PlayerTrack(file.stem, clip) for file, clip in zip(files, clips, strict=True)]
-    caption = (
-        "" if n_clip == length else f"the first {clock(n_clip / rate)} of {clock(length / rate)}"
-    )
-    return StemPlayer(name, tracks, PlayerMode.REMIX, caption if n_clip < length else "")
+    part = f"the first {clock(n_clip / rate)} of {clock(length / rate)}"
+    return StemPlayer(name, tracks, PlayerMode.REMIX, part if n_clip < length else "")
 
 
 def _words(*parts: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,7 +71,7 @@ def count_mixtures(mixtures: Mixtures) -> MixtureNumbers:
     InvalidCorpus
         If its recipes cannot be read; the text names the file.
     """
-    by_split, seconds, modes = Counter[str](), Counter[str](), Counter[str]()
+    by_split, modes, seconds = Counter[str](), Counter[str](), defaultdict[str, float](float)
     having, sources, effects = Counter[str](), Counter[str](), Counter[str]()
     n_sources, n_songs = list[int](), list[int]()
     gains: dict[str, list[float]] = {}
@@ -79,7 +79,7 @@ def count_mixtures(mixtures: Mixtures) -> MixtureNumbers:
     n_shifted = n_matched = n_masters = 0
     for recipe in mixtures.records():
         by_split[recipe.split] += 1
-        seconds[recipe.split] += recipe.n_samples / recipe.sample_rate  # type: ignore[assignment]
+        seconds[recipe.split] += recipe.n_samples / recipe.sample_rate
         modes[recipe.mode] += 1
         n_masters += recipe.master is not None
         having.update({source.group for source in recipe.sources})

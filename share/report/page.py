@@ -66,7 +66,7 @@ def render_page(page: Page) -> str:
         page=page,
         style=_trusted(style),
         script=_trusted(script),
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        script_hash=_base64(hashlib.sha256(script.encode()).digest()),
         clicks=_clicks(sound),
     )
     return text.lstrip()

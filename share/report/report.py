@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from importlib import import_module
 from importlib.metadata import version
-from typing import Any, Final
+from typing import Final
 
 from stemsmith.evaluate.benchmark.datasets import Dataset
 from stemsmith.evaluate.benchmark.results import Results
@@ -26,8 +25,11 @@ from stemsmith.share.report.content import (
     PageSection,
 )
 from stemsmith.share.report.corpus import corpus_sections, sizes_table
-from stemsmith.share.report.corpus_numbers import measure_corpus
+from stemsmith.share.report.corpus_numbers import CorpusNumbers, measure_corpus
 from stemsmith.share.report.listening import dataset_players
+from stemsmith.share.report.mixtures import mixture_sections
+from stemsmith.share.report.results import results_sections
+from stemsmith.share.report.run import run_sections
 from stemsmith.share.report.separated import separated_sections
 from stemsmith.share.report.spectra import DatasetSpectrum, measure_spectrum
 from stemsmith.share.report.subjects import SeparatedFolder, Subject, locate_subject
@@ -36,8 +38,6 @@ from stemsmith.train.run import TrainedRun
 __all__ = ["make_page", "short_names"]
 
 _N_SPECTRA: Final = 20  # songs of a data set whose spectra are measured
-
-Sections = Callable[[Any, ReportConfig, Progress], list[PageSection]]
 
 
 def make_page(
@@ -61,7 +61,7 @@ def make_page(
     """
     names = short_names([path for path, _ in subjects])
     named = [(name, subject) for name, (_, subject) in zip(names, subjects, strict=True)]
-    corpora = {name: s for name, s in named if isinstance(s, Corpus)}
+    numbers = {name: measure_corpus(s) for name, s in named if isinstance(s, Corpus)}
     heard = {
         name: path
         for name, (path, subject) in zip(names, subjects, strict=True)
@@ -71,16 +71,20 @@ def make_page(
     is_alone = len(subjects) == 1
     sections: list[PageSection] = []
     if len(heard) > 1:
-        sections.append(PageSection("Side by side", [*_sizes(corpora), *(spectra or ())]))
+        sections.append(PageSection("Side by side", [*_sizes(numbers), *(spectra or ())]))
         spectra = None
     for name, subject in named:
         if isinstance(subject, Results):
             continue
-        kind, found = _sections_of(subject, config, progress, spectra)
-        sections += found if is_alone else [PageSection(_heading(kind, name), (), found)]
+        if isinstance(subject, Corpus):
+            found = corpus_sections(subject, numbers[name], config, progress, spectra)
+        else:
+            found = _sections_of(subject, config, progress, spectra or ())
+        title = _heading(_kind(subject), name)
+        sections += found if is_alone else [PageSection(title, (), found)]
     results = [subject for _, subject in subjects if isinstance(subject, Results)]
     if results:
-        found = _maker("results", "results_sections")(results, config, progress)
+        found = results_sections(results, config, progress)
         sections += found if is_alone else [PageSection("Results", (), found)]
     return Page(
         title=f"{_kind(subjects[0][1])} {names[0]}" if is_alone else "Report",
@@ -143,23 +147,18 @@ def _enumerated(names: Sequence[str]) -> str:
 
 
 def _sections_of(
-    subject: Subject, config: ReportConfig, progress: Progress, spectra: Sequence[Block] | None
-) -> tuple[str, list[PageSection]]:
-    kind = _kind(subject)
-    if isinstance(subject, Corpus):
-        return kind, corpus_sections(subject, config, progress, spectra)
+    subject: Mixtures | TrainedRun | Dataset | SeparatedFolder,
+    config: ReportConfig,
+    progress: Progress,
+    spectra: Sequence[Block],
+) -> list[PageSection]:
     if isinstance(subject, Dataset):
-        return kind, _dataset_sections(subject, config, progress, spectra or ())
+        return _dataset_sections(subject, config, progress, spectra)
     if isinstance(subject, SeparatedFolder):
-        return kind, separated_sections(subject, config, progress)
-    stage = "mixtures" if isinstance(subject, Mixtures) else "run"
-    name = "mixture_sections" if isinstance(subject, Mixtures) else "run_sections"
-    return kind, _maker(stage, name)(subject, config, progress)
-
-
-def _maker(module: str, name: str) -> Sections:
-    maker: Sections = getattr(import_module(f"stemsmith.share.report.{module}"), name)
-    return maker
+        return separated_sections(subject, config, progress)
+    if isinstance(subject, Mixtures):
+        return mixture_sections(subject, config, progress)
+    return run_sections(subject, config, progress)
 
 
 def _dataset_sections(
@@ -181,10 +180,8 @@ def _dataset_sections(
     ]
 
 
-def _sizes(corpora: dict[str, Corpus]) -> list[Block]:
-    if not corpora:
-        return []
-    return [sizes_table({name: measure_corpus(corpus) for name, corpus in corpora.items()})]
+def _sizes(corpora: Mapping[str, CorpusNumbers]) -> list[Block]:
+    return [sizes_table(corpora)] if corpora else []
 
 
 def _spectra(paths: Mapping[str, str], progress: Progress) -> list[Block]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -41,6 +40,7 @@ from stemsmith.share.report.content import (
     Prose,
     StemPlayer,
     isolated,
+    setting_rows,
 )
 from stemsmith.share.report.listening import CLIP_S, try_each
 from stemsmith.share.report.scored_songs import Estimator, estimator_of, find_scored, read_scored
@@ -397,9 +397,6 @@ def _settings(results: Results) -> DataTable:
     config: Mapping[str, Any] = results.header.get("config") or {}
     versions: Mapping[str, Any] = results.header.get("versions") or {}
     rows = [("folder", str(results.root)), ("data set", results.dataset)]
-    rows += [
-        (name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
-        for name, value in (*config.items(), *versions.items())
-        if value not in (None, "", {}, [])
-    ]
+    for values in (config, versions):
+        rows += setting_rows({k: v for k, v in values.items() if v not in (None, "", {}, [])})
     return DataTable(f"How {results.system} was scored", ("setting", "value"), rows, is_folded=True)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 from stemsmith.evaluate.benchmark.systems import require_torch
@@ -31,6 +30,7 @@ from stemsmith.share.report.content import (
     PlayerTrack,
     Prose,
     StemPlayer,
+    setting_rows,
 )
 from stemsmith.share.report.listening import CLIP_S, chosen, try_each
 from stemsmith.train.run import TrainedRun
@@ -277,14 +277,7 @@ def _settings(run: TrainedRun) -> list[Block]:
         "Versions": run.content.get("versions", {}),
     }
     return [
-        DataTable(name, ("setting", "value"), list(_rows(values)), is_folded=True)
+        DataTable(name, ("setting", "value"), setting_rows(values), is_folded=True)
         for name, values in parts.items()
         if values
-    ]
-
-
-def _rows(values: Mapping[str, Any]) -> list[tuple[str, str]]:
-    return [
-        (name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
-        for name, value in values.items()
     ]

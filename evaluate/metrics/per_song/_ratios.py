@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from stemsmith.manifests.arrays import Float64s
 
-__all__ = ["pair", "ratio_db"]
+__all__ = ["mono_pair", "pair", "ratio_db"]
 
 
 def pair(reference: npt.NDArray[Any], estimate: npt.NDArray[Any]) -> tuple[Float64s, Float64s]:
@@ -27,6 +27,24 @@ def pair(reference: npt.NDArray[Any], estimate: npt.NDArray[Any]) -> tuple[Float
         if not np.isfinite(signal).all():
             raise ValueError(f"a sample of the {name} is not finite")
     return s, estimated
+
+
+def mono_pair(
+    reference: npt.NDArray[Any], estimate: npt.NDArray[Any], metric: str
+) -> tuple[Float64s, Float64s]:
+    """Return both mono signals as (n_samples,) in double precision; refuse as `pair` and stereo.
+
+    Parameters
+    ----------
+    reference, estimate : numpy.ndarray
+        (n_samples,) or (1, n_samples).
+    metric : str
+        What is to be computed, to name it in an error.
+    """
+    s, estimated = pair(reference, estimate)
+    if s.ndim not in (1, 2) or (s.ndim == 2 and len(s) > 1):
+        raise ValueError(f"{metric}: of mono signals, and these are of shape {s.shape}")
+    return s.ravel(), estimated.ravel()
 
 
 def ratio_db(signal: float, error: float) -> float:

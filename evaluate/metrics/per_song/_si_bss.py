@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from stemsmith.evaluate.metrics.per_song._ratios import pair
+from stemsmith.evaluate.metrics.per_song._ratios import mono_pair
 
 __all__ = ["SiParts", "si_parts"]
 
@@ -48,10 +48,7 @@ def si_parts(
     ValueError
         If the shapes differ or are not mono, or a sample is not finite.
     """
-    s, estimated = pair(reference, estimate)
-    if s.ndim not in (1, 2) or (s.ndim == 2 and len(s) > 1):
-        raise ValueError(f"SI-SIR and SI-SAR are of mono signals, these are of shape {s.shape}")
-    s, estimated = s.ravel(), estimated.ravel()
+    s, estimated = mono_pair(reference, estimate, "SI-SIR and SI-SAR")
     rest = others.astype(np.float64).reshape(-1, len(s))
     if not np.isfinite(rest).all():
         raise ValueError("a sample of the other sources is not finite")

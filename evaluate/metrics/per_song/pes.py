@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from stemsmith.evaluate.metrics.per_song._ratios import pair
+from stemsmith.evaluate.metrics.per_song._ratios import mono_pair
 from stemsmith.evaluate.metrics.registry import Metric
 
 __all__ = ["METRIC", "predicted_energy_at_silence_db"]
@@ -46,12 +46,10 @@ def predicted_energy_at_silence_db(
     ValueError
         If the shapes differ or are not mono, or a sample is not finite.
     """
-    s, estimated = pair(reference, estimate)
-    if s.ndim not in (1, 2) or (s.ndim == 2 and len(s) > 1):
-        raise ValueError(f"PES is of mono signals, these are of shape {s.shape}")
+    s, estimated = mono_pair(reference, estimate, "PES")
     window = _WINDOW_S * sample_rate
     n_samples = s.size // window * window
-    targets, estimates = (x.ravel()[:n_samples].reshape(-1, window) for x in (s, estimated))
+    targets, estimates = (x[:n_samples].reshape(-1, window) for x in (s, estimated))
     is_silent = ~targets.any(axis=1)
     if not is_silent.any():
         return math.nan

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from stemsmith.evaluate.metrics.per_song._ratios import pair, ratio_db
+from stemsmith.evaluate.metrics.per_song._ratios import mono_pair, ratio_db
 from stemsmith.evaluate.metrics.registry import Metric
 
 __all__ = ["METRIC", "si_sdr_db"]
@@ -48,10 +48,7 @@ def si_sdr_db(reference: npt.NDArray[Any], estimate: npt.NDArray[Any]) -> float:
     >>> round(stemsmith.si_sdr_db(reference, estimate), 6)
     20.0
     """
-    s, estimated = pair(reference, estimate)
-    if s.ndim not in (1, 2) or (s.ndim == 2 and len(s) > 1):
-        raise ValueError(f"SI-SDR is of mono signals, these are of shape {s.shape}")
-    s, estimated = s.ravel(), estimated.ravel()
+    s, estimated = mono_pair(reference, estimate, "SI-SDR")
     energy = s @ s
     if energy == 0:
         return math.nan

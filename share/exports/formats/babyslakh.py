@@ -14,8 +14,9 @@ from typing import Any, Final
 from stemsmith.manifests.audio.read import decode
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.records import Reason
+from stemsmith.render.songs.metadata import MIX
 from stemsmith.share.exports.base import NotExportable, PlannedFile
-from stemsmith.share.exports.track_folders import MIX, TrackFile, TrackFolderFormat, TrackSong
+from stemsmith.share.exports.track_folders import TrackFile, TrackFolderFormat, TrackSong
 from stemsmith.share.exports.writing import (
     n_resampled,
     n_wav_bytes,
@@ -55,7 +56,7 @@ class BabySlakhFormat(TrackFolderFormat):
                     raise NotExportable(Reason.DAMAGED, str(error)) from error
                 mono = audio.mean(axis=0, keepdims=True)
                 signals[_as_wav(file.place)] = resampled(mono, sample_rate, _SAMPLE_RATE)
-        integers, gain_db = rounded_together(signals, f"{MIX}.wav" if song.is_sum else None)
+        integers, gain_db = rounded_together(signals, _as_wav(MIX) if song.is_sum else None)
         for place, samples in integers.items():
             write_wav(folder / place, samples, _SAMPLE_RATE)
         return {"gain_db": gain_db}

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from stemsmith.manifests.arrays import Int16s
+from stemsmith.manifests.audio.read import FULL_SCALE_16
 from stemsmith.manifests.records import Reason
 from stemsmith.share.exports.base import ExportedSong, NotExportable
 from stemsmith.share.exports.options import ExportConfig
@@ -26,7 +27,6 @@ from stemsmith.share.exports.target_songs import SUBSETS, TargetFormat, TargetSo
 
 __all__ = ["FORMAT", "DemucsFormat"]
 
-_FULL_SCALE: Final = 32768
 _FOLDER: Final = "metadata"
 
 
@@ -42,7 +42,7 @@ class DemucsFormat(TargetFormat):
 
     def facts_of(self, song: TargetSong, mixture: Int16s) -> Mapping[str, Any]:
         """Return mean and standard deviation of the mono mixture, by which Demucs divides."""
-        mono = mixture.mean(axis=0) / _FULL_SCALE
+        mono = mixture.mean(axis=0) / FULL_SCALE_16
         if not mono.any():
             detail = f"{song.name}: the mixture is silent, and Demucs divides by its level"
             raise NotExportable(Reason.SILENT, detail)

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from stemsmith.manifests import storage
 from stemsmith.manifests.audio.flac import encode_flac, with_md5
-from stemsmith.manifests.corpus import Corpus, Track, TrackStem
+from stemsmith.manifests.corpus import Track, TrackStem
 from stemsmith.manifests.records import Reason, Song
 from stemsmith.manifests.renditions import Rendition
 from stemsmith.share.exports.base import ExportedSong, ExportFormat, NotExportable, PlannedFile
@@ -100,7 +100,8 @@ class TranscriptionFormat(ExportFormat[CorpusSong]):
         controls = {name: _controls(track, stem) for name, stem in track.stems.items()}
         made = read_integers(track)
         duration_s = track.record.n_samples / track.sample_rate
-        rows = []
+        versions = song.corpus.header.get("versions", {})
+        title, rows = _title(track), []
         for name, stems in self._recordings(song, track, config):
             place = folder / song.split / name
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -121,11 +122,10 @@ class TranscriptionFormat(ExportFormat[CorpusSong]):
             _suffixed(place, "midi").write_bytes(midi_of(track, played))
             _write_csv(_suffixed(place, "notes.csv"), SoundingNote, played)
             _write_csv(_suffixed(place, "controls.csv"), Control, moved)
-            versions = Corpus(track.root).header.get("versions", {})
-            text = jams_text(_title(track), duration_s, played, moved, versions)
+            text = jams_text(title, duration_s, played, moved, versions)
             _suffixed(place, "jams").write_bytes(text.encode("utf-8", "backslashreplace"))
             path = f"{song.split}/{name}"
-            title, midi, sound = _title(track), f"{path}.midi", f"{path}.{ending}"
+            midi, sound = f"{path}.midi", f"{path}.{ending}"
             rows.append(["", title, song.split, "", midi, sound, duration_s])
         return {"rows": rows, "gain_db": made.gain_db}
 

@@ -52,14 +52,14 @@ class WebDatasetFormat(ExportFormat[CorpusSong]):
     def files(self, song: CorpusSong, config: ExportConfig) -> Sequence[PlannedFile]:
         """Return the sample of a song as one file: several samples share theirs."""
         track = song.track()
-        paths = [track.root / file.path for file in _recorded(track)]
+        paths = [track.root / file.path for _, file in _recorded(track)]
         n_bytes = sum(path.stat().st_size for path in paths if path.is_file())
         return [PlannedFile(f"{song.split}-*.tar: {song.name}.*", n_bytes)]
 
     def write(self, song: CorpusSong, config: ExportConfig, folder: Path) -> Mapping[str, Any]:
         """Check all files of a song, and count its bytes; samples are written at the end."""
         track = song.track()
-        return {"n_bytes": sum(len(read_checked(track.root, f)) for f in _recorded(track))}
+        return {"n_bytes": sum(len(read_checked(track.root, f)) for _, f in _recorded(track))}
 
     def finish(
         self,
@@ -85,13 +85,16 @@ class WebDatasetFormat(ExportFormat[CorpusSong]):
         write_cards(folder, sources, labels_of(songs), _how_to_load(listing))
 
 
-def _recorded(track: Track) -> Iterator[RecordedFile]:
+def _recorded(track: Track) -> Iterator[tuple[str, RecordedFile]]:
+    """Yield the files that a song, or a rendition, is made of, by their endings in a sample."""
     if isinstance(track.record, Song):
-        yield RecordedFile(track.record.mix_path, track.record.mix_sha256)
-        yield RecordedFile(f"{track.record.path}/{SOURCE_MIDI}", track.record.midi_sha256)
-    for stem in track.stems.values():
-        yield RecordedFile(stem.record.path, stem.record.sha256)
-        yield RecordedFile(stem.record.midi_path, stem.record.midi_sha256)
+        yield "mix.flac", RecordedFile(track.record.mix_path, track.record.mix_sha256)
+        score = f"{track.record.path}/{SOURCE_MIDI}"
+        yield SOURCE_MIDI, RecordedFile(score, track.record.midi_sha256)
+    for name, stem in track.stems.items():
+        record, key = stem.record, name.lower()
+        yield f"{key}.flac", RecordedFile(record.path, record.sha256)
+        yield f"{key}.mid", RecordedFile(record.midi_path, record.midi_sha256)
 
 
 def _sharded(songs: Sequence[ExportedSong[CorpusSong]]) -> Iterator[list[ExportedSong[CorpusSong]]]:
@@ -110,19 +113,13 @@ def _sharded(songs: Sequence[ExportedSong[CorpusSong]]) -> Iterator[list[Exporte
 def _sample(song: CorpusSong) -> list[tuple[str, bytes]]:
     """Return the members of a sample, by name."""
     track, key = song.track(), song.name.replace(".", "_")
-    files: dict[str, bytes] = {}
-    for name, stem in track.stems.items():
-        midi = RecordedFile(stem.record.midi_path, stem.record.midi_sha256)
-        files[f"{name.lower()}.mid"] = read_checked(track.root, midi)
-    gain_db = 0.0
-    if isinstance(track.record, Song):
-        for file in _recorded(track):
-            names = {s.record.path: f"{name.lower()}.flac" for name, s in track.stems.items()}
-            names[track.record.mix_path] = "mix.flac"
-            names[f"{track.record.path}/{SOURCE_MIDI}"] = "all_src.mid"
-            if file.path in names:
-                files[names[file.path]] = read_checked(track.root, file)
-    else:
+    is_song, gain_db = isinstance(track.record, Song), 0.0
+    files = {
+        ending: read_checked(track.root, file)
+        for ending, file in _recorded(track)
+        if is_song or ending.endswith(".mid")
+    }
+    if not is_song:
         made = read_integers(track)
         gain_db = made.gain_db
         files["mix.flac"] = encode_flac(made.mixture, track.sample_rate)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -10,6 +9,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
+from exported_files import content
 from stemsmith.manifests.corpus import Corpus
 from stemsmith.manifests.errors import NothingToDo, UsageError
 from stemsmith.manifests.records import Reason
@@ -24,14 +24,6 @@ SHAPES = (
     ("transcription", "mix"),
     ("transcription", "stems-flac"),
 )
-
-
-def content(folder: Path) -> dict[str, str]:
-    return {
-        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
 
 
 @pytest.mark.parametrize(("layout", "variant"), SHAPES)
@@ -93,6 +85,17 @@ def test_splits_and_numbers(workshop: Path, layout: str, variant: str | None) ->
         export_dataset(
             "renditions", "y", layout if layout != "mirdata" else "hf", splits=("validation",)
         )
+
+
+def test_a_corpus_in_the_place_of_another_is_read_anew(stereo: Path, workshop: Path) -> None:
+    shutil.copytree(stereo, "here")
+    export_dataset("here", "x", "webdataset")
+    shutil.rmtree("here")
+    shutil.copytree("corpus", "here", copy_function=shutil.copyfile)
+    export_dataset("here", "y", "webdataset", splits=("train",))
+    export_dataset("corpus", "z", "webdataset", splits=("train",))
+    tars = [workshop / name / "train-00000.tar" for name in "yz"]
+    assert tars[0].read_bytes() == tars[1].read_bytes()
 
 
 def test_the_hub_takes_one_corpus_and_others_several(workshop: Path) -> None:

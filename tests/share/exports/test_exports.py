@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from exported_files import content, integers
 from stemsmith.manifests.errors import NothingToDo, UsageError
 from stemsmith.manifests.jobs import InProcess
 from stemsmith.manifests.names import portable_name
@@ -24,18 +24,6 @@ from stemsmith.share.exports.options import ExportConfig
 
 SOURCES = ("drums", "bass", "other", "vocals")
 Killed = Callable[[int], AbstractContextManager[None]]
-
-
-def content(folder: Path) -> dict[str, str]:
-    return {
-        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
-
-
-def integers(path: Path) -> np.ndarray[Any, Any]:
-    return soundfile.read(path, dtype="int16", always_2d=True)[0].astype(np.int64)
 
 
 def test_every_song_has_all_sources_that_add_up_to_its_mixture(
@@ -60,7 +48,9 @@ def test_silence_and_nothing_are_the_two_ways_to_miss_a_source(
     corpus: Path, tmp_path: Path
 ) -> None:
     export_dataset(corpus, tmp_path / "x", "musdb", missing="skip", limit=1)
-    for song in (tmp_path / "x").glob("*/*/"):
+    songs = list((tmp_path / "x").glob("*/*/"))
+    assert len(songs) == 3
+    for song in songs:
         assert {path.stem for path in song.iterdir()} == {"mixture", "drums", "bass", "other"}
 
 
@@ -68,7 +58,9 @@ def test_some_sources_of_another_taxonomy(corpus: Path, tmp_path: Path) -> None:
     export_dataset(
         corpus, tmp_path / "x", "musdb", taxonomy="slakh", stems=("piano", "bass"), limit=1
     )
-    for song in (tmp_path / "x").glob("*/*/"):
+    songs = list((tmp_path / "x").glob("*/*/"))
+    assert len(songs) == 3
+    for song in songs:
         assert {path.stem for path in song.iterdir()} == {"mixture", "piano", "bass"}
         rest = integers(song / "mixture.wav") - integers(song / "piano.wav")
         assert (rest - integers(song / "bass.wav")).any()  # the mixture has the others, too

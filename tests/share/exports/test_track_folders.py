@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 import soxr
+from exported_files import content, integers
 from stemsmith.manifests.corpus import Corpus
 from stemsmith.manifests.errors import UsageError
 from stemsmith.share import export_dataset, forecast_export
@@ -30,10 +31,6 @@ def stereo(tmp_path_factory: pytest.TempPathFactory, band_folder: Path, here: An
     done = here("render", band_folder, folder, *options)
     assert done.returncode == 0, done.stderr
     return folder
-
-
-def integers(path: Path) -> np.ndarray[Any, Any]:
-    return soundfile.read(path, dtype="int16", always_2d=True)[0].astype(np.int64)
 
 
 def audio_of(folder: Path, ending: str) -> list[Path]:
@@ -176,10 +173,6 @@ def test_a_song_with_a_damaged_file_is_left_out(
 def test_the_same_bytes_killed_or_not(
     layout: str, corpus: Path, tmp_path: Path, killed_after: Any
 ) -> None:
-    def content(folder: Path) -> dict[str, bytes]:
-        files = [path for path in folder.rglob("*") if path.is_file()]
-        return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
-
     export_dataset(corpus, tmp_path / "whole", layout, limit=1)
     for n in (0, 7, 31, 60):
         with killed_after(n):

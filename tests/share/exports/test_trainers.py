@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import soundfile
 import trainers
+from exported_files import integers
 from stemsmith.manifests.errors import UsageError
 from stemsmith.share import export_dataset, forecast_export
 
@@ -23,10 +24,6 @@ TARGETS = ("drums", "bass", "other")  # that songs of the corpus have
 GROUPS = ("piano", "bass", "guitar", "drums", "residual")
 SUBSETS = {"train": "train", "validation": "valid", "test": "test"}
 TYPES = ("1", "2", "3", "4", "6", "7")
-
-
-def integers(path: Path | str) -> np.ndarray[Any, Any]:
-    return soundfile.read(path, dtype="int16", always_2d=True)[0].astype(np.int64)
 
 
 def names_of(corpus: Path, split: str) -> set[str]:

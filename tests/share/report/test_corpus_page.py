@@ -177,8 +177,10 @@ def test_the_same_songs_are_drawn_with_the_same_seed(spoiled: Path, tmp_path: Pa
     first = write_report(spoiled, tmp_path / "a.html", n_songs=1, clip_s=0.5).read_bytes()
     again = write_report(spoiled, tmp_path / "a.html", n_songs=1, clip_s=0.5).read_bytes()
     assert first == again
-    players = set()
+    players: set[str] = set()
     for seed in range(4):
+        if len(players) > 1:
+            break
         page = write_report(spoiled, tmp_path / "b.html", n_songs=1, clip_s=0.5, seed=seed)
         text = page.read_text("utf-8")
         players.add(next(n for n in stemsmith.Corpus(spoiled) if f"<bdi>{n}</bdi></p>" in text))
