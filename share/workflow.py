@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -187,7 +187,23 @@ def export_dataset(
         ):
             for _ in do_jobs(workers, write_song, open_jobs, filled.died):
                 ticker.advance()
-        return filled.close()
+        exported = filled.close()
+    for warning in _doubts(exported):
+        progress.warn(warning)
+    return exported
+
+
+def _doubts(exported: Exported) -> Iterator[str]:
+    """Yield what is probably not meant: trainers find nothing, or nothing but silence."""
+    header = exported.header
+    config = header["config"]
+    if "train" in config["splits"] and not header["n_songs"].get("train"):
+        yield f"{exported.root}: no song of the split train, which trainers read"
+    counts = header.get("n_sounding") or {}
+    wanted = config["stems"] or list(counts)
+    if silent := [target for target in wanted if counts.get(target) == 0]:
+        names = " or ".join(silent)
+        yield f"{exported.root}: no song has {names}: silent files, or none (--missing)"
 
 
 def write_report(

@@ -280,6 +280,7 @@ class ExportDestination:
                 "sources": [_described(source) for source in plan.sources],
                 "n_songs": dict(sorted(splits.items())),
                 "n_files": len(files),
+                "n_sounding": _n_sounding(done),
                 "gains_db": {
                     song.song.name: gain for song in done if (gain := song.facts.get("gain_db"))
                 },
@@ -300,6 +301,15 @@ class ExportDestination:
         plan.layout.finish_at(self.root.absolute(), done, plan.config, staged)
         files = {place: digest for song in done for place, digest in song.files.items()}
         return files | _publish(staged, self.root)
+
+
+def _n_sounding(done: Sequence[ExportedSong[Any]]) -> dict[str, int] | None:
+    """Return in how many songs each target sounds, of formats that know of targets."""
+    if not all("targets" in song.facts for song in done):
+        return None
+    counts = Counter(target for song in done for target in song.facts["targets"])
+    known = dict.fromkeys(target for song in done for target in song.song.targets)
+    return {target: counts[target] for target in known}
 
 
 def _read_record(path: Path) -> dict[str, Any]:

@@ -192,8 +192,10 @@ def _validation_clips(run: TrainedRun, config: ReportConfig) -> list[StoredMixtu
     Raises
     ------
     InvalidCorpus
-        If they are not there, or are others by now.
+        If they are not there, or are others by now; or the run is one file, which has no paths.
     """
+    if run.is_file:
+        raise InvalidCorpus(f"{run.root}: a run as one file does not say where its mixtures are")
     paths: Sequence[str] = run.content.get("data", {}).get(_VALIDATION, ())
     hashes: Sequence[str] = run.config.get("data", {}).get(_VALIDATION, ())
     clips: list[tuple[Mixtures, int]] = []

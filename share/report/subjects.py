@@ -18,6 +18,7 @@ from stemsmith.manifests.splits import SPLITS
 from stemsmith.mixing.mixtures import Mixtures
 from stemsmith.mixing.sources.find import parse_source
 from stemsmith.train.run import TrainedRun
+from stemsmith.train.run_file import is_run_file
 
 __all__ = ["SeparatedFolder", "Subject", "locate_subject", "open_subject"]
 
@@ -56,7 +57,8 @@ def open_subject(path: str | PathLike[str]) -> Subject:
     Parameters
     ----------
     path : str or path
-        A folder that a command of stemsmith wrote, or a data set such as ``musdb:PATH``.
+        A folder that a command of stemsmith wrote, a run as one file, or a data set such as
+        ``musdb:PATH``.
 
     Raises
     ------
@@ -69,7 +71,7 @@ def open_subject(path: str | PathLike[str]) -> Subject:
     if layout != CORPUS:
         return find_dataset(fspath(path), None, SPLITS)
     kind = kind_of(root)
-    if kind is FolderKind.RUN:
+    if kind is FolderKind.RUN or is_run_file(root):
         return TrainedRun(root)
     if kind in _READERS:
         return _READERS[kind](root)
@@ -84,16 +86,16 @@ def open_subject(path: str | PathLike[str]) -> Subject:
 
 
 def locate_subject(path: str | PathLike[str]) -> tuple[str, Path]:
-    """Return the layout of what a page is to be of, ``corpus`` if none is named, and its folder.
+    """Return the layout of what a page is to be of, ``corpus`` if none is named, and its path.
 
     Raises
     ------
     UsageError
-        If it is not there or no folder; the text says what it is.
+        If it is not there, or neither a folder nor a run as one file; the text says what it is.
     """
     text = fspath(path)
     folder = local_path(text)
-    if folder.is_dir():
+    if folder.is_dir() or is_run_file(folder):
         return CORPUS, folder
     if ":" in text:
         return parse_source(text)

@@ -174,6 +174,18 @@ def test_options_that_make_no_sense(options: Any, text: str, corpus: Path, tmp_p
     assert not (tmp_path / "x").exists()
 
 
+def test_what_is_probably_not_meant_is_said(corpus: Path, tmp_path: Path, here: Any) -> None:
+    done = here(
+        "export", corpus, tmp_path / "x", "--format", "musdb", "--stems", "vocals,bass",
+        "--split", "test,validation",
+    )  # fmt: skip
+    assert done.returncode == 0
+    assert f"{tmp_path / 'x'}: no song has vocals: silent files, or none (--missing)" in done.stderr
+    assert "split train" not in done.stderr
+    counts = Exported(tmp_path / "x").header["n_sounding"]
+    assert counts["vocals"] == 0 < counts["bass"]
+
+
 def test_a_taxonomy_that_has_changed_is_another_export(corpus: Path, tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
     file.write_text('[targets]\nlow = ["bass"]\nrest = ["*"]\n')

@@ -27,6 +27,7 @@ from stemsmith.manifests.mixtures import Mixture, MixtureSource
 from stemsmith.manifests.records import Reason, Rejection
 from stemsmith.mixing.mixtures import Mixtures
 from stemsmith.mixing.workflow import mix
+from stemsmith.share import export_dataset
 from stemsmith.share.report import mixture_numbers, mixtures, results, run, scored_songs
 from stemsmith.share.report.config import ReportConfig
 from stemsmith.share.report.content import (
@@ -40,6 +41,7 @@ from stemsmith.share.report.content import (
     StemPlayer,
 )
 from stemsmith.share.report.page import render_page
+from stemsmith.share.report.subjects import open_subject
 from stemsmith.train.run import TrainedRun
 
 HOSTILE = "<script>alert('x')</script>\u202e & \"song\""
@@ -398,6 +400,16 @@ def test_estimates_that_cannot_be_made_are_a_line(
     content["config"]["data"]["validation"] = ["0" * 64]
     Path("run/run.json").write_text(json.dumps(content))
     assert "not the mixtures that the run was trained with" in why()
+
+
+def test_a_run_as_one_file_has_its_page(workshop: Path) -> None:
+    pytest.importorskip("torch")
+    export_dataset("run", "model.ckpt", "checkpoint")
+    subject = open_subject("model.ckpt")
+    assert isinstance(subject, TrainedRun)
+    sections = run.run_sections(subject, CONFIG, Told())
+    (notice,) = notices_of(sections)
+    assert notice.endswith("a run as one file does not say where its mixtures are")
 
 
 # Results
