@@ -16,7 +16,6 @@ import soundfile
 from exported_files import content, integers
 from stemsmith.manifests.errors import NothingToDo, UsageError
 from stemsmith.manifests.jobs import InProcess
-from stemsmith.manifests.names import portable_name
 from stemsmith.share import export_dataset, forecast_export
 from stemsmith.share.exports import destination
 from stemsmith.share.exports.exported import Exported
@@ -270,24 +269,6 @@ def test_what_would_clip_is_softer_with_all_of_its_song(tmp_path: Path) -> None:
     for name, samples in stems.items():
         expected = samples * 10 ** (gain_db / 20)
         assert np.abs(files[name][:, 0] - expected).max() <= 0.51
-
-
-@pytest.mark.parametrize(
-    ("name", "portable"),
-    [
-        ("A - One", "A - One"),
-        ("../up", "_.._up"),
-        ("a/b\\c", "a_b_c"),
-        ("CON", "_CON"),
-        ("com1.wav", "_com1.wav"),
-        ("x. ", "x"),
-        ("", "_"),
-        ("\ud800", "_"),
-        ("Fl\u00f6te", "Fl\u00f6te"),
-    ],
-)
-def test_names_fit_every_file_system(name: str, portable: str) -> None:
-    assert portable_name(name) == portable
 
 
 def test_typed_options_are_the_fields_of_the_configuration() -> None:
