@@ -30,7 +30,7 @@ from stemsmith.share.exports.corpus_songs import (
     labels_of,
     read_checked,
 )
-from stemsmith.share.exports.integer_songs import read_integers
+from stemsmith.share.exports.integer_songs import IntegerSong, read_integers
 from stemsmith.share.exports.jams import jams_text
 from stemsmith.share.exports.options import ExportConfig
 from stemsmith.share.exports.sounding_notes import (
@@ -101,22 +101,13 @@ class TranscriptionFormat(ExportFormat[CorpusSong]):
         made = read_integers(track)
         duration_s = track.record.n_samples / track.sample_rate
         versions = song.corpus.header.get("versions", {})
+        ending = "flac" if self._is_flac(config) else "wav"
         title, rows = _title(track), []
         for name, stems in self._recordings(song, track, config):
             place = folder / song.split / name
             place.parent.mkdir(parents=True, exist_ok=True)
-            is_stem = name != song.name
-            ending = "flac" if self._is_flac(config) else "wav"
-            written = _suffixed(place, ending)
-            source = _source(track, stems[0] if is_stem else None)
-            audio = made.stems[stems[0]] if is_stem else made.mixture
-            if ending == "wav":
-                write_wav(written, audio, track.sample_rate)
-            else:
-                data = (
-                    encode_flac(audio, track.sample_rate) if source is None else source.read_bytes()
-                )
-                written.write_bytes(with_md5(data, written.name))
+            stem = None if name == song.name else stems[0]
+            _write_audio(_suffixed(place, ending), track, made, stem)
             played = {stem: notes[stem] for stem in stems}
             moved = {stem: controls[stem] for stem in stems}
             _suffixed(place, "midi").write_bytes(midi_of(track, played))
@@ -159,6 +150,17 @@ notes end where they end to sound: pedals are in the MIDI files already, and sta
 
 def _suffixed(place: Path, ending: str) -> Path:
     return place.with_name(f"{place.name}.{ending}")
+
+
+def _write_audio(path: Path, track: Track, made: IntegerSong, stem: str | None) -> None:
+    """Write a stem or the mixture; as FLAC it is the file of the corpus where there is one."""
+    audio = made.mixture if stem is None else made.stems[stem]
+    if path.suffix == ".wav":
+        write_wav(path, audio, track.sample_rate)
+        return
+    source = _source(track, stem)
+    data = encode_flac(audio, track.sample_rate) if source is None else source.read_bytes()
+    path.write_bytes(with_md5(data, path.name))
 
 
 def _source(track: Track, stem: str | None) -> Path | None:
