@@ -24,7 +24,7 @@ from stemsmith.share.report.content import (
     TableCell,
     setting_rows,
 )
-from stemsmith.share.report.corpus_numbers import CorpusNumbers, TrackCounts
+from stemsmith.share.report.corpus_numbers import CorpusNumbers, DatasetSize, TrackCounts
 from stemsmith.share.report.listening import corpus_players
 from stemsmith.share.report.musical_key import KEYS
 from stemsmith.share.report.published_sizes import PUBLISHED_SIZES, SIZES_SOURCE
@@ -149,13 +149,13 @@ def _hours(hours: float) -> str:
     return f"{hours:.2f}" if hours < 10 else f"{hours:,.1f}"
 
 
-def sizes_table(corpora: Mapping[str, CorpusNumbers]) -> DataTable:
-    """Return the sizes of corpora beside those of published data sets.
+def sizes_table(measured: Mapping[str, CorpusNumbers | DatasetSize]) -> DataTable:
+    """Return the sizes of corpora and data sets beside published ones.
 
     Parameters
     ----------
-    corpora : mapping of str to CorpusNumbers
-        What was counted, by the name of the corpus.
+    measured : mapping of str to CorpusNumbers or DatasetSize
+        What was counted, by the name of the corpus or data set.
     """
     ours: list[list[TableCell]] = [
         [
@@ -164,9 +164,11 @@ def sizes_table(corpora: Mapping[str, CorpusNumbers]) -> DataTable:
             _hours(numbers.hours),
             _range(numbers.tracks),
             f"{numbers.tracks.median:g}",
-            len(numbers.songs_by_rendering_class),
+            len(numbers.songs_by_rendering_class)
+            if isinstance(numbers, CorpusNumbers)
+            else numbers.n_classes,
         ]
-        for name, numbers in corpora.items()
+        for name, numbers in measured.items()
     ]
     theirs: list[list[TableCell]] = [
         [size.name, size.n_songs, f"{size.hours:,}", size.tracks, None, size.n_classes]
@@ -177,7 +179,7 @@ def sizes_table(corpora: Mapping[str, CorpusNumbers]) -> DataTable:
         ("data set", "songs", "hours", "stems of a song", "median", "categories"),
         [*ours, *theirs],
         note=f"Published sizes as printed in {SIZES_SOURCE}. Categories are those that patches "
-        "are drawn from, of which there are 34.",
+        "are drawn from, of which there are 34; of other data sets, their targets.",
     )
 
 

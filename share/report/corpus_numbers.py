@@ -10,13 +10,17 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from stemsmith.evaluate.benchmark.datasets import Dataset
 from stemsmith.manifests.arrays import Float64s, Int64s
+from stemsmith.manifests.audio.read import audio_info
 from stemsmith.manifests.corpus import Corpus
-from stemsmith.manifests.errors import InvalidCorpus
+from stemsmith.manifests.errors import InvalidCorpus, UsageError
 from stemsmith.manifests.programs import DRUMS
 from stemsmith.manifests.records import Song, Stem
 from stemsmith.manifests.renditions import RENDITIONS, Rendition, RenditionStem
@@ -25,7 +29,7 @@ from stemsmith.mixing.level.loudness import integrated_loudness
 from stemsmith.render.corpus.card import UNKNOWN
 from stemsmith.share.report.musical_key import KEYS, key_of
 
-__all__ = ["CorpusNumbers", "TrackCounts", "measure_corpus"]
+__all__ = ["CorpusNumbers", "DatasetSize", "TrackCounts", "measure_corpus", "measure_dataset"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,6 +345,41 @@ def _mean_polyphony(starts: Int64s, ends: Int64s) -> float | None:
     before = np.concatenate([starts[:1], reached[:-1]])
     covered = int(np.maximum(ends - np.maximum(starts, before), 0).sum())
     return float((ends - starts).sum()) / covered if covered else None
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetSize:
+    """How large a data set is that others made.
+
+    Attributes
+    ----------
+    n_songs : int
+        Number of songs.
+    hours : float
+        Hours of its songs; those whose length nobody can read count as nothing.
+    tracks : TrackCounts
+        How many files of stems songs have.
+    n_classes : int
+        Number of its targets.
+    """
+
+    n_songs: int
+    hours: float
+    tracks: TrackCounts
+    n_classes: int
+
+
+def measure_dataset(dataset: Dataset) -> DatasetSize:
+    """Return how large a data set is; of its audio, only what headers of files say is read."""
+    seconds = 0.0
+    for song in dataset.songs:
+        first = song.files[0]
+        with suppress(InvalidCorpus, UsageError):
+            info = audio_info(Path(first.path), first.stream)
+            seconds += info.n_samples / info.sample_rate
+    n_tracks = [len(song.stems) for song in dataset.songs]
+    n_classes = len(dataset.targets)
+    return DatasetSize(len(n_tracks), seconds / 3600, _track_counts(n_tracks), n_classes)
 
 
 def _duplicate_groups(songs: Sequence[_SongTally]) -> dict[str, int]:

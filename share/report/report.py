@@ -25,7 +25,7 @@ from stemsmith.share.report.content import (
     PageSection,
 )
 from stemsmith.share.report.corpus import corpus_sections, sizes_table
-from stemsmith.share.report.corpus_numbers import CorpusNumbers, measure_corpus
+from stemsmith.share.report.corpus_numbers import measure_corpus, measure_dataset
 from stemsmith.share.report.listening import dataset_players
 from stemsmith.share.report.mixtures import mixture_sections
 from stemsmith.share.report.results import results_sections
@@ -71,7 +71,12 @@ def make_page(
     is_alone = len(subjects) == 1
     sections: list[PageSection] = []
     if len(heard) > 1:
-        sections.append(PageSection("Side by side", [*_sizes(numbers), *(spectra or ())]))
+        sizes = {
+            name: numbers[name] if isinstance(subject, Corpus) else measure_dataset(subject)
+            for name, subject in named
+            if isinstance(subject, Corpus | Dataset)
+        }
+        sections.append(PageSection("Side by side", [sizes_table(sizes), *(spectra or ())]))
         spectra = None
     for name, subject in named:
         if isinstance(subject, Results):
@@ -178,10 +183,6 @@ def _dataset_sections(
         PageSection("At a glance", [facts, *spectra]),
         *([PageSection("Listen", players)] if players else []),
     ]
-
-
-def _sizes(corpora: Mapping[str, CorpusNumbers]) -> list[Block]:
-    return [sizes_table(corpora)] if corpora else []
 
 
 def _spectra(paths: Mapping[str, str], progress: Progress) -> list[Block]:

@@ -8,12 +8,18 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from stemsmith.evaluate.benchmark.datasets import find_dataset
 from stemsmith.manifests import shards
 from stemsmith.manifests.corpus import Corpus
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
 from stemsmith.manifests.records import Defect, DefectKind, Reason, Rejection, Song, Stem
 from stemsmith.share.report import published_sizes, spectra
-from stemsmith.share.report.corpus_numbers import CorpusNumbers, TrackCounts, measure_corpus
+from stemsmith.share.report.corpus_numbers import (
+    CorpusNumbers,
+    TrackCounts,
+    measure_corpus,
+    measure_dataset,
+)
 from stemsmith.share.report.musical_key import KEYS, key_of
 from stemsmith.share.report.spectra import measure_spectrum, song_spectrum
 
@@ -362,3 +368,10 @@ def test_the_table_is_the_one_that_was_printed(shared: Path) -> None:
         songs = {f"{size.n_songs}", f"{size.n_songs:,}"}
         assert cells[0] in songs and cells[1] in {hours, hours.replace(",", "")}
         assert cells[2:] == [size.tracks, str(size.n_classes)]
+
+
+def test_the_size_of_a_data_set_is_that_of_its_files(musdb: Path) -> None:
+    size = measure_dataset(find_dataset(f"musdb:{musdb}", None, ("train", "validation", "test")))
+    assert (size.n_songs, size.n_classes) == (4, 4)
+    assert (size.tracks.least, size.tracks.median, size.tracks.most) == (4, 4.0, 4)
+    assert size.hours == pytest.approx(4 * 4.0 / 3600)  # songs of four seconds
