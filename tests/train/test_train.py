@@ -600,7 +600,7 @@ def test_other_files_in_the_destination(mixtures: Path, tmp_path: Path, here) ->
         done = here("train", mixtures / "recipes", tmp_path / "thesis.txt", *TINY, *more)
         assert_one_line_error(done, 2, "thesis.txt: not empty and no run")
         done = here("train", mixtures / "recipes", mixtures / "recipes", *TINY, *more)
-        assert_one_line_error(done, 2, "no run")
+        assert_one_line_error(done, 2, "holds mixtures; choose another folder")
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
