@@ -143,9 +143,8 @@ def test_every_record_that_is_written_is_on_the_page_of_formats() -> None:
     """Those that are written are an argument of `write_records`, by its name."""
     named = {r.__name__ for entries in script("formats").RECORDS.values() for r, _ in entries}
     written: set[str] = set()
-    for path in ROOT.glob("*/**/*.py"):
-        if path.relative_to(ROOT).parts[0] in ("tests", "benchmarks", "docs", ".links", "build"):
-            continue
+    packages = ("cli", "evaluate", "front", "manifests", "mixing", "render", "share", "train")
+    for path in (p for package in packages for p in (ROOT / package).rglob("*.py")):
         calls = re.findall(r"write_records\(.*?, ([A-Z]\w+), ", path.read_text("utf-8"))
         written |= set(calls)
     assert {"Stem", "Song", "Mixture", "SongScore"} <= written
@@ -171,6 +170,7 @@ def test_the_pictures_are_drawn_by_their_script(tmp_path: Path, monkeypatch) -> 
 NOTEBOOKS = sorted((DOCS / "notebooks").glob("*.py"))
 
 
+@pytest.mark.slow  # `.ci/run` runs them beside the documentation that shows them
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebooks_run(path: Path, tmp_path: Path) -> None:
     """In a kernel of their own, where a warning of Python is an error."""

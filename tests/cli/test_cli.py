@@ -243,6 +243,7 @@ def test_no_permission_to_write(band_folder: Path, tmp_path: Path, stemsmith) ->
     assert_one_line_error(done, 1, "/proc/c")
 
 
+@pytest.mark.slow  # `make wheel-smoke`, which `make test` begins with, runs it as well
 def test_demo_renders_the_bundled_scores(tmp_path: Path, stemsmith) -> None:
     done = stemsmith("demo", tmp_path / "demo", "--jobs", 2)
     assert done.returncode == 0, done.stderr
