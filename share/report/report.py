@@ -63,7 +63,7 @@ def make_page(
     named = [(name, subject) for name, (_, subject) in zip(names, subjects, strict=True)]
     numbers = {name: measure_corpus(s) for name, s in named if isinstance(s, Corpus)}
     heard = {
-        name: path
+        name: subject if isinstance(subject, Dataset) else path  # which is not searched again
         for name, (path, subject) in zip(names, subjects, strict=True)
         if isinstance(subject, Corpus | Dataset)
     }
@@ -185,14 +185,14 @@ def _dataset_sections(
     ]
 
 
-def _spectra(paths: Mapping[str, str], progress: Progress) -> list[Block]:
+def _spectra(datasets: Mapping[str, str | Dataset], progress: Progress) -> list[Block]:
     """Return the mean spectra of corpora and data sets, in one chart."""
     found: list[DatasetSpectrum] = []
     blocks: list[Block] = []
-    with progress.loop("spectra", len(paths)) as ticker:
-        for name, path in paths.items():
+    with progress.loop("spectra", len(datasets)) as ticker:
+        for name, dataset in datasets.items():
             try:
-                found.append(replace(measure_spectrum(path, _N_SPECTRA), name=name))
+                found.append(replace(measure_spectrum(dataset, _N_SPECTRA), name=name))
             except (InvalidCorpus, UsageError) as error:
                 progress.warn(f"no spectrum: {error}")
                 blocks.append(Notice(f"No spectrum: {error}"))

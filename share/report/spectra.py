@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from stemsmith.evaluate.benchmark.datasets import DatasetSong, StemFile, find_dataset
+from stemsmith.evaluate.benchmark.datasets import Dataset, DatasetSong, StemFile, find_dataset
 from stemsmith.manifests import storage
 from stemsmith.manifests.arrays import Float32s, Float64s
 from stemsmith.manifests.audio.read import audio_info, read_blocks
@@ -68,13 +68,14 @@ class DatasetSpectrum:
     left_out: tuple[str, ...] = ()
 
 
-def measure_spectrum(dataset: str, n_songs: int = 20, seed: int = 0) -> DatasetSpectrum:
+def measure_spectrum(dataset: str | Dataset, n_songs: int = 20, seed: int = 0) -> DatasetSpectrum:
     """Measure the mean spectrum of the mixtures of a data set.
 
     Parameters
     ----------
-    dataset : str
-        A corpus, or another data set as `find_dataset` takes them, such as ``musdb:PATH``.
+    dataset : str or Dataset
+        A corpus, or another data set as `find_dataset` takes them, such as ``musdb:PATH``; or one
+        that it has found.
     n_songs : int
         How many songs are read at most.
     seed : int
@@ -92,6 +93,7 @@ def measure_spectrum(dataset: str, n_songs: int = 20, seed: int = 0) -> DatasetS
         As `find_dataset`; or if nothing could be measured.
     """
     songs = _songs(dataset)
+    name_of_set = dataset if isinstance(dataset, str) else dataset.name
     chosen = sorted(songs, key=lambda name: (unit_hash(seed, "spectrum", name), name))[:n_songs]
     spectra: list[Float64s] = []
     left_out: list[str] = []
@@ -111,9 +113,10 @@ def measure_spectrum(dataset: str, n_songs: int = 20, seed: int = 0) -> DatasetS
         sample_rate = rate
         spectra.append(20 * np.log10(np.maximum(spectrum, _FLOOR)))
     if not spectra:
-        raise InvalidCorpus(f"{dataset}: no song has a spectrum: {'; '.join(left_out) or 'empty'}")
+        why = "; ".join(left_out) or "empty"
+        raise InvalidCorpus(f"{name_of_set}: no song has a spectrum: {why}")
     return DatasetSpectrum(
-        name=dataset,
+        name=name_of_set,
         n_songs=len(spectra),
         n_available=len(songs),
         sample_rate=sample_rate,
@@ -157,8 +160,10 @@ def song_spectrum(blocks: Iterator[Float32s]) -> Float64s | None:
     return total / energy if np.isfinite(energy) and energy > 0 else None
 
 
-def _songs(dataset: str) -> dict[str, tuple[StemFile, ...]]:
+def _songs(dataset: str | Dataset) -> dict[str, tuple[StemFile, ...]]:
     """Return the files that add up to the mixture of each song, by its name."""
+    if not isinstance(dataset, str):
+        return {song.name: _summed(song) for song in dataset.songs}
     layout, path = parse_source(dataset)
     if layout == CORPUS:
         corpus = Corpus(path)
