@@ -25,6 +25,7 @@ from stemsmith.cli.report import report
 from stemsmith.cli.runs import runs
 from stemsmith.cli.scan import scan
 from stemsmith.cli.separate import separate
+from stemsmith.cli.study import study
 from stemsmith.cli.train import train
 from stemsmith.cli.validate import validate
 from stemsmith.manifests.errors import StemsmithError, UsageError
@@ -61,6 +62,7 @@ _HOW_TO_GO_ON: Final = {
     "train": "The same command with --resume goes on after the last whole epoch.",
     "separate": "What is finished stays; the same command with --overwrite separates all again.",
     "export": _GOES_ON,
+    "study": _GOES_ON,
 }
 
 
@@ -105,6 +107,7 @@ for _command in (
     export,
     validate,
     certify,
+    study,
     demo,
 ):
     main.add_command(_command)

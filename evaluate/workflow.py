@@ -114,7 +114,7 @@ def evaluate_system(
     refuse_other_kind(root, STAGE)
     wanted = replace(config, **options) if config else EvaluationConfig(**options)  # type: ignore[arg-type]
     scored = system_of(system)
-    found = find_dataset(fspath(dataset), wanted.taxonomy, wanted.splits)
+    found = find_dataset(fspath(dataset), wanted.taxonomy, wanted.splits).of_songs(wanted.songs)
     plan = plan_evaluation(EvaluationRequest(found, scored, wanted), root, progress)
     if plan.unused:
         progress.warn(f"estimates of {', '.join(plan.unused)} belong to no target")

@@ -23,9 +23,10 @@ MAY_IMPORT = {
     "train": {"manifests", "mixing"},
     "evaluate": {"manifests", "mixing", "train"},
     "share": {"manifests", "mixing", "render", "train", "evaluate"},
-    "cli": {"manifests", "mixing", "render", "train", "evaluate", "share", "front"},
+    "studies": {"manifests", "mixing", "render", "train", "evaluate", "share"},
+    "cli": {"manifests", "mixing", "render", "train", "evaluate", "share", "studies", "front"},
     # `stemsmith` itself: the front door
-    "front": {"manifests", "mixing", "render", "train", "evaluate", "share", "cli"},
+    "front": {"manifests", "mixing", "render", "train", "evaluate", "share", "studies", "cli"},
 }
 # What stands above its folder: `train_model` returns a run that separates.
 ABOVE = {"train/workflow.py": {"evaluate"}}
@@ -38,6 +39,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "train": ("schedule", "models", "data"),
     "evaluate": ("metrics", "separation", "benchmark", "realism"),
     "share": ("charts", "compare", "exports", "report"),
+    "studies": ("sizes", "study", "stages", "inputs", "plan"),
     "cli": (),
     "front": (),
 }

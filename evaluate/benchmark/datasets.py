@@ -9,7 +9,7 @@ of its public sample).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -110,6 +110,29 @@ class Dataset:
     targets: tuple[str, ...]
     songs: tuple[DatasetSong, ...]
     left_out: tuple[Rejection, ...] = ()
+
+    def of_songs(self, names: Collection[str]) -> Dataset:
+        """Return the data set with these songs alone, or as it is where none is named.
+
+        Parameters
+        ----------
+        names : collection of str
+            Names of songs.
+
+        Raises
+        ------
+        UsageError
+            If there is no song of a name.
+        """
+        if not names:
+            return self
+        known = {song.name for song in self.songs}
+        if unknown := sorted(set(names) - known):
+            raise UsageError(f"--song {unknown[0]}: not in {self.name}; there is {min(known)}")
+        songs = tuple(song for song in self.songs if song.name in names)
+        present = {stem.target for song in songs for stem in song.stems}
+        targets = tuple(target for target in self.targets if target in present)
+        return replace(self, songs=songs, targets=targets)
 
 
 class _Found(NamedTuple):

@@ -51,6 +51,8 @@ class EvaluationConfig(MetricConfig, SeparationConfig):
     ----------
     splits : tuple of str
         Splits of the data set whose songs are scored.
+    songs : tuple of str
+        Names of the songs that are scored; empty for all of the splits.
     taxonomy : str or None
         What groups stems to targets: the name of a taxonomy, the path of a TOML file, or
         ``package.module:OBJECT`` of anyone's. None takes the data set's own.
@@ -91,6 +93,13 @@ class EvaluationConfig(MetricConfig, SeparationConfig):
         flag="--split",
         choices=lambda: SPLITS,
         default_text="test",
+        is_repeatable=True,
+    )
+    songs: tuple[str, ...] = option(
+        (),
+        "Score only this song; may be repeated.",
+        flag="--song",
+        default_text="all of the splits",
         is_repeatable=True,
     )
     taxonomy: str | None = option(
@@ -147,6 +156,7 @@ class EvaluationConfig(MetricConfig, SeparationConfig):
         settled = {
             "splits": tuple(dict.fromkeys(splits)),
             "targets": tuple(dict.fromkeys(map(normal_name, _items(self.targets)))),
+            "songs": tuple(dict.fromkeys(map(normal_name, _items(self.songs)))),
             "device": member(Device, self.device, "--device"),
             "lengths": member(Lengths, self.lengths, "--lengths"),
             "sums": {
@@ -184,6 +194,7 @@ class EvaluationOptions(MetricOptions, SeparationOptions, total=False):
     """The fields of `EvaluationConfig` as keywords of `stemsmith.evaluate_system`."""
 
     splits: Sequence[str]
+    songs: Sequence[str]
     taxonomy: str | None
     targets: Sequence[str]
     sums: Mapping[str, Sequence[str]] | None

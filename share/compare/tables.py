@@ -17,7 +17,16 @@ from stemsmith.evaluate.metrics.summary import Interval
 from stemsmith.share.compare.comparison import MetricTable, SystemComparison, TargetColumn
 from stemsmith.share.compare.statistics import PairedDifference
 
-__all__ = ["TextTable", "remarks_of", "tables_of", "to_csv", "to_latex", "to_markdown"]
+__all__ = [
+    "TextTable",
+    "latex_of",
+    "markdown_of",
+    "remarks_of",
+    "tables_of",
+    "to_csv",
+    "to_latex",
+    "to_markdown",
+]
 
 _SUMMARY_COLUMNS: Final = (
     "songs_are", "metric", "unit", "target", "system", "baseline", "n", "statistic", "value",
@@ -72,14 +81,7 @@ def to_markdown(comparison: SystemComparison, *, has_songs: bool = False) -> str
     has_songs : bool
         Whether the scores of every song are shown, too.
     """
-    parts = []
-    for grid in _text_tables(comparison, has_songs):
-        widths = ["---", *["--:"] * (len(grid.head) - 1)]
-        rows = [[_markdown(cell) for cell in row] for row in (grid.head, *grid.rows)]
-        lines = ["| " + " | ".join(row) + " |" for row in (rows[0], widths, *rows[1:])]
-        parts.append("\n".join([f"**{_markdown(grid.title)}**", "", *lines, ""]))
-        if grid.foot:
-            parts.append(f"{grid.foot}.\n")
+    parts = [markdown_of(grid) for grid in _text_tables(comparison, has_songs)]
     remarks = [f"* {_markdown(line)}" for line in remarks_of(comparison)]
     return "\n".join([*parts, *remarks, *([""] if remarks else [])])
 
@@ -89,14 +91,26 @@ def to_latex(comparison: SystemComparison, *, has_songs: bool = False) -> str:
 
     Parameters as of `to_markdown`. Titles and what was left out are comments before each table.
     """
-    parts = []
-    for grid in _text_tables(comparison, has_songs):
-        rows = [" & ".join(map(_latex, row)) + r" \\" for row in (grid.head, *grid.rows)]
-        parts += [f"% {_one_line(line)}" for line in (grid.title, grid.foot) if line]
-        columns = "l" + "r" * (len(grid.head) - 1)
-        parts += [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", rows[0], r"\midrule"]
-        parts += [*rows[1:], r"\bottomrule", r"\end{tabular}", ""]
+    parts = [latex_of(grid) for grid in _text_tables(comparison, has_songs)]
     return "\n".join([*parts, *(f"% {_one_line(line)}" for line in remarks_of(comparison)), ""])
+
+
+def markdown_of(grid: TextTable) -> str:
+    """Return a table as Markdown, with its title above it and its foot below."""
+    widths = ["---", *["--:"] * (len(grid.head) - 1)]
+    rows = [[_markdown(cell) for cell in row] for row in (grid.head, *grid.rows)]
+    lines = ["| " + " | ".join(row) + " |" for row in (rows[0], widths, *rows[1:])]
+    text = "\n".join([f"**{_markdown(grid.title)}**", "", *lines, ""])
+    return f"{text}\n{grid.foot}.\n" if grid.foot else text
+
+
+def latex_of(grid: TextTable) -> str:
+    """Return a table as a ``tabular`` of the package booktabs; title and foot are comments."""
+    rows = [" & ".join(map(_latex, row)) + r" \\" for row in (grid.head, *grid.rows)]
+    comments = [f"% {_one_line(line)}" for line in (grid.title, grid.foot) if line]
+    columns = "l" + "r" * (len(grid.head) - 1)
+    begin = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", rows[0], r"\midrule"]
+    return "\n".join([*comments, *begin, *rows[1:], r"\bottomrule", r"\end{tabular}", ""])
 
 
 def to_csv(comparison: SystemComparison, *, has_songs: bool = False) -> str:

@@ -1,0 +1,173 @@
+"""What a study found: the score of every song by every training of a row."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from stemsmith.evaluate.benchmark.results import Results
+from stemsmith.evaluate.metrics.registry import Metric
+from stemsmith.share.compare.systems import ScoredSystem, system_of_results
+from stemsmith.studies.plan import PlannedCell, PlannedTest, StudyPlan
+
+__all__ = ["CellScore", "ScoredRow", "read_scores"]
+
+MEAN = "mean"  # over the targets
+
+
+@dataclass(frozen=True)
+class CellScore:
+    """What a table says in one cell.
+
+    Attributes
+    ----------
+    value : float
+        Mean over songs of the mean over trainings.
+    spread : float or None
+        Standard deviation over trainings of their means over songs; None of one training.
+    n_songs : int
+        Number of songs that have a score by every training.
+    n_seeds : int
+        Number of trainings.
+    """
+
+    value: float
+    spread: float | None
+    n_songs: int
+    n_seeds: int
+
+
+@dataclass(frozen=True)
+class ScoredRow:
+    """A row and its scores in one test.
+
+    Attributes
+    ----------
+    row : str
+        Name of the row.
+    test : PlannedTest
+        The test.
+    trainings : tuple of ScoredSystem
+        The row's systems, one for each training; those of folds are one.
+    """
+
+    row: str
+    test: PlannedTest
+    trainings: tuple[ScoredSystem, ...]
+
+    @property
+    def metrics(self) -> Mapping[str, Metric]:
+        """The metrics that all its systems have."""
+        first = self.trainings[0]
+        return {name: taken.metric for name, taken in first.metrics.items()}
+
+    def score(self, target: str, metric: str) -> CellScore | None:
+        """Return what a table says of a target, or of the mean over all targets.
+
+        Parameters
+        ----------
+        target : str
+            Name of a target, or ``mean``: the mean over targets of their scores.
+        metric : str
+            Name of the metric.
+
+        Returns
+        -------
+        CellScore or None
+            None if there is no score.
+        """
+        if target != MEAN:
+            return _score(
+                [training.values.get((target, metric), {}) for training in self.trainings]
+            )
+        names = self.trainings[0].targets
+        scores = [self.score(name, metric) for name in names]
+        known = [score for score in scores if score is not None]
+        if not known or len(known) < len(names):
+            return None
+        spreads = [score.spread for score in known if score.spread is not None]
+        return CellScore(
+            value=float(np.mean([score.value for score in known])),
+            spread=float(np.mean(spreads)) if spreads else None,
+            n_songs=min(score.n_songs for score in known),
+            n_seeds=known[0].n_seeds,
+        )
+
+    def averaged(self, name: str) -> ScoredSystem:
+        """Return one system with the mean over trainings of each song.
+
+        Parameters
+        ----------
+        name : str
+            What tables call it.
+        """
+        return dataclasses.replace(_mean_of(self.trainings), name=name)
+
+
+def read_scores(plan: StudyPlan, root: Path, missing: Sequence[str] = ()) -> list[ScoredRow]:
+    """Read the scores of a study.
+
+    Parameters
+    ----------
+    plan : StudyPlan
+        The study's plan.
+    root : Path
+        Its folder.
+    missing : sequence of str
+        Stages that could not be done; trainings that need one are left out.
+
+    Raises
+    ------
+    InvalidCorpus
+        If results are damaged.
+    """
+    tests = {test.name: test for test in plan.tests}
+    rows = [_read_cell(cell, tests[cell.test], root, set(missing)) for cell in plan.cells]
+    return [row for row in rows if row.trainings]
+
+
+def _read_cell(cell: PlannedCell, test: PlannedTest, root: Path, missing: set[str]) -> ScoredRow:
+    trainings = []
+    for stages in cell.results:
+        if missing.isdisjoint(stages):
+            folds = [system_of_results(Results(root / stage)) for stage in stages]
+            trainings.append(_mean_of(folds))
+    return ScoredRow(cell.row, test, tuple(trainings))
+
+
+def _mean_of(systems: Sequence[ScoredSystem]) -> ScoredSystem:
+    """Return one system with all songs of some, each with the mean of its scores."""
+    if len(systems) == 1:
+        return systems[0]
+    values: dict[tuple[str, str], dict[str, list[float]]] = {}
+    for system in systems:
+        for key, by_song in system.values.items():
+            for song, value in by_song.items():
+                values.setdefault(key, {}).setdefault(song, []).append(value)
+    means = {
+        key: {song: float(np.mean(some)) for song, some in sorted(by_song.items())}
+        for key, by_song in values.items()
+    }
+    parts = {song: kind for system in systems for song, kind in system.parts.items()}
+    rejected = {song: why for system in systems for song, why in system.rejected.items()}
+    return dataclasses.replace(systems[0], values=means, parts=parts, rejected=rejected)
+
+
+def _score(trainings: Sequence[Mapping[str, float]]) -> CellScore | None:
+    known = [
+        {song for song, value in by_song.items() if math.isfinite(value)} for by_song in trainings
+    ]
+    songs = sorted(set.intersection(*known)) if known else []
+    if not songs:
+        return None
+    means = [float(np.mean([by_song[song] for song in songs])) for by_song in trainings]
+    return CellScore(
+        value=float(np.mean(means)),
+        spread=float(np.std(means, ddof=1)) if len(means) > 1 else None,
+        n_songs=len(songs),
+        n_seeds=len(trainings),
+    )

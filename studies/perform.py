@@ -1,0 +1,195 @@
+"""What each kind of stage does: a call of the workflow that the command of the same name calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from stemsmith.evaluate.benchmark.datasets import find_dataset
+from stemsmith.evaluate.workflow import evaluate_system
+from stemsmith.manifests.corpus import Corpus
+from stemsmith.manifests.errors import UsageError
+from stemsmith.manifests.jobs import Progress, Workers
+from stemsmith.manifests.splits import SPLITS
+from stemsmith.mixing.sources.find import CORPUS, parse_source
+from stemsmith.mixing.workflow import SourceLike, mix
+from stemsmith.render.sound.known_fonts import KNOWN, find_fonts
+from stemsmith.render.workflow import make_bank, render_corpus, render_renditions
+from stemsmith.studies.folds import artist_folds, in_fold, song_folds
+from stemsmith.studies.scores import bundled_scores, copy_part
+from stemsmith.studies.stages import StageKind, StudyStage
+
+__all__ = ["StudyMachine", "perform"]
+
+_CACHE: Final = "cache"
+
+
+@dataclass(frozen=True)
+class StudyMachine:
+    """Where a study is done, which decides none of its results.
+
+    Attributes
+    ----------
+    root : Path
+        Folder of the study.
+    workers : Workers
+        Who renders, mixes and scores.
+    device : str
+        What trains and separates: ``auto``, ``cpu`` or ``cuda``.
+    progress : Progress
+        Is told how far each stage is.
+    """
+
+    root: Path
+    workers: Workers
+    device: str
+    progress: Progress
+
+    def folder(self, stage: str) -> Path:
+        """Return the folder of a stage."""
+        return self.root / stage
+
+    def place(self, source: Mapping[str, str]) -> str:
+        """Return where a source of some work is, as commands take it."""
+        return source["given"] if "given" in source else str(self.folder(source["stage"]))
+
+
+def perform(stage: StudyStage, machine: StudyMachine) -> None:
+    """Do a stage, or go on with one that was killed.
+
+    Parameters
+    ----------
+    stage : StudyStage
+        What is to be done; all that it needs is done.
+    machine : StudyMachine
+        Where.
+
+    Raises
+    ------
+    StemsmithError
+        As the workflow of the stage.
+    """
+    _PERFORMERS[stage.kind](stage.work, machine.folder(stage.id), machine)
+
+
+def _copy_scores(work: Mapping[str, Any], folder: Path, machine: StudyMachine) -> None:
+    source = bundled_scores() if work["folder"] is None else Path(work["folder"])
+    low, high = work["part"]
+    copy_part(source, (low, high), folder)
+
+
+def _render(work: Mapping[str, Any], folder: Path, machine: StudyMachine) -> None:
+    sound: dict[str, Any] = {"jobs": machine.workers, "progress": machine.progress}
+    if work["bank"] or work["soundfonts"]:
+        fonts = [_soundfont(name) for name in work["soundfonts"]]
+        sound["bank"] = make_bank(fonts, work["bank"], machine.progress)
+    scores, options = machine.place(work["scores"]), work["options"]
+    if work["kind"] == "renditions":
+        render_renditions(scores, folder, **sound, **options)
+    else:
+        render_corpus(scores, folder, **sound, **options)
+
+
+def _soundfont(name: str) -> Path:
+    """Return the file of a soundfont: one of those that `stemsmith banks` lists, or a path."""
+    wanted = [font for font in KNOWN if font.name == name]
+    if not wanted:
+        return Path(name)
+    if found := find_fonts(wanted):
+        return found[wanted[0]]
+    raise UsageError(f"the soundfont {name} is not found: {wanted[0].source}; or name another one")
+
+
+def _mix(work: Mapping[str, Any], folder: Path, machine: StudyMachine) -> None:
+    options = dict(work["options"])
+    if work["fold"] is not None:
+        folds = _folds(work["fold"], machine)
+        number = work["fold"]["number"]
+        options["left_out"] = [name for name, fold in folds.items() if fold == number]
+    # A path with a colon in it would be taken for a layout.
+    sources: list[SourceLike] = [
+        source["given"] if "given" in source else machine.folder(source["stage"])
+        for source in work["sources"]
+    ]
+    mix(sources, folder, jobs=machine.workers, progress=machine.progress, **options)
+
+
+def _train(work: Mapping[str, Any], folder: Path, machine: StudyMachine) -> None:
+    from stemsmith.train.workflow import train_model
+
+    def mixtures(names: Sequence[Mapping[str, str]]) -> list[Path]:
+        return [machine.folder(name["stage"]) for name in names]
+
+    targets = work["targets"]
+    named: dict[str, Any] = {"targets": targets} if work["is_joint"] else {"target": targets[0]}
+    validation = work["validation"]
+    train_model(
+        mixtures(work["mixtures"]),
+        folder,
+        model=work["model"],
+        settings=work["settings"],
+        validation=None if validation is None else mixtures(validation),
+        init=None if work["init"] is None else machine.folder(work["init"]["stage"]),
+        resume=folder.exists(),
+        device=machine.device,
+        cache=machine.root / _CACHE,
+        logger="csv",
+        jobs=machine.workers,
+        progress=machine.progress,
+        **named,
+        **work["options"],
+    )
+
+
+def _evaluate(work: Mapping[str, Any], folder: Path, machine: StudyMachine) -> None:
+    options, system = dict(work["options"]), work.get("system")
+    runs = [machine.folder(run["stage"]) for run in work.get("runs", ())]
+    dataset = machine.place(work["dataset"])
+    if work["fold"] is not None:
+        folds, number = _folds(work["fold"], machine), work["fold"]["number"]
+        splits = options.get("splits", ("test",))
+        songs = [song.name for song in find_dataset(dataset, options.get("taxonomy"), splits).songs]
+        if own := [song for song in songs if in_fold(song, folds, number)]:
+            options["songs"] = own
+    evaluate_system(
+        system or runs,
+        dataset,
+        folder,
+        targets=work["targets"],
+        device=machine.device,
+        jobs=machine.workers,
+        progress=machine.progress,
+        **options,
+    )
+
+
+def _folds(work: Mapping[str, Any], machine: StudyMachine) -> dict[str, int]:
+    """Return the fold of each piece of a data set."""
+    names: list[str] = []
+    for source in work["of"]:
+        place = machine.place(source)
+        layout, path = parse_source(place)
+        if layout == CORPUS:
+            names += (song.track for song in Corpus(path).song_records())
+        else:
+            names += (song.name for song in find_dataset(place, None, SPLITS).songs)
+    pieces = sorted(set(names))
+    if work["artists"] is None:
+        return song_folds(pieces, work["count"])
+    from stemsmith.share.compare.groups import read_groups
+
+    artists = read_groups(Path(work["artists"]))
+    if missing := [name for name in pieces if name not in artists]:
+        raise UsageError(f"{work['artists']}: does not name the artist of {missing[0]}")
+    return artist_folds({name: artists[name] for name in pieces}, work["count"])
+
+
+_PERFORMERS: Final[dict[StageKind, Callable[[Mapping[str, Any], Path, StudyMachine], None]]] = {
+    StageKind.SCORES: _copy_scores,
+    StageKind.CORPUS: _render,
+    StageKind.MIXTURES: _mix,
+    StageKind.RUN: _train,
+    StageKind.RESULTS: _evaluate,
+}

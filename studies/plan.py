@@ -1,0 +1,335 @@
+"""The plan of a study: its stages, what is shared among them, and which scores fill which cell."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from stemsmith.manifests.errors import UsageError
+from stemsmith.manifests.options import json_value
+from stemsmith.studies.inputs import StudyInputs
+from stemsmith.studies.stages import StageKind, StudyStage, in_order
+from stemsmith.studies.study import (
+    BenchmarkSpec,
+    CorpusSpec,
+    InputKind,
+    MixtureSpec,
+    ModelSpec,
+    RowSpec,
+    Study,
+)
+
+__all__ = ["PlannedCell", "PlannedTest", "StudyPlan", "plan_stages"]
+
+_NO_VALIDATION = "none"
+
+
+@dataclass(frozen=True)
+class PlannedTest:
+    """The songs of one test.
+
+    Attributes
+    ----------
+    spec : BenchmarkSpec
+        As the study declares it.
+    name : str
+        That of the declaration; where an input was given several times, with the folder's name.
+    title : str
+        What people read.
+    dataset : mapping
+        The data set, as work of stages names it.
+    """
+
+    spec: BenchmarkSpec
+    name: str
+    title: str
+    dataset: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """The scores of a row in a test.
+
+    Attributes
+    ----------
+    row : str
+        Name of the row.
+    test : str
+        Name of the planned test.
+    results : tuple of tuple of str
+        By seed, the stages with its scores: one, or one for each fold.
+    """
+
+    row: str
+    test: str
+    results: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class StudyPlan:
+    """All that a study does.
+
+    Attributes
+    ----------
+    study : Study
+        The study.
+    inputs : StudyInputs
+        What the user gave.
+    seeds : int
+        Number of trainings of each row.
+    stages : tuple of StudyStage
+        None before what it needs.
+    tests : tuple of PlannedTest
+        The tests that can be made.
+    cells : tuple of PlannedCell
+        The scores of every row in every test.
+    left_out : tuple of str
+        Rows and tests that cannot be made of what was given: a sentence each.
+    """
+
+    study: Study
+    inputs: StudyInputs
+    seeds: int
+    stages: tuple[StudyStage, ...]
+    tests: tuple[PlannedTest, ...]
+    cells: tuple[PlannedCell, ...]
+    left_out: tuple[str, ...]
+
+    def title_of(self, row: str) -> str:
+        """Return what tables call a row."""
+        return self.inputs.filled(self.study.rows[row].title)
+
+
+def plan_stages(inputs: StudyInputs, seeds: int | None = None) -> StudyPlan:
+    """Plan a study.
+
+    Parameters
+    ----------
+    inputs : StudyInputs
+        The study, and what the user gave.
+    seeds : int, optional
+        Number of trainings of each row; None takes the study's.
+
+    Raises
+    ------
+    UsageError
+        If no row of the study can be made, or its declarations do not fit each other.
+    """
+    study = inputs.study
+    n_seeds = study.seeds if seeds is None else seeds
+    if n_seeds < 1:
+        raise UsageError(f"--seeds {n_seeds}: at least 1")
+    planner = _Planner(inputs)
+    cells, left_out = [], list(planner.left_out_rows())
+    tests = list(planner.tests())
+    made = {test.spec.name for test in tests}
+    left_out += [
+        f"test {spec.name}: needs --{spec.dataset}"
+        for spec in study.tests.values()
+        if spec.name not in made
+    ]
+    for test in tests:
+        for row in study.rows.values():
+            if planner.lacks(row) is None and (not test.spec.rows or row.name in test.spec.rows):
+                cells.append(planner.cell(row, test, n_seeds))
+    if not cells:
+        raise UsageError(f"{study.path}: no row can be made; {'; '.join(left_out)}")
+    # Seed by seed, so that a study that was stopped has whole tables of fewer seeds.
+    rounds = max(len(cell.results) for cell in cells)
+    wanted = [
+        name
+        for number in range(rounds)
+        for cell in cells
+        for name in cell.results[number : number + 1]
+    ]
+    stages = in_order(planner.stages, [name for some in wanted for name in some])
+    return StudyPlan(study, inputs, n_seeds, stages, tuple(tests), tuple(cells), tuple(left_out))
+
+
+class _Planner:
+    """Adds the stages that rows and tests need, each once."""
+
+    def __init__(self, inputs: StudyInputs) -> None:
+        self.inputs, self.study = inputs, inputs.study
+        self.stages: dict[str, StudyStage] = {}
+        self._ids: dict[str, str] = {}  # by what is done: what is the same is done once
+
+    def lacks(self, row: RowSpec) -> str | None:
+        """Return an input that a row needs and nobody gave."""
+        names = (*row.train, *(name for name in row.validation if name != _NO_VALIDATION))
+        for name in names:
+            for source in self.study.mixtures[name].sources:
+                if source in self.study.inputs and not self.inputs.is_there(source):
+                    return source
+        return self.lacks(self.study.rows[row.init]) if row.init else None
+
+    def left_out_rows(self) -> Iterator[str]:
+        for row in self.study.rows.values():
+            if (missing := self.lacks(row)) is not None:
+                yield f"row {row.name}: needs --{missing}"
+
+    def tests(self) -> Iterator[PlannedTest]:
+        for spec in self.study.tests.values():
+            given = self.inputs.given.get(spec.dataset, ())
+            if spec.dataset in self.study.inputs and not self.inputs.is_there(spec.dataset):
+                continue
+            title = self.inputs.filled(spec.title)
+            if len(given) < 2:
+                yield PlannedTest(spec, spec.name, title, self._source(spec.dataset)[0])
+                continue
+            for label, path in self.inputs.parts(spec.dataset):
+                yield PlannedTest(
+                    spec, f"{spec.name}-{label}", f"{title}: {label}", {"given": path}
+                )
+
+    def cell(self, row: RowSpec, test: PlannedTest, n_seeds: int) -> PlannedCell:
+        """Return the scores of a row in a test, with all stages that make them."""
+        n_folds = self.study.folds[row.fold].count if row.fold else 0
+        folds = range(1, n_folds + 1) if n_folds else [0]
+        seeds = range(n_seeds) if row.train else [0]
+        results = tuple(
+            tuple(self._results(row, test, seed, fold) for fold in folds) for seed in seeds
+        )
+        return PlannedCell(row.name, test.name, results)
+
+    def _results(self, row: RowSpec, test: PlannedTest, seed: int, fold: int) -> str:
+        if row.train:
+            system: Any = {"runs": self._runs(row, seed, fold)}
+        else:
+            system = {"system": self.inputs.filled(row.system)}
+        name = f"{test.name}/{row.name}{_ending(seed, fold) if row.train else ''}"
+        work = {
+            **system,
+            "dataset": test.dataset,
+            "fold": self._fold_work(row.fold, fold) if fold else None,
+            "targets": list(self.study.targets_of(row)),
+            "options": {**test.spec.evaluate, **row.evaluate},
+        }
+        return self._add(StageKind.RESULTS, name, work)
+
+    def _runs(self, row: RowSpec, seed: int, fold: int) -> list[dict[str, str]]:
+        model = self.study.models[row.model]
+        targets = self.study.targets_of(row)
+        groups = [targets] if model.is_joint else [(target,) for target in targets]
+        return [{"stage": self._run(row, model, group, seed, fold)} for group in groups]
+
+    def _run(
+        self, row: RowSpec, model: ModelSpec, targets: Sequence[str], seed: int, fold: int
+    ) -> str:
+        def mixtures(names: Sequence[str]) -> list[dict[str, str]]:
+            single = targets[0] if len(targets) == 1 else None
+            return [
+                {"stage": self._mixtures(self.study.mixtures[name], row, single, fold)}
+                for name in names
+            ]
+
+        init = None
+        if row.init:
+            other = self.study.rows[row.init]
+            fold_of_other = fold if other.fold == row.fold else 0
+            init = {"stage": self._run(other, model, targets, seed, fold_of_other)}
+        is_validated = tuple(row.validation) != (_NO_VALIDATION,)
+        work = {
+            "mixtures": mixtures(row.train),
+            "validation": mixtures(row.validation) if is_validated else None,
+            "model": model.model,
+            "targets": list(targets),
+            "is_joint": model.is_joint,
+            "settings": dict(model.settings),
+            "options": {**model.train, **row.options, "seed": seed},
+            "init": init,
+        }
+        name = row.name if model.is_joint else f"{row.name}-{targets[0]}"
+        return self._add(StageKind.RUN, name + _ending(seed, fold), work)
+
+    def _mixtures(self, spec: MixtureSpec, row: RowSpec, target: str | None, fold: int) -> str:
+        if spec.fold and spec.fold != row.fold:
+            raise UsageError(
+                f"{self.study.path}: rows.{row.name}: trains on {spec.name}, whose songs are left "
+                f"out by the folds {spec.fold}; give the row fold = {spec.fold!r}"
+            )
+        name, mix = spec.name, dict(spec.mix)
+        if spec.is_per_target:
+            if target is None:
+                raise UsageError(
+                    f"{self.study.path}: rows.{row.name}: its model separates all targets, and "
+                    f"{spec.name} has a set for each"
+                )
+            name, mix["target"] = f"{name}-{target}", target
+        if spec.fold:
+            name += f"-f{fold}"
+        work = {
+            "sources": [source for one in spec.sources for source in self._source(one)],
+            "options": mix,
+            "fold": self._fold_work(spec.fold, fold) if spec.fold else None,
+        }
+        return self._add(StageKind.MIXTURES, name, work)
+
+    def _fold_work(self, name: str, number: int) -> dict[str, Any]:
+        spec = self.study.folds[name]
+        artists = self.inputs.given.get(spec.artists, (None,))[0] if spec.artists else None
+        if spec.by == "artist" and artists is None and spec.of in self.inputs.given:
+            raise UsageError(f"folds of {name} are by artist: --{spec.artists} FILE names them")
+        return {
+            "of": self._source(spec.of),
+            "count": spec.count,
+            "number": number,
+            "artists": artists,
+        }
+
+    def _source(self, name: str) -> list[dict[str, str]]:
+        """Return where a corpus or an input is."""
+        if name in self.inputs.given:
+            return [{"given": path} for path in self.inputs.given[name]]
+        corpus = self.study.inputs[name].stand_in if name in self.study.inputs else name
+        return [{"stage": self._corpus(self.study.corpora[corpus])}]
+
+    def _corpus(self, spec: CorpusSpec) -> str:
+        given = self.inputs.given.get(spec.scores)
+        low, high = spec.part
+        name = f"{spec.scores if given else 'bundled'}-{low:g}-{high:g}"
+        work: dict[str, Any] = {"folder": given[0] if given else None, "part": [low, high]}
+        scores = self._add(StageKind.SCORES, name, work)
+        soundfonts: list[str] = []
+        for name in spec.soundfonts:
+            known = self.study.inputs.get(name)
+            if known is not None and known.kind == InputKind.SOUNDFONT:
+                soundfonts += self.inputs.given.get(name, ())
+            else:
+                soundfonts.append(name)
+        work = {
+            "scores": {"stage": scores},
+            "kind": spec.kind,
+            "options": dict(spec.render),
+            "bank": spec.bank or None,
+            "soundfonts": soundfonts,
+        }
+        return self._add(StageKind.CORPUS, spec.name, work)
+
+    def _add(self, kind: StageKind, name: str, work: Mapping[str, Any]) -> str:
+        stage = StudyStage(kind=kind, name=name, work=work, needs=tuple(_needs(work)))
+        same = json.dumps([str(kind), json_value(dict(work))], sort_keys=True)
+        if same not in self._ids:
+            if stage.id in self.stages:
+                raise UsageError(f"{self.study.path}: two stages would fill {stage.id}")
+            self.stages[stage.id] = stage
+        return self._ids.setdefault(same, stage.id)
+
+
+def _needs(work: Any) -> Iterator[str]:
+    """Yield the stages that work names."""
+    if isinstance(work, Mapping):
+        if set(work) == {"stage"}:
+            yield work["stage"]
+        else:
+            for value in work.values():
+                yield from _needs(value)
+    elif isinstance(work, list | tuple):
+        for value in work:
+            yield from _needs(value)
+
+
+def _ending(seed: int, fold: int) -> str:
+    return f"-s{seed + 1}" + (f"-f{fold}" if fold else "")

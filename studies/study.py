@@ -1,0 +1,506 @@
+"""A study as its file declares it: what is rendered, mixed, trained and tested, and what is told.
+
+The file is TOML. Values may differ by size (`stemsmith.studies.sizes`), and what is ``like``
+another table has all of its values but those that it names itself, so that two sets which are to
+be compared differ in nothing but what the file says. docs/studies.md explains every table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final
+
+from stemsmith.manifests.documents import Every, Optional, misfit, read_toml
+from stemsmith.manifests.errors import UsageError
+from stemsmith.studies.sizes import at_size, merged
+
+__all__ = [
+    "BenchmarkSpec",
+    "CorpusSpec",
+    "FoldSpec",
+    "InputKind",
+    "InputSpec",
+    "MixtureSpec",
+    "ModelSpec",
+    "RowSpec",
+    "Study",
+    "StudyTable",
+    "read_study",
+]
+
+_TEXTS: Final = Every(list, str)
+_ANY: Final = Every(dict, object)
+
+
+class InputKind(StrEnum):
+    """What a user may give to a study."""
+
+    SCORES = "scores"  # a folder of MIDI files
+    SONGS = "songs"  # a data set, to train on or to test on
+    SOUNDFONT = "soundfont"
+    ARTISTS = "artists"  # a table of songs and their artists
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputSpec:
+    """What a user may give to a study, and what is taken where it is not given.
+
+    Attributes
+    ----------
+    name : str
+        Its option on the command line, without the dashes.
+    kind : str
+        One of `InputKind`.
+    title : str
+        What rows call it where it is given: the name of a data set, say.
+    layout : str
+        Layout of the data set where the path names none.
+    stand_in : str
+        Corpus that stands in for songs that are not given; empty for none, and then rows that need
+        the input are left out.
+    stand_in_title : str
+        What rows call the stand-in.
+    help : str
+        One line for people.
+    """
+
+    name: str
+    kind: str
+    title: str = ""
+    layout: str = ""
+    stand_in: str = ""
+    stand_in_title: str = ""
+    help: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorpusSpec:
+    """A corpus that is rendered.
+
+    Attributes
+    ----------
+    name : str
+        What mixtures and tests call it.
+    scores : str
+        Input with the MIDI files; empty for the scores that come with stemsmith.
+    part : (float, float)
+        Which of the scores, in an order that their contents decide: from one share to another.
+        Parts that do not overlap have no score in common.
+    kind : str
+        ``songs``, or ``renditions`` of scores.
+    render : mapping of str to object
+        Fields of `RenderConfig` or `RenditionConfig`, and ``preset``.
+    bank : str
+        As of ``render --bank``; empty for none.
+    soundfonts : tuple of str
+        Inputs with soundfonts, or files; empty for the default.
+    """
+
+    name: str
+    scores: str = ""
+    part: tuple[float, float] = (0.0, 1.0)
+    kind: str = "songs"
+    render: Mapping[str, Any] = field(default_factory=dict)
+    bank: str = ""
+    soundfonts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class MixtureSpec:
+    """A set of mixtures.
+
+    Attributes
+    ----------
+    name : str
+        What rows call it.
+    sources : tuple of str
+        Corpora and inputs.
+    mix : mapping of str to object
+        Fields of `MixConfig`, and ``taxonomy``.
+    is_per_target : bool
+        Whether there is a set for each target, which has the target in every mixture.
+    fold : str
+        Folds whose songs are left out, one fold after the other; empty for one set of all.
+    """
+
+    name: str
+    sources: tuple[str, ...]
+    mix: Mapping[str, Any] = field(default_factory=dict)
+    is_per_target: bool = False
+    fold: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoldSpec:
+    """How the songs of a data set are divided, so that none is tested by what it trained.
+
+    Attributes
+    ----------
+    name : str
+        What sets, rows and tests call it.
+    of : str
+        The corpus or the input whose songs are divided.
+    count : int
+        Number of folds.
+    by : str
+        ``song``, or ``artist``: all songs of an artist are in one fold.
+    artists : str
+        Input with the artists of the songs.
+    """
+
+    name: str
+    of: str
+    count: int
+    by: str = "song"
+    artists: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSpec:
+    """A network and how it is trained.
+
+    Attributes
+    ----------
+    name : str
+        What rows call it.
+    model : str
+        As of `stemsmith.train_model`.
+    settings : mapping of str to object
+        Settings that differ from the paper's.
+    train : mapping of str to object
+        Options of training.
+    is_joint : bool
+        Whether one run separates all targets.
+    """
+
+    name: str
+    model: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    train: Mapping[str, Any] = field(default_factory=dict)
+    is_joint: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowSpec:
+    """A row of tables: a trained system, or one that needs no training.
+
+    Attributes
+    ----------
+    name : str
+        What tables call for it.
+    title : str
+        What people read, where ``{input}`` stands for the title of an input or of its stand-in.
+    train : tuple of str
+        Sets of mixtures that are concatenated; empty for a system that is not trained.
+    validation : tuple of str
+        Sets whose validation mixtures count; empty for those of training, ("none",) for none.
+    model : str
+        The model that is trained.
+    options : mapping of str to object
+        Options of training that win over the model's.
+    init : str
+        Row whose weights are the first ones.
+    system : str
+        System that is not trained, such as ``oracle:tpsa``.
+    evaluate : mapping of str to object
+        Fields of `EvaluationConfig` that win over the tests'.
+    targets : tuple of str
+        Targets of the row; empty for the study's.
+    fold : str
+        Folds, with a run of each.
+    """
+
+    name: str
+    title: str
+    train: tuple[str, ...] = ()
+    validation: tuple[str, ...] = ()
+    model: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    init: str = ""
+    system: str = ""
+    evaluate: Mapping[str, Any] = field(default_factory=dict)
+    targets: tuple[str, ...] = ()
+    fold: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchmarkSpec:
+    """Songs that all rows are tested on.
+
+    Attributes
+    ----------
+    name : str
+        What tables call for it.
+    title : str
+        What people read, with ``{input}`` as in rows.
+    dataset : str
+        A corpus or an input; an input that is given several times is so many tests.
+    evaluate : mapping of str to object
+        Fields of `EvaluationConfig`.
+    rows : tuple of str
+        Rows that are tested; empty for all.
+    """
+
+    name: str
+    title: str
+    dataset: str
+    evaluate: Mapping[str, Any] = field(default_factory=dict)
+    rows: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyTable:
+    """A table of the study.
+
+    Attributes
+    ----------
+    name : str
+        Name of its files.
+    title : str
+        What people read above it.
+    tests : tuple of str
+        Tests whose scores it has, each with its own columns.
+    metric : str
+        Name of the metric, as in results.
+    targets : tuple of str
+        Its columns, where ``mean`` is the mean over all targets of the row.
+    rows : tuple of str
+        Its rows; empty for all that were tested.
+    source : str
+        Where the printed figures are from.
+    printed : mapping of str to mapping of str to float
+        By row, what the paper prints in a column: by target, or by test and target as
+        ``test.target``.
+    """
+
+    name: str
+    title: str
+    tests: tuple[str, ...]
+    metric: str = "SI-SDR"
+    targets: tuple[str, ...] = ()
+    rows: tuple[str, ...] = ()
+    source: str = ""
+    printed: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """A study at one size.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    size : str
+        One of `stemsmith.studies.sizes.SIZES`.
+    title : str
+        One line.
+    about : str
+        What is asked, and what the paper found.
+    seeds : int
+        Number of trainings of each row.
+    targets : tuple of str
+        Targets that rows separate.
+    inputs, corpora, mixtures, folds, models, rows, tests : mapping of str to object
+        What the file declares, by name.
+    tables : tuple of StudyTable
+        What is told of it.
+    comparison : mapping of str to object
+        Which rows are compared with which, as `stemsmith.studies.differences` reads it.
+    """
+
+    path: Path
+    size: str
+    title: str
+    about: str
+    seeds: int
+    targets: tuple[str, ...]
+    inputs: Mapping[str, InputSpec]
+    corpora: Mapping[str, CorpusSpec]
+    mixtures: Mapping[str, MixtureSpec]
+    folds: Mapping[str, FoldSpec]
+    models: Mapping[str, ModelSpec]
+    rows: Mapping[str, RowSpec]
+    tests: Mapping[str, BenchmarkSpec]
+    tables: tuple[StudyTable, ...]
+    comparison: Mapping[str, Any]
+
+    def targets_of(self, row: RowSpec) -> tuple[str, ...]:
+        """Return the targets that a row separates."""
+        return row.targets or self.targets
+
+
+# Keys of each table and their shapes; a star marks lists that become tuples.
+_SHAPES: Final[dict[str, dict[str, Any]]] = {
+    "inputs": {"kind": str, "title": str, "layout": str, "stand_in": str, "stand_in_title": str,
+               "help": str},
+    "corpora": {"scores": str, "part": Every(list, float), "kind": str, "render": _ANY,
+                "bank": str, "soundfonts": _TEXTS},
+    "mixtures": {"sources": _TEXTS, "mix": _ANY, "is_per_target": bool, "fold": str},
+    "folds": {"of": str, "count": int, "by": str, "artists": str},
+    "models": {"model": str, "settings": _ANY, "train": _ANY, "is_joint": bool},
+    "rows": {"title": str, "train": _TEXTS, "validation": _TEXTS, "model": str, "options": _ANY,
+             "init": str, "system": str, "evaluate": _ANY, "targets": _TEXTS, "fold": str},
+    "tests": {"title": str, "dataset": str, "evaluate": _ANY, "rows": _TEXTS},
+    "tables": {"title": str, "tests": _TEXTS, "metric": str, "targets": _TEXTS, "rows": _TEXTS,
+               "source": str, "printed": Every(dict, Every(dict, float))},
+}  # fmt: skip
+_NEEDED: Final = {
+    "inputs": ("kind",),
+    "mixtures": ("sources",),
+    "folds": ("of", "count"),
+    "models": ("model",),
+    "rows": ("title",),
+    "tests": ("title", "dataset"),
+    "tables": ("title", "tests"),
+}
+_KINDS: Final[dict[str, Callable[..., Any]]] = {
+    "inputs": InputSpec,
+    "corpora": CorpusSpec,
+    "mixtures": MixtureSpec,
+    "folds": FoldSpec,
+    "models": ModelSpec,
+    "rows": RowSpec,
+    "tests": BenchmarkSpec,
+    "tables": StudyTable,
+}
+_HEAD: Final = {
+    "title": str,
+    "about": Optional(str),
+    "seeds": Optional(int),
+    "targets": _TEXTS,
+    "comparison": Optional(_ANY),
+}
+
+
+def read_study(path: Path, size: str) -> Study:
+    """Read a study.
+
+    Parameters
+    ----------
+    path : Path
+        Its TOML file.
+    size : str
+        One of `stemsmith.studies.sizes.SIZES`.
+
+    Raises
+    ------
+    UsageError
+        If the file cannot be read or declares something that is not there; the text names the
+        file and the place in it.
+    """
+    content = at_size(read_toml(path), size)
+    if problem := misfit(content, _HEAD):
+        raise UsageError(f"{path}: {problem}")
+    if unknown := sorted(set(content) - {*_HEAD, *_SHAPES}):
+        known = ", ".join((*_HEAD, *_SHAPES))
+        raise UsageError(f"{path}: unknown key {unknown[0]!r}; known: {known}")
+    sections = {name: _section(path, name, content.get(name, {})) for name in _SHAPES}
+    tables = tuple(sections.pop("tables").values())
+    study = Study(
+        path=path,
+        size=size,
+        title=content["title"],
+        about=content.get("about", ""),
+        seeds=content.get("seeds", 1),
+        targets=tuple(content["targets"]),
+        tables=tables,
+        comparison=content.get("comparison", {}),
+        **sections,
+    )
+    _check_references(study)
+    return study
+
+
+def _section(path: Path, section: str, content: Any) -> dict[str, Any]:
+    """Return what a table of tables declares, by name."""
+    if not isinstance(content, dict):
+        raise UsageError(f"{path}: {section} is not a table of names and values")
+    return {name: _declared(path, section, name, content) for name in content}
+
+
+def _declared(path: Path, section: str, name: str, content: Mapping[str, Any]) -> Any:
+    place = f"{section}.{name}"
+    own = _likened(path, place, name, content, ())
+    shape = _SHAPES[section]
+    if unknown := sorted(set(own) - set(shape)):
+        known = ", ".join(("like", *shape))
+        raise UsageError(f"{path}: {place}.{unknown[0]}: unknown; known: {known}")
+    needed = _NEEDED.get(section, ())
+    wanted = {key: kind if key in needed else Optional(kind) for key, kind in shape.items()}
+    if problem := misfit(own, wanted, place):
+        raise UsageError(f"{path}: {problem}")
+    values = {key: tuple(item) if isinstance(item, list) else item for key, item in own.items()}
+    return _KINDS[section](name=name, **values)
+
+
+def _likened(
+    path: Path, place: str, name: str, content: Mapping[str, Any], seen: tuple[str, ...]
+) -> dict[str, Any]:
+    """Return a table with all values of the one that it is like."""
+    own = content[name]
+    if not isinstance(own, dict):
+        raise UsageError(f"{path}: {place} is not a table of names and values")
+    other = own.get("like")
+    rest = {key: value for key, value in own.items() if key != "like"}
+    if other is None:
+        return rest
+    if other not in content:
+        raise UsageError(f"{path}: {place}.like: {other!r} is not there")
+    if other in (*seen, name):
+        raise UsageError(f"{path}: {place}.like: leads back to itself")
+    return merged(_likened(path, place, other, content, (*seen, name)), rest)
+
+
+def _check_references(study: Study) -> None:
+    """Check that every name that is used is declared."""
+
+    def check(place: str, names: Iterable[str], *known: Iterable[str]) -> None:
+        declared = [name for some in known for name in some]
+        for name in names:
+            if name and name not in declared:
+                listed = ", ".join(declared) or "nothing"
+                raise UsageError(
+                    f"{study.path}: {place}: {name!r} is not there; there are {listed}"
+                )
+
+    for spec in study.inputs.values():
+        place = f"inputs.{spec.name}"
+        check(f"{place}.stand_in", [spec.stand_in], study.corpora)
+        check(f"{place}.kind", [spec.kind], InputKind)
+    for corpus in study.corpora.values():
+        place = f"corpora.{corpus.name}"
+        check(f"{place}.scores", [corpus.scores], study.inputs)
+        check(f"{place}.kind", [corpus.kind], ("songs", "renditions"))
+        is_part = len(corpus.part) == 2 and 0 <= corpus.part[0] < corpus.part[1] <= 1
+        if not is_part:
+            raise UsageError(f"{study.path}: {place}.part: two shares from 0 to 1, as [0, 0.5]")
+    for mixtures in study.mixtures.values():
+        place = f"mixtures.{mixtures.name}"
+        check(f"{place}.sources", mixtures.sources, study.corpora, study.inputs)
+        check(f"{place}.fold", [mixtures.fold], study.folds)
+    for fold in study.folds.values():
+        check(f"folds.{fold.name}.of", [fold.of], study.corpora, study.inputs)
+        check(f"folds.{fold.name}.artists", [fold.artists], study.inputs)
+        check(f"folds.{fold.name}.by", [fold.by], ("song", "artist"))
+    for row in study.rows.values():
+        place = f"rows.{row.name}"
+        check(f"{place}.train", row.train, study.mixtures)
+        check(f"{place}.validation", row.validation, study.mixtures, ("none",))
+        check(f"{place}.model", [row.model], study.models)
+        check(f"{place}.init", [row.init], study.rows)
+        check(f"{place}.fold", [row.fold], study.folds)
+        if bool(row.train) == bool(row.system) or bool(row.train) != bool(row.model):
+            raise UsageError(f"{study.path}: {place}: needs train and model, or a system")
+    for test in study.tests.values():
+        place = f"tests.{test.name}"
+        check(f"{place}.dataset", [test.dataset], study.corpora, study.inputs)
+        check(f"{place}.rows", test.rows, study.rows)
+    for table in study.tables:
+        place = f"tables.{table.name}"
+        check(f"{place}.tests", table.tests, study.tests)
+        check(f"{place}.rows", table.rows, study.rows)
+        check(f"{place}.printed", table.printed, study.rows)

@@ -1,0 +1,167 @@
+"""The tables of a study in the shape of its paper's, with the printed figures beside ours."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from stemsmith.manifests import storage
+from stemsmith.mixing.mixtures import Mixtures
+from stemsmith.share.compare.tables import TextTable, latex_of, markdown_of
+from stemsmith.studies.outcome import CellScore, ScoredRow
+from stemsmith.studies.plan import StudyPlan
+from stemsmith.studies.stages import StageKind
+from stemsmith.studies.study import StudyTable
+
+__all__ = ["study_tables", "table_texts", "used_data", "write_tables"]
+
+_FOLDER: Final = "tables"
+_NONE: Final = "-"
+
+
+def study_tables(plan: StudyPlan, rows: Sequence[ScoredRow], root: Path) -> list[TextTable]:
+    """Return the tables of a study, those without a score left out.
+
+    Parameters
+    ----------
+    plan : StudyPlan
+        The study's plan.
+    rows : sequence of ScoredRow
+        Its scores.
+    root : Path
+        Its folder, whose mixtures say how many hours a row was trained on.
+    """
+    tables = (_table(plan, table, rows, root) for table in plan.study.tables)
+    return [table for table in tables if table.rows]
+
+
+def table_texts(plan: StudyPlan, rows: Sequence[ScoredRow], root: Path) -> list[str]:
+    """Return the tables of a study as Markdown; parameters as of `study_tables`."""
+    return [markdown_of(table) for table in study_tables(plan, rows, root)]
+
+
+def write_tables(plan: StudyPlan, rows: Sequence[ScoredRow], root: Path) -> None:
+    """Write every table as Markdown, LaTeX and CSV into the folder of a study.
+
+    Parameters
+    ----------
+    plan, rows, root
+        As of `study_tables`.
+    """
+    folder = root / _FOLDER
+    folder.mkdir(exist_ok=True)
+    for spec in plan.study.tables:
+        table = _table(plan, spec, rows, root)
+        texts = {"md": markdown_of(table), "tex": latex_of(table), "csv": _csv(table)}
+        for ending, text in texts.items():
+            storage.write_atomic(folder / f"{spec.name}.{ending}", text.encode())
+
+
+def used_data(plan: StudyPlan) -> list[str]:
+    """Return a sentence about every input: what was given, or what stands in for it."""
+    return list(_used(plan))
+
+
+def _used(plan: StudyPlan) -> Iterator[str]:
+    for spec in plan.study.inputs.values():
+        given = plan.inputs.given.get(spec.name)
+        if given:
+            yield f"--{spec.name}: {', '.join(given)}"
+        elif spec.stand_in:
+            what = spec.title or spec.name
+            yield f"{what} was not used: {plan.inputs.title(spec.name)} stands in for it"
+
+
+def _table(plan: StudyPlan, spec: StudyTable, rows: Sequence[ScoredRow], root: Path) -> TextTable:
+    tests = [test for test in plan.tests if test.spec.name in spec.tests]
+    targets = spec.targets or plan.study.targets
+    scored = {(row.row, row.test.name): row for row in rows}
+    columns = [(test, target) for test in tests for target in targets]
+    several = len(tests) > 1
+    head = [f"{test.title}: {target}" if several else target for test, target in columns]
+    printed = [
+        (test, target)
+        for test, target in columns
+        if any(_printed(spec, row, test.spec.name, target) for row in spec.printed)
+    ]
+    names = [f"{test.title}: {target}" if several else target for test, target in printed]
+    names = [f"{name}, printed" for name in names]
+    body = []
+    for row in spec.rows or plan.study.rows:
+        cells = [
+            scored[row, test.name].score(target, spec.metric)
+            if (row, test.name) in scored
+            else None
+            for test, target in columns
+        ]
+        if any(cells):
+            figures = [_printed(spec, row, test.spec.name, target) for test, target in printed]
+            hours = _hours(plan, row, root)
+            ours = (plan.title_of(row), hours, *map(_cell, cells))
+            body.append((*ours, *(figure or _NONE for figure in figures)))
+    return TextTable(
+        title=plan.inputs.filled(spec.title),
+        head=("", "training [h]", *head, *names),
+        rows=tuple(body),
+        foot="; ".join(_foot(plan, spec, rows)),
+    )
+
+
+def _foot(plan: StudyPlan, spec: StudyTable, rows: Sequence[ScoredRow]) -> Iterator[str]:
+    """Yield what has to be known of a table."""
+    yield f"size {plan.study.size}"
+    of_table = [row for row in rows if row.test.spec.name in spec.tests]
+    metric = next(
+        (row.metrics[spec.metric] for row in of_table if spec.metric in row.metrics), None
+    )
+    if metric is not None:
+        unit = f" in {metric.unit}" if metric.unit else ""
+        yield f"{spec.metric}{unit}, mean over songs"
+    counts = {len(row.trainings) for row in of_table if plan.study.rows[row.row].train}
+    if counts and max(counts) > 1:
+        yield f"± standard deviation over {max(counts)} trainings"
+    if spec.source:
+        yield f"printed: {spec.source}"
+    yield from used_data(plan)
+
+
+def _printed(spec: StudyTable, row: str, test: str, target: str) -> str:
+    """Return what the paper prints in a cell; empty for nothing."""
+    figures = spec.printed.get(row, {})
+    figure = figures.get(f"{test}.{target}", figures.get(target))
+    return "" if figure is None else f"{figure:.1f}"
+
+
+def _cell(score: CellScore | None) -> str:
+    if score is None:
+        return _NONE
+    spread = "" if score.spread is None else f" ± {score.spread:.2f}"
+    return f"{score.value:.2f}{spread}"
+
+
+def _hours(plan: StudyPlan, row: str, root: Path) -> str:
+    """Return the hours of training mixtures of a row, those of its first run."""
+    by_id = {stage.id: stage for stage in plan.stages}
+    cells = [cell for cell in plan.cells if cell.row == row]
+    stages = [by_id[name] for name in cells[0].results[0][:1]] if cells else []
+    runs = [name for stage in stages for name in stage.needs if by_id[name].kind == StageKind.RUN]
+    if not runs:
+        return _NONE
+    hours = sum(_training_hours(root / one["stage"]) for one in by_id[runs[0]].work["mixtures"])
+    return f"{hours:.2g}" if hours < 10 else f"{hours:.0f}"
+
+
+def _training_hours(folder: Path) -> float:
+    """Return the hours of the training mixtures of a set, whose mixtures are of one length."""
+    mixtures = Mixtures(folder)
+    return mixtures.hours * mixtures.splits.get("train", 0) / sum(mixtures.splits.values())
+
+
+def _csv(table: TextTable) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows([table.head, *table.rows])
+    return text.getvalue()
