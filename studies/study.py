@@ -19,6 +19,7 @@ from stemsmith.studies.sizes import at_size, merged
 
 __all__ = [
     "BenchmarkSpec",
+    "ComparisonSpec",
     "CorpusSpec",
     "FoldSpec",
     "InputKind",
@@ -287,6 +288,51 @@ class StudyTable:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ComparisonSpec:
+    """Rows that are compared with one of them, song by song.
+
+    Attributes
+    ----------
+    name : str
+        Name of its files.
+    title : str
+        What people read above it.
+    tests : tuple of str
+        Tests whose songs count together.
+    base : str
+        Row that is subtracted from all others.
+    rows : tuple of str
+        Rows that are compared with it; empty for all that are trained.
+    metric : str
+        Name of the metric.
+    targets : tuple of str
+        Targets of the table; empty for the study's.
+    artists : str
+        Input with the artists of the songs: intervals and tests are then of artists.
+    null : tuple of str
+        Two rows that differ by their seeds alone, or none: what difference can be seen.
+    candidates : tuple of str
+        Rows of which the best is the one primary comparison with the base, or none. The best is
+        that with the highest mean over the songs of the artist with most songs, which do not count
+        in the comparison.
+    target : str
+        Target of the primary comparison.
+    """
+
+    name: str
+    title: str
+    tests: tuple[str, ...]
+    base: str
+    rows: tuple[str, ...] = ()
+    metric: str = "SI-SDR"
+    targets: tuple[str, ...] = ()
+    artists: str = ""
+    null: tuple[str, ...] = ()
+    candidates: tuple[str, ...] = ()
+    target: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Study:
     """A study at one size.
 
@@ -308,8 +354,8 @@ class Study:
         What the file declares, by name.
     tables : tuple of StudyTable
         What is told of it.
-    comparison : mapping of str to object
-        Which rows are compared with which, as `stemsmith.studies.differences` reads it.
+    comparisons : tuple of ComparisonSpec
+        Which rows are compared with which.
     """
 
     path: Path
@@ -326,7 +372,7 @@ class Study:
     rows: Mapping[str, RowSpec]
     tests: Mapping[str, BenchmarkSpec]
     tables: tuple[StudyTable, ...]
-    comparison: Mapping[str, Any]
+    comparisons: tuple[ComparisonSpec, ...]
 
     def targets_of(self, row: RowSpec) -> tuple[str, ...]:
         """Return the targets that a row separates."""
@@ -347,6 +393,9 @@ _SHAPES: Final[dict[str, dict[str, Any]]] = {
     "tests": {"title": str, "dataset": str, "evaluate": _ANY, "rows": _TEXTS},
     "tables": {"title": str, "tests": _TEXTS, "metric": str, "targets": _TEXTS, "rows": _TEXTS,
                "source": str, "printed": Every(dict, Every(dict, float))},
+    "comparisons": {"title": str, "tests": _TEXTS, "base": str, "rows": _TEXTS, "metric": str,
+                    "targets": _TEXTS, "artists": str, "null": _TEXTS, "candidates": _TEXTS,
+                    "target": str},
 }  # fmt: skip
 _NEEDED: Final = {
     "inputs": ("kind",),
@@ -356,6 +405,7 @@ _NEEDED: Final = {
     "rows": ("title",),
     "tests": ("title", "dataset"),
     "tables": ("title", "tests"),
+    "comparisons": ("title", "tests", "base"),
 }
 _KINDS: Final[dict[str, Callable[..., Any]]] = {
     "inputs": InputSpec,
@@ -366,13 +416,13 @@ _KINDS: Final[dict[str, Callable[..., Any]]] = {
     "rows": RowSpec,
     "tests": BenchmarkSpec,
     "tables": StudyTable,
+    "comparisons": ComparisonSpec,
 }
 _HEAD: Final = {
     "title": str,
     "about": Optional(str),
     "seeds": Optional(int),
     "targets": _TEXTS,
-    "comparison": Optional(_ANY),
 }
 
 
@@ -399,7 +449,9 @@ def read_study(path: Path, size: str) -> Study:
         known = ", ".join((*_HEAD, *_SHAPES))
         raise UsageError(f"{path}: unknown key {unknown[0]!r}; known: {known}")
     sections = {name: _section(path, name, content.get(name, {})) for name in _SHAPES}
-    tables = tuple(sections.pop("tables").values())
+    tables, comparisons = (
+        tuple(sections.pop(name).values()) for name in ("tables", "comparisons")
+    )
     study = Study(
         path=path,
         size=size,
@@ -408,7 +460,7 @@ def read_study(path: Path, size: str) -> Study:
         seeds=content.get("seeds", 1),
         targets=tuple(content["targets"]),
         tables=tables,
-        comparison=content.get("comparison", {}),
+        comparisons=comparisons,
         **sections,
     )
     _check_references(study)
@@ -504,3 +556,11 @@ def _check_references(study: Study) -> None:
         check(f"{place}.tests", table.tests, study.tests)
         check(f"{place}.rows", table.rows, study.rows)
         check(f"{place}.printed", table.printed, study.rows)
+    for one in study.comparisons:
+        place = f"comparisons.{one.name}"
+        check(f"{place}.tests", one.tests, study.tests)
+        check(place, (one.base, *one.rows, *one.null, *one.candidates), study.rows)
+        check(f"{place}.artists", [one.artists], study.inputs)
+        check(f"{place}.target", (one.target, *one.targets), study.targets)
+        if len(one.null) not in (0, 2) or (one.candidates and not one.target):
+            raise UsageError(f"{study.path}: {place}: null are two rows; candidates need a target")
