@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from stemsmith.cli.options import (
+    LAYOUT_NAMES,
     LOCAL_PATH,
     SOURCE,
     Common,
@@ -35,6 +36,7 @@ _OF_PARTS = [field.name for part in (MetricConfig, SeparationConfig) for field i
     "stemsmith evaluate run:run musdb:musdb18 results",
     "stemsmith evaluate oracle:irm corpus results/irm --target bass --bss none",
     "stemsmith evaluate estimates:spleeter folder:songs results --lengths fit",
+    epilog=LAYOUT_NAMES,
 )
 @click.argument("system", type=SOURCE)
 @click.argument("dataset", type=SOURCE)
@@ -54,7 +56,7 @@ def evaluate(
 
     SYSTEM is mixture (as it is), oracle:ibm, oracle:irm, oracle:wiener, oracle:tpsa,
     run:DIR[,run:DIR...] of `stemsmith train`, or estimates:DIR with anyone's separated files,
-    DIR/SONG/TARGET.wav or by --pattern. DATASET is a corpus, musdb:PATH, dsd100:PATH, bach10:PATH,
+    DIR/SONG/TARGET.wav or by --pattern. DATASET is a corpus, LAYOUT:PATH such as musdb:PATH, or
     folder:PATH with songs as PATH/SONG/STEM.wav, or package.module:function:PATH.
 
     Killed at any moment, the same command goes on and ends with the same bytes.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from stemsmith.cli.options import (
+    LAYOUT_NAMES,
     LOCAL_PATH,
     SOURCE,
     Common,
@@ -29,6 +30,7 @@ __all__ = ["gap"]
     "stemsmith gap corpus musdb:musdb18hq --split train",
     "stemsmith gap corpus folder:songs --baseline corpus-mono",
     "stemsmith gap musdb:musdb18hq --fit levels.yaml",
+    epilog=LAYOUT_NAMES,
 )
 @click.argument("datasets", nargs=-1, required=True, type=SOURCE, metavar="[CORPUS] REAL...")
 @click.option(
@@ -55,8 +57,8 @@ def gap(
 ) -> None:
     """Measure how far the songs of CORPUS are from those of REAL: spectra, dynamics, width, levels.
 
-    Both are corpora, musdb:PATH, dsd100:PATH, folder:PATH with songs as PATH/SONG/STEM.wav, or
-    package.module:function:PATH. Mixtures are drums, bass and other, and vocals where CORPUS has
+    Both are corpora, LAYOUT:PATH such as musdb:PATH, folder:PATH with songs as PATH/SONG/STEM.wav,
+    or package.module:function:PATH. Mixtures are drums, bass and other, and vocals where CORPUS has
     any. The floor is what halves of the real songs differ by, no artist in both. With --fit, all
     are REAL.
     """

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 from stemsmith.cli.options import (
+    LAYOUT_NAMES,
     LOCAL_PATH,
     SOURCE,
     Common,
@@ -21,7 +22,6 @@ from stemsmith.cli.options import (
 from stemsmith.manifests.audio.formats import AudioFormat
 from stemsmith.manifests.errors import UsageError
 from stemsmith.mixing.plan.config import ACROSS, MIXTURES, MixConfig
-from stemsmith.mixing.sources.layouts import LAYOUTS
 from stemsmith.mixing.sources.taxonomy import TAXONOMIES
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ _AUDIO: Final = "Audio shards"
     "stemsmith mix corpus mixtures --target drums --augment shift,gain --audio",
     "stemsmith mix corpus folder:voices mixtures --taxonomy musdb --overlay vocals",
     "stemsmith mix renditions mixtures --mode renditions --taxonomy bach10",
-    epilog=f"Layouts: {', '.join(LAYOUTS.names)}, or package.module:function of your own.",
+    epilog=LAYOUT_NAMES,
 )
 @click.argument("sources", nargs=-1, required=True, type=SOURCE)
 @click.argument("mixtures", type=LOCAL_PATH)

@@ -19,10 +19,12 @@ from stemsmith.manifests.documents import read_toml
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.options import Field, fields_of
 from stemsmith.manifests.paths import local_path
+from stemsmith.mixing.sources.layouts import LAYOUTS
 from stemsmith.render.corpus.config import SCORES, SOUND, RenderConfig
 from stemsmith.render.sound.bank_names import BANK_NAMES
 
 __all__ = [
+    "LAYOUT_NAMES",
     "LOCAL_PATH",
     "OUTPUT",
     "SCORE_FIELDS",
@@ -44,6 +46,9 @@ __all__ = [
 ]
 
 C = TypeVar("C")
+LAYOUT_NAMES: Final = (
+    f"Layouts: {', '.join(LAYOUTS.names)}, or package.module:function of your own."
+)
 
 
 class LocalPath(click.Path):

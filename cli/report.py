@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 from stemsmith.cli.options import (
+    LAYOUT_NAMES,
     LOCAL_PATH,
     SOURCE,
     Common,
@@ -24,6 +25,7 @@ __all__ = ["report"]
     "stemsmith report demo/corpus --out corpus.html",
     "stemsmith report corpus musdb:musdb18hq --songs 5",
     "stemsmith report results/run results/irm --out results.html",
+    epilog=LAYOUT_NAMES,
 )
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=SOURCE)
 @click.option(
@@ -39,7 +41,7 @@ def report(paths: tuple[str, ...], out: Path, common: Common, **options: Any) ->
     """Write one HTML page of PATHs: corpora, mixtures, runs, results, separated recordings.
 
     It has charts, tables, and players of stems in sync, and needs neither a network nor another
-    file. Data sets of others, such as musdb:PATH or folder:PATH, are put beside corpora.
+    file. Data sets of others, such as musdb:PATH or slakh:PATH, are put beside corpora.
     """
     from stemsmith.cli.console import Summary, Terminal, print_summary
     from stemsmith.share.workflow import write_report

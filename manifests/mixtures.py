@@ -35,6 +35,11 @@ class SourceFile:
         POSIX path relative to the root of the data set.
     stream : int
         Number of the audio stream in the file; 0 unless it is a ``.stem.mp4``.
+    other_classes : tuple of str
+        Further names of what plays, written alike, where `inst_class` is only one of several:
+        ``acoustic-piano`` beside ``piano``.
+    omission : str
+        Why the data set itself leaves the song out, in words; empty for one that is used.
     """
 
     song_id: str
@@ -43,6 +48,13 @@ class SourceFile:
     inst_class: str
     path: str
     stream: int = 0
+    other_classes: tuple[str, ...] = ()
+    omission: str = ""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """All names of what plays, as `Taxonomy.target_of` takes them."""
+        return (self.inst_class, *self.other_classes)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -55,6 +55,7 @@ class Reason(StrEnum):
     # found when looking through a data set, and when planning its mixtures
     NOT_AUDIO = "not-audio"  # the ending of its name is none that can be read
     NO_STEM = "no-stem"  # audio in a place where the layout has no stems
+    OMITTED = "omitted"  # the data set itself leaves its song out
     MIXTURE = "mixture"  # called a mixture, and so no stem
     INCOMPLETE = "incomplete"  # its song lacks another stem
     BAD_NAME = "bad-name"  # no record can hold the name

@@ -227,7 +227,7 @@ def _stems_of(
         song = file.song_id.rpartition("/")[2]
         own = kind.mixture_of(file)
         mixture = None if own is None else _stem_file(root, own)
-        yield _Found(song, file.split, (file.inst_class,), _stem_file(root, file), mixture)
+        yield _Found(song, file.split, file.classes, _stem_file(root, file), mixture)
 
 
 def _stem_file(root: Path, file: SourceFile) -> StemFile:

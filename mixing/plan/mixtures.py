@@ -261,7 +261,9 @@ def _why_nothing(stems: Sequence[CatalogueStem], config: MixConfig) -> str:
 
 def _faults(sources: Sequence[Source]) -> str:
     """Return the first thing that is wrong with a source, to go on with, or nothing."""
-    harmless = {Reason.MIXTURE, Reason.NOT_AUDIO, Reason.NO_STEM, Reason.INCOMPLETE}
+    harmless = {
+        Reason.MIXTURE, Reason.NOT_AUDIO, Reason.NO_STEM, Reason.INCOMPLETE, Reason.OMITTED,
+    }  # fmt: skip
     faults = [row for source in sources for row in source.left_out if row.reason not in harmless]
     return f"; {len(faults)} files cannot be used: {faults[0].detail}" if faults else ""
 

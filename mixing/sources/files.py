@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Final
@@ -107,7 +108,7 @@ def find_files(
     rejections: list[Rejection] = []
     for _, group in groupby(files, key=lambda file: file.song_id):
         song = list(group)
-        faults = list(_faults(root, song, is_complete))
+        faults = _own_faults(root, song) or list(_faults(root, song, is_complete))
         rejections += faults
         usable += [] if faults else song
     if rejections and (left_out is None or not usable):
@@ -123,7 +124,19 @@ def _normal(file: SourceFile) -> SourceFile:
         song_id=normal_name(file.song_id),
         stem=normal_name(file.stem),
         inst_class=normal_name(file.inst_class),
+        other_classes=tuple(map(normal_name, file.other_classes)),
     )
+
+
+def _own_faults(root: Path, song: Sequence[SourceFile]) -> list[Rejection]:
+    """Return a row for every file of a song that the data set itself leaves out."""
+    return [
+        Rejection(
+            file.path, FOUND_BY, Reason.OMITTED, f"{root / file.path}: not used: {file.omission}"
+        )
+        for file in song
+        if file.omission
+    ]
 
 
 def _faults(root: Path, song: Sequence[SourceFile], is_complete: bool) -> Iterator[Rejection]:
@@ -167,7 +180,8 @@ def incomplete(root: Path, file: SourceFile, other: SourceFile) -> Rejection:
 def unused_files(layout: str, root: Path, known: Collection[str]) -> list[Rejection]:
     """Return a row for every file of a data set that is none of its stems.
 
-    Hidden files, and what systems keep for themselves, are no part of a data set.
+    Hidden files, and what systems keep for themselves, are no part of a data set; what a data set
+    is known to have beside its stems needs no row.
 
     Parameters
     ----------
@@ -178,10 +192,12 @@ def unused_files(layout: str, root: Path, known: Collection[str]) -> list[Reject
     known : collection of str
         Paths below it of all that is used or has a row already.
     """
+    companions = load_layout(layout).companions
+    places = ((path.relative_to(root).as_posix(), path, fault) for path, fault in all_files(root))
     return [
         _unused(layout, root, path, fault)
-        for path, fault in all_files(root)
-        if path.relative_to(root).as_posix() not in known
+        for place, path, fault in places
+        if place not in known and not any(fnmatchcase(place, known_as) for known_as in companions)
     ]
 
 

@@ -35,9 +35,13 @@ class SourceLayout:
     ----------
     taxonomy : str
         Name of the taxonomy whose targets the data set has, where nothing else is asked for.
+    companions : tuple of str
+        Patterns of what the data set has beside its stems, such as ``*.mid``: paths below its
+        folder, where ``*`` stands for slashes, too.
     """
 
     taxonomy: str = "musdb"
+    companions: tuple[str, ...] = ()
 
     def find(self, root: Path, classes: Collection[str]) -> list[SourceFile]:
         """Return the stems of a data set, in any order, without looking into the files.

@@ -121,6 +121,29 @@ TAXONOMIES: Final = {
                 "bassoon": ["bassoon"],
             },
         ),
+        # Garcia-Martinez et al. 2024 (SynthSOD), who count piccolos as flutes and English horns as
+        # oboes, and the saxophone of URMP and CocoChorales. Slakh has flutes among its pipes.
+        Taxonomy(
+            "orchestra",
+            {
+                "violin": ["violin"],
+                "viola": ["viola"],
+                "cello": ["cello"],
+                "double-bass": ["contrabass", "double-bass"],
+                "flute": ["flute", "piccolo", "pipe"],
+                "oboe": ["oboe", "english-horn"],
+                "clarinet": ["clarinet"],
+                "saxophone": ["saxophone", "tenor-sax", "soprano-alto-sax", "baritone-sax"],
+                "bassoon": ["bassoon"],
+                "horn": ["french-horn", "horn"],
+                "trumpet": ["trumpet"],
+                "trombone": ["trombone"],
+                "tuba": ["tuba"],
+                "harp": ["orchestral-harp", "harp"],
+                "timpani": ["timpani"],
+                "percussion": ["percussion", "percussive", "drums"],
+            },
+        ),
     )
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -12,11 +12,11 @@ from stemsmith.manifests import storage
 from stemsmith.manifests.arrays import Int64s
 from stemsmith.manifests.audio.read import audio_info, read_excerpt
 from stemsmith.manifests.corpus import SONGS, Corpus
-from stemsmith.manifests.documents import Every, misfit, read_yaml
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
 from stemsmith.manifests.folder_kinds import FolderKind, kind_of
 from stemsmith.manifests.programs import DRUMS
 from stemsmith.manifests.records import Defect, Stem
+from stemsmith.mixing.sources.slakh_tracks import METADATA, SlakhTrack, find_tracks
 from stemsmith.render.audit.reference import reference_of
 from stemsmith.render.audit.stem import audit_stem
 from stemsmith.render.audit.stem_notes import StemNotes, as_played
@@ -30,8 +30,6 @@ from stemsmith.render.sound.synth import Preset, on_grid
 __all__ = ["SLAKH", "AuditedStem", "StemAudit", "audit_file", "plan_audit"]
 
 SLAKH: Final = "slakh:"
-_YAML: Final = "metadata.yaml"
-_ENDINGS: Final = (".flac", ".wav")
 _LONGEST_S: Final = 7200.0
 
 
@@ -114,13 +112,10 @@ def plan_audit(source: str, is_thorough: bool = False, bank: Bank | None = None)
             raise UsageError(f"{source}: holds tracks in Slakh's layout; write {SLAKH}{source}")
         return list(_own_stems(Corpus(source), is_thorough, bank))
     root = Path(source.removeprefix(SLAKH))
-    stems = [
-        stem
-        for path in sorted(root.rglob(_YAML))
-        for stem in _published_stems(root, path, is_thorough)
-    ]
+    tracks = find_tracks(root) if root.is_dir() else ()
+    stems = [stem for track in tracks for stem in _published_stems(root, track, is_thorough)]
     if not stems:
-        raise UsageError(f"{root}: no track folders of Slakh's layout, with {_YAML} and stems")
+        raise UsageError(f"{root}: no track folders of Slakh's layout, with {METADATA} and stems")
     return stems
 
 
@@ -150,25 +145,13 @@ def _own_stems(corpus: Corpus, is_thorough: bool, bank: Bank | None) -> Iterator
         )
 
 
-def _published_stems(root: Path, path: Path, is_thorough: bool) -> Iterator[StemAudit]:
-    content = _read_yaml(path)
-    folder = path.parent
-    for name, stem in sorted(content.items()):
-        midi = folder / "MIDI" / f"{name}.mid"
-        files = (folder / "stems" / f"{name}{ending}" for ending in _ENDINGS)
-        audio = next((file for file in files if file.is_file()), None)
-        if audio is not None and midi.is_file():
-            label = f"{folder.relative_to(root).as_posix()}/{name}".removeprefix("./")
-            is_drum = bool(stem.get("is_drum"))
-            yield StemAudit(label, str(audio), str(midi), is_drum, None, None, is_thorough)
-
-
-def _read_yaml(path: Path) -> Mapping[str, Mapping[str, Any]]:
-    content = read_yaml(path)
-    if misfit(content, {"stems": Every(dict, dict)}):
-        raise UsageError(f"{path}: not the metadata of a track of Slakh's layout: no stems in it")
-    stems: Mapping[str, Mapping[str, Any]] = content["stems"]
-    return stems
+def _published_stems(root: Path, track: SlakhTrack, is_thorough: bool) -> Iterator[StemAudit]:
+    place = track.folder.relative_to(root).as_posix()
+    for stem in track.stems:
+        if stem.audio.is_file() and stem.midi.is_file():
+            label = f"{place}/{stem.name}".removeprefix("./")
+            files = str(stem.audio), str(stem.midi)
+            yield StemAudit(label, *files, stem.is_drum, None, None, is_thorough)
 
 
 def audit_file(job: StemAudit) -> AuditedStem:

@@ -32,12 +32,21 @@ from stemsmith.mixing.sources.taxonomy import TAXONOMIES
 
 STEMS = ("bass", "drums", "other", "vocals")
 BACH10 = ("bassoon", "clarinet", "saxphone", "violin")
+# What has to be in files that are more than there.
+WRITTEN = {
+    "Audio/A_X/A_X_METADATA.yaml": "stems: {S01: {instrument: violin}}",
+    "moisesdb_v0.1/00ff/data.json": (
+        '{"stems": [{"stemName": "bass", "tracks": '
+        '[{"id": "1", "trackType": "bass guitar", "extension": "wav"}]}]}'
+    ),
+    "train/Track00001/metadata.yaml": "stems: {S00: {inst_class: Bass, program_num: 33}}",
+}
 
 
 def touch(root: Path, *paths: str) -> None:
     for path in paths:
         (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).touch()
+        (root / path).write_text(WRITTEN.get(path, ""))
 
 
 def songs(folder: str, *names: str, stems: Iterable[str] = (*STEMS, "mixture")) -> list[str]:
@@ -422,7 +431,10 @@ def test_a_function_is_a_layout(tmp_path: Path, own_module: str) -> None:
         ("{}.nothing:takes", "cannot be imported"),
         ("{}:NO_LAYOUT", "neither a function nor a SourceLayout"),
         ("{}:in_another_split", "gives the split 'dev', not train, validation, test"),
-        ("kazoo", "layout 'kazoo': unknown; known: bach10, dsd100, folder, musdb, or package"),
+        (
+            "kazoo",
+            "layout 'kazoo': unknown; known: bach10, bach10-sibelius, cocochorales, dsd100, ",
+        ),
     ],
 )
 def test_what_is_no_layout_is_one_line(
@@ -450,6 +462,15 @@ A_DATA_SET = {
     "folder": ["train/violin/a.wav", "train/piano/a.wav"],
     "dsd100": songs("Sources/Dev", "055 - A - X"),
     "bach10": [f"02-B/02-B-{player}.wav" for player in BACH10],
+    "bach10-sibelius": [
+        f"02-B/02-B_gt_{player}.wav" for player in ("bassoon", "clarinet", "saxophone", "violin")
+    ],
+    "cocochorales": ["train/string_track000001/stems_audio/0_violin.wav"],
+    "medleydb": ["Audio/A_X/A_X_STEMS/A_X_STEM_01.wav", "Audio/A_X/A_X_METADATA.yaml"],
+    "moisesdb": ["moisesdb_v0.1/00ff/bass/1.wav", "moisesdb_v0.1/00ff/data.json"],
+    "slakh": ["train/Track00001/stems/S00.flac", "train/Track00001/metadata.yaml"],
+    "synthsod": ["SynthSOD_data/one/Tree/Violin_1.flac"],
+    "urmp": ["01_Jupiter_vn_vc/AuSep_1_vn_01_Jupiter.wav"],
 }
 
 
@@ -471,6 +492,19 @@ def test_every_layout_is_tested() -> None:
         ),
         ("dsd100", "no DSD100 songs: expected Sources/Dev/<song>/vocals.wav"),
         ("bach10", "no Bach10 pieces: expected <NN-name>/<NN-name>-violin.wav"),
+        (
+            "bach10-sibelius",
+            "no pieces of Bach10 Sibelius: expected <NN-name>/<NN-name>_original_violin.wav",
+        ),
+        (
+            "cocochorales",
+            "no tracks of CocoChorales: expected train/string_track000001/stems_audio/0_violin.wav",
+        ),
+        ("medleydb", "no MedleyDB songs: expected Audio/<song>/<song>_STEMS/<song>_STEM_01.wav"),
+        ("moisesdb", "no songs of MoisesDB: expected moisesdb_v0.1/<song>/data.json"),
+        ("slakh", "no tracks of Slakh: expected [train/]Track00001/{metadata.yaml,stems}"),
+        ("synthsod", "no songs of SynthSOD: expected SynthSOD_data/<song>/Tree/Violin_1.flac"),
+        ("urmp", "no pieces of URMP: expected <piece>/AuSep_1_vn_<piece>.wav"),
     ],
 )
 def test_an_empty_or_wrong_folder_is_told_what_was_expected(
