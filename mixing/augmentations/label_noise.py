@@ -48,15 +48,18 @@ class LabelNoise(Augmentation):
     excluded_modes = frozenset({"across"})  # which joins mixtures that were drawn by themselves
     effects = (Mislabel,)
     is_fault = True
+    swapped: tuple[str, ...] = ()  # the targets among which two are swapped; empty for all
 
     def draw_faults(
         self, rng: DrawRng, rng_of_mixture: DrawRng, group: str, groups: Sequence[str]
     ) -> Sequence[SourceEffect]:
         """Return the label of a source's target, if it is one of the two."""
-        draw = rng_of_mixture()
-        if draw.random() >= _P_SWAPPED or len(groups) < 2:
+        draw, names = rng_of_mixture(), groups
+        if self.swapped:
+            names = [name for name in groups if name in self.swapped]
+        if draw.random() >= _P_SWAPPED or len(names) < 2:
             return ()
-        one, other = (groups[i] for i in draw.choice(len(groups), 2, replace=False))
+        one, other = (names[i] for i in draw.choice(len(names), 2, replace=False))
         if group not in (one, other):
             return ()
         return (Mislabel(other if group == one else one),)
