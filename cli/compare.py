@@ -18,6 +18,7 @@ __all__ = ["compare"]
     "stemsmith compare results/mixture results/run results/irm",
     "stemsmith compare results/run --public sigsep-mus-2018/submissions --method UHL2 --test",
     "stemsmith compare results/a results/b --target bass --csv scores.csv --plot scores.svg",
+    "stemsmith compare results/* --seeds --groups artists.tsv --null gm-again gm",
 )
 @click.argument("results", type=LOCAL_PATH, nargs=-1)
 @click.option(
@@ -61,6 +62,41 @@ __all__ = ["compare"]
     help="Test differences: Wilcoxon's signed ranks, corrected for their number (Holm).",
 )
 @click.option(
+    "--seeds",
+    "are_seeds",
+    is_flag=True,
+    help="RESULTS of one --label are one system, trained with several seeds: take the mean a song.",
+)
+@click.option(
+    "--groups",
+    type=LOCAL_PATH,
+    metavar="FILE",
+    help="TSV or CSV with the columns song and artist: intervals and tests are of artists.",
+)
+@click.option(
+    "--primary",
+    nargs=3,
+    type=str,
+    default=None,
+    metavar="SYSTEM BASELINE TARGET",
+    help="The comparison declared beforehand, not corrected; all others are exploratory.",
+)
+@click.option(
+    "--null",
+    nargs=2,
+    type=str,
+    default=None,
+    metavar="SYSTEM SYSTEM",
+    help="Two systems that differ by seeds alone: say what difference the design can see.",
+)
+@click.option(
+    "--aim",
+    type=float,
+    default=0.5,
+    show_default=True,
+    help="The difference that it should see, in the unit of the metric.",
+)
+@click.option(
     "--per-song",
     "has_songs",
     is_flag=True,
@@ -84,6 +120,11 @@ def compare(
     targets: tuple[str, ...],
     pairs: str,
     is_tested: bool,
+    are_seeds: bool,
+    groups: Path | None,
+    primary: tuple[str, str, str] | None,
+    null: tuple[str, str] | None,
+    aim: float,
     has_songs: bool,
     markdown: Path | None,
     latex: Path | None,
@@ -120,6 +161,11 @@ def compare(
         targets=targets,
         pairs=pairs,
         is_tested=is_tested,
+        are_seeds=are_seeds,
+        groups=groups,
+        primary=primary,
+        null=null,
+        aim=aim,
     )
     text = to_markdown(found, has_songs=has_songs)
     if markdown is not None:

@@ -178,9 +178,9 @@ def _folds(work: Mapping[str, Any], machine: StudyMachine) -> dict[str, int]:
     pieces = sorted(set(names))
     if work["artists"] is None:
         return song_folds(pieces, work["count"])
-    from stemsmith.share.compare.groups import read_groups
+    from stemsmith.evaluate.realism.songs import read_known_songs
 
-    artists = read_groups(Path(work["artists"]))
+    artists = {song: known.artist for song, known in read_known_songs(work["artists"]).items()}
     if missing := [name for name in pieces if name not in artists]:
         raise UsageError(f"{work['artists']}: does not name the artist of {missing[0]}")
     return artist_folds({name: artists[name] for name in pieces}, work["count"])

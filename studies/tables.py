@@ -10,7 +10,8 @@ from typing import Final
 
 from stemsmith.manifests import storage
 from stemsmith.mixing.mixtures import Mixtures
-from stemsmith.share.compare.tables import TextTable, latex_of, markdown_of
+from stemsmith.share.compare.grids import TextTable
+from stemsmith.share.compare.tables import latex_of, markdown_of
 from stemsmith.studies.outcome import CellScore, ScoredRow
 from stemsmith.studies.plan import StudyPlan
 from stemsmith.studies.stages import StageKind

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike, fspath
@@ -68,10 +69,11 @@ class SongSet(NamedTuple):
         return self._replace(jobs=tuple(job.summing(groups) for job in self.jobs))
 
 
-def read_known_songs(path: str | Path) -> dict[str, KnownSong]:
-    """Read a table of songs: tab-separated, with the columns song, artist and reach_hz.
+def read_known_songs(path: str | PathLike[str]) -> dict[str, KnownSong]:
+    """Read a table of songs, separated by tabs or commas: song, artist and reach_hz.
 
-    The first line names the columns; `artist` and `reach_hz` may be left out or empty.
+    The first line names the columns; `artist` and `reach_hz` may be left out or empty. Fields with
+    commas stand between double quotes where commas separate.
 
     Raises
     ------
@@ -85,13 +87,16 @@ def read_known_songs(path: str | Path) -> dict[str, KnownSong]:
         reason = getattr(error, "strerror", None) or "not UTF-8"
         raise UsageError(f"{file}: cannot be read: {reason}") from error
     header = lines[0].split("\t") if lines else []
+    split = _split_tabs
+    if len(header) == 1 and "," in header[0]:
+        header, split = _split_commas(lines[0]), _split_commas
     if "song" not in header or not set(header) <= set(_COLUMNS):
         raise UsageError(f"{file}: the first line must name the columns song, artist, reach_hz")
     known: dict[str, KnownSong] = {}
     for number, line in enumerate(lines[1:], 2):
         if not line.strip() or line.startswith("#"):
             continue
-        values = line.split("\t")
+        values = split(line)
         if len(values) > len(header):
             raise UsageError(f"{file}: line {number}: more than {len(header)} columns")
         row = dict(zip(header, (value.strip() for value in values), strict=False))
@@ -107,6 +112,14 @@ def read_known_songs(path: str | Path) -> dict[str, KnownSong]:
             raise UsageError(f"{file}: line {number}: {fault}")
         known[name] = KnownSong(row.get("artist", ""), reach_hz)
     return known
+
+
+def _split_tabs(line: str) -> list[str]:
+    return line.split("\t")
+
+
+def _split_commas(line: str) -> list[str]:
+    return next(csv.reader([line]))
 
 
 def find_songs(

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from stemsmith.share.charts import COLOURS, Caption, PointInterval, intervals
-from stemsmith.share.compare.comparison import MetricTable
+from stemsmith.share.compare.metric_tables import MetricTable
 
 __all__ = ["comparison_plot"]
 

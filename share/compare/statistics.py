@@ -5,6 +5,9 @@ systems on many data sets: it asks whether the differences of the same songs lie
 does not mind a few that are very large, or infinite. Zeros keep their ranks and are then left out
 (Pratt 1959); ties share theirs. P values are exact: all signs of all ranks are counted, for ties,
 too. Many tests at once are corrected by Holm's steps (Holm 1979), which need no independence.
+
+Where songs are in groups, such as those of an artist, `stemsmith.share.compare.clusters` has the
+test and the interval.
 """
 
 from __future__ import annotations
@@ -12,12 +15,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 import scipy.stats
 from stemsmith.evaluate.metrics.summary import Interval, bootstrap_interval
 from stemsmith.manifests.arrays import Float64s
+from stemsmith.share.compare.clusters import Average, cluster_interval, sign_test
 
 __all__ = ["PairedDifference", "holm", "paired_difference", "paired_values", "signed_rank_test"]
 
@@ -44,7 +48,14 @@ class PairedDifference:
     p : float or None
         Of the two-sided signed-rank test, for this comparison alone; None if it was not asked for.
     p_holm : float or None
-        The same, corrected for all comparisons of its table.
+        The same, corrected for all comparisons of its table; None of a primary one.
+    n_groups : int or None
+        Number of groups of songs that the interval and the test are of; None of songs or folds.
+    is_primary : bool
+        Whether this is the one comparison that was declared beforehand.
+    training_se : float or None
+        Standard error of the difference by training alone, from the seeds of both systems; None
+        where either was trained once.
     """
 
     system: str
@@ -55,6 +66,9 @@ class PairedDifference:
     interval: Interval
     p: float | None = None
     p_holm: float | None = None
+    n_groups: int | None = None
+    is_primary: bool = False
+    training_se: float | None = None
 
 
 def paired_values(values: Sequence[float], baseline: Sequence[float]) -> Float64s:
@@ -79,9 +93,10 @@ def paired_values(values: Sequence[float], baseline: Sequence[float]) -> Float64
 def paired_difference(
     names: tuple[str, str, str],
     differences: Mapping[str, float],
-    average: Literal["mean", "median"],
+    average: Average,
     folds: Mapping[str, int] | None = None,
     *,
+    groups: Mapping[str, str] | None = None,
     is_tested: bool = False,
 ) -> PairedDifference:
     """Summarise the differences of songs.
@@ -97,6 +112,9 @@ def paired_difference(
     folds : mapping of str to int, optional
         Number of each song's fold. Songs of a fold share a model: each fold is averaged by
         itself, the mean of the folds is the difference, and interval and test are of folds.
+    groups : mapping of str to str, optional
+        The group of each song, in place of folds. The difference stays that of songs; interval
+        and test are of groups, see `stemsmith.share.compare.clusters`.
     is_tested : bool
         Whether the test is done.
 
@@ -105,6 +123,8 @@ def paired_difference(
     PairedDifference
         With `PairedDifference.p_holm` yet to be filled in, by `holm` over all of a table.
     """
+    if groups is not None and differences:
+        return _clustered_difference(names, differences, average, groups, is_tested)
     statistic: Callable[..., Any] = np.median if average == "median" else np.mean
     units = np.array(list(differences.values()), np.float64)
     with np.errstate(invalid="ignore"):  # the mean of infinities of both signs is NaN
@@ -119,6 +139,26 @@ def paired_difference(
         p = signed_rank_test(units) if is_tested and not np.isnan(units).any() else None
         return PairedDifference(
             *names, len(units), float(statistic(units)), bootstrap_interval(units, statistic), p
+        )
+
+
+def _clustered_difference(
+    names: tuple[str, str, str],
+    differences: Mapping[str, float],
+    average: Average,
+    groups: Mapping[str, str],
+    is_tested: bool,
+) -> PairedDifference:
+    values = np.array(list(differences.values()), np.float64)
+    of_songs = [groups[song] for song in differences]
+    with np.errstate(invalid="ignore"):  # the mean of infinities of both signs is NaN
+        return PairedDifference(
+            *names,
+            len(values),
+            float(np.median(values) if average == "median" else values.mean()),
+            cluster_interval(values, of_songs, average),
+            sign_test(values, of_songs, average) if is_tested else None,
+            n_groups=len(set(of_songs)),
         )
 
 

@@ -86,6 +86,8 @@ class ScoredSystem:
         By target and metric, the value of each song.
     rejected : mapping of str to str
         Songs that could not be scored, and why.
+    seeds : tuple of dict
+        Where `values` are means over several trainings of the system: the values of each.
     """
 
     name: str
@@ -98,6 +100,7 @@ class ScoredSystem:
     parts: Mapping[str, SongKind]
     values: SongValues
     rejected: Mapping[str, str]
+    seeds: tuple[SongValues, ...] = ()
 
     @property
     def targets(self) -> list[str]:

@@ -10,32 +10,23 @@ import csv
 import io
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final
 
-from stemsmith.evaluate.metrics.summary import Interval
-from stemsmith.share.compare.comparison import MetricTable, SystemComparison, TargetColumn
-from stemsmith.share.compare.statistics import PairedDifference
+from stemsmith.share.compare.clusters import LEAST_GROUPS, least_p
+from stemsmith.share.compare.comparison import SystemComparison
+from stemsmith.share.compare.grids import TextTable, counted_songs, is_declared, tables_of
+from stemsmith.share.compare.metric_tables import MetricTable, TargetColumn
+from stemsmith.share.compare.power import training_deviation
 
-__all__ = [
-    "TextTable",
-    "latex_of",
-    "markdown_of",
-    "remarks_of",
-    "tables_of",
-    "to_csv",
-    "to_latex",
-    "to_markdown",
-]
+__all__ = ["latex_of", "markdown_of", "remarks_of", "to_csv", "to_latex", "to_markdown"]
 
 _SUMMARY_COLUMNS: Final = (
     "songs_are", "metric", "unit", "target", "system", "baseline", "n", "statistic", "value",
     "low", "high", "p", "p_holm",
 )  # fmt: skip
+_GROUP_COLUMNS: Final = ("n_artists", "kind", "training_se")  # where any of them says something
 _SONG_COLUMNS: Final = ("songs_are", "metric", "unit", "target", "song", "system", "value")
-_NONE: Final = "-"
 _MAX_NAMED: Final = 3
-_TEST: Final = "Wilcoxon's signed-rank test, two-sided, corrected by Holm for {}"
 _LATEX: Final = {
     **{mark: f"\\{mark}" for mark in "&%$#_{}"},
     "\\": "\\textbackslash{}",
@@ -45,28 +36,6 @@ _LATEX: Final = {
     ">": "\\textgreater{}",
     "|": "\\textbar{}",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class TextTable:
-    """A table of text.
-
-    Attributes
-    ----------
-    title : str
-        What its numbers are.
-    head : tuple of str
-        What its columns are.
-    rows : tuple of tuple of str
-        The cells of each row, as many as `head` has.
-    foot : str
-        What is to be said below it; may be empty.
-    """
-
-    title: str
-    head: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    foot: str = ""
 
 
 def to_markdown(comparison: SystemComparison, *, has_songs: bool = False) -> str:
@@ -125,9 +94,16 @@ def to_csv(comparison: SystemComparison, *, has_songs: bool = False) -> str:
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_SONG_COLUMNS if has_songs else _SUMMARY_COLUMNS)
+    if has_songs:
+        writer.writerow(_SONG_COLUMNS)
+        writer.writerows(row for table in comparison.tables for row in _song_rows(table))
+        return text.getvalue()
+    more = _GROUP_COLUMNS if any(map(_has_design, comparison.tables)) else ()
+    n_columns, has_primary = len(_SUMMARY_COLUMNS) + len(more), is_declared(comparison)
+    writer.writerow((*_SUMMARY_COLUMNS, *more))
     for table in comparison.tables:
-        writer.writerows(_song_rows(table) if has_songs else _summary_rows(table))
+        rows = (*_summary_rows(table, has_primary), *_design_rows(table))
+        writer.writerows(row[:n_columns] for row in rows)
     return text.getvalue()
 
 
@@ -145,7 +121,20 @@ def remarks_of(comparison: SystemComparison) -> list[str]:
                     f"left out of {table.metric.name} of {column.target}, {table.part}: "
                     f"{column.n_left_out} without a score in every system"
                 )
+            if column.groups is not None:
+                name = f"{table.metric.name} of {column.target}"
+                lines += _of_few(name, column, comparison.is_tested)
     return [*lines, *comparison.notes]
+
+
+def _of_few(name: str, column: TargetColumn, is_tested: bool) -> Iterator[str]:
+    """Yield what cannot be said of songs of few artists."""
+    n, lowest = column.n_groups, least_p(column.n_groups)
+    of_artists = f"{name}: {counted_songs(column)}"
+    if n < LEAST_GROUPS:
+        yield f"{of_artists}: no interval and no test; these take {LEAST_GROUPS} artists or more"
+    elif is_tested and lowest > 0.05:
+        yield f"{of_artists}: no p is below {lowest:g}, whatever the scores are"
 
 
 def _text_tables(comparison: SystemComparison, has_songs: bool) -> Iterator[TextTable]:
@@ -153,81 +142,7 @@ def _text_tables(comparison: SystemComparison, has_songs: bool) -> Iterator[Text
         yield from tables_of(comparison, table, has_songs)
 
 
-def tables_of(
-    comparison: SystemComparison, table: MetricTable, has_songs: bool
-) -> Iterator[TextTable]:
-    """Yield the tables of one metric: systems, differences, and the scores of songs if wanted."""
-    yield _systems_grid(comparison, table)
-    if table.differences:
-        yield _differences_grid(table)
-    if has_songs:
-        yield from (_songs_grid(comparison, table, column) for column in table.columns)
-
-
-def _systems_grid(comparison: SystemComparison, table: MetricTable) -> TextTable:
-    head = ("system", *(f"{c.target} ({len(c.songs)})" for c in table.columns))
-    average = table.metric.average
-    rows = []
-    for system in comparison.systems:
-        cells = [system]
-        for column in table.columns:
-            summary = column.summaries.get(system)
-            if summary is None:
-                cells.append(_NONE)
-            else:
-                value: float = getattr(summary, average)
-                interval: Interval = getattr(summary, f"{average}_interval")
-                cells.append(_with_interval(value, interval, "{:.2f}"))
-        rows.append(tuple(cells))
-    return TextTable(table.title, head, tuple(rows))
-
-
-def _differences_grid(table: MetricTable) -> TextTable:
-    targets = [column.target for column in table.columns]
-    pairs = dict.fromkeys((row.system, row.baseline) for row in table.differences)
-    of_pair = {(row.system, row.baseline, row.target): row for row in table.differences}
-    rows = []
-    for system, baseline in pairs:
-        found = [of_pair.get((system, baseline, target)) for target in targets]
-        rows.append((f"{system} minus {baseline}", *(_difference(row) for row in found)))
-    unit = f" [{table.metric.unit}]" if table.metric.unit else ""
-    title = f"{table.metric.name}{unit}: {table.metric.average} of the differences of the same "
-    n_tested = sum(row.p is not None for row in table.differences)
-    counted = f"{n_tested} comparison{'s' * (n_tested > 1)}"
-    foot = f"p: {_TEST.format(counted)}" if n_tested else ""
-    return TextTable(f"{title}{table.part}", ("difference", *targets), tuple(rows), foot)
-
-
-def _difference(row: PairedDifference | None) -> str:
-    if row is None:
-        return _NONE
-    text = _with_interval(row.difference, row.interval, "{:+.2f}")
-    return text if row.p_holm is None else f"{text}, p {_probability(row.p_holm)}"
-
-
-def _probability(p: float) -> str:
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
-
-
-def _with_interval(value: float, interval: Interval, form: str) -> str:
-    number, low, high = (form.format(v) for v in (value, *interval))
-    return f"{number} [{low}, {high}]"
-
-
-def _songs_grid(
-    comparison: SystemComparison, table: MetricTable, column: TargetColumn
-) -> TextTable:
-    systems = [name for name in comparison.systems if name in column.values]
-    unit = f" [{table.metric.unit}]" if table.metric.unit else ""
-    rows = [
-        (song, *(f"{column.values[name][place]:.2f}" for name in systems))
-        for place, song in enumerate(column.songs)
-    ]
-    title = f"{table.metric.name}{unit} of {column.target}, by {table.part.removesuffix('s')}"
-    return TextTable(title, ("song", *systems), tuple(rows))
-
-
-def _summary_rows(table: MetricTable) -> Iterator[Sequence[object]]:
+def _summary_rows(table: MetricTable, has_primary: bool) -> Iterator[Sequence[object]]:
     of_all = (table.part, table.metric.name, table.metric.unit)
     for column in table.columns:
         for system, summary in column.summaries.items():
@@ -237,13 +152,54 @@ def _summary_rows(table: MetricTable) -> Iterator[Sequence[object]]:
                 yield (
                     *of_all, column.target, system, "", summary.n, statistic,
                     *map(_plain, (value, *interval)), "", "",
+                    column.n_groups if column.groups is not None else "", "", "",
                 )  # fmt: skip
     for row in table.differences:
         yield (
             *of_all, row.target, row.system, row.baseline, row.n,
             f"{table.metric.average} difference", *map(_plain, (row.difference, *row.interval)),
             *("" if p is None else _plain(p) for p in (row.p, row.p_holm)),
+            "" if row.n_groups is None else row.n_groups,
+            "primary" if row.is_primary else "exploratory" if has_primary else "",
+            "" if row.training_se is None else _plain(row.training_se),
         )  # fmt: skip
+
+
+def _design_rows(table: MetricTable) -> Iterator[Sequence[object]]:
+    """Yield the numbers of trainings and of what the design can see."""
+    of_all = (table.part, table.metric.name, table.metric.unit)
+    for column in table.columns:
+        for system, seeds in column.seeds.items():
+            yield (
+                *of_all, column.target, system, "", len(seeds), "training sd",
+                _plain(training_deviation(seeds)), *[""] * 7,
+            )  # fmt: skip
+    for row in table.visible:
+        numbers = {
+            "null difference": row.null_difference,
+            "null sd over artists": row.group_sd,
+            "null training sd": row.training_sd,
+            "effect se": row.effect_se,
+            "seen of these trainings": row.visible_as_trained,
+            "seen trained anew": row.visible,
+            "seen with any number of seeds": row.visible_at_best,
+            "seeds needed": math.nan if row.n_seeds_needed is None else row.n_seeds_needed,
+        }
+        for statistic, value in numbers.items():
+            yield (
+                *of_all, row.target, row.system, row.baseline, row.n_songs, statistic,
+                _plain(value), *[""] * 4, row.n_groups, "", "",
+            )  # fmt: skip
+
+
+def _has_design(table: MetricTable) -> bool:
+    """Tell whether songs are in groups, trainings in seeds, or a comparison is primary."""
+    return bool(table.visible) or any(
+        [
+            *(row.is_primary for row in table.differences),
+            *(column.groups is not None or column.seeds for column in table.columns),
+        ]
+    )
 
 
 def _song_rows(table: MetricTable) -> Iterator[Sequence[object]]:

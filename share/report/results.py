@@ -16,10 +16,12 @@ from stemsmith.manifests.arrays import Float32s, Float64s
 from stemsmith.manifests.errors import InvalidCorpus, StemsmithError, UsageError
 from stemsmith.manifests.jobs import Progress
 from stemsmith.share.charts import Caption, box_plots, heat_map
-from stemsmith.share.compare.comparison import MetricTable, SystemComparison, compare_systems
+from stemsmith.share.compare.comparison import SystemComparison, compare_systems
+from stemsmith.share.compare.grids import tables_of
+from stemsmith.share.compare.metric_tables import MetricTable
 from stemsmith.share.compare.plot import comparison_plot
 from stemsmith.share.compare.systems import system_of_results
-from stemsmith.share.compare.tables import remarks_of, tables_of
+from stemsmith.share.compare.tables import remarks_of
 from stemsmith.share.report.clips import (
     WAVEFORM_HZ,
     busiest_start_s,
