@@ -9,6 +9,9 @@ from typing import Final
 
 from stemsmith.manifests import storage
 from stemsmith.share.charts import Caption, PointInterval, intervals
+from stemsmith.share.compare.grids import tables_of
+from stemsmith.share.compare.plot import comparison_plot
+from stemsmith.share.compare.tables import remarks_of
 from stemsmith.share.report.content import (
     Block,
     Chart,
@@ -20,6 +23,7 @@ from stemsmith.share.report.content import (
     Prose,
 )
 from stemsmith.share.report.page import render_page
+from stemsmith.studies.comparisons import RowComparison
 from stemsmith.studies.outcome import ScoredRow
 from stemsmith.studies.plan import StudyPlan
 from stemsmith.studies.tables import study_tables, used_data
@@ -32,6 +36,7 @@ _PAGE: Final = "report.html"
 def write_page(
     plan: StudyPlan,
     rows: Sequence[ScoredRow],
+    comparisons: Sequence[RowComparison],
     failed: Mapping[str, str],
     seconds: Mapping[str, float],
     root: Path,
@@ -44,6 +49,8 @@ def write_page(
         The study's plan.
     rows : sequence of ScoredRow
         Its scores.
+    comparisons : sequence of RowComparison
+        The rows beside each other.
     failed : mapping of str to str
         Stages that could not be done, and why.
     seconds : mapping of str to float
@@ -65,6 +72,7 @@ def write_page(
         PageSection("Data", [Prose(f"{sentence}.") for sentence in used_data(plan)]),
         PageSection("Tables", tables),
         PageSection("Charts", list(_charts(plan, rows))),
+        *(PageSection(one.title, list(_comparison(one))) for one in comparisons),
         PageSection("What was done", list(_stages(plan, failed, seconds))),
     ]
     page = Page(
@@ -104,6 +112,20 @@ def _point(row: ScoredRow, target: str, metric: str) -> PointInterval:
         return PointInterval(math.nan, math.nan, math.nan)
     half = score.spread or 0.0
     return PointInterval(score.value, score.value - half, score.value + half)
+
+
+def _comparison(one: RowComparison) -> Iterator[Block]:
+    """Yield the differences of a comparison, as a picture and in numbers."""
+    if one.note:
+        yield Notice(one.note)
+    for table in one.found.tables:
+        if table.differences:
+            yield Chart(comparison_plot(table), table.title)
+        for grid in tables_of(one.found, table, has_songs=False):
+            foot = f"{grid.foot}." if grid.foot else ""
+            yield DataTable(grid.title, grid.head, grid.rows, foot)
+    for remark in remarks_of(one.found):
+        yield Prose(f"{remark}.")
 
 
 def _stages(

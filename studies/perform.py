@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from stemsmith.evaluate.benchmark.datasets import find_dataset
+from stemsmith.evaluate.realism.songs import read_known_songs
 from stemsmith.evaluate.workflow import evaluate_system
 from stemsmith.manifests.corpus import Corpus
 from stemsmith.manifests.errors import UsageError
@@ -24,6 +25,7 @@ from stemsmith.studies.stages import StageKind, StudyStage
 __all__ = ["StudyMachine", "perform"]
 
 _CACHE: Final = "cache"
+_FILES: Final = (".toml", ".yaml")
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,8 @@ class StudyMachine:
     ----------
     root : Path
         Folder of the study.
+    home : Path
+        Folder of the study's file, beside which it names taxonomies, banks and the like.
     workers : Workers
         Who renders, mixes and scores.
     device : str
@@ -43,6 +47,7 @@ class StudyMachine:
     """
 
     root: Path
+    home: Path
     workers: Workers
     device: str
     progress: Progress
@@ -50,6 +55,17 @@ class StudyMachine:
     def folder(self, stage: str) -> Path:
         """Return the folder of a stage."""
         return self.root / stage
+
+    def settled(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Return options in which files that lie beside the study's are found from anywhere."""
+        return {name: self.beside(value) for name, value in options.items()}
+
+    def beside(self, value: Any) -> Any:
+        """Return the path of a file that lies beside the study's; any other value as it is."""
+        is_file = (
+            isinstance(value, str) and value.endswith(_FILES) and not Path(value).is_absolute()
+        )
+        return str(self.home / value) if is_file else value
 
     def place(self, source: Mapping[str, str]) -> str:
         """Return where a source of some work is, as commands take it."""
@@ -84,8 +100,8 @@ def _render(work: Mapping[str, Any], folder: Path, machine: StudyMachine) -> Non
     sound: dict[str, Any] = {"jobs": machine.workers, "progress": machine.progress}
     if work["bank"] or work["soundfonts"]:
         fonts = [_soundfont(name) for name in work["soundfonts"]]
-        sound["bank"] = make_bank(fonts, work["bank"], machine.progress)
-    scores, options = machine.place(work["scores"]), work["options"]
+        sound["bank"] = make_bank(fonts, machine.beside(work["bank"]), machine.progress)
+    scores, options = machine.place(work["scores"]), machine.settled(work["options"])
     if work["kind"] == "renditions":
         render_renditions(scores, folder, **sound, **options)
     else:
@@ -103,7 +119,7 @@ def _soundfont(name: str) -> Path:
 
 
 def _mix(work: Mapping[str, Any], folder: Path, machine: StudyMachine) -> None:
-    options = dict(work["options"])
+    options = machine.settled(work["options"])
     if work["fold"] is not None:
         folds = _folds(work["fold"], machine)
         number = work["fold"]["number"]
@@ -144,7 +160,7 @@ def _train(work: Mapping[str, Any], folder: Path, machine: StudyMachine) -> None
 
 
 def _evaluate(work: Mapping[str, Any], folder: Path, machine: StudyMachine) -> None:
-    options, system = dict(work["options"]), work.get("system")
+    options, system = machine.settled(work["options"]), work.get("system")
     runs = [machine.folder(run["stage"]) for run in work.get("runs", ())]
     dataset = machine.place(work["dataset"])
     if work["fold"] is not None:
@@ -178,8 +194,6 @@ def _folds(work: Mapping[str, Any], machine: StudyMachine) -> dict[str, int]:
     pieces = sorted(set(names))
     if work["artists"] is None:
         return song_folds(pieces, work["count"])
-    from stemsmith.evaluate.realism.songs import read_known_songs
-
     artists = {song: known.artist for song, known in read_known_songs(work["artists"]).items()}
     if missing := [name for name in pieces if name not in artists]:
         raise UsageError(f"{work['artists']}: does not name the artist of {missing[0]}")

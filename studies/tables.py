@@ -17,9 +17,9 @@ from stemsmith.studies.plan import StudyPlan
 from stemsmith.studies.stages import StageKind
 from stemsmith.studies.study import StudyTable
 
-__all__ = ["study_tables", "table_texts", "used_data", "write_tables"]
+__all__ = ["TABLES", "study_tables", "table_texts", "used_data", "write_tables"]
 
-_FOLDER: Final = "tables"
+TABLES: Final = "tables"
 _NONE: Final = "-"
 
 
@@ -52,7 +52,7 @@ def write_tables(plan: StudyPlan, rows: Sequence[ScoredRow], root: Path) -> None
     plan, rows, root
         As of `study_tables`.
     """
-    folder = root / _FOLDER
+    folder = root / TABLES
     folder.mkdir(exist_ok=True)
     for spec in plan.study.tables:
         table = _table(plan, spec, rows, root)

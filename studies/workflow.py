@@ -12,6 +12,7 @@ from stemsmith.manifests.cluster import open_workers
 from stemsmith.manifests.errors import NothingToDo, StemsmithError
 from stemsmith.manifests.jobs import QUIET, Progress, Workers
 from stemsmith.manifests.paths import local_path
+from stemsmith.studies.comparisons import RowComparison, compare_rows, write_comparisons
 from stemsmith.studies.destination import StudyDestination
 from stemsmith.studies.inputs import read_inputs
 from stemsmith.studies.known_options import check_options
@@ -21,7 +22,7 @@ from stemsmith.studies.perform import StudyMachine, perform
 from stemsmith.studies.plan import StudyPlan, plan_stages
 from stemsmith.studies.stages import StudyStage, fingerprints
 from stemsmith.studies.study import read_study
-from stemsmith.studies.tables import table_texts, write_tables
+from stemsmith.studies.tables import TABLES, table_texts, write_tables
 
 __all__ = ["StudyOutcome", "plan_study", "run_study"]
 
@@ -40,6 +41,8 @@ class StudyOutcome:
         What was planned.
     rows : tuple of ScoredRow
         The scores of every row in every test.
+    comparisons : tuple of RowComparison
+        The rows beside each other, as the study declares.
     failed : mapping of str to str
         Stages that could not be done, and why; those that need one are named with it.
     seconds : mapping of str to float
@@ -51,6 +54,7 @@ class StudyOutcome:
     root: Path
     plan: StudyPlan
     rows: tuple[ScoredRow, ...]
+    comparisons: tuple[RowComparison, ...]
     failed: Mapping[str, str]
     seconds: Mapping[str, float]
     page: Path
@@ -156,7 +160,9 @@ def run_study(
         todo = [stage for stage in plan.stages if not destination.is_done(stage)]
         if todo:
             with open_workers(jobs, scheduler) as workers:
-                machine = StudyMachine(root.absolute(), workers, device, progress)
+                machine = StudyMachine(
+                    root.absolute(), plan.study.path.absolute().parent, workers, device, progress
+                )
                 for stage in todo:
                     _do(stage, machine, destination, hashes[stage.id], failed, len(plan.stages))
         rows = tuple(read_scores(plan, root, list(failed)))
@@ -164,9 +170,13 @@ def run_study(
             first, reason = next(iter(failed.items()))
             raise NothingToDo(f"{root}: no row has a score; {first}: {reason}")
         seconds = destination.seconds_of(plan.stages)
+        comparisons, undone = compare_rows(plan, rows)
+        for line in undone:
+            progress.warn(line)
         write_tables(plan, rows, root)
-        page = write_page(plan, rows, failed, seconds, root)
-    return StudyOutcome(root, plan, rows, failed, seconds, page)
+        write_comparisons(comparisons, root / TABLES)
+        page = write_page(plan, rows, comparisons, failed, seconds, root)
+    return StudyOutcome(root, plan, rows, tuple(comparisons), failed, seconds, page)
 
 
 def _do(
