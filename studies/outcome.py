@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from stemsmith.evaluate.benchmark.results import Results
 from stemsmith.evaluate.metrics.registry import Metric
+from stemsmith.manifests.shards import MANIFEST
 from stemsmith.share.compare.systems import ScoredSystem, system_of_results
 from stemsmith.studies.plan import PlannedCell, PlannedTest, StudyPlan
 
@@ -134,8 +135,9 @@ def _read_cell(cell: PlannedCell, test: PlannedTest, root: Path, missing: set[st
     trainings = []
     for stages in cell.results:
         if missing.isdisjoint(stages):
-            folds = [system_of_results(Results(root / stage)) for stage in stages]
-            trainings.append(_mean_of(folds))
+            scored = [root / stage for stage in stages if (root / stage / MANIFEST).exists()]
+            if scored:  # folds none of whose songs are in the test have no scores
+                trainings.append(_mean_of([system_of_results(Results(one)) for one in scored]))
     return ScoredRow(cell.row, test, tuple(trainings))
 
 

@@ -163,12 +163,9 @@ def _evaluate(work: Mapping[str, Any], folder: Path, machine: StudyMachine) -> N
     options, system = machine.settled(work["options"]), work.get("system")
     runs = [machine.folder(run["stage"]) for run in work.get("runs", ())]
     dataset = machine.place(work["dataset"])
-    if work["fold"] is not None:
-        folds, number = _folds(work["fold"], machine), work["fold"]["number"]
-        splits = options.get("splits", ("test",))
-        songs = [song.name for song in find_dataset(dataset, options.get("taxonomy"), splits).songs]
-        if own := [song for song in songs if in_fold(song, folds, number)]:
-            options["songs"] = own
+    if work["fold"] is not None and not _chosen_songs(work["fold"], dataset, options, machine):
+        folder.mkdir(parents=True, exist_ok=True)  # none of these songs is in the fold
+        return
     evaluate_system(
         system or runs,
         dataset,
@@ -179,6 +176,19 @@ def _evaluate(work: Mapping[str, Any], folder: Path, machine: StudyMachine) -> N
         progress=machine.progress,
         **options,
     )
+
+
+def _chosen_songs(
+    work: Mapping[str, Any], dataset: str, options: dict[str, Any], machine: StudyMachine
+) -> bool:
+    """Set the songs of a fold, where the data set has songs of folds; say if there are any."""
+    folds = _folds(work, machine)
+    found = find_dataset(dataset, options.get("taxonomy"), options.get("splits", ("test",)))
+    names = [song.name for song in found.songs]
+    if not any(in_fold(name, folds, number) for name in names for number in set(folds.values())):
+        return True
+    options["songs"] = [name for name in names if in_fold(name, folds, work["number"])]
+    return bool(options["songs"])
 
 
 def _folds(work: Mapping[str, Any], machine: StudyMachine) -> dict[str, int]:
