@@ -79,7 +79,7 @@ def mix(
     >>> mixtures = stemsmith.mix(
     ...     "corpus", "new-mixtures", target="bass", n_mixtures=4, clip_s=1, min_rms_dbfs=-60
     ... )
-    >>> len(mixtures), sorted(mixtures[0].realise())
+    >>> mixtures.splits["train"], sorted(mixtures[0].realise())
     (4, ['bass', 'drums', 'guitar', 'mixture', 'piano'])
     """
     from stemsmith.mixing.workflow import mix as mix_sources

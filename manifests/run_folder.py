@@ -105,6 +105,14 @@ class RunFolder:
         """Whether the run is finished."""
         return (self.root / shards.MANIFEST).exists()
 
+    @property
+    def is_own(self) -> bool:
+        """Whether the folder holds this run, finished or not."""
+        if self.is_closed:
+            header = shards.read_manifest(self.root, self._stage)
+            return bool(header.get("fingerprint") == self._fingerprint)
+        return self._plan.exists() and self._planned() == self._fingerprint
+
     @contextmanager
     def opened(self) -> Iterator[None]:
         """Hold the folder, and sweep what was killed.
@@ -139,11 +147,10 @@ class RunFolder:
         refuse_other_kind(root, self._stage)
         other = "was made with other arguments, other input files or other versions"
         if self.is_closed:
-            header = shards.read_manifest(root, self._stage)
-            if header.get("fingerprint") != self._fingerprint:
+            if not self.is_own:
                 raise UsageError(f"{root}: what is here {other}; choose another folder")
         elif self._plan.exists():
-            if self._planned() != self._fingerprint:
+            if not self.is_own:
                 raise UsageError(
                     f"{root}: the unfinished run here {other}; "
                     "repeat its command to go on, or choose another folder"

@@ -78,9 +78,19 @@ class MixtureDestination:
         return self._folder.opened()
 
     @property
+    def is_own(self) -> bool:
+        """Whether the folder holds what this plan makes, finished or not."""
+        return self._folder.is_own
+
+    @property
     def is_closed(self) -> bool:
         """Whether an earlier run has finished."""
         return self._folder.is_closed
+
+    @property
+    def n_mixtures(self) -> int:
+        """Number of mixtures of all splits."""
+        return sum(self._plan.n_mixtures.values())
 
     @property
     def is_with_audio(self) -> bool:

@@ -33,7 +33,6 @@ from stemsmith.mixing.plan.config import (
     MixConfig,
     MixOptions,
     Mode,
-    Pairing,
     Weights,
 )
 from stemsmith.mixing.plan.incoherent import Partners
@@ -42,13 +41,13 @@ from stemsmith.mixing.plan.matching import Scores, read_notes
 from stemsmith.mixing.plan.mixtures import MixturePlan, plan_mixtures
 from stemsmith.mixing.plan.partners import PartnerSearch, pair_clips
 from stemsmith.mixing.plan.renditions import read_renditions
+from stemsmith.mixing.plan.songs import chosen_stems, divided, limited, without_other_songs
 from stemsmith.mixing.sources import measure
 from stemsmith.mixing.sources.catalogue import SplitCatalogue, split_catalogues
 from stemsmith.mixing.sources.find import (
     Source,
     check_destination,
     find_sources,
-    leave_out,
     read_stems,
 )
 from stemsmith.mixing.sources.measure import MeasureJob
@@ -134,7 +133,7 @@ def mix(
     >>> mixtures = stemsmith.mix(
     ...     "corpus", "new-mixtures", target="bass", n_mixtures=4, clip_s=1, min_rms_dbfs=-60
     ... )
-    >>> len(mixtures), sorted(mixtures[0].realise())
+    >>> mixtures.splits["train"], sorted(mixtures[0].realise())
     (4, ['bass', 'drums', 'guitar', 'mixture', 'piano'])
     """
     config = dataclasses.replace(config or MixConfig(), **cast(Any, options))
@@ -149,11 +148,16 @@ def mix(
     texts = [_named(source) for source in given]
     found = find_sources(texts, measure.cache_folder(), names.class_names)
     check_destination(folder, found)
+    found = without_other_songs(found, config.songs)
     refuse_other_kind(folder, STAGE)
     matcher = _matcher_for(config, found, names, matcher)
     with open_workers(jobs, scheduler) as workers, preflight(workers, inputs=_files_of(found)):
         found, measured = _measured(workers, progress, found)
         plan = _plan_of(workers, progress, found, measured, names, config, matcher)
+        if "n_mixtures_of" in plan.header and not config.n_said:
+            old = plan.as_of_old()
+            if MixtureDestination(folder, old, targets, written_format).is_own:
+                plan = old
         plan, wanted = _with_matches(plan, folder, config, progress)
         is_flac = written_format is AudioFormat.FLAC
         for warning in (*plan.warnings, *(encoder_warnings() if is_flac else ())):
@@ -172,7 +176,7 @@ def mix(
                             workers,
                             progress,
                         )
-                    _write(workers, progress, destination, plan, length_s)
+                    _write(workers, progress, destination, length_s)
             destination.close()
     return Mixtures(folder)
 
@@ -266,11 +270,11 @@ def _plan_of(
     config: MixConfig,
     matcher: Matcher | None,
 ) -> MixturePlan:
-    """Decide on the mixtures; songs that are left out of training are in `test`."""
+    """Decide on the mixtures."""
     is_with_voices = config.weights is Weights.ACTIVITY
     stems = read_stems(sources, measured, config.n_channels, is_with_voices, taxonomy.class_names)
-    if config.left_out:
-        stems = leave_out(stems, config.left_out)
+    stems, warnings = divided(chosen_stems(stems, config.songs), config)
+    stems = limited(stems, config, taxonomy)
     catalogues = split_catalogues(stems, taxonomy)
     partners = _partners_of(workers, progress, sources, catalogues, config)
     renditions = read_renditions(sources) if config.mode is Mode.RENDITIONS else []
@@ -286,9 +290,10 @@ def _plan_of(
         split_ids = [(root, song) for root, _, song in (s.partition(":") for s in sorted(songs))]
         grids = matcher.read_grids(_corpora_of(sources), split_ids, workers, progress)
         scores = Scores(grids, read_notes(sources), matcher.header)
-    return plan_mixtures(
+    plan = plan_mixtures(
         sources, catalogues, taxonomy, config, partners, renditions, untargeted, scores
     )
+    return dataclasses.replace(plan, warnings=(*warnings, *plan.warnings))
 
 
 def _matcher_for(
@@ -354,7 +359,7 @@ def _partners_of(
     config: MixConfig,
 ) -> dict[str, Partners]:
     """Return which clips may meet in every split; nothing for random pairing."""
-    if config.pairing is Pairing.RANDOM:
+    if not config.is_paired:
         return {}
     roots = {source.name: str(source.root) for source in sources}
     found = {}
@@ -376,11 +381,10 @@ def _write(
     workers: Workers,
     progress: Progress,
     destination: MixtureDestination,
-    plan: MixturePlan,
     length_s: float,
 ) -> None:
     """Write all shards."""
-    n_mixtures = sum(plan.n_mixtures.values())
+    n_mixtures = destination.n_mixtures
     audio_s = n_mixtures * length_s if destination.is_with_audio else 0.0
     with progress.loop("mix", n_mixtures, audio_s=audio_s) as ticker:
         if destination.is_with_audio:

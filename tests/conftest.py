@@ -22,7 +22,8 @@ import pytest
 import soundfile
 
 BAND = ((0, 0), (33, 1), (27, 2), (0, 9))  # program and channel: piano, bass, guitar, drums
-MIXED = ("--clip", 2, "--mixtures", 40, "--sample-rate", 16000, "--jobs", 0)
+NUMBERS = ("--mixtures", 27, "--validation-mixtures", 7, "--test-mixtures", 6)
+MIXED = ("--clip", 2, *NUMBERS, "--sample-rate", 16000, "--jobs", 0)
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 # A shell ignores Ctrl-C for what it starts in the background, and this is inherited.

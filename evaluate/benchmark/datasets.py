@@ -179,6 +179,8 @@ def find_dataset(name: str, taxonomy: str | None, splits: Sequence[str]) -> Data
     known = read_taxonomy(taxonomy or own)
     left_out: list[Rejection] = []
     found = list(_stems_of(layout, root, known, left_out))
+    if layout != CORPUS and load_layout(layout).is_undivided:
+        found = [stem._replace(split=splits[0]) for stem in found]
     wanted = [stem for stem in found if stem.split in splits]
     if not wanted:
         counts = Counter({stem.song: stem.split for stem in found}.values())

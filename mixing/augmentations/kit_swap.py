@@ -21,7 +21,7 @@ class KitSwap(Augmentation):
 
     name = "kit-swap"
     summary = "pieces of the drum kit from other songs of the same tempo, bar on bar (coherent)"
-    excluded_modes = frozenset({"incoherent", "renditions", "across"})
+    excluded_modes = frozenset({"incoherent", "renditions", "across", "combinations"})
     excludes = frozenset({"remix"})
 
     def why_idle(self, stems: Sequence[CatalogueStem]) -> str | None:

@@ -17,7 +17,7 @@ class Remix(Augmentation):
     summary = "all targets but one from other songs, at their own levels (coherent)"
     after = "Martel 3.2, Brunner IV-C"
     excludes = frozenset({"kit-swap"})
-    excluded_modes = frozenset({"incoherent", "renditions", "across"})
+    excluded_modes = frozenset({"incoherent", "renditions", "across", "combinations"})
 
     def from_elsewhere(self, groups: Sequence[str], kept: str) -> Collection[str]:
         """Return all targets but the kept one."""

@@ -18,7 +18,7 @@ class Shift(Augmentation):
     summary = "each target 0, 0.1 or 0.2 s later, in a circle (coherent)"
     after = "Miron 3.4, Martel 3.2"
     # Incoherent clips come from any moment of a song as it is; renditions have shifts of their own.
-    excluded_modes = frozenset({"incoherent", "renditions", "across"})
+    excluded_modes = frozenset({"incoherent", "renditions", "across", "combinations"})
     excludes = frozenset({"shift-padded"})
 
     @property

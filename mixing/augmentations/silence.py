@@ -111,7 +111,7 @@ class Silence(Augmentation):
     name = "silence"
     summary = "clips are cut from what is within 20 dB of the stem's loudest 100 ms (incoherent)"
     after = "Chiu IV-D"
-    excluded_modes = frozenset({"coherent", "renditions", "across"})
+    excluded_modes = frozenset({"coherent", "renditions", "across", "combinations"})
     effects = (WithoutSilence,)
     place = 0
     is_as_recorded = False

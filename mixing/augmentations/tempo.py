@@ -55,7 +55,7 @@ class VariedTempo(Augmentation):
     summary = "phase vocoder, factors 0.5 to 2, P(1) = 2/5; one factor for a coherent mixture"
     after = "Brunner IV-C"
     # A factor of the renditions themselves; sources that match have one tempo already.
-    excluded_modes = frozenset({"renditions", "across"})
+    excluded_modes = frozenset({"renditions", "across", "combinations"})
     effects = (TempoChange,)
     place = 1
     packages = ("librosa",)

@@ -9,7 +9,7 @@ higher the coherence, the more sources come from the anchor's song; those that d
 
 Where sources of several songs meet, those of the anchor's song keep their levels to each other and
 get one gain, with which the anchor has the loudness of an incoherent source; the others have it,
-too.
+too. Where a level is asked for, all have it: their own, or the same.
 """
 
 from __future__ import annotations
@@ -238,7 +238,9 @@ class AcrossPlan:
     ) -> Mixture:
         """Return a mixture of what the anchor's song keeps and of sources of other songs."""
         kept = [source for source in own.sources if source.group not in elsewhere]
-        gain_db = self._gain_db([source for source in kept if source.group == anchor])
+        gain_db = 0.0
+        if self._config.levels is None:
+            gain_db = self._gain_db([source for source in kept if source.group == anchor])
         levelled = [
             dataclasses.replace(s, gain_db=round(s.gain_db + gain_db, GAIN_DECIMALS)) for s in kept
         ]

@@ -23,7 +23,7 @@ from stemsmith.manifests.seeds import rng_for
 from stemsmith.mixing.augmentation import Decided
 from stemsmith.mixing.level.grid import ENVELOPE_HZ
 from stemsmith.mixing.plan.augment import Augmenter
-from stemsmith.mixing.plan.config import MixConfig, Weights
+from stemsmith.mixing.plan.config import Level, MixConfig, Weights
 from stemsmith.mixing.plan.recipes import (
     GAIN_DECIMALS,
     SILENCE_RMS_DBFS,
@@ -125,7 +125,7 @@ class CoherentPlan:
             return too_short(shortest, config, "its song has a stem of")
         if config.target not in (None, *(catalogue.groups[k] for k in stems)):
             return Reason.NO_TARGET, f"its song has no {config.target}"
-        return too_quiet(config.min_rms_dbfs, config)
+        return too_quiet(config.least_rms_dbfs, config)
 
     def mixtures(self, first: int, stop: int) -> Iterator[Mixture]:
         """Yield the mixtures of some numbers; each depends on its number alone."""
@@ -218,7 +218,7 @@ class CoherentPlan:
             stems = self._catalogue.songs[song]
             wanted = [k for k in stems if target in (None, self._catalogue.groups[k])]
             shortest = min(self._catalogue.stems[k].n_steps for k in stems)
-            offsets = self._starts_of(wanted, n_steps, self._config.min_rms_dbfs, shortest)
+            offsets = self._starts_of(wanted, n_steps, self._config.least_rms_dbfs, shortest)
             rng = rng_for(self._config.seed, song, "offsets", n_steps)
             self._starts[song, n_steps] = rng.permutation(offsets)
         return self._starts[song, n_steps]
@@ -252,6 +252,9 @@ class CoherentPlan:
             sample_rate=self._sample_rate,
         )
         transforms, gain_db = augment.draw_transforms(decided, split, number, stem_id)
+        if config.levels is Level.EQUAL:
+            gain_db += self._catalogue.level_db(k, config.target_lufs)
+            gain_db = round(gain_db, GAIN_DECIMALS)
         target = config.target
         moved = 0 if target is None else augment.draw_shift_steps(split, number, target)
         return recipe_source(
@@ -365,7 +368,7 @@ class CoherentPlan:
         """Put a group over a song that lacks it (a vocal over a rendered band).
 
         It is brought to the median integrated loudness of the song's stems, as Slakh's automatic
-        mix has all stems equally loud.
+        mix has all stems equally loud; where all are made so anyway, it is one of them.
         """
         catalogue, group = self._catalogue, self._config.overlay
         stems = catalogue.songs[song]
@@ -380,6 +383,9 @@ class CoherentPlan:
             own = catalogue.loudness_lufs(k)
             if catalogue.groups[k] == group and own is not None:
                 source = self._source(k, drawn[1], number, factor, muted)
+                if self._config.levels is Level.EQUAL:
+                    sources.append(source)
+                    continue
                 gain_db = source.gain_db + float(np.median(levels)) - own
                 level_db = round(gain_db, GAIN_DECIMALS)
                 sources.append(dataclasses.replace(source, gain_db=level_db))

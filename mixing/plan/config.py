@@ -10,7 +10,8 @@ from typing import Any, Final, TypedDict
 
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.names import normal_name
-from stemsmith.manifests.options import option, settle, to_manifest
+from stemsmith.manifests.options import json_value, option, settle, to_manifest
+from stemsmith.manifests.paths import local_path
 from stemsmith.manifests.splits import SPLITS
 from stemsmith.mixing.augmentations import AUGMENTATIONS
 from stemsmith.mixing.level.grid import ENVELOPE_HZ
@@ -19,6 +20,7 @@ __all__ = [
     "ACROSS",
     "MIXTURES",
     "MOST_MIXTURES",
+    "SONGS",
     "Level",
     "Match",
     "MixConfig",
@@ -31,6 +33,7 @@ __all__ = [
 
 # Headings of the options in help texts.
 MIXTURES: Final = "Mixtures"
+SONGS: Final = "Songs and splits"
 ACROSS: Final = "Mixtures across songs only"
 _CLIPS: Final = "Clips and sound"
 _INCOHERENT: Final = "Incoherent mixtures only"
@@ -38,6 +41,9 @@ _INCOHERENT: Final = "Incoherent mixtures only"
 _DEFAULT_CLIP_S: Final = 10.0
 _DEFAULT_HOURS: Final = 1.0
 _DEFAULT_LUFS: Final = -25.0
+_DEFAULT_RMS_DBFS: Final = -30.0
+_SHARE: Final = "in proportion to its songs"
+_OF_SONGS: Final = {"songs": "--songs", "left_out": "--leave-out"}
 _LONGEST_CLIP_S: Final = 7200
 MOST_MIXTURES: Final = 10**8  # names have eight digits
 
@@ -49,6 +55,12 @@ class Mode(StrEnum):
     INCOHERENT = "incoherent"
     RENDITIONS = "renditions"  # of a corpus of renditions, as they are (Miron 3.4)
     ACROSS = "across"  # each source from the anchor's song with some probability
+    COMBINATIONS = "combinations"  # every choice of one stem a target of a song (Chiu III-B)
+
+    @property
+    def is_exhaustive(self) -> bool:
+        """Whether all mixtures that there are get made, instead of as many as are asked for."""
+        return self in (Mode.RENDITIONS, Mode.COMBINATIONS)
 
 
 class Match(StrEnum):
@@ -66,7 +78,7 @@ class Match(StrEnum):
 
 
 class Pairing(StrEnum):
-    """How clips are paired: any with any, or by a statistic."""
+    """How the chunks that songs are divided into are paired: any with any, or by a statistic."""
 
     RANDOM = "random"
     CHROMA = "chroma"
@@ -75,10 +87,14 @@ class Pairing(StrEnum):
 
 
 class Level(StrEnum):
-    """How loud the stems of renditions are."""
+    """How loud the sources of a mixture are."""
 
-    NATIVE = "native"  # as the synthesiser played them
-    EQUAL = "equal"
+    NATIVE = "native"  # as they lie on disk
+    EQUAL = "equal"  # all the same by BS.1770 (Slakh section 2.2)
+
+
+# What a mode does where nothing is said; sources of ``across`` are as loud as its own rule has it.
+_DEFAULT_LEVELS: Final = {Mode.INCOHERENT: Level.EQUAL, Mode.ACROSS: None}
 
 
 class Weights(StrEnum):
@@ -104,20 +120,39 @@ class MixConfig:
         Target that must be present; None asks for a present mixture (coherent) or for no more
         than that no source is silent (incoherent).
     n_mixtures : int or None
-        Number of mixtures of all splits together, which is divided in proportion to their songs.
+        Number of training mixtures. Other splits have their share in proportion to their songs, at
+        least one; where there are no training songs, all splits share the number.
     hours : float or None
-        The same as a duration, 1 where neither is given. Renditions are all taken.
+        The same as a duration, 1 where neither is given. Renditions and combinations are all taken.
+    n_validation_mixtures, n_test_mixtures : int or None
+        Numbers of those splits, 0 or more, where they are not to be shares.
+    validation_hours, test_hours : float or None
+        The same as durations.
+    songs : tuple of str
+        Songs to take of the sources: names, glob patterns, or ``@FILE`` for the lines of a file.
+        ``ROOT:NAME`` is of one source. Empty for all.
     left_out : tuple of str
-        Songs that are the test split, all others being the training split; empty for the splits
-        of the sources.
+        Songs that are the test split, as in `songs`. Other training songs stay what they are, as do
+        validation songs; of a data set that is all one split, and of which songs are left out, the
+        others are training songs; other test songs are not used.
+    pooled : tuple of str
+        Splits whose songs become training songs, except those that are left out.
+    validation_songs : float or None
+        Number of training songs that become validation songs, or below 1 their approximate share;
+        which ones is decided by a hash of each, whatever the seed.
+    source_hours : float or None
+        Hours of source material that training mixtures are made of: of songs, or in incoherent
+        mixtures of each target. Songs come in the order of a hash, the last one is cut.
     splits : tuple of str
         Splits to make; empty for all.
     clip_s : float or None
         Length of a mixture, a multiple of 0.1 s; None stands for 10 s, and for whole renditions.
-    min_rms_dbfs : float
-        The target's RMS over the clip, as the stem lies on disk, is above it.
-    pairing : Pairing
-        Which clips may meet in incoherent mixtures.
+    min_rms_dbfs : float or None
+        The target's RMS over the clip, as the stem lies on disk, is above it; None is -30, and with
+        a pairing no condition.
+    pairing : Pairing or None
+        Songs are divided into chunks of one clip length, of which some may meet in incoherent
+        mixtures (Chiu et al. 2020); None takes clips from wherever a stem sounds (Slakh).
     pairing_threshold : float or None
         Threshold of the pairing's statistic; None takes the default. That of correlation is for
         10 s at 44.1 kHz, and is scaled to the clips.
@@ -126,13 +161,16 @@ class MixConfig:
     overlay : str or None
         Target that is put over coherent songs that lack it, from other songs.
     level : Level or None
-        How loud the stems of renditions are; None stands for native.
+        How loud sources are: as they lie on disk, or all at `target_lufs`, which is measured over
+        the clip in incoherent mixtures and over the whole stem in others. None stands for equal in
+        incoherent mixtures, for what `stemsmith.mixing.plan.across` says in those across songs,
+        and for native in others.
     sample_rate : int or None
         In Hz, a multiple of 10; None takes the lowest of the sources.
     n_channels : int
         Number of channels: 1, for which stereo becomes (left + right) / 2, or 2.
     target_lufs : float
-        Loudness of every source of an incoherent mixture. Well below Slakh's -13, so that the
+        Loudness of every source where all are equally loud. Well below Slakh's -13, so that the
         guard gain, which would take the loudness away again, is seldom needed.
     peak_ceiling_dbfs : float
         Highest sample peak in dBFS; what exceeds it is turned down as a whole.
@@ -161,8 +199,8 @@ class MixConfig:
 
     mode: Mode = option(
         Mode.COHERENT,
-        "All stems of a moment of a song; clips of any song, equally loud; renditions; or what "
-        "--coherence says.",
+        "All stems of a moment of a song; clips of any song; renditions; what --coherence says; or "
+        "every choice of one stem a target of a song.",
         group=MIXTURES,
     )
     target: str | None = option(
@@ -170,7 +208,7 @@ class MixConfig:
     )
     n_mixtures: int | None = option(
         None,
-        "Number of mixtures of all splits.",
+        "Number of training mixtures; other splits have a share by their songs.",
         flag="--mixtures",
         is_in_manifest=False,
         group=MIXTURES,
@@ -178,13 +216,27 @@ class MixConfig:
     hours: float | None = option(
         None, "The same as a duration.", default_text="1", is_in_manifest=False, group=MIXTURES
     )
-    left_out: tuple[str, ...] = option(
-        (),
-        "Splits anew: this song in test, all others in train; may be repeated.",
-        flag="--leave-out",
-        metavar="SONG",
-        is_repeatable=True,
+    n_validation_mixtures: int | None = option(
+        None,
+        "Number of validation mixtures.",
+        flag="--validation-mixtures",
+        default_text=_SHARE,
+        is_in_manifest=False,
         group=MIXTURES,
+    )
+    validation_hours: float | None = option(
+        None, "The same as a duration.", is_in_manifest=False, group=MIXTURES
+    )
+    n_test_mixtures: int | None = option(
+        None,
+        "Number of test mixtures.",
+        flag="--test-mixtures",
+        default_text=_SHARE,
+        is_in_manifest=False,
+        group=MIXTURES,
+    )
+    test_hours: float | None = option(
+        None, "The same as a duration.", is_in_manifest=False, group=MIXTURES
     )
     splits: tuple[str, ...] = option(
         (),
@@ -192,6 +244,46 @@ class MixConfig:
         flag="--split",
         is_repeatable=True,
         group=MIXTURES,
+    )
+    songs: tuple[str, ...] = option(
+        (),
+        "Only these songs: a name, a pattern, ROOT:NAME, or @FILE with a line each; may be "
+        "repeated.",
+        metavar="SONG",
+        is_repeatable=True,
+        is_in_manifest=False,
+        group=SONGS,
+    )
+    left_out: tuple[str, ...] = option(
+        (),
+        "These are the test songs, as in --songs; may be repeated.",
+        flag="--leave-out",
+        metavar="SONG",
+        is_repeatable=True,
+        group=SONGS,
+    )
+    pooled: tuple[str, ...] = option(
+        (),
+        "Songs of this split are training songs, too; may be repeated.",
+        flag="--train-on",
+        metavar="SPLIT",
+        is_repeatable=True,
+        is_in_manifest=False,
+        group=SONGS,
+    )
+    validation_songs: float | None = option(
+        None,
+        "So many training songs become validation songs; below 1: that share of them.",
+        metavar="N",
+        is_in_manifest=False,
+        group=SONGS,
+    )
+    source_hours: float | None = option(
+        None,
+        "Hours of material to make training mixtures of; in incoherent ones of each target.",
+        default_text="all",
+        is_in_manifest=False,
+        group=SONGS,
     )
     clip_s: float | None = option(
         None,
@@ -201,11 +293,18 @@ class MixConfig:
         is_in_manifest=False,
         group=_CLIPS,
     )
-    min_rms_dbfs: float = option(
-        -30.0, "The target's RMS in dBFS is above it.", flag="--min-rms", group=_CLIPS
+    min_rms_dbfs: float | None = option(
+        None,
+        "The target's RMS in dBFS is above it.",
+        flag="--min-rms",
+        default_text="-30; with --pairing no condition",
+        group=_CLIPS,
     )
-    pairing: Pairing = option(
-        Pairing.RANDOM, "Which clips may meet in incoherent mixtures.", group=_INCOHERENT
+    pairing: Pairing | None = option(
+        None,
+        "Divide songs into chunks, and let these meet.",
+        default_text="clips from anywhere",
+        group=_INCOHERENT,
     )
     pairing_threshold: float | None = option(
         None,
@@ -225,10 +324,10 @@ class MixConfig:
     )
     level: Level | None = option(
         None,
-        "Stems of renditions keep their levels, or have --target-lufs.",
-        default_text="native",
+        "Sources keep their levels, or have --target-lufs.",
+        default_text="native; equal in incoherent mixtures",
         is_in_manifest=False,
-        group="Renditions only",
+        group=_CLIPS,
     )
     sample_rate: int | None = option(
         None,
@@ -245,7 +344,7 @@ class MixConfig:
         group=_CLIPS,
     )
     target_lufs: float = option(
-        _DEFAULT_LUFS, "Loudness in LUFS of every source; not of coherent mixtures.", group=_CLIPS
+        _DEFAULT_LUFS, "Loudness in LUFS of sources that are equally loud.", group=_CLIPS
     )
     peak_ceiling_dbfs: float = option(
         -1.0, "In dBFS, of samples.", flag="--peak-ceiling", group=_CLIPS
@@ -278,6 +377,7 @@ class MixConfig:
         self._check_length()
         self._check_levels()
         self._check_kind()
+        self._check_songs()
         self._check_coherence()
         self._check_augmentations()
 
@@ -287,8 +387,11 @@ class MixConfig:
         for name in ("target", "overlay"):
             given = getattr(self, name)
             object.__setattr__(self, name, None if given is None else normal_name(given))
-        for name in ("augment", "splits", "left_out"):
-            object.__setattr__(self, name, tuple(sorted(set(_items(getattr(self, name))))))
+        for name in ("augment", "splits", "left_out", "songs", "pooled"):
+            items = _items(getattr(self, name))
+            if name in _OF_SONGS:
+                items = [line for item in items for line in _lines(item, _OF_SONGS[name])]
+            object.__setattr__(self, name, tuple(sorted(set(items))))
 
     def _check_length(self) -> None:
         if not (
@@ -299,19 +402,35 @@ class MixConfig:
                 f"--clip {self.length_s:g}: must be a multiple of 0.1 s, at least 0.4 s and at "
                 f"most {_LONGEST_CLIP_S} s"
             )
-        is_asked = self.n_mixtures is not None or self.hours is not None
-        if self.mode is Mode.RENDITIONS and is_asked:
-            raise UsageError("--mode renditions makes all of them: not with --mixtures or --hours")
-        if self.n_mixtures is not None and self.hours is not None:
-            raise UsageError("give either --mixtures or --hours")
+        self._check_number("train", "--mixtures", self.n_mixtures, "--hours", self.hours)
+        for split, n_mixtures, hours in self._said:
+            flags = f"--{split}-mixtures", f"--{split}-hours"
+            self._check_number(split, flags[0], n_mixtures, flags[1], hours)
         if not 1 <= self.n_wanted <= MOST_MIXTURES:
             raise UsageError(
                 "--mixtures and --hours must ask for at least one mixture and at most "
                 f"{MOST_MIXTURES}"
             )
 
+    def _check_number(
+        self, split: str, flag: str, number: int | None, hours_flag: str, hours: float | None
+    ) -> None:
+        """Check what is asked for of one split."""
+        if number is None and hours is None:
+            return
+        if self.mode.is_exhaustive:
+            raise UsageError(
+                f"--mode {self.mode} makes all of them: not with {flag} or {hours_flag}"
+            )
+        if number is not None and hours is not None:
+            raise UsageError(f"give either {flag} or {hours_flag}")
+        if split != "train" and self.splits and split not in self.splits:
+            raise UsageError(f"{flag} and {hours_flag}: not with --split {self.splits[0]} alone")
+        if not 0 <= self._number(number, hours) <= MOST_MIXTURES:
+            raise UsageError(f"{flag} and {hours_flag} must ask for 0 to {MOST_MIXTURES} mixtures")
+
     def _check_levels(self) -> None:
-        if not -math.inf < self.min_rms_dbfs <= 0:
+        if self.min_rms_dbfs is not None and not -math.inf < self.min_rms_dbfs <= 0:
             raise UsageError("--min-rms must be a number of dBFS, at most 0")
         if not -70 < self.target_lufs <= 0:
             raise UsageError("--target-lufs must be between -70 and 0")
@@ -327,24 +446,19 @@ class MixConfig:
     def _check_kind(self) -> None:
         if unknown := [split for split in self.splits if split not in SPLITS]:
             raise UsageError(f"--split {unknown[0]}: unknown; known: {', '.join(SPLITS)}")
-        if self.mode is not Mode.RENDITIONS and self.level is not None:
-            raise UsageError("--level: only with --mode renditions")
-        keeps_levels = self.is_coherent or (
-            self.mode is Mode.RENDITIONS and not self.is_equally_loud
-        )
-        if keeps_levels and self.target_lufs != _DEFAULT_LUFS:
+        if self.levels is Level.NATIVE and self.target_lufs != _DEFAULT_LUFS:
             raise UsageError(
-                f"--target-lufs: not with --mode {self.mode}, whose sources keep their levels"
-                + (" but for --level equal" if self.mode is Mode.RENDITIONS else "")
+                f"--target-lufs: not with --mode {self.mode}, whose sources keep their levels "
+                "but for --level equal"
             )
-        if self.pairing_threshold is not None and self.pairing is Pairing.RANDOM:
+        if self.pairing_threshold is not None and not self.is_paired:
             raise UsageError("--pairing-threshold: only with a --pairing that is not random")
         if self.pairing_threshold is not None and not math.isfinite(self.pairing_threshold):
             raise UsageError("--pairing-threshold must be a number")
-        if self.pairing is not Pairing.RANDOM and self.mode is not Mode.INCOHERENT:
+        if self.pairing is not None and self.mode is not Mode.INCOHERENT:
             raise UsageError(f"--pairing {self.pairing}: only with --mode incoherent")
         if self.weights is not None and (
-            self.mode not in (Mode.COHERENT, Mode.INCOHERENT) or self.pairing is not Pairing.RANDOM
+            self.mode not in (Mode.COHERENT, Mode.INCOHERENT) or self.pairing is not None
         ):
             raise UsageError(
                 f"--weights {self.weights}: only with --mode coherent or incoherent, and not with "
@@ -352,6 +466,23 @@ class MixConfig:
             )
         if self.overlay is not None and (not self.is_coherent or self.overlay == self.target):
             raise UsageError("--overlay needs --mode coherent and another --target")
+
+    def _check_songs(self) -> None:
+        if unknown := [split for split in self.pooled if split not in SPLITS[1:]]:
+            raise UsageError(f"--train-on {unknown[0]}: {' or '.join(SPLITS[1:])}")
+        number = self.validation_songs
+        if number is not None and not (0 < number < 1 or (number >= 1 and number.is_integer())):
+            raise UsageError(
+                f"--validation-songs {number:g}: a number of songs, or a share of them below 1"
+            )
+        if self.source_hours is None:
+            return
+        if not 0 < self.source_hours < math.inf:
+            raise UsageError(f"--source-hours {self.source_hours:g}: more than 0 hours")
+        if self.mode.is_exhaustive:
+            raise UsageError(
+                f"--source-hours: not with --mode {self.mode}, which takes songs whole"
+            )
 
     def _check_coherence(self) -> None:
         if self.mode is not Mode.ACROSS:
@@ -374,7 +505,7 @@ class MixConfig:
         for one in chosen:
             if clashing := sorted(one.excludes & set(self.augment)):
                 raise UsageError(f"--augment {one.name} and {clashing[0]} exclude each other")
-        if self.pairing is not Pairing.RANDOM:
+        if self.is_paired:
             changed = [one.name for one in chosen if not one.is_as_recorded]
             if changed:
                 raise UsageError(
@@ -388,13 +519,23 @@ class MixConfig:
 
     @property
     def is_whole(self) -> bool:
-        """Whether renditions are taken whole, instead of cut into clips."""
-        return self.mode is Mode.RENDITIONS and self.clip_s is None
+        """Whether renditions and combinations are taken whole, instead of cut into clips."""
+        return self.mode.is_exhaustive and self.clip_s is None
 
     @property
-    def is_equally_loud(self) -> bool:
-        """Whether stems of renditions are brought to `target_lufs`."""
-        return self.level is Level.EQUAL
+    def is_paired(self) -> bool:
+        """Whether a statistic decides which chunks may meet."""
+        return self.pairing not in (None, Pairing.RANDOM)
+
+    @property
+    def levels(self) -> Level | None:
+        """How loud sources are; None for what the mode ``across`` does where nothing is said."""
+        return self.level or _DEFAULT_LEVELS.get(self.mode, Level.NATIVE)
+
+    @property
+    def least_rms_dbfs(self) -> float:
+        """What the target's RMS is above, where there is such a condition."""
+        return _DEFAULT_RMS_DBFS if self.min_rms_dbfs is None else self.min_rms_dbfs
 
     @property
     def length_s(self) -> float:
@@ -408,12 +549,30 @@ class MixConfig:
 
     @property
     def n_wanted(self) -> int:
-        """Number of mixtures of all splits, whichever way it was asked for."""
-        if self.n_mixtures is not None:
-            return self.n_mixtures
-        hours = _DEFAULT_HOURS if self.hours is None else self.hours
-        wanted = hours * 3600 / self.length_s
-        return round(wanted) if math.isfinite(wanted) else 0
+        """Number of training mixtures, whichever way it was asked for."""
+        return self._number(self.n_mixtures, self.hours)
+
+    @property
+    def n_said(self) -> dict[str, int]:
+        """Numbers of mixtures of the other splits for which one was asked for."""
+        return {
+            split: self._number(n_mixtures, hours)
+            for split, n_mixtures, hours in self._said
+            if n_mixtures is not None or hours is not None
+        }
+
+    @property
+    def _said(self) -> Sequence[tuple[str, int | None, float | None]]:
+        return (
+            ("validation", self.n_validation_mixtures, self.validation_hours),
+            ("test", self.n_test_mixtures, self.test_hours),
+        )
+
+    def _number(self, n_mixtures: int | None, hours: float | None) -> int:
+        if n_mixtures is not None:
+            return n_mixtures
+        wanted = (_DEFAULT_HOURS if hours is None else hours) * 3600 / self.length_s
+        return round(wanted) if math.isfinite(wanted) else -1
 
     def to_dict(self) -> dict[str, Any]:
         """Return what the manifest says of the options."""
@@ -422,11 +581,22 @@ class MixConfig:
             "clip_s": self.length_s,
             "n_mixtures": self.n_wanted,
             "is_whole": self.is_whole,
-            "is_equally_loud": self.is_equally_loud,
+            "is_equally_loud": self.level is Level.EQUAL,
         }
-        if self.weights is not None:  # other manifests stay as they were
-            said["weights"] = str(self.weights)
-        if self.mode is Mode.ACROSS:  # manifests of other modes stay as they were
+        if self.pairing is None:  # manifests of version 0.1 say so
+            said |= {"pairing": "random", "min_rms_dbfs": self.least_rms_dbfs}
+        else:
+            said["is_chunked"] = True
+        # What follows is not said where it is not asked for: other manifests stay as they were.
+        if self.mode is not Mode.RENDITIONS and self.level not in (
+            None,
+            _DEFAULT_LEVELS.get(self.mode, Level.NATIVE),
+        ):
+            said["level"] = str(self.level)
+        for name in ("songs", "pooled", "validation_songs", "source_hours", "weights"):
+            if (value := getattr(self, name)) not in (None, ()):
+                said[name] = json_value(value)
+        if self.mode is Mode.ACROSS:
             said |= {"coherence": self.coherence, "match": str(self.match)}
         return said
 
@@ -442,11 +612,19 @@ class MixOptions(TypedDict, total=False):
     target: str | None
     n_mixtures: int | None
     hours: float | None
-    left_out: Sequence[str]
+    n_validation_mixtures: int | None
+    validation_hours: float | None
+    n_test_mixtures: int | None
+    test_hours: float | None
     splits: Sequence[str]
+    songs: Sequence[str]
+    left_out: Sequence[str]
+    pooled: Sequence[str]
+    validation_songs: float | None
+    source_hours: float | None
     clip_s: float | None
-    min_rms_dbfs: float
-    pairing: Pairing | str
+    min_rms_dbfs: float | None
+    pairing: Pairing | str | None
     pairing_threshold: float | None
     augment: Sequence[str]
     overlay: str | None
@@ -464,3 +642,20 @@ class MixOptions(TypedDict, total=False):
 def _items(names: str | Sequence[str]) -> Sequence[str]:
     """Return names, of which one may stand alone."""
     return [names] if isinstance(names, str) else names
+
+
+def _lines(name: str, flag: str) -> Sequence[str]:
+    """Return a name, or the lines of the file that it stands for."""
+    if not name.startswith("@"):
+        return [name]
+    path = local_path(name[1:])
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        why = "not UTF-8" if isinstance(error, UnicodeDecodeError) else error.strerror
+        raise UsageError(f"{flag} {name}: cannot be read: {why}") from None
+    names = [line.strip() for line in lines if line.strip()]
+    if not names:
+        raise UsageError(f"{flag} {name}: names no song")
+    # As a pattern, a name that begins with @ is not taken for a file when it is read again.
+    return [f"[@]{line[1:]}" if line.startswith("@") else line for line in names]

@@ -1,8 +1,11 @@
 """Incoherent mixtures: one clip of every target, each from any song, all equally loud.
 
 Slakh section 3.2. Clips are drawn evenly over the stems of a target and then over the offsets at
-which the stem sounds, unless weights are asked for. With a pairing (Chiu IV-B, IV-C) only clips on
-a grid of one clip length are drawn, and only such that every source may meet the target's.
+which the stem sounds, unless weights are asked for. With a pairing (Chiu et al. 2020) songs are
+divided into chunks of one clip length (section III-A), whatever sounds in them, and all chunks of a
+target are as probable: with `Pairing.RANDOM`, their baseline, of which any may meet, and with
+others such that every source may meet the target's (IV-B, IV-C). All pairings draw from the same
+chunks.
 
 Mixtures are planned in blocks of a fixed size, one random generator for each block and target:
 the first mixtures are the same however many are asked for.
@@ -16,14 +19,14 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from stemsmith.manifests.arrays import Bools, Float64s, Int64s
+from stemsmith.manifests.arrays import Bools, Float64s, Int32s, Int64s
 from stemsmith.manifests.mixtures import Mixture, MixtureSource
 from stemsmith.manifests.records import Reason
 from stemsmith.manifests.seeds import rng_for
 from stemsmith.mixing.augmentation import CutStems, Decided
 from stemsmith.mixing.level.loudness import excerpts_when_played_at
 from stemsmith.mixing.plan.augment import Augmenter
-from stemsmith.mixing.plan.config import MixConfig, Weights
+from stemsmith.mixing.plan.config import Level, MixConfig, Weights
 from stemsmith.mixing.plan.recipes import (
     GAIN_DECIMALS,
     SILENCE_RMS_DBFS,
@@ -81,31 +84,41 @@ class ClipTable:
         return self.stems[which], self.steps[clip].astype(np.int64)
 
 
-def clips_of(
-    catalogue: SplitCatalogue,
-    group: str,
-    config: MixConfig,
-    n_steps: int,
-    hop_steps: int = 1,
-) -> ClipTable:
-    """Return the clips of a target: present if it is *the* target, not silent otherwise."""
-    min_rms_dbfs = config.min_rms_dbfs if group == config.target else SILENCE_RMS_DBFS
+def clips_of(catalogue: SplitCatalogue, group: str, config: MixConfig, n_steps: int) -> ClipTable:
+    """Return the clips of a target: present if it is *the* target, not silent otherwise.
+
+    With a pairing they are all chunks, but for a target whose level is asked for.
+    """
+    is_target = group == config.target
+    least_dbfs = config.least_rms_dbfs if is_target else SILENCE_RMS_DBFS
+    is_unconditional = config.pairing is not None and not (
+        is_target and config.min_rms_dbfs is not None
+    )
     stems, starts = [], []
     for k in catalogue.members[group]:
-        found = catalogue.loud_starts(k, n_steps, min_rms_dbfs)
-        found = found[found % hop_steps == 0]
+        found = _chunks(catalogue.stems[k].n_steps, n_steps, config.clip_steps)
+        if not is_unconditional:
+            loud = catalogue.loud_starts(k, n_steps, least_dbfs)
+            found = loud if config.pairing is None else np.intersect1d(found, loud)
         if len(found):
             stems.append(k)
             starts.append(found)
     first = np.cumsum([0, *map(len, starts)])
     steps = np.concatenate([*starts, np.zeros(0, np.int32)]).astype(np.int32)
     stem_weights = clip_weights = None
-    if config.weights is Weights.INVERSE_CLASS:
+    if config.pairing is not None:
+        stem_weights = np.array([len(found) for found in starts], np.float64)
+    elif config.weights is Weights.INVERSE_CLASS:
         stem_weights = inverse_class_weights(catalogue, stems)
     elif config.weights is Weights.ACTIVITY:
         played = [catalogue.activity(k, s, n_steps) for k, s in zip(stems, starts, strict=True)]
         clip_weights = np.concatenate([*played, np.zeros(0)])
     return ClipTable(np.array(stems, np.int64), first, steps, stem_weights, clip_weights)
+
+
+def _chunks(n_stem_steps: int, n_steps: int, hop_steps: int) -> Int32s:
+    """Return where the chunks of a stem begin that has room for so many steps in each."""
+    return np.arange(0, n_stem_steps - n_steps + 1, hop_steps, dtype=np.int32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +217,7 @@ class IncoherentPlan:
                     yield Unused(k, Reason.NO_PARTNER, text)
                 else:
                     is_target = group == config.target
-                    least = config.min_rms_dbfs if is_target else SILENCE_RMS_DBFS
+                    least = config.least_rms_dbfs if is_target else SILENCE_RMS_DBFS
                     yield Unused(k, *too_quiet(least, config))
 
     def mixtures(self, first: int, stop: int) -> Iterator[Mixture]:
@@ -279,9 +292,8 @@ class IncoherentPlan:
     ) -> list[MixtureSource]:
         """Return the records of one target's sources."""
         config, split = self._config, self._split
-        powers = self._catalogue.clip_k_powers(stems, steps, config.clip_steps)
-        gains_db = config.target_lufs - excerpts_when_played_at(powers, config.target_lufs)
-        gains_db = np.round(gains_db, GAIN_DECIMALS).tolist()
+        gains_db = self._gains_db(stems, steps)
+        is_equal = config.levels is Level.EQUAL
         sources = []
         for i, (number, k, step) in enumerate(
             zip(numbers, stems.tolist(), steps.tolist(), strict=True)
@@ -292,7 +304,7 @@ class IncoherentPlan:
             decided = Decided(factor, is_muted[i], keep, stem.classes, self._sample_rate)
             transforms, added_db = self._augment.draw_transforms(decided, split, number, group)
             # What changes the spectrum changes the loudness, which is then set by measuring.
-            is_changed = bool(transforms) or stem.sample_rate != self._sample_rate
+            is_changed = is_equal and (bool(transforms) or stem.sample_rate != self._sample_rate)
             sources.append(
                 recipe_source(
                     self._catalogue,
@@ -306,3 +318,15 @@ class IncoherentPlan:
                 )
             )
         return sources
+
+    def _gains_db(self, stems: Int64s, steps: Int64s) -> list[float]:
+        """Return the gain of each clip: that which makes it as loud as all are, or none."""
+        config = self._config
+        if config.levels is Level.NATIVE:
+            return [0.0] * len(stems)
+        powers = self._catalogue.clip_k_powers(stems, steps, config.clip_steps)
+        loudness_lufs = excerpts_when_played_at(powers, config.target_lufs)
+        # A chunk of silence has no loudness, and keeps its level.
+        loudness_lufs = np.where(np.isnan(loudness_lufs), config.target_lufs, loudness_lufs)
+        gains_db: list[float] = np.round(config.target_lufs - loudness_lufs, GAIN_DECIMALS).tolist()
+        return gains_db

@@ -25,7 +25,7 @@ from stemsmith.manifests.seeds import rng_for
 from stemsmith.mixing.augmentation import Decided
 from stemsmith.mixing.level.grid import ENVELOPE_HZ
 from stemsmith.mixing.plan.augment import Augmenter
-from stemsmith.mixing.plan.config import Match, MixConfig
+from stemsmith.mixing.plan.config import Level, Match, MixConfig
 from stemsmith.mixing.plan.matcher import WantedStem
 from stemsmith.mixing.plan.recipes import SILENCE_RMS_DBFS, recipe_source, role_of
 from stemsmith.mixing.plan.score_grid import LARGEST_TRANSPOSITION, ScoreGrid, TempoKnots
@@ -336,6 +336,7 @@ class SourceMatching:
         group, stem = catalogue.groups[k], catalogue.stems[k]
         decided = Decided(classes=stem.classes, sample_rate=self._sample_rate)
         transforms, gain_db = self._augment.draw_transforms(decided, self._split, number, group)
+        target_lufs = None if config.levels is Level.NATIVE else config.target_lufs
         match = json.dumps(
             {
                 "anchor_song": anchor.song_id,
@@ -353,7 +354,7 @@ class SourceMatching:
                 start_step=round(excerpt.start_s * ENVELOPE_HZ),
                 n_steps=anchor.n_steps,
                 transforms=transforms,
-                target_lufs=config.target_lufs,
+                target_lufs=target_lufs,
                 gain_db=gain_db,
                 match=match,
             )
@@ -380,7 +381,7 @@ class SourceMatching:
             shift=0,
             is_shift_padded=False,
             transforms=tuple(transforms),
-            target_lufs=config.target_lufs,
+            target_lufs=target_lufs,
             gain_db=gain_db,
             match=match,
         )

@@ -21,11 +21,12 @@ from stemsmith.mixing.level.grid import ENVELOPE_HZ
 from stemsmith.mixing.plan.across import AcrossPlan, plan_across
 from stemsmith.mixing.plan.augment import Augmenter
 from stemsmith.mixing.plan.coherent import CoherentPlan
+from stemsmith.mixing.plan.combinations import CombinationPlan
 from stemsmith.mixing.plan.config import MixConfig, Mode, Pairing
 from stemsmith.mixing.plan.incoherent import IncoherentPlan, Partners
 from stemsmith.mixing.plan.matcher import WantedStem
 from stemsmith.mixing.plan.matching import Scores
-from stemsmith.mixing.plan.recipes import common_sample_rate, n_per_split
+from stemsmith.mixing.plan.recipes import common_sample_rate, n_of_splits, n_per_split
 from stemsmith.mixing.plan.renditions import RenditionMixes
 from stemsmith.mixing.production.codec import libav_version
 from stemsmith.mixing.sources.catalogue import CatalogueStem, SplitCatalogue
@@ -39,7 +40,8 @@ _PACKAGES: Final = ("numpy", "scipy", "pyloudnorm", "soundfile", "soxr", "pyarro
 # Manifests have always named these, whichever augmentation it was: a change would refuse to go on.
 _AUGMENT_PACKAGES: Final = ("librosa", "colorednoise", "pedalboard")
 
-SplitPlan = CoherentPlan | IncoherentPlan | RenditionMixes | AcrossPlan
+_Exhaustive = RenditionMixes | CombinationPlan
+SplitPlan = CoherentPlan | IncoherentPlan | AcrossPlan | _Exhaustive
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,20 @@ class MixturePlan:
     roots: Mapping[str, str]
     warnings: tuple[str, ...]
     rejections: tuple[Rejection, ...] = ()
+
+    def as_of_old(self) -> MixturePlan:
+        """Return the plan that the options stood for before numbers were of the training split.
+
+        They were of all splits together. Manifests that do not say otherwise are of that time, and
+        so are unfinished folders: they are finished as they were begun.
+        """
+        wanted = self.header["config"]["n_mixtures"]
+        counts = n_per_split(wanted, {split: made.n_songs for split, made in self.splits.items()})
+        header = {**self.header, "n_mixtures": counts}
+        del header["n_mixtures_of"]
+        kept = {split: n for split, n in counts.items() if n}
+        splits = {split: self.splits[split] for split in kept}
+        return replace(self, header=header, splits=splits, n_mixtures=kept)
 
     def matches(self) -> Matches:
         """Return what has to be rendered so that sources match their anchors."""
@@ -150,6 +166,8 @@ def plan_mixtures(
         made: SplitPlan
         if config.mode is Mode.RENDITIONS:
             made = RenditionMixes(catalogue, split, config, sample_rate, renditions)
+        elif config.mode is Mode.COMBINATIONS:
+            made = CombinationPlan(catalogue, split, config, sample_rate)
         elif config.is_coherent:
             made = CoherentPlan(catalogue, split, config, sample_rate)
         elif config.mode is Mode.ACROSS:
@@ -165,12 +183,14 @@ def plan_mixtures(
         ]
     if not splits:
         raise NothingToDo(_why_nothing(stems, config) + _faults(sources))
-    if config.mode is Mode.RENDITIONS:
-        mixes = {s: made for s, made in splits.items() if isinstance(made, RenditionMixes)}
+    if config.mode.is_exhaustive:
+        mixes = {s: made for s, made in splits.items() if isinstance(made, _Exhaustive)}
         counts = {s: made.n_mixtures for s, made in mixes.items()}
     else:
-        counts = n_per_split(config.n_wanted, {s: made.n_songs for s, made in splits.items()})
+        counts = n_of_splits(config, {s: made.n_songs for s, made in splits.items()})
     header = _header(sources, stems, taxonomy, config, sample_rate, counts)
+    if "train" in counts and not config.mode.is_exhaustive:
+        header["n_mixtures_of"] = "train"  # what the number in the configuration is of
     if renditions:  # their stems alone do not say which renditions they are
         text = "\n".join(f"{root} {rendition}" for root, rendition in renditions)
         header["renditions_sha256"] = hashlib.sha256(text.encode()).hexdigest()
@@ -183,7 +203,7 @@ def plan_mixtures(
         n_mixtures={split: n for split, n in counts.items() if n},
         header=header,
         roots=roots,
-        warnings=tuple(_warnings(wanted, splits, counts)),
+        warnings=tuple(_warnings(wanted, splits, counts, config)),
         rejections=tuple(sorted([*_not_found(sources), *unused], key=astuple)),
     )
 
@@ -216,7 +236,7 @@ def _check_kinds(sources: Sequence[Source], config: MixConfig) -> None:
         raise UsageError(f"{names[0]}: belongs to a folder of mixtures; give its corpora")
     if config.mode is Mode.RENDITIONS and kinds != {RENDITIONS}:
         raise UsageError("--mode renditions: all sources must be corpora of renditions")
-    if config.mode in (Mode.COHERENT, Mode.ACROSS) and RENDITIONS in kinds:
+    if config.mode not in (Mode.INCOHERENT, Mode.RENDITIONS) and RENDITIONS in kinds:
         names = [str(source.root) for source in sources if source.kind == RENDITIONS]
         raise UsageError(f"{names[0]}: holds renditions; use --mode renditions")
 
@@ -244,13 +264,15 @@ def _why_nothing(stems: Sequence[CatalogueStem], config: MixConfig) -> str:
         return f"--clip {config.length_s:g}: the longest stem has {longest_s:g} s"
     if config.mode is Mode.RENDITIONS:
         return f"no rendition has {config.target or 'a stem'}, in the splits wanted"
+    if config.mode is Mode.COMBINATIONS:
+        return f"no song has {config.target or 'a stem'} and a stem of another target"
     if config.is_coherent:
         wanted = config.target or "any stem"
         return (
-            f"no clip of {config.length_s:g} s with {wanted} above {config.min_rms_dbfs:g} dBFS "
+            f"no clip of {config.length_s:g} s with {wanted} above {config.least_rms_dbfs:g} dBFS "
             "RMS; lower --min-rms or --clip"
         )
-    loosened = "" if config.pairing is Pairing.RANDOM else ", or loosen --pairing-threshold"
+    loosened = ", or loosen --pairing-threshold" if config.is_paired else ""
     loudest = max(float(stem.power.max(initial=0.0)) for stem in stems)
     level = f"{10 * math.log10(loudest):.0f} dBFS" if loudest else "silent"
     return (
@@ -272,12 +294,16 @@ def _warnings(
     wanted: Mapping[str, SplitCatalogue],
     splits: Mapping[str, SplitPlan],
     counts: Mapping[str, int],
+    config: MixConfig,
 ) -> Iterator[str]:
     found = {group for made in splits.values() for group in getattr(made, "groups", ())}
     for split in wanted:
-        if not counts.get(split):
-            why = "too few are asked for" if split in splits else "no clip fits"
-            yield f"{split}: no mixtures; {why}"
+        if split not in splits:
+            yield f"{split}: no mixtures; no clip fits"
+            continue
+        if not counts[split]:
+            if split not in config.n_said:
+                yield f"{split}: no mixtures; too few are asked for"
             continue
         made = splits[split]
         if isinstance(made, CoherentPlan) and counts[split] > made.n_clips:

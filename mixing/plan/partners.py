@@ -1,7 +1,8 @@
 """Finding out which clips may meet, on real audio (Chiu et al. 2020, sections IV-B and IV-C).
 
-Clips lie on a grid of one clip length. The target's clips (or the first target's) are the anchors;
-a clip of another target may meet an anchor by the statistic of `stemsmith.mixing.plan.pairing`.
+Clips are the chunks of one clip length that songs are divided into (section III-A), the same for
+every pairing. The target's (or the first target's) are the anchors; a clip of another target may
+meet an anchor by the statistic of `stemsmith.mixing.plan.pairing`.
 """
 
 from __future__ import annotations
@@ -152,7 +153,7 @@ class PartnerSearch:
         self._catalogue, self._config = catalogue, config
         self._clips: dict[str, Int64s] = {}
         for group in catalogue.members:
-            table = clips_of(catalogue, group, config, config.clip_steps, config.clip_steps)
+            table = clips_of(catalogue, group, config, config.clip_steps)
             if len(table.steps):
                 stems = np.repeat(table.stems, np.diff(table.first))
                 self._clips[group] = np.stack([stems, table.steps.astype(np.int64)], axis=1)
@@ -215,12 +216,14 @@ class PartnerSearch:
         self, results: Sequence[PairResult], anchors: Sequence[PairResult]
     ) -> npt.NDArray[np.bool_]:
         """Return the (n_anchors, n_clips) table of one target from its results in order."""
-        kind = self._config.pairing
+        kind = self._config.pairing or Pairing.RANDOM
         values = np.concatenate([r.values for r in results])
         if kind is Pairing.CHROMA:
-            statistic = pairing.chroma_distances(
-                np.concatenate([r.values for r in anchors]), values
-            )
+            features = np.concatenate([r.values for r in anchors])
+            statistic = pairing.chroma_distances(features, values)
+            # Chunks of silence have no chroma to be near to; two of them would be one.
+            statistic[~features.any(axis=1)] = np.inf
+            statistic[:, ~values.any(axis=1)] = np.inf
         elif kind is Pairing.CORRELATION:
             statistic = pairing.correlations(values)
         else:

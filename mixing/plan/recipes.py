@@ -7,11 +7,12 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
+from stemsmith.manifests.errors import NothingToDo, UsageError
 from stemsmith.manifests.mixtures import Mixture, MixtureSource
 from stemsmith.manifests.records import Reason
 from stemsmith.mixing.level.grid import ENVELOPE_HZ
 from stemsmith.mixing.plan.augment import Augmenter
-from stemsmith.mixing.plan.config import MixConfig
+from stemsmith.mixing.plan.config import MOST_MIXTURES, MixConfig
 from stemsmith.mixing.sources.catalogue import CatalogueStem, SplitCatalogue
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "SILENCE_RMS_DBFS",
     "Unused",
     "common_sample_rate",
+    "n_of_splits",
     "n_per_split",
     "recipe",
     "recipe_source",
@@ -77,6 +79,48 @@ def n_per_split(n_mixtures: int, n_songs: Mapping[str, int]) -> dict[str, int]:
     for split in by_remainder[: n_mixtures - sum(counts.values())]:
         counts[split] += 1
     return counts
+
+
+def n_of_splits(config: MixConfig, n_songs: Mapping[str, int]) -> dict[str, int]:
+    """Return the number of mixtures of every split.
+
+    Parameters
+    ----------
+    config : MixConfig
+        Says how many training mixtures are wanted, and perhaps how many of other splits.
+    n_songs : mapping of str to int
+        Songs that each split has clips of, at least one.
+
+    Returns
+    -------
+    dict of str to int
+        In the order of `n_songs`. A split of which nothing was said has its share, rounded, and at
+        least one; without training songs such splits divide the number among them.
+
+    Raises
+    ------
+    NothingToDo
+        If mixtures are asked for of a split that has no clip.
+    UsageError
+        If a share is larger than a set of mixtures may be.
+    """
+    said = config.n_said
+    if lacking := [split for split, n in said.items() if n and split not in n_songs]:
+        split = lacking[0]
+        more = "; --validation-songs takes some from training" if split == "validation" else ""
+        raise NothingToDo(
+            f"--{split}-mixtures and --{split}-hours: no {split} song has a clip{more}"
+        )
+    rest = {split: n for split, n in n_songs.items() if split not in said}
+    n_train = rest.get("train")
+    if n_train is None:
+        counts = n_per_split(config.n_wanted, rest) if rest else {}
+    else:
+        wanted = 2 * config.n_wanted
+        counts = {s: max(1, (wanted * n + n_train) // (2 * n_train)) for s, n in rest.items()}
+    if max(counts.values(), default=0) > MOST_MIXTURES:
+        raise UsageError(f"--mixtures and --hours: at most {MOST_MIXTURES} mixtures of any split")
+    return {split: {**counts, **said}[split] for split in n_songs}
 
 
 def stretched_steps(config: MixConfig, speed: float) -> int:

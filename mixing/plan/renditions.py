@@ -17,7 +17,7 @@ from stemsmith.manifests.records import Reason
 from stemsmith.manifests.renditions import RENDITIONS, Rendition, RenditionSource
 from stemsmith.mixing.augmentation import Decided
 from stemsmith.mixing.plan.augment import Augmenter
-from stemsmith.mixing.plan.config import MixConfig
+from stemsmith.mixing.plan.config import Level, MixConfig
 from stemsmith.mixing.plan.recipes import GAIN_DECIMALS, Unused, recipe, recipe_source, too_short
 from stemsmith.mixing.sources.catalogue import SplitCatalogue
 from stemsmith.mixing.sources.find import Source
@@ -169,9 +169,8 @@ class RenditionMixes:
             decided, self._split, number, stem.stem_id
         )
         gain_db += source.gain_db
-        loudness_lufs = self._catalogue.loudness_lufs(k)
-        if self._config.is_equally_loud and loudness_lufs is not None:
-            gain_db += self._config.target_lufs - loudness_lufs
+        if self._config.levels is Level.EQUAL:
+            gain_db += self._catalogue.level_db(k, self._config.target_lufs)
         return recipe_source(
             self._catalogue,
             k,

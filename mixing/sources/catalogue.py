@@ -16,7 +16,7 @@ from stemsmith.manifests.arrays import Float32s, Float64s, Int32s, Int64s
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.splits import SPLITS
 from stemsmith.mixing.level.grid import ENVELOPE_HZ
-from stemsmith.mixing.level.loudness import integrated_loudness
+from stemsmith.mixing.level.loudness import integrated_loudness, loudness_when_played_at
 from stemsmith.mixing.sources.taxonomy import Taxonomy
 
 __all__ = [
@@ -63,6 +63,8 @@ class CatalogueStem:
         disk, with the channels of the mixtures.
     label : str
         What people call the song: ``Track00003``, ``Artist - Title``.
+    song_key : str
+        What songs are drawn by: the hash of its notes, or its name in its data set.
     voices : numpy.ndarray or None
         (n_steps,) notes that sound in each 100 ms; None for what has no notes, or if nobody asks.
     tempo_bpm, bar_quarters : float or None
@@ -84,6 +86,7 @@ class CatalogueStem:
     k_power: Float32s
     power: Float32s
     label: str = ""
+    song_key: str = ""
     voices: Float32s | None = None
     tempo_bpm: float | None = None
     bar_quarters: float | None = None
@@ -228,6 +231,14 @@ class SplitCatalogue:
         if k not in self._loudness_lufs:
             self._loudness_lufs[k] = integrated_loudness(self.stems[k].k_power)
         return self._loudness_lufs[k]
+
+    def level_db(self, k: int, target_lufs: float) -> float:
+        """Return the gain in dB with which a whole stem has an integrated loudness.
+
+        A stem that has none, for it is silent or shorter than 0.4 s, keeps its level.
+        """
+        loudness_lufs = loudness_when_played_at(self.stems[k].k_power, target_lufs)
+        return 0.0 if loudness_lufs is None else target_lufs - loudness_lufs
 
 
 def _sliding_sums(values: npt.NDArray[np.generic], n: int) -> npt.NDArray[np.float64]:

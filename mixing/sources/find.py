@@ -23,7 +23,7 @@ from stemsmith.manifests.corpus import Corpus
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
 from stemsmith.manifests.folder_kinds import FolderKind, kind_of, own_kind
 from stemsmith.manifests.mixtures import MeasuredFile, SourceFile
-from stemsmith.manifests.names import normal_name, slug
+from stemsmith.manifests.names import slug
 from stemsmith.manifests.paths import local_path
 from stemsmith.manifests.records import Rejection, Song, Stem
 from stemsmith.manifests.renditions import RENDITIONS, RenditionStem
@@ -39,7 +39,6 @@ __all__ = [
     "Source",
     "check_destination",
     "find_sources",
-    "leave_out",
     "locate",
     "parse_source",
     "read_stems",
@@ -295,6 +294,7 @@ def _corpus_stems(
                 stem_id=f"{source.name}:{stem_id}",
                 song_id=f"{source.name}:{stem.song_id}",
                 label=stem.track,
+                song_key=notes_sha256,
                 content_id=notes_sha256,
                 split=stem.split,
                 classes=(slug(stem.inst_class), slug(stem.rendering_class)),
@@ -337,32 +337,6 @@ def _powers(stem: Stem | RenditionStem, n_channels: int) -> tuple[Float32s, Floa
     return stem.k_power * np.float32(n_channels // (stem.n_channels or 1)), stem.power
 
 
-def leave_out(stems: Sequence[CatalogueStem], names: Collection[str]) -> list[CatalogueStem]:
-    """Return the stems with other splits: songs of some names in ``test``, all others in ``train``.
-
-    For leave-one-out cross-validation by piece (LOOCV).
-
-    Parameters
-    ----------
-    stems : sequence of CatalogueStem
-        Stems of all sources.
-    names : collection of str
-        Labels of corpora (``Track00003``), and song names of other sources.
-
-    Raises
-    ------
-    UsageError
-        If a name is no song's.
-    """
-    known, wanted = {stem.label for stem in stems}, {normal_name(name) for name in names}
-    if unknown := sorted(wanted - known):
-        raise UsageError(f"--leave-out {unknown[0]}: no song of this name; there is {min(known)}")
-    return [
-        dataclasses.replace(stem, split="test" if stem.label in wanted else "train")
-        for stem in stems
-    ]
-
-
 def _foreign_stem(
     root: str, file: SourceFile, measured: MeasuredFile, n_channels: int
 ) -> CatalogueStem:
@@ -378,6 +352,7 @@ def _foreign_stem(
         stem_id=stem_id,
         song_id=f"{root}:{file.song_id}",
         label=file.song_id.rpartition("/")[2],
+        song_key=file.song_id,
         content_id=content,
         split=file.split,
         classes=file.classes,

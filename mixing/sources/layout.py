@@ -38,10 +38,14 @@ class SourceLayout:
     companions : tuple of str
         Patterns of what the data set has beside its stems, such as ``*.mid``: paths below its
         folder, where ``*`` stands for slashes, too.
+    is_undivided : bool
+        Whether the data set has no splits: its songs are then ``train`` for mixing, and where
+        songs are scored they are of the split that is asked for.
     """
 
     taxonomy: str = "musdb"
     companions: tuple[str, ...] = ()
+    is_undivided: bool = False
 
     def find(self, root: Path, classes: Collection[str]) -> list[SourceFile]:
         """Return the stems of a data set, in any order, without looking into the files.

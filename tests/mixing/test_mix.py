@@ -21,7 +21,7 @@ from stemsmith.manifests import shards
 from stemsmith.manifests.audio import flac
 from stemsmith.manifests.mixtures import Mixture
 
-SHORT = ("--clip", 1, "--mixtures", 12)
+SHORT = ("--clip", 1, "--mixtures", 8)  # of training: 12 of the songs of `corpus`
 SLAKH = ("piano", "bass", "guitar", "drums", "residual")
 
 
@@ -308,16 +308,18 @@ def test_shards_are_cut_and_numbered(corpus: Path, tmp_path: Path, stemsmith) ->
         assert len(keys) == (256, 44)[k]
 
 
-def test_hours_are_a_number_of_mixtures_divided_by_songs(
+def test_hours_are_those_of_training_and_others_have_their_share(
     corpus: Path, tmp_path: Path, here
 ) -> None:
     done = here("mix", corpus, tmp_path / "m", "--hours", 0.01, "--clip", 2, "--jobs", 0, "--json")
     assert done.returncode == 0, done.stderr
     summary = json.loads(done.stdout)
     n_songs = {p.name: len(list(p.glob("Track*"))) for p in corpus.iterdir() if p.is_dir()}
-    assert sum(summary["n_mixtures"].values()) == 18
-    assert summary["n_mixtures"] == {s: 3 * n for s, n in n_songs.items() if n}
-    assert summary["hours"] == pytest.approx(0.01)
+    assert summary["n_mixtures"]["train"] == 18
+    assert summary["n_mixtures"] == {
+        s: math.floor(18 * n / n_songs["train"] + 0.5) for s, n in n_songs.items() if n
+    }
+    assert summary["hours"] == round(sum(summary["n_mixtures"].values()) * 2 / 3600, 6)
     assert (summary["sample_rate"], summary["n_audio_shards"]) == (44100, 0)
     assert summary["n_shards"] == len(summary["n_mixtures"])
     assert summary["mixtures"] == str(tmp_path / "m")
@@ -516,6 +518,6 @@ def test_folders_of_solos_and_of_songs_in_any_ending(
         if is_songs or mode == "incoherent":
             assert groups == ["piano", "violin"]
         assert all(s.path.endswith(endings[s.path.split("/")[0]]) for s in mixture.sources)
-    assert len(samples_of(tmp_path / "m")) == 12
+    assert len(samples_of(tmp_path / "m")) == 3 * 8
     done = here("validate", tmp_path / "m", "--jobs", 0)
     assert done.returncode == 0, done.stderr

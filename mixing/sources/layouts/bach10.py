@@ -1,6 +1,7 @@
 """Bach10: ``01-AchGottundHerr/01-AchGottundHerr-violin.wav``, also below ``Sources``.
 
-All of it is split ``test``, for it has no other use with ten pieces.
+It has no splits: pieces are for training unless they are left out (``mix --leave-out``), and all of
+them are for scoring, where they are scored.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ _SPELLINGS: Final = {
 
 class _Bach10(SourceLayout):
     taxonomy = "bach10"
+    is_undivided = True
 
     def find(self, root: Path, classes: Collection[str]) -> list[SourceFile]:
         base = root / "Sources" if (root / "Sources").is_dir() else root
@@ -36,7 +38,7 @@ class _Bach10(SourceLayout):
             for inst_class, spellings in _SPELLINGS.items():
                 path = first_file(song / f"{song.name}-{spelling}.wav" for spelling in spellings)
                 place = path.relative_to(root).as_posix()
-                found.append(SourceFile(song.name, inst_class, "test", inst_class, place))
+                found.append(SourceFile(song.name, inst_class, "train", inst_class, place))
         return some(found, root, "Bach10 pieces", "<NN-name>/<NN-name>-violin.wav")
 
 

@@ -23,6 +23,7 @@ _PLAYERS: Final = ("bassoon", "clarinet", "saxophone", "violin")
 
 class _Bach10Sibelius(SourceLayout):
     taxonomy = "bach10"
+    is_undivided = True
     companions = ("*.txt", "*.mid")
 
     def find(self, root: Path, classes: Collection[str]) -> list[SourceFile]:

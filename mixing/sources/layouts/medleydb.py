@@ -30,6 +30,7 @@ _BASSES: Final = {"double bass": "acoustic-bass", "synthesizer": "synth-bass"}
 
 
 class _MedleyDb(SourceLayout):
+    is_undivided = True
     companions = ("*_RAW/*", "*_MIX.wav", "*_METADATA.yaml", "Annotations/*")
 
     def find(self, root: Path, classes: Collection[str]) -> list[SourceFile]:

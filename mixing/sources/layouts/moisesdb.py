@@ -26,6 +26,7 @@ _SHAPE: Final = {"stems": Every(list, {"stemName": str, "tracks": Every(list, _T
 
 
 class _MoisesDb(SourceLayout):
+    is_undivided = True
     companions = ("*data.json",)
 
     def find(self, root: Path, classes: Collection[str]) -> list[SourceFile]:

@@ -27,6 +27,7 @@ _PLAYER: Final = re.compile(r"AuSep_(?P<number>\d+)_(?P<code>[a-z]+)_.+\.wav")
 
 class _Urmp(SourceLayout):
     taxonomy = "orchestra"
+    is_undivided = True
     companions = ("*/AuMix_*", "*.mid", "*.mp4", "*.pdf", "*.txt")
 
     def find(self, root: Path, classes: Collection[str]) -> list[SourceFile]:

@@ -137,10 +137,10 @@ def forget() -> None:
 def test_one_more_augmentation_is_one_file(
     late_half: str, corpus: Path, tmp_path: Path, here: Callable
 ) -> None:
-    done = here("mix", corpus, tmp_path / "m", "--clip", 1, "--mixtures", 6, "--min-rms", -50,
+    done = here("mix", corpus, tmp_path / "m", "--clip", 1, "--mixtures", 4, "--min-rms", -50,
                 "--augment", late_half, "--jobs", 0)  # fmt: skip
     assert done.returncode == 0, done.stderr
-    plain = mix(corpus, tmp_path / "p", clip_s=1.0, n_mixtures=6, min_rms_dbfs=-50)
+    plain = mix(corpus, tmp_path / "p", clip_s=1.0, n_mixtures=4, min_rms_dbfs=-50)
     for late, usual in itertools.zip_longest(Mixtures(tmp_path / "m"), plain):
         made, before = late.realise(), usual.realise()
         for name, audio in made.items():

@@ -26,7 +26,7 @@ COHERENT = (
 INCOHERENT = (
     '{"augment": [], "clip_s": 10.0, "is_equally_loud": false, "is_whole": false, '
     '"left_out": ["One", "Two"], "min_rms_dbfs": -30.0, "mode": "incoherent", "n_channels": 2, '
-    '"n_mixtures": 900, "overlay": null, "pairing": "chroma", "pairing_threshold": 0.5, '
+    '"n_mixtures": 900, "overlay": null, "pairing": "random", "pairing_threshold": null, '
     '"peak_ceiling_dbfs": -1.0, "sample_rate": null, "seed": 0, "splits": ["test", "train"], '
     '"target": null, "target_lufs": -25.0}'
 )
@@ -61,8 +61,6 @@ RENDITIONS = (
                 "left_out": ["Two", "One", "Two"],
                 "splits": ("train", "test"),
                 "n_channels": 2,
-                "pairing": "chroma",
-                "pairing_threshold": 0.5,
             },
             INCOHERENT,
         ),
@@ -76,6 +74,28 @@ RENDITIONS = (
 def test_the_manifest_says_the_same_as_ever(options: dict[str, Any], text: str) -> None:
     config = dataclasses.replace(MixConfig(), **options)
     assert json.dumps(config.to_dict(), sort_keys=True) == text
+
+
+@pytest.mark.parametrize("pairing", ["random", "chroma"])
+def test_sets_of_chunks_are_none_of_version_0_1(pairing: str) -> None:
+    old = MixConfig(mode=Mode.INCOHERENT).to_dict()
+    new = MixConfig(mode=Mode.INCOHERENT, pairing=Pairing(pairing)).to_dict()
+    assert new == {**old, "pairing": pairing, "min_rms_dbfs": None, "is_chunked": True}
+    assert MixConfig(
+        mode=Mode.INCOHERENT, pairing=Pairing(pairing), min_rms_dbfs=-40
+    ).to_dict() == {
+        **new,
+        "min_rms_dbfs": -40.0,
+    }
+
+
+@pytest.mark.parametrize("mode", ["coherent", "incoherent", "renditions", "combinations"])
+def test_a_level_that_is_that_of_the_mode_is_no_other_set(mode: str) -> None:
+    plain = MixConfig(mode=Mode(mode))
+    assert plain.levels is not None
+    assert MixConfig(mode=Mode(mode), level=plain.levels).to_dict()["mode"] == mode
+    if mode != "incoherent":
+        assert MixConfig(mode=Mode(mode), level=plain.levels).to_dict() == plain.to_dict()
 
 
 def test_keywords_are_the_fields() -> None:

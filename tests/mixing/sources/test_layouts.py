@@ -378,7 +378,7 @@ def test_bach10_is_four_players_in_either_spelling(
     touch(tmp_path, *files.values(), f"{below}01-AchGottundHerr/01-AchGottundHerr.wav")
     touch(tmp_path, f"{below}Code/readme.txt")
     assert find_files("bach10", tmp_path) == [
-        SourceFile(song, player, "test", player, path) for (song, player), path in files.items()
+        SourceFile(song, player, "train", player, path) for (song, player), path in files.items()
     ]
 
 

@@ -1,0 +1,324 @@
+"""Which songs a set of mixtures is made of, and in which split each of them is.
+
+Sources say which split their songs are in. From that, `divided` makes the splits of a set: some
+songs are left out for testing, splits are pooled, and some training songs become validation songs.
+Songs are drawn by a hash of what they are, the notes of a score or the name in a data set: neither
+the seed nor the order of sources nor songs that are added change what a song is drawn for.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Final
+
+from stemsmith.manifests.errors import NothingToDo, UsageError
+from stemsmith.manifests.names import normal_name
+from stemsmith.manifests.seeds import unit_hash
+from stemsmith.mixing.level.grid import ENVELOPE_HZ
+from stemsmith.mixing.plan.config import MixConfig, Mode
+from stemsmith.mixing.sources.catalogue import CatalogueStem
+from stemsmith.mixing.sources.find import Source
+from stemsmith.mixing.sources.taxonomy import Taxonomy
+
+__all__ = ["chosen_stems", "divided", "limited", "without_other_songs"]
+
+_STEPS_PER_HOUR: Final = 3600 * ENVELOPE_HZ
+
+
+class _SongNames:
+    """What a user called some songs: their names, or patterns; of one source or of all.
+
+    Parameters
+    ----------
+    given : sequence of str
+        As the user gave them. What is a song's name is no pattern for it.
+    flag : str
+        The option to name in errors.
+    """
+
+    def __init__(self, given: Sequence[str], flag: str) -> None:
+        self._given, self._flag = [normal_name(name) for name in given], flag
+
+    def has(self, root: str, place: str) -> bool:
+        """Tell whether a song is among them, by its root and its place there."""
+        return any(_is_called(root, place, name) for name in self._given)
+
+    def check(self, stems: Iterable[CatalogueStem]) -> None:
+        """Check that each of them is some song's.
+
+        Raises
+        ------
+        UsageError
+            Naming the first that is not.
+        """
+        songs = {(stem.root, _place(stem)) for stem in stems}
+        for name in self._given:
+            if not any(_is_called(root, place, name) for root, place in songs):
+                known = min((_label(place) for _, place in songs), default="none")
+                raise UsageError(f"{self._flag} {name}: no song of this name; there is {known}")
+
+
+def _is_called(root: str, place: str, name: str) -> bool:
+    label = _label(place)
+    names = label, place, f"{root}:{label}", f"{root}:{place}"
+    return name in names or any(fnmatchcase(one, name) for one in names)
+
+
+def _label(place: str) -> str:
+    return place.rpartition("/")[2]
+
+
+def _place(stem: CatalogueStem) -> str:
+    """Return the name of a stem's song within its source; corpora call songs by their label."""
+    place = stem.song_id.removeprefix(f"{stem.root}:")
+    return place if not stem.label or _label(place) == stem.label else stem.label
+
+
+def without_other_songs(sources: Sequence[Source], songs: Sequence[str]) -> list[Source]:
+    """Return the sources without the files of songs that are not wanted: nobody measures them.
+
+    Parameters
+    ----------
+    sources : sequence of Source
+        What `find_sources` returned. Corpora stay whole, for their songs are not known yet.
+    songs : sequence of str
+        Names and patterns; empty for all songs.
+    """
+    if not songs:
+        return list(sources)
+    wanted = _SongNames(songs, "--songs")
+    found = []
+    for source in sources:
+        pairs = [
+            (file, job)
+            for file, job in zip(source.files, source.jobs, strict=True)
+            if wanted.has(source.name, file.song_id)
+        ]
+        files, jobs = tuple(file for file, _ in pairs), tuple(job for _, job in pairs)
+        found.append(dataclasses.replace(source, files=files, jobs=jobs))
+    return found
+
+
+def chosen_stems(stems: Sequence[CatalogueStem], songs: Sequence[str]) -> list[CatalogueStem]:
+    """Return the stems of the songs that are wanted.
+
+    Parameters
+    ----------
+    stems : sequence of CatalogueStem
+        Stems of all sources.
+    songs : sequence of str
+        Names and patterns; empty for all songs.
+
+    Raises
+    ------
+    UsageError
+        If one of them is no song's.
+    """
+    if not songs:
+        return list(stems)
+    wanted = _SongNames(songs, "--songs")
+    wanted.check(stems)
+    return [stem for stem in stems if wanted.has(stem.root, _place(stem))]
+
+
+def divided(
+    stems: Sequence[CatalogueStem], config: MixConfig
+) -> tuple[list[CatalogueStem], list[str]]:
+    """Return the stems in the splits of a set of mixtures, and what a user should know of that.
+
+    Parameters
+    ----------
+    stems : sequence of CatalogueStem
+        Stems of all sources, in the splits of these.
+    config : MixConfig
+        Says which songs are left out, which splits are pooled, and how many songs are for
+        validation.
+
+    Returns
+    -------
+    stems : list of CatalogueStem
+        Without the songs that are in no split of the set.
+    warnings : list of str
+        Which songs these are.
+
+    Raises
+    ------
+    UsageError
+        If a name is no song's, or more songs are to be for validation than there are.
+    NothingToDo
+        If songs are left out and none is for training.
+    """
+    warnings: list[str] = []
+    pooled = [_in_split(s, "train") if s.split in config.pooled else s for s in stems]
+    if config.left_out:
+        pooled, warnings = _left_out(stems, pooled, config)
+    if config.validation_songs is not None:
+        pooled = _with_validation(pooled, config.validation_songs)
+    return pooled, warnings
+
+
+def _in_split(stem: CatalogueStem, split: str) -> CatalogueStem:
+    return stem if stem.split == split else dataclasses.replace(stem, split=split)
+
+
+def _left_out(
+    stems: Sequence[CatalogueStem], pooled: Sequence[CatalogueStem], config: MixConfig
+) -> tuple[list[CatalogueStem], list[str]]:
+    """Return the stems with the songs that are left out as ``test``, and without other test songs.
+
+    A source whose songs are all in one split is not divided: where songs of it are left out, the
+    others are for training. What else a source calls test songs stays out of training.
+    """
+    names = _SongNames(config.left_out, "--leave-out")
+    names.check(stems)
+    is_out = [names.has(stem.root, _place(stem)) for stem in stems]
+    splits: dict[str, set[str]] = {}
+    for stem in stems:
+        splits.setdefault(stem.root, set()).add(stem.split)
+    undivided = {
+        stem.root
+        for stem, out in zip(stems, is_out, strict=True)
+        if out and len(splits[stem.root]) == 1
+    }
+    kept: list[CatalogueStem] = []
+    unused: set[str] = set()
+    for stem, out in zip(pooled, is_out, strict=True):
+        if out:
+            kept.append(_in_split(stem, "test"))
+        elif stem.root in undivided:
+            kept.append(_in_split(stem, "train"))
+        elif stem.split == "test":
+            unused.add(stem.song_id)
+        else:
+            kept.append(stem)
+    hint = (
+        f"{len(unused)} test songs are not left out, and not used; --train-on test trains on them"
+    )
+    if not any(s.split == "train" for s in kept) and config.splits in ((), ("train",)):
+        raise NothingToDo(
+            f"--leave-out: no other song is for training{f': {hint}' if unused else ''}"
+        )
+    return kept, [hint] if unused else []
+
+
+def _with_validation(stems: Sequence[CatalogueStem], wanted: float) -> list[CatalogueStem]:
+    """Return the stems with some training songs as validation songs: those of the least hashes.
+
+    Songs that share music are one. A share is a threshold of hashes, so that songs that are added
+    change nothing for others; at least one song is for either.
+    """
+    music = _music_of([stem for stem in stems if stem.split == "train"])
+    hashes = {key: unit_hash(0, "validation", key) for key in music.values()}
+    ranked = sorted(hashes, key=lambda key: (hashes[key], key))
+    n_wanted = round(wanted) if wanted >= 1 else sum(h < wanted for h in hashes.values())
+    if wanted < 1:
+        n_wanted = min(max(n_wanted, 1), len(ranked) - 1)
+    if not 1 <= n_wanted < len(ranked):
+        raise UsageError(
+            f"--validation-songs {wanted:g}: there are {len(ranked)} different training songs, and "
+            "one at least must stay"
+        )
+    drawn = set(ranked[:n_wanted])
+    return [
+        _in_split(stem, "validation")
+        if stem.split == "train" and music[stem.song_id] in drawn
+        else stem
+        for stem in stems
+    ]
+
+
+def _music_of(stems: Iterable[CatalogueStem]) -> dict[str, str]:
+    """Return by song what it is drawn by, which songs that share music have in common."""
+    parent: dict[str, str] = {}
+
+    def found(name: str) -> str:
+        while parent.setdefault(name, name) != name:
+            name = parent[name]
+        return name
+
+    keys: dict[str, str] = {}
+    for stem in stems:
+        keys[stem.song_id] = stem.song_key or stem.song_id
+        parent[found(f"song {stem.song_id}")] = found(f"music {stem.content_id}")
+    least: dict[str, str] = {}
+    for song_id, key in keys.items():
+        root = found(f"song {song_id}")
+        least[root] = min(key, least.get(root, key))
+    return {song_id: least[found(f"song {song_id}")] for song_id in keys}
+
+
+def limited(
+    stems: Sequence[CatalogueStem], config: MixConfig, taxonomy: Taxonomy
+) -> list[CatalogueStem]:
+    """Return the stems, those for training no longer than so many hours of source material.
+
+    Songs come in the order of a hash, so that more material holds what less does; of the last song
+    the beginning is taken. In incoherent mixtures the hours are of each target, as Chiu et al. 2020
+    (section V-A) take 16 minutes of each instrument; in others, whose sources belong together, they
+    are of songs.
+
+    Parameters
+    ----------
+    stems : sequence of CatalogueStem
+        In the splits of the set of mixtures.
+    config : MixConfig
+        Says how many hours.
+    taxonomy : Taxonomy
+        Targets of the set of mixtures.
+    """
+    if config.source_hours is None:
+        return list(stems)
+    training = [stem for stem in stems if stem.split == "train"]
+    music = _music_of(training)
+    order = {key: unit_hash(0, "material", key) for key in music.values()}
+    training.sort(key=lambda s: (order[music[s.song_id]], s.song_id, s.stem_id))
+    is_by_target = config.mode is Mode.INCOHERENT
+
+    def unit_of(stem: CatalogueStem) -> tuple[str | None, str]:
+        """Return what has a limit of its own, and what of it is cut together."""
+        target = taxonomy.target_of(stem.classes)
+        return (target, stem.stem_id) if is_by_target else (None, stem.song_id)
+
+    lengths = _allotted(training, unit_of, config)
+    kept = {stem.stem_id: lengths[unit_of(stem)] for stem in training}
+    return [
+        stem if stem.split != "train" else _cut(stem, kept[stem.stem_id])
+        for stem in stems
+        if stem.split != "train" or kept[stem.stem_id]
+    ]
+
+
+def _allotted(
+    stems: Iterable[CatalogueStem],
+    unit_of: Callable[[CatalogueStem], tuple[str | None, str]],
+    config: MixConfig,
+) -> Mapping[tuple[str | None, str], int]:
+    """Return how many 100 ms of every unit are taken, of stems in their order."""
+    assert config.source_hours is not None
+    wanted = round(config.source_hours * _STEPS_PER_HOUR)
+    sizes: dict[tuple[str | None, str], int] = {}
+    for stem in stems:
+        unit = unit_of(stem)
+        sizes[unit] = max(stem.n_steps, sizes.get(unit, 0))
+    taken: Counter[str | None] = Counter()
+    lengths = {}
+    for (limit, name), size in sizes.items():
+        length = min(size, wanted - taken[limit])
+        if length < min(config.clip_steps, size):  # no clip fits into the rest
+            length, taken[limit] = 0, wanted
+        lengths[limit, name] = length
+        taken[limit] += length
+    return lengths
+
+
+def _cut(stem: CatalogueStem, n_steps: int) -> CatalogueStem:
+    """Return the beginning of a stem."""
+    if stem.n_steps <= n_steps:
+        return stem
+    voices = None if stem.voices is None else stem.voices[:n_steps]
+    return dataclasses.replace(
+        stem, k_power=stem.k_power[:n_steps], power=stem.power[:n_steps], voices=voices
+    )
