@@ -253,8 +253,8 @@ def _corpus_stems(root: Path, taxonomy: Taxonomy) -> Iterator[_Found]:
     for rendition in corpus.rendition_records():
         song = f"{rendition.track}-{rendition.point}"
         for source in rendition.sources:
-            part = stems[rendition.song_id, source.stem_id]
-            yield _corpus_stem(root, part, song, source.shift, source.gain_db)
+            stem = stems[rendition.song_id, source.stem_id]
+            yield _corpus_stem(root, stem, song, source.shift, source.gain_db)
 
 
 def _corpus_stem(
