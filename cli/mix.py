@@ -123,9 +123,12 @@ def summary_of(mixtures: Mixtures) -> Summary:
     mode = header["config"]["mode"]
     rejections = header.get("rejections", {})
     left_out = f"; {sum(rejections.values())} left out" if rejections else ""
+    own, n_own = "", mixtures.n_own_mixtures
+    if "own_mixtures_sha256" in header:
+        own = f", {n_own} of them excerpts of their songs' own mixtures"
     return Summary(
         f"{mixtures.root}: {sum(mixtures.splits.values())} {mode} mixtures ({by_split}), "
-        f"{mixtures.hours:.2f} h{audio}{left_out}",
+        f"{mixtures.hours:.2f} h{own}{audio}{left_out}",
         {
             "mixtures": str(mixtures.root),
             "n_mixtures": mixtures.splits,
@@ -134,5 +137,6 @@ def summary_of(mixtures: Mixtures) -> Summary:
             "n_shards": len(header["shards"]),
             "n_audio_shards": len(header["audio_shards"]),
             "rejections": rejections,
+            **({"n_own_mixtures": n_own} if own else {}),
         },
     )

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING
+from statistics import median
+from typing import TYPE_CHECKING, Any
 
 import click
 from stemsmith.cli.options import LOCAL_PATH, Common, command, common_options
 
 if TYPE_CHECKING:
     from stemsmith.cli.console import Summary
+    from stemsmith.manifests.corpus import Corpus
+    from stemsmith.mixing.mixtures import Mixtures
 
 __all__ = ["validate"]
 
@@ -26,9 +30,11 @@ def validate(folder: Path, common: Common) -> None:
     Of a corpus: checksums of shards and files, MD5 of the scores, equal lengths, mixture = exact
     sum of the stems, loudness and peaks on disk as recorded, duplicates within one split, no stray
     folders. Of mixtures: checksums of shards, of audio and of every stem a recipe names, and that
-    every recipe can be followed. Of scores of `stemsmith evaluate`: checksums of all files, and a
-    score for every song and target. Of an export: checksums of all files. Of a run of
-    `stemsmith train`: that its checkpoints can be loaded and are of the model it says.
+    every recipe can be followed. Of both, where songs have mixtures of their own (--mix-source
+    unsplit): how far these are from the sums of their stems. Of scores of `stemsmith evaluate`:
+    checksums of all files, and a score for every song and target. Of an export: checksums of all
+    files. Of a run of `stemsmith train`: that its checkpoints can be loaded and are of the model it
+    says.
     """
     from stemsmith.cli.console import print_summary
     from stemsmith.folders import open_folder
@@ -59,8 +65,29 @@ def _check_corpus(folder: Path, common: Common) -> Summary:
     else:
         line = f"{len(corpus)} songs, {n_stems} stems"
         counts = {"n_songs": len(corpus), "n_stems": n_stems}
-    values = {"corpus": str(folder), **counts}
-    return Summary(f"{folder}: valid; {line}", values)
+    said, residuals = _residuals(corpus, common)
+    values = {"corpus": str(folder), **counts, **residuals}
+    return Summary(f"{folder}: valid; {line}{said}", values)
+
+
+def _residuals(opened: Corpus | Mixtures, common: Common) -> tuple[str, dict[str, Any]]:
+    """Say how far the own mixtures of songs are from the sums of their stems; nothing of sums."""
+    from stemsmith.cli.console import Terminal
+    from stemsmith.mixing.residuals import mixture_residuals
+
+    found = mixture_residuals(
+        opened, jobs=common.n_jobs, scheduler=common.scheduler, progress=Terminal(common)
+    )
+    if not found:
+        return "", {}
+    middle, worst = median(found.values()), max(found, key=lambda song: found[song])
+    text = (
+        f"; the own mixtures of {len(found)} songs are not the sums of their stems: residual "
+        f"{middle:.1f} dB in the median, {found[worst]:.1f} dB at worst ({worst})"
+    )
+    # JSON knows no infinity, which is what an exact sum has.
+    values = {song: round(db, 2) if isfinite(db) else None for song, db in found.items()}
+    return text, {"residual_db": values}
 
 
 def _check_export(folder: Path, common: Common) -> Summary:
@@ -75,13 +102,15 @@ def _check_export(folder: Path, common: Common) -> Summary:
 
 def _check_mixtures(folder: Path, common: Common) -> Summary:
     from stemsmith.cli.console import Summary, Terminal
+    from stemsmith.mixing.mixtures import Mixtures
     from stemsmith.mixing.workflow import validate_mixtures
 
     found = validate_mixtures(
         folder, jobs=common.n_jobs, scheduler=common.scheduler, progress=Terminal(common)
     )
-    line = f"{folder}: valid; {found.n_mixtures} mixtures of {found.n_files} files"
-    return Summary(line, {"mixtures": str(folder), **found._asdict()})
+    said, residuals = _residuals(Mixtures(folder), common)
+    line = f"{folder}: valid; {found.n_mixtures} mixtures of {found.n_files} files{said}"
+    return Summary(line, {"mixtures": str(folder), **found._asdict(), **residuals})
 
 
 def _check_results(folder: Path, common: Common) -> Summary:

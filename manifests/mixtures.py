@@ -3,6 +3,7 @@
 A recipe is complete: with the files it names, `stemsmith.mixing.audio.realise` makes the same audio
 again. The order of operations is fixed: read, tempo stretch, circular shift, effects, gain, sum,
 and one guard gain for all against clipping; then what makes a master of the sum, guarded again.
+Where a song has a mixture of its own, an excerpt of that stands in place of the sum.
 """
 
 from __future__ import annotations
@@ -97,9 +98,10 @@ class MixtureSource:
     sha256 : str
         SHA-256 that the file had when the recipe was planned.
     group : str
-        Target name in the taxonomy.
+        Target name in the taxonomy; ``mixture`` for a song's own mixture.
     role : str
-        ``target`` or ``interference``; ``source`` where no target was asked for.
+        ``target`` or ``interference``; ``source`` where no target was asked for, and ``mixture``
+        for a song's own mixture.
     sample_rate, n_stem_samples : int
         Sample rate in Hz and length of the file.
     start, n_read : int
@@ -166,6 +168,10 @@ class Mixture:
     master : str or None
         A transform of the sum, a JSON object as those of sources: the mixture is then a master, and
         its sources are as they were before. None where the mixture is the sum.
+    own_mixture : MixtureSource or None
+        The excerpt of the song's own mixture that is the mixture in place of the sum of the
+        sources, at their gain: of corpora that were rendered with ``--mix-source unsplit``. None
+        where the mixture is made of its sources, as in all that earlier versions wrote.
     """
 
     mixture_id: str
@@ -177,8 +183,14 @@ class Mixture:
     peak_ceiling_dbfs: float
     sources: tuple[MixtureSource, ...]
     master: str | None = None
+    own_mixture: MixtureSource | None = None
 
     @property
     def sums(self) -> bool:
         """Whether the mixture is the sum of its sources."""
-        return self.master is None
+        return self.master is None and self.own_mixture is None
+
+    @property
+    def excerpts(self) -> tuple[MixtureSource, ...]:
+        """All that is read of files: the sources, and the song's own mixture if there is one."""
+        return self.sources if self.own_mixture is None else (*self.sources, self.own_mixture)

@@ -338,6 +338,11 @@ class Song:
     tempo_bpm: float | None = None
     bar_quarters: float | None = None
 
+    @property
+    def has_own_mixture(self) -> bool:
+        """Whether the mixture was rendered by itself, and not summed of the stems."""
+        return self.mix_source == "unsplit"
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stem:

@@ -85,7 +85,7 @@ def schema_of(record_type: type) -> pa.Schema:
     """Return the Arrow schema of a record type.
 
     Fields are str, int, float, bool, a StrEnum, a 1-D array of bool, float32, int32 or uint8, or a
-    tuple of any length of str or of records; ``| None`` makes a column nullable.
+    tuple of any length of str or of records, or a record; ``| None`` makes a column nullable.
     """
     columns = []
     for name, hint in _hints_of(record_type).items():
@@ -239,7 +239,10 @@ def _columns(record_type: type, rows: Sequence[Any]) -> list[pa.Array]:
 
 
 def _column(values: Sequence[Any], hint: Any, arrow_type: pa.DataType) -> pa.Array:
-    item = _item_of(_without_none(hint)[0])
+    inner = _without_none(hint)[0]
+    item = _item_of(inner)
+    if dataclasses.is_dataclass(inner):
+        values = [None if value is None else dataclasses.asdict(value) for value in values]
     if item is None:
         try:
             return pa.array(values, type=arrow_type)
@@ -339,7 +342,10 @@ class RecordTable(Sequence[R]):
         self._is_of_now = schema.equals(schema_of(record_type))
         with _reading(path), path.open("rb") as file:
             columns = metadata.schema
-            names = [columns.column(i).path for i in range(len(columns))]
+            # Of records that are None Arrow makes places in a list of texts that need not be there.
+            records = {field.name for field in schema if pa.types.is_struct(field.type)}
+            paths = [columns.column(i).path for i in range(len(columns))]
+            names = [path for path in paths if path.partition(".")[0] not in records]
             self._table = pq.ParquetFile(
                 file,
                 metadata=metadata,
@@ -390,9 +396,19 @@ class RecordTable(Sequence[R]):
         values: npt.NDArray[Any] = self._table.column(name).to_numpy()
         return values
 
+    def n_given(self, name: str) -> int:
+        """Return how many records have something in a nullable column."""
+        if name not in self._table.schema.names:
+            return 0
+        return len(self) - int(self._table.column(name).null_count)
+
     def distinct(self, name: str, *fields: str) -> list[dict[str, Any]]:
-        """Return the different combinations of some fields in a column of records."""
-        members = pa.Table.from_struct_array(self._table.column(name).combine_chunks().flatten())
+        """Return the different combinations of some fields in a column of records, or of lists."""
+        if name not in self._table.schema.names:  # a nullable one that the file does not have
+            return []
+        column = self._table.column(name).combine_chunks()
+        records = column.flatten() if pa.types.is_list(column.type) else column.drop_null()
+        members = pa.Table.from_struct_array(records)
         groups = members.select(fields).group_by(fields, use_threads=False)
         rows: list[dict[str, Any]] = groups.aggregate([]).to_pylist()
         return rows
@@ -457,6 +473,8 @@ def _column_offence(name: str, column: pa.Array, hint: Any) -> str:
             return f"the column {name} has empty cells"
         is_record = dataclasses.is_dataclass(item)
         return _member_offence(members, item) if is_record else _column_offence(name, members, item)
+    if pa.types.is_struct(column.type):
+        return _member_offence(column.drop_null(), hint)
     if pa.types.is_dictionary(column.type):
         column = column.dictionary
     column = column.drop_null()
@@ -546,6 +564,9 @@ def _values(column: pa.Array, hint: Any) -> list[Any]:
         ]
     if pa.types.is_list(column.type):
         return [np.asarray(cell.values) if cell.is_valid else None for cell in column]
+    if pa.types.is_struct(column.type):
+        rows: Iterator[Any] = iter(_rows(column.drop_null(), typing.cast(type, hint)))
+        return [next(rows) if there else None for there in column.is_valid().to_pylist()]
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     values: list[Any] = column.to_pylist()

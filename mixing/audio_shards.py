@@ -3,7 +3,8 @@
 A sample is ``<mixture_id>.mixture.flac``, ``<mixture_id>.<target>.flac``, ... and
 ``<mixture_id>.json``, which repeats the recipe and says what every source was turned up or down by.
 FLAC has 16 bits: targets are rounded, and the mixture is the exact integer sum of all targets,
-those that are not written included, unless it is a master, which its JSON says (``sums`` is false).
+those that are not written included, unless it is a master or the excerpt of a song's own mixture,
+which its JSON says (``sums`` is false).
 WAV has the float32 samples as they are. Where recordings may be faulty, every target has a second
 file, ``<mixture_id>.<target>.true.flac``: what it is.
 """
@@ -135,6 +136,8 @@ def _description(mixture: Mixture, made: Realised) -> bytes:
         "guard_gain_db": made.guard_gain_db,
         "gains_db": made.gains_db,
     }
+    if mixture.own_mixture is None:  # shards of others keep the bytes that they have always had
+        del content["own_mixture"]
     if not mixture.sums:
         content["sums"] = False
     return json.dumps(content, sort_keys=True, ensure_ascii=True).encode()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from bisect import bisect_right
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import accumulate
 from pathlib import Path
 from typing import Any, Final, overload
 
@@ -233,7 +233,17 @@ class Mixtures(Sequence[StoredMixture]):
     @property
     def is_sum(self) -> bool:
         """Whether every mixture is the sum of what is recorded of its targets."""
+        return self.is_additive and not self.n_own_mixtures
+
+    @property
+    def is_additive(self) -> bool:
+        """Whether a mixture without what is recorded of a target is all else that is in it."""
         return all(one.keeps_sum for one in self._augmentations)
+
+    @property
+    def n_own_mixtures(self) -> int:
+        """Number of mixtures that are excerpts of what their songs have as their own mixtures."""
+        return sum(shard.recipes.n_given("own_mixture") for shard in self.recipe_shards)
 
     @property
     def _augmentations(self) -> list[Augmentation]:
@@ -278,7 +288,8 @@ class Mixtures(Sequence[StoredMixture]):
             path = storage.inside(self.root, entry["file"])
             split = next((s for s in SPLITS if path.name.startswith(f"mixtures-{s}-")), "")
             recipes = shards.RecordTable(path, Mixture)
-            for source in recipes.distinct("sources", "root"):
+            roots = (recipes.distinct(name, "root") for name in ("sources", "own_mixture"))
+            for source in itertools.chain.from_iterable(roots):
                 if source["root"] not in self.header.get("roots", {}):
                     raise InvalidCorpus(f"{path}: no root {source['root']!r} in {shards.MANIFEST}")
             if not (recipes.column("n_samples") > 0).all():
@@ -318,7 +329,7 @@ class Mixtures(Sequence[StoredMixture]):
 
     @cached_property
     def _ends(self) -> list[int]:
-        return list(accumulate(len(shard.recipes) for shard in self.recipe_shards))
+        return list(itertools.accumulate(len(shard.recipes) for shard in self.recipe_shards))
 
     def __iter__(self) -> Iterator[StoredMixture]:
         return (StoredMixture(record, self.roots) for record in self.records())

@@ -79,7 +79,7 @@ def plan_checks(mixtures: Mixtures) -> list[FileCheck]:
             duration_s += mixture.n_samples / mixture.sample_rate
             if problem := next(_problems(mixture, header), None):
                 raise InvalidCorpus(f"{path}: {mixture.mixture_id}: {problem}")
-            for source in mixture.sources:
+            for source in mixture.excerpts:
                 file = str(locate(roots, source.root, source.path))
                 if wanted.setdefault(file, source.sha256) != source.sha256:
                     raise InvalidCorpus(f"{path}: two recipes disagree about {file}")
@@ -149,9 +149,13 @@ def _problems(mixture: Mixture, header: Mapping[str, Any]) -> Iterator[str]:
         yield "sources of several songs in a coherent mixture"
     if mixture.master is not None:
         decode(mixture.master)
-    for source in mixture.sources:
+    for source in mixture.excerpts:
         if problem := _source_problem(source, header["taxonomy"]):
             yield f"{source.stem_id}: {problem}"
+    if (own := mixture.own_mixture) is not None:
+        place = (own.root, own.song_id, own.start, own.n_read)
+        if any((s.root, s.song_id, s.start, s.n_read) != place for s in mixture.sources):
+            yield "a source is of another song or moment than the song's own mixture"
 
 
 def _source_problem(source: MixtureSource, taxonomy: Collection[str]) -> str | None:

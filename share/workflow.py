@@ -29,6 +29,7 @@ from stemsmith.share.exports.exported import EXPORT, Exported
 from stemsmith.share.exports.one_file import write_one_file
 from stemsmith.share.exports.options import ExportConfig, ExportOptions
 from stemsmith.share.exports.sources import find_export_sources
+from stemsmith.share.exports.target_songs import TargetFormat
 from stemsmith.share.report.config import ReportConfig, ReportOptions
 from stemsmith.share.report.page import check_page_path, render_page
 from stemsmith.share.report.report import make_page
@@ -188,13 +189,13 @@ def export_dataset(
             for _ in do_jobs(workers, write_song, open_jobs, filled.died):
                 ticker.advance()
         exported = filled.close()
-    for warning in _doubts(exported):
+    for warning in _doubts(exported, plan):
         progress.warn(warning)
     return exported
 
 
-def _doubts(exported: Exported) -> Iterator[str]:
-    """Yield what is probably not meant: trainers find nothing, or nothing but silence."""
+def _doubts(exported: Exported, plan: ExportPlan) -> Iterator[str]:
+    """Yield what is probably not meant: trainers find nothing, nothing but silence, or sums."""
     header = exported.header
     config = header["config"]
     if "train" in config["splits"] and not header["n_songs"].get("train"):
@@ -204,6 +205,13 @@ def _doubts(exported: Exported) -> Iterator[str]:
     if silent := [target for target in wanted if counts.get(target) == 0]:
         names = " or ".join(silent)
         yield f"{exported.root}: no song has {names}: silent files, or none (--missing)"
+    if isinstance(plan.layout, TargetFormat) and (
+        n_unheard := plan.layout.n_unheard_mixtures(plan.songs, plan.config)
+    ):
+        yield (
+            f"{exported.root}: {n_unheard} songs have mixtures of their own, which the format does "
+            "not have for training: trainers hear the sums of the stems"
+        )
 
 
 def write_report(

@@ -246,6 +246,24 @@ def corpus(tmp_path_factory: pytest.TempPathFactory, band_folder: Path, stemsmit
 
 
 @pytest.fixture(scope="session")
+def unsplit(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a corpus of three songs that were rendered as a whole, too; read only.
+
+    Its mixtures hold a program that is no stem.
+    """
+    from stemsmith.render.workflow import render_corpus
+
+    folder = tmp_path_factory.mktemp("unsplit")
+    for k in range(3):
+        write_song(folder / "midi" / f"{k}.mid", (*BAND, (103, 4)), n_notes=40, seed=k)
+    render_corpus(
+        folder / "midi", folder / "c", mix_source="unsplit", patch_choice="program", band=None,
+        splits="1,1,1", sample_rate=8000, tail_s=0.5, audit=False,
+    )  # fmt: skip
+    return folder / "c"
+
+
+@pytest.fixture(scope="session")
 def shared() -> Path:
     """Return the folder of real scores and published signals; skip where there is none."""
     default = Path(__file__).resolve().parents[2] / "shared"

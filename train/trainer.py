@@ -160,7 +160,7 @@ def _clips_of(request: TrainRequest) -> tuple[Clips, Clips]:
     settings, rules = request.settings, request.rules
     if rules.remix or (rules.gain_low, rules.gain_high) != (1.0, 1.0):
         for folder in request.mixtures:
-            if not Mixtures(folder).is_sum:
+            if not Mixtures(folder).is_additive:
                 raise UsageError(
                     f"{folder}: its mixtures are not the sum of their recordings (bleed, master), "
                     "which --remix and --gain need"

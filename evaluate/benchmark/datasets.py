@@ -3,7 +3,9 @@
 The stems of a target are summed to its reference, and all stems that belong to a target to the
 mixture, as in coherent mixtures. Where a layout has mixtures of its own, these are separated:
 MUSDB18's are masters, to which its stems do not quite sum (by -15 and by -32 dB in the two songs
-of its public sample).
+of its public sample). So are those of a corpus that was rendered with ``--mix-source unsplit``.
+What a mixture holds beside its stems is in no reference: of "residual", "other" and
+"accompaniment", too, the reference is the sum of stems.
 """
 
 from __future__ import annotations
@@ -240,15 +242,21 @@ def _corpus_stems(root: Path, taxonomy: Taxonomy) -> Iterator[_Found]:
     corpus = Corpus(root).verify()
     in_pieces = names_pieces(taxonomy.class_names)
     if corpus.kind != RENDITIONS or in_pieces:
-        for stem in corpus.stems_in_pieces() if in_pieces else corpus.stem_records():
-            yield _corpus_stem(root, stem, stem.track, 0, 0.0)
+        mixtures = {
+            song.song_id: StemFile("", str(storage.inside(root, song.mix_path)))
+            for song in corpus.song_records()
+            if song.has_own_mixture
+        }
+        for part in corpus.stems_in_pieces() if in_pieces else corpus.stem_records():
+            found = _corpus_stem(root, part, part.track, 0, 0.0)
+            yield found._replace(mixture=mixtures.get(part.song_id))
         return
     stems = {(stem.song_id, stem.stem_id): stem for stem in corpus.rendition_stem_records()}
     for rendition in corpus.rendition_records():
         song = f"{rendition.track}-{rendition.point}"
         for source in rendition.sources:
-            part = stems[rendition.song_id, source.stem_id]
-            yield _corpus_stem(root, part, song, source.shift, source.gain_db)
+            stem = stems[rendition.song_id, source.stem_id]
+            yield _corpus_stem(root, stem, song, source.shift, source.gain_db)
 
 
 def _corpus_stem(

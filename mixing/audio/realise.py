@@ -44,7 +44,8 @@ class Realised(dict[str, Float32s]):
     gains_db : dict of str to float
         Gain of each stem before that.
     addends : tuple of str
-        Names of the targets, as they are, that the mixture is the sum of; empty for a master.
+        Names of the targets, as they are, that the mixture is the sum of; empty for a master, and
+        for an excerpt of a song's own mixture.
     """
 
     guard_gain_db: float = 0.0
@@ -72,14 +73,16 @@ def realise(
     targets : collection of str, optional
         Targets to return beside the mixture; one the mixture lacks is silent. ``<name>.true`` is
         what a target is, whether its recording is faulty or not. None returns all that it has. All
-        are made in any case: the mixture is their sum, or a master of it.
+        are made in any case: the mixture is their sum, or the excerpt of the song's own mixture
+        that stands in its place, or a master of either.
     is_verified : bool
         Whether every file's SHA-256 is compared to the recipe's, once a process.
 
     Returns
     -------
     Realised
-        The sum of `Realised.addends` equals the mixture to 1e-6, and no sample exceeds the ceiling.
+        The sum of `Realised.addends`, if it has some, equals the mixture to 1e-6; no sample exceeds
+        the ceiling.
 
     Raises
     ------
@@ -102,22 +105,19 @@ def realise(
     faults = [_fault_of(source) for source in mixture.sources]
     recorded: dict[str, Float32s] = {}
     for source, fault in zip(mixture.sources, faults, strict=True):
-        path = locate(roots, source.root, source.path)
-        if is_verified:
-            _verify(path, source.sha256)
-        audio = _transformed(_read(source, path, mixture), source, mixture)
-        gain_db = made.gains_db[source.stem_id] = _gain_db(audio, source, mixture.sample_rate)
-        if gain_db:
-            audio *= np.float32(db_to_linear(gain_db))
+        audio, made.gains_db[source.stem_id] = _excerpt_of(source, mixture, roots, is_verified)
         if any(faults):
             _record(recorded, audio, fault or _Fault(source.group), faults, mixture)
         if source.group in groups:
             groups[source.group] += audio
         else:
             groups[source.group] = audio
-    total = np.zeros(shape, np.float32)
-    for audio in groups.values():
-        total += audio
+    if mixture.own_mixture is not None:
+        total, _ = _excerpt_of(mixture.own_mixture, mixture, roots, is_verified)
+    else:
+        total = np.zeros(shape, np.float32)
+        for audio in groups.values():
+            total += audio
     _guard(made, total, groups, recorded, mixture)
     if mixture.master is not None:
         master = effect_of(mixture.master)
@@ -134,6 +134,23 @@ def realise(
         found = shown.get(name, true.get(name))
         made[name] = np.zeros(shape, np.float32) if found is None else found
     return made
+
+
+def _excerpt_of(
+    source: MixtureSource,
+    mixture: Mixture,
+    roots: Mapping[str, str | Path],
+    is_verified: bool,
+) -> tuple[Float32s, float]:
+    """Return a source as it is in a mixture, before the guard gain, and its own gain in dB."""
+    path = locate(roots, source.root, source.path)
+    if is_verified:
+        _verify(path, source.sha256)
+    audio = _transformed(_read(source, path, mixture), source, mixture)
+    gain_db = _gain_db(audio, source, mixture.sample_rate)
+    if gain_db:
+        audio *= np.float32(db_to_linear(gain_db))
+    return audio, gain_db
 
 
 class _Fault(NamedTuple):
@@ -201,7 +218,7 @@ def quantised(made: Realised) -> dict[str, Int16s]:
     -------
     dict of str to numpy.ndarray
         (n_channels, n_samples) int16 by name: every target, and ``mixture``, the exact sum of
-        `Realised.addends`; a master, which has none, is rounded itself.
+        `Realised.addends`; a master or a song's own mixture, which has none, is rounded itself.
     """
     integers = {
         name: quantise(audio, 0.0, FULL_SCALE_16) for name, audio in made.items() if name != MIXTURE

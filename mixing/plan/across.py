@@ -9,7 +9,8 @@ higher the coherence, the more sources come from the anchor's song; those that d
 
 Where sources of several songs meet, those of the anchor's song keep their levels to each other and
 get one gain, with which the anchor has the loudness of an incoherent source; the others have it,
-too. Where a level is asked for, all have it: their own, or the same.
+too. Where a level is asked for, all have it: their own, or the same. All of these mixtures are
+sums, whatever the coherence: mixtures that songs have of their own are not used.
 """
 
 from __future__ import annotations
@@ -85,7 +86,8 @@ def plan_across(
         What is known of the scores, if something is to match.
     """
     if config.coherence == 1:
-        return CoherentPlan(catalogue, split, config.with_mode(Mode.COHERENT), sample_rate)
+        coherent = config.with_mode(Mode.COHERENT)
+        return CoherentPlan(catalogue, split, coherent, sample_rate, is_sum=True)
     if config.coherence == 0 and scores is None:
         return IncoherentPlan(catalogue, split, config.with_mode(Mode.INCOHERENT), sample_rate)
     return AcrossPlan(catalogue, split, config, sample_rate, taxonomy, scores)
@@ -123,7 +125,7 @@ class AcrossPlan:
         self._catalogue = catalogue
         self._number_of = {stem.stem_id: k for k, stem in enumerate(catalogue.stems)}
         self._coherent = CoherentPlan(
-            catalogue, split, config.with_mode(Mode.COHERENT), sample_rate
+            catalogue, split, config.with_mode(Mode.COHERENT), sample_rate, is_sum=True
         )
         self._incoherent = IncoherentPlan(
             catalogue, split, config.with_mode(Mode.INCOHERENT), sample_rate

@@ -5,6 +5,10 @@ has none left sits out. So no clip comes twice before all have come (with one te
 song leaves the offsets of the others as they were. Departure from the paper, which draws song and
 offset anew each time: while no song sits out, the distribution of single clips is the same. With
 weights songs and offsets are drawn anew each time, as there.
+
+A song that has a mixture of its own (Flakh, section 2.3: the file rendered as a whole) is mixed to
+an excerpt of that wherever its stems are mixed as they are; whatever changes, moves or replaces one
+of them leaves nothing but their sum.
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ from stemsmith.manifests.arrays import Float64s, Int32s
 from stemsmith.manifests.mixtures import Mixture, MixtureSource
 from stemsmith.manifests.records import Reason
 from stemsmith.manifests.seeds import rng_for
+from stemsmith.mixing.audio.realise import MIXTURE
 from stemsmith.mixing.augmentation import Decided
 from stemsmith.mixing.level.grid import ENVELOPE_HZ
 from stemsmith.mixing.plan.augment import Augmenter
@@ -28,6 +33,7 @@ from stemsmith.mixing.plan.recipes import (
     GAIN_DECIMALS,
     SILENCE_RMS_DBFS,
     Unused,
+    is_as_it_lies,
     recipe,
     recipe_source,
     stretched_steps,
@@ -55,6 +61,8 @@ class CoherentPlan:
         Options of the set of mixtures.
     sample_rate : int
         Sample rate of the mixtures in Hz.
+    is_sum : bool
+        Whether every mixture is the sum of its stems, also where songs have mixtures of their own.
 
     Attributes
     ----------
@@ -66,9 +74,16 @@ class CoherentPlan:
     """
 
     def __init__(
-        self, catalogue: SplitCatalogue, split: str, config: MixConfig, sample_rate: int
+        self,
+        catalogue: SplitCatalogue,
+        split: str,
+        config: MixConfig,
+        sample_rate: int,
+        *,
+        is_sum: bool = False,
     ) -> None:
         self._catalogue, self._split, self._config = catalogue, split, config
+        self._is_sum = is_sum
         self._sample_rate, self._augment = sample_rate, Augmenter(config)
         self._starts: dict[tuple[str, int], Int32s] = {}
         self._group_starts: dict[tuple[str, str, int], Int32s] = {}
@@ -151,7 +166,9 @@ class CoherentPlan:
         sources = [self._source(k, o, number, factor, muted) for k, _, o in clips]
         if config.overlay is not None:
             sources += self._overlay(song, number, factor, muted)
-        return recipe(split, number, config, self._sample_rate, sources, self._augment)
+        own = None if self._is_sum else self._own_mixture(song, sources)
+        rate = self._sample_rate
+        return recipe(split, number, config, rate, sources, self._augment, own_mixture=own)
 
     def _turn(self, number: int) -> tuple[int, str]:
         """Return the turn that a mixture belongs to, and its song."""
@@ -267,6 +284,23 @@ class CoherentPlan:
             is_shift_padded=augment.is_shift_padded,
             transforms=transforms,
             gain_db=gain_db,
+        )
+
+    def _own_mixture(self, song: str, sources: Sequence[MixtureSource]) -> MixtureSource | None:
+        """Return the excerpt of a song's own mixture that some sources are the stems of."""
+        own, first = self._catalogue.stems[self._catalogue.songs[song][0]].own_mixture, sources[0]
+        if own is None or not all(
+            source.song_id == song and is_as_it_lies(source) for source in sources
+        ):
+            return None
+        return dataclasses.replace(
+            first,
+            stem_id=f"{song}/{MIXTURE}",
+            path=own.path,
+            stream=own.stream,
+            sha256=own.sha256,
+            group=MIXTURE,
+            role=MIXTURE,
         )
 
     def _audible(self, song: str, group: str, n_steps: int) -> Int32s:

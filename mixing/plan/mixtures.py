@@ -197,6 +197,8 @@ def plan_mixtures(
     if scores is not None:
         header["matcher"] = dict(scores.header)
         header["sources"].append({"root": MATCHED, "layout": MATCHED})
+    if config.mode is Mode.COHERENT and (own := _own_mixtures_sha256(stems)) is not None:
+        header["own_mixtures_sha256"] = own
     roots = {source.name: str(source.root) for source in sources}
     return MixturePlan(
         splits={split: made for split, made in splits.items() if counts[split]},
@@ -206,6 +208,13 @@ def plan_mixtures(
         warnings=tuple(_warnings(wanted, splits, counts, config)),
         rejections=tuple(sorted([*_not_found(sources), *unused], key=astuple)),
     )
+
+
+def _own_mixtures_sha256(stems: Sequence[CatalogueStem]) -> str | None:
+    """Return the hash of the mixtures that songs have of their own; None if none has."""
+    found = {stem.song_id: stem.own_mixture for stem in stems if stem.own_mixture is not None}
+    text = "\n".join(f"{song}|{own.path}|{own.sha256}" for song, own in sorted(found.items()))
+    return hashlib.sha256(text.encode()).hexdigest() if found else None
 
 
 def _not_found(sources: Sequence[Source]) -> Iterator[Rejection]:

@@ -21,6 +21,7 @@ __all__ = [
     "Unused",
     "common_sample_rate",
     "n_of_splits",
+    "is_as_it_lies",
     "n_per_split",
     "recipe",
     "recipe_source",
@@ -135,6 +136,12 @@ def role_of(group: str, target: str | None) -> str:
     return "target" if group == target else "interference"
 
 
+def is_as_it_lies(source: MixtureSource) -> bool:
+    """Tell whether a source is an excerpt of its stem as it lies on disk, at its level."""
+    is_moved = source.shift != 0 or bool(source.transforms)
+    return not is_moved and source.target_lufs is None and source.gain_db == 0
+
+
 def recipe_source(
     catalogue: SplitCatalogue,
     k: int,
@@ -183,6 +190,7 @@ def recipe(
     sources: Sequence[MixtureSource],
     augment: Augmenter,
     n_steps: int | None = None,
+    own_mixture: MixtureSource | None = None,
 ) -> Mixture:
     """Return the record of one mixture, of some 100 ms or of the ordinary clip length.
 
@@ -205,4 +213,5 @@ def recipe(
         peak_ceiling_dbfs=config.peak_ceiling_dbfs,
         sources=tuple(sources),
         master=augment.draw_master(split, number),
+        own_mixture=own_mixture,
     )

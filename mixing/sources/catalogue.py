@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,7 @@ from stemsmith.mixing.sources.taxonomy import Taxonomy
 
 __all__ = [
     "CatalogueStem",
+    "OwnMixture",
     "SplitCatalogue",
     "check_splits",
     "sounding_steps",
@@ -36,6 +37,22 @@ def sounding_steps(power: Float32s) -> Int64s:
     """Return the steps of an envelope within 20 dB of its loudest."""
     loudest = power.max(initial=0.0)
     return np.flatnonzero(power > loudest * 10 ** (-_TOP_DB / 10))
+
+
+class OwnMixture(NamedTuple):
+    """The mixture that a song has beside its stems, sample-aligned with them and at their level.
+
+    Attributes
+    ----------
+    path, stream : str, int
+        Path below the root of the song's stems, and the audio stream in the file.
+    sha256 : str
+        SHA-256 of the file.
+    """
+
+    path: str
+    stream: int
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,6 +87,9 @@ class CatalogueStem:
     tempo_bpm, bar_quarters : float or None
         Tempo of its song in quarter notes a minute, and the quarter notes of a bar, if both stay
         the same from its first sample to its last; else None.
+    own_mixture : OwnMixture or None
+        The mixture of its song, where that is not the sum of its stems. It has their sample rate
+        and length.
     """
 
     stem_id: str
@@ -90,6 +110,7 @@ class CatalogueStem:
     voices: Float32s | None = None
     tempo_bpm: float | None = None
     bar_quarters: float | None = None
+    own_mixture: OwnMixture | None = None
 
     @property
     def name(self) -> str:

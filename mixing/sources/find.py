@@ -29,7 +29,7 @@ from stemsmith.manifests.records import Rejection, Song, Stem
 from stemsmith.manifests.renditions import RENDITIONS, RenditionStem
 from stemsmith.mixing.level.grid import ENVELOPE_HZ
 from stemsmith.mixing.sources import measure
-from stemsmith.mixing.sources.catalogue import CatalogueStem
+from stemsmith.mixing.sources.catalogue import CatalogueStem, OwnMixture
 from stemsmith.mixing.sources.files import find_files, incomplete, unused_files
 from stemsmith.mixing.sources.layouts import LAYOUTS
 from stemsmith.mixing.sources.measure import MeasureJob
@@ -309,6 +309,9 @@ def _corpus_stems(
                 voices=_voices(stem, len(power)) if is_with_voices else None,
                 tempo_bpm=song.tempo_bpm if song else None,
                 bar_quarters=song.bar_quarters if song else None,
+                own_mixture=OwnMixture(song.mix_path, 0, song.mix_sha256)
+                if song and song.has_own_mixture
+                else None,
             )
         )
     return found

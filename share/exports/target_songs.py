@@ -82,6 +82,13 @@ class TargetSong:
             own = {source.group for source in self.audio.record.sources}
         return tuple(target for target in self.targets if target in own)
 
+    @property
+    def has_own_mixture(self) -> bool:
+        """Whether its mixture is a file, and not made of its stems."""
+        if isinstance(self.audio, DatasetSong):
+            return self.audio.mixture is not None
+        return self.audio.record.own_mixture is not None
+
     def length(self) -> tuple[int, int]:
         """Return sample rate in Hz and number of samples; raise `NotExportable` if unknown."""
         if not isinstance(self.audio, DatasetSong):
@@ -146,6 +153,7 @@ def _read_mixture(stored: StoredMixture) -> TargetAudio:
     # A faulty recording is what users train on; what is true of it has names of its own.
     total = np.sum([made[name] for name in groups if name in made], axis=0)
     is_sum = bool(np.allclose(total, made[MIXTURE], rtol=0, atol=1e-5))
+    is_sum = is_sum and stored.record.own_mixture is None
     return TargetAudio(stored.record.sample_rate, made[MIXTURE], targets, is_sum)
 
 
@@ -277,6 +285,15 @@ class TargetFormat(ExportFormat[TargetSong]):
     @abstractmethod
     def path_of(self, song: TargetSong, target: str, config: ExportConfig) -> str | None:
         """Return where the file of a target is, or of the mixture (`MIXTURE`); None for nowhere."""
+
+    def n_unheard_mixtures(self, songs: Sequence[TargetSong], config: ExportConfig) -> int:
+        """Return how many songs have mixtures that are no sums, and that training never hears."""
+        return sum(
+            song.split == "train"
+            and song.has_own_mixture
+            and self.path_of(song, MIXTURE, config) is None
+            for song in songs
+        )
 
     def missing_in(self, song: TargetSong, config: ExportConfig) -> Missing | None:
         """Return what becomes of a target that the song lacks."""

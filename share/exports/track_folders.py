@@ -184,6 +184,6 @@ def _song(root: Path, song: Song, stems: Sequence[TrackFile]) -> TrackSong:
         split=song.split,
         sample_rate=song.sample_rate,
         n_samples=song.n_samples,
-        is_sum=song.mix_source == "automix",
+        is_sum=not song.has_own_mixture,
         files=tuple(files),
     )

@@ -10,6 +10,7 @@ import numpy as np
 from stemsmith.manifests.arrays import Float64s
 from stemsmith.manifests.corpus import Corpus
 from stemsmith.manifests.jobs import Progress
+from stemsmith.manifests.records import Song
 from stemsmith.manifests.renditions import RENDITIONS
 from stemsmith.share.charts import Caption, bars, histograms
 from stemsmith.share.report.config import ReportConfig
@@ -72,7 +73,8 @@ def corpus_sections(
         ]
     listening: list[Block] = [*corpus_players(corpus, config, progress)]
     if listening:
-        listening.insert(0, Prose(_about_players(numbers, songs, len(listening))))
+        has_sums = not any(song.has_own_mixture for song in _songs(corpus))
+        listening.insert(0, Prose(_about_players(numbers, songs, len(listening), has_sums)))
     return [
         PageSection(
             "At a glance",
@@ -107,13 +109,20 @@ def _name(corpus: Corpus) -> str:
     return corpus.root.name or str(corpus.root)
 
 
-def _about_players(numbers: CorpusNumbers, songs: str, n_players: int) -> str:
+def _songs(corpus: Corpus) -> Sequence[Song]:
+    return [] if corpus.kind == RENDITIONS else corpus.song_records()
+
+
+def _about_players(numbers: CorpusNumbers, songs: str, n_players: int, has_sums: bool) -> str:
     some = f"{n_players} of {numbers.n_songs} {songs}, drawn by lot"
     if n_players == numbers.n_songs:
         some = f"All {songs}"
+    mixtures = "together they are the mixture"
+    if not has_sums:
+        mixtures = "the mixture was rendered as a whole, and is not quite their sum"
     return (
         f"{some}: the stretch of each in which most of its stems sound. Stems are in sync to the "
-        "sample, at the levels of the mixture; together they are the mixture."
+        f"sample, at the levels of the mixture; {mixtures}."
     )
 
 

@@ -24,6 +24,7 @@ from stemsmith.manifests.programs import DRUMS
 from stemsmith.manifests.records import Note, Song
 from stemsmith.manifests.seeds import unit_hash
 from stemsmith.manifests.shards import Table
+from stemsmith.mixing.audio.realise import MIXTURE
 from stemsmith.share.report.clips import WAVEFORM_HZ, AudioClip, busiest_start_s, clock, make_clip
 from stemsmith.share.report.config import ReportConfig
 from stemsmith.share.report.content import (
@@ -132,7 +133,13 @@ def _song_player(track: Track, clip_s: float) -> StemPlayer:
         return make_clip(audio, track.sample_rate, [float(value) for value in wave])
 
     clips = in_threads(encode, range(len(stems)))
-    tracks = [
+    tracks, mode = list[PlayerTrack](), PlayerMode.MIX
+    if isinstance(track.record, Song) and track.record.has_own_mixture:
+        path = storage.inside(track.root, track.record.mix_path)
+        clip = make_clip(read_excerpt(path, n_start, n_clip), track.sample_rate)
+        tracks.append(PlayerTrack(MIXTURE, clip, label="rendered as a whole"))
+        mode = PlayerMode.SWITCH
+    tracks += [
         PlayerTrack(
             name=_words(stem.record.inst_class, stem.name),
             clip=clip,
@@ -146,7 +153,7 @@ def _song_player(track: Track, clip_s: float) -> StemPlayer:
     of = f"{clock(start_s)} to {clock(start_s + n_clip / track.sample_rate)} of {clock(whole_s)}"
     licence = track.record.licence if isinstance(track.record, Song) else None
     caption = _words(track.record.source, of, track.record.split, licence or "")
-    return StemPlayer(track.name, tracks, caption=caption, start_s=start_s)
+    return StemPlayer(track.name, tracks, mode, caption, start_s)
 
 
 def _powers(stem: TrackStem) -> Float32s:

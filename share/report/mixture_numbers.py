@@ -37,9 +37,9 @@ class MixtureNumbers:
         the mixture against clipping.
     n_by_effect : dict of str to int
         Sources that each effect was applied to, the most frequent first.
-    n_shifted, n_matched, n_masters : int
-        Sources that were shifted in time; sources that were made to match another song; and
-        mixtures that are masters of their sum.
+    n_shifted, n_matched, n_masters, n_own_mixtures : int
+        Sources that were shifted in time; sources that were made to match another song; mixtures
+        that are masters; and mixtures that are excerpts of their songs' own ones.
     n_stems, n_source_songs : int
         Different stems, and different songs, that are used anywhere.
     rejections : dict of (str, str) to int
@@ -58,6 +58,7 @@ class MixtureNumbers:
     n_shifted: int
     n_matched: int
     n_masters: int
+    n_own_mixtures: int
     n_stems: int
     n_source_songs: int
     rejections: dict[tuple[str, str], int]
@@ -107,6 +108,7 @@ def count_mixtures(mixtures: Mixtures) -> MixtureNumbers:
         n_shifted=n_shifted,
         n_matched=n_matched,
         n_masters=n_masters,
+        n_own_mixtures=mixtures.n_own_mixtures,
         n_stems=len(stems),
         n_source_songs=len(songs),
         rejections=dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0]))),

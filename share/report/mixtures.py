@@ -135,8 +135,22 @@ def _contents(mixtures: Mixtures, numbers: MixtureNumbers) -> list[Block]:
         *_counts("Songs that the sources of a mixture are of", numbers.n_songs.tolist(), "songs"),
         *_gains(numbers),
         DataTable("How sources go together", ("mode", "mixtures"), modes),
+        *_own_mixtures(n_mixtures, numbers.n_own_mixtures),
         _splits(numbers),
         DataTable("Where stems come from", ("root", "layout", "folder"), sources),
+    ]
+
+
+def _own_mixtures(n_mixtures: int, n_own: int) -> list[Block]:
+    """Say how many mixtures are no sums, if some are not."""
+    if not n_own:
+        return []
+    words = "All mixtures" if n_own == n_mixtures else f"{n_own:,} of {n_mixtures:,} mixtures"
+    return [
+        Prose(
+            f"{words} are excerpts of their songs' own mixtures, which were rendered as a whole. "
+            "What these hold beside their sources belongs to no target."
+        )
     ]
 
 
@@ -234,7 +248,7 @@ def _listening(mixtures: Mixtures, config: ReportConfig, progress: Progress) -> 
 def _player(one: StoredMixture, clip_s: float) -> StemPlayer:
     """Return a player of the targets of a mixture; where they are not its sum, one that switches.
 
-    Mixtures that are masters are no sum, and targets whose recordings are faulty are not theirs.
+    Masters and songs' own mixtures are no sums, and faulty recordings of targets are not theirs.
     """
     record = one.record
     audio = one.realise()
@@ -257,8 +271,11 @@ def _player(one: StoredMixture, clip_s: float) -> StemPlayer:
         for name, clip in zip(names, clips, strict=True)
     ]
     caption = f"{record.split}, {record.mode}, {_pairing(record)}"
+    if record.own_mixture is not None:
+        caption += "; the mixture is the song's own, and not the sum of its targets"
     if record.master is not None:
-        caption += "; the mixture is a master of the sum of its targets"
+        whole = "it" if record.own_mixture is not None else "the sum of its targets"
+        caption += f"; the mixture is a master of {whole}"
     if round(audio.guard_gain_db, 1):
         caption += f"; {audio.guard_gain_db:.1f} dB against clipping"
     mode = PlayerMode.MIX if is_sum else PlayerMode.SWITCH
@@ -320,8 +337,14 @@ def _recipe(record: Mixture) -> DataTable:
         )
         for source in record.sources
     ]
-    note = "" if record.master is None else f"The sum of them became: {_spelled(record.master)}."
-    return DataTable(f"Sources of {record.mixture_id}", headings, rows, note, is_folded=True)
+    own, notes = record.own_mixture, list[str]()
+    if own is not None:
+        notes.append(f"In place of their sum stands the same excerpt of {own.root}: {own.path}.")
+    if record.master is not None:
+        whole = "The sum of them" if own is None else "It"
+        notes.append(f"{whole} became: {_spelled(record.master)}.")
+    title = f"Sources of {record.mixture_id}"
+    return DataTable(title, headings, rows, " ".join(notes), is_folded=True)
 
 
 def _done_to(source: MixtureSource) -> Iterator[str]:

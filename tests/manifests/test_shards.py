@@ -520,6 +520,59 @@ def test_nullable_lists_come_back(path: Path) -> None:
     assert shards.read_records(path, LaterBar) == bars
 
 
+@dataclass(frozen=True, slots=True)
+class Ornament:
+    name: str
+    note: Name | None
+    steps: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ornamented:
+    count: int
+    ornament: Ornament | None = None
+
+
+ORNAMENTS = [
+    None,
+    Ornament("trill", Name("a"), ("up", "down")),
+    Ornament("turn", None, ()),
+]
+
+
+@given(st.lists(st.sampled_from(ORNAMENTS), max_size=8))
+def test_a_column_of_records_that_may_be_none_comes_back(
+    folder: Path, ornaments: list[Ornament | None]
+) -> None:
+    path, records = folder / "o.parquet", [Ornamented(k, one) for k, one in enumerate(ornaments)]
+    shards.write_records(path, Ornamented, records)
+    table = shards.RecordTable(path, Ornamented)
+    assert shards.read_records(path, Ornamented) == records
+    assert [table[k] for k in range(len(records))] == records
+    assert table[1:3] == records[1:3]
+    assert table.n_given("ornament") == sum(one is not None for one in ornaments)
+    names = {one.name for one in ornaments if one is not None}
+    assert {found["name"] for found in table.distinct("ornament", "name")} == names
+    assert table.table.num_rows == len(records)
+    assert table.table.schema == shards.schema_of(Ornamented)
+
+
+def test_a_column_of_records_that_a_file_lacks_is_none_throughout(path: Path) -> None:
+    write_table(path, count=pa.array([1, 2], pa.int64()))
+    table = shards.RecordTable(path, Ornamented)
+    assert table[:] == [Ornamented(1), Ornamented(2)]
+    assert table.n_given("ornament") == 0 and table.distinct("ornament", "name") == []
+
+
+def test_what_a_record_in_a_column_cannot_have_is_refused_by_name(path: Path) -> None:
+    rows = [{"name": None, "note": None, "steps": []}, None]
+    fields = [(f.name, f.type) for f in shards.schema_of(Ornament)]
+    column = pa.array(rows, pa.struct(fields))
+    write_table(path, count=pa.array([1, 2], pa.int64()), ornament=column)
+    with pytest.raises(InvalidCorpus, match="the column name has empty cells"):
+        shards.RecordTable(path, Ornamented)
+
+
 def test_a_required_field_of_records_in_a_column_is_missed_by_name(path: Path) -> None:
     shards.write_records(path, Names, [Names((Name("a"),))])
     with pytest.raises(InvalidCorpus, match=r"column notes of records: .* pitch is missing"):

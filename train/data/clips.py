@@ -1,8 +1,9 @@
 """Mixtures of one or several folders as clips: decoded to 16 bits, at a model's rate and channels.
 
 A clip is what ``stemsmith mix --audio`` would write, whether it is read from tar shards or made
-from its recipe: targets are rounded to 16 bits, and the mixture is their exact sum. (WAV shards,
-and clips that are resampled or made mono here, are rounded one by one: a sum to half a step each.)
+from its recipe: targets are rounded to 16 bits, and the mixture is their exact sum, unless its
+recipe says otherwise. (WAV shards, and clips that are resampled or made mono here, are rounded one
+by one: a sum to half a step each.)
 """
 
 from __future__ import annotations
@@ -260,7 +261,8 @@ def _check_audio(members: Sequence[_Shard]) -> None:
 
 
 def _files_of(recipes: shards.RecordTable[Mixture], roots: Mapping[str, str]) -> list[Path]:
-    found = recipes.distinct("sources", "root", "path")
+    names = ("sources", "own_mixture")
+    found = (file for name in names for file in recipes.distinct(name, "root", "path"))
     return [locate(roots, file["root"], file["path"]) for file in found]
 
 

@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,8 +21,11 @@ from stemsmith.evaluate.benchmark.datasets import (
     find_dataset,
     folds_of,
 )
+from stemsmith.evaluate.benchmark.oracle import Oracle, oracle_estimates
 from stemsmith.evaluate.benchmark.song import Unscorable, read_song
+from stemsmith.evaluate.workflow import evaluate_system
 from stemsmith.manifests.audio.read import read_excerpt
+from stemsmith.manifests.corpus import Corpus
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
 from stemsmith.manifests.mixtures import SourceFile
 from stemsmith.manifests.records import Reason
@@ -92,6 +96,56 @@ def test_a_corpus_is_its_targets_and_their_sum(corpus: Path) -> None:
     strings = find_dataset(str(corpus), "violin-piano", ALL)
     assert strings.targets == ("piano",)
     assert all(stem.target == "piano" for song in strings.songs for stem in song.stems)
+
+
+@pytest.mark.parametrize("taxonomy", ["slakh", "musdb"])
+def test_songs_that_were_rendered_as_a_whole_are_scored_on_that(
+    unsplit: Path, taxonomy: str
+) -> None:
+    dataset = find_dataset(str(unsplit), taxonomy, ALL)
+    corpus = Corpus(unsplit)
+    songs = {song.track: song for song in corpus.song_records()}
+    assert names(dataset) == sorted(songs)
+    for song in dataset.songs:
+        record, audio = songs[song.name], read_song(song)
+        whole = read_excerpt(unsplit / record.mix_path, 0, record.n_samples)
+        np.testing.assert_array_equal(audio.mixture, whole)
+        stems = [s for s in corpus.stem_records() if s.track == song.name]
+        total = sum(read_excerpt(unsplit / s.path, 0, record.n_samples) for s in stems)
+        # What is beside the stems is in no target, whatever the rest of a song is called.
+        np.testing.assert_allclose(audio.references.sum(axis=0), total, rtol=0, atol=1e-6)
+        assert np.abs(audio.mixture - total).max() > 0.01
+
+
+def test_oracles_and_the_mixture_are_those_of_the_own_mixture(
+    unsplit: Path, tmp_path: Path
+) -> None:
+    rates: dict[str, Any] = {"si_sdr_rate": 8000, "bss": "none"}
+    scores = {}
+    for system in ("mixture", "oracle:ibm"):
+        results = evaluate_system(
+            system, unsplit, tmp_path / system.replace(":", "-"), targets=("bass",), **rates
+        )
+        scores[system] = {
+            row.song: row.value for row in results.score_records() if row.metric == "SI-SDR"
+        }
+    for song in find_dataset(str(unsplit), None, TEST).songs:
+        audio = read_song(song)
+        bass = audio.references[list(audio.targets).index("bass")].mean(axis=0).astype(float)
+        mixture = audio.mixture.mean(axis=0).astype(float)
+        assert scores["mixture"][song.name] == pytest.approx(si_sdr_db(bass, mixture), abs=1e-3)
+        (estimate,) = oracle_estimates(
+            Oracle.IBM, bass[None, None], mixture[None].astype(float), 8000
+        )
+        expected = si_sdr_db(bass, estimate[0])
+        assert scores["oracle:ibm"][song.name] == pytest.approx(expected, abs=1e-2)
+
+
+def si_sdr_db(reference: np.ndarray, estimate: np.ndarray) -> float:
+    """Return SI-SDR as Le Roux et al. 2019 define it, equation 3."""
+    target = (estimate @ reference) / (reference @ reference) * reference
+    rest = estimate - target
+    return float(10 * np.log10((target @ target) / (rest @ rest)))
 
 
 def test_renditions_are_songs_with_shifts_and_gains(

@@ -17,13 +17,27 @@ import pytest
 import soundfile
 import trainers
 from exported_files import integers
+from stemsmith.manifests.corpus import Corpus
 from stemsmith.manifests.errors import UsageError
+from stemsmith.manifests.jobs import Quiet
+from stemsmith.mixing.audio.realise import quantised
+from stemsmith.mixing.workflow import mix
 from stemsmith.share import export_dataset, forecast_export
 
 TARGETS = ("drums", "bass", "other")  # that songs of the corpus have
 GROUPS = ("piano", "bass", "guitar", "drums", "residual")
 SUBSETS = {"train": "train", "validation": "valid", "test": "test"}
 TYPES = ("1", "2", "3", "4", "6", "7")
+
+
+class Told(Quiet):
+    """Keeps what a user would be told."""
+
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)
 
 
 def names_of(corpus: Path, split: str) -> set[str]:
@@ -370,3 +384,33 @@ def test_names_that_are_hard_for_files_are_tried(
         assert {len(paths) for paths in found.values()} == {len(HOSTILE)}
     else:
         assert len(trainers.demucs_metadata(tmp_path / "x" / "train", instruments)) == len(HOSTILE)
+
+
+def test_a_corpus_rendered_as_a_whole_keeps_its_mixtures(unsplit: Path, tmp_path: Path) -> None:
+    told = Told()
+    export_dataset(unsplit, tmp_path / "musdb", "musdb", progress=told)
+    assert not any("sums of the stems" in text for text in told.warnings)
+    corpus = Corpus(unsplit)
+    for song in corpus.song_records():
+        subset = "test" if song.split == "test" else "train"
+        mixture = integers(tmp_path / "musdb" / subset / song.track / "mixture.wav")
+        np.testing.assert_array_equal(mixture[:, 0], integers(unsplit / song.mix_path)[:, 0])
+    recipes = mix(unsplit, tmp_path / "m", n_mixtures=3, clip_s=1, min_rms_dbfs=-60)
+    export_dataset(recipes.root, tmp_path / "clips", "musdb", progress=told)
+    assert not any("sums of the stems" in text for text in told.warnings)
+    for one in recipes:
+        subset = "test" if one.record.split == "test" else "train"
+        path = tmp_path / "clips" / subset / one.record.mixture_id / "mixture.wav"
+        expected = quantised(one.realise())["mixture"]
+        np.testing.assert_array_equal(integers(path)[:, 0], expected[0])
+
+
+@pytest.mark.parametrize(("layout", "n_unheard"), [("sourcefolder", 1), ("demucs", 0)])
+def test_formats_without_mixtures_say_that_trainers_hear_sums(
+    unsplit: Path, tmp_path: Path, layout: str, n_unheard: int
+) -> None:
+    told = Told()
+    export_dataset(unsplit, tmp_path / "x", layout, progress=told)
+    said = [text for text in told.warnings if "trainers hear the sums of the stems" in text]
+    assert len(said) == n_unheard
+    assert all(f"{tmp_path / 'x'}: 1 songs have" in text for text in said)

@@ -30,6 +30,7 @@ from stemsmith.manifests.records import (
 )
 from stemsmith.share import write_report
 from stemsmith.share.report.config import ReportConfig
+from stemsmith.share.report.content import PlayerMode, StemPlayer
 from stemsmith.share.report.listening import chosen, corpus_players
 
 FIXTURES = Path(__file__).parents[2] / "data" / "0.1"
@@ -166,6 +167,20 @@ def test_a_page_says_what_the_parquet_says(spoiled: Path, tmp_path: Path) -> Non
     assert page.table("All of them")["<img src=x>.mid"] == ["no-band", "no <b>"]
     splits = Counter(song["split"] for song in songs)
     assert {name: int(row[0]) for name, row in page.table("Splits").items()} == splits
+
+
+def test_a_mixture_that_was_rendered_as_a_whole_is_played_beside_its_stems(
+    unsplit: Path, tmp_path: Path
+) -> None:
+    corpus = stemsmith.Corpus(unsplit)
+    for player in corpus_players(corpus, ReportConfig(n_songs=3, clip_s=0.5), Warned()):
+        assert isinstance(player, StemPlayer) and player.mode is PlayerMode.SWITCH
+        first, *stems = player.tracks
+        assert first.name == "mixture" and len(stems) == len(corpus[player.title].stems)
+        assert {track.clip.n_samples for track in player.tracks} == {first.clip.n_samples}
+    page = write_report(unsplit, tmp_path / "page.html", n_songs=1, clip_s=0.5).read_text("utf-8")
+    assert "the mixture was rendered as a whole, and is not quite their sum" in page
+    assert "together they are the mixture" not in page
 
 
 def test_a_loudness_that_nobody_measured_is_called_an_estimate(tmp_path: Path) -> None:

@@ -170,6 +170,20 @@ def test_clips_are_played_with_their_sources_gains_and_notes(workshop: Path) -> 
         ]
 
 
+def test_a_songs_own_mixture_is_switched_to(unsplit: Path, tmp_path: Path) -> None:
+    options = {"n_mixtures": 3, "clip_s": 1.0, "min_rms_dbfs": -60.0}
+    folder = mix(unsplit, tmp_path / "m", **options)  # type: ignore[arg-type]
+    sections = mixtures.mixture_sections(folder, ReportConfig(n_songs=3, clip_s=0.5), Told())
+    for player, one in zip(players_of(sections), folder, strict=True):
+        assert player.mode is PlayerMode.SWITCH and player.tracks[0].name == "mixture"
+        assert "the mixture is the song's own, and not the sum of its targets" in player.caption
+    page = Tables(sections)
+    assert "All mixtures are excerpts of their songs' own mixtures" in page.text
+    bleeding = mix(unsplit, tmp_path / "b", augment=("gain",), **options)  # type: ignore[arg-type]
+    page = Tables(mixtures.mixture_sections(bleeding, ReportConfig(n_songs=1), Told()))
+    assert "own mixtures" not in page.text
+
+
 def test_what_is_no_sum_of_its_targets_is_switched_to(workshop: Path) -> None:
     options = {"n_mixtures": 3, "clip_s": 1.0, "min_rms_dbfs": -60.0}
     bleeding = mix("corpus", "bleeding", augment=("bleed",), **options)  # type: ignore[arg-type]
