@@ -70,11 +70,12 @@ def in_fold(song: str, folds: Mapping[str, int], number: int) -> bool:
     Parameters
     ----------
     song : str
-        Name of a song, or of a rendition of a piece: ``Track00001-3``.
+        Name of a song, or of a rendition of a piece: ``Track00001-3``, or ``01-Piece_fast`` of
+        ``01-Piece``.
     folds : mapping of str to int
         The fold of each piece.
     number : int
         The fold in question.
     """
-    piece = song if song in folds else song.rpartition("-")[0]
-    return folds.get(piece) == number
+    pieces = (song, song.rpartition("-")[0], song.rpartition("_")[0])
+    return next((folds[piece] == number for piece in pieces if piece in folds), False)

@@ -6,7 +6,9 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from stemsmith.evaluate.benchmark.results import Results
@@ -27,9 +29,9 @@ class CellScore:
     Attributes
     ----------
     value : float
-        Mean over songs of the mean over trainings.
+        Mean over trainings of the statistic of their songs.
     spread : float or None
-        Standard deviation over trainings of their means over songs; None of one training.
+        Standard deviation over trainings of that statistic; None of one training.
     n_songs : int
         Number of songs that have a score by every training.
     n_seeds : int
@@ -54,11 +56,14 @@ class ScoredRow:
         The test.
     trainings : tuple of ScoredSystem
         The row's systems, one for each training; those of folds are one.
+    results : tuple of tuple of Path
+        By training, the folders of its scores: one, or one for each fold.
     """
 
     row: str
     test: PlannedTest
     trainings: tuple[ScoredSystem, ...]
+    results: tuple[tuple[Path, ...], ...] = ()
 
     @property
     def metrics(self) -> Mapping[str, Metric]:
@@ -66,7 +71,7 @@ class ScoredRow:
         first = self.trainings[0]
         return {name: taken.metric for name, taken in first.metrics.items()}
 
-    def score(self, target: str, metric: str) -> CellScore | None:
+    def score(self, target: str, metric: str, statistic: str = "mean") -> CellScore | None:
         """Return what a table says of a target, or of the mean over all targets.
 
         Parameters
@@ -75,6 +80,8 @@ class ScoredRow:
             Name of a target, or ``mean``: the mean over targets of their scores.
         metric : str
             Name of the metric.
+        statistic : str
+            What stands for all songs: one of `stemsmith.studies.study.STATISTICS`.
 
         Returns
         -------
@@ -82,11 +89,14 @@ class ScoredRow:
             None if there is no score.
         """
         if target != MEAN:
-            return _score(
-                [training.values.get((target, metric), {}) for training in self.trainings]
-            )
+            key = target, metric
+            found = _score([training.values.get(key, {}) for training in self.trainings], statistic)
+            if found is None or statistic != "windows":
+                return found
+            pooled = [windows.get(key, [math.nan]) for windows in self._windows]
+            return dataclasses.replace(found, **_over_trainings([*map(np.median, pooled)]))
         names = self.trainings[0].targets
-        scores = [self.score(name, metric) for name in names]
+        scores = [self.score(name, metric, statistic) for name in names]
         known = [score for score in scores if score is not None]
         if not known or len(known) < len(names):
             return None
@@ -97,6 +107,11 @@ class ScoredRow:
             n_songs=min(score.n_songs for score in known),
             n_seeds=known[0].n_seeds,
         )
+
+    @cached_property
+    def _windows(self) -> list[dict[tuple[str, str], list[float]]]:
+        """By training, the finite scores of all windows of all songs."""
+        return [_finite_scores(folders) for folders in self.results]
 
     def averaged(self, name: str) -> ScoredSystem:
         """Return one system with the mean over trainings of each song.
@@ -132,13 +147,24 @@ def read_scores(plan: StudyPlan, root: Path, missing: Sequence[str] = ()) -> lis
 
 
 def _read_cell(cell: PlannedCell, test: PlannedTest, root: Path, missing: set[str]) -> ScoredRow:
-    trainings = []
-    for stages in cell.results:
-        if missing.isdisjoint(stages):
-            scored = [root / stage for stage in stages if (root / stage / MANIFEST).exists()]
-            if scored:  # folds none of whose songs are in the test have no scores
-                trainings.append(_mean_of([system_of_results(Results(one)) for one in scored]))
-    return ScoredRow(cell.row, test, tuple(trainings))
+    done = [stages for stages in cell.results if missing.isdisjoint(stages)]
+    # Folds none of whose songs are in the test have no scores.
+    folders = tuple(
+        tuple(root / stage for stage in stages if (root / stage / MANIFEST).exists())
+        for stages in done
+    )
+    folders = tuple(folds for folds in folders if folds)
+    trainings = [_mean_of([system_of_results(Results(f)) for f in folds]) for folds in folders]
+    return ScoredRow(cell.row, test, tuple(trainings), folders)
+
+
+def _finite_scores(folders: Sequence[Path]) -> dict[tuple[str, str], list[float]]:
+    scores: dict[tuple[str, str], list[float]] = {}
+    for folder in folders:
+        for score in Results(folder).score_records():
+            if math.isfinite(score.value):
+                scores.setdefault((score.target, score.metric), []).append(score.value)
+    return scores
 
 
 def _mean_of(systems: Sequence[ScoredSystem]) -> ScoredSystem:
@@ -159,17 +185,19 @@ def _mean_of(systems: Sequence[ScoredSystem]) -> ScoredSystem:
     return dataclasses.replace(systems[0], values=means, parts=parts, rejected=rejected)
 
 
-def _score(trainings: Sequence[Mapping[str, float]]) -> CellScore | None:
+def _score(trainings: Sequence[Mapping[str, float]], statistic: str) -> CellScore | None:
     known = [
         {song for song, value in by_song.items() if math.isfinite(value)} for by_song in trainings
     ]
     songs = sorted(set.intersection(*known)) if known else []
     if not songs:
         return None
-    means = [float(np.mean([by_song[song] for song in songs])) for by_song in trainings]
-    return CellScore(
-        value=float(np.mean(means)),
-        spread=float(np.std(means, ddof=1)) if len(means) > 1 else None,
-        n_songs=len(songs),
-        n_seeds=len(trainings),
-    )
+    over_songs = np.mean if statistic == "mean" else np.median
+    values = [float(over_songs([by_song[song] for song in songs])) for by_song in trainings]
+    return CellScore(n_songs=len(songs), n_seeds=len(trainings), **_over_trainings(values))
+
+
+def _over_trainings(values: Sequence[float]) -> dict[str, Any]:
+    """Return value and spread of a statistic that each training has."""
+    spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
+    return {"value": float(np.mean(values)), "spread": spread}

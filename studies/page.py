@@ -89,7 +89,10 @@ def _charts(plan: StudyPlan, rows: Sequence[ScoredRow]) -> Iterator[Block]:
     """Yield a chart for each test and metric of the tables."""
     for test in plan.tests:
         metrics = dict.fromkeys(
-            table.metric for table in plan.study.tables if test.spec.name in table.tests
+            metric
+            for table in plan.study.tables
+            if test.spec.name in table.tests
+            for metric in table.metrics
         )
         of_test = [row for row in rows if row.test.name == test.name]
         for metric in metrics:

@@ -18,6 +18,8 @@ from stemsmith.mixing.sources.find import CORPUS, parse_source
 from stemsmith.mixing.workflow import SourceLike, mix
 from stemsmith.render.sound.known_fonts import KNOWN, find_fonts
 from stemsmith.render.workflow import make_bank, render_corpus, render_renditions
+from stemsmith.share.workflow import export_dataset
+from stemsmith.studies.aligned import write_aligned
 from stemsmith.studies.folds import artist_folds, in_fold, song_folds
 from stemsmith.studies.scores import bundled_scores, copy_part
 from stemsmith.studies.stages import StageKind, StudyStage
@@ -69,7 +71,10 @@ class StudyMachine:
 
     def place(self, source: Mapping[str, str]) -> str:
         """Return where a source of some work is, as commands take it."""
-        return source["given"] if "given" in source else str(self.folder(source["stage"]))
+        if "given" in source:
+            return source["given"]
+        place = str(self.folder(source["stage"]))
+        return f"{source['layout']}:{place}" if "layout" in source else place
 
 
 def perform(stage: StudyStage, machine: StudyMachine) -> None:
@@ -93,7 +98,11 @@ def perform(stage: StudyStage, machine: StudyMachine) -> None:
 def _copy_scores(work: Mapping[str, Any], folder: Path, machine: StudyMachine) -> None:
     source = bundled_scores() if work["folder"] is None else Path(work["folder"])
     low, high = work["part"]
-    copy_part(source, (low, high), folder)
+    copy_part(source, (low, high), folder, work["patterns"])
+
+
+def _align(work: Mapping[str, Any], folder: Path, machine: StudyMachine) -> None:
+    write_aligned(Path(machine.place(work["of"])), Path(machine.place(work["scores"])), folder)
 
 
 def _render(work: Mapping[str, Any], folder: Path, machine: StudyMachine) -> None:
@@ -102,6 +111,10 @@ def _render(work: Mapping[str, Any], folder: Path, machine: StudyMachine) -> Non
         fonts = [_soundfont(name) for name in work["soundfonts"]]
         sound["bank"] = make_bank(fonts, machine.beside(work["bank"]), machine.progress)
     scores, options = machine.place(work["scores"]), machine.settled(work["options"])
+    if options.get("band") == []:
+        options["band"] = None  # which TOML cannot say
+    if "aligned" in work:
+        options["aligned"] = machine.place(work["aligned"])
     if work["kind"] == "renditions":
         render_renditions(scores, folder, **sound, **options)
     else:
@@ -130,6 +143,11 @@ def _mix(work: Mapping[str, Any], folder: Path, machine: StudyMachine) -> None:
         for source in work["sources"]
     ]
     mix(sources, folder, jobs=machine.workers, progress=machine.progress, **options)
+
+
+def _write_songs(work: Mapping[str, Any], folder: Path, machine: StudyMachine) -> None:
+    mixtures = machine.place(work["mixtures"])
+    export_dataset(mixtures, folder, "musdb", jobs=machine.workers, progress=machine.progress)
 
 
 def _train(work: Mapping[str, Any], folder: Path, machine: StudyMachine) -> None:
@@ -197,10 +215,11 @@ def _folds(work: Mapping[str, Any], machine: StudyMachine) -> dict[str, int]:
     for source in work["of"]:
         place = machine.place(source)
         layout, path = parse_source(place)
+        splits = work["splits"] or SPLITS
         if layout == CORPUS:
-            names += (song.track for song in Corpus(path).song_records())
+            names += (song.track for song in Corpus(path).song_records() if song.split in splits)
         else:
-            names += (song.name for song in find_dataset(place, None, SPLITS).songs)
+            names += (song.name for song in find_dataset(place, None, splits).songs)
     pieces = sorted(set(names))
     if work["artists"] is None:
         return song_folds(pieces, work["count"])
@@ -212,8 +231,10 @@ def _folds(work: Mapping[str, Any], machine: StudyMachine) -> dict[str, int]:
 
 _PERFORMERS: Final[dict[StageKind, Callable[[Mapping[str, Any], Path, StudyMachine], None]]] = {
     StageKind.SCORES: _copy_scores,
+    StageKind.ALIGNED: _align,
     StageKind.CORPUS: _render,
     StageKind.MIXTURES: _mix,
+    StageKind.SONGS: _write_songs,
     StageKind.RUN: _train,
     StageKind.RESULTS: _evaluate,
 }

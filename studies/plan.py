@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stemsmith.manifests.errors import UsageError
+from stemsmith.manifests.names import slug
 from stemsmith.manifests.options import json_value
 from stemsmith.studies.inputs import StudyInputs
 from stemsmith.studies.stages import StageKind, StudyStage, in_order
@@ -126,7 +127,7 @@ def plan_stages(inputs: StudyInputs, seeds: int | None = None) -> StudyPlan:
     tests = list(planner.tests())
     made = {test.spec.name for test in tests}
     left_out += [
-        f"test {spec.name}: needs --{spec.dataset}"
+        f"test {spec.name}: needs --{planner.lacks_of(spec.dataset)}"
         for spec in study.tests.values()
         if spec.name not in made
     ]
@@ -158,12 +159,21 @@ class _Planner:
 
     def lacks(self, row: RowSpec) -> str | None:
         """Return an input that a row needs and nobody gave."""
+        if row.estimates and row.estimates not in self.inputs.given:
+            return row.estimates
         names = (*row.train, *(name for name in row.validation if name != _NO_VALIDATION))
         for name in names:
-            for source in self.study.mixtures[name].sources:
-                if source in self.study.inputs and not self.inputs.is_there(source):
-                    return source
+            if (missing := self.lacks_of(name)) is not None:
+                return missing
         return self.lacks(self.study.rows[row.init]) if row.init else None
+
+    def lacks_of(self, name: str) -> str | None:
+        """Return an input that a data set or a set of mixtures needs and nobody gave."""
+        known = self.study.mixtures.get(name)
+        for source in (name,) if known is None else known.sources:
+            if source in self.study.inputs and not self.inputs.is_there(source):
+                return source
+        return None
 
     def left_out_rows(self) -> Iterator[str]:
         for row in self.study.rows.values():
@@ -173,11 +183,11 @@ class _Planner:
     def tests(self) -> Iterator[PlannedTest]:
         for spec in self.study.tests.values():
             given = self.inputs.given.get(spec.dataset, ())
-            if spec.dataset in self.study.inputs and not self.inputs.is_there(spec.dataset):
+            if self.lacks_of(spec.dataset) is not None:
                 continue
             title = self.inputs.filled(spec.title)
             if len(given) < 2:
-                yield PlannedTest(spec, spec.name, title, self._source(spec.dataset)[0])
+                yield PlannedTest(spec, spec.name, title, self._dataset(spec.dataset))
                 continue
             for label, path in self.inputs.parts(spec.dataset):
                 yield PlannedTest(
@@ -197,15 +207,22 @@ class _Planner:
     def _results(self, row: RowSpec, test: PlannedTest, seed: int, fold: int) -> str:
         if row.train:
             system: Any = {"runs": self._runs(row, seed, fold)}
+        elif row.estimates:
+            system = {"system": f"estimates:{self.inputs.given[row.estimates][0]}"}
         else:
-            system = {"system": self.inputs.filled(row.system)}
+            system = {"system": row.system}
+        songs = test.spec.songs if test.spec.dataset in self.inputs.given else ()
         name = f"{test.name}/{row.name}{_ending(seed, fold) if row.train else ''}"
         work = {
             **system,
             "dataset": test.dataset,
             "fold": self._fold_work(row.fold, fold) if fold else None,
             "targets": list(self.study.targets_of(row)),
-            "options": {**test.spec.evaluate, **row.evaluate},
+            "options": {
+                **test.spec.evaluate,
+                **row.evaluate,
+                **({"songs": list(songs)} if songs else {}),
+            },
         }
         return self._add(StageKind.RESULTS, name, work)
 
@@ -244,17 +261,20 @@ class _Planner:
         name = row.name if model.is_joint else f"{row.name}-{targets[0]}"
         return self._add(StageKind.RUN, name + _ending(seed, fold), work)
 
-    def _mixtures(self, spec: MixtureSpec, row: RowSpec, target: str | None, fold: int) -> str:
-        if spec.fold and spec.fold != row.fold:
+    def _mixtures(
+        self, spec: MixtureSpec, row: RowSpec | None, target: str | None, fold: int
+    ) -> str:
+        user = "tests" if row is None else f"rows.{row.name}"
+        if spec.fold and (row is None or spec.fold != row.fold):
             raise UsageError(
-                f"{self.study.path}: rows.{row.name}: trains on {spec.name}, whose songs are left "
-                f"out by the folds {spec.fold}; give the row fold = {spec.fold!r}"
+                f"{self.study.path}: {user}: takes {spec.name}, whose songs are left "
+                f"out by the folds {spec.fold}; give a row fold = {spec.fold!r}"
             )
         name, mix = spec.name, dict(spec.mix)
         if spec.is_per_target:
             if target is None:
                 raise UsageError(
-                    f"{self.study.path}: rows.{row.name}: its model separates all targets, and "
+                    f"{self.study.path}: {user}: separates all targets, and "
                     f"{spec.name} has a set for each"
                 )
             name, mix["target"] = f"{name}-{target}", target
@@ -276,8 +296,17 @@ class _Planner:
             "of": self._source(spec.of),
             "count": spec.count,
             "number": number,
+            "splits": list(spec.splits),
             "artists": artists,
         }
+
+    def _dataset(self, name: str) -> Mapping[str, str]:
+        """Return where the songs of a test are; mixtures are written out as songs."""
+        if name not in self.study.mixtures:
+            return self._source(name)[0]
+        mixtures = self._mixtures(self.study.mixtures[name], None, None, 0)
+        songs = self._add(StageKind.SONGS, name, {"mixtures": {"stage": mixtures}})
+        return {"stage": songs, "layout": "folder"}
 
     def _source(self, name: str) -> list[dict[str, str]]:
         """Return where a corpus or an input is."""
@@ -287,11 +316,7 @@ class _Planner:
         return [{"stage": self._corpus(self.study.corpora[corpus])}]
 
     def _corpus(self, spec: CorpusSpec) -> str:
-        given = self.inputs.given.get(spec.scores)
-        low, high = spec.part
-        name = f"{spec.scores if given else 'bundled'}-{low:g}-{high:g}"
-        work: dict[str, Any] = {"folder": given[0] if given else None, "part": [low, high]}
-        scores = self._add(StageKind.SCORES, name, work)
+        scores = self._scores(spec)
         soundfonts: list[str] = []
         for name in spec.soundfonts:
             known = self.study.inputs.get(name)
@@ -299,14 +324,31 @@ class _Planner:
                 soundfonts += self.inputs.given.get(name, ())
             else:
                 soundfonts.append(name)
-        work = {
+        work: dict[str, Any] = {
             "scores": {"stage": scores},
             "kind": spec.kind,
             "options": dict(spec.render),
             "bank": spec.bank or None,
             "soundfonts": soundfonts,
         }
+        if spec.aligned:
+            timing = {"of": self._source(spec.aligned)[0], "scores": {"stage": scores}}
+            work["aligned"] = {"stage": self._add(StageKind.ALIGNED, spec.name, timing)}
         return self._add(StageKind.CORPUS, spec.name, work)
+
+    def _scores(self, spec: CorpusSpec) -> str:
+        """Return the stage with the scores of a corpus."""
+        given = self.inputs.given.get(spec.scores)
+        (low, high), patterns = spec.part, list(spec.bundled)
+        name = f"{spec.scores if given else 'bundled'}-{low:g}-{high:g}"
+        if patterns and not given:
+            low, high, name = 0.0, 1.0, f"bundled-{slug('-'.join(patterns))}"
+        work = {
+            "folder": given[0] if given else None,
+            "part": [low, high],
+            "patterns": [] if given else patterns,
+        }
+        return self._add(StageKind.SCORES, name, work)
 
     def _add(self, kind: StageKind, name: str, work: Mapping[str, Any]) -> str:
         stage = StudyStage(kind=kind, name=name, work=work, needs=tuple(_needs(work)))
@@ -321,7 +363,7 @@ class _Planner:
 def _needs(work: Any) -> Iterator[str]:
     """Yield the stages that work names."""
     if isinstance(work, Mapping):
-        if set(work) == {"stage"}:
+        if set(work) <= {"stage", "layout"} and work:
             yield work["stage"]
         else:
             for value in work.values():

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+from collections.abc import Sequence
+from fnmatch import fnmatch
 from importlib.resources import files
 from pathlib import Path
 
@@ -21,7 +23,9 @@ def bundled_scores() -> Path:
     return Path(str(files("stemsmith.cli") / "scores"))
 
 
-def copy_part(source: Path, part: tuple[float, float], destination: Path) -> int:
+def copy_part(
+    source: Path, part: tuple[float, float], destination: Path, patterns: Sequence[str] = ()
+) -> int:
     """Copy a part of the MIDI files of a folder.
 
     Files are ranked by the hash of their content, so that parts depend on nothing else: those that
@@ -35,6 +39,8 @@ def copy_part(source: Path, part: tuple[float, float], destination: Path) -> int
         From one share of them to another, from 0 to 1.
     destination : Path
         Folder that is made anew.
+    patterns : sequence of str
+        Files count whose names match one of them, as ``chorale_*``; all files where there is none.
 
     Returns
     -------
@@ -49,7 +55,8 @@ def copy_part(source: Path, part: tuple[float, float], destination: Path) -> int
     ranked: dict[str, Path] = {}
     for folder, _, names in os.walk(source):
         for name in sorted(names):
-            if name.lower().endswith(_ENDINGS):
+            is_wanted = not patterns or any(fnmatch(name, pattern) for pattern in patterns)
+            if is_wanted and name.lower().endswith(_ENDINGS):
                 path = Path(folder, name)
                 ranked.setdefault(hashlib.sha256(path.read_bytes()).hexdigest(), path)
     first, last = (round(share * len(ranked)) for share in part)

@@ -18,8 +18,10 @@ class StageKind(StrEnum):
     """What a stage makes; the value is the folder of all that are of the kind."""
 
     SCORES = "scores"
+    ALIGNED = "aligned"  # the same scores as they were played
     CORPUS = "corpora"
     MIXTURES = "mixtures"
+    SONGS = "songs"  # mixtures as a data set to test on
     RUN = "runs"
     RESULTS = "results"
 

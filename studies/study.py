@@ -15,9 +15,11 @@ from typing import Any, Final
 
 from stemsmith.manifests.documents import Every, Optional, misfit, read_toml
 from stemsmith.manifests.errors import UsageError
+from stemsmith.manifests.splits import SPLITS
 from stemsmith.studies.sizes import at_size, merged
 
 __all__ = [
+    "STATISTICS",
     "BenchmarkSpec",
     "ComparisonSpec",
     "CorpusSpec",
@@ -32,6 +34,9 @@ __all__ = [
     "read_study",
 ]
 
+# What stands for many songs in a table.
+STATISTICS: Final = ("mean", "median", "windows")
+
 _TEXTS: Final = Every(list, str)
 _ANY: Final = Every(dict, object)
 
@@ -42,6 +47,7 @@ class InputKind(StrEnum):
     SCORES = "scores"  # a folder of MIDI files
     SONGS = "songs"  # a data set, to train on or to test on
     SOUNDFONT = "soundfont"
+    ESTIMATES = "estimates"  # a folder of separated files
     ARTISTS = "artists"  # a table of songs and their artists
 
 
@@ -90,8 +96,14 @@ class CorpusSpec:
     part : (float, float)
         Which of the scores, in an order that their contents decide: from one share to another.
         Parts that do not overlap have no score in common.
+    bundled : tuple of str
+        Which of the scores that come with stemsmith are taken, whole, where no others are given:
+        patterns of their names, as ``chorale_*``. Empty for `part` of them all.
     kind : str
         ``songs``, or ``renditions`` of scores.
+    aligned : str
+        Corpus of songs of the same scores, or input with aligned scores, whose timing the
+        renditions have; empty for that of the scores.
     render : mapping of str to object
         Fields of `RenderConfig` or `RenditionConfig`, and ``preset``.
     bank : str
@@ -103,7 +115,9 @@ class CorpusSpec:
     name: str
     scores: str = ""
     part: tuple[float, float] = (0.0, 1.0)
+    bundled: tuple[str, ...] = ()
     kind: str = "songs"
+    aligned: str = ""
     render: Mapping[str, Any] = field(default_factory=dict)
     bank: str = ""
     soundfonts: tuple[str, ...] = ()
@@ -148,6 +162,8 @@ class FoldSpec:
         Number of folds.
     by : str
         ``song``, or ``artist``: all songs of an artist are in one fold.
+    splits : tuple of str
+        Splits of the data set whose songs are divided; empty for all.
     artists : str
         Input with the artists of the songs.
     """
@@ -156,6 +172,7 @@ class FoldSpec:
     of: str
     count: int
     by: str = "song"
+    splits: tuple[str, ...] = ()
     artists: str = ""
 
 
@@ -206,6 +223,8 @@ class RowSpec:
         Row whose weights are the first ones.
     system : str
         System that is not trained, such as ``oracle:tpsa``.
+    estimates : str
+        Input with separated files of the songs, in place of a system.
     evaluate : mapping of str to object
         Fields of `EvaluationConfig` that win over the tests'.
     targets : tuple of str
@@ -222,6 +241,7 @@ class RowSpec:
     options: Mapping[str, Any] = field(default_factory=dict)
     init: str = ""
     system: str = ""
+    estimates: str = ""
     evaluate: Mapping[str, Any] = field(default_factory=dict)
     targets: tuple[str, ...] = ()
     fold: str = ""
@@ -238,7 +258,10 @@ class BenchmarkSpec:
     title : str
         What people read, with ``{input}`` as in rows.
     dataset : str
-        A corpus or an input; an input that is given several times is so many tests.
+        A corpus, an input, or a set of mixtures; an input that is given several times is so many
+        tests.
+    songs : tuple of str
+        Songs of the data set that are scored where it was given; empty for all, as of stand-ins.
     evaluate : mapping of str to object
         Fields of `EvaluationConfig`.
     rows : tuple of str
@@ -248,6 +271,7 @@ class BenchmarkSpec:
     name: str
     title: str
     dataset: str
+    songs: tuple[str, ...] = ()
     evaluate: Mapping[str, Any] = field(default_factory=dict)
     rows: tuple[str, ...] = ()
 
@@ -264,27 +288,31 @@ class StudyTable:
         What people read above it.
     tests : tuple of str
         Tests whose scores it has, each with its own columns.
-    metric : str
-        Name of the metric, as in results.
+    metrics : tuple of str
+        Names of the metrics, as in results.
+    statistic : str
+        What stands for many songs: their ``mean``, their ``median``, or the median over all
+        ``windows`` of all songs, as in Brunner et al. 2019 (section V).
     targets : tuple of str
-        Its columns, where ``mean`` is the mean over all targets of the row.
+        Its columns, for each metric, where ``mean`` is the mean over all targets of the row.
     rows : tuple of str
         Its rows; empty for all that were tested.
     source : str
         Where the printed figures are from.
-    printed : mapping of str to mapping of str to float
-        By row, what the paper prints in a column: by target, or by test and target as
+    printed : mapping of str to mapping of str to tuple of float
+        By row, what the paper prints of each metric: by target, or by test and target as
         ``test.target``.
     """
 
     name: str
     title: str
     tests: tuple[str, ...]
-    metric: str = "SI-SDR"
+    metrics: tuple[str, ...] = ("SI-SDR",)
+    statistic: str = "mean"
     targets: tuple[str, ...] = ()
     rows: tuple[str, ...] = ()
     source: str = ""
-    printed: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    printed: Mapping[str, Mapping[str, tuple[float, ...]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -383,16 +411,18 @@ class Study:
 _SHAPES: Final[dict[str, dict[str, Any]]] = {
     "inputs": {"kind": str, "title": str, "layout": str, "stand_in": str, "stand_in_title": str,
                "help": str},
-    "corpora": {"scores": str, "part": Every(list, float), "kind": str, "render": _ANY,
-                "bank": str, "soundfonts": _TEXTS},
+    "corpora": {"scores": str, "part": Every(list, float), "bundled": _TEXTS, "kind": str,
+                "aligned": str, "render": _ANY, "bank": str, "soundfonts": _TEXTS},
     "mixtures": {"sources": _TEXTS, "mix": _ANY, "is_per_target": bool, "fold": str},
-    "folds": {"of": str, "count": int, "by": str, "artists": str},
+    "folds": {"of": str, "count": int, "by": str, "splits": _TEXTS, "artists": str},
     "models": {"model": str, "settings": _ANY, "train": _ANY, "is_joint": bool},
     "rows": {"title": str, "train": _TEXTS, "validation": _TEXTS, "model": str, "options": _ANY,
-             "init": str, "system": str, "evaluate": _ANY, "targets": _TEXTS, "fold": str},
-    "tests": {"title": str, "dataset": str, "evaluate": _ANY, "rows": _TEXTS},
-    "tables": {"title": str, "tests": _TEXTS, "metric": str, "targets": _TEXTS, "rows": _TEXTS,
-               "source": str, "printed": Every(dict, Every(dict, float))},
+             "init": str, "system": str, "estimates": str, "evaluate": _ANY, "targets": _TEXTS,
+             "fold": str},
+    "tests": {"title": str, "dataset": str, "songs": _TEXTS, "evaluate": _ANY, "rows": _TEXTS},
+    "tables": {"title": str, "tests": _TEXTS, "metrics": _TEXTS, "statistic": str,
+               "targets": _TEXTS, "rows": _TEXTS, "source": str,
+               "printed": Every(dict, Every(dict, object))},
     "comparisons": {"title": str, "tests": _TEXTS, "base": str, "rows": _TEXTS, "metric": str,
                     "targets": _TEXTS, "artists": str, "null": _TEXTS, "candidates": _TEXTS,
                     "target": str},
@@ -484,7 +514,24 @@ def _declared(path: Path, section: str, name: str, content: Mapping[str, Any]) -
     if problem := misfit(own, wanted, place):
         raise UsageError(f"{path}: {problem}")
     values = {key: tuple(item) if isinstance(item, list) else item for key, item in own.items()}
+    if "printed" in values:
+        values["printed"] = _figures(path, f"{place}.printed", values)
     return _KINDS[section](name=name, **values)
+
+
+def _figures(
+    path: Path, place: str, values: Mapping[str, Any]
+) -> dict[str, dict[str, tuple[float, ...]]]:
+    """Return what a paper prints: one figure alone, or one of each metric."""
+    n_metrics = len(values.get("metrics", ("",)))
+    printed: dict[str, dict[str, tuple[float, ...]]] = {}
+    for row, figures in values["printed"].items():
+        for column, given in figures.items():
+            several = given if isinstance(given, list) else [given]
+            if misfit(several, Every(list, float)) or len(several) != n_metrics:
+                raise UsageError(f"{path}: {place}.{row}.{column}: a number for each metric")
+            printed.setdefault(row, {})[column] = tuple(several)
+    return printed
 
 
 def _likened(
@@ -525,6 +572,7 @@ def _check_references(study: Study) -> None:
         place = f"corpora.{corpus.name}"
         check(f"{place}.scores", [corpus.scores], study.inputs)
         check(f"{place}.kind", [corpus.kind], ("songs", "renditions"))
+        check(f"{place}.aligned", [corpus.aligned], study.corpora, study.inputs)
         is_part = len(corpus.part) == 2 and 0 <= corpus.part[0] < corpus.part[1] <= 1
         if not is_part:
             raise UsageError(f"{study.path}: {place}.part: two shares from 0 to 1, as [0, 0.5]")
@@ -536,6 +584,7 @@ def _check_references(study: Study) -> None:
         check(f"folds.{fold.name}.of", [fold.of], study.corpora, study.inputs)
         check(f"folds.{fold.name}.artists", [fold.artists], study.inputs)
         check(f"folds.{fold.name}.by", [fold.by], ("song", "artist"))
+        check(f"folds.{fold.name}.splits", fold.splits, SPLITS)
     for row in study.rows.values():
         place = f"rows.{row.name}"
         check(f"{place}.train", row.train, study.mixtures)
@@ -543,17 +592,22 @@ def _check_references(study: Study) -> None:
         check(f"{place}.model", [row.model], study.models)
         check(f"{place}.init", [row.init], study.rows)
         check(f"{place}.fold", [row.fold], study.folds)
-        if bool(row.train) == bool(row.system) or bool(row.train) != bool(row.model):
-            raise UsageError(f"{study.path}: {place}: needs train and model, or a system")
+        check(f"{place}.estimates", [row.estimates], study.inputs)
+        kinds = [bool(kind) for kind in (row.train, row.system, row.estimates)]
+        if sum(kinds) != 1 or bool(row.train) != bool(row.model):
+            raise UsageError(
+                f"{study.path}: {place}: needs train and model, or a system, or estimates"
+            )
     for test in study.tests.values():
         place = f"tests.{test.name}"
-        check(f"{place}.dataset", [test.dataset], study.corpora, study.inputs)
+        check(f"{place}.dataset", [test.dataset], study.corpora, study.inputs, study.mixtures)
         check(f"{place}.rows", test.rows, study.rows)
     for table in study.tables:
         place = f"tables.{table.name}"
         check(f"{place}.tests", table.tests, study.tests)
         check(f"{place}.rows", table.rows, study.rows)
         check(f"{place}.printed", table.printed, study.rows)
+        check(f"{place}.statistic", [table.statistic], STATISTICS)
     for one in study.comparisons:
         place = f"comparisons.{one.name}"
         check(f"{place}.tests", one.tests, study.tests)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +14,7 @@ from stemsmith.mixing.mixtures import Mixtures
 from stemsmith.share.compare.grids import TextTable
 from stemsmith.share.compare.tables import latex_of, markdown_of
 from stemsmith.studies.outcome import CellScore, ScoredRow
-from stemsmith.studies.plan import StudyPlan
+from stemsmith.studies.plan import PlannedTest, StudyPlan
 from stemsmith.studies.stages import StageKind
 from stemsmith.studies.study import StudyTable
 
@@ -21,6 +22,12 @@ __all__ = ["TABLES", "study_tables", "table_texts", "used_data", "write_tables"]
 
 TABLES: Final = "tables"
 _NONE: Final = "-"
+_STATISTICS: Final = {
+    "mean": "mean over songs",
+    "median": "median over songs",
+    "windows": "median over all windows of all songs",
+}
+_Column = tuple[PlannedTest, str, int]  # a test, a target, and the number of a metric
 
 
 def study_tables(plan: StudyPlan, rows: Sequence[ScoredRow], root: Path) -> list[TextTable]:
@@ -80,29 +87,31 @@ def _table(plan: StudyPlan, spec: StudyTable, rows: Sequence[ScoredRow], root: P
     tests = [test for test in plan.tests if test.spec.name in spec.tests]
     targets = spec.targets or plan.study.targets
     scored = {(row.row, row.test.name): row for row in rows}
-    columns = [(test, target) for test in tests for target in targets]
     several = len(tests) > 1
-    head = [f"{test.title}: {target}" if several else target for test, target in columns]
-    printed = [
-        (test, target)
-        for test, target in columns
-        if any(_printed(spec, row, test.spec.name, target) for row in spec.printed)
+    columns = [
+        (test, target, number)
+        for test in tests
+        for target in targets
+        for number in range(len(spec.metrics))
     ]
-    names = [f"{test.title}: {target}" if several else target for test, target in printed]
-    names = [f"{name}, printed" for name in names]
+    printed = [
+        column
+        for column in columns
+        if any(_printed(spec, row, column) != _NONE for row in spec.printed)
+    ]
+    head = [_heading(spec, column, several) for column in columns]
+    names = [f"{_heading(spec, column, several)}, printed" for column in printed]
     body = []
     for row in spec.rows or plan.study.rows:
         cells = [
-            scored[row, test.name].score(target, spec.metric)
+            scored[row, test.name].score(target, spec.metrics[number], spec.statistic)
             if (row, test.name) in scored
             else None
-            for test, target in columns
+            for test, target, number in columns
         ]
         if any(cells):
-            figures = [_printed(spec, row, test.spec.name, target) for test, target in printed]
-            hours = _hours(plan, row, root)
-            ours = (plan.title_of(row), hours, *map(_cell, cells))
-            body.append((*ours, *(figure or _NONE for figure in figures)))
+            figures = [_printed(spec, row, column) for column in printed]
+            body.append((plan.title_of(row), _hours(plan, row, root), *map(_cell, cells), *figures))
     return TextTable(
         title=plan.inputs.filled(spec.title),
         head=("", "training [h]", *head, *names),
@@ -111,16 +120,22 @@ def _table(plan: StudyPlan, spec: StudyTable, rows: Sequence[ScoredRow], root: P
     )
 
 
+def _heading(spec: StudyTable, column: _Column, is_of_test: bool) -> str:
+    test, target, number = column
+    words = [test.title] if is_of_test else []
+    metric = [spec.metrics[number]] if len(spec.metrics) > 1 else []
+    return ": ".join([*words, " ".join([target, *metric])])
+
+
 def _foot(plan: StudyPlan, spec: StudyTable, rows: Sequence[ScoredRow]) -> Iterator[str]:
     """Yield what has to be known of a table."""
     yield f"size {plan.study.size}"
     of_table = [row for row in rows if row.test.spec.name in spec.tests]
-    metric = next(
-        (row.metrics[spec.metric] for row in of_table if spec.metric in row.metrics), None
-    )
-    if metric is not None:
-        unit = f" in {metric.unit}" if metric.unit else ""
-        yield f"{spec.metric}{unit}, mean over songs"
+    known = {name: metric for row in of_table for name, metric in row.metrics.items()}
+    for unit, names in groupby(
+        (name for name in spec.metrics if name in known), lambda name: known[name].unit
+    ):
+        yield f"{', '.join(names)}{f' in {unit}' if unit else ''}, {_STATISTICS[spec.statistic]}"
     counts = {len(row.trainings) for row in of_table if plan.study.rows[row.row].train}
     if counts and max(counts) > 1:
         yield f"± standard deviation over {max(counts)} trainings"
@@ -129,11 +144,15 @@ def _foot(plan: StudyPlan, spec: StudyTable, rows: Sequence[ScoredRow]) -> Itera
     yield from used_data(plan)
 
 
-def _printed(spec: StudyTable, row: str, test: str, target: str) -> str:
-    """Return what the paper prints in a cell; empty for nothing."""
+def _printed(spec: StudyTable, row: str, column: _Column) -> str:
+    """Return what the paper prints in a cell."""
+    test, target, number = column
     figures = spec.printed.get(row, {})
-    figure = figures.get(f"{test}.{target}", figures.get(target))
-    return "" if figure is None else f"{figure:.1f}"
+    figure = figures.get(f"{test.spec.name}.{target}", figures.get(target))
+    if figure is None:
+        return _NONE
+    text = f"{figure[number]:.2f}"
+    return text.removesuffix("0")
 
 
 def _cell(score: CellScore | None) -> str:

@@ -174,7 +174,7 @@ def test_a_songs_own_mixture_is_switched_to(unsplit: Path, tmp_path: Path) -> No
     options = {"n_mixtures": 3, "clip_s": 1.0, "min_rms_dbfs": -60.0}
     folder = mix(unsplit, tmp_path / "m", **options)  # type: ignore[arg-type]
     sections = mixtures.mixture_sections(folder, ReportConfig(n_songs=3, clip_s=0.5), Told())
-    for player, one in zip(players_of(sections), folder, strict=True):
+    for player, _one in zip(players_of(sections), folder, strict=True):
         assert player.mode is PlayerMode.SWITCH and player.tracks[0].name == "mixture"
         assert "the mixture is the song's own, and not the sum of its targets" in player.caption
     page = Tables(sections)
