@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,9 +25,10 @@ from stemsmith.studies.folds import artist_folds, in_fold, song_folds
 from stemsmith.studies.scores import bundled_scores, copy_part
 from stemsmith.studies.stages import StageKind, StudyStage
 
-__all__ = ["StudyMachine", "perform"]
+__all__ = ["CACHE", "StudyMachine", "perform"]
 
-_CACHE: Final = "cache"
+CACHE: Final = "cache"
+_LARGEST_CACHE: Final = 6e9  # bytes; what is needed again is decoded again
 _FILES: Final = (".toml", ".yaml")
 
 
@@ -156,6 +158,7 @@ def _train(work: Mapping[str, Any], folder: Path, machine: StudyMachine) -> None
     def mixtures(names: Sequence[Mapping[str, str]]) -> list[Path]:
         return [machine.folder(name["stage"]) for name in names]
 
+    _trim(machine.root / CACHE)
     targets = work["targets"]
     named: dict[str, Any] = {"targets": targets} if work["is_joint"] else {"target": targets[0]}
     validation = work["validation"]
@@ -168,13 +171,24 @@ def _train(work: Mapping[str, Any], folder: Path, machine: StudyMachine) -> None
         init=None if work["init"] is None else machine.folder(work["init"]["stage"]),
         resume=folder.exists(),
         device=machine.device,
-        cache=machine.root / _CACHE,
+        cache=machine.root / CACHE,
         logger="csv",
         jobs=machine.workers,
         progress=machine.progress,
         **named,
         **work["options"],
     )
+
+
+def _trim(cache: Path) -> None:
+    """Remove decoded mixtures, those of the longest past first, while they take too much room."""
+    stores = sorted(cache.glob("decoded/*/"), key=lambda path: path.stat().st_mtime)
+    sizes = [sum(file.stat().st_size for file in store.glob("*")) for store in stores]
+    for store, size in zip(stores, list(sizes), strict=True):
+        if sum(sizes) <= _LARGEST_CACHE:
+            break
+        shutil.rmtree(store)
+        sizes.remove(size)
 
 
 def _evaluate(work: Mapping[str, Any], folder: Path, machine: StudyMachine) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from stemsmith.studies.inputs import read_inputs
 from stemsmith.studies.known_options import check_options
 from stemsmith.studies.outcome import ScoredRow, read_scores
 from stemsmith.studies.page import write_page
-from stemsmith.studies.perform import StudyMachine, perform
+from stemsmith.studies.perform import CACHE, StudyMachine, perform
 from stemsmith.studies.plan import StudyPlan, plan_stages
 from stemsmith.studies.stages import StudyStage, fingerprints
 from stemsmith.studies.study import read_study
@@ -165,6 +166,7 @@ def run_study(
                 )
                 for stage in todo:
                     _do(stage, machine, destination, hashes[stage.id], failed, len(plan.stages))
+        shutil.rmtree(root / CACHE, ignore_errors=True)
         rows = tuple(read_scores(plan, root, list(failed)))
         if not rows:
             first, reason = next(iter(failed.items()))
