@@ -38,7 +38,7 @@ __all__ = ["corpus_summary", "render"]
 @command(
     "stemsmith render lakh corpus --songs 2100 --seed 1",
     "stemsmith render scores corpus --no-band --bank general --channels 2",
-    "stemsmith render lakh flakh --patch-choice program --mix-source unsplit",
+    "stemsmith render lakh flakh --patch-choice program --mix-source unsplit --render-omitted",
     "stemsmith render lakh corpus --balance real --effects class --room drawn",
     "stemsmith render chorales corpus --renditions 400 --tempo 80,100,120 --shift 0,0.1",
 )
