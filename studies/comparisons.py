@@ -96,9 +96,7 @@ def _compare(
     names = spec.rows or tuple(name for name, row in plan.study.rows.items() if row.train)
     wanted = dict.fromkeys((spec.base, *names, *spec.null, *spec.candidates))
     systems = {
-        name: system
-        for name in wanted
-        if (system := _system(plan, spec, name, rows)) is not None
+        name: system for name in wanted if (system := _system(plan, spec, name, rows)) is not None
     }
     if spec.base not in systems:
         raise UsageError(f"{spec.base} has no scores")

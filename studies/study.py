@@ -449,9 +449,7 @@ def read_study(path: Path, size: str) -> Study:
         known = ", ".join((*_HEAD, *_SHAPES))
         raise UsageError(f"{path}: unknown key {unknown[0]!r}; known: {known}")
     sections = {name: _section(path, name, content.get(name, {})) for name in _SHAPES}
-    tables, comparisons = (
-        tuple(sections.pop(name).values()) for name in ("tables", "comparisons")
-    )
+    tables, comparisons = (tuple(sections.pop(name).values()) for name in ("tables", "comparisons"))
     study = Study(
         path=path,
         size=size,
