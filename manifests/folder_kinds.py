@@ -92,6 +92,7 @@ _CORPORA: Final = (FolderKind.CORPUS, FolderKind.RENDITIONS)
 _ADVICE: Final = {
     ("a corpus", FolderKind.MIDI): "render them first: stemsmith render {folder} CORPUS",
     ("a corpus", FolderKind.EXPORT): "where a layout is taken, write it: musdb:{folder}, ...",
+    ("a corpus", FolderKind.SLAKH): "where a layout is taken, write it: slakh:{folder}, ...",
     ("mixtures", FolderKind.CORPUS): "mix it first: stemsmith mix {folder} MIXTURES",
     ("mixtures", FolderKind.RENDITIONS): (
         "mix it first: stemsmith mix {folder} MIXTURES --mode renditions"

@@ -16,7 +16,7 @@ from stemsmith.manifests.mixtures import SourceFile
 from stemsmith.manifests.names import normal_name
 from stemsmith.manifests.records import Reason, Rejection
 from stemsmith.manifests.splits import SPLITS
-from stemsmith.mixing.sources.layout import FunctionLayout, SourceLayout, visible
+from stemsmith.mixing.sources.layout import FunctionLayout, SourceLayout, is_file, visible
 from stemsmith.mixing.sources.layouts import LAYOUTS
 from stemsmith.mixing.sources.song_folders import is_mixture
 from stemsmith.mixing.sources.taxonomy import known_classes
@@ -145,7 +145,7 @@ def _faults(root: Path, song: Sequence[SourceFile], is_complete: bool) -> Iterat
     for file in unnamed:
         detail = f"{root / file.path}: a recipe cannot hold this name: not UTF-8"
         yield Rejection(file.path, FOUND_BY, Reason.BAD_NAME, detail)
-    missing = [file for file in song if is_complete and not _is_file(root / file.path)]
+    missing = [file for file in song if is_complete and not is_file(root / file.path)]
     if missing and len(missing) == len(song):  # a folder that is no song
         folder = Path(song[0].path).parent.as_posix()
         detail = f"{root / song[0].path}: missing; a song needs all of its stems"
@@ -162,13 +162,6 @@ def _faults(root: Path, song: Sequence[SourceFile], is_complete: bool) -> Iterat
 def _is_no_text(name: str) -> bool:
     """Tell whether a name holds bytes that are no UTF-8."""
     return any("\ud800" <= letter <= "\udfff" for letter in name)
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:  # in a folder that nobody may enter
-        return False
 
 
 def incomplete(root: Path, file: SourceFile, other: SourceFile) -> Rejection:

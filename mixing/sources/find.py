@@ -48,11 +48,6 @@ CORPUS: Final = "corpus"
 _WITHOUT_LAYOUT: Final = dict.fromkeys(
     (FolderKind.CORPUS, FolderKind.RENDITIONS), ", which is written without a layout"
 )
-# Layouts to begin with, of a folder that is named without one.
-_LIKELY: Final = {
-    FolderKind.AUDIO: ("folder", "musdb"),
-    FolderKind.SLAKH: ("slakh", "cocochorales"),
-}
 _OWN_LAYOUT: Final = re.compile(r"(?P<layout>[A-Za-z_][\w.]*:[A-Za-z_]\w*):(?P<path>.+)")
 
 
@@ -150,11 +145,9 @@ def parse_source(source: str | Path) -> tuple[str, Path]:
     if layout != CORPUS and found is not None and found is not FolderKind.EXPORT:
         said = _WITHOUT_LAYOUT.get(found, ", and no data set in this layout")
         raise InvalidCorpus(f"{folder}: {found.words}{said}")
-    if layout == CORPUS and found is None:
-        kind = kind_of(folder)
-        if kind in _LIKELY:
-            named = ", ".join(f"{name}:{folder}" for name in _LIKELY[kind])
-            raise InvalidCorpus(f"{folder}: {kind.words}; say in which layout: {named}, ...")
+    if layout == CORPUS and found is None and kind_of(folder) is FolderKind.AUDIO:
+        named = ", ".join(f"{name}:{folder}" for name in ("folder", "musdb"))
+        raise InvalidCorpus(f"{folder}: holds audio files; say in which layout: {named}, ...")
     return layout, folder
 
 

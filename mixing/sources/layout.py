@@ -10,7 +10,16 @@ from typing import Final
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.mixtures import SourceFile
 
-__all__ = ["FunctionLayout", "SourceLayout", "first_file", "some", "visible", "wav_song"]
+__all__ = [
+    "FunctionLayout",
+    "SourceLayout",
+    "first_file",
+    "is_file",
+    "is_folder",
+    "some",
+    "visible",
+    "wav_song",
+]
 
 SISEC_STEMS: Final = ("drums", "bass", "other", "vocals")
 # What storage boxes and operating systems leave in folders, in lower case: never anybody's music.
@@ -101,13 +110,29 @@ class FunctionLayout(SourceLayout):
         return list(self._function(root))
 
 
+def is_file(path: Path) -> bool:
+    """Tell whether a file is there; none is in a folder that may not be entered."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def is_folder(path: Path) -> bool:
+    """Tell whether a folder is there; none is in a folder that may not be entered."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
 def visible(folder: Path) -> list[Path]:
     """Return what is in a folder, by name; nothing if it is no folder.
 
     What is hidden, and what systems keep there for themselves, is left out. A folder that may not
     be read has nothing; `stemsmith.mixing.sources.files.unused_files` has a row for it.
     """
-    if not folder.is_dir() or not os.access(folder, os.R_OK | os.X_OK):
+    if not is_folder(folder) or not os.access(folder, os.R_OK | os.X_OK):
         return []
     return sorted(path for path in folder.iterdir() if not _is_hidden(path.name))
 
@@ -119,7 +144,7 @@ def _is_hidden(name: str) -> bool:
 def first_file(paths: Iterable[Path]) -> Path:
     """Return the first of some files that is there, or the first: that is where it should be."""
     candidates = list(paths)
-    return next((path for path in candidates if path.is_file()), candidates[0])
+    return next((path for path in candidates if is_file(path)), candidates[0])
 
 
 def some(found: list[SourceFile], root: Path, what: str, expected: str) -> list[SourceFile]:

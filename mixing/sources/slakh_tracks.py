@@ -15,7 +15,7 @@ from stemsmith.manifests.documents import Every, Nullable, Optional, misfit, rea
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.names import slug
 from stemsmith.manifests.programs import DRUMS, inst_class_of, rendering_class_of
-from stemsmith.mixing.sources.layout import first_file, visible
+from stemsmith.mixing.sources.layout import first_file, is_file, visible
 
 __all__ = ["METADATA", "SlakhStem", "SlakhTrack", "find_tracks"]
 
@@ -98,7 +98,7 @@ def _track_folders(folder: Path, seen: set[tuple[int, int]]) -> Iterator[Path]:
     if (status.st_dev, status.st_ino) in seen:  # links may lead in circles
         return
     seen.add((status.st_dev, status.st_ino))
-    if (folder / METADATA).is_file():
+    if is_file(folder / METADATA):
         yield folder
         return
     for path in visible(folder):

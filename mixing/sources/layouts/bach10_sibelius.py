@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from stemsmith.manifests.mixtures import SourceFile
-from stemsmith.mixing.sources.layout import SourceLayout, some, visible
+from stemsmith.mixing.sources.layout import SourceLayout, is_file, some, visible
 
 __all__ = ["LAYOUT"]
 
@@ -34,7 +34,7 @@ class _Bach10Sibelius(SourceLayout):
             for style in _STYLES:
                 song = f"{piece.name}_{style}"
                 paths = {player: piece / f"{song}_{player}.wav" for player in _PLAYERS}
-                if any(path.is_file() for path in paths.values()):
+                if any(is_file(path) for path in paths.values()):
                     found += [
                         SourceFile(song, player, "train", player, path.relative_to(root).as_posix())
                         for player, path in paths.items()

@@ -16,7 +16,7 @@ from typing import Final
 from stemsmith.manifests.mixtures import SourceFile
 from stemsmith.manifests.splits import split_of_folder
 from stemsmith.mixing.sources.instruments import instrument_classes
-from stemsmith.mixing.sources.layout import SourceLayout, some, visible
+from stemsmith.mixing.sources.layout import SourceLayout, is_folder, some, visible
 
 __all__ = ["LAYOUT"]
 
@@ -30,7 +30,7 @@ class _CocoChorales(SourceLayout):
     companions = ("*.yaml", "*.mid")
 
     def find(self, root: Path, classes: Collection[str]) -> list[SourceFile]:
-        base = root / "main_dataset" if (root / "main_dataset").is_dir() else root
+        base = root / "main_dataset" if is_folder(root / "main_dataset") else root
         found: list[SourceFile] = []
         for folder in (base, *visible(base)):
             split = split_of_folder(folder.name)

@@ -18,7 +18,7 @@ from stemsmith.manifests.documents import Every, Optional, misfit, read_yaml
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.mixtures import SourceFile
 from stemsmith.mixing.sources.instruments import instrument_classes
-from stemsmith.mixing.sources.layout import SourceLayout, some, visible
+from stemsmith.mixing.sources.layout import SourceLayout, is_file, is_folder, some, visible
 
 __all__ = ["LAYOUT"]
 
@@ -41,7 +41,7 @@ class _MedleyDb(SourceLayout):
 def _songs(root: Path) -> Iterator[Path]:
     for folder in (root, *visible(root)):
         for song in visible(folder):
-            if (song / f"{song.name}_STEMS").is_dir():
+            if is_folder(song / f"{song.name}_STEMS"):
                 yield song
 
 
@@ -57,7 +57,7 @@ def _stems(root: Path, song: Path) -> Iterator[SourceFile]:
 def _metadata(root: Path, song: Path) -> Mapping[str, Mapping[str, Any]]:
     name = f"{song.name}_METADATA.yaml"
     places = (song / name, root / _METADATA / name)
-    path = next((place for place in places if place.is_file()), None)
+    path = next((place for place in places if is_file(place)), None)
     if path is None:
         raise InvalidCorpus(
             f"{song}: no {name}, here or in {root / _METADATA}: expected the files of "

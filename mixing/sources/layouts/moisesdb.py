@@ -16,7 +16,7 @@ from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.mixtures import SourceFile
 from stemsmith.manifests.names import slug
 from stemsmith.mixing.sources.instruments import instrument_classes
-from stemsmith.mixing.sources.layout import SourceLayout, some, visible
+from stemsmith.mixing.sources.layout import SourceLayout, is_file, some, visible
 
 __all__ = ["LAYOUT"]
 
@@ -31,7 +31,7 @@ class _MoisesDb(SourceLayout):
 
     def find(self, root: Path, classes: Collection[str]) -> list[SourceFile]:
         folders = (root, *visible(root))
-        songs = (song for folder in folders for song in visible(folder) if (song / _LIST).is_file())
+        songs = (song for folder in folders for song in visible(folder) if is_file(song / _LIST))
         found = [file for song in songs for file in _tracks(root, song)]
         return some(found, root, "songs of MoisesDB", f"moisesdb_v0.1/<song>/{_LIST}")
 

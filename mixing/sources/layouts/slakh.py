@@ -17,7 +17,7 @@ from typing import Final
 
 from stemsmith.manifests.mixtures import SourceFile
 from stemsmith.manifests.splits import split_of_folder
-from stemsmith.mixing.sources.layout import SourceLayout, some
+from stemsmith.mixing.sources.layout import SourceLayout, is_file, some
 from stemsmith.mixing.sources.slakh_tracks import SlakhTrack, find_tracks
 
 __all__ = ["LAYOUT"]
@@ -54,7 +54,7 @@ def _files(root: Path, track: SlakhTrack, omission: str) -> Iterator[SourceFile]
     if track.folder == root:
         song_id = root.name
     for stem in track.stems:
-        if stem.is_mixed or stem.audio.is_file():
+        if stem.is_mixed or is_file(stem.audio):
             inst_class, *others = stem.classes
             yield SourceFile(
                 song_id=song_id,

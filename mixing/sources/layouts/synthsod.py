@@ -17,7 +17,7 @@ from stemsmith.manifests.documents import Every, misfit, read_json
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.mixtures import SourceFile
 from stemsmith.mixing.sources.instruments import instrument_classes
-from stemsmith.mixing.sources.layout import SourceLayout, some, visible
+from stemsmith.mixing.sources.layout import SourceLayout, is_file, is_folder, some, visible
 
 __all__ = ["LAYOUT"]
 
@@ -33,9 +33,9 @@ class _SynthSod(SourceLayout):
     companions = ("SynthSOD_metadata_*.json", "*.mid")
 
     def find(self, root: Path, classes: Collection[str]) -> list[SourceFile]:
-        data = root / "SynthSOD_data" if (root / "SynthSOD_data").is_dir() else root
+        data = root / "SynthSOD_data" if is_folder(root / "SynthSOD_data") else root
         splits = _splits(root)
-        songs = (song for song in visible(data) if (song / _MICROPHONE).is_dir())
+        songs = (song for song in visible(data) if is_folder(song / _MICROPHONE))
         found = [file for song in songs for file in _stems(root, song, splits)]
         expected = f"SynthSOD_data/<song>/{_MICROPHONE}/Violin_1.flac"
         return some(found, root, "songs of SynthSOD", expected)
@@ -46,7 +46,7 @@ def _splits(root: Path) -> dict[str, str]:
     splits: dict[str, str] = {}
     for name, split in _SPLITS.items():
         path = root / f"SynthSOD_metadata_{name}.json"
-        if path.is_file():
+        if is_file(path):
             content = read_json(path, InvalidCorpus)
             if problem := misfit(content, _SHAPE):
                 raise InvalidCorpus(f"{path}: not a list of songs of SynthSOD: {problem}")

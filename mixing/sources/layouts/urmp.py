@@ -13,7 +13,7 @@ from typing import Final
 
 from stemsmith.manifests.mixtures import SourceFile
 from stemsmith.mixing.sources.instruments import instrument_classes
-from stemsmith.mixing.sources.layout import SourceLayout, some, visible
+from stemsmith.mixing.sources.layout import SourceLayout, is_folder, some, visible
 
 __all__ = ["LAYOUT"]
 
@@ -31,7 +31,7 @@ class _Urmp(SourceLayout):
     companions = ("*/AuMix_*", "*.mid", "*.mp4", "*.pdf", "*.txt")
 
     def find(self, root: Path, classes: Collection[str]) -> list[SourceFile]:
-        base = root / "Dataset" if (root / "Dataset").is_dir() else root
+        base = root / "Dataset" if is_folder(root / "Dataset") else root
         found: list[SourceFile] = []
         for piece in visible(base):
             for path in visible(piece):

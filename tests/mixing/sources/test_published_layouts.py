@@ -199,7 +199,7 @@ def test_metadata_that_is_none_of_slakh_is_named(tmp_path: Path) -> None:
 
 def test_tracks_without_a_layout_are_told_how_to_be_named(tmp_path: Path) -> None:
     track(tmp_path, "Track00001")
-    with pytest.raises(InvalidCorpus, match=r"holds tracks in Slakh's layout; say in which layout"):
+    with pytest.raises(InvalidCorpus, match=rf"write it: slakh:{tmp_path}, \.\.\."):
         find_sources([str(tmp_path)], tmp_path / "cache")
 
 
