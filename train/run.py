@@ -2,8 +2,9 @@
 
 ``run.json`` is written first and says everything that decides the result; ``metrics.csv`` has a row
 for every epoch; ``checkpoints/best.ckpt`` is the best epoch and ``checkpoints/last.ckpt`` the last
-one, which is the only one of a run that validates nothing. Checkpoints load with ``torch.load(weights_only=True)``. Nothing but `TrainedRun.model` and
-`TrainedRun.settings` needs PyTorch. A run may also be one file, which ``stemsmith export`` wrote.
+one, which is the only one of a run that validates nothing. Checkpoints load with
+``torch.load(weights_only=True)``. Nothing but `TrainedRun.model` and `TrainedRun.settings` needs
+PyTorch. A run may also be one file, which ``stemsmith export`` wrote.
 """
 
 from __future__ import annotations
