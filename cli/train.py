@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import functools
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 from stemsmith.cli.options import (
     LOCAL_PATH,
+    SOURCE,
     Common,
     command,
     common_options,
@@ -19,6 +20,7 @@ from stemsmith.cli.options import (
     grouped,
 )
 from stemsmith.manifests.errors import UsageError
+from stemsmith.manifests.paths import local_path
 from stemsmith.train.data.config import ExampleConfig
 from stemsmith.train.machine import Machine
 from stemsmith.train.models.loss import LOSSES
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["summary_of", "train"]
 
+_NONE: Final = "none"  # to validate nothing
 _CONFIGS = (TrainConfig, ExampleConfig, Machine)
 _model_option = functools.partial(grouped, "Model and data")
 _MODEL_OPTIONS = decorate(
@@ -51,15 +54,16 @@ _MODEL_OPTIONS = decorate(
         f"{'|'.join(LOSSES.names)}; may be repeated.",
     ),
     _model_option(
-        "--init", type=LOCAL_PATH, metavar="RUN", help="Begin with the best weights of a run."
+        "--init", type=LOCAL_PATH, metavar="RUN", help="Begin with the weights of a run."
     ),
     _model_option("--resume", is_flag=True, help="Go on with RUN from its last whole epoch."),
     _model_option(
         "--validation",
         multiple=True,
-        type=LOCAL_PATH,
-        metavar="MIXTURES",
-        help="Whose validation mixtures count; may be repeated.  [default: those trained on]",
+        type=SOURCE,
+        metavar="MIXTURES|none",
+        help="Whose validation mixtures count; may be repeated. With none, nothing is validated, "
+        "and the last weights are the run's.  [default: those trained on]",
     ),
 )
 
@@ -68,6 +72,7 @@ _MODEL_OPTIONS = decorate(
     "stemsmith train mixtures run --target bass",
     "stemsmith train mixtures run --model umx --target vocals --epochs 50 --device cuda",
     "stemsmith train mixtures run --model cnn --targets bass,drums,other,vocals",
+    "stemsmith train bach10 run --model cnn --targets violin,clarinet --validation none",
     "stemsmith train mixtures run --target bass --resume",
 )
 @click.argument("mixtures", nargs=-1, required=True, type=LOCAL_PATH)
@@ -87,7 +92,7 @@ def train(
     settings: tuple[str, ...],
     init: Path | None,
     resume: bool,
-    validation: tuple[Path, ...],
+    validation: tuple[str, ...],
     **options: Any,
 ) -> None:
     """Train a model on MIXTURES that `stemsmith mix` made; the folder RUN holds what comes of it.
@@ -108,7 +113,7 @@ def train(
         target=target,
         targets=[name.strip() for name in targets.split(",")] if targets else (),
         settings=dict(map(_setting, settings)),
-        validation=validation,
+        validation=_validation(validation),
         init=init,
         resume=resume,
         jobs=common.n_jobs,
@@ -129,17 +134,22 @@ def _setting(text: str) -> tuple[str, str]:
     return name, value
 
 
+def _validation(folders: tuple[str, ...]) -> tuple[Path, ...] | None:
+    if _NONE not in folders:
+        return tuple(map(local_path, folders))
+    if len(folders) > 1:
+        raise UsageError(f"--validation {_NONE}: stands alone; a folder of that name is ./{_NONE}")
+    return None
+
+
 def summary_of(run: TrainedRun) -> Summary:
     """Return what came of a run that has ended an epoch."""
     from stemsmith.cli.console import Summary
 
     best, last = run.best, run.history[-1]
-    assert best is not None, "a run that was trained has an epoch"
-    si_sdr = "" if best.si_sdr_db is None else f", SI-SDR {best.si_sdr_db:.2f} dB"
     return Summary(
         f"{run.root}: {run.model_name} for {', '.join(run.targets)}, {run.n_parameters:,} "
-        f"parameters; {len(run.history)} epochs of {run.n_examples} examples, validation loss "
-        f"{best.validation_loss:.4g} in epoch {best.epoch}{si_sdr}",
+        f"parameters; {len(run.history)} epochs of {run.n_examples} examples, {_result(run)}",
         {
             "run": str(run.root),
             "model": run.model_name,
@@ -149,7 +159,16 @@ def summary_of(run: TrainedRun) -> Summary:
             "n_examples": run.n_examples,
             "loader": run.machine["loader"],
             "is_on_device": run.machine["is_on_device"],
-            "best": dataclasses.asdict(best),
+            "best": None if best is None else dataclasses.asdict(best),
             "last": dataclasses.asdict(last),
         },
     )
+
+
+def _result(run: TrainedRun) -> str:
+    """Return what the weights of a run are, in words."""
+    best = run.best
+    if best is None:
+        return f"training loss {run.history[-1].train_loss:.4g} at last; nothing was validated"
+    si_sdr = "" if best.si_sdr_db is None else f", SI-SDR {best.si_sdr_db:.2f} dB"
+    return f"validation loss {best.validation_loss:.4g} in epoch {best.epoch}{si_sdr}"

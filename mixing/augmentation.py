@@ -271,7 +271,7 @@ class Augmentation:
     def draw_muted(
         self, rng: DrawRng, groups: Sequence[str], kept: Callable[[], str | None]
     ) -> str | None:
-        """Draw the target that is muted in a mixture; `kept` returns the one that must not be."""
+        """Draw the target that is muted in a mixture; `kept` returns one that must not be."""
         return None
 
     def draw_gain_db(self, rng: DrawRng) -> float:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from stemsmith.train.data.module import MixtureDataset
     from stemsmith.train.machine import Machine
     from stemsmith.train.models.architectures.blstm import BLSTM, BLSTMConfig
+    from stemsmith.train.models.architectures.chandna import Chandna, ChandnaConfig
     from stemsmith.train.models.architectures.cnn import CNN, CNNConfig
     from stemsmith.train.models.architectures.resnet import ResNet, ResNetConfig
     from stemsmith.train.models.architectures.umx import UMX, UMXConfig
@@ -37,6 +38,8 @@ __all__ = [
     "UMX",
     "BLSTMConfig",
     "CNNConfig",
+    "Chandna",
+    "ChandnaConfig",
     "Epoch",
     "ExampleConfig",
     "Loss",
@@ -60,6 +63,7 @@ _MODULES: Final = {
     "data.module": ("MixtureDataset",),
     "machine": ("Machine",),
     "models.architectures.blstm": ("BLSTM", "BLSTMConfig"),
+    "models.architectures.chandna": ("Chandna", "ChandnaConfig"),
     "models.architectures.cnn": ("CNN", "CNNConfig"),
     "models.architectures.resnet": ("ResNet", "ResNetConfig"),
     "models.architectures.umx": ("UMX", "UMXConfig"),

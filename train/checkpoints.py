@@ -37,9 +37,10 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 class BestAndLast(Checkpoint):
-    """Writes checkpoints when an epoch has been validated.
+    """Writes checkpoints when an epoch has been validated, or has ended without validation.
 
-    The last one is written last: a run that was killed between the two repeats the epoch.
+    The last one is written last: a run that was killed between the two repeats the epoch. Where
+    nothing is validated, there is no best one.
 
     Parameters
     ----------
@@ -59,3 +60,8 @@ class BestAndLast(Checkpoint):
         if best_epoch(history, self._monitor) is history[-1]:
             trainer.save_checkpoint(self._destination.checkpoint(BEST))
         trainer.save_checkpoint(self._destination.checkpoint(LAST))
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the last checkpoint, if nothing is validated."""
+        if not trainer.enable_validation:
+            trainer.save_checkpoint(self._destination.checkpoint(LAST))

@@ -16,6 +16,8 @@ from stemsmith.train.schedule import Epoch
 __all__ = ["METRICS", "history_text", "parse_history", "read_history", "write_history"]
 
 METRICS: Final = "metrics.csv"
+# Columns that every version has written, whose cells may be empty.
+_OFTEN_EMPTY: Final = frozenset({"validation_loss"})
 
 
 def write_history(root: Path, history: Sequence[Epoch]) -> None:
@@ -70,6 +72,9 @@ def _epoch(row: Mapping[str, str | None]) -> Epoch:
     for field in dataclasses.fields(Epoch):
         cell = row.get(field.name)
         if cell in (None, "") and field.default is None:
+            continue
+        if cell == "" and field.name in _OFTEN_EMPTY:
+            values[field.name] = None
             continue
         if cell is None:
             raise ValueError(f"the column {field.name} is missing")

@@ -13,6 +13,7 @@ from stemsmith.train.run import RUN, TrainedRun
 
 __all__ = ["ListedRun", "differing_settings", "find_runs"]
 
+_NONE: Final = "none"
 _OF_A_HASH: Final = 6  # digits that tell data and weights apart
 _DERIVED: Final = ("segment_samples", "step_samples")  # of other settings
 
@@ -37,7 +38,8 @@ class ListedRun:
     n_epochs : int
         Number of epochs so far.
     best_epoch : int or None
-        The epoch whose weights are the best, by what the run monitors; None before the first.
+        The epoch whose weights are the best, by what the run monitors; None before the first, and
+        in runs that validate nothing.
     validation_loss, si_sdr_db : float or None
         Validation loss and SI-SDR in dB of that epoch.
     elapsed_s : float or None
@@ -94,7 +96,8 @@ def _data(run: TrainedRun) -> dict[str, Any]:
     for split, hashes in config.get("data", {}).items():
         names = [Path(path).name for path in run.content.get("data", {}).get(split, ())]
         pairs = zip(names, hashes, strict=False)
-        known[f"{split} mixtures"] = ", ".join(f"{n} {value[:_OF_A_HASH]}" for n, value in pairs)
+        texts = [f"{name} {value[:_OF_A_HASH]}" for name, value in pairs]
+        known[f"{split} mixtures"] = ", ".join(texts) or _NONE
     known["init"] = (config.get("init") or "")[:_OF_A_HASH] or None
     return known
 

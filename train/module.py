@@ -146,18 +146,29 @@ class SeparationModule(LightningModule):
             self._si_sdr.add(audio, inner)
 
     def on_validation_epoch_end(self) -> None:
+        """Sum up the epoch."""
+        self._end_epoch()
+
+    def on_train_epoch_end(self) -> None:
+        """Sum up the epoch, where nothing is validated."""
+        if not self.trainer.enable_validation:
+            self._end_epoch()
+
+    def _end_epoch(self) -> None:
         """Sum up the epoch, lower the learning rate, and decide whether to go on."""
-        loss = {name: self._mean(name) for name in self._totals}
+        train_loss = self._mean("train")
+        is_validated = self.trainer.enable_validation
         (group,) = self.optimizers().param_groups  # type: ignore[union-attr]
+        validation_loss = self._mean("validation") if is_validated else None
         n_seen = sum(total.n_examples for total in self._totals.values())
         elapsed_s = time.monotonic() - self._started_s
         epoch = Epoch(
             epoch=self.current_epoch,
-            train_loss=loss["train"],
-            validation_loss=loss["validation"],
+            train_loss=train_loss,
+            validation_loss=validation_loss,
             learning_rate=group["lr"],
             examples_per_s=round(n_seen / elapsed_s, 2),
-            si_sdr_db=self._mean_si_sdr(),
+            si_sdr_db=self._mean_si_sdr() if is_validated else None,
             elapsed_s=round(elapsed_s, 3),
         )
         self._check_epoch(epoch)
@@ -169,7 +180,8 @@ class SeparationModule(LightningModule):
             self._reporter.end(self.history)
 
     def _check_epoch(self, epoch: Epoch) -> None:
-        if not all(map(math.isfinite, (epoch.train_loss, epoch.validation_loss))):
+        losses = epoch.train_loss, epoch.validation_loss
+        if not all(loss is None or math.isfinite(loss) for loss in losses):
             raise NothingToDo(
                 f"the loss of epoch {epoch.epoch} is not finite: lower the learning rate, "
                 "or clip the gradient"

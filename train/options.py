@@ -34,6 +34,7 @@ class TrainOptions(TypedDict, total=False):
     monitor: str
     seed: int
     n_examples: int | None
+    n_validation: int | None
     remix: float
     gain: tuple[float, float]
     device: str

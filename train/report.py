@@ -137,5 +137,7 @@ def _so_far(history: Sequence[Epoch]) -> str:
     if not history:
         return ""
     last = history[-1]
+    if last.validation_loss is None:
+        return f", training loss {last.train_loss:.4g}"
     ratio = "" if last.si_sdr_db is None else f", {last.si_sdr_db:.2f} dB"
     return f", validation loss {last.validation_loss:.4g}{ratio}"

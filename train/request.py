@@ -31,8 +31,9 @@ class TrainRequest:
     ----------
     mixtures : tuple of Path
         Folders of `mix` whose training mixtures are concatenated.
-    validation : tuple of Path
-        Folders whose validation mixtures count; empty for those of `mixtures`.
+    validation : tuple of Path or None
+        Folders whose validation mixtures count; empty for those of `mixtures`, and None where
+        nothing is validated: then the last weights are the run's.
     model : str
         Name of the model, as `stemsmith.train.models.registry.model_class` takes it.
     settings : ModelConfig
@@ -42,11 +43,11 @@ class TrainRequest:
     rules : ExampleRules
         How examples are drawn; has the seed of everything.
     init : TrainedRun or None
-        A run whose best weights are the first ones, for fine-tuning.
+        A run whose weights are the first ones, for fine-tuning.
     """
 
     mixtures: tuple[Path, ...]
-    validation: tuple[Path, ...]
+    validation: tuple[Path, ...] | None
     model: str
     settings: ModelConfig
     training: TrainConfig
@@ -56,7 +57,8 @@ class TrainRequest:
     @property
     def folders(self) -> dict[str, tuple[Path, ...]]:
         """Folders of mixtures, by the splits that are taken of them."""
-        return {"train": self.mixtures, "validation": self.validation or self.mixtures}
+        validation = () if self.validation is None else self.validation or self.mixtures
+        return {"train": self.mixtures, "validation": validation}
 
 
 def describe(

@@ -2,8 +2,9 @@
 
 ``run.json`` is written first and says everything that decides the result; ``metrics.csv`` has a row
 for every epoch; ``checkpoints/best.ckpt`` is the best epoch and ``checkpoints/last.ckpt`` the last
-one. Checkpoints load with ``torch.load(weights_only=True)``. Nothing but `TrainedRun.model` and
-`TrainedRun.settings` needs PyTorch. A run may also be one file, which ``stemsmith export`` wrote.
+one, which is the only one of a run that validates nothing. Checkpoints load with
+``torch.load(weights_only=True)``. Nothing but `TrainedRun.model` and `TrainedRun.settings` needs
+PyTorch. A run may also be one file, which ``stemsmith export`` wrote.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from stemsmith.train.models.registry import (
     is_model_name,
     make_model,
 )
-from stemsmith.train.run_file import WEIGHTS, is_run_file, read_members_of
+from stemsmith.train.run_file import is_run_file, read_members_of
 from stemsmith.train.schedule import Epoch, Monitor, best_epoch
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ class TrainedRun:
 
     @property
     def is_file(self) -> bool:
-        """Whether the run is one file, which has the best weights alone."""
+        """Whether the run is one file, which has the weights of `checkpoint_name` alone."""
         return self._members is not None
 
     @property
@@ -136,6 +137,16 @@ class TrainedRun:
     def monitor(self) -> Monitor:
         """What decides which epoch is the best."""
         return Monitor(self.config["training"]["monitor"])
+
+    @property
+    def is_validated(self) -> bool:
+        """Whether epochs are validated, so that one of them is the best."""
+        return bool(self.config.get("data", {}).get("validation", True))
+
+    @property
+    def checkpoint_name(self) -> str:
+        """Name of the checkpoint with the run's weights: `BEST`, or `LAST` of no validation."""
+        return BEST if self.is_validated else LAST
 
     @property
     def n_parameters(self) -> int:
@@ -162,17 +173,31 @@ class TrainedRun:
 
     @property
     def best(self) -> Epoch | None:
-        """The epoch of the best weights; None before the first has ended."""
-        return best_epoch(self.history, self.monitor) if self.history else None
+        """The best epoch; None before the first has ended, and where nothing is validated."""
+        is_known = self.is_validated and self.history
+        return best_epoch(self.history, self.monitor) if is_known else None
 
-    def checkpoint(self, name: str = BEST) -> Path:
-        """Return the file of a checkpoint, `BEST` or `LAST`."""
-        return self.root / WEIGHTS if self.is_file else checkpoint_path(self.root, name)
+    def checkpoint(self, name: str | None = None) -> Path:
+        """Return the file of a checkpoint, `BEST` or `LAST`; by default that of the run's weights.
+
+        Of a run that is one file, it is the path that its weights would have beside it.
+        """
+        wanted = name or self.checkpoint_name
+        return self.root / f"{wanted}.ckpt" if self.is_file else checkpoint_path(self.root, wanted)
+
+    def _weights(self) -> bytes | None:
+        """Return the file of the weights, if the run is one file; None where it is a folder."""
+        if self._members is None:
+            return None
+        name = f"{self.checkpoint_name}.ckpt"
+        if name not in self._members:
+            raise InvalidCorpus(f"{self.root}: has no {name}, which its {RUN} speaks of")
+        return self._members[name]
 
     def weights_hash(self) -> str:
-        """Return the SHA-256 of the file of the best weights."""
-        data = self._member(WEIGHTS)
-        return storage.file_hash(self.checkpoint(BEST)) if data is None else _sha256(data)
+        """Return the SHA-256 of the file of the run's weights."""
+        data = self._weights()
+        return storage.file_hash(self.checkpoint()) if data is None else _sha256(data)
 
     @property
     def settings(self) -> ModelConfig:
@@ -188,13 +213,15 @@ class TrainedRun:
         except (KeyError, TypeError, ValueError, UsageError) as error:
             raise InvalidCorpus(f"{self.root / RUN}: {one_line(error)}") from error
 
-    def model(self, checkpoint: str = BEST, progress: Progress = QUIET) -> SeparationModel[Any]:
+    def model(
+        self, checkpoint: str | None = None, progress: Progress = QUIET
+    ) -> SeparationModel[Any]:
         """Return the model, ready to separate.
 
         Parameters
         ----------
-        checkpoint : str
-            Whose weights it has: `BEST` or `LAST`.
+        checkpoint : str, optional
+            Whose weights it has: `BEST` or `LAST`; by default the run's, `checkpoint_name`.
         progress : Progress
             Is warned if the checkpoint has no checksum, as in runs of version 0.1.
 
@@ -211,13 +238,16 @@ class TrainedRun:
         """
         from stemsmith.train.weights import parse_weights, read_weights
 
-        path = self.checkpoint(checkpoint)
-        if (data := self._member(WEIGHTS)) is None:
+        own, wanted = self.checkpoint_name, checkpoint or self.checkpoint_name
+        path = self.checkpoint(wanted)
+        if wanted == BEST != own:
+            raise InvalidCorpus(f"{self.root}: validated nothing, so that no epoch is the best")
+        if (data := self._weights()) is None:
             weights = read_weights(path, progress)
-        elif checkpoint == BEST:
+        elif wanted == own:
             weights = parse_weights(data, path)
         else:
-            raise InvalidCorpus(f"{self.root}: has the best weights alone, not the {checkpoint}")
+            raise InvalidCorpus(f"{self.root}: has the {own} weights alone, not the {wanted}")
         settings = self.settings
         try:
             check_shapes(self.model_name, settings, weights)

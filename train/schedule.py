@@ -6,14 +6,24 @@ Imports nothing heavy: commands read their options from here.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Any, Final
 
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.options import option, settle
 
-__all__ = ["Epoch", "Monitor", "Optimiser", "Precision", "TrainConfig", "best_epoch", "is_over"]
+__all__ = [
+    "Epoch",
+    "Monitor",
+    "Optimiser",
+    "Precision",
+    "TrainConfig",
+    "best_epoch",
+    "is_over",
+    "without_validation",
+]
 
 
 class Optimiser(StrEnum):
@@ -47,31 +57,32 @@ class Epoch:
     epoch : int
         Number of the epoch, from 0 on.
     train_loss, validation_loss : float
-        Mean losses over the examples; in training they are taken while the weights change.
+        Mean losses over the examples; in training they are taken while the weights change. The
+        validation loss is None in runs that validate nothing.
     learning_rate : float
         Learning rate in this epoch.
     examples_per_s : float
         Examples a second, of training and validation together.
     si_sdr_db : float or None
         Mean scale-invariant signal-to-distortion ratio over the validation examples and targets
-        whose reference sounds, in dB; see `stemsmith.train.si_sdr`. None where none sounds, or in
-        runs of version 0.1.
+        whose reference sounds, in dB; see `stemsmith.train.si_sdr`. None where none sounds, where
+        nothing is validated, or in runs of version 0.1.
     elapsed_s : float or None
         Seconds of the wall clock that training and validation took; None in runs of version 0.1.
     """
 
     epoch: int
     train_loss: float
-    validation_loss: float
+    validation_loss: float | None
     learning_rate: float
     examples_per_s: float
     si_sdr_db: float | None = None
     elapsed_s: float | None = None
 
     def cost(self, monitor: Monitor) -> float:
-        """Return what is lowest in the best epoch."""
+        """Return what is lowest in the best epoch; infinity where it was not measured."""
         if monitor is Monitor.LOSS:
-            return self.validation_loss
+            return math.inf if self.validation_loss is None else self.validation_loss
         return math.inf if self.si_sdr_db is None else -self.si_sdr_db
 
 
@@ -145,6 +156,47 @@ class TrainConfig:
                 raise UsageError(f"{name} must be at least 0, not {getattr(self, name)}")
         if not 0 < self.plateau_factor < 1:
             raise UsageError(f"plateau_factor must be between 0 and 1, not {self.plateau_factor}")
+
+
+# What it takes validation for, and the values that need none.
+_OF_VALIDATION: Final[dict[str, Any]] = {
+    "monitor": Monitor.LOSS,
+    "plateau_epochs": 0,
+    "stop_epochs": 0,
+}
+
+
+def without_validation(config: TrainConfig, given: Collection[str]) -> tuple[TrainConfig, str]:
+    """Return how a model learns where nothing is validated.
+
+    Parameters
+    ----------
+    config : TrainConfig
+        How it learns otherwise.
+    given : collection of str
+        Fields that the user has set, and that are not the model's own.
+
+    Returns
+    -------
+    config : TrainConfig
+        Without a plateau of the learning rate and without an end that validation decides.
+    left_out : str
+        Options of the model that are left out, for people; empty where there are none.
+
+    Raises
+    ------
+    UsageError
+        If the user has asked for something that needs validation.
+    """
+    needing = {
+        name: f"--{name.replace('_', '-')} {getattr(config, name)}"
+        for name, neutral in _OF_VALIDATION.items()
+        if getattr(config, name) != neutral
+    }
+    for name, text in needing.items():
+        if name in given:
+            raise UsageError(f"{text}: needs validation mixtures, and --validation none has none")
+    return replace(config, **_OF_VALIDATION), ", ".join(needing.values())
 
 
 def best_epoch(history: Sequence[Epoch], monitor: Monitor) -> Epoch:

@@ -8,7 +8,7 @@ import logging
 import os
 import signal
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -93,7 +93,8 @@ def fit(
     n_examples = len(request.rules.table(clips[0].n_samples, len(settings.targets), 0))
     content = describe(request, root, machine, choice, n_examples, model.n_parameters)
     with destination.opened(content, is_resumed) if is_first else contextlib.nullcontext():
-        history = _history_before(destination, progress) if is_resumed else []
+        is_validated = request.validation is not None
+        history = _history_before(destination, is_validated, progress) if is_resumed else []
         if is_first and history:
             write_history(root, history)  # it may be ahead of the checkpoint, or an old version's
         if is_over(history, request.training):
@@ -116,11 +117,13 @@ def fit(
         loggers = [kind(root) for kind in kinds] if is_first else []
         with Reporter(loggers, progress, request.training.epochs) as reporter, _no_advice():
             module = SeparationModule(model, request.training, request.rules.seed, reporter)
-            trainer = _trainer(destination, request.training, machine, device)
+            trainer = _trainer(destination, request.training, machine, device, is_validated)
             _run(trainer, module, data, destination.checkpoint(LAST) if history else None)
 
 
-def _history_before(destination: RunDestination, progress: Progress) -> list[Epoch]:
+def _history_before(
+    destination: RunDestination, is_validated: bool, progress: Progress
+) -> list[Epoch]:
     """Return the epochs before the last checkpoint; none where there is no checkpoint.
 
     The best one is read as well: nothing may write it again, and it must not be found to be
@@ -129,7 +132,8 @@ def _history_before(destination: RunDestination, progress: Progress) -> list[Epo
     path = destination.checkpoint(LAST)
     if not path.exists():
         return []
-    read_checkpoint(destination.checkpoint(BEST), progress)
+    if is_validated:
+        read_checkpoint(destination.checkpoint(BEST), progress)
     return read_epochs(path, progress)
 
 
@@ -155,8 +159,11 @@ def _run(trainer: Trainer, module: SeparationModule, data: Data, checkpoint: Pat
         ) from error
 
 
-def _clips_of(request: TrainRequest) -> tuple[Clips, Clips]:
-    """Return the clips to train on, and those to validate on, whose targets are the true ones."""
+def _clips_of(request: TrainRequest) -> tuple[Clips, ...]:
+    """Return the clips to train on, and those to validate on, whose targets are the true ones.
+
+    Where nothing is validated, there are those to train on alone.
+    """
     settings, rules = request.settings, request.rules
     if rules.remix or (rules.gain_low, rules.gain_high) != (1.0, 1.0):
         for folder in request.mixtures:
@@ -165,7 +172,7 @@ def _clips_of(request: TrainRequest) -> tuple[Clips, Clips]:
                     f"{folder}: its mixtures are not the sum of their recordings (bleed, master), "
                     "which --remix and --gain need"
                 )
-    train, validation = (
+    return tuple(
         find_clips(
             folders,
             split,
@@ -175,8 +182,8 @@ def _clips_of(request: TrainRequest) -> tuple[Clips, Clips]:
             is_true=split == "validation",
         )
         for split, folders in request.folders.items()
+        if folders
     )
-    return train, validation
 
 
 def _device(machine: Machine) -> torch.device:
@@ -190,7 +197,7 @@ def _device(machine: Machine) -> torch.device:
     return torch.device("cuda" if is_cuda else "cpu")
 
 
-def _choice(machine: Machine, clips: tuple[Clips, Clips], device: torch.device) -> Choice:
+def _choice(machine: Machine, clips: Sequence[Clips], device: torch.device) -> Choice:
     n_bytes = sum(c.n_bytes for c in clips)
     # Of its own GPU: asking another one takes memory there.
     own = int(os.environ.get("LOCAL_RANK", "0"))
@@ -236,7 +243,11 @@ def _spectra(model: SeparationModel[Any], dataset: MixtureDataset) -> Iterator[T
 
 
 def _trainer(
-    destination: RunDestination, training: TrainConfig, machine: Machine, device: torch.device
+    destination: RunDestination,
+    training: TrainConfig,
+    machine: Machine,
+    device: torch.device,
+    is_validated: bool,
 ) -> Trainer:
     for name in ("lightning.pytorch", "lightning.fabric", "lightning"):
         logging.getLogger(name).setLevel(logging.ERROR)
@@ -255,6 +266,7 @@ def _trainer(
         max_epochs=training.epochs,
         gradient_clip_val=training.clip_gradient or None,
         num_sanity_val_steps=0,
+        limit_val_batches=1.0 if is_validated else 0,
         logger=False,  # see `stemsmith.train.report`
         callbacks=[BestAndLast(destination, training.monitor)],
         plugins=plugins,

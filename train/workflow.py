@@ -21,6 +21,7 @@ from stemsmith.train.listing import ListedRun, find_runs
 from stemsmith.train.models.registry import configure, model_class
 from stemsmith.train.options import TrainOptions, read_options
 from stemsmith.train.run import RUN, TrainedRun
+from stemsmith.train.schedule import without_validation
 
 if TYPE_CHECKING:
     from stemsmith.evaluate.separation.run import Run
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from stemsmith.train.data.examples import ExampleRules
     from stemsmith.train.data.store import Decoding
     from stemsmith.train.models.base import ModelConfig
+    from stemsmith.train.schedule import TrainConfig
 
     Folder = str | PathLike[str] | HasRoot
 
@@ -46,7 +48,7 @@ def train_model(
     target: str | None = None,
     targets: Sequence[str] = (),
     settings: Mapping[str, Any] | None = None,
-    validation: Folder | Sequence[Folder] = (),
+    validation: Folder | Sequence[Folder] | None = (),
     init: Folder | None = None,
     resume: bool = False,
     jobs: int | Workers = 0,
@@ -76,10 +78,12 @@ def train_model(
         Settings of the model that differ from its paper's, such as ``{"n_units": 64}``. Its
         channels, ``n_channels``, are those of the mixtures unless they are set; 1 where not all
         mixtures have 2.
-    validation : path or Mixtures, or several
-        Folders whose validation mixtures count; by default those trained on.
+    validation : path or Mixtures, or several, or None
+        Folders whose validation mixtures count; by default those trained on. None validates
+        nothing, so that the last weights are the run's: for models that stop by their training
+        cost, or after so many epochs.
     init : path or Run, optional
-        A run whose best weights are the first ones, for fine-tuning.
+        A run whose weights are the first ones, for fine-tuning.
     resume : bool
         Whether to go on with the run from its last whole epoch.
     jobs : int or Workers
@@ -130,12 +134,15 @@ def train_model(
     from stemsmith.train.request import TrainRequest
     from stemsmith.train.trainer import fit
 
-    folders, more, root = _paths(mixtures), _paths(validation), local_path(run)
+    folders, root = _paths(mixtures), local_path(run)
+    more = None if validation is None else _paths(validation)
     chosen = dict(settings or {})
     if "n_channels" not in chosen:
-        chosen["n_channels"] = _n_channels((*folders, *more), root if resume else None)
+        chosen["n_channels"] = _n_channels((*folders, *(more or ())), root if resume else None)
     shape = configure(model, _names(target, targets), chosen)
     training, examples, machine = read_options(model_class(model).training_defaults, options)
+    if more is None:
+        training = _without_validation(training, options, progress)
     request = TrainRequest(
         mixtures=folders,
         validation=more,
@@ -232,6 +239,21 @@ def list_runs(folder: str | PathLike[str], *, progress: Progress = QUIET) -> lis
     return runs
 
 
+def _without_validation(
+    training: TrainConfig, options: TrainOptions, progress: Progress
+) -> TrainConfig:
+    """Return how a model learns where nothing is validated, and tell of what is left out."""
+    if options.get("n_validation") is not None:
+        raise UsageError(
+            f"--validation-examples {options['n_validation']}: needs validation mixtures, and "
+            "--validation none has none"
+        )
+    settled, left_out = without_validation(training, options.keys())
+    if left_out:
+        progress.note(f"validation: none, and so without the model's {left_out}")
+    return settled
+
+
 def _names(target: str | None, targets: Sequence[str]) -> tuple[str, ...]:
     if (target is None) == (not targets):
         raise UsageError("say what to separate: --target bass, or --targets bass,drums,...")
@@ -267,6 +289,7 @@ def _rules(examples: ExampleConfig, shape: ModelConfig) -> ExampleRules:
         segment_samples=shape.segment_samples,
         step_samples=shape.block_frames * shape.hop,
         n_examples=examples.n_examples,
+        n_validation=examples.n_validation,
         remix=examples.remix,
         gain_low=low,
         gain_high=high,

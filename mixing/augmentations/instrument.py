@@ -1,4 +1,10 @@
-"""``instrument``: one target that is not *the* target may be muted (Martel 3.2 a)."""
+"""``instrument``: one of the targets may be muted (Martel 3.2 a).
+
+As in the authors' code (MTG/DeepConvSep, examples/hiphopss/augmentations/
+compute_features_instr_aug.py at 6511208), whose five renditions of a song are the whole and those
+without one of four: with four targets each comes with probability 1/5. Departures: mixtures for one
+target (``--target``) keep it, and what alone sounds is kept as well, since silence teaches nothing.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +39,7 @@ class Instrument(Augmentation):
     """None or one of the targets is muted, all alike likely."""
 
     name = "instrument"
-    summary = "none or one target that is not *the* target is muted"
+    summary = "none or one of the targets is muted, all alike likely; with --target never it"
     after = "Martel 3.2"
     excluded_modes = frozenset({"across"})
     effects = (Mute,)
@@ -42,7 +48,7 @@ class Instrument(Augmentation):
     def draw_muted(
         self, rng: DrawRng, groups: Sequence[str], kept: Callable[[], str | None]
     ) -> str | None:
-        """Draw none or one of the targets but the kept one; none where there is but one."""
+        """Draw none or one of the targets, without the kept one; none where there is but one."""
         if len(set(groups)) < 2:
             return None
         candidates = [None, *sorted(set(groups) - {kept()})]

@@ -208,14 +208,15 @@ class CoherentPlan:
     def _muted(
         self, clips: Sequence[tuple[int, str, float]], number: int, factor: float
     ) -> str | None:
-        """Draw the group to mute; what is present in the mixture stays."""
+        """Draw the group to mute; the target stays, and what alone sounds in the mixture."""
         config, catalogue = self._config, self._catalogue
 
         def kept() -> str | None:
             if config.target is not None:
                 return config.target
             places = [(k, int(offset)) for k, _, offset in clips]
-            return catalogue.loudest_group(places, stretched_steps(config, factor))
+            n_steps = stretched_steps(config, factor)
+            return catalogue.only_group(places, n_steps, SILENCE_RMS_DBFS)
 
         groups = [catalogue.groups[k] for k, _, _ in clips]
         return self._augment.draw_muted(groups, kept, self._split, number)

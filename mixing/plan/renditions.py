@@ -18,7 +18,14 @@ from stemsmith.manifests.renditions import RENDITIONS, Rendition, RenditionSourc
 from stemsmith.mixing.augmentation import Decided
 from stemsmith.mixing.plan.augment import Augmenter
 from stemsmith.mixing.plan.config import Level, MixConfig
-from stemsmith.mixing.plan.recipes import GAIN_DECIMALS, Unused, recipe, recipe_source, too_short
+from stemsmith.mixing.plan.recipes import (
+    GAIN_DECIMALS,
+    SILENCE_RMS_DBFS,
+    Unused,
+    recipe,
+    recipe_source,
+    too_short,
+)
 from stemsmith.mixing.sources.catalogue import SplitCatalogue
 from stemsmith.mixing.sources.find import Source
 
@@ -142,10 +149,13 @@ class RenditionMixes:
                 n_steps,
             )
 
-    def _kept(self, stems: Sequence[tuple[int, RenditionSource]], start: int, n_steps: int) -> str:
-        """Return the target that is never muted: the one asked for, or the loudest."""
+    def _kept(
+        self, stems: Sequence[tuple[int, RenditionSource]], start: int, n_steps: int
+    ) -> str | None:
+        """Return the target that is never muted: the one asked for, or one that sounds alone."""
         clips = [(k, start) for k, _ in stems]
-        return self._config.target or self._catalogue.loudest_group(clips, n_steps)
+        alone = self._catalogue.only_group(clips, n_steps, SILENCE_RMS_DBFS)
+        return self._config.target or alone
 
     def _source(
         self,

@@ -247,6 +247,28 @@ class SplitCatalogue:
 
         return self.groups[max(clips, key=power)[0]]
 
+    def only_group(
+        self, clips: Sequence[tuple[int, int]], n_steps: int, min_rms_dbfs: float
+    ) -> str | None:
+        """Return the target that alone sounds in its clips (stem, first step), if one does.
+
+        Parameters
+        ----------
+        clips : sequence of (int, int)
+            Number of each stem, and the step at which its clip starts.
+        n_steps : int
+            Length of the clips in 100 ms.
+        min_rms_dbfs : float
+            A clip sounds if its RMS is above this value.
+        """
+        least = n_steps * 10 ** (min_rms_dbfs / 10)
+        sounding = {
+            self.groups[k]
+            for k, first in clips
+            if self.stems[k].power[first : first + n_steps].sum() > least
+        }
+        return sounding.pop() if len(sounding) == 1 else None
+
     def loudness_lufs(self, k: int) -> float | None:
         """Return the integrated loudness of a whole stem as it lies on disk."""
         if k not in self._loudness_lufs:

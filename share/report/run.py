@@ -78,6 +78,9 @@ def _facts(run: TrainedRun) -> Facts:
     if "n_parameters" in run.content:
         items.append(("parameters", f"{run.n_parameters:,}"))
     items.append(("epochs", f"{len(run.history):,}"))
+    if run.history and not run.is_validated:
+        items.append(("weights", "of the last epoch: nothing was validated"))
+        items.append(("its training loss", f"{run.history[-1].train_loss:.4g}"))
     if best is not None:
         items.append(("best epoch", str(best.epoch)))
         items.append(("its validation loss", f"{best.validation_loss:.4g}"))
@@ -99,19 +102,24 @@ def _remarks(run: TrainedRun) -> list[Block]:
     odd = [
         str(epoch.epoch)
         for epoch in run.history
-        if not (math.isfinite(epoch.train_loss) and math.isfinite(epoch.validation_loss))
+        if not all(loss is None or math.isfinite(loss) for loss in _losses(epoch))
     ]
     if not odd:
         return []
     return [Notice(f"A loss is not a finite number in {len(odd)} epochs: {', '.join(odd[:20])}.")]
 
 
+def _losses(epoch: Epoch) -> tuple[float, float | None]:
+    return epoch.train_loss, epoch.validation_loss
+
+
 def _curves(history: Sequence[Epoch]) -> list[Block]:
     epochs = [float(epoch.epoch) for epoch in history]
-    losses = {
-        "training": [epoch.train_loss for epoch in history],
-        "validation": [epoch.validation_loss for epoch in history],
-    }
+    losses = {"training": [epoch.train_loss for epoch in history]}
+    if any(epoch.validation_loss is not None for epoch in history):
+        losses["validation"] = [
+            math.nan if loss is None else loss for _, loss in map(_losses, history)
+        ]
     blocks = [_curve("Loss", losses, epochs, "loss")]
     ratios = [math.nan if e.si_sdr_db is None else e.si_sdr_db for e in history]
     if any(map(math.isfinite, ratios)):
@@ -126,7 +134,7 @@ def _curves(history: Sequence[Epoch]) -> list[Block]:
         (
             epoch.epoch,
             f"{epoch.train_loss:.6g}",
-            f"{epoch.validation_loss:.6g}",
+            None if epoch.validation_loss is None else f"{epoch.validation_loss:.6g}",
             None if epoch.si_sdr_db is None else f"{epoch.si_sdr_db:.2f}",
             f"{epoch.learning_rate:.3g}",
             f"{epoch.examples_per_s:.4g}",
@@ -155,6 +163,8 @@ def _listening(run: TrainedRun, config: ReportConfig, progress: Progress) -> lis
     """Return players of validation clips with what the run makes of them; or a line why not."""
     if not config.n_songs or not run.history:
         return []
+    if not run.is_validated:
+        return [Notice("Nothing was validated: there are no clips whose estimates say much.")]
     try:
         require_torch()
         some = _validation_clips(run, config)

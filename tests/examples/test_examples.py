@@ -12,7 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from stemsmith.manifests.errors import UsageError
-from stemsmith.train.data.examples import VALIDATION, EpochTable, ExampleRules, Turns
+from stemsmith.train.data.examples import (
+    VALIDATION,
+    EpochTable,
+    ExampleRules,
+    Turns,
+    validation_of,
+)
 
 N_SEGMENT = 100
 RULES = ExampleRules(seed=5, segment_samples=N_SEGMENT)
@@ -125,6 +131,37 @@ def test_validation_is_plain_and_in_order_and_never_changes() -> None:
         assert columns(rules.table(LENGTHS, 3, VALIDATION)) == columns(table)
     same = [replace(r, gain_low=0.5, remix=1.0) for r in (RULES, replace(RULES, n_examples=3))]
     assert len({columns(r.table(LENGTHS, 3, VALIDATION)) for r in (RULES, *same)}) == 1
+
+
+@pytest.mark.parametrize("step", [0, 30])
+def test_drawn_validation_is_plain_and_another_in_every_epoch(step: int) -> None:
+    rules = replace(AUGMENTED, step_samples=step, n_validation=5)
+    tables = [rules.table(LENGTHS, 3, validation_of(epoch)) for epoch in range(20)]
+    for table in tables:
+        assert len(table) == 5
+        assert table.is_plain
+        assert (table.gain == 1).all()
+        assert is_one_place(table).all()
+    assert len(set(map(columns, tables))) == 20
+    assert len({clip for table in tables for clip in table.clip[:, 0]}) > 25
+    again = replace(rules, remix=0.0, gain_low=1.0, gain_high=1.0, n_examples=9)
+    assert columns(again.table(LENGTHS, 3, validation_of(3))) == columns(tables[3])
+    assert columns(replace(rules, seed=6).table(LENGTHS, 3, validation_of(3))) != columns(tables[3])
+    fixed = replace(rules, n_validation=None).table(LENGTHS, 3, VALIDATION)
+    assert columns(rules.table(LENGTHS, 3, VALIDATION)) == columns(fixed)
+
+
+def test_drawn_validation_follows_its_epoch_and_keeps_its_last_batch() -> None:
+    turns = Turns(7, 3, epoch=validation_of(0))
+    turns.set_epoch(4)
+    assert [len(batch) for batch in turns] == [3, 3, 1]
+    assert {epoch for batch in turns for epoch, _ in batch} == {validation_of(4)}
+    assert len({VALIDATION, *map(validation_of, range(9))}) == 10
+
+
+def test_no_validation_examples_at_all_are_refused() -> None:
+    with pytest.raises(UsageError, match="0 validation examples an epoch: at least one"):
+        replace(RULES, n_validation=0)
 
 
 def test_as_many_examples_are_remixed_as_asked() -> None:

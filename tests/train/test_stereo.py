@@ -44,6 +44,7 @@ SIZES = {
     "umx": ("n_fft=256", "hop=64", "segment_frames=20", "n_units=8", "n_layers=1"),
     "cnn": ("n_fft=256", "hop=128", "n_filters=4", "filter_bins=16", "n_bottleneck=8"),
     "resnet": ("n_fft=128", "hop=64", "segment_frames=40", "n_latent=16", "n_blocks=1"),
+    "chandna": ("n_fft=256", "hop=128", "n_filters=4", "n_bottleneck=8", "step_frames=25"),
 }
 ALL = "vocals,drums,bass,other"
 

@@ -46,6 +46,10 @@ SIZES = {
         "sample_rate=16000", "n_fft=128", "hop=64", "segment_frames=100", "n_latent=8",
         "n_blocks=1",
     ),
+    "chandna": (
+        "sample_rate=16000", "n_fft=512", "hop=256", "n_filters=8", "n_bottleneck=64",
+        "step_frames=25", "loss=magnitude",
+    ),
 }  # fmt: skip
 WANTED = {"blstm": ("--target", "bass"), "umx": ("--target", "drums")}
 CPU = ("--device", "cpu", "--jobs", 0)
@@ -228,7 +232,7 @@ def test_nothing_in_a_run_names_the_machine(whole: Path) -> None:
     assert socket.gethostname().encode() not in events.read_bytes()
 
 
-# The four models.
+# The models.
 
 
 @pytest.mark.parametrize(
@@ -237,6 +241,7 @@ def test_nothing_in_a_run_names_the_machine(whole: Path) -> None:
         ("blstm", 0.98, ("--epochs", 4, "--learning-rate", 0.01)),
         ("umx", 0.98, ("--epochs", 4, "--learning-rate", 0.01)),
         ("cnn", 0.99, ("--epochs", 5, "--stop-change", 0)),
+        ("chandna", 0.99, ("--epochs", 5)),
         ("resnet", 0.998, ("--epochs", 5, "--learning-rate", 0.005, "--examples", 32)),
     ],
 )
@@ -463,7 +468,7 @@ def test_a_moved_run_keeps_its_best_epoch(
     assert all(torch.equal(best[key], after[key]) for key in best)
 
 
-@pytest.mark.parametrize("model", ["umx", "cnn", "resnet"])
+@pytest.mark.parametrize("model", ["umx", "cnn", "resnet", "chandna"])
 def test_every_model_goes_on_as_if_it_had_not_been_killed(
     mixtures: Path, tmp_path: Path, here, monkeypatch: pytest.MonkeyPatch, model: str
 ) -> None:

@@ -33,6 +33,11 @@ from stemsmith.mixing.sources.find import locate
 __all__ = ["ClipSource", "Clips", "MixtureClip", "find_clips", "read_clip"]
 
 _FORMAT: Final = 1  # of decoded clips
+_MORE: Final = "mix more, or of more songs"
+_ADVICE: Final = {
+    "validation": "mix with --validation-songs, train with --validation MIXTURES of another "
+    "folder, or with --validation none, so that the last weights count"
+}
 
 
 class ClipSource(Protocol):
@@ -205,7 +210,7 @@ def find_clips(
         members += _shards_of(mixtures, split, set(targets) <= set(mixtures.audio_targets))
     if not any(len(member.recipes) for member in members):
         names = ", ".join(map(str, folders))
-        raise NothingToDo(f"{names}: no {split} mixtures; mix more, or of more songs")
+        raise NothingToDo(f"{names}: no {split} mixtures; {_ADVICE.get(split, _MORE)}")
     present = {
         found["group"]
         for member in members

@@ -43,6 +43,9 @@ class ExampleConfig:
         Seed of all random choices: examples, first weights and dropout.
     n_examples : int or None
         Number of examples of an epoch, drawn anew each time; None takes all there are.
+    n_validation : int or None
+        Number of validation examples of an epoch, drawn anew each time; None takes one from each
+        mixture, or all its blocks, the same in every epoch.
     remix : float
         Share of examples whose sources come from different mixtures, from 0 to 1.
     gain : (float, float)
@@ -52,6 +55,12 @@ class ExampleConfig:
     seed: int = option(0, "Seed of all random choices.")
     n_examples: int | None = option(
         None, "Examples of an epoch.", flag="--examples", default_text="all"
+    )
+    n_validation: int | None = option(
+        None,
+        "Validation examples of an epoch, drawn anew for each.",
+        flag="--validation-examples",
+        default_text="all, the same in every epoch",
     )
     remix: float = option(0.0, "Share of examples whose sources come from different mixtures.")
     gain: tuple[float, float] = option(

@@ -16,9 +16,14 @@ from stemsmith.manifests.arrays import Float32s, Int64s
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.seeds import rng_for
 
-__all__ = ["VALIDATION", "EpochTable", "ExampleRules", "Turns"]
+__all__ = ["VALIDATION", "EpochTable", "ExampleRules", "Turns", "validation_of"]
 
 VALIDATION: Final = -1  # the epoch of examples that never change
+
+
+def validation_of(epoch: int) -> int:
+    """Return the epoch of the validation examples that are drawn for one of training."""
+    return VALIDATION - 1 - epoch
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,6 +70,9 @@ class ExampleRules:
     n_examples : int or None
         Number of examples of an epoch, drawn anew each time (Chiu et al. 2020, section V-A: 250 or
         2000); None takes all there are.
+    n_validation : int or None
+        Number of validation examples of an epoch, drawn anew each time (Chiu et al. 2020, section
+        V-A: 100); None takes all there are, the same in every epoch.
     remix : float
         Share of examples whose sources come from different clips and places (Brunner et al. 2019,
         section IV-C), in [0, 1]. Only for training.
@@ -80,14 +88,16 @@ class ExampleRules:
     remix: float = 0.0
     gain_low: float = 1.0
     gain_high: float = 1.0
+    n_validation: int | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.remix <= 1:
             raise UsageError(f"the share of remixed examples is between 0 and 1, not {self.remix}")
         if not 0 < self.gain_low <= self.gain_high < math.inf:
             raise UsageError(f"gains from {self.gain_low} to {self.gain_high}: not a range above 0")
-        if self.n_examples is not None and self.n_examples < 1:
-            raise UsageError(f"{self.n_examples} examples an epoch: at least one")
+        for kind, n in (("", self.n_examples), ("validation ", self.n_validation)):
+            if n is not None and n < 1:
+                raise UsageError(f"{n} {kind}examples an epoch: at least one")
 
     def table(self, n_samples: Int64s, n_targets: int, epoch: int) -> EpochTable:
         """Draw the examples of an epoch.
@@ -100,13 +110,14 @@ class ExampleRules:
             Number of sources beside the accompaniment.
         epoch : int
             Number of the epoch, from 0 on; `VALIDATION` draws plain examples in the order of the
-            clips.
+            clips, and `validation_of` an epoch `n_validation` plain ones in random order.
         """
-        is_training = epoch != VALIDATION
+        is_training = epoch >= 0
         rng = rng_for(self.seed, epoch, "examples")
         clip, start = self._units(n_samples)
-        if is_training:
-            clip, start = self._in_turn(clip, start, rng)
+        if epoch != VALIDATION:
+            wanted = self.n_examples if is_training else self.n_validation
+            clip, start = self._in_turn(clip, start, wanted, rng)
         if not self.step_samples:
             start = self._places(n_samples[clip], rng)
         shape = len(clip), 1 + n_targets
@@ -136,10 +147,10 @@ class ExampleRules:
         return clip, (np.arange(len(clip)) - first) * self.step_samples
 
     def _in_turn(
-        self, clip: Int64s, start: Int64s, rng: np.random.Generator
+        self, clip: Int64s, start: Int64s, n: int | None, rng: np.random.Generator
     ) -> tuple[Int64s, Int64s]:
-        """Return units in random order: none comes again before all have come."""
-        wanted = len(clip) if self.n_examples is None else self.n_examples
+        """Return units in random order: none comes again before all have come; None is all."""
+        wanted = len(clip) if n is None else n
         turns = [rng.permutation(len(clip)) for _ in range(-(-wanted // len(clip)))]
         order = np.concatenate(turns)[:wanted]
         return clip[order], start[order]
@@ -164,8 +175,8 @@ class Turns:
         Number of this process, from 0 on, and how many there are; together they make batches of
         ``n_batch * n_ranks``.
     epoch : int
-        The first epoch, or `VALIDATION`, for which the last batch may be smaller. (In training what
-        does not fill a batch is left out of the epoch, unless it is all there is.)
+        The first epoch, of training, or of validation, for which the last batch may be smaller. (In
+        training what does not fill a batch is left out of the epoch, unless it is all there is.)
     """
 
     def __init__(
@@ -180,13 +191,13 @@ class Turns:
         return self
 
     def set_epoch(self, epoch: int) -> None:
-        """Go to an epoch; validation stays where it is."""
+        """Go to an epoch of training, or to its validation; `VALIDATION` stays where it is."""
         if self._epoch != VALIDATION:
-            self._epoch = epoch
+            self._epoch = epoch if self._epoch >= 0 else validation_of(epoch)
 
     def __len__(self) -> int:
         whole = self._n_batch * self._n_ranks
-        is_dropped = self._epoch != VALIDATION and self._n >= whole
+        is_dropped = self._epoch >= 0 and self._n >= whole
         return self._n // whole if is_dropped else -(-self._n // whole)
 
     def n_own(self, batch: int) -> int:

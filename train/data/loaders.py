@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -12,7 +12,7 @@ import torch
 from lightning.pytorch import LightningDataModule
 from stemsmith.train.data.clips import Clips
 from stemsmith.train.data.config import Loader
-from stemsmith.train.data.examples import VALIDATION, ExampleRules, Turns
+from stemsmith.train.data.examples import VALIDATION, ExampleRules, Turns, validation_of
 from stemsmith.train.data.module import Batches, MixtureDataset, ResidentLoader, StreamLoader
 from stemsmith.train.data.store import ClipStore, Decoding
 
@@ -81,8 +81,8 @@ class Data(LightningDataModule):
 
     Parameters
     ----------
-    clips : tuple of Clips
-        Clips to train on, and those to validate on.
+    clips : sequence of Clips
+        Clips to train on, and those to validate on, if any.
     rules : ExampleRules
         How examples are drawn.
     n_batch : int
@@ -101,7 +101,7 @@ class Data(LightningDataModule):
 
     def __init__(
         self,
-        clips: tuple[Clips, Clips],
+        clips: Sequence[Clips],
         rules: ExampleRules,
         n_batch: int,
         choice: Choice,
@@ -137,8 +137,9 @@ class Data(LightningDataModule):
         return self._batches(0, 0)
 
     def val_dataloader(self) -> Batches:
-        """Return the batches of validation, the same in every epoch."""
-        return self._batches(1, VALIDATION)
+        """Return the batches of validation, the same in every epoch unless they are drawn."""
+        is_drawn = self._rules.n_validation is not None
+        return self._batches(1, validation_of(0) if is_drawn else VALIDATION)
 
     def _batches(self, number: int, epoch: int) -> Batches:
         source = self._sources[number]

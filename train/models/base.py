@@ -104,7 +104,7 @@ class SeparationModel(nn.Module, ABC, Generic[C]):
     Raises
     ------
     UsageError
-        If the loss is unknown, or is of other estimates than the model makes.
+        If the loss is unknown, or is of other estimates than the model makes, or of other targets.
 
     Examples
     --------
@@ -177,6 +177,9 @@ class SeparationModel(nn.Module, ABC, Generic[C]):
             Mean loss over the batch, a scalar.
         """
         assert self._named_loss is not None, "a model without a named loss computes its own"
+        if self._named_loss.targets:
+            order = [self.config.targets.index(name) for name in self._named_loss.targets]
+            estimate, reference = estimate[:, order], reference[:, order]
         return self._named_loss.function(estimate, reference, mixture[:, None])
 
     def _find_loss(self, name: str) -> Loss | None:
@@ -194,6 +197,11 @@ class SeparationModel(nn.Module, ABC, Generic[C]):
             raise UsageError(
                 f"loss {name!r} is of {kinds[loss.is_complex]}, and {kind.__name__} estimates "
                 f"{kinds[self.is_complex]}"
+            )
+        if loss.targets and set(loss.targets) != set(self.config.targets):
+            raise UsageError(
+                f"loss {name!r} is of {', '.join(loss.targets)}, and not of "
+                f"{', '.join(self.config.targets)}: --set loss=NAME takes another"
             )
         return loss
 

@@ -27,10 +27,14 @@ class Loss:
         Of a model that takes two channels together, all three have these before the bins.
     is_complex : bool
         Whether the estimates that it compares are complex spectra, or magnitudes.
+    targets : tuple of str
+        Names of the targets that it is of, in the order in which it takes them; empty where it
+        treats all targets alike.
     """
 
     function: Callable[[Tensor, Tensor, Tensor], Tensor]
     is_complex: bool
+    targets: tuple[str, ...] = ()
 
 
 LOSSES: Final[Registry[Loss]] = Registry("loss", "stemsmith.train.models.losses", "LOSS")

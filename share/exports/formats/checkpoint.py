@@ -21,7 +21,7 @@ from stemsmith.share.exports.provenance import licences_text, provenance_of
 from stemsmith.share.exports.sources import ExportSource, SourceKind
 from stemsmith.train.history import METRICS, history_text
 from stemsmith.train.run import RUN, TrainedRun
-from stemsmith.train.run_file import LICENCES, PROVENANCE, WEIGHTS, pack_members
+from stemsmith.train.run_file import LICENCES, PROVENANCE, pack_members
 
 __all__ = ["FORMAT", "CheckpointFormat", "ExportedRun"]
 
@@ -50,7 +50,7 @@ class ExportedRun:
 class CheckpointFormat(ExportFormat[ExportedRun]):
     """One file of a run."""
 
-    summary = "a run as one file: best weights, settings, licences, provenance (of a run)"
+    summary = "a run as one file: weights, settings, licences, provenance (of a run)"
     takes = frozenset({SourceKind.RUN})
     accepts = frozenset({"licence"})
     is_one_file = True
@@ -76,7 +76,7 @@ class CheckpointFormat(ExportFormat[ExportedRun]):
             METRICS: history_text(run.history),
             LICENCES: licences_text(provenance, config.licence).encode(),
             PROVENANCE: _json({**provenance, "licence": config.licence}),
-            WEIGHTS: encode_weights(run.model().state_dict()),
+            f"{run.checkpoint_name}.ckpt": encode_weights(run.model().state_dict()),
         }
         (folder / f"{song.name}.ckpt").write_bytes(pack_members(members))
         return {}

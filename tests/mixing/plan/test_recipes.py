@@ -586,6 +586,31 @@ def test_at_most_one_instrument_is_muted_and_never_the_target(
     assert len(muted) > 2
 
 
+@pytest.mark.parametrize("plan_of", [coherent, incoherent])
+def test_without_a_target_all_four_are_muted_as_often_as_none(plan_of: Any) -> None:
+    catalogue = SplitCatalogue([stem_of(f"a/{name}", 9 * "######") for name in BAND], SLAKH)
+    muted = Counter[str | None]()
+    for mixture in plan_of(catalogue, target=None, augment=("instrument",)).mixtures(0, 1500):
+        groups = [s.group for s in mixture.sources if {"name": "mute"} in transforms_of(s)]
+        muted[next(iter(groups), None)] += 1
+    assert set(muted) == {None, *BAND}
+    deviation = math.sqrt(1500 * 0.2 * 0.8)
+    assert all(abs(n - 300) < 4 * deviation for n in muted.values()), muted
+
+
+def test_what_alone_sounds_is_not_muted() -> None:
+    silent = [stem_of(f"a/{name}", "......") for name in ("guitar", "bass")]
+    stems = [stem_of("a/piano", "######"), *silent]
+    plan = coherent(SplitCatalogue(stems, SLAKH), target=None, augment=("instrument",))
+    muted = {
+        s.group
+        for mixture in plan.mixtures(0, 100)
+        for s in mixture.sources
+        if {"name": "mute"} in transforms_of(s)
+    }
+    assert muted == {"guitar", "bass"}
+
+
 def test_all_stems_of_the_muted_instrument_are_muted() -> None:
     stems = [stem_of(f"a/{name}", "######") for name in ("guitar1", "guitar2", "bass", "piano")]
     stems[0] = dataclasses.replace(stems[0], classes=("guitar",))

@@ -13,6 +13,7 @@ torch = pytest.importorskip("torch")
 
 from stemsmith.manifests.arrays import Complex128s
 from stemsmith.train.models.losses.complex import complex_loss
+from stemsmith.train.models.losses.dissimilarity import dissimilarity_loss
 from stemsmith.train.models.losses.magnitude import magnitude_loss
 from stemsmith.train.models.losses.tpsa import tpsa_loss, tpsa_target
 from torch import Tensor
@@ -115,6 +116,21 @@ def test_the_complex_loss_is_a_mean_squared_distance() -> None:
     expected = sum((e.real - r.real) ** 2 + (e.imag - r.imag) ** 2 for e, r in pairs)
     loss = complex_loss(torch.from_numpy(estimate), torch.from_numpy(reference))
     assert float(loss) == pytest.approx(expected / estimate.size, rel=1e-12)
+
+
+@pytest.mark.parametrize("factor", [1.0, 0.05])  # other sources so near that the sum is below 0
+def test_the_dissimilarity_loss_is_its_weighted_sum(factor: float) -> None:
+    near, true = np.abs(spectra(2, 4, 9, 7, seed=2)), spectra(2, 4, 9, 7, seed=1)
+    estimate = np.abs(true) + factor * near
+    weights = [
+        [1, -0.001, -0.001, -0.03], [-0.001, 1, -0.001, -0.01], [-0.001, -0.001, 1, -0.01]
+    ]  # fmt: skip
+    total = 0.0
+    for b, i, j, f, t in np.ndindex(2, 3, 4, 9, 7):
+        total += weights[i][j] * (estimate[b, i, f, t] - abs(true[b, j, f, t])) ** 2
+    assert (total > 0) == (factor == 1.0)
+    loss = dissimilarity_loss(*map(torch.from_numpy, (estimate, true)))
+    assert float(loss) == pytest.approx(abs(total) / estimate.size, rel=1e-10)
 
 
 @pytest.mark.parametrize("is_silent", [False, True])

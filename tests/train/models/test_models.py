@@ -1,4 +1,4 @@
-"""The four models: shapes, masks, parameter counts of the papers, gradients, silence."""
+"""The models: shapes, masks, parameter counts of the papers, gradients, silence."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ torch = pytest.importorskip("torch")
 # ruff: noqa: E402
 
 from stemsmith.train.models.architectures.blstm import BLSTM, BLSTMConfig
+from stemsmith.train.models.architectures.chandna import Chandna, ChandnaConfig
 from stemsmith.train.models.architectures.cnn import CNN, CNNConfig
 from stemsmith.train.models.architectures.resnet import ResNet, ResNetConfig
 from stemsmith.train.models.architectures.umx import UMX, UMXConfig
@@ -45,10 +46,15 @@ CNN_SMALL = CNNConfig(
 RESNET_SMALL = ResNetConfig(
     targets=("bass", "drums"), n_fft=64, hop=16, segment_frames=16, n_latent=16, n_blocks=2
 )
+SOURCES = ("bass", "drums", "other", "vocals")
+CHANDNA_SMALL = ChandnaConfig(
+    targets=SOURCES, n_fft=64, hop=32, segment_frames=12, n_filters=6, n_bottleneck=16
+)
 SMALL: dict[str, Callable[[], Model]] = {
     "blstm": lambda: BLSTM(BLSTM_SMALL),
     "umx": lambda: UMX(UMX_SMALL),
     "cnn": lambda: CNN(CNN_SMALL),
+    "chandna": lambda: Chandna(CHANDNA_SMALL),
     "resnet": lambda: ResNet(RESNET_SMALL),
     "resnet-4": lambda: ResNet(replace(RESNET_SMALL, targets=FOUR, is_decoder_shared=False)),
 }
@@ -56,6 +62,7 @@ FULL: dict[str, Callable[[], Model]] = {
     "blstm": lambda: BLSTM(BLSTMConfig(targets=("bass",))),
     "umx": lambda: UMX(UMXConfig(targets=("bass",))),
     "cnn": lambda: CNN(CNNConfig(targets=FOUR)),
+    "chandna": lambda: Chandna(ChandnaConfig(targets=SOURCES)),
     "resnet": lambda: ResNet(ResNetConfig(targets=FOUR)),
     "resnet-separate": lambda: ResNet(ResNetConfig(targets=FOUR, is_decoder_shared=False)),
 }
@@ -115,12 +122,18 @@ def test_models_of_the_papers_sizes_give_all_bins_and_frames_back(name: str) -> 
 
 @pytest.mark.parametrize(
     ("name", "n_bins", "seconds"),
-    [("blstm", 257, 6.4), ("umx", 2049, 6.0), ("cnn", 2049, 0.4), ("resnet", 513, 0.83)],
+    [
+        ("blstm", 257, 6.4),
+        ("umx", 2049, 6.0),
+        ("cnn", 2049, 0.4),
+        ("chandna", 513, 0.36),
+        ("resnet", 513, 0.83),
+    ],
 )
 def test_segments_are_as_long_as_the_papers_say(name: str, n_bins: int, seconds: float) -> None:
     config = on_meta(name).config
     assert config.stft.n_bins == n_bins
-    # 400 frames, 6.0 s, 30 frames ("300 ms" of hops and one window), "about 0.8 seconds"
+    # 400 frames, 6.0 s, twice 30 frames ("300 ms" of hops and one window), "about 0.8 seconds"
     assert config.segment_samples / config.sample_rate == pytest.approx(seconds, abs=0.03)
 
 
@@ -135,7 +148,14 @@ def test_gradients_reach_every_parameter(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "factor"),
-    [("blstm", 0.3), ("umx", 0.1), ("cnn", 0.3), ("resnet", 0.4), ("resnet-4", 0.3)],
+    [
+        ("blstm", 0.3),
+        ("umx", 0.1),
+        ("cnn", 0.3),
+        ("chandna", 0.3),
+        ("resnet", 0.4),
+        ("resnet-4", 0.3),
+    ],
 )
 def test_one_batch_is_learnt_by_heart(name: str, factor: float) -> None:
     model = small(name)
@@ -243,12 +263,12 @@ def test_recurrent_models_take_any_number_of_frames(name: str, n_frames: int) ->
     assert model(mixture).shape == (2, 1, 33, n_frames)
 
 
-@pytest.mark.parametrize("name", ["cnn", "resnet"])
+@pytest.mark.parametrize("name", ["cnn", "chandna", "resnet"])
 def test_convolutional_models_say_that_their_length_is_fixed(name: str) -> None:
     assert small(name).is_fixed_length
 
 
-@pytest.mark.parametrize("name", ["cnn", "resnet"])
+@pytest.mark.parametrize("name", ["cnn", "chandna", "resnet"])
 def test_models_whose_paper_normalises_nothing_have_no_statistics(name: str) -> None:
     model = small(name)
     before = {key: value.clone() for key, value in model.state_dict().items()}
@@ -359,6 +379,26 @@ def test_cnn_has_171_million_parameters_nearly_all_of_them_dense() -> None:
     assert model.n_parameters == 171_202_096
 
 
+def test_chandna_has_the_parameters_of_its_layers() -> None:
+    model = on_meta("chandna")
+    assert isinstance(model, Chandna)
+    convolutions = (50 * 513 + 50) + (50 * 50 * 15 + 50)
+    assert n_trained(model.vertical) + n_trained(model.horizontal) == convolutions == 63_250
+    n_features = 50 * (30 - 15 + 1)
+    assert model.config.n_features == n_features == 800
+    assert n_trained(model.bottleneck) == n_features * 128 + 128 == 102_528
+    assert n_trained(model.expansion) == 4 * (128 * n_features + n_features) == 412_800
+    assert model.n_parameters == 63_250 + 102_528 + 412_800 + 4 == 578_582
+
+
+def test_umx_takes_the_ten_seconds_of_chiu() -> None:
+    """Section IV-A: songs are divided into 10-second chunks."""
+    config = UMXConfig(targets=("violin",), segment_frames=427)
+    assert config.segment_samples == 426 * 1024 + 4096
+    assert config.segment_samples / config.sample_rate == pytest.approx(10, abs=0.02)
+    assert UMX(config).n_parameters == 7_078_818
+
+
 def test_resnet_has_the_parameters_of_table_1() -> None:
     model = on_meta("resnet")
     assert isinstance(model, ResNet)
@@ -374,7 +414,7 @@ def test_resnet_has_the_parameters_of_table_1() -> None:
 # Masks
 
 
-@pytest.mark.parametrize("name", ["blstm", "cnn"])
+@pytest.mark.parametrize("name", ["blstm", "cnn", "chandna"])
 def test_masks_lie_between_0_and_1(name: str) -> None:
     model = small(name)
     mixture, _ = example(model)
@@ -402,8 +442,9 @@ def test_umx_hears_16_khz_and_masks_the_full_band() -> None:
     assert estimate[:, n_input:].any()
 
 
-def test_estimates_of_cnn_sum_to_the_mixture() -> None:
-    model = small("cnn")
+@pytest.mark.parametrize("name", ["cnn", "chandna"])
+def test_estimates_of_ratio_masks_sum_to_the_mixture(name: str) -> None:
+    model = small(name)
     mixture, _ = example(model)
     torch.testing.assert_close(model(mixture).sum(dim=1), mixture.abs())
 
@@ -460,6 +501,73 @@ def test_cnn_shares_equally_where_it_estimates_nothing() -> None:
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
 
 
+def slow_chandna(model: Chandna, magnitude: Float64s) -> Float64s:
+    """Return the estimates for (n_bins, n_frames) magnitudes by loops over frames and targets."""
+    weight = {name: p.detach().numpy() for name, p in model.named_parameters()}
+    vertical, horizontal = weight["vertical.weight"][:, 0, :, 0], weight["horizontal.weight"]
+    x = 0.3 * magnitude / np.sqrt(model.config.n_fft)
+    n_frames, n_wide = x.shape[1], horizontal.shape[3]
+    first = vertical @ x + weight["vertical.bias"][:, None]
+    second = np.zeros((len(vertical), n_frames - n_wide + 1))
+    for t in range(second.shape[1]):
+        for k in range(n_wide):
+            second[:, t] += horizontal[:, :, 0, k] @ first[:, t + k]
+    second += weight["horizontal.bias"][:, None]
+    hidden = np.maximum(weight["bottleneck.weight"] @ second.ravel() + weight["bottleneck.bias"], 0)
+    size = np.zeros((len(model.config.targets), *x.shape))
+    dense = zip(
+        np.split(weight["expansion.weight"], len(size)),
+        np.split(weight["expansion.bias"], len(size)),
+        strict=True,
+    )
+    for j, (matrix, bias) in enumerate(dense):
+        features = np.maximum(matrix @ hidden + bias, 0).reshape(second.shape)
+        wide = np.zeros_like(first)
+        for t in range(features.shape[1]):
+            for k in range(n_wide):
+                wide[:, t + k] += horizontal[:, :, 0, k].T @ features[:, t]
+        size[j] = np.maximum(vertical.T @ wide + weight["bias"][j], 0) + 1e-8
+    return size / size.sum(axis=0) * magnitude
+
+
+def test_chandna_is_the_sums_of_its_code() -> None:
+    model = small("chandna").double()
+    assert isinstance(model, Chandna)
+    with torch.no_grad():
+        for name, value in model.named_parameters():
+            if name.endswith("bias"):
+                nn.init.normal_(value, std=0.1)
+    mixture = example(model)[0].to(torch.complex128)
+    expected = np.stack([slow_chandna(model, m) for m in mixture.abs().numpy()])
+    np.testing.assert_allclose(model(mixture).detach().numpy(), expected, atol=1e-9)
+    assert np.ptp(expected / mixture.abs().numpy()[:, None]) > 0.1
+
+
+def test_chandna_begins_as_its_code_does() -> None:
+    """Weights of Glorot's range, each decoder's dense layer by itself, and biases of 0."""
+    model = Chandna(ChandnaConfig(targets=SOURCES))
+    weight = dict(model.named_parameters())
+    assert not any(value.any() for name, value in weight.items() if name.endswith("bias"))
+    sizes = {"vertical": (513, 50 * 513), "horizontal": (50 * 15, 50 * 15),
+             "bottleneck": (800, 128), "expansion": (128, 800)}  # fmt: skip
+    for name, (n_in, n_out) in sizes.items():
+        largest = weight[f"{name}.weight"].detach().abs().max().item()
+        assert largest == pytest.approx((6 / (n_in + n_out)) ** 0.5, rel=2e-3), name
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"step_frames": 13}, "a step of 13 frames leaves gaps between segments of 12"),
+        ({"segment_frames": 1, "step_frames": 1}, "at least 2 frames"),
+        ({"targets": ("bass",)}, "name at least two"),
+    ],
+)
+def test_a_chandna_that_cannot_be(settings: dict[str, Any], text: str) -> None:
+    with pytest.raises(UsageError, match=text):
+        replace(CHANDNA_SMALL, **settings)
+
+
 # ---------------------------------------------------------------------------------------------
 # Inside
 
@@ -495,6 +603,27 @@ def test_the_loss_of_cnn_is_a_distance_per_example() -> None:
     estimate = model(mixture).detach()
     expected = np.sum((estimate.numpy() - np.abs(reference.numpy())) ** 2) / 64 / 3
     assert model.loss(estimate, reference, mixture).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_loss_of_chandna_is_that_of_its_code() -> None:
+    """Vocals, bass, drums, other by name, whatever their order; example by example, by loops."""
+    model = small("chandna")
+    mixture, reference = example(model)
+    estimate = model(mixture).detach()
+    scaled = [0.3 * x.abs().double().numpy() / np.sqrt(64) for x in (estimate, reference)]
+    made, true = (dict(zip(SOURCES, x.swapaxes(0, 1), strict=True)) for x in scaled)
+    three = ("vocals", "bass", "drums")
+    total = 0.0
+    for one in three:
+        total += np.sum((made[one] - true[one]) ** 2)
+        for other in set(three) - {one}:
+            total -= 0.001 * np.sum((made[one] - true[other]) ** 2)
+    for one, weight in (("vocals", 0.03), ("bass", 0.01), ("drums", 0.01)):
+        total -= weight * np.sum((made[one] - true["other"]) ** 2)
+    assert model.loss(estimate, reference, mixture).item() == pytest.approx(total / 3, rel=1e-5)
+    with pytest.raises(UsageError, match="'dissimilarity' is of vocals, bass, drums, other, and"):
+        Chandna(replace(CHANDNA_SMALL, targets=FOUR))
+    assert Chandna(replace(CHANDNA_SMALL, targets=FOUR, loss="magnitude")).config.targets == FOUR
 
 
 def test_latents_of_resnet_are_127_frequencies_wide() -> None:
