@@ -15,14 +15,15 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Final
+from pathlib import Path
+from typing import Final, Self
 
 import numpy as np
 import torch
 from stemsmith.evaluate.nmf.bases import NoteBases, channel_magnitudes
 from stemsmith.evaluate.nmf.factorisation import fit_gains
 from stemsmith.evaluate.nmf.options import NmfConfig
-from stemsmith.evaluate.nmf.scores import ScorePart
+from stemsmith.evaluate.nmf.scores import ScorePart, read_parts
 from stemsmith.evaluate.separation.blockwise import (
     BlockwiseSeparator,
     SeparationStream,
@@ -32,6 +33,7 @@ from stemsmith.evaluate.separation.postprocess import shares
 from stemsmith.evaluate.separation.streaming import Analysis, Chain, Synthesis
 from stemsmith.manifests.arrays import Bools, Float64s
 from stemsmith.manifests.errors import UsageError
+from stemsmith.manifests.names import slug
 from stemsmith.manifests.programs import PROGRAM_NAMES
 from stemsmith.render.sound.patches import Bank
 from stemsmith.train.models.stft import Stft, StftConfig, Window
@@ -233,6 +235,36 @@ class NmfSeparator(BlockwiseSeparator):
         self._parts, self._bases = parts, bases
         self._config, self._is_informed = config or NmfConfig(), is_informed
         self._device = torch_device(device)
+
+    @classmethod
+    def of_score(
+        cls,
+        score: Path,
+        bases: LearnedBases,
+        config: NmfConfig | None = None,
+        is_informed: bool = False,
+        device: str = "auto",
+    ) -> Self:
+        """Make a separator of a recording's MIDI file; its targets are the instruments.
+
+        Parameters
+        ----------
+        score : Path
+            The MIDI file; parts of one program are one target, ``tenor-sax`` say.
+        bases, config, is_informed, device
+            As for the class.
+
+        Raises
+        ------
+        UsageError
+            If the file is no score, or has one instrument alone; it is named.
+        """
+        parts: dict[str, list[ScorePart]] = {}
+        for part in read_parts(score):
+            parts.setdefault(slug(PROGRAM_NAMES[part.program]), []).append(part)
+        if len(parts) < 2:
+            raise UsageError(f"{score}: {next(iter(parts))} plays alone, there is nothing to share")
+        return cls(parts, bases, config, is_informed, device)
 
     def stream(self, sample_rate: int) -> SeparationStream:
         """See `BlockwiseSeparator.stream`."""

@@ -64,7 +64,7 @@ def write_chorale(path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def chorale(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A corpus of one song, which is for testing."""
+    """Return a corpus of one song, which is for testing."""
     root = tmp_path_factory.mktemp("chorale")
     write_chorale(root / "midi" / "chorale.mid")
     stemsmith.render_corpus(
@@ -76,13 +76,13 @@ def chorale(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def bases() -> LearnedBases:
-    """The bases of TimGM6mb."""
+    """Return the bases of TimGM6mb."""
     return LearnedBases(stemsmith.make_bank())
 
 
 @pytest.fixture(scope="module")
 def heard(chorale: Path) -> tuple[dict[str, np.ndarray], dict[str, list[ScorePart]]]:
-    """The stems of the song, and what they play."""
+    """Return the stems of the song, and what they play."""
     (track,) = stemsmith.Corpus(chorale).values()
     names = {40: "violin", 70: "bassoon"}
     stems = {names[s.record.program]: s for s in track.stems.values()}
@@ -177,7 +177,7 @@ def test_notes_that_no_patch_plays_have_no_row(heard: Any, tmp_path: Path) -> No
     notes = NoteBases(bank, Stft(transform_of(RATE)), RATE)
     rows = NoteRows({"violin": heard[1]["violin"]}, notes)
     assert rows.bases.shape[1] == 2  # 72 and 74: two semitones are as far as a recording reaches
-    with pytest.raises(UsageError, match="bassoon: the patch bank has no sound for .* Bassoon"):
+    with pytest.raises(UsageError, match=r"bassoon: the patch bank has no sound for .* Bassoon"):
         NoteRows(heard[1], notes)
 
 
@@ -200,7 +200,7 @@ def test_systems_are_spelled_so(text: str, folder: str | None, is_informed: bool
 
 @pytest.fixture
 def songs(heard: Any, tmp_path: Path) -> Path:
-    """The chorale as a folder of somebody's, its score beside the stems, and a song without."""
+    """Return the chorale as somebody's folder, with a score beside its stems, and a song without."""
     for song in ("One", "Two"):
         (tmp_path / "songs" / song).mkdir(parents=True)
         for name, audio in heard[0].items():

@@ -56,11 +56,11 @@ def test_what_is_no_score_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.mid").write_bytes(b"no MIDI")
     (tmp_path / "b.txt").write_text("")
     (tmp_path / "c.txt").write_text("0,1,C4")
-    with pytest.raises(UsageError, match="a.mid: cannot be used as a score"):
+    with pytest.raises(UsageError, match=r"a\.mid: cannot be used as a score"):
         read_parts(tmp_path / "a.mid")
-    with pytest.raises(UsageError, match="b.txt: has no notes"):
+    with pytest.raises(UsageError, match=r"b\.txt: has no notes"):
         read_parts(tmp_path / "b.txt", ("violin",))
-    with pytest.raises(UsageError, match="c.txt: nobody knows what instrument hum or other is"):
+    with pytest.raises(UsageError, match=r"c\.txt: nobody knows what instrument hum or other is"):
         read_parts(tmp_path / "c.txt", ("hum", "other"))
 
 
