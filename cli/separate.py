@@ -69,8 +69,9 @@ def separate(
     """Separate AUDIO with RUNs of `stemsmith train`, into DESTINATION/<name>/<target>.wav.
 
     Several runs, one per target say, are one system. In place of runs, nmf:SCORE.mid[,informed]
-    factorises one recording by its score into its instruments. Any length, sample rate and number of
-    channels; what libsndfile reads, and .mp4 and .m4a.
+    factorises one recording by its score into its instruments.
+
+    Any length, sample rate and number of channels; what libsndfile reads, and .mp4 and .m4a.
     """
     from stemsmith.cli.console import Terminal, print_rejections, print_summary
     from stemsmith.evaluate.workflow import separate_files

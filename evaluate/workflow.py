@@ -287,7 +287,7 @@ def separate_files(
     if not separated:
         is_misused = all(isinstance(error, UsageError) for error in errors.values())
         raise (UsageError if is_misused else NothingToDo)(rejections[0].detail)
-    latency_s = getattr(separator, "latency_s", None) if wanted.is_streaming else None
+    latency_s = separator.latency_s if wanted.is_streaming else None
     return SeparatedFiles(
         separator.targets, tuple(separated), tuple(rejections), processing_s, latency_s
     )

@@ -68,6 +68,11 @@ class NoteBases:
         self._patches: dict[tuple[int, int], list[Patch]] = {}
         self._learned: dict[tuple[int, int, int], Tensor | None] = {}
 
+    @property
+    def n_learned(self) -> int:
+        """The number of notes that have been asked for so far."""
+        return len(self._learned)
+
     def base(self, program: int, kit: int, pitch: int) -> Tensor | None:
         """Return the base of a note.
 

@@ -57,6 +57,11 @@ class BlockwiseSeparator(ABC):
         if sample_rate <= 0:
             raise UsageError(f"a sample rate of {sample_rate} Hz")
 
+    @property
+    def latency_s(self) -> float | None:
+        """Algorithmic latency in seconds; None of what cannot stream."""
+        return None
+
     def separate(self, audio: Float32s, sample_rate: int) -> dict[str, Float32s]:
         """Separate a recording that lies in memory.
 

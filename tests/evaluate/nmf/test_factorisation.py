@@ -46,7 +46,7 @@ def divergence_of_numbers(x: float, y: float, beta: float) -> float:
 
 @pytest.mark.parametrize("beta", [1.0, 1.3, 2.0])
 def test_gains_are_those_of_a_loop_over_numbers(beta: float) -> None:
-    magnitudes, bases = (tensor.numpy() for tensor in problem(3))
+    magnitudes, bases = map(np.asarray, problem(3))
     is_open = np.random.default_rng(1).random((4, 5)) > 0.3
     gains = is_open.astype(np.float64)
     loudest = magnitudes.max(axis=0)
@@ -62,9 +62,10 @@ def test_gains_are_those_of_a_loop_over_numbers(beta: float) -> None:
         gains = new
     found = fit_gains(*problem(3), torch.from_numpy(is_open), 7, beta)
     np.testing.assert_allclose(found.numpy(), gains * loudest, rtol=1e-9)
-    model = bases @ gains + FLOOR
+    whole = bases @ gains + FLOOR
     expected = [
-        sum(map(divergence_of_numbers, magnitudes[:, t], model[:, t], [beta] * 9)) for t in range(5)
+        sum(divergence_of_numbers(magnitudes[f, t], whole[f, t], beta) for f in range(9))
+        for t in range(5)
     ]
     of_tensors = divergence(*problem(3), torch.from_numpy(gains), beta)
     np.testing.assert_allclose(of_tensors.numpy(), expected, rtol=1e-9)

@@ -69,7 +69,7 @@ def chorale(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_chorale(root / "midi" / "chorale.mid")
     stemsmith.render_corpus(
         root / "midi", root / "corpus", band=None, min_notes=1, sample_rate=RATE,
-        splits=Splits.parse("0,0,1"), tail_s=0.2,
+        splits=Splits.parse("0,0,1"), tail_s=0.2, audit=False,
     )  # fmt: skip
     return root / "corpus"
 
@@ -200,7 +200,7 @@ def test_systems_are_spelled_so(text: str, folder: str | None, is_informed: bool
 
 @pytest.fixture
 def songs(heard: Any, tmp_path: Path) -> Path:
-    """Return the chorale as somebody's folder, with a score beside its stems, and a song without."""
+    """Return somebody's folder: the chorale with a score beside its stems, and a song without."""
     for song in ("One", "Two"):
         (tmp_path / "songs" / song).mkdir(parents=True)
         for name, audio in heard[0].items():
@@ -234,6 +234,45 @@ def test_songs_without_a_score_are_left_out_and_a_folder_may_have_them(
     done = here("evaluate", "nmf:", f"folder:{songs}", tmp_path / "r3", *options)
     assert done.returncode == 2
     assert "no score of One" in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+def test_a_recording_is_separated_by_its_score(heard: Any, tmp_path: Path, here: Command) -> None:
+    mixture = sum(heard[0].values())
+    soundfile.write(tmp_path / "song.wav", mixture.T, RATE, subtype="FLOAT")
+    score = write_chorale(tmp_path / "song.mid")
+    system, audio = f"nmf:{score},informed", tmp_path / "song.wav"
+    done = here("separate", system, audio, tmp_path / "out", "--updates", 3, "--device", "cpu")
+    assert done.returncode == 0, done.stderr
+    estimates = [soundfile.read(tmp_path / "out/song" / f"{n}.wav")[0] for n in heard[0]]
+    np.testing.assert_allclose(sum(estimates), mixture[0], atol=2e-6)
+    again = stemsmith.separate_files(
+        system, [audio], tmp_path / "again", nmf=NmfConfig(n_updates=3), device="cpu"
+    )
+    assert again.targets == ("violin", "bassoon")
+    read = soundfile.read(tmp_path / "again/song/violin.wav")[0]
+    np.testing.assert_array_equal(read, soundfile.read(tmp_path / "out/song/violin.wav")[0])
+
+
+def test_what_cannot_be_separated_by_a_score_is_said_in_a_line(
+    songs: Path, tmp_path: Path, here: Command
+) -> None:
+    audio, score = songs / "One" / "violin.wav", songs / "One" / "score.mid"
+    solo = mido.MidiFile(score)
+    del solo.tracks[1]
+    solo.save(tmp_path / "solo.mid")
+    for arguments, message in (
+        ((f"nmf:{score}", audio, audio), "needs one recording and its score"),
+        (("nmf:,informed", audio), "needs one recording and its score"),
+        ((f"nmf:{tmp_path}/solo.mid", audio), "solo.mid: violin plays alone"),
+        ((f"nmf:{score}x", audio), "score.midx: cannot be used as a score"),
+        ((f"nmf:{score}", audio, "--mask-exponent", 1), "has no options of trained runs"),
+        (("run", audio, "--updates", 1), "--updates: only with nmf:"),
+    ):
+        n = 2 if len(arguments) > 2 and not str(arguments[2]).startswith("--") else 1
+        done = here("separate", *arguments[: 1 + n], tmp_path / "out", *arguments[1 + n :])
+        assert done.returncode == 2, done.stdout
+        assert message in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr
+        assert not (tmp_path / "out").exists()
 
 
 def test_it_goes_on_and_ends_with_the_same_bytes(
