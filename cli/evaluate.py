@@ -19,6 +19,7 @@ from stemsmith.cli.options import (
 )
 from stemsmith.evaluate.benchmark.options import EvaluationConfig
 from stemsmith.evaluate.metrics.options import MetricConfig
+from stemsmith.evaluate.nmf.options import NmfConfig
 from stemsmith.evaluate.separation.options import SeparationConfig
 from stemsmith.manifests.options import fields_of
 
@@ -29,12 +30,14 @@ if TYPE_CHECKING:
 
 __all__ = ["evaluate"]
 
-_OF_PARTS = [field.name for part in (MetricConfig, SeparationConfig) for field in fields_of(part)]
+_PARTS = MetricConfig, SeparationConfig, NmfConfig
+_OF_PARTS = [field.name for part in _PARTS for field in fields_of(part)]
 
 
 @command(
     "stemsmith evaluate run:run musdb:musdb18 results",
     "stemsmith evaluate oracle:irm corpus results/irm --target bass --bss none",
+    "stemsmith evaluate nmf:,informed bach10:Bach10 results --device cpu",
     "stemsmith evaluate estimates:spleeter folder:songs results --lengths fit",
     epilog=LAYOUT_NAMES,
 )
@@ -44,6 +47,7 @@ _OF_PARTS = [field.name for part in (MetricConfig, SeparationConfig) for field i
 @config_options(EvaluationConfig, omitted=_OF_PARTS, group="Songs and estimates")
 @config_options(MetricConfig, group="Metrics")
 @config_options(SeparationConfig, omitted=("is_streaming",), group="Trained runs only")
+@config_options(NmfConfig, group="NMF only")
 @common_options
 def evaluate(
     system: str,
@@ -55,8 +59,9 @@ def evaluate(
     """Score a SYSTEM on the songs of a DATASET; the folder RESULTS holds what comes of it.
 
     SYSTEM is mixture (as it is), oracle:ibm, oracle:irm, oracle:wiener, oracle:tpsa,
-    run:DIR[,run:DIR...] of `stemsmith train`, or estimates:DIR with anyone's separated files,
-    DIR/SONG/TARGET.wav or by --pattern. DATASET is a corpus, LAYOUT:PATH such as musdb:PATH, or
+    run:DIR[,run:DIR...] of `stemsmith train`, estimates:DIR with anyone's separated files,
+    DIR/SONG/TARGET.wav or by --pattern, or nmf:[SCORES][,informed], factorisation by the scores
+    beside the stems or in a folder. DATASET is a corpus, LAYOUT:PATH such as musdb:PATH, or
     folder:PATH with songs as PATH/SONG/STEM.wav, or package.module:function:PATH.
 
     Killed at any moment, the same command goes on and ends with the same bytes.

@@ -15,6 +15,7 @@ from stemsmith.cli.options import (
     read_config,
     serial_options,
 )
+from stemsmith.evaluate.nmf.options import NmfConfig
 from stemsmith.evaluate.separation.options import SeparationConfig
 from stemsmith.manifests.audio.formats import FileFormat
 from stemsmith.manifests.paths import paths_between_commas
@@ -30,12 +31,14 @@ __all__ = ["separate"]
 @command(
     "stemsmith separate run song.wav out",
     "stemsmith separate runs/bass,runs/drums song.wav live.mp3 out --residual",
+    "stemsmith separate nmf:song.mid song.wav out --updates 20",
     "stemsmith separate run song.wav out --format flac --device cpu",
 )
 @click.argument("runs", metavar="RUN[,RUN...]", type=SOURCE)
 @click.argument("audio", nargs=-1, required=True, type=LOCAL_PATH)
 @click.argument("destination", type=LOCAL_PATH)
-@config_options(SeparationConfig)
+@config_options(SeparationConfig, group="Trained runs only")
+@config_options(NmfConfig, group="NMF only")
 @click.option(
     "--format",
     "file_format",
@@ -65,17 +68,20 @@ def separate(
 ) -> None:
     """Separate AUDIO with RUNs of `stemsmith train`, into DESTINATION/<name>/<target>.wav.
 
-    Several runs, one per target say, are one system. Any length, sample rate and number of
-    channels; what libsndfile reads, and .mp4 and .m4a.
+    Several runs, one per target say, are one system. In place of runs, nmf:SCORE.mid[,informed]
+    factorises one recording by its score into its instruments.
+
+    Any length, sample rate and number of channels; what libsndfile reads, and .mp4 and .m4a.
     """
     from stemsmith.cli.console import Terminal, print_rejections, print_summary
     from stemsmith.evaluate.workflow import separate_files
 
     done = separate_files(
-        paths_between_commas(runs),
+        runs if runs.startswith("nmf:") else paths_between_commas(runs),
         audio,
         destination,
         read_config(SeparationConfig, options),
+        nmf=read_config(NmfConfig, options),
         file_format=file_format,
         device=device,
         is_overwriting=overwrite,

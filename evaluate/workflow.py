@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Final, Unpack
+from typing import TYPE_CHECKING, Final, Unpack
 
 from stemsmith.evaluate.benchmark.datasets import find_dataset
 from stemsmith.evaluate.benchmark.destination import ResultsDestination
@@ -20,8 +20,9 @@ from stemsmith.evaluate.benchmark.options import EvaluationConfig, EvaluationOpt
 from stemsmith.evaluate.benchmark.plan import EvaluationRequest, plan_evaluation
 from stemsmith.evaluate.benchmark.results import STAGE, STATE_FOLDER, Results
 from stemsmith.evaluate.benchmark.score_song import ScoringJob, score_song
-from stemsmith.evaluate.benchmark.systems import require_torch, system_of
+from stemsmith.evaluate.benchmark.systems import Kind, require_torch, system_of
 from stemsmith.evaluate.benchmark.validate import validate_results
+from stemsmith.evaluate.nmf.options import NmfConfig
 from stemsmith.evaluate.separation.files import (
     SeparatedRecording,
     outputs_of,
@@ -39,6 +40,9 @@ from stemsmith.manifests.paths import local_path
 from stemsmith.manifests.preflight import preflight
 from stemsmith.manifests.records import Reason, Rejection
 from stemsmith.manifests.run_folder import refuse_foreign, refuse_other_kind
+
+if TYPE_CHECKING:  # it needs torch
+    from stemsmith.evaluate.separation.blockwise import BlockwiseSeparator
 
 __all__ = [
     "SeparatedFiles",
@@ -191,6 +195,7 @@ def separate_files(
     destination: str | Path,
     config: SeparationConfig | None = None,
     *,
+    nmf: NmfConfig | None = None,
     file_format: FileFormat | str = FileFormat.WAV,
     device: str = "auto",
     is_overwriting: bool = False,
@@ -205,13 +210,16 @@ def separate_files(
     Parameters
     ----------
     runs : path or sequence of path
-        Trained runs that are one system together: each a `Run`, or the path of its folder.
+        Trained runs that are one system together: each a `Run`, or the path of its folder. Or
+        the text ``nmf:SCORE[,informed]``, for the recording that the MIDI file is the score of.
     recordings : sequence of path
         Files of audio of any length, sample rate and number of channels.
     destination : path
         Folder that gets a folder for each recording.
     config : SeparationConfig, optional
-        Options to begin with; None takes the defaults.
+        Options to begin with; None takes the defaults. They are for runs alone.
+    nmf : NmfConfig, optional
+        Options of ``nmf:``; None takes the defaults.
     file_format : FileFormat
         Format of the files: ``wav`` is 32-bit float; ``flac`` (24-bit) and ``wav16`` clip.
     device : str
@@ -246,11 +254,8 @@ def separate_files(
     (('bass',), 1, ())
     """
     require_torch()  # before what imports it
-    from stemsmith.evaluate.separation.separator import Separator
-
-    folders = [runs] if isinstance(runs, str | PathLike) else list(runs)
     wanted = replace(config, **options) if config else SeparationConfig(**options)  # type: ignore[arg-type]
-    separator = Separator.of_runs(folders, wanted, device, progress)
+    separator = _separator(runs, recordings, wanted, nmf or NmfConfig(), device, progress)
     kind = member(FileFormat, file_format, "--format")
     paths = [local_path(path) for path in recordings]
     outputs = outputs_of(separator, paths, local_path(destination), kind, is_overwriting)
@@ -286,6 +291,33 @@ def separate_files(
     return SeparatedFiles(
         separator.targets, tuple(separated), tuple(rejections), processing_s, latency_s
     )
+
+
+def _separator(
+    runs: str | PathLike[str] | Sequence[str | PathLike[str]],
+    recordings: Sequence[str | PathLike[str]],
+    config: SeparationConfig,
+    nmf: NmfConfig,
+    device: str,
+    progress: Progress,
+) -> BlockwiseSeparator:
+    """Return trained runs as one system, or NMF by a score."""
+    if not (isinstance(runs, str) and runs.startswith(f"{Kind.NMF}:")):
+        from stemsmith.evaluate.separation.separator import Separator
+
+        nmf.refuse_nmf()
+        folders = [runs] if isinstance(runs, str | PathLike) else list(runs)
+        return Separator.of_runs(folders, config, device, progress)
+    from stemsmith.evaluate.nmf.separator import LearnedBases, NmfSeparator
+    from stemsmith.render.workflow import make_bank
+
+    system = system_of(runs)
+    if config != SeparationConfig():
+        raise UsageError(f"{runs}: has no options of trained runs")
+    if not system.folders or len(recordings) != 1:
+        raise UsageError(f"{runs}: needs one recording and its score, nmf:SCORE.mid")
+    bases = LearnedBases(make_bank(nmf.soundfonts, nmf.bank, progress))
+    return NmfSeparator.of_score(system.folders[0], bases, nmf, system.is_informed, device)
 
 
 def _left_out(path: Path, error: Exception) -> Rejection:

@@ -50,6 +50,8 @@ class StemFile:
         Samples by which a rendition moves the stem later, in a circle; 0 in songs.
     gain_db : float
         Gain in dB that a rendition gives to the file; 0 in songs.
+    score : str
+        Absolute path of the MIDI file of its notes, where the data set says which; else empty.
     """
 
     target: str
@@ -57,6 +59,7 @@ class StemFile:
     stream: int = 0
     shift: int = 0
     gain_db: float = 0.0
+    score: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,8 +266,8 @@ def _corpus_stem(
     root: Path, stem: Stem | RenditionStem, song: str, shift: int, gain_db: float
 ) -> _Found:
     classes = (slug(stem.inst_class), slug(stem.rendering_class))
-    path = str(storage.inside(root, stem.path))
-    return _Found(song, stem.split, classes, StemFile("", path, 0, shift, gain_db))
+    path, score = (str(storage.inside(root, file)) for file in (stem.path, stem.midi_path))
+    return _Found(song, stem.split, classes, StemFile("", path, 0, shift, gain_db, score))
 
 
 def _songs(root: Path, stems: Iterable[_Found], taxonomy: Taxonomy) -> Iterator[DatasetSong]:

@@ -24,6 +24,7 @@ from stemsmith.evaluate.benchmark.results import (
     EstimateFit,
     SongScore,
 )
+from stemsmith.evaluate.benchmark.score_informed import ScoreInformed
 from stemsmith.evaluate.benchmark.score_song import ScoringJob
 from stemsmith.evaluate.benchmark.systems import JointRuns
 from stemsmith.manifests import shards, storage
@@ -68,12 +69,12 @@ class ResultsDestination:
     def prepared(self, jobs: list[ScoringJob]) -> Iterator[ScoringJob]:
         """Yield jobs, each when its estimates are there.
 
-        Runs separate their mixtures here, one whenever a job is asked for, so that two are ahead
-        for each worker.
+        Runs and NMF separate their mixtures here, one whenever a job is asked for, so that two
+        are ahead for each worker.
         """
         for job in jobs:
             estimator = self._plan.estimators[job.song.name]
-            if isinstance(estimator, JointRuns):
+            if isinstance(estimator, JointRuns | ScoreInformed):
                 try:
                     estimator.separate(job.song, Path(job.staged))
                 except (InvalidCorpus, UsageError) as error:  # of this song, and no other

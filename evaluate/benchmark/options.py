@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 from stemsmith.evaluate.metrics.options import MetricConfig, MetricOptions
+from stemsmith.evaluate.nmf.options import NmfConfig, NmfOptions
 from stemsmith.evaluate.separation.options import SeparationConfig, SeparationOptions
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.names import normal_name
@@ -44,8 +45,8 @@ def _sums(texts: Sequence[str]) -> dict[str, tuple[str, ...]]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluationConfig(MetricConfig, SeparationConfig):
-    """What an evaluation shall be: its own options, and those of metrics and of separation.
+class EvaluationConfig(MetricConfig, SeparationConfig, NmfConfig):
+    """What an evaluation shall be: its own options, and those of metrics, of separation and of NMF.
 
     Attributes
     ----------
@@ -75,11 +76,12 @@ class EvaluationConfig(MetricConfig, SeparationConfig):
         Number of folds of a cross-validation, at least 2: each song is scored by the system of
         its fold, whose number stands for ``{fold}`` in the system's name. None for none.
     device : Device
-        Where runs separate: ``auto``, ``cpu`` or ``cuda``.
+        Where runs and NMF separate: ``auto``, ``cpu`` or ``cuda``.
     label : str
         What tables call the system; empty for its name.
     **others
-        See `MetricConfig` and `SeparationConfig`. The latter's are for trained runs alone.
+        See `MetricConfig`; `SeparationConfig`, for trained runs alone; and `NmfConfig`, for
+        ``nmf:`` alone.
 
     Raises
     ------
@@ -138,13 +140,14 @@ class EvaluationConfig(MetricConfig, SeparationConfig):
         "Cross-validation: song k is scored by the system of its fold, '{fold}' in SYSTEM.",
         flag="--folds",
     )
-    device: Device = option(Device.AUTO, "Where runs separate.")
+    device: Device = option(Device.AUTO, "Where runs and NMF separate.")
     label: str = option("", "What tables call the system.", default_text="SYSTEM")
 
     def __post_init__(self) -> None:
         """Make values of what was given as text, and refuse what makes no sense."""
         MetricConfig.__post_init__(self)
         SeparationConfig.__post_init__(self)
+        NmfConfig.__post_init__(self)
         splits = _items(self.splits)
         if not splits or set(splits) - set(SPLITS):
             unknown = next((split for split in splits if split not in SPLITS), "")
@@ -173,6 +176,11 @@ class EvaluationConfig(MetricConfig, SeparationConfig):
         return _part(self, MetricConfig)
 
     @property
+    def nmf(self) -> NmfConfig:
+        """The options of NMF alone."""
+        return _part(self, NmfConfig)
+
+    @property
     def separation(self) -> SeparationConfig:
         """The options of separation alone."""
         return _part(self, SeparationConfig)
@@ -190,7 +198,7 @@ class EvaluationConfig(MetricConfig, SeparationConfig):
                 raise UsageError(f"{field.flag}: only with run:")
 
 
-class EvaluationOptions(MetricOptions, SeparationOptions, total=False):
+class EvaluationOptions(MetricOptions, SeparationOptions, NmfOptions, total=False):
     """The fields of `EvaluationConfig` as keywords of `stemsmith.evaluate_system`."""
 
     splits: Sequence[str]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from importlib.metadata import version as package_version
 from importlib.util import find_spec
@@ -19,6 +19,7 @@ from typing import Any, Final
 from stemsmith.evaluate.benchmark.datasets import Dataset, DatasetSong, folds_of
 from stemsmith.evaluate.benchmark.options import EvaluationConfig, Lengths
 from stemsmith.evaluate.benchmark.results import REJECTED_BY, STAGE, STATE_FOLDER
+from stemsmith.evaluate.benchmark.score_informed import ScoreInformed
 from stemsmith.evaluate.benchmark.score_song import ScoringJob
 from stemsmith.evaluate.benchmark.systems import FOLD, EstimateFolder, JointRuns, Kind, System
 from stemsmith.evaluate.metrics.options import Engine
@@ -33,7 +34,8 @@ __all__ = ["EvaluationPlan", "EvaluationRequest", "plan_evaluation", "why_nothin
 _FRAMES_ENDING: Final = ".json"
 _PACKAGES: Final = ("numpy", "scipy", "soundfile", "soxr", "pyarrow")
 
-Estimator = EstimateFolder | JointRuns | None  # None: estimates are made while scoring
+# None: estimates are made while scoring.
+Estimator = EstimateFolder | JointRuns | ScoreInformed | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +146,7 @@ def plan_evaluation(
         "stage": STAGE,
         "system": config.label or system.name,
         "dataset": dataset.name,
-        "config": _config(request, targets),
+        "config": _config(request, targets, of_fold.values()),
         "versions": _versions(request),
     }
     fingerprint = _fingerprint(header, jobs, estimators)
@@ -183,6 +185,8 @@ def _check_separation(request: EvaluationRequest) -> None:
             raise UsageError(f"{given}: no target {target!r}; known: {', '.join(known)}")
     if request.system.kind is not Kind.RUN:
         request.config.refuse_separation()
+    if request.system.kind is not Kind.NMF:
+        request.config.refuse_nmf()
     is_fitting = request.config.lengths is Lengths.FIT
     if is_fitting and request.system.kind is not Kind.ESTIMATES:
         raise UsageError("--lengths fit: only with estimates:")
@@ -200,11 +204,15 @@ def _estimator(request: EvaluationRequest, fold: int, progress: Progress) -> Est
         return JointRuns(system.folders, config.separation, config.device, progress)
     if request.config.sums:
         raise UsageError("--map: only with run: and estimates:")
+    if system.kind is Kind.NMF:
+        config, dataset = request.config, request.dataset
+        taxonomy = config.taxonomy or dataset.taxonomy
+        return ScoreInformed(system, dataset, taxonomy, config.nmf, config.device, progress)
     return None
 
 
 def _targets(
-    request: EvaluationRequest, estimators: Sequence[EstimateFolder | JointRuns]
+    request: EvaluationRequest, estimators: Sequence[EstimateFolder | JointRuns | ScoreInformed]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the targets to score, and names of estimates that none of them needs."""
     known, wanted = request.dataset.targets, request.config.targets
@@ -282,9 +290,12 @@ def _frames_name(song: str) -> str:
     return storage.short_name(song, len(_FRAMES_ENDING)) + _FRAMES_ENDING
 
 
-def _config(request: EvaluationRequest, targets: Sequence[str]) -> dict[str, Any]:
+def _config(
+    request: EvaluationRequest, targets: Sequence[str], estimators: Iterable[Estimator]
+) -> dict[str, Any]:
     config, is_run = request.config, request.system.kind is Kind.RUN
     is_fitting = config.lengths is Lengths.FIT
+    nmf = next((each for each in estimators if isinstance(each, ScoreInformed)), None)
     return {
         **({"lengths": str(config.lengths)} if is_fitting else {}),  # else as in version 0.1
         **({"pattern": config.pattern} if config.pattern else {}),
@@ -297,13 +308,14 @@ def _config(request: EvaluationRequest, targets: Sequence[str]) -> dict[str, Any
         "targets": list(targets),
         "n_folds": config.n_folds or 0,
         "separation": config.separation.to_dict() if is_run else None,
+        **({"nmf": nmf.to_dict()} if nmf else {}),
         "metrics": config.metrics.to_dict(),
     }
 
 
 def _versions(request: EvaluationRequest) -> dict[str, str]:
     names = list(_PACKAGES)
-    names += ["torch"] * (request.system.kind is Kind.RUN)
+    names += ["torch"] * (request.system.kind in (Kind.RUN, Kind.NMF))
     names += ["museval"] * (request.config.engine is Engine.MUSEVAL)
     return {name: package_version(name) for name in ("stemsmith", *names)}
 
@@ -320,6 +332,8 @@ def _fingerprint(
         estimator, given = estimators[job.song.name], list[Any]()
         if isinstance(estimator, JointRuns):  # what they have separated is no input
             given = estimator.weights
+        elif isinstance(estimator, ScoreInformed):
+            given = estimator.inputs(job.song)
         elif job.estimates is not None:
             given = [[*map(_identity, paths)] for _, paths in job.estimates]
         songs.append((job.song.name, stems, given))

@@ -43,6 +43,7 @@ __all__ = [
 
 FOLD: Final = "{fold}"  # stands for the number of a fold in a path
 _RUN: Final = "run:"
+_INFORMED: Final = "informed"
 _BEFORE_RUN: Final = re.compile(f",(?={_RUN})")
 
 
@@ -53,6 +54,7 @@ class Kind(StrEnum):
     ORACLE = "oracle"
     RUN = "run"
     ESTIMATES = "estimates"
+    NMF = "nmf"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +70,16 @@ class System:
     oracle : Oracle or None
         The oracle, if it is one.
     folders : tuple of Path
-        Folders of its runs, or the one folder of its estimates.
+        Folders of its runs, or the one folder of its estimates or scores.
+    is_informed : bool
+        Whether NMF knows when the notes of the score are played, and not only which.
     """
 
     name: str
     kind: Kind
     oracle: Oracle | None = None
     folders: tuple[Path, ...] = ()
+    is_informed: bool = False
 
     @property
     def is_folded(self) -> bool:
@@ -93,7 +98,8 @@ def parse_system(text: str) -> System:
     Parameters
     ----------
     text : str
-        ``mixture``, ``oracle:irm``, ``run:DIR[,run:DIR...]`` or ``estimates:DIR``.
+        ``mixture``, ``oracle:irm``, ``run:DIR[,run:DIR...]``, ``estimates:DIR`` or
+        ``nmf:[SCORES][,informed]``.
 
     Raises
     ------
@@ -107,6 +113,8 @@ def parse_system(text: str) -> System:
         return System(text, Kind.ORACLE, Oracle(rest))
     if kind == Kind.ESTIMATES and rest:
         return System(text, Kind.ESTIMATES, None, (local_path(rest),))
+    if text.startswith(f"{Kind.NMF}:"):
+        return _nmf_system(text, rest)
     runs = _BEFORE_RUN.split(text)  # a comma may be part of a path
     if all(run.startswith(_RUN) and run != _RUN for run in runs):
         folders = [local_path(run.removeprefix(_RUN)) for run in runs]
@@ -120,8 +128,17 @@ def parse_system(text: str) -> System:
     holds = f"{found.words}; " if is_there else ""
     raise UsageError(
         f"{text}: {holds}unknown system; known: mixture, oracle:{oracles}, run:DIR[,run:DIR...], "
-        "estimates:DIR"
+        "estimates:DIR, nmf:[SCORES][,informed]"
     )
+
+
+def _nmf_system(text: str, rest: str) -> System:
+    """Return score-constrained NMF: of scores beside the stems, unless a folder has them."""
+    place, _, last = rest.rpartition(",")
+    is_informed = last == _INFORMED
+    folder = place if is_informed else rest
+    folders = (local_path(folder),) if folder else ()
+    return System(text, Kind.NMF, None, folders, is_informed)
 
 
 def system_of(system: str | PathLike[str] | Sequence[PathLike[str]]) -> System:

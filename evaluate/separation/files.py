@@ -17,7 +17,7 @@ from stemsmith.manifests.errors import InvalidCorpus, UsageError
 from stemsmith.manifests.names import normal_name
 
 if TYPE_CHECKING:  # it needs torch
-    from stemsmith.evaluate.separation.separator import Separator
+    from stemsmith.evaluate.separation.blockwise import BlockwiseSeparator
 
 __all__ = [
     "SeparatedRecording",
@@ -114,7 +114,7 @@ def _title(path: Path) -> str:
 
 
 def outputs_of(
-    separator: Separator,
+    separator: BlockwiseSeparator,
     recordings: Sequence[Path],
     destination: Path,
     file_format: FileFormat,
@@ -147,7 +147,7 @@ def outputs_of(
 
 
 def unfit_recordings(
-    separator: Separator, recordings: Sequence[Path], file_format: FileFormat
+    separator: BlockwiseSeparator, recordings: Sequence[Path], file_format: FileFormat
 ) -> dict[Path, UsageError]:
     """Return why recordings cannot be separated in the way that is asked for, before long work.
 
@@ -156,7 +156,7 @@ def unfit_recordings(
     Parameters
     ----------
     separator : Separator
-        The runs that are to separate them.
+        The system that is to separate them.
     recordings : sequence of Path
         Files of audio.
     file_format : FileFormat
@@ -188,7 +188,9 @@ def _check_free(destination: Path, files: Iterable[Path], is_overwriting: bool) 
             raise UsageError(f"{path}: is there already; --overwrite replaces it")
 
 
-def _check_recording(separator: Separator, recording: Path, file_format: FileFormat) -> None:
+def _check_recording(
+    separator: BlockwiseSeparator, recording: Path, file_format: FileFormat
+) -> None:
     try:
         info = audio_info(recording)
     except (InvalidCorpus, UsageError):  # of the recording alone, and found out again
@@ -201,7 +203,10 @@ def _check_recording(separator: Separator, recording: Path, file_format: FileFor
 
 
 def separate_to_files(
-    separator: Separator, recording: Path, outputs: Mapping[str, Path], file_format: FileFormat
+    separator: BlockwiseSeparator,
+    recording: Path,
+    outputs: Mapping[str, Path],
+    file_format: FileFormat,
 ) -> SeparatedRecording:
     """Separate a recording in bounded memory.
 
@@ -210,7 +215,7 @@ def separate_to_files(
     Parameters
     ----------
     separator : Separator
-        The runs that separate.
+        The system that separates.
     recording : Path
         A file of audio that `read_blocks` reads.
     outputs : mapping of str to Path

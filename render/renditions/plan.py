@@ -26,7 +26,7 @@ from stemsmith.render.corpus.manifest import bank_header, why_nothing
 from stemsmith.render.corpus.selection import Chosen, select
 from stemsmith.render.midi.deviations import with_dynamic
 from stemsmith.render.renditions.aligned import aligned_hash
-from stemsmith.render.renditions.config import RenditionConfig
+from stemsmith.render.renditions.config import PRESETS, RenditionConfig
 from stemsmith.render.renditions.render import StemSpec
 from stemsmith.render.renditions.space import Point, Space
 from stemsmith.render.songs import metadata as slakh
@@ -236,9 +236,11 @@ class _Planner:
             instrument = PROGRAM_NAMES[part.program]
             where = f"{chosen.song.path}: {slakh.stem_name(part_index)} ({instrument})"
             fewer = f", or --timbres {len(found)}" if found else ""
+            named = [name for name, factors in PRESETS.items() if factors["n_timbres"] == wanted]
+            of_preset = f" (--preset {named[0]} needs {wanted})" if wanted > 1 and named else ""
             raise UsageError(
                 f"{where}: {len(found)} of {wanted} timbres are in the patch bank; "
-                f"give more --soundfont files{fewer}"
+                f"give more --soundfont files{of_preset}, or --bank general{fewer}"
             )
         return found[:wanted]
 

@@ -1010,7 +1010,11 @@ BAD: dict[str, tuple[tuple[object, ...], str]] = {
     "tuning": (("--renditions", 1, "--tuning", 60), "--tuning must be between"),
     "headroom": (("--renditions", 1, "--headroom", -1), "--headroom must be between"),
     "sibelius": (("--preset", "miron-sibelius", "--shift", "0"), "duo.mid has 0 renditions"),
-    "rwc": (("--preset", "miron-rwc"), "timbres"),
+    "rwc": (
+        ("--preset", "miron-rwc"),
+        "1 of 3 timbres are in the patch bank; give more --soundfont files (--preset miron-rwc "
+        "needs 3), or --bank general, or --timbres 1",
+    ),
     "rwc-few": (("--preset", "miron-rwc", "--timbres", 1), "duo.mid has 72 renditions, not 400"),
 }  # fmt: skip
 
