@@ -122,7 +122,7 @@ def plan_stages(inputs: StudyInputs, seeds: int | None = None) -> StudyPlan:
     n_seeds = study.seeds if seeds is None else seeds
     if n_seeds < 1:
         raise UsageError(f"--seeds {n_seeds}: at least 1")
-    planner = _Planner(inputs)
+    planner = _StagePlanner(inputs)
     cells, left_out = [], list(planner.left_out_rows())
     tests = list(planner.tests())
     made = {test.spec.name for test in tests}
@@ -149,7 +149,7 @@ def plan_stages(inputs: StudyInputs, seeds: int | None = None) -> StudyPlan:
     return StudyPlan(study, inputs, n_seeds, stages, tuple(tests), tuple(cells), tuple(left_out))
 
 
-class _Planner:
+class _StagePlanner:
     """Adds the stages that rows and tests need, each once."""
 
     def __init__(self, inputs: StudyInputs) -> None:

@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "mixing": {"manifests"},
     "render": {"manifests", "mixing"},
     "train": {"manifests", "mixing"},
-    "evaluate": {"manifests", "mixing", "train"},
+    "evaluate": {"manifests", "mixing", "render", "train"},  # which plays the notes of a score
     "share": {"manifests", "mixing", "render", "train", "evaluate"},
     "studies": {"manifests", "mixing", "render", "train", "evaluate", "share"},
     "cli": {"manifests", "mixing", "render", "train", "evaluate", "share", "studies", "front"},
@@ -37,7 +37,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "mixing": ("level", "production", "sources", "augmentation", "augmentations", "audio", "plan"),
     "render": ("midi", "sound", "audit", "corpus", "songs", "renditions", "matched"),
     "train": ("schedule", "models", "data"),
-    "evaluate": ("metrics", "separation", "benchmark", "realism"),
+    "evaluate": ("metrics", "separation", "nmf", "benchmark", "realism"),
     "share": ("charts", "compare", "exports", "report"),
     "studies": ("sizes", "study", "stages", "inputs", "plan"),
     "cli": (),
