@@ -27,6 +27,7 @@ from stemsmith.manifests import storage
 from stemsmith.manifests.errors import NothingToDo, UsageError, install_command
 from stemsmith.manifests.jobs import QUIET, Progress
 from stemsmith.manifests.records import Reason, Rejection
+from stemsmith.train.machine import Device
 
 __all__ = ["EvaluationPlan", "EvaluationRequest", "plan_evaluation", "why_nothing"]
 
@@ -183,6 +184,8 @@ def _check_separation(request: EvaluationRequest) -> None:
             raise UsageError(f"{given}: no target {target!r}; known: {', '.join(known)}")
     if request.system.kind is not Kind.RUN:
         request.config.refuse_separation()
+        if request.config.device is not Device.AUTO:
+            raise UsageError(f"--device {request.config.device}: only with run:")
     is_fitting = request.config.lengths is Lengths.FIT
     if is_fitting and request.system.kind is not Kind.ESTIMATES:
         raise UsageError("--lengths fit: only with estimates:")
