@@ -38,7 +38,7 @@ from stemsmith.train.models.base import ModelConfig, SeparationModel
 from stemsmith.train.run import TrainedRun
 from torch import Tensor
 
-__all__ = ["SeparationStream", "Separator"]
+__all__ = ["SeparationStream", "Separator", "torch_device"]
 
 _BLOCK_SAMPLES: Final = 1 << 17  # three seconds at 44.1 kHz
 
@@ -79,7 +79,7 @@ class Separator:
         device: str = "auto",
     ) -> None:
         self.config = config or SeparationConfig()
-        self._device = _device(device)
+        self._device = torch_device(device)
         owners: dict[str, str] = {}
         groups: dict[object, list[Model]] = {}
         for name, model in models.items():
@@ -330,7 +330,14 @@ def _checked(estimates: dict[str, Float32s], name: str) -> dict[str, Float32s]:
     return estimates
 
 
-def _device(name: str) -> torch.device:
+def torch_device(name: str) -> torch.device:
+    """Return the device that ``auto``, ``cpu`` or ``cuda`` means here.
+
+    Raises
+    ------
+    UsageError
+        If it is none of them, or there is no such device.
+    """
     wanted = member(Device, name, "--device")
     if wanted is Device.AUTO:
         wanted = Device.CUDA if torch.cuda.is_available() else Device.CPU
