@@ -195,6 +195,8 @@ def _evaluate(work: Mapping[str, Any], folder: Path, machine: StudyMachine) -> N
     options, system = machine.settled(work["options"]), work.get("system")
     runs = [machine.folder(run["stage"]) for run in work.get("runs", ())]
     dataset = machine.place(work["dataset"])
+    if runs or str(system).startswith("nmf:"):
+        options["device"] = machine.device
     if work["fold"] is not None and not _chosen_songs(work["fold"], dataset, options, machine):
         folder.mkdir(parents=True, exist_ok=True)  # none of these songs is in the fold
         return
@@ -203,7 +205,6 @@ def _evaluate(work: Mapping[str, Any], folder: Path, machine: StudyMachine) -> N
         dataset,
         folder,
         targets=work["targets"],
-        device=machine.device,
         jobs=machine.workers,
         progress=machine.progress,
         **options,

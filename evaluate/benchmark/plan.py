@@ -28,6 +28,7 @@ from stemsmith.manifests import storage
 from stemsmith.manifests.errors import NothingToDo, UsageError, install_command
 from stemsmith.manifests.jobs import QUIET, Progress
 from stemsmith.manifests.records import Reason, Rejection
+from stemsmith.train.machine import Device
 
 __all__ = ["EvaluationPlan", "EvaluationRequest", "plan_evaluation", "why_nothing"]
 
@@ -185,6 +186,8 @@ def _check_separation(request: EvaluationRequest) -> None:
             raise UsageError(f"{given}: no target {target!r}; known: {', '.join(known)}")
     if request.system.kind is not Kind.RUN:
         request.config.refuse_separation()
+        if request.system.kind is not Kind.NMF and request.config.device is not Device.AUTO:
+            raise UsageError(f"--device {request.config.device}: only with run: and nmf:")
     if request.system.kind is not Kind.NMF:
         request.config.refuse_nmf()
     is_fitting = request.config.lengths is Lengths.FIT
@@ -282,6 +285,7 @@ def _job(
         frames=str(state.parent / "museval" / "test" / _frames_name(song.name)),
         lengths=request.config.lengths,
         fits=str(state / "songs" / f"{key}-fits.parquet"),
+        time=str(state / "songs" / f"{key}-time.parquet"),
     )
 
 
