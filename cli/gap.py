@@ -101,6 +101,8 @@ def gap(
     if are_tables_wanted:
         compared = ("", "corpus", "real", "difference", "floor", "floor from", "to")
         print_table("Against real songs", compared, _gap_rows(found))
+        intervals = ("difference from real songs", "mean", "95 % from", "to")
+        print_table("Intervals", intervals, _interval_rows(found))
         if found.paired:
             paired = ("distance to real songs", "with", "without", "difference", "95 % from", "to")
             print_table("Same songs with and without", paired, _paired_rows(found))
@@ -140,8 +142,21 @@ def _line(found: Gap) -> str:
 
 def _gap_rows(found: Gap) -> list[tuple[str, ...]]:
     return [
-        (name, _shown(corpus), _shown(real), _shown(difference, "+"), *_floor(floor))
+        (
+            name,
+            _shown(corpus),
+            _shown(real),
+            _shown(difference, "+"),
+            *_floor(floor),
+        )
         for name, corpus, real, difference, floor in found.rows()
+    ]
+
+
+def _interval_rows(found: Gap) -> list[tuple[str, ...]]:
+    return [
+        (name, *(_shown(value, "+") for value in (compared.difference, *compared.interval)))
+        for name, compared in found.measures.items()
     ]
 
 

@@ -49,7 +49,13 @@ _MEASURES: Final[dict[str, Callable[[SongSound], float]]] = {
     "loudness range, LU": lambda song: song.loudness_range_lu,
     "left-right correlation": lambda song: song.correlation,
     "side to mid, dB": lambda song: song.side_mid_db,
+    "level spread, LU": lambda song: song.level_spread_lu,
+    "spectral flux, %": lambda song: song.texture.flux_percent,
+    "onset deviation, ms": lambda song: song.texture.onset_deviation_ms,
+    "polyphony, notes": lambda song: song.texture.polyphony,
 }
+_N_RESAMPLES: Final = 10_000
+_DRAWN_AT_ONCE: Final = 1_000_000
 
 
 class Floor(NamedTuple):
@@ -79,11 +85,15 @@ class Compared:
         Means over the songs of either set.
     floor : Floor or None
         Of the absolute difference of the means; None for songs of one artist.
+    interval : (float, float)
+        Limits of the 95 % interval of the difference, by a bootstrap over the songs of either set;
+        NaN where one of them has fewer than two.
     """
 
     corpus: float
     real: float
     floor: Floor | None
+    interval: Interval
 
     @property
     def difference(self) -> float:
@@ -242,6 +252,7 @@ class Gap:
                     "real": _plain(c.real),
                     "difference": _plain(c.difference),
                     "floor": _plain(c.floor),
+                    "interval": _plain(c.interval),
                 }
                 for name, c in self.measures.items()
             },
@@ -307,6 +318,9 @@ def compare_sounds(
                 ),
                 seed,
                 n_halves,
+            ),
+            _difference_interval(
+                [measure(song) for song in whole], [measure(song) for song in real_whole], seed
             ),
         )
         for name, measure in _measures(groups).items()
@@ -461,6 +475,26 @@ def _floor(
     if not values:
         return None
     return Floor(float(np.mean(values)), min(values), max(values), len(values))
+
+
+def _difference_interval(corpus: Sequence[float], real: Sequence[float], seed: int) -> Interval:
+    """Return the 95 % interval of the difference of means, by a bootstrap of either set."""
+    drawn = []
+    for name, values in (("corpus", corpus), ("real", real)):
+        there = np.asarray(values, np.float64)
+        there = there[~np.isnan(there)]
+        if len(there) < 2:
+            return math.nan, math.nan
+        rng, n_at_once = rng_for(seed, "bootstrap", name), max(1, _DRAWN_AT_ONCE // len(there))
+        means = [
+            there[
+                rng.integers(len(there), size=(min(n_at_once, _N_RESAMPLES - k), len(there)))
+            ].mean(axis=1)
+            for k in range(0, _N_RESAMPLES, n_at_once)
+        ]
+        drawn.append(np.concatenate(means))
+    low, high = np.quantile(drawn[0] - drawn[1], [0.025, 0.975])
+    return float(low), float(high)
 
 
 def _mean(values: Sequence[float] | Float64s) -> float:

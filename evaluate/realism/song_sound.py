@@ -6,7 +6,9 @@ factor, peak-to-loudness ratio and loudness range are means over the stretches o
 
 The loudness range is that between the 10th and the 95th percentile of the loudness of blocks of
 400 ms, gated as in EBU Tech 3342 (at -70 LUFS, and 20 LU below the loudness of what is above that).
-Tech 3342 itself takes windows of 3 s, of which excerpts of 10 to 20 s have too few.
+Tech 3342 itself takes windows of 3 s, of which excerpts of 10 to 20 s have too few. The level
+spread is the standard deviation of the levels of steps of 100 ms, K-weighted and with these gates:
+what notes and their decay do to the level within the blocks. `texture` has what else is measured.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from typing import Final
 import numpy as np
 from stemsmith.evaluate.benchmark.datasets import StemFile
 from stemsmith.evaluate.realism.bands import PowerSpectrum
+from stemsmith.evaluate.realism.texture import Texture, TextureMeter
 from stemsmith.manifests.arrays import Float32s, Float64s
 from stemsmith.manifests.audio.read import AudioInfo, audio_info, read_blocks, read_excerpt
 from stemsmith.manifests.errors import InvalidCorpus, Unreadable, UsageError
@@ -39,6 +42,7 @@ __all__ = ["MEASURED_BY", "MIXTURE", "GroupSound", "SongSound", "SoundJob", "mea
 
 MEASURED_BY: Final = "gap"  # the stage that rejections name
 MIXTURE: Final = "mixture"
+_DRUMS: Final = "drums"
 _STRETCH_S: Final = 12
 _FAINT_LU: Final = 20.0  # stretches that much softer than the song are no music
 _WARM_UP_STEPS: Final = 5  # after half a second the filters have forgotten where they started
@@ -133,6 +137,10 @@ class SongSound:
         Of left and right; 1 for one channel.
     side_mid_db : float
         Power of the side signal against that of the mid signal, -60 at least.
+    level_spread_lu : float
+        See the module.
+    texture : Texture
+        How busy the song is.
     """
 
     song: str
@@ -147,6 +155,8 @@ class SongSound:
     loudness_range_lu: float
     correlation: float
     side_mid_db: float
+    level_spread_lu: float
+    texture: Texture
 
     def level_lu(self, group: str) -> float:
         """Return the level of a group against the mixture; NaN if either does not sound.
@@ -214,7 +224,7 @@ class _SongMeter:
         """Return what is measured."""
         job, rate = self._job, self._info.sample_rate
         meters = {name: _Meter(rate) for name, _ in job.groups}
-        mixture, total = _MixtureMeter(rate), _Meter(rate)
+        mixture, total, texture = _MixtureMeter(rate), _Meter(rate), TextureMeter(rate)
         sources = {name: self._stretches(stems) for name, stems in job.groups}
         master = None if job.master is None else self._stretches((job.master,))
         for _ in range(0, self._n_samples, self._n_block):
@@ -223,9 +233,12 @@ class _SongMeter:
                 meters[name].add(piece)
             own = None if master is None else next(master)
             summed = np.zeros(next(iter(pieces.values())).shape, np.float32)
+            pitched = np.zeros_like(summed)
             for name in job.summed:
                 summed += pieces.get(name, 0)
+                pitched += pieces.get(name, 0) if name != _DRUMS else 0
             mixture.add(summed if own is None else own)
+            texture.add(summed if own is None else own, pitched)
             if own is not None:
                 total.add(summed)
         sounds = {name: found for name, m in meters.items() if (found := m.found()) is not None}
@@ -248,6 +261,8 @@ class _SongMeter:
             min([job.reach_hz, *heard]),
             *mixture.dynamics(whole.loudness_lufs),
             *mixture.width(),
+            mixture.level_spread_lu(whole.loudness_lufs),
+            texture.found(),
         )
 
     def _stretches(self, stems: Sequence[StemFile]) -> Iterator[Float32s]:
@@ -339,16 +354,32 @@ class _MixtureMeter(_Meter):
     def dynamics(self, loudness_lufs: float) -> tuple[float, float, float]:
         """Return crest factor, peak-to-loudness ratio and loudness range: means over stretches."""
         values = []
-        n_whole = max(len(k_power) for k_power in self.k_power)
-        for k_power, (peak, power) in zip(self.k_power, self._peaks, strict=True):
-            own = integrated_loudness(k_power)
-            is_cut = len(k_power) < n_whole  # the rest of a song
-            if own is None or own < loudness_lufs - _FAINT_LU or is_cut or not power:
-                continue
+        for k_power, (peak, power), own in self._stretches(loudness_lufs):
             peak_db = 20 * math.log10(peak)
             values.append((peak_db - 10 * math.log10(power), peak_db - own, _range_lu(k_power)))
         crest, ratio, loudness_range = np.mean(values, axis=0) if values else (math.nan,) * 3
         return float(crest), float(ratio), float(loudness_range)
+
+    def level_spread_lu(self, loudness_lufs: float) -> float:
+        """Return the standard deviation of levels of 100 ms, the mean over stretches."""
+        spreads = [
+            float(np.std(10 * np.log10(heard)))
+            for k_power, _, _ in self._stretches(loudness_lufs)
+            if len(heard := _gated(k_power.astype(np.float64)))
+        ]
+        return float(np.mean(spreads)) if spreads else math.nan
+
+    def _stretches(
+        self, loudness_lufs: float
+    ) -> Iterator[tuple[Float32s, tuple[float, float], float]]:
+        """Yield the whole stretches that are music: power of steps, peak and power, loudness."""
+        n_whole = max(len(k_power) for k_power in self.k_power)
+        for k_power, peak_power in zip(self.k_power, self._peaks, strict=True):
+            own = integrated_loudness(k_power)
+            is_cut = len(k_power) < n_whole  # the rest of a song
+            if own is None or own < loudness_lufs - _FAINT_LU or is_cut or not peak_power[1]:
+                continue
+            yield k_power, peak_power, own
 
     def width(self) -> tuple[float, float]:
         """Return the correlation of left and right, and the power of side against mid in dB."""
@@ -367,10 +398,14 @@ def _range_lu(k_power: Float32s) -> float:
     steps = k_power.astype(np.float64)
     if len(steps) < BLOCK_STEPS:
         return math.nan
-    blocks = np.convolve(steps, np.full(BLOCK_STEPS, 1 / BLOCK_STEPS), "valid")
-    heard = blocks[blocks > power_of(ABSOLUTE_GATE_LUFS)]
+    heard = _gated(np.convolve(steps, np.full(BLOCK_STEPS, 1 / BLOCK_STEPS), "valid"))
     if not len(heard):
         return math.nan
-    heard = heard[heard > heard.mean() * 10 ** (-_FAINT_LU / 10)]
     low, high = np.percentile(10 * np.log10(heard), [10, 95])
     return float(high - low)
+
+
+def _gated(power: Float64s) -> Float64s:
+    """Return the powers that count: see the module."""
+    heard = power[power > power_of(ABSOLUTE_GATE_LUFS)]
+    return heard[heard > heard.mean() * 10 ** (-_FAINT_LU / 10)] if len(heard) else heard

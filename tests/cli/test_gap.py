@@ -92,6 +92,24 @@ def test_a_table_of_songs_says_who_the_artists_are(real: Path, tmp_path: Path, h
     assert found["spectra"]["mixture"]["floor_db"]["n_splits"] == 1
 
 
+def test_busy_and_uneven_songs_are_told_from_even_noise(real: Path, tmp_path: Path, here) -> None:
+    """Noise in bursts of 0.25 s: its level spreads, onsets keep to a grid, and flux is higher."""
+    ours = write_songs(tmp_path / "ours", EQUAL, first=10)
+    burst = np.exp(-np.arange(RATE // 4) / (0.05 * RATE))[:, None]
+    for path in ours.glob("*/*.wav"):
+        audio, _ = soundfile.read(path)
+        gate = np.resize(burst, (len(audio), 1))
+        soundfile.write(path, audio * gate, RATE, subtype="FLOAT")
+    done = here("gap", f"folder:{ours}", f"folder:{real}", "--jobs", 0)
+    assert done.returncode == 0, done.stderr
+    assert "polyphony, notes" in done.stdout and "95 % from" in done.stdout
+    done = here("gap", f"folder:{ours}", f"folder:{real}", "--jobs", 0, "--json")
+    measures = json.loads(done.stdout)["measures"]
+    for name in ("level spread, LU", "spectral flux, %"):
+        assert measures[name]["interval"][0] > 0
+    assert measures["onset deviation, ms"]["corpus"] < 5 < measures["onset deviation, ms"]["real"]
+
+
 @pytest.mark.slow
 def test_workers_find_the_same(real: Path, tmp_path: Path, stemsmith) -> None:
     ours = write_songs(tmp_path / "ours", EQUAL, first=10)

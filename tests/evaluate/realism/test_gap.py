@@ -14,6 +14,7 @@ from stemsmith.evaluate.realism.bands import CENTRES_HZ
 from stemsmith.evaluate.realism.fit import fit_levels
 from stemsmith.evaluate.realism.gap import Gap, compare_sounds, pair_sounds, song_gaps
 from stemsmith.evaluate.realism.song_sound import MIXTURE, GroupSound, SongSound
+from stemsmith.evaluate.realism.texture import Texture
 from stemsmith.manifests.errors import NothingToDo, UsageError
 from stemsmith.mixing.level.balance import SUMMED, read_balance
 
@@ -28,6 +29,7 @@ def song(
     reach_hz: float = math.inf,
     missing: tuple[str, ...] = (),
     crest_db: float = 12.0,
+    flux_percent: float = 8.0,
 ) -> SongSound:
     levels = np.full(N, 1.0) * np.asarray(levels_db)
     sounds = {
@@ -38,7 +40,8 @@ def song(
     if not missing:
         sounds[MIXTURE] = GroupSound(levels, -18.0, 1.0)
     width = (12.0, 10.0, 5.0, 0.9, -15.0)
-    measured = SongSound(name, name, artist or name, 10.0, sounds, missing, reach_hz, *width)
+    more = (4.0, Texture(flux_percent, 6.0, 2.5))
+    measured = SongSound(name, name, artist or name, 10.0, sounds, missing, reach_hz, *width, *more)
     return replace(measured, crest_db=crest_db)
 
 
@@ -103,6 +106,30 @@ def test_the_floor_divides_by_artist() -> None:
     assert floor is not None
     assert floor == pytest.approx((4.0, 4.0, 4.0, 1))
     assert measures["crest factor, dB"].floor == pytest.approx((0.0, 0.0, 0.0, 1))
+
+
+def test_every_measure_has_the_interval_of_its_difference() -> None:
+    """Of two songs a side draws are of one alone in a quarter of all cases: by hand."""
+    corpus = [song("a", flux_percent=8.0), song("b", flux_percent=10.0)]
+    real = [song("x", flux_percent=1.0), song("y", flux_percent=5.0)]
+    _, measures = compared(corpus, real)
+    flux = measures["spectral flux, %"]
+    assert (flux.corpus, flux.real, flux.difference) == (9.0, 3.0, 6.0)
+    assert flux.interval == (3.0, 9.0)
+    assert measures["polyphony, notes"].interval == (0.0, 0.0)
+    _, measures = compared(corpus, real[:1])
+    assert all(map(math.isnan, measures["spectral flux, %"].interval))
+
+
+def test_intervals_of_many_songs_are_those_of_normal_means() -> None:
+    drawn = np.random.default_rng(0).normal(8, [[1.0], [3.0]], (2, 40))
+    corpus, real = ([song(str(k), flux_percent=f) for k, f in enumerate(row)] for row in drawn)
+    low, high = compared(corpus, real, n_halves=1)[1]["spectral flux, %"].interval
+    difference = drawn[0].mean() - drawn[1].mean()
+    error = math.sqrt((drawn**2).mean(axis=1).sum() / 40 - (drawn.mean(axis=1) ** 2).sum() / 40)
+    assert (low, high) == pytest.approx(
+        (difference - 1.96 * error, difference + 1.96 * error), abs=0.1
+    )
 
 
 def test_songs_of_one_artist_have_no_floor() -> None:
