@@ -229,7 +229,7 @@ def _measured(
     measured : dict of MeasureJob to MeasuredFile
         What is known of all files that are left.
     """
-    jobs = list(dict.fromkeys(job for source in sources for job in source.jobs))
+    jobs = list(dict.fromkeys(job for source in sources for job in source.to_measure))
     measured = {job: known for job in jobs if (known := measure.cached(job)) is not None}
     refused: dict[str, Rejection] = {}
     if missing := [job for job in jobs if job not in measured]:
@@ -248,6 +248,8 @@ def _measured(
         # Results come in any order; each was also written to its place in the cache.
         measured |= {job: measure.read(job) for job in missing if job.path not in refused}
     rejections = {job: refused[job.path] for job in jobs if job.path in refused}
+    for source in sources:
+        rejections |= source.misfits(measured)
     kept = [source.without(rejections) for source in sources]
     for source, rest in zip(sources, kept, strict=True):
         if source.files and not rest.files:

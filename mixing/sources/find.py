@@ -12,9 +12,9 @@ import dataclasses
 import os
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from stemsmith.manifests import storage
@@ -25,17 +25,24 @@ from stemsmith.manifests.folder_kinds import FolderKind, kind_of, own_kind
 from stemsmith.manifests.mixtures import MeasuredFile, SourceFile
 from stemsmith.manifests.names import slug
 from stemsmith.manifests.paths import local_path
-from stemsmith.manifests.records import Rejection, Song, Stem
+from stemsmith.manifests.records import Reason, Rejection, Song, Stem
 from stemsmith.manifests.renditions import RENDITIONS, RenditionStem
 from stemsmith.mixing.level.grid import ENVELOPE_HZ
 from stemsmith.mixing.sources import measure
 from stemsmith.mixing.sources.catalogue import CatalogueStem, OwnMixture
-from stemsmith.mixing.sources.files import find_files, incomplete, unused_files
+from stemsmith.mixing.sources.files import (
+    FOUND_BY,
+    find_files,
+    incomplete,
+    load_layout,
+    unused_files,
+)
 from stemsmith.mixing.sources.layouts import LAYOUTS
 from stemsmith.mixing.sources.measure import MeasureJob
 from stemsmith.mixing.sources.taxonomy import names_pieces
 
 __all__ = [
+    "SongMixture",
     "Source",
     "check_destination",
     "find_sources",
@@ -49,6 +56,13 @@ _WITHOUT_LAYOUT: Final = dict.fromkeys(
     (FolderKind.CORPUS, FolderKind.RENDITIONS), ", which is written without a layout"
 )
 _OWN_LAYOUT: Final = re.compile(r"(?P<layout>[A-Za-z_][\w.]*:[A-Za-z_]\w*):(?P<path>.+)")
+
+
+class SongMixture(NamedTuple):
+    """The mixture that a song of a data set has beside its stems, and the job that measures it."""
+
+    file: SourceFile
+    job: MeasureJob
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +85,8 @@ class Source:
         One job for each file, in the same order.
     left_out : tuple of Rejection
         What is there and not used, by path below the folder.
+    mixtures : mapping of str to SongMixture
+        By song_id, the mixtures of songs whose stems do not sum to them.
     """
 
     name: str
@@ -80,6 +96,36 @@ class Source:
     files: tuple[SourceFile, ...] = ()
     jobs: tuple[MeasureJob, ...] = ()
     left_out: tuple[Rejection, ...] = ()
+    mixtures: Mapping[str, SongMixture] = field(default_factory=dict)
+
+    @property
+    def to_measure(self) -> list[MeasureJob]:
+        """The jobs of all files, and of the mixtures of their songs."""
+        songs = dict.fromkeys(file.song_id for file in self.files)
+        own = (self.mixtures[song].job for song in songs if song in self.mixtures)
+        return [*self.jobs, *own]
+
+    def misfits(self, measured: Mapping[MeasureJob, MeasuredFile]) -> dict[MeasureJob, Rejection]:
+        """Return the jobs of mixtures that are not as long as their stems, and why.
+
+        Parameters
+        ----------
+        measured : mapping of MeasureJob to MeasuredFile
+            What is known of the files.
+        """
+        found = {}
+        for file, job in zip(self.files, self.jobs, strict=True):
+            own = self.mixtures.get(file.song_id)
+            if own is not None and own.job in measured and job in measured:
+                stem, mixture = measured[job], measured[own.job]
+                if (stem.sample_rate, stem.n_samples) != (mixture.sample_rate, mixture.n_samples):
+                    text = (
+                        f"{own.job.path}: {mixture.n_samples} samples at {mixture.sample_rate} Hz, "
+                        f"but {file.path} has {stem.n_samples} at {stem.sample_rate} Hz"
+                    )
+                    place = own.file.path
+                    found[own.job] = Rejection(place, FOUND_BY, Reason.MISMATCH, text)
+        return found
 
     def without(self, refused: Mapping[MeasureJob, Rejection]) -> Source:
         """Return the source without songs of which a file cannot be measured.
@@ -91,7 +137,8 @@ class Source:
         """
         faulty: dict[str, SourceFile] = {}
         pairs = list(zip(self.files, self.jobs, strict=True))
-        for file, job in pairs:
+        own = [(mixture.file, mixture.job) for mixture in self.mixtures.values()]
+        for file, job in (*pairs, *own):
             if job in refused:
                 faulty.setdefault(file.song_id, file)
         kept = [(file, job) for file, job in pairs if file.song_id not in faulty]
@@ -99,7 +146,7 @@ class Source:
             dataclasses.replace(refused[job], id=file.path)
             if job in refused
             else incomplete(self.root, file, faulty[file.song_id])
-            for file, job in pairs
+            for file, job in (*pairs, *own)
             if file.song_id in faulty
         ]
         return dataclasses.replace(
@@ -197,13 +244,33 @@ def find_sources(
         else:
             left_out: list[Rejection] = []
             files = tuple(find_files(layout, root, classes, left_out=left_out))
+            mixtures = _own_mixtures(layout, root, files, cache)
             known = {*(file.path for file in files), *(row.id for row in left_out)}
+            known |= {mixture.file.path for mixture in mixtures.values()}
             left_out += unused_files(layout, root, known)
             jobs = measure.plan_measurements(
                 [(root / file.path, file.stream) for file in files], cache
             )
-            sources.append(Source(name, layout, root, "", files, tuple(jobs), tuple(left_out)))
+            own = tuple(jobs), tuple(left_out), mixtures
+            sources.append(Source(name, layout, root, "", files, *own))
     return sources
+
+
+def _own_mixtures(
+    layout: str, root: Path, files: Iterable[SourceFile], cache: Path
+) -> dict[str, SongMixture]:
+    """Return the mixtures of songs whose stems do not sum to them."""
+    kind = load_layout(layout)
+    if not kind.has_own_mixtures:
+        return {}
+    named = {file.song_id: kind.mixture_of(file) for file in files}
+    found = {song: mixture for song, mixture in named.items() if mixture is not None}
+    places = [(root / mixture.path, mixture.stream) for mixture in found.values()]
+    jobs = measure.plan_measurements(places, cache)
+    return {
+        song: SongMixture(mixture, job)
+        for (song, mixture), job in zip(found.items(), jobs, strict=True)
+    }
 
 
 def check_destination(folder: Path, sources: Iterable[Source]) -> None:
@@ -257,7 +324,7 @@ def read_stems(
             stems += _corpus_stems(source, n_channels, is_with_voices, names_pieces(classes))
         else:
             stems += [
-                _foreign_stem(source.name, file, measured[job], n_channels)
+                _foreign_stem(source, file, measured, job, n_channels)
                 for file, job in zip(source.files, source.jobs, strict=True)
             ]
     return stems
@@ -334,8 +401,14 @@ def _powers(stem: Stem | RenditionStem, n_channels: int) -> tuple[Float32s, Floa
 
 
 def _foreign_stem(
-    root: str, file: SourceFile, measured: MeasuredFile, n_channels: int
+    source: Source,
+    file: SourceFile,
+    known: Mapping[MeasureJob, MeasuredFile],
+    job: MeasureJob,
+    n_channels: int,
 ) -> CatalogueStem:
+    root, measured = source.name, known[job]
+    own = source.mixtures.get(file.song_id)
     if n_channels == 1:
         k_power, power = measured.k_power_mono, measured.power_mono
     else:
@@ -360,6 +433,9 @@ def _foreign_stem(
         n_samples=measured.n_samples,
         k_power=k_power,
         power=power,
+        own_mixture=None
+        if own is None
+        else OwnMixture(own.file.path, own.file.stream, known[own.job].sha256),
     )
 
 

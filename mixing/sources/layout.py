@@ -50,11 +50,15 @@ class SourceLayout:
     is_undivided : bool
         Whether the data set has no splits: its songs are then ``train`` for mixing, and where
         songs are scored they are of the split that is asked for.
+    has_own_mixtures : bool
+        Whether stems do not sum to the mixtures that `mixture_of` names, so that coherent mixtures
+        are excerpts of these.
     """
 
     taxonomy: str = "musdb"
     companions: tuple[str, ...] = ()
     is_undivided: bool = False
+    has_own_mixtures: bool = False
 
     def find(self, root: Path, classes: Collection[str]) -> list[SourceFile]:
         """Return the stems of a data set, in any order, without looking into the files.

@@ -1,4 +1,4 @@
-"""Slakh2100, original and redux, Flakh2100 and BabySlakh: ``train/Track00001/stems/S00.flac``.
+"""Slakh2100, original and redux, and BabySlakh: ``train/Track00001/stems/S00.flac``.
 
 Splits are those of the folders; tracks in none, as BabySlakh has them, are of ``train``. Of the
 2100 tracks of the original release 390 were rendered from a MIDI file that an earlier track has
@@ -20,16 +20,19 @@ from stemsmith.manifests.splits import split_of_folder
 from stemsmith.mixing.sources.layout import SourceLayout, is_file, some
 from stemsmith.mixing.sources.slakh_tracks import SlakhTrack, find_tracks
 
-__all__ = ["LAYOUT"]
+__all__ = ["LAYOUT", "SlakhLayout"]
 
 _OMITTED: Final = "omitted"
 
 
-class _Slakh(SourceLayout):
+class SlakhLayout(SourceLayout):
+    """Tracks in Slakh's layout, whose mixtures are the sums of their stems."""
+
     taxonomy = "slakh"
     companions = ("*metadata.yaml", "*.mid")
 
     def find(self, root: Path, classes: Collection[str]) -> list[SourceFile]:
+        """Return the stems of all tracks that are used, and of those that are not."""
         # By the name of the track, and not of the split before it, whose order is another.
         tracks = sorted(find_tracks(root), key=lambda track: (track.folder.name, track.folder))
         first: dict[str, SlakhTrack] = {}
@@ -44,6 +47,7 @@ class _Slakh(SourceLayout):
         return some(found, root, "tracks of Slakh", "[train/]Track00001/{metadata.yaml,stems}")
 
     def mixture_of(self, file: SourceFile) -> SourceFile:
+        """Return ``mix.flac`` or ``mix.wav`` beside the stems."""
         place = PurePosixPath(file.path)
         mixture = place.parents[1] / f"mix{place.suffix}"
         return replace(file, stem="mixture", path=str(mixture))
@@ -75,4 +79,4 @@ def _split_of(root: Path, folder: Path) -> str:
     return "train"
 
 
-LAYOUT: Final = _Slakh()
+LAYOUT: Final = SlakhLayout()

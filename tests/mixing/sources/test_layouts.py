@@ -469,6 +469,7 @@ A_DATA_SET = {
     "medleydb": ["Audio/A_X/A_X_STEMS/A_X_STEM_01.wav", "Audio/A_X/A_X_METADATA.yaml"],
     "moisesdb": ["moisesdb_v0.1/00ff/bass/1.wav", "moisesdb_v0.1/00ff/data.json"],
     "slakh": ["train/Track00001/stems/S00.flac", "train/Track00001/metadata.yaml"],
+    "flakh": ["train/Track00001/stems/S00.flac", "train/Track00001/metadata.yaml"],
     "synthsod": ["SynthSOD_data/one/Tree/Violin_1.flac"],
     "urmp": ["01_Jupiter_vn_vc/AuSep_1_vn_01_Jupiter.wav"],
 }
@@ -503,6 +504,7 @@ def test_every_layout_is_tested() -> None:
         ("medleydb", "no MedleyDB songs: expected Audio/<song>/<song>_STEMS/<song>_STEM_01.wav"),
         ("moisesdb", "no songs of MoisesDB: expected moisesdb_v0.1/<song>/data.json"),
         ("slakh", "no tracks of Slakh: expected [train/]Track00001/{metadata.yaml,stems}"),
+        ("flakh", "no tracks of Slakh: expected [train/]Track00001/{metadata.yaml,stems}"),
         ("synthsod", "no songs of SynthSOD: expected SynthSOD_data/<song>/Tree/Violin_1.flac"),
         ("urmp", "no pieces of URMP: expected <piece>/AuSep_1_vn_<piece>.wav"),
     ],

@@ -9,6 +9,7 @@ import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -22,6 +23,7 @@ from stemsmith.manifests.mixtures import SourceFile
 from stemsmith.manifests.names import slug
 from stemsmith.manifests.programs import PROGRAM_NAMES, classes_of
 from stemsmith.manifests.records import Reason, Rejection
+from stemsmith.mixing import mix
 from stemsmith.mixing.sources.files import find_files, load_layout, unused_files
 from stemsmith.mixing.sources.find import find_sources
 from stemsmith.mixing.sources.instruments import instrument_classes
@@ -217,19 +219,25 @@ def test_a_corpus_of_ours_is_the_same_as_a_published_one(corpus: Path, tmp_path:
         find_sources([f"slakh:{corpus}"], tmp_path / "cache")
 
 
-def test_slakh_is_mixed_and_its_own_mixtures_are_scored(
-    tmp_path: Path, make_noise: Callable[..., Path], here
-) -> None:
+@pytest.fixture
+def flakh(tmp_path: Path, make_noise: Callable[..., Path]) -> Path:
+    """Return two tracks whose mixtures have twice the drums, and one whose mixture is short."""
     data = tmp_path / "slakh"
-    for number in (1, 2):
-        place = f"test/Track0000{number}"
+    for number, split in ((1, "test"), (2, "test"), (3, "train")):
+        place = f"{split}/Track0000{number}"
         track(data, place, {"S00": 33, "S01": 128}, midi_id=str(number))
         for k in range(2):
             path = data / place / "stems" / f"S0{k}.flac"
-            make_noise(path, 2, sample_rate=8000, seed=10 * number + k, level=0.1)
-        # As Flakh's, whose mixtures are no sums: here the sum has twice the drums.
+            make_noise(path, 2, sample_rate=8000, seed=10 * number + k, level=0.05)
         stems = [soundfile.read(data / place / "stems" / f"S0{k}.flac")[0] for k in range(2)]
-        soundfile.write(data / place / "mix.flac", stems[0] + 2 * stems[1], 8000)
+        mixture = (stems[0] + 2 * stems[1])[number == 3 :]
+        soundfile.write(data / place / "mix.flac", mixture, 8000)
+    return data
+
+
+def test_slakh_is_mixed_and_its_own_mixtures_are_scored(tmp_path: Path, flakh: Path, here) -> None:
+    data = flakh
+    shutil.rmtree(data / "train")
     done = here("mix", f"slakh:{data}", tmp_path / "m", "--clip", 1, "--mixtures", 4, "--jobs", 0)
     assert done.returncode == 0, done.stderr
     assert "4 coherent mixtures (4 test)" in done.stdout
@@ -242,6 +250,29 @@ def test_slakh_is_mixed_and_its_own_mixtures_are_scored(
     found = [scores[target]["SI-SDR"]["mean"] for target in ("bass", "drums")]
     # Independent noise of one level: 10 lg of 1/4 and of 4.
     assert found == pytest.approx([-6.02, 6.02], abs=0.2)
+
+
+def test_coherent_mixtures_of_flakh_are_excerpts_of_its_own(tmp_path: Path, flakh: Path) -> None:
+    options: dict[str, Any] = {"clip_s": 1, "n_mixtures": 4}
+    mixtures = mix(f"flakh:{flakh}", tmp_path / "own", **options)
+    assert mixtures.n_own_mixtures == 4
+    for mixture in mixtures:
+        recipe = mixture.record
+        assert recipe.own_mixture is not None
+        assert recipe.own_mixture.path == recipe.sources[0].path.replace("stems/S00", "mix")
+        audio = mixture.realise()
+        twice = audio["bass"] + 2 * audio["drums"]
+        assert np.abs(audio["mixture"] - twice).max() < 1e-4  # of 16 bits
+    # A mixture of another length than its stems is no excerpt of theirs.
+    rows = {row["id"]: row["reason"] for row in mixtures.rejections.to_pylist()}
+    assert rows == {
+        "flakh:train/Track00003/mix.flac": Reason.MISMATCH,
+        "flakh:train/Track00003/stems/S00.flac": Reason.INCOMPLETE,
+        "flakh:train/Track00003/stems/S01.flac": Reason.INCOMPLETE,
+    }
+    sums = mix(f"slakh:{flakh}", tmp_path / "sums", **options)
+    assert not sums.n_own_mixtures
+    assert mix(f"flakh:{flakh}", tmp_path / "i", mode="incoherent", **options).n_own_mixtures == 0
 
 
 # MedleyDB
