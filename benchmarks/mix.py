@@ -151,7 +151,7 @@ def planning_memory_mib(corpus: Path, n_mixtures: int) -> float:
     with tempfile.TemporaryDirectory() as name:
         command = [
             sys.executable, "-c", script, "mix", str(corpus), f"{name}/m", "--jobs", "0",
-            "--mode", "incoherent", "--mixtures", str(n_mixtures), "-q",
+            "--mode", "incoherent", "--split", "train", "--mixtures", str(n_mixtures), "-q",
         ]  # fmt: skip
         done = subprocess.run(command, check=True, capture_output=True, text=True)
     return float(done.stdout.split()[-1])

@@ -4,8 +4,8 @@
 
 One core. The recording is the score, rendered at 44.1 kHz in mono and repeated to the length that
 is asked for; the network has random weights, which cost the same as trained ones. The paper
-(section 4.6) has 4.6 for its NMF, in Matlab, and 0.76 for its CNN, in Python, both of a laptop of 2013.
-Learning the bases is timed apart, since a run does it once for all its songs.
+(section 4.6) has 4.6 for its NMF, in Matlab, and 0.76 for its CNN, in Python, both of a laptop of
+2013. Learning the bases is timed apart, since a run does it once for all its songs.
 """
 
 from __future__ import annotations

@@ -82,7 +82,7 @@ def demo(folder: Path, is_trained: bool, is_stereo: bool, common: Common) -> Non
             folder / str(mode),
             mode=mode,
             target="bass",
-            n_mixtures=24,
+            n_mixtures=16,
             audio_format=AudioFormat.FLAC,
             jobs=common.n_jobs,
             scheduler=common.scheduler,

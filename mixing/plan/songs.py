@@ -28,43 +28,37 @@ __all__ = ["chosen_stems", "divided", "limited", "without_other_songs"]
 _STEPS_PER_HOUR: Final = 3600 * ENVELOPE_HZ
 
 
-class _SongNames:
-    """What a user called some songs: their names, or patterns; of one source or of all.
+def _named(stems: Iterable[CatalogueStem], given: Sequence[str], flag: str) -> set[tuple[str, str]]:
+    """Return the songs that a user named, by root and place there.
 
-    Parameters
-    ----------
-    given : sequence of str
-        As the user gave them. What is a song's name is no pattern for it.
-    flag : str
-        The option to name in errors.
+    What is the name of a song is no pattern.
+
+    Raises
+    ------
+    UsageError
+        If one of them is no song's, naming the option.
     """
-
-    def __init__(self, given: Sequence[str], flag: str) -> None:
-        self._given, self._flag = [normal_name(name) for name in given], flag
-
-    def has(self, root: str, place: str) -> bool:
-        """Tell whether a song is among them, by its root and its place there."""
-        return any(_is_called(root, place, name) for name in self._given)
-
-    def check(self, stems: Iterable[CatalogueStem]) -> None:
-        """Check that each of them is some song's.
-
-        Raises
-        ------
-        UsageError
-            Naming the first that is not.
-        """
-        songs = {(stem.root, _place(stem)) for stem in stems}
-        for name in self._given:
-            if not any(_is_called(root, place, name) for root, place in songs):
-                known = min((_label(place) for _, place in songs), default="none")
-                raise UsageError(f"{self._flag} {name}: no song of this name; there is {known}")
+    songs = {(stem.root, _place(stem)) for stem in stems}
+    called: dict[str, set[tuple[str, str]]] = {}
+    for song in songs:
+        for name in _names_of(*song):
+            called.setdefault(name, set()).add(song)
+    found: set[tuple[str, str]] = set()
+    for name in map(normal_name, given):
+        matching = called.get(name) or {
+            song for other, those in called.items() if fnmatchcase(other, name) for song in those
+        }
+        if not matching:
+            known = min((_label(place) for _, place in songs), default="none")
+            raise UsageError(f"{flag} {name}: no song of this name; there is {known}")
+        found |= matching
+    return found
 
 
-def _is_called(root: str, place: str, name: str) -> bool:
+def _names_of(root: str, place: str) -> tuple[str, ...]:
+    """Return what a song may be called."""
     label = _label(place)
-    names = label, place, f"{root}:{label}", f"{root}:{place}"
-    return name in names or any(fnmatchcase(one, name) for one in names)
+    return label, place, f"{root}:{label}", f"{root}:{place}"
 
 
 def _label(place: str) -> str:
@@ -89,13 +83,18 @@ def without_other_songs(sources: Sequence[Source], songs: Sequence[str]) -> list
     """
     if not songs:
         return list(sources)
-    wanted = _SongNames(songs, "--songs")
+    names = [normal_name(name) for name in songs]
+
+    def is_wanted(root: str, place: str) -> bool:
+        called = _names_of(root, place)
+        return any(name in called or any(fnmatchcase(c, name) for c in called) for name in names)
+
     found = []
     for source in sources:
         pairs = [
             (file, job)
             for file, job in zip(source.files, source.jobs, strict=True)
-            if wanted.has(source.name, file.song_id)
+            if is_wanted(source.name, file.song_id)
         ]
         files, jobs = tuple(file for file, _ in pairs), tuple(job for _, job in pairs)
         found.append(dataclasses.replace(source, files=files, jobs=jobs))
@@ -119,9 +118,8 @@ def chosen_stems(stems: Sequence[CatalogueStem], songs: Sequence[str]) -> list[C
     """
     if not songs:
         return list(stems)
-    wanted = _SongNames(songs, "--songs")
-    wanted.check(stems)
-    return [stem for stem in stems if wanted.has(stem.root, _place(stem))]
+    wanted = _named(stems, songs, "--songs")
+    return [stem for stem in stems if (stem.root, _place(stem)) in wanted]
 
 
 def divided(
@@ -172,9 +170,8 @@ def _left_out(
     A source whose songs are all in one split is not divided: where songs of it are left out, the
     others are for training. What else a source calls test songs stays out of training.
     """
-    names = _SongNames(config.left_out, "--leave-out")
-    names.check(stems)
-    is_out = [names.has(stem.root, _place(stem)) for stem in stems]
+    named = _named(stems, config.left_out, "--leave-out")
+    is_out = [(stem.root, _place(stem)) in named for stem in stems]
     splits: dict[str, set[str]] = {}
     for stem in stems:
         splits.setdefault(stem.root, set()).add(stem.split)
