@@ -243,6 +243,8 @@ class Mixtures(Sequence[StoredMixture]):
     @property
     def n_own_mixtures(self) -> int:
         """Number of mixtures that are excerpts of what their songs have as their own mixtures."""
+        if "own_mixtures_sha256" not in self.header:  # nothing of the recipes has to be read
+            return 0
         return sum(shard.recipes.n_given("own_mixture") for shard in self.recipe_shards)
 
     @property
