@@ -1,6 +1,6 @@
 """Networks on spectra of any length: segment by segment, overlapping, averaged.
 
-**Networks with segments of a fixed length** (cnn, resnet) begin one every `step` frames, from the
+**Networks with segments of a fixed length** (cnn, chandna, resnet) begin one every `step` frames, from the
 first frame on; the last one is filled up with silence. The estimates of a frame are averaged over
 the segments that it lies in (Brunner, section IV-D.1; Miron, algorithm 2: "overlap-adding"). With
 an overlap gamma the step is ``T - floor(gamma T)``, as in the code of Brunner's authors. Departure:
@@ -59,8 +59,8 @@ def step_of(model: SeparationModel[Any], overlap: float | None) -> int:
         A network whose segments have a fixed length.
     overlap : float or None
         Brunner's gamma, from 0 to below 1; above ``(T - 1) / T`` nothing changes. None takes the
-        step by which the model's training examples are cut: `CNNConfig.step_frames`, and no overlap
-        for resnet.
+        step by which the model's training examples are cut: `step_frames` of cnn and chandna, and
+        no overlap for resnet.
 
     Raises
     ------
