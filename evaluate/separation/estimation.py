@@ -4,8 +4,8 @@
 from the first frame on; the last one is filled up with silence. The estimates of a frame are
 averaged over the segments that it lies in (Brunner, section IV-D.1; Miron, algorithm 2:
 "overlap-adding"). With an overlap gamma the step is ``T - floor(gamma T)``, as in the code of
-Brunner's authors. Departure: both papers count fewer segments, ``n / ((1 - gamma) T)`` and ``(n -
-T) / O``, which would leave out frames at the end.
+Brunner's authors. Departure: both papers count fewer segments, ``n / ((1 - gamma) T)`` and
+``(n - T) / O``, which would leave out frames at the end.
 
 **Recurrent networks** take any length, but their memory grows with it, and one sequence alone
 leaves a processor idle. They get chunks with `CONTEXT_FRAMES` more on either side, whose estimates
