@@ -24,6 +24,7 @@ import torch
 from stemsmith.evaluate.separation.options import SeparationConfig
 from stemsmith.evaluate.separation.separator import Separator
 from stemsmith.train.models.architectures.blstm import BLSTM, BLSTMConfig
+from stemsmith.train.models.architectures.chandna import Chandna, ChandnaConfig
 from stemsmith.train.models.architectures.cnn import CNN, CNNConfig
 from stemsmith.train.models.architectures.resnet import ResNet, ResNetConfig
 from stemsmith.train.models.architectures.umx import UMX, UMXConfig
@@ -34,6 +35,7 @@ MODELS: Final[dict[str, Callable[[], SeparationModel[Any]]]] = {
     "blstm": lambda: BLSTM(BLSTMConfig(targets=("bass",))),
     "umx": lambda: UMX(UMXConfig(targets=("bass",))),
     "cnn": lambda: CNN(CNNConfig(targets=FOUR)),
+    "chandna": lambda: Chandna(ChandnaConfig(targets=FOUR)),
     "resnet": lambda: ResNet(ResNetConfig(targets=FOUR)),
 }
 

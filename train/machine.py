@@ -43,6 +43,10 @@ class Machine:
         Whether mixtures are decoded again and again, or once.
     n_workers : int
         Number of processes that load examples ahead.
+    n_threads : int or None
+        Number of threads of each process that do arithmetic on the CPU; None takes PyTorch's, which
+        is all cores. Where others use the cores as well, threads wait for each other in vain, and 1
+        is far quicker.
     cache : Path or None
         Folder of decoded mixtures; None is the user's cache.
     logger : str
@@ -57,6 +61,12 @@ class Machine:
     n_nodes: int = option(1, "Machines that share a step.", flag="--nodes")
     loader: Loader = option(Loader.AUTO, "Decode mixtures again and again, or once.")
     n_workers: int = option(0, "Processes that load examples ahead.", flag="--workers")
+    n_threads: int | None = option(
+        None,
+        "Threads of each process for arithmetic on the CPU.",
+        flag="--threads",
+        default_text="all cores",
+    )
     cache: Path | None = option(
         None,
         "Folder for decoded mixtures.",
@@ -75,6 +85,7 @@ class Machine:
             ("--devices", self.n_devices, 1),
             ("--nodes", self.n_nodes, 1),
             ("--workers", self.n_workers, 0),
+            ("--threads", self.n_threads, 1),
         ):
-            if value < least:
+            if value is not None and value < least:
                 raise UsageError(f"{flag} {value}: at least {least}")

@@ -42,6 +42,7 @@ class TrainOptions(TypedDict, total=False):
     n_nodes: int
     loader: str
     n_workers: int
+    n_threads: int | None
     cache: str | PathLike[str] | None
     logger: str
 

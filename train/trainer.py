@@ -115,7 +115,11 @@ def fit(
             begin,
         )
         loggers = [kind(root) for kind in kinds] if is_first else []
-        with Reporter(loggers, progress, request.training.epochs) as reporter, _no_advice():
+        with (
+            Reporter(loggers, progress, request.training.epochs) as reporter,
+            _no_advice(),
+            _threads(machine.n_threads),
+        ):
             module = SeparationModule(model, request.training, request.rules.seed, reporter)
             trainer = _trainer(destination, request.training, machine, device, is_validated)
             _run(trainer, module, data, destination.checkpoint(LAST) if history else None)
@@ -135,6 +139,17 @@ def _history_before(
     if is_validated:
         read_checkpoint(destination.checkpoint(BEST), progress)
     return read_epochs(path, progress)
+
+
+@contextlib.contextmanager
+def _threads(n: int | None) -> Iterator[None]:
+    """Do arithmetic on so many threads, or on as many as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(before if n is None else n)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextlib.contextmanager

@@ -46,7 +46,9 @@ def check_models(
         if name in fixed:
             step_of(model, config.overlap)
     if config.overlap is not None and not fixed:
-        raise UsageError("overlap: only of networks with segments of a fixed length (cnn, resnet)")
+        raise UsageError(
+            "overlap: only of networks with segments of a fixed length (cnn, chandna, resnet)"
+        )
     if config.mask_exponent is not None and (len(targets) < 2 or n_transforms > 1):
         raise UsageError("masks share the mixture among two or more targets of one transform")
     if unknown := sorted({*config.thresholds} - {*targets, "*"}):

@@ -1,11 +1,11 @@
 """Networks on spectra of any length: segment by segment, overlapping, averaged.
 
-**Networks with segments of a fixed length** (cnn, resnet) begin one every `step` frames, from the
-first frame on; the last one is filled up with silence. The estimates of a frame are averaged over
-the segments that it lies in (Brunner, section IV-D.1; Miron, algorithm 2: "overlap-adding"). With
-an overlap gamma the step is ``T - floor(gamma T)``, as in the code of Brunner's authors. Departure:
-both papers count fewer segments, ``n / ((1 - gamma) T)`` and ``(n - T) / O``, which would leave out
-frames at the end.
+**Networks with segments of a fixed length** (cnn, chandna, resnet) begin one every `step` frames,
+from the first frame on; the last one is filled up with silence. The estimates of a frame are
+averaged over the segments that it lies in (Brunner, section IV-D.1; Miron, algorithm 2:
+"overlap-adding"). With an overlap gamma the step is ``T - floor(gamma T)``, as in the code of
+Brunner's authors. Departure: both papers count fewer segments, ``n / ((1 - gamma) T)`` and
+``(n - T) / O``, which would leave out frames at the end.
 
 **Recurrent networks** take any length, but their memory grows with it, and one sequence alone
 leaves a processor idle. They get chunks with `CONTEXT_FRAMES` more on either side, whose estimates
@@ -59,8 +59,8 @@ def step_of(model: SeparationModel[Any], overlap: float | None) -> int:
         A network whose segments have a fixed length.
     overlap : float or None
         Brunner's gamma, from 0 to below 1; above ``(T - 1) / T`` nothing changes. None takes the
-        step by which the model's training examples are cut: `CNNConfig.step_frames`, and no overlap
-        for resnet.
+        step by which the model's training examples are cut: `step_frames` of cnn and chandna, and
+        no overlap for resnet.
 
     Raises
     ------

@@ -92,9 +92,9 @@ class SeparationConfig:
 
     overlap: float | None = option(
         None,
-        "Share by which segments of T frames overlap, 0 to (T - 1) / T; cnn and resnet.",
+        "Share by which segments of T frames overlap, 0 to (T - 1) / T; cnn, chandna and resnet.",
         metavar="GAMMA",
-        default_text="the model's: 1/6 for cnn, 0 for resnet",
+        default_text="the model's: 1/6 for cnn, 5/6 for chandna, 0 for resnet",
     )
     mask_exponent: float | None = option(
         None,
@@ -127,7 +127,8 @@ class SeparationConfig:
     )
     is_streaming: bool = option(
         False,
-        "Give every sample as soon as can be, and report the algorithmic latency; cnn and resnet.",
+        "Give every sample as soon as can be, and report the algorithmic latency; cnn, chandna and "
+        "resnet.",
         flag="--streaming",
     )
 

@@ -47,7 +47,7 @@ class Run(TrainedRun):
         device: str = "auto",
         **options: Unpack[SeparationOptions],
     ) -> dict[str, Float32s]:
-        """Separate a recording with the best weights of the run.
+        """Separate a recording with the weights of the run.
 
         Parameters
         ----------

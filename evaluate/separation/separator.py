@@ -97,7 +97,7 @@ class Separator(BlockwiseSeparator):
         device: str = "auto",
         progress: Progress = QUIET,
     ) -> Self:
-        """Make a system of what ``stemsmith train`` wrote, with the best weights of every run.
+        """Make a system of what ``stemsmith train`` wrote, with the weights of every run.
 
         Parameters
         ----------

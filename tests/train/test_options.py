@@ -70,6 +70,7 @@ def test_an_option_that_there_is_not_is_an_error_of_the_program() -> None:
         ({"n_devices": 0}, "--devices 0: at least 1"),
         ({"n_nodes": 0}, "--nodes 0: at least 1"),
         ({"n_workers": -1}, "--workers -1: at least 0"),
+        ({"n_threads": 0}, "--threads 0: at least 1"),
     ],
 )
 def test_values_that_cannot_be_are_named_as_the_command_has_them(

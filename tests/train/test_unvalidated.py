@@ -210,6 +210,21 @@ def test_validation_examples_are_drawn_anew_and_resumed_as_they_would_have_been(
     assert resumed.history[-1].si_sdr_db == whole.history[-1].si_sdr_db
 
 
+def test_threads_are_those_asked_for_and_given_back(
+    workshop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    step = SeparationModule.training_step
+
+    def noted(self: SeparationModule, batch: Any, index: int) -> Any:
+        seen.append(torch.get_num_threads())
+        return step(self, batch, index)
+
+    monkeypatch.setattr(SeparationModule, "training_step", noted)
+    run = train("new", epochs=1, n_threads=2)
+    assert (set(seen), torch.get_num_threads(), run.machine["n_threads"]) == ({2}, 1, 2)
+
+
 def test_a_set_without_validation_mixtures_says_what_helps(workshop: Path, here) -> None:
     manifest = json.loads(Path("mixtures/manifest.json").read_text())
     for part in ("shards", "audio_shards"):

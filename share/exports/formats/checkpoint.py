@@ -1,6 +1,6 @@
 """Checkpoint: a run as one file, which `stemsmith separate` and ``evaluate run:FILE`` take.
 
-It has ``run.json`` (the model, its settings, how it was trained), the epochs, the best weights
+It has ``run.json`` (the model, its settings, how it was trained), the epochs, the weights
 without the state of the optimiser, what is known of the data with the certificates of its corpora,
 and what is known of the licences. Nothing in it names a folder of the machine it was made on.
 """

@@ -23,6 +23,7 @@ from stemsmith.evaluate.separation.postprocess import EnergyGate, shares
 from stemsmith.evaluate.separation.separator import Separator
 from stemsmith.evaluate.separation.streaming import Analysis, Resampler, Synthesis
 from stemsmith.train.models.architectures.blstm import BLSTM, BLSTMConfig
+from stemsmith.train.models.architectures.chandna import Chandna, ChandnaConfig
 from stemsmith.train.models.architectures.cnn import CNN, CNNConfig
 from stemsmith.train.models.architectures.resnet import ResNet, ResNetConfig
 from stemsmith.train.models.architectures.umx import UMX, UMXConfig
@@ -95,6 +96,17 @@ def small_cnn(**settings: Any) -> CNN:
     ).eval()
 
 
+def small_chandna() -> Chandna:
+    torch.manual_seed(5)
+    config = ChandnaConfig(
+        targets=("x", "y"), segment_frames=12, n_filters=6, n_bottleneck=16, loss="magnitude",
+        **SIZES,
+    )  # fmt: skip
+    model = Chandna(config).eval()
+    torch.nn.init.constant_(model.bias, 0.01)  # no ratio of two numbers that are nearly 0
+    return model
+
+
 def small_resnet() -> ResNet:
     torch.manual_seed(2)
     config = ResNetConfig(targets=("u", "v"), segment_frames=16, n_latent=8, n_blocks=1, **SIZES)
@@ -117,6 +129,7 @@ def small_umx(target: str = "piano") -> UMX:
 
 NETWORKS: dict[str, Callable[[], SeparationModel[Any]]] = {
     "cnn": small_cnn,
+    "chandna": small_chandna,
     "resnet": small_resnet,
     "blstm": small_blstm,
     "umx": small_umx,
@@ -246,14 +259,14 @@ def test_silence_stays_silent(name: str) -> None:
 # Segments
 
 
-@pytest.mark.parametrize("name", ["cnn", "resnet"])
+@pytest.mark.parametrize("name", ["cnn", "chandna", "resnet"])
 @pytest.mark.parametrize("overlap", [None, 0.0, 0.3, 0.75])
 @pytest.mark.parametrize("n_frames", [1, 11, 12, 13, 22, 70, 131])
 def test_overlapping_segments_are_averaged(name: str, overlap: float | None, n_frames: int) -> None:
     """A slow loop over segments and frames, filled up with silence."""
     model = NETWORKS[name]()
     length = model.config.segment_frames
-    default = {"cnn": 10, "resnet": 16}[name]
+    default = {"cnn": 10, "chandna": 5, "resnet": 16}[name]
     step = default if overlap is None else length - int(overlap * length)
     rng = np.random.default_rng(n_frames)
     shape = 1, 65, n_frames

@@ -109,18 +109,16 @@ class Chandna(SeparationModel[ChandnaConfig]):
         self.vertical = nn.Conv2d(1, n_filters, (config.stft.n_bins, 1))
         self.horizontal = nn.Conv2d(n_filters, n_filters, (1, config.filter_frames))
         self.bottleneck = nn.Linear(config.n_features, config.n_bottleneck)
-        # The dense layers of all targets side by side, each drawn as one.
+        # The dense layers of all targets side by side.
         self.expansion = nn.Linear(config.n_bottleneck, n_targets * config.n_features)
         self.bias = nn.Parameter(torch.zeros(n_targets))
-        for layer in (self.vertical, self.horizontal, self.bottleneck, self.expansion):
-            nn.init.zeros_(layer.bias)
-        for weight in (
-            self.vertical.weight,
-            self.horizontal.weight,
-            self.bottleneck.weight,
-            *self.expansion.weight.chunk(n_targets),
-        ):
-            nn.init.xavier_uniform_(weight)
+        for name, values in self.named_parameters():
+            if name.endswith("bias"):
+                nn.init.zeros_(values)
+                continue
+            n_layers = n_targets if name == "expansion.weight" else 1  # each is drawn by itself
+            for weight in values.chunk(n_layers):
+                nn.init.xavier_uniform_(weight)
 
     def forward(self, mixture: Tensor) -> Tensor:
         """Return masked magnitudes that sum to the mixture's; see `SeparationModel.forward`."""
