@@ -6,7 +6,7 @@ every corpus of ours.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -111,13 +111,16 @@ def _read_track(folder: Path) -> SlakhTrack:
     content = read_yaml(path)
     if problem := misfit(content, _SHAPE):
         raise UsageError(f"{path}: not the metadata of a track of Slakh's layout: {problem}")
-    stems: Mapping[str, Mapping[str, Any]] = content["stems"]
-    read = (_stem(folder, str(name), stem) for name, stem in stems.items())
+    stems: Mapping[object, Mapping[str, Any]] = content["stems"]
+    if odd := [name for name in stems if Path(str(name)).name != str(name)]:
+        raise UsageError(f"{path}: {odd[0]!r} is no name of a stem, like S00")
+    endings = _ENDINGS[::-1] if is_file(folder / "mix.wav") else _ENDINGS
+    read = (_stem(folder, str(name), stem, endings) for name, stem in stems.items())
     midi_id = str(content.get("UUID") or "")
     return SlakhTrack(folder, midi_id, tuple(sorted(read, key=lambda stem: stem.name)))
 
 
-def _stem(folder: Path, name: str, content: Mapping[str, Any]) -> SlakhStem:
+def _stem(folder: Path, name: str, content: Mapping[str, Any], endings: Sequence[str]) -> SlakhStem:
     program, said = content.get("program_num"), content.get("inst_class")
     is_drum = bool(content.get("is_drum")) or program == DRUMS
     program = DRUMS if is_drum else program
@@ -127,7 +130,7 @@ def _stem(folder: Path, name: str, content: Mapping[str, Any]) -> SlakhStem:
     classes = tuple(dict.fromkeys(filter(None, map(slug, own)))) or ("unknown",)
     return SlakhStem(
         name,
-        first_file(folder / "stems" / f"{name}{ending}" for ending in _ENDINGS),
+        first_file(folder / "stems" / f"{name}{ending}" for ending in endings),
         folder / "MIDI" / f"{name}.mid",
         classes,
         is_drum,

@@ -10,6 +10,7 @@ instruments has the classes of none but the first. There are no splits: all song
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -67,7 +68,7 @@ def _metadata(root: Path, song: Path) -> Mapping[str, Mapping[str, Any]]:
     if problem := misfit(content, _SHAPE):
         raise InvalidCorpus(f"{path}: not the metadata of a song of MedleyDB: {problem}")
     stems: Mapping[str, Mapping[str, Any]] = content["stems"]
-    if odd := [name for name in stems if not str(name).removeprefix("S").isdecimal()]:
+    if odd := [name for name in stems if not re.fullmatch(r"S\d+", str(name))]:
         raise InvalidCorpus(f"{path}: {odd[0]!r} is no name of a stem, like S01")
     return stems
 

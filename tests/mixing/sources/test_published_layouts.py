@@ -191,12 +191,20 @@ def test_a_track_that_lacks_audio_that_was_mixed_is_left_out(tmp_path: Path) -> 
     }
 
 
+def test_a_stem_that_baby_slakh_lacks_is_called_as_the_others_are(tmp_path: Path) -> None:
+    track(tmp_path, "Track00001", BAND, ending=".wav", without=["S05"])
+    (tmp_path / "Track00001" / "stems" / "S03.wav").unlink()
+    assert "Track00001/stems/S03.wav: missing" in refusal("slakh", tmp_path)
+
+
 def test_metadata_that_is_none_of_slakh_is_named(tmp_path: Path) -> None:
     write(tmp_path, **{"a/metadata.yaml": "instrument_name: {0: violin}"})
     text = refusal("slakh", tmp_path)
     assert text.startswith(f"{tmp_path / 'a' / 'metadata.yaml'}: not the metadata of a track")
     write(tmp_path, **{"a/metadata.yaml": "stems: {S00: {program_num: x}}"})
     assert "stems.S00.program_num is not a whole number" in refusal("slakh", tmp_path)
+    write(tmp_path, **{"a/metadata.yaml": "stems: {../S00: {integrated_loudness: -20}}"})
+    assert "'../S00' is no name of a stem, like S00" in refusal("slakh", tmp_path)
 
 
 def test_tracks_without_a_layout_are_told_how_to_be_named(tmp_path: Path) -> None:
@@ -342,6 +350,8 @@ def test_medleydb_without_metadata_is_told_where_they_are(tmp_path: Path) -> Non
     text = metadata.read_text()
     metadata.write_text(text.replace("S01", "../S01"))
     assert "'../S01' is no name of a stem" in refusal("medleydb", tmp_path)
+    metadata.write_text("stems: {1: {instrument: violin}}")
+    assert "1 is no name of a stem, like S01" in refusal("medleydb", tmp_path)
     metadata.write_text("stems: [1]")
     assert f"{metadata}: not the metadata of a song of MedleyDB" in refusal("medleydb", tmp_path)
     metadata.unlink()
