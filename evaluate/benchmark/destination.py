@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from stemsmith.evaluate.benchmark.plan import EvaluationPlan, why_nothing
+from stemsmith.evaluate.benchmark.pooled import mean_over_targets, median_over_windows
 from stemsmith.evaluate.benchmark.report import plain, score_table, summarise_scores
 from stemsmith.evaluate.benchmark.results import (
     FITS,
@@ -153,6 +154,7 @@ class ResultsDestination:
         songs = [job.song.name for job in self._plan.jobs]
         targets = header["config"]["targets"]
         counts = {} if fitted is None else {"fitted": _counts(fitted)}
+        summaries = summarise_scores(scores, targets, folds)
         return {
             **{key: header[key] for key in ("system", "dataset")},
             **header["config"],
@@ -160,7 +162,9 @@ class ResultsDestination:
             "n_scored": n_scored,
             **counts,
             "folds": folds,
-            "scores": plain(summarise_scores(scores, targets, folds)),
+            "scores": plain(summaries),
+            "mean_over_targets": plain(mean_over_targets(scores, summaries, folds)),
+            "windows": plain(median_over_windows(scores, targets, folds)),
         }
 
 

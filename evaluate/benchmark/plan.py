@@ -28,6 +28,7 @@ from stemsmith.manifests import storage
 from stemsmith.manifests.errors import NothingToDo, UsageError, install_command
 from stemsmith.manifests.jobs import QUIET, Progress
 from stemsmith.manifests.records import Reason, Rejection
+from stemsmith.train.machine import Device
 
 __all__ = ["EvaluationPlan", "EvaluationRequest", "plan_evaluation", "why_nothing"]
 
@@ -187,6 +188,9 @@ def _check_separation(request: EvaluationRequest) -> None:
         request.config.refuse_separation()
     if request.system.kind is not Kind.NMF:
         request.config.refuse_nmf()
+    is_separating = request.system.kind in (Kind.RUN, Kind.NMF)
+    if not is_separating and request.config.device is not Device.AUTO:
+        raise UsageError(f"--device {request.config.device}: only with run: and nmf:")
     is_fitting = request.config.lengths is Lengths.FIT
     if is_fitting and request.system.kind is not Kind.ESTIMATES:
         raise UsageError("--lengths fit: only with estimates:")

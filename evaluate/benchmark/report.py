@@ -19,23 +19,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from stemsmith.evaluate.benchmark.results import SongScore
+from stemsmith.evaluate.benchmark.results import SongScore, song_values
 from stemsmith.evaluate.metrics.registry import Metric, known_metric
 from stemsmith.evaluate.metrics.summary import ScoreSummary, bootstrap_interval, summarise
 
 __all__ = [
-    "SongValues",
     "Summaries",
     "plain",
     "plain_value",
     "score_table",
-    "song_values",
     "summarise_scores",
     "summarise_songs",
 ]
 
-# The one value of each song that counts, by target and metric.
-SongValues = dict[tuple[str, str], dict[str, float]]
 Summaries = dict[str, dict[str, ScoreSummary]]
 
 
@@ -67,38 +63,6 @@ def summarise_scores(
         }
         for target in targets
     }
-
-
-def song_values(scores: Iterable[SongScore]) -> SongValues:
-    """Return the one value of each song: its score, or the median of its finite frames.
-
-    Parameters
-    ----------
-    scores : iterable of SongScore
-        Scores of any metrics: of each song and target one of the whole song, or one a frame.
-
-    Returns
-    -------
-    dict of (str, str) to dict of str to float
-        By target and metric, the value of each song; NaN where no frame is finite.
-    """
-    grouped: dict[tuple[str, str], dict[str, list[SongScore]]] = {}
-    for score in scores:
-        songs = grouped.setdefault((score.target, score.metric), {})
-        songs.setdefault(score.song, []).append(score)
-    return {
-        key: {song: _song_value(of_song) for song, of_song in songs.items()}
-        for key, songs in grouped.items()
-    }
-
-
-def _song_value(scores: Sequence[SongScore]) -> float:
-    """Return the one score of a song, or the median of those of its frames that are finite."""
-    if scores[0].frame is None:
-        return scores[0].value
-    values = np.array([score.value for score in scores])
-    counted = values[np.isfinite(values)]
-    return float(np.median(counted)) if len(counted) else math.nan
 
 
 def summarise_songs(
@@ -146,16 +110,15 @@ def _summary_of_songs(
     )
 
 
-def plain(summaries: Summaries) -> dict[str, Any]:
+def plain(summaries: Mapping[str, Any]) -> dict[str, Any]:
     """Return summaries as strict JSON has them: NaN is null, and infinity a text."""
-    return {
-        target: {metric: plain_value(dataclasses.asdict(s)) for metric, s in by_metric.items()}
-        for target, by_metric in summaries.items()
-    }
+    return {key: plain_value(summary) for key, summary in summaries.items()}
 
 
 def plain_value(value: Any) -> Any:
-    """Return a value, or what dicts, lists and tuples hold, as strict JSON has it."""
+    """Return a value, or what dicts, lists and dataclasses hold, as strict JSON has it."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = dataclasses.asdict(value)
     if isinstance(value, dict):
         return {key: plain_value(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
@@ -168,8 +131,9 @@ def plain_value(value: Any) -> Any:
 def score_table(summary: Mapping[str, Any]) -> str:
     """Return the scores of one system as Markdown: a table for each metric, a column a target.
 
-    Brackets hold 95 % intervals, and parentheses the number of songs that count, where some are
-    left out.
+    Brackets hold 95 % intervals, which a single song has none of, and parentheses the number of
+    songs that count, where some are left out. Where there are several targets, the last column is
+    the mean over them; a second row has medians over all windows of all songs.
 
     Parameters
     ----------
@@ -184,11 +148,19 @@ def score_table(summary: Mapping[str, Any]) -> str:
 def _table(summary: Mapping[str, Any], metric: Metric) -> str:
     scores, n_songs = summary["scores"], summary["n_scored"]
     cells = [_cell(of_target.get(metric.name), metric, n_songs) for of_target in scores.values()]
+    mean = summary.get("mean_over_targets", {}).get(metric.name)
+    means = [] if mean is None else [_interval_cell(mean, metric)]
+    system = summary["system"].replace("|", "\\|")
     rows = [
-        ["system", "songs", *scores],
-        ["---", *["--:"] * (1 + len(scores))],
-        [summary["system"].replace("|", "\\|"), str(n_songs), *cells],
+        ["system", "songs", *scores, *["mean over targets"] * len(means)],
+        ["---", *["--:"] * (1 + len(scores) + len(means))],
+        [system, str(n_songs), *cells, *means],
     ]
+    if metric.per == "frame" and "windows" in summary:
+        medians = [_window_median(summary, target, metric) for target in scores]
+        medians += [float(np.mean(medians))] * len(means)
+        shown = ["-" if math.isnan(median) else f"{median:.2f}" for median in medians]
+        rows.append([f"{system}, median over all windows", str(n_songs), *shown])
     lines = ["| " + " | ".join(row) + " |" for row in rows]
     title = metric.title(summary["metrics"], summary["n_folds"])
     return "\n".join([f"**{title}**", "", *lines, ""])
@@ -198,8 +170,24 @@ def _cell(score: Mapping[str, Any] | None, metric: Metric, n_songs: int) -> str:
     """Return a value with its interval, and the number of songs where some are left out."""
     if score is None or score["n"] == 0:
         return "-"
-    # null: a perfect and a silent estimate have no mean.
-    numbers = (score[metric.average], *score[f"{metric.average}_interval"])
-    middle, low, high = (math.nan if number is None else float(number) for number in numbers)
-    value = f"{middle:.2f} [{low:.2f}, {high:.2f}]"
+    if score["n"] == 1:
+        return f"{_number(score[metric.average]):.2f} (n = 1)"
+    value = _interval_cell(score, metric)
     return value if score["n"] == n_songs else f"{value} ({score['n']})"
+
+
+def _interval_cell(score: Mapping[str, Any], metric: Metric) -> str:
+    middle = _number(score[metric.average])
+    low, high = map(_number, score[f"{metric.average}_interval"])
+    if math.isnan(low) and not math.isnan(middle):  # of one song, or one fold
+        return f"{middle:.2f}"
+    return f"{middle:.2f} [{low:.2f}, {high:.2f}]"
+
+
+def _window_median(summary: Mapping[str, Any], target: str, metric: Metric) -> float:
+    of_target = summary["windows"].get(target, {})
+    return _number(of_target[metric.name]["median"]) if metric.name in of_target else math.nan
+
+
+def _number(number: float | str | None) -> float:
+    return math.nan if number is None else float(number)  # null: inf and -inf have no mean

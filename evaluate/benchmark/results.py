@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from os import PathLike
 from typing import Any, Final
 
+import numpy as np
 from stemsmith.manifests import documents, shards
 from stemsmith.manifests.documents import Every, Nullable, Optional
 from stemsmith.manifests.errors import InvalidCorpus
@@ -27,7 +30,12 @@ __all__ = [
     "EstimateFit",
     "Results",
     "SongScore",
+    "SongValues",
+    "song_values",
 ]
+
+# The one value of each song that counts, by target and metric.
+SongValues = dict[tuple[str, str], dict[str, float]]
 
 STAGE: Final = "evaluation"  # as manifests name it
 REJECTED_BY: Final = "evaluate"  # the stage that rejections of songs name
@@ -107,6 +115,38 @@ class EstimateFit:
     is_copied: bool
 
 
+def song_values(scores: Iterable[SongScore]) -> SongValues:
+    """Return the one value of each song: its score, or the median of its finite frames.
+
+    Parameters
+    ----------
+    scores : iterable of SongScore
+        Scores of any metrics: of each song and target one of the whole song, or one a frame.
+
+    Returns
+    -------
+    dict of (str, str) to dict of str to float
+        By target and metric, the value of each song; NaN where no frame is finite.
+    """
+    grouped: dict[tuple[str, str], dict[str, list[SongScore]]] = {}
+    for score in scores:
+        songs = grouped.setdefault((score.target, score.metric), {})
+        songs.setdefault(score.song, []).append(score)
+    return {
+        key: {song: _song_value(of_song) for song, of_song in songs.items()}
+        for key, songs in grouped.items()
+    }
+
+
+def _song_value(scores: Sequence[SongScore]) -> float:
+    """Return the one score of a song, or the median of those of its frames that are finite."""
+    if scores[0].frame is None:
+        return scores[0].value
+    values = np.array([score.value for score in scores])
+    counted = values[np.isfinite(values)]
+    return float(np.median(counted)) if len(counted) else math.nan
+
+
 class Results:
     """A finished folder of results.
 
@@ -135,6 +175,8 @@ class Results:
     >>> results = stemsmith.Results("results")
     >>> results.system, results.scores.column_names
     ('oracle:irm', ['song', 'target', 'frame', 'metric', 'value'])
+    >>> round(results.song_values["bass", "SI-SDR"]["Track00003"])  # dB
+    5
     """
 
     def __init__(self, folder: str | PathLike[str]) -> None:
@@ -199,6 +241,11 @@ class Results:
         if problem := documents.misfit(content, _SUMMARY_SHAPE):
             raise InvalidCorpus(f"{path}: not a summary of scores: {problem}")
         return dict(content)
+
+    @cached_property
+    def song_values(self) -> SongValues:
+        """By target and metric, the value of each song: its score, or the median of its frames."""
+        return song_values(self.score_records())
 
     def score_records(self) -> list[SongScore]:
         """Return the scores as records."""

@@ -26,7 +26,7 @@ from stemsmith.evaluate.metrics.bsseval.frames import BssScores, Framing
 from stemsmith.evaluate.metrics.museval_engine import museval_bss_eval
 from stemsmith.evaluate.metrics.museval_json import write_track
 from stemsmith.evaluate.metrics.options import Engine, MetricConfig
-from stemsmith.evaluate.metrics.registry import BSS_EVAL, Metric, song_metrics
+from stemsmith.evaluate.metrics.registry import Metric, song_metrics
 from stemsmith.manifests import shards
 from stemsmith.manifests.arrays import Float32s
 from stemsmith.manifests.jobs import recheck
@@ -132,7 +132,7 @@ def _scores(job: ScoringJob, audio: SongAudio) -> Iterator[SongScore]:
             yield from _bss_scores(job, compared, heard, framing)
     for target in job.targets:
         if target not in heard:
-            for metric in (*of_song, *(BSS_EVAL if framing is not None else ())):
+            for metric in (*of_song, *job.metrics.bss_metrics):
                 if not (metric.is_of_silence and target in silent):
                     yield SongScore(song, target, None, metric.name, math.nan)
 
@@ -154,7 +154,9 @@ def _read_estimates(job: ScoringJob, audio: SongAudio, targets: Sequence[str]) -
     rows: list[EstimateFit] = []
     for row, target in enumerate(targets):
         fits: list[Fit] | None = [] if is_fitting else None
-        estimates[row] = read_estimate(files_of[target], audio, job.song.stems[0].path, fits)
+        estimates[row] = read_estimate(
+            files_of[target], audio, job.song.stems[0].path, fits, is_mono=job.metrics.is_mono
+        )
         rows += [EstimateFit(job.song.name, target, *fit) for fit in fits or ()]
     if is_fitting:
         shards.write_records(Path(job.fits), EstimateFit, rows)
@@ -274,7 +276,7 @@ def _bss_scores(
     path.parent.mkdir(parents=True, exist_ok=True)
     write_track(path, {target: (result, row) for row, target in enumerate(targets)})
     for row, target in enumerate(targets):
-        for metric in BSS_EVAL:
+        for metric in job.metrics.bss_metrics:
             for frame, value in enumerate(result.values(metric.name)[row].tolist()):
                 yield SongScore(job.song.name, target, frame, metric.name, value)
 

@@ -164,7 +164,12 @@ class Fit(NamedTuple):
 
 
 def read_estimate(
-    paths: Sequence[str], audio: SongAudio, reference: str, fits: list[Fit] | None = None
+    paths: Sequence[str],
+    audio: SongAudio,
+    reference: str,
+    fits: list[Fit] | None = None,
+    *,
+    is_mono: bool = False,
 ) -> Float32s:
     """Read the estimate of one target: the sum of a system's files.
 
@@ -178,6 +183,9 @@ def read_estimate(
         A file of the song that errors name beside the estimate's.
     fits : list of Fit, optional
         Gets what was fitted; without it nothing is.
+    is_mono : bool
+        Whether only the mean of the channels counts, so that a file of another number of channels
+        than the song stands for all of them by its mean.
 
     Returns
     -------
@@ -193,15 +201,18 @@ def read_estimate(
     info = AudioInfo(audio.sample_rate, *audio.mixture.shape)
     estimate = np.zeros_like(audio.mixture)
     for path in paths:
-        own = _info(path)
+        found = _info(path)
+        own = found._replace(n_channels=info.n_channels) if is_mono else found
         fit = None if fits is None else _fit_of(path, own, info)
         if fits is None or fit is None:
             _check_info(path, own, reference, info)
-            estimate += _read(StemFile("", path), info)
         else:
-            n_read = min(own.n_samples, info.n_samples)
-            estimate[:, :n_read] += _read(StemFile("", path), own)[:, :n_read]
             fits.append(fit)
+        read = _read(StemFile("", path), found)
+        if len(read) not in (1, info.n_channels):
+            read = read.mean(axis=0, keepdims=True)
+        n_read = min(found.n_samples, info.n_samples)
+        estimate[:, :n_read] += read[:, :n_read]
     return estimate
 
 

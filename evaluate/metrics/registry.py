@@ -2,14 +2,14 @@
 
 What scores songs, summarises and checks scores, and prints tables learns here what there is to
 know of a metric. Those of one number a song are the modules of the folder ``per_song``, and a new
-one is a new file there; the four of BSS Eval come from one computation and are listed here.
+one is a new file there; those of BSS Eval come from one computation and are listed here.
 Importing this module imports nothing heavy.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 from stemsmith.manifests.errors import UsageError
@@ -19,7 +19,10 @@ __all__ = [
     "BSS_EVAL",
     "SCORED_ANYWAY",
     "SONG_METRICS",
+    "SOURCE_SDR",
+    "WHOLE_SONG",
     "Metric",
+    "bss_metrics",
     "described",
     "known_metric",
     "song_metrics",
@@ -113,7 +116,9 @@ class Metric:
 def _bss_eval(settings: Settings) -> str:
     bss = settings["bss"]
     channels = ", mono" if bss["is_mono"] else ""
-    windows = f"{bss['window_s']:g} s every {bss['hop_s']:g} s"
+    windows = "whole songs"
+    if bss["window_s"] != WHOLE_SONG:
+        windows = f"{bss['window_s']:g} s every {bss['hop_s']:g} s"
     return f"BSS Eval {bss['version']}{channels}, {windows}"
 
 
@@ -122,8 +127,11 @@ BSS_EVAL: Final = tuple(
     Metric(name, per="frame", average="median", conditions=_bss_eval)
     for name in ("SDR", "SIR", "SAR", "ISR")
 )
+SOURCE_SDR: Final = replace(BSS_EVAL[0], name="source-SDR")  # Vincent et al. 2006
+WHOLE_SONG: Final = "song"  # the length of a window that is the song, on command line and in JSON
 SONG_METRICS: Final = Registry[Metric]("metric", "stemsmith.evaluate.metrics.per_song", "METRIC")
 _NEEDS: Final = ("others", "mixture")
+_BSS_NAMES: Final = frozenset(metric.name for metric in (*BSS_EVAL, SOURCE_SDR))
 SCORED_ANYWAY: Final = ("si-sdr",)  # of each song, without being asked for
 
 
@@ -148,10 +156,27 @@ def song_metrics(names: Sequence[str]) -> tuple[Metric, ...]:
             raise UsageError(f"--metric {name}: not a metric of one number a song")
         if unknown := [need for need in metric.needs if need not in _NEEDS]:
             raise UsageError(f"--metric {name}: needs {unknown[0]}; known: {', '.join(_NEEDS)}")
-        if metric.name in metrics or any(metric.name == other.name for other in BSS_EVAL):
+        if metric.name in metrics or metric.name in _BSS_NAMES:
             raise UsageError(f"--metric {name}: another metric is called {metric.name}, too")
         metrics[metric.name] = metric
     return tuple(metrics.values())
+
+
+def bss_metrics(settings: Settings) -> tuple[Metric, ...]:
+    """Return the metrics of BSS Eval that are scored, in the order in which they are written.
+
+    Parameters
+    ----------
+    settings : mapping
+        What the summary says of its metrics.
+    """
+    bss = settings.get("bss")
+    if not bss:
+        return ()
+    metrics = (*BSS_EVAL, SOURCE_SDR) if bss.get("source_sdr") else BSS_EVAL
+    if bss.get("window_s") == WHOLE_SONG:
+        return tuple(replace(metric, per="song") for metric in metrics)
+    return metrics
 
 
 def described(names: Sequence[str], settings: Settings) -> dict[str, dict[str, str]]:
@@ -198,7 +223,7 @@ def known_metric(name: str, settings: Settings) -> Metric:
     Metric
         With no more than its name and the defaults, but no unit, if nothing is known of it.
     """
-    for metric in (*song_metrics(()), *(BSS_EVAL if settings.get("bss") else ())):
+    for metric in (*song_metrics(()), *bss_metrics(settings)):
         if metric.name == name:
             return metric
     try:

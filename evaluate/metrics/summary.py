@@ -32,7 +32,7 @@ class ScoreSummary:
     mean, median : float
         Mean and median of the scores that count; NaN if there are none.
     mean_interval, median_interval : (float, float)
-        Limits of the 95 % bootstrap intervals.
+        Limits of the 95 % bootstrap intervals; NaN with fewer than two scores.
     """
 
     n: int
@@ -96,9 +96,11 @@ def bootstrap_interval(
     Returns
     -------
     (float, float)
-        Lower and upper limit.
+        Lower and upper limit; NaN of one score, which says nothing about others.
     """
     scores = np.asarray(values, np.float64)
+    if len(scores) < 2:
+        return math.nan, math.nan
     rng = rng_for(seed, "bootstrap")
     n_at_once = max(1, _DRAWN_AT_ONCE // len(scores))
     drawn = []

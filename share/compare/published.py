@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-from stemsmith.evaluate.benchmark.report import SongValues
+from stemsmith.evaluate.benchmark.results import SongValues
 from stemsmith.evaluate.metrics.museval_json import METRICS, read_track
 from stemsmith.manifests.documents import Every, misfit, read_json
 from stemsmith.manifests.errors import InvalidCorpus, UsageError

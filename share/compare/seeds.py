@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
-from stemsmith.evaluate.benchmark.report import SongValues
+from stemsmith.evaluate.benchmark.results import SongValues
 from stemsmith.manifests.errors import UsageError
 from stemsmith.share.compare.matching import check_alike, common_metrics, parts_of
 from stemsmith.share.compare.systems import ScoredSystem, listed

@@ -136,7 +136,8 @@ def paired_difference(
             statistic = np.mean
         if not len(units):
             return PairedDifference(*names, 0, math.nan, (math.nan, math.nan))
-        p = signed_rank_test(units) if is_tested and not np.isnan(units).any() else None
+        is_testable = len(units) > 1 and not np.isnan(units).any()
+        p = signed_rank_test(units) if is_tested and is_testable else None
         return PairedDifference(
             *names, len(units), float(statistic(units)), bootstrap_interval(units, statistic), p
         )

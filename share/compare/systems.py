@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from stemsmith.evaluate.benchmark.report import SongValues, song_values
-from stemsmith.evaluate.benchmark.results import REJECTED_BY, Results
-from stemsmith.evaluate.metrics.registry import BSS_EVAL, Metric, known_metric
+from stemsmith.evaluate.benchmark.results import REJECTED_BY, Results, SongValues, song_values
+from stemsmith.evaluate.metrics.registry import Metric, bss_metrics, known_metric
 from stemsmith.share.compare.musdb18 import TEST_SONGS
 
 __all__ = [
@@ -121,7 +120,7 @@ def taken_metric(name: str, settings: Mapping[str, Any]) -> TakenMetric:
     metric = known_metric(name, settings)
     how: dict[str, Any] = dict(settings.get("more", {}).get(name, {}))
     bss = settings.get("bss")
-    if bss and any(name == other.name for other in BSS_EVAL):
+    if bss and any(name == other.name for other in bss_metrics(settings)):
         how = {key: bss.get(key) for key in ("version", "window_s", "hop_s", "is_mono", "silence")}
     elif metric.is_mono:
         how["rate"] = settings["si_sdr_rate"]

@@ -10,6 +10,13 @@ make of the references (Vincent et al. 2006; 2012 for images; Stöter et al. 201
 
 in dB, energies summed over the channels and samples of a window. The three errors add up to y - s,
 so that the SDR of images is the plain signal-to-noise ratio of the window and knows no filter.
+Vincent et al. 2006 compare with sources, of which any filter is forgiven (their equations 5 to 11
+with filters, which is ``bss_eval_sources`` of the BSS Eval toolbox)::
+
+    source-SDR = |P1|^2 / |y - P1|^2
+
+SIR and SAR are the same in both, and there is no ISR. With several channels, what is forgiven are
+filters from all channels of the target to each of them.
 Version 4 fits the filters to the whole track, version 3 to each window. In both, what is filtered
 is the window with silence around it, and the 511 samples for which the filters ring on count.
 
@@ -135,10 +142,11 @@ def bss_eval(
     results = []
     for span in spans:
         of_span, scores_db = np.split(scores_db, [len(span)], axis=1)
-        sdr_db, isr_db, sir_db, sar_db = of_span.transpose(0, 2, 1)
+        sdr_db, isr_db, sir_db, sar_db, source_sdr_db = of_span.transpose(0, 2, 1)
         start_s = np.array([start for start, _ in span]) / sample_rate
         duration_s = (span[0][1] - span[0][0]) / sample_rate
-        results.append(BssScores(sdr_db, isr_db, sir_db, sar_db, start_s, duration_s))
+        scores = (sdr_db, isr_db, sir_db, sar_db, start_s, duration_s, source_sdr_db)
+        results.append(BssScores(*scores))
     return results
 
 
@@ -274,9 +282,9 @@ def _slabs(
 
 
 def _scores_db(levels: _Levels, energies: Float64s) -> Float64s:
-    """Return (4, n_windows, n_targets): SDR, ISR, SIR and SAR."""
-    filtered, spatial, projected, interference, artefacts = energies.transpose(1, 0, 2)
-    signal = np.stack([levels.reference, levels.reference, filtered, projected])
-    error = np.stack([levels.error, spatial, interference, artefacts])
+    """Return (5, n_windows, n_targets): SDR, ISR, SIR, SAR and the SDR of sources."""
+    filtered, spatial, projected, interference, artefacts, distortion = energies.transpose(1, 0, 2)
+    signal = np.stack([levels.reference, levels.reference, filtered, projected, filtered])
+    error = np.stack([levels.error, spatial, interference, artefacts, distortion])
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(error == 0, np.inf, 10 * np.log10(signal / error))

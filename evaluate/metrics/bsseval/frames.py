@@ -86,6 +86,9 @@ class BssScores:
         (n_frames,) float64, where each frame begins, in seconds.
     duration_s : float
         Length of every frame in seconds.
+    source_sdr_db : numpy.ndarray or None
+        (n_targets, n_frames) float64, the SDR of sources and not of images, in dB; None where
+        museval's engine computed the scores.
     """
 
     sdr_db: Float64s
@@ -94,8 +97,15 @@ class BssScores:
     sar_db: Float64s
     start_s: Float64s
     duration_s: float
+    source_sdr_db: Float64s | None = None
 
     def values(self, metric: str) -> Float64s:
-        """Return the (n_targets, n_frames) scores of ``SDR``, ``ISR``, ``SIR`` or ``SAR`` in dB."""
-        values: Float64s = getattr(self, f"{metric.lower()}_db")
+        """Return the (n_targets, n_frames) scores of a metric in dB.
+
+        Parameters
+        ----------
+        metric : str
+            ``SDR``, ``ISR``, ``SIR``, ``SAR`` or ``source-SDR``.
+        """
+        values: Float64s = getattr(self, f"{metric.lower().replace('-', '_')}_db")
         return values

@@ -32,7 +32,9 @@ from stemsmith.manifests.arrays import Float64s
 __all__ = ["COMPONENTS", "Filters", "component_energies", "filtered_energies", "solve_filters"]
 
 
-COMPONENTS: Final = ("filtered", "spatial", "projected", "interference", "artefacts")
+COMPONENTS: Final = (
+    "filtered", "spatial", "projected", "interference", "artefacts", "distortion",
+)  # fmt: skip
 # Smallest energy relative to the terms that it is left of: an error of 1e-6 dB.
 _SMALLEST: Final = 1e-8
 _BLOCKS_AT_ONCE: Final = 32
@@ -100,7 +102,7 @@ def component_energies(
     Returns
     -------
     energies : numpy.ndarray
-        (n_windows, 5, n_targets) in the order of `COMPONENTS`.
+        (n_windows, 6, n_targets) in the order of `COMPONENTS`.
     is_exact : numpy.ndarray
         (n_windows, n_targets) bool: False where rounding took digits of one of them.
     """
@@ -115,7 +117,23 @@ def component_energies(
     terms = (is_part @ powers).reshape(energies.shape)
     terms[:, 4] = estimate_energies + terms[:, 2]
     energies[:, 4] = estimate_energies - 2 * energies[:, 4] + energies[:, 2]
+    products = is_part @ _own_products(correlations, filters.own, n_targets)
+    distortion = estimate_energies - 2 * products + energies[:, 0]
+    energies = np.concatenate([energies, distortion[:, None]], axis=1)
+    terms = np.concatenate([terms, (estimate_energies + terms[:, 0])[:, None]], axis=1)
     return energies, (energies >= _SMALLEST * terms).all(axis=1)
+
+
+def _own_products(correlations: Float64s, own: Float64s, n_targets: int) -> Float64s:
+    """Return the (n_cells, n_targets) products of y and P1."""
+    n, n_outputs = own.shape[1:]
+    n_channels = n_outputs // n_targets
+    products = np.zeros((len(correlations), n_targets))
+    for target in range(n_targets):
+        channels = slice(target * n_channels, (target + 1) * n_channels)
+        right = correlations[:, :, channels, n:][:, :, :, channels]
+        products[:, target] = np.tensordot(right, own[:, channels, channels], 3)
+    return products
 
 
 def _forms(filters: Filters, n_targets: int) -> Float64s:
@@ -158,13 +176,13 @@ def filtered_energies(signals: Signals, start: int, stop: int, filters: Filters)
     Returns
     -------
     numpy.ndarray
-        (5, n_targets) in the order of `COMPONENTS`.
+        (6, n_targets) in the order of `COMPONENTS`.
     """
     n_taps, n, n_outputs = filters.all.shape
     n_fft, history = 4 * n_taps, n_taps - 1
     block = n_fft - history
     spectra = scipy.fft.rfft(np.concatenate([filters.own, filters.all], axis=2), n_fft, axis=0)
-    energies = np.zeros((5, signals.n_targets))
+    energies = np.zeros((len(COMPONENTS), signals.n_targets))
     # The filters ring on for n_taps - 1 samples after the window, and have no past before it.
     for first in range(start, stop + history, _BLOCKS_AT_ONCE * block):
         n_blocks = min(_BLOCKS_AT_ONCE, -(-(stop + history - first) // block))
@@ -174,6 +192,7 @@ def filtered_energies(signals: Signals, start: int, stop: int, filters: Filters)
         outputs = scipy.fft.irfft(spectrum, n_fft, axis=0)[history:].transpose(2, 1, 0)
         own, joint = outputs.reshape(2, n_outputs, n_blocks * block)
         s, y = audio[:n_outputs, history:], audio[n:, history:]
-        components = np.stack([own, own - s, joint, joint - own, y - joint])
-        energies += np.square(components).sum(axis=2).reshape(5, signals.n_targets, -1).sum(axis=2)
+        components = np.stack([own, own - s, joint, joint - own, y - joint, y - own])
+        powers = np.square(components).sum(axis=2)
+        energies += powers.reshape(len(COMPONENTS), signals.n_targets, -1).sum(axis=2)
     return energies

@@ -102,7 +102,7 @@ def test_the_table_has_a_column_for_each_target() -> None:
         "",
         "| system | songs | bass | drums |",
         "| --- | --: | --: | --: |",
-        "| oracle:ibm\\|x | 2 | 1.00 [1.00, 1.00] | 2.50 [2.50, 2.50] (1) |",
+        "| oracle:ibm\\|x | 2 | 1.00 [1.00, 1.00] | 2.50 (n = 1) |",
     ]
 
 
