@@ -142,7 +142,7 @@ def _interval(
     folds: Mapping[str, int] | None,
 ) -> Interval:
     """Return the interval of the mean over targets of an average over songs."""
-    songs = sorted({song for by_song in by_target for song in by_song})
+    songs = list(dict.fromkeys(song for by_song in by_target for song in by_song))
     rows = np.array([[by_song.get(song, math.nan) for by_song in by_target] for song in songs])
     over_units = average
     with warnings.catch_warnings():  # of songs, folds and draws without a target

@@ -279,6 +279,62 @@ def test_estimates_are_summed_to_targets(songs: Path, tmp_path: Path, here) -> N
         assert value == pytest.approx(DB[song], abs=1e-4)
 
 
+@pytest.mark.parametrize("n_channels", [1, 2])
+def test_the_row_of_spleeter(tmp_path: Path, here, n_channels: int) -> None:
+    """Chiu et al. 2020, Table II: whole mono songs, and what is no piano is the violin.
+
+    Spleeter writes two channels for a mixture of one.
+    """
+    spleeter = ("vocals", "drums", "bass", "other")
+    for song in ("One", "Two"):
+        write(tmp_path / "songs" / song / "violin.wav", stem(song, "vocals"))
+        write(tmp_path / "songs" / song / "piano.wav", stem(song, "drums"))
+        piano = with_noise(stem(song, "drums"), DB[song])
+        violin = with_noise(stem(song, "vocals"), DB[song])
+        for name, part in (("piano", piano), *((name, violin / 4) for name in spleeter)):
+            audio = part[:, None] * ([[0.5, 1.5]] if n_channels == 2 else [[1.0]])
+            write(tmp_path / "spleeter" / song / f"{name}.wav", audio)
+    results = tmp_path / "r"
+    command = (
+        "evaluate", f"estimates:{tmp_path / 'spleeter'}", f"folder:{tmp_path / 'songs'}", results,
+        "--taxonomy", "violin-piano", "--map", f"violin={'+'.join(spleeter)}", "--mono",
+        "--window", "song", "--source-sdr", "--si-sdr-rate", RATE, "--jobs", 0,
+    )  # fmt: skip
+    done = here(*command)
+    assert done.returncode == 0, done.stderr
+    values = scores_of(results)
+    for song in ("One", "Two"):
+        for target in ("violin", "piano"):
+            assert values[song, target, None, "SI-SDR"] == pytest.approx(DB[song], abs=1e-4)
+            assert values[song, target, 0, "SDR"] == pytest.approx(DB[song], abs=1e-4)
+            # Filters of the source explain a little of the noise.
+            assert DB[song] < values[song, target, 0, "source-SDR"] < DB[song] + 1
+    assert Results(results).song_values["violin", "SDR"]["One"] == pytest.approx(3, abs=1e-4)
+    found = summary_of(results)
+    assert found["metrics"]["bss"]["window_s"] == found["metrics"]["bss"]["hop_s"] == "song"
+    table = (results / "summary.md").read_text()
+    assert "**source-SDR [dB], BSS Eval v4, mono, whole songs: median over songs**" in table
+    assert "all windows" not in table
+    assert here("validate", results).returncode == 0
+    assert here("compare", results, "--metric", "source-SDR").returncode == 0
+
+
+def test_mono_song_s_estimates_have_one_channel_unless_their_mean_is_asked_for(
+    songs: Path, tmp_path: Path, here
+) -> None:
+    for song in SONGS:
+        for name in STEMS:
+            pair = np.stack([0.5 * stem(song, name), 1.5 * stem(song, name)], axis=1)
+            write(tmp_path / "stereo" / song / f"{name}.wav", pair)
+    command = ("evaluate", f"estimates:{tmp_path / 'stereo'}", f"folder:{songs}")
+    done = here(*command, tmp_path / "a", *SHORT)
+    assert_one_line_error(done, 1, "none of 3 songs", "1 channel")
+    assert here(*command, tmp_path / "b", *SHORT, "--mono").returncode == 0
+    assert scores_of(tmp_path / "b")["One", "drums", None, "SI-SDR"] > 100
+    done = here(*command, tmp_path / "b", *SHORT)  # another question, whose answer differs
+    assert done.returncode == 2, done.stderr
+
+
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Path]]:
     """Two runs of networks that have learned nothing, for bass and drums."""
@@ -528,6 +584,20 @@ def test_a_broken_estimate_is_left_out_and_the_rest_is_scored(
         ),
         (["mixture", "folder:{songs}", "--pattern", "../{{song}}/{{target}}"], 2, ["no .. in it"]),
         (["mixture", "folder:{songs}", "--residual"], 2, ["--residual: only with run:"]),
+        (["mixture", "folder:{songs}", "--device", "cpu"], 2, ["--device cpu: only with run:"]),
+        (["mixture", "folder:{songs}", "--window", "all"], 2, ["write seconds, or song"]),
+        (["mixture", "folder:{songs}", "--window", "song", "--hop", "1"], 2, ["--hop: --window s"]),
+        (["mixture", "folder:{songs}", "--bss", "none", "--window", "30"], 2, ["--window: is of"]),
+        (
+            ["mixture", "folder:{songs}", "--bss", "none", "--source-sdr"],
+            2,
+            ["--source-sdr: is of"],
+        ),
+        (
+            ["mixture", "folder:{songs}", "--engine", "museval", "--source-sdr"],
+            2,
+            ["--source-sdr: only with --engine stemsmith"],
+        ),
     ],
 )
 def test_what_cannot_be_meant_is_refused_in_one_line(

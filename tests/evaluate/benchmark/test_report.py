@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from stemsmith.evaluate.benchmark.pooled import (
+    WindowMedian,
+    mean_over_targets,
+    median_over_windows,
+)
 from stemsmith.evaluate.benchmark.report import plain, score_table, summarise_scores
 from stemsmith.evaluate.benchmark.results import Results, SongScore
 from stemsmith.manifests.errors import InvalidCorpus
@@ -103,6 +110,64 @@ def test_the_table_has_a_column_for_each_target() -> None:
         "| system | songs | bass | drums |",
         "| --- | --: | --: | --: |",
         "| oracle:ibm\\|x | 2 | 1.00 [1.00, 1.00] | 2.50 (n = 1) |",
+    ]
+
+
+def test_windows_of_all_songs_have_one_median() -> None:
+    """Brunner et al. 2019, section V: the median is over windows, long songs count for more."""
+    scores = [*sdr("a", 1, 2, 9, NAN, INF), *sdr("b", 4), *sdr("c", NAN), *si_sdr(7)]
+    found = median_over_windows(scores, ["bass"])["bass"]
+    assert found == {"SDR": WindowMedian(n=4, n_left_out=3, median=3.0)}
+    folds = {"a": 1, "b": 2, "c": 3, "s0": 1}
+    assert median_over_windows(scores, ["bass"], folds)["bass"]["SDR"].median == (2 + 4) / 2
+    assert median_over_windows(si_sdr(1, 2), ["bass"]) == {"bass": {}}
+    silent = median_over_windows(sdr("a", NAN), ["bass"])["bass"]["SDR"]
+    assert (silent.n, silent.n_left_out) == (0, 1) and math.isnan(silent.median)
+
+
+def test_the_mean_over_targets_is_that_of_what_tables_say_of_them() -> None:
+    scores = [*si_sdr(1, 2, 6), *si_sdr(0, NAN, 4, target="drums")]
+    folds = {"s0": 1, "s1": 1, "s2": 2}
+    for wanted in (None, folds):
+        summaries = summarise_scores(scores, ["bass", "drums"], wanted)
+        found = mean_over_targets(scores, summaries, wanted)["SI-SDR"]
+        bass, drums = (summaries[target]["SI-SDR"] for target in ("bass", "drums"))
+        assert found.mean == (bass.mean + drums.mean) / 2
+        assert found.median == (bass.median + drums.median) / 2
+        assert found.mean_interval[0] <= found.mean <= found.mean_interval[1]
+    assert not mean_over_targets(si_sdr(1, 2), summarise_scores(si_sdr(1, 2), ["bass"]))
+    scores += sdr("s0", 1, 2)  # of bass alone
+    assert list(mean_over_targets(scores, summarise_scores(scores, ["bass", "drums"]))) == [
+        "SI-SDR"
+    ]
+
+
+def test_songs_are_drawn_with_all_of_their_targets() -> None:
+    """Where targets differ by songs' difficulty alone, their mean is as uncertain as each."""
+    values = np.random.default_rng(0).standard_normal(30)
+    scores = [*si_sdr(*values), *si_sdr(*values, target="drums")]
+    summaries = summarise_scores(scores, ["bass", "drums"])
+    found = mean_over_targets(scores, summaries)["SI-SDR"]
+    assert found.mean_interval == pytest.approx(summaries["bass"]["SI-SDR"].mean_interval)
+    opposed = [*si_sdr(*values), *si_sdr(*-values, target="drums")]
+    found = mean_over_targets(opposed, summarise_scores(opposed, ["bass", "drums"]))["SI-SDR"]
+    assert found.mean_interval == pytest.approx((0, 0), abs=1e-12)
+
+
+def test_tables_have_what_brunner_prints() -> None:
+    scores = [*sdr("a", 1, 2, 9), *sdr("b", 4), *si_sdr(1, 2)]
+    scores += [dataclasses.replace(s, target="drums", value=s.value + 10) for s in scores]
+    targets, content = ["bass", "drums"], summary(scores)
+    content["mean_over_targets"] = plain(
+        mean_over_targets(scores, summarise_scores(scores, targets))
+    )
+    content["windows"] = plain(median_over_windows(scores, targets))
+    content["n_scored"] = 2
+    head, _, *rows = score_table(content).split("**SDR")[1].splitlines()[2:6]
+    assert head == "| system | songs | bass | drums | mean over targets |"
+    assert rows == [
+        "| mixture | 2 | 3.00 [2.00, 4.00] | 13.00 [12.00, 14.00] | 8.00 [7.00, 9.00] |",
+        "| mixture, median over all windows | 2 | 3.00 | 13.00 | 8.00 |",
     ]
 
 

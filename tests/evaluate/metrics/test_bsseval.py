@@ -18,7 +18,7 @@ from stemsmith.evaluate.metrics.bsseval import bsseval, correlations, levinson, 
 from stemsmith.evaluate.metrics.bsseval.bsseval import bss_eval
 from stemsmith.evaluate.metrics.bsseval.frames import SISEC18, BssScores, Framing, SilenceRule
 from stemsmith.evaluate.metrics.bsseval.levinson import solve_block_toeplitz
-from stemsmith.evaluate.metrics.museval_engine import museval_bss_eval
+from stemsmith.evaluate.metrics.museval_engine import _museval_metrics, museval_bss_eval
 from stemsmith.evaluate.metrics.per_song.snr import snr_db
 from stemsmith.manifests.arrays import Float64s
 
@@ -220,8 +220,71 @@ def test_matlab_s_scores_of_images_by_window(shared: Path, name: str) -> None:
     check_matlab(scores, case, slice(2), atol=1e-4)
 
 
+@pytest.mark.parametrize("name", ["01", "03", "09"])
+def test_matlab_s_scores_of_sources(shared: Path, name: str) -> None:
+    folder = shared / "evaluation" / "mir_eval" / "separation"
+    case = json.loads((folder / f"output{name}.json").read_text())["Sources"]
+    references, estimates = (
+        np.stack([read_mono(path) for path in sorted((folder / f"{group}{name}").iterdir())])
+        for group in ("ref", "est")
+    )
+    estimates = estimates[np.array(case["Source permutation"], int)]
+    (scores,) = bss_eval(references[:, None], estimates[:, None], 1, [WHOLE])
+    for field, values in (
+        ("Source to Distortion", scores.values("source-SDR")),
+        ("Source to Interference", scores.sir_db),
+        ("Source to Artifact", scores.sar_db),
+    ):
+        np.testing.assert_allclose(values[:, 0], case[field], rtol=0, atol=2e-4)
+
+
+@pytest.mark.filterwarnings("ignore:mir_eval:FutureWarning")
+def test_the_sdr_of_sources_is_mir_eval_s() -> None:
+    mir_eval = pytest.importorskip("mir_eval")
+    references, estimates = make_track(3, 1, 2 * RATE + 11)
+    (scores,) = bss_eval(references, estimates, RATE, [WHOLE])
+    sdr, sir, sar, _ = mir_eval.separation.bss_eval_sources(
+        references[:, 0], estimates[:, 0], compute_permutation=False
+    )
+    np.testing.assert_allclose(scores.values("source-SDR")[:, 0], sdr, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(scores.sir_db[:, 0], sir, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(scores.sar_db[:, 0], sar, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "name", ["two stereo", "hop below the filters' length", "whole track", "version 3, stereo"]
+)
+def test_the_sdr_of_sources_is_museval_s(name: str) -> None:
+    n_targets, n_channels, n_samples, framing = CASES[name]
+    track = make_track(n_targets, n_channels, n_samples)
+    (ours,) = bss_eval(*track, RATE, [framing])
+    windows = framing.windows(RATE, n_samples)
+    hop = windows[1][0] - windows[0][0] if len(windows) > 1 else n_samples
+    sdr, *_ = _museval_metrics().bss_eval(
+        *(signals.transpose(0, 2, 1) for signals in track),
+        window=windows[0][1],
+        hop=hop,
+        framewise_filters=framing.has_own_filters,
+        bsseval_sources_version=True,
+    )
+    np.testing.assert_allclose(ours.values("source-SDR"), sdr, rtol=0, atol=1e-6)
+
+
 # ---------------------------------------------------------------------------------------------
 # By definition
+
+
+def test_the_sdr_of_sources_forgives_a_filter_and_nothing_else() -> None:
+    references, _ = make_track(2, 1, 2 * RATE)
+    references[:, :, -2:] = 0  # a filter rings on
+    filtered = scipy.signal.lfilter([0.5, 0, 0.3], [1], references, axis=2)
+    (scores,) = bss_eval(references, filtered, RATE, [WHOLE])
+    assert scores.sdr_db.max() < 15 and scores.values("source-SDR").min() > 100
+    noise = np.random.default_rng(1).standard_normal(filtered.shape)
+    noise *= np.sqrt(np.square(filtered).sum(axis=2) / np.square(noise).sum(axis=2))[..., None]
+    (scores,) = bss_eval(references, filtered + 0.1 * noise, RATE, [WHOLE])
+    # The filters' 512 taps explain a part of the noise, too.
+    assert np.all(np.abs(scores.values("source-SDR") - 20) < 1.0)
 
 
 def test_sdr_is_the_plain_ratio_of_the_frame() -> None:
