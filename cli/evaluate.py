@@ -102,6 +102,14 @@ def _summary(done: Results, rejections: list[Rejection]) -> Summary:
     if (fitted := done.summary.get("fitted")) is not None:
         values["fitted"] = fitted
         line += "; estimates " + ", ".join(f"{what} {n} times" for what, n in fitted.items())
+    if times := done.times:
+        separation_s = sum(time.separation_s for time in times)
+        values["separation_s_per_song"] = separation_s / len(times)
+        values["real_time_factor"] = separation_s / sum(time.duration_s for time in times)
+        line += (
+            f"; separated in {values['separation_s_per_song']:.3g} s a song, "
+            f"{values['real_time_factor']:.3g} of its duration"
+        )
     return Summary(
         line,
         {

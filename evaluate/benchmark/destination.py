@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,13 +23,16 @@ from stemsmith.evaluate.benchmark.results import (
     STATE_FOLDER,
     SUMMARY,
     TABLE,
+    TIMES,
     EstimateFit,
+    SeparationTime,
     SongScore,
 )
 from stemsmith.evaluate.benchmark.score_informed import ScoreInformed
 from stemsmith.evaluate.benchmark.score_song import ScoringJob
 from stemsmith.evaluate.benchmark.systems import JointRuns
 from stemsmith.manifests import shards, storage
+from stemsmith.manifests.audio.read import audio_info
 from stemsmith.manifests.errors import InvalidCorpus, NothingToDo, UsageError
 from stemsmith.manifests.records import Reason, Rejection
 from stemsmith.manifests.run_folder import RunFolder
@@ -76,8 +80,10 @@ class ResultsDestination:
         for job in jobs:
             estimator = self._plan.estimators[job.song.name]
             if isinstance(estimator, JointRuns | ScoreInformed):
+                start = time.perf_counter()
                 try:
                     estimator.separate(job.song, Path(job.staged))
+                    _write_time(job, time.perf_counter() - start)
                 except (InvalidCorpus, UsageError) as error:  # of this song, and no other
                     self.reject(job, Reason.NO_ESTIMATE, str(error))
             yield job
@@ -120,6 +126,9 @@ class ResultsDestination:
         if fitted is not None:
             files.append(self._root / FITS)
             shards.write_records(files[2], EstimateFit, fitted)
+        if times := [Path(job.time) for job in done if Path(job.time).exists()]:
+            of_songs = shards.read_records(times, SeparationTime)
+            shards.write_records(self._root / TIMES, SeparationTime, of_songs)
         summary = self._summary(scores, len(done), fitted)
         text = json.dumps(summary, indent=2, allow_nan=False)
         storage.write_atomic(self._root / SUMMARY, text.encode() + b"\n")
@@ -166,6 +175,15 @@ class ResultsDestination:
             "mean_over_targets": plain(mean_over_targets(scores, summaries, folds)),
             "windows": plain(median_over_windows(scores, targets, folds)),
         }
+
+
+def _write_time(job: ScoringJob, separation_s: float) -> None:
+    """Record how long the separation of a song took, unless it could not be read."""
+    for estimate in Path(job.staged).glob("*.wav"):
+        info = audio_info(estimate)
+        row = SeparationTime(job.song.name, info.n_samples / info.sample_rate, separation_s)
+        shards.write_records(Path(job.time), SeparationTime, [row])
+        return
 
 
 def _counts(fitted: Sequence[EstimateFit]) -> dict[str, int]:

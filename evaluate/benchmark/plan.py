@@ -286,6 +286,7 @@ def _job(
         frames=str(state.parent / "museval" / "test" / _frames_name(song.name)),
         lengths=request.config.lengths,
         fits=str(state / "songs" / f"{key}-fits.parquet"),
+        time=str(state / "songs" / f"{key}-time.parquet"),
     )
 
 

@@ -27,8 +27,10 @@ __all__ = [
     "STATE_FOLDER",
     "SUMMARY",
     "TABLE",
+    "TIMES",
     "EstimateFit",
     "Results",
+    "SeparationTime",
     "SongScore",
     "SongValues",
     "song_values",
@@ -43,6 +45,7 @@ STATE_FOLDER: Final = ".evaluate"  # of what is not finished
 SCORES: Final = "scores.parquet"
 REJECTIONS: Final = "rejections.parquet"
 FITS: Final = "fits.parquet"
+TIMES: Final = "times.parquet"  # in no manifest: no two evaluations take the same time
 SUMMARY: Final = "summary.json"
 TABLE: Final = "summary.md"
 _SHAPE: Final = {  # of what readers ask of the manifest
@@ -113,6 +116,25 @@ class EstimateFit:
     file: str
     n_added: int
     is_copied: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SeparationTime:
+    """How long the separation of a song took: a row of ``times.parquet``.
+
+    Attributes
+    ----------
+    song : str
+        Name of the song in its data set.
+    duration_s : float
+        Length of the song in seconds.
+    separation_s : float
+        Seconds from opening its files to the last of the written estimates.
+    """
+
+    song: str
+    duration_s: float
+    separation_s: float
 
 
 def song_values(scores: Iterable[SongScore]) -> SongValues:
@@ -223,6 +245,12 @@ class Results:
         """The files that were made to fit their songs, as a table with those of `EstimateFit`."""
         is_there = any(entry["file"] == FITS for entry in self.header["shards"])
         return shards.read_table([self.root / FITS] if is_there else [], EstimateFit)
+
+    @cached_property
+    def times(self) -> list[SeparationTime]:
+        """How long each song took, by name; of systems that were separated here alone."""
+        path = self.root / TIMES
+        return shards.read_records(path, SeparationTime) if path.exists() else []
 
     @cached_property
     def summary(self) -> dict[str, Any]:

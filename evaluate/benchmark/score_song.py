@@ -64,6 +64,8 @@ class ScoringJob:
         Whether estimates are made to fit the song.
     fits : str
         File that it writes what was fitted to, where that is wanted.
+    time : str
+        File that holds how long its separation took, where it was separated here.
     """
 
     song: DatasetSong
@@ -77,6 +79,7 @@ class ScoringJob:
     frames: str
     lengths: Lengths = Lengths.REFUSE
     fits: str = ""
+    time: str = ""
 
 
 class ScoredSong(NamedTuple):

@@ -378,7 +378,16 @@ def test_runs_are_scored_as_what_they_separate(
     assert done.returncode == 0, done.stderr
     assert sorted(path.name for path in results.iterdir()) == [
         "manifest.json", "rejections.parquet", "scores.parquet", "summary.json", "summary.md",
+        "times.parquet",
     ]  # fmt: skip
+    times = Results(results).times
+    assert [(time.song, time.duration_s) for time in times] == [(song, 2.0) for song in SONGS]
+    assert all(time.separation_s > 0 for time in times)
+    assert "separated in " in done.stdout and "of its duration" in done.stdout
+    assert here("validate", results).returncode == 0
+    (results / "times.parquet").unlink()  # no part of what is the same each time
+    assert here("validate", results).returncode == 0
+    assert Results(results).times == []
     scores = scores_of(results)
     assert {target for _, target, _, _ in scores} == {"bass", "drums"}
     separator = Separator.of_runs(runs)
