@@ -138,7 +138,7 @@ def compare(
     intervals; differences are of the same songs, against the first of RESULTS. What is left out is
     listed. Published scores of songs that are no test songs have tables of their own.
     """
-    from stemsmith.cli.console import Summary, print_summary
+    from stemsmith.cli.console import Summary, check_replaceable, print_summary
     from stemsmith.manifests.errors import UsageError
     from stemsmith.manifests.storage import write_atomic
     from stemsmith.share.compare.comparison import compare_results
@@ -148,7 +148,7 @@ def compare(
     files = [path for path, _ in outputs if path is not None]
     for path, begin in outputs:
         if path is not None:
-            _check_replaceable(path, begin)
+            check_replaceable(path, begin, "comparison")
     if plot is not None and plot.suffix.lower() != ".svg":
         raise UsageError(f"--plot {plot}: a picture is SVG; call it {plot.stem}.svg")
     if len({path.absolute() for path in files}) < len(files):
@@ -181,22 +181,6 @@ def compare(
     if not common.is_json and not common.is_quiet:
         print(text)
     print_summary(common, Summary(_line(found), found.to_dict()))
-
-
-def _check_replaceable(path: Path, begin: bytes) -> None:
-    """Check that a file can be written: those of earlier comparisons are replaced, no others."""
-    from stemsmith.manifests.errors import UsageError
-
-    if not path.absolute().parent.is_dir():
-        raise UsageError(f"{path}: its folder is not there")
-    if path.is_dir():
-        raise UsageError(f"{path}: is a folder; name a file")
-    if path.exists():
-        with path.open("rb") as file:
-            if file.read(len(begin)) not in (b"", begin):
-                raise UsageError(
-                    f"{path}: is there already, and not of an earlier comparison; choose another"
-                )
 
 
 def _line(found: SystemComparison) -> str:

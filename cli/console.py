@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from rich.console import Console
@@ -26,6 +27,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 from stemsmith.cli.options import Common
+from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.interrupts import stop_if_wanted
 from stemsmith.manifests.records import Rejection
 
@@ -33,6 +35,7 @@ __all__ = [
     "BarTicker",
     "Summary",
     "Terminal",
+    "check_replaceable",
     "print_rejections",
     "print_summary",
     "print_table",
@@ -233,6 +236,35 @@ def warn(common: Common, message: str) -> None:
     """Print one line on standard error."""
     if not common.is_quiet:
         print(f"warning: {message}", file=sys.stderr)
+
+
+def check_replaceable(path: Path, begin: bytes, kind: str) -> None:
+    """Check that a file can be written: those of earlier commands are replaced, no others.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    begin : bytes
+        What such files begin with.
+    kind : str
+        What they are, such as ``comparison``, for the error.
+
+    Raises
+    ------
+    UsageError
+        If its folder is not there, or it is a folder or another file.
+    """
+    if not path.absolute().parent.is_dir():
+        raise UsageError(f"{path}: its folder is not there")
+    if path.is_dir():
+        raise UsageError(f"{path}: is a folder; name a file")
+    if path.exists():
+        with path.open("rb") as file:
+            if file.read(len(begin)) not in (b"", begin):
+                raise UsageError(
+                    f"{path}: is there already, and not of an earlier {kind}; choose another"
+                )
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

@@ -19,6 +19,7 @@ from stemsmith.cli.demo import demo
 from stemsmith.cli.evaluate import evaluate
 from stemsmith.cli.export import export
 from stemsmith.cli.gap import gap
+from stemsmith.cli.latents import latents
 from stemsmith.cli.mix import mix
 from stemsmith.cli.render import render
 from stemsmith.cli.report import report
@@ -103,6 +104,7 @@ for _command in (
     evaluate,
     compare,
     gap,
+    latents,
     report,
     export,
     validate,

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Final
 from stemsmith.manifests.lazy import lazily
 
 if TYPE_CHECKING:
+    from stemsmith.evaluate.benchmark.latent_options import LatentConfig
+    from stemsmith.evaluate.benchmark.latents import LatentMap, map_latents
     from stemsmith.evaluate.benchmark.options import EvaluationConfig
     from stemsmith.evaluate.benchmark.results import Results
     from stemsmith.evaluate.metrics.bsseval.bsseval import bss_eval
@@ -37,6 +39,8 @@ __all__ = [
     "BssScores",
     "EvaluationConfig",
     "Framing",
+    "LatentConfig",
+    "LatentMap",
     "Metric",
     "Results",
     "Run",
@@ -46,6 +50,7 @@ __all__ = [
     "Threshold",
     "bss_eval",
     "evaluate_system",
+    "map_latents",
     "separate_files",
     "si_sdr_db",
     "snr_db",
@@ -57,6 +62,8 @@ _HOMES: Final = {
     "BssScores": "metrics.bsseval.frames",
     "EvaluationConfig": "benchmark.options",
     "Framing": "metrics.bsseval.frames",
+    "LatentConfig": "benchmark.latent_options",
+    "LatentMap": "benchmark.latents",
     "Metric": "metrics.registry",
     "Results": "benchmark.results",
     "Run": "separation.run",
@@ -66,6 +73,7 @@ _HOMES: Final = {
     "Threshold": "separation.options",
     "bss_eval": "metrics.bsseval.bsseval",
     "evaluate_system": "workflow",
+    "map_latents": "benchmark.latents",
     "separate_files": "workflow",
     "si_sdr_db": "metrics.per_song.si_sdr",
     "snr_db": "metrics.per_song.snr",

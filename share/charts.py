@@ -44,6 +44,7 @@ __all__ = [
     "histograms",
     "intervals",
     "lines",
+    "scatter",
 ]
 
 # Each has a contrast of at least 3 to 1 against white and against #16181d.
@@ -330,6 +331,34 @@ def lines(
             axes.yaxis.set_minor_formatter(lambda value, _: f"{value:g}")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid()
+        _legend(figure, handles, series)
+        return finish(caption)
+
+
+def scatter(series: Mapping[str, tuple[Sequence[float], Sequence[float]]], caption: Caption) -> str:
+    """Draw points of a map whose axes mean nothing, only what is near what.
+
+    Parameters
+    ----------
+    series : mapping of str to pair of sequences of float
+        Places across and upwards, by the name of the series. Points that are not finite are left
+        out.
+    caption : Caption
+        Words of the chart.
+
+    Returns
+    -------
+    str
+        An SVG element.
+    """
+    with _drawing(5.0) as (figure, axes, finish):
+        handles: list[Any] = []
+        for (x, y), colour in zip(series.values(), _colours(series), strict=True):
+            places = _finite(x, math.nan), _finite(y, math.nan)
+            handles += axes.plot(*places, ".", color=colour, markersize=4, alpha=0.75)
+        axes.set_aspect("equal", adjustable="datalim")
+        axes.set_xticks([])
+        axes.set_yticks([])
         _legend(figure, handles, series)
         return finish(caption)
 

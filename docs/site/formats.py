@@ -16,7 +16,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
-from stemsmith.evaluate.benchmark.results import EstimateFit, SongScore
+from stemsmith.evaluate.benchmark.results import EstimateFit, SeparationTime, SongScore
 from stemsmith.manifests import records
 from stemsmith.manifests.matched import MatchedStem
 from stemsmith.manifests.mixtures import MeasuredFile, Mixture, MixtureSource
@@ -51,6 +51,7 @@ RECORDS: Final[dict[str, tuple[tuple[type, str], ...]]] = {
     "Results": (
         (SongScore, "`scores.parquet`"),
         (EstimateFit, "`fits.parquet`"),
+        (SeparationTime, "`times.parquet`"),
     ),
     "The user's cache": ((MeasuredFile, "`envelopes/*/*.parquet`, one for each foreign file"),),
 }

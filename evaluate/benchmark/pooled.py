@@ -156,4 +156,4 @@ def _interval(
         def drawn_mean(units: Float64s, axis: int) -> Any:
             return np.nanmean(over_units(rows[units.astype(int)], axis=axis), axis=-1)
 
-        return bootstrap_interval(np.arange(len(rows)), drawn_mean)
+        return bootstrap_interval(np.arange(len(rows), dtype=np.float64), drawn_mean)

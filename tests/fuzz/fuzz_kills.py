@@ -154,14 +154,15 @@ class Tiny:
 SIZES = ("n_layers=1", "n_units=4", "n_fft=256", "hop=128", "segment_frames=20", "sample_rate=8000")
 # What says how long something took, and on which machine.
 _TIMES = {"examples_per_s", "elapsed_s"}
+_NO_CONTENT = {".lock", "times.parquet"}
 
 
 def digests(root: Path) -> dict[str, str]:
-    """Return the hash of every file of a folder; of a run's without times and paths."""
+    """Return the hash of every file of a folder without times; of a run's without paths, too."""
     found = {}
     for path in sorted(root.rglob("*")):
         name = path.relative_to(root).as_posix()
-        if path.is_dir() or name.startswith("tensorboard/") or path.name == ".lock":
+        if path.is_dir() or name.startswith("tensorboard/") or path.name in _NO_CONTENT:
             continue
         found[name] = hashlib.sha256(_content(path)).hexdigest()
     return found

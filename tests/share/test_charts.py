@@ -31,10 +31,13 @@ def each_chart(name: str) -> dict[str, str]:
         "boxes": charts.box_plots([name], {name: [[1, 2, math.inf]], "t": [[]]}, caption),
         "heat": charts.heat_map([name, "r"], ["a", name], table, caption),
         "intervals": charts.intervals([name], {name: [point], "t": [point]}, caption),
+        "scatter": charts.scatter({name: ([1, 2], [1, math.inf]), "t": ([1], [3])}, caption),
     }
 
 
-KINDS = ("bars", "lying", "histograms", "curves", "lines", "boxes", "heat", "intervals")
+KINDS = (
+    "bars", "lying", "histograms", "curves", "lines", "boxes", "heat", "intervals", "scatter",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -121,7 +121,8 @@ def component_energies(
     distortion = estimate_energies - 2 * products + energies[:, 0]
     energies = np.concatenate([energies, distortion[:, None]], axis=1)
     terms = np.concatenate([terms, (estimate_energies + terms[:, 0])[:, None]], axis=1)
-    return energies, (energies >= _SMALLEST * terms).all(axis=1)
+    is_exact = np.atleast_1d((energies >= _SMALLEST * terms).all(axis=1))
+    return energies, is_exact
 
 
 def _own_products(correlations: Float64s, own: Float64s, n_targets: int) -> Float64s:

@@ -110,9 +110,7 @@ class ResNet(SeparationModel[ResNetConfig]):
 
     def forward(self, mixture: Tensor) -> Tensor:
         """Return complex spectra; see `SeparationModel.forward`."""
-        n_targets = len(self.config.targets)
-        latent = self.separator(self.encoder(torch.stack([mixture.real, mixture.imag], dim=1)))
-        latent = latent.unflatten(1, (n_targets, -1))
+        n_targets, latent = len(self.config.targets), self.latents(mixture)
         if self.config.is_decoder_shared:
             decoded = self.decoders[0](latent.flatten(0, 1)).unflatten(0, (-1, n_targets))
         else:
@@ -120,6 +118,24 @@ class ResNet(SeparationModel[ResNetConfig]):
             decoded = torch.stack(separate, dim=1)
         parts = decoded.to(mixture.real.dtype)
         return torch.complex(parts[:, :, 0], parts[:, :, 1])
+
+    def latents(self, mixture: Tensor) -> Tensor:
+        """Return the latent representation of every target (section V-E draws these).
+
+        Parameters
+        ----------
+        mixture : Tensor
+            (n, F, T) complex spectra, as for `forward`.
+
+        Returns
+        -------
+        Tensor
+            (n, n_targets, n_latent / n_targets, (F - 5) / 4, T / 4).
+        """
+        parts = torch.stack([mixture.real, mixture.imag], dim=1)
+        latents: Tensor = self.separator(self.encoder(parts))
+        shape = len(latents), len(self.config.targets), -1, *latents.shape[2:]
+        return latents.reshape(shape)
 
 
 def _encoder(n_latent: int) -> nn.Sequential:
