@@ -244,7 +244,7 @@ def check_replaceable(path: Path, begin: bytes, kind: str) -> None:
     Parameters
     ----------
     path : Path
-        The file.
+        The file that is to be written.
     begin : bytes
         What such files begin with.
     kind : str

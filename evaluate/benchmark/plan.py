@@ -190,6 +190,9 @@ def _check_separation(request: EvaluationRequest) -> None:
             raise UsageError(f"--device {request.config.device}: only with run: and nmf:")
     if request.system.kind is not Kind.NMF:
         request.config.refuse_nmf()
+    is_separating = request.system.kind in (Kind.RUN, Kind.NMF)
+    if not is_separating and request.config.device is not Device.AUTO:
+        raise UsageError(f"--device {request.config.device}: only with run: and nmf:")
     is_fitting = request.config.lengths is Lengths.FIT
     if is_fitting and request.system.kind is not Kind.ESTIMATES:
         raise UsageError("--lengths fit: only with estimates:")

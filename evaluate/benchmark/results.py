@@ -197,8 +197,8 @@ class Results:
     >>> results = stemsmith.Results("results")
     >>> results.system, results.scores.column_names
     ('oracle:irm', ['song', 'target', 'frame', 'metric', 'value'])
-    >>> round(results.song_values["bass", "SI-SDR"]["Track00003"])  # dB
-    5
+    >>> list(results.song_values["bass", "SI-SDR"])  # the songs that have a value
+    ['Track00003']
     """
 
     def __init__(self, folder: str | PathLike[str]) -> None:

@@ -205,7 +205,7 @@ def _probability(p: float) -> str:
 
 def _with_interval(value: float, interval: Interval, form: str) -> str:
     number, low, high = (form.format(v) for v in (value, *interval))
-    if math.isfinite(value) and math.isnan(interval[0]):  # of too few artists
+    if math.isnan(interval[0]) and not math.isnan(value):  # of one song, or too few artists
         return number
     return f"{number} [{low}, {high}]"
 
