@@ -142,13 +142,7 @@ def _line(found: Gap) -> str:
 
 def _gap_rows(found: Gap) -> list[tuple[str, ...]]:
     return [
-        (
-            name,
-            _shown(corpus),
-            _shown(real),
-            _shown(difference, "+"),
-            *_floor(floor),
-        )
+        (name, _shown(corpus), _shown(real), _shown(difference, "+"), *_floor(floor))
         for name, corpus, real, difference, floor in found.rows()
     ]
 

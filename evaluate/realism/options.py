@@ -50,7 +50,7 @@ class GapConfig:
         is_repeatable=True,
     )
     songs: Path | None = option(
-        None, "Tab-separated table of real songs: song, artist, reach_hz (a header names them)."
+        None, "Table (TSV, CSV) of real songs: song, artist, reach_hz (a header names them)."
     )
     masters: bool = option(False, "Measure the masters of the corpus, where it has them.")
     halves: int = option(200, "Divisions of the real songs, by artist, that the floor is taken of.")

@@ -264,7 +264,7 @@ def _spectra(frames: Float32s, n_times: int) -> Float64s:
     n_frame = frames.shape[1]
     window = np.hanning(n_frame).astype(np.float32)
     spectra = scipy.fft.rfft(frames * window, n_times * n_frame, axis=1)
-    return np.abs(spectra).astype(np.float64)
+    return np.asarray(np.abs(spectra), np.float64)
 
 
 def _peaks(rise: Float64s) -> Float64s:

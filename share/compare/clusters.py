@@ -5,8 +5,8 @@ estimate stays the mean, or the median, over songs; what is drawn anew, or chang
 artist with all the songs.
 
 * Intervals: percentiles of a bootstrap that draws artists (the cluster bootstrap, section 3.8 of
-  Davison & Hinkley 1997). Of few artists they are too narrow: in `tests/share/compare` 95 % ones
-  of 8 artists hold 88 to 90 %, which is why differences are tested by signs.
+  Davison & Hinkley 1997). Of few artists they are too narrow: 95 % ones of eight hold about 88 %
+  (a test draws some), which is why differences are tested by signs.
 * Test: if two systems are alike, the differences of an artist may as well have the other sign
   (Fisher 1935, section 21). All ways to set the signs of artists are counted, or 99,999 of them
   where there are more than 65,536: p is exact for any distribution that is symmetric about zero.

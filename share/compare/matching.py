@@ -142,11 +142,16 @@ def parts_of(systems: Sequence[ScoredSystem]) -> dict[str, SongKind]:
 
 def of_songs(system: ScoredSystem, songs: Collection[str]) -> ScoredSystem:
     """Return a system with the scores of some songs alone."""
-    values = {
-        key: {song: value for song, value in by_song.items() if song in songs}
-        for key, by_song in system.values.items()
-    }
-    return dataclasses.replace(system, values={key: by for key, by in values.items() if by})
+    values, *seeds = (
+        {
+            key: kept
+            for key, by_song in every.items()
+            if (kept := {song: value for song, value in by_song.items() if song in songs})
+        }
+        for every in (system.values, *system.seeds)
+    )
+    parts = {song: part for song, part in system.parts.items() if song in songs}
+    return dataclasses.replace(system, values=values, parts=parts, seeds=tuple(seeds))
 
 
 def left_out(
