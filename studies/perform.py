@@ -195,6 +195,8 @@ def _evaluate(work: Mapping[str, Any], folder: Path, machine: StudyMachine) -> N
     options, system = machine.settled(work["options"]), work.get("system")
     runs = [machine.folder(run["stage"]) for run in work.get("runs", ())]
     dataset = machine.place(work["dataset"])
+    if "soundfonts" in options:  # of NMF
+        options["soundfonts"] = [_soundfont(name) for name in options["soundfonts"]]
     if runs or str(system).startswith("nmf:"):
         options["device"] = machine.device
     if work["fold"] is not None and not _chosen_songs(work["fold"], dataset, options, machine):

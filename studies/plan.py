@@ -163,14 +163,20 @@ class _StagePlanner:
             return row.estimates
         names = (*row.train, *(name for name in row.validation if name != _NO_VALIDATION))
         for name in names:
-            if (missing := self.lacks_of(name)) is not None:
+            if (missing := self._lacks(self.study.mixtures[name].sources)) is not None:
                 return missing
         return self.lacks(self.study.rows[row.init]) if row.init else None
 
     def lacks_of(self, name: str) -> str | None:
-        """Return an input that a data set or a set of mixtures needs and nobody gave."""
-        known = self.study.mixtures.get(name)
-        for source in (name,) if known is None else known.sources:
+        """Return an input that the data set of a test needs and nobody gave."""
+        return self._lacks(self.study.mixtures[name].sources if self._is_mixed(name) else (name,))
+
+    def _is_mixed(self, name: str) -> bool:
+        """Whether the data set of a test is a set of mixtures."""
+        return name not in self.study.corpora and name not in self.study.inputs
+
+    def _lacks(self, sources: Sequence[str]) -> str | None:
+        for source in sources:
             if source in self.study.inputs and not self.inputs.is_there(source):
                 return source
         return None
@@ -302,7 +308,7 @@ class _StagePlanner:
 
     def _dataset(self, name: str) -> Mapping[str, str]:
         """Return where the songs of a test are; mixtures are written out as songs."""
-        if name not in self.study.mixtures:
+        if not self._is_mixed(name):
             return self._source(name)[0]
         mixtures = self._mixtures(self.study.mixtures[name], None, None, 0)
         songs = self._add(StageKind.SONGS, name, {"mixtures": {"stage": mixtures}})
