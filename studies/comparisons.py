@@ -35,7 +35,7 @@ class RowComparison:
     note : str
         How the primary comparison was chosen, or why there is none; may be empty.
     found : SystemComparison
-        The numbers.
+        Averages, differences and tests.
     """
 
     name: str
@@ -54,7 +54,7 @@ def compare_rows(
     plan : StudyPlan
         The study's plan.
     rows : sequence of ScoredRow
-        Its scores.
+        The scores of every row in every test.
 
     Returns
     -------

@@ -35,7 +35,7 @@ class StudyDestination:
     Parameters
     ----------
     root : Path
-        The folder.
+        Folder that is filled.
     title, size : str
         Of the study.
 
@@ -121,7 +121,7 @@ class StudyDestination:
         Parameters
         ----------
         stage : StudyStage
-            The stage.
+            What has been done.
         fingerprint : str
             Hash of all that decided it.
         seconds : float

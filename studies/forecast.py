@@ -21,7 +21,7 @@ class StageForecast:
     Attributes
     ----------
     id : str
-        The stage.
+        The stage's folder below the study's.
     needs : tuple of str
         Stages that have to be done before.
     about : str

@@ -21,7 +21,7 @@ class StudyInputs:
     Attributes
     ----------
     study : Study
-        The study.
+        What declares the inputs.
     given : mapping of str to tuple of str
         By input, the paths that were given, data sets with their layout; inputs that were not
         given are not there.
@@ -77,7 +77,7 @@ def read_inputs(study: Study, given: Mapping[str, Sequence[str]]) -> StudyInputs
     Parameters
     ----------
     study : Study
-        The study.
+        What declares the inputs.
     given : mapping of str to sequence of str
         By name of the input, paths; data sets may name their layout, as ``folder:PATH``.
 

@@ -53,7 +53,7 @@ class ScoredRow:
     row : str
         Name of the row.
     test : PlannedTest
-        The test.
+        The songs that it was tested on.
     trainings : tuple of ScoredSystem
         The row's systems, one for each training; those of folds are one.
     results : tuple of tuple of Path
@@ -132,7 +132,7 @@ def read_scores(plan: StudyPlan, root: Path, missing: Sequence[str] = ()) -> lis
     plan : StudyPlan
         The study's plan.
     root : Path
-        Its folder.
+        Folder of the study.
     missing : sequence of str
         Stages that could not be done; trainings that need one are left out.
 

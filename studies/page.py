@@ -48,7 +48,7 @@ def write_page(
     plan : StudyPlan
         The study's plan.
     rows : sequence of ScoredRow
-        Its scores.
+        The scores of every row in every test.
     comparisons : sequence of RowComparison
         The rows beside each other.
     failed : mapping of str to str
@@ -56,12 +56,12 @@ def write_page(
     seconds : mapping of str to float
         How long each stage took.
     root : Path
-        Its folder.
+        Folder of the study.
 
     Returns
     -------
     Path
-        The file.
+        The file that was written.
     """
     tables = [
         DataTable(table.title, table.head, table.rows, f"{table.foot}.")

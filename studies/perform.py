@@ -87,7 +87,7 @@ def perform(stage: StudyStage, machine: StudyMachine) -> None:
     stage : StudyStage
         What is to be done; all that it needs is done.
     machine : StudyMachine
-        Where.
+        Where it is done.
 
     Raises
     ------

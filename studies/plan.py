@@ -75,7 +75,7 @@ class StudyPlan:
     Attributes
     ----------
     study : Study
-        The study.
+        What is planned.
     inputs : StudyInputs
         What the user gave.
     seeds : int

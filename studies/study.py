@@ -367,11 +367,11 @@ class Study:
     Attributes
     ----------
     path : Path
-        The file.
+        The file that declares it.
     size : str
         One of `stemsmith.studies.sizes.SIZES`.
     title : str
-        One line.
+        What it is about, in a line.
     about : str
         What is asked, and what the paper found.
     seeds : int

@@ -38,7 +38,7 @@ def study_tables(plan: StudyPlan, rows: Sequence[ScoredRow], root: Path) -> list
     plan : StudyPlan
         The study's plan.
     rows : sequence of ScoredRow
-        Its scores.
+        The scores of every row in every test.
     root : Path
         Its folder, whose mixtures say how many hours a row was trained on.
     """

@@ -37,7 +37,7 @@ class StudyOutcome:
     Attributes
     ----------
     root : Path
-        Its folder.
+        Folder of the study.
     plan : StudyPlan
         What was planned.
     rows : tuple of ScoredRow
