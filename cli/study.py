@@ -13,6 +13,7 @@ from stemsmith.studies.sizes import SIZES
 from stemsmith.train.machine import Device
 
 if TYPE_CHECKING:
+    from stemsmith.studies.forecast import StageForecast
     from stemsmith.studies.plan import StudyPlan
     from stemsmith.studies.workflow import StudyOutcome
 
@@ -115,17 +116,16 @@ def _print_plan(common: Common, plan: StudyPlan) -> None:
     if not common.is_json and not common.is_quiet:
         inputs = [(f"--{i.name}", i.kind, i.help) for i in plan.study.inputs.values()]
         print_table("What can be given", ("option", "kind", "what it is"), inputs)
-        rows = [
-            (s.id, _number(s.n_parameters), _number(s.seen_h), s.about, ", ".join(s.needs))
-            for s in stages
-        ]
-        print_table("Stages", ("stage", "parameters", "hours", "options", "needs"), rows)
+        for stage in stages:
+            print(_line_of(stage))
         for sentence in (*used_data(plan), *plan.left_out):
             print(sentence)
     runs = [s for s in stages if s.n_parameters is not None]
     line = f"{plan.study.title}: {len(stages)} stages, {len(runs)} trainings"
-    if all(s.seen_h is not None for s in runs):
-        line += f", which see {sum(s.seen_h or 0.0 for s in runs):.1f} h of audio"
+    if runs and all(s.hours is not None for s in runs):
+        line += f", which see {sum(s.hours or 0.0 for s in runs):.1f} h of audio"
+    if n_bytes := sum(s.n_bytes or 0 for s in stages):
+        line += f"; corpora of {n_bytes / 1e9:.1f} GB at most"
     values = {
         "title": plan.study.title,
         "size": plan.study.size,
@@ -136,10 +136,17 @@ def _print_plan(common: Common, plan: StudyPlan) -> None:
     print_summary(common, Summary(line, values))
 
 
-def _number(value: float | None) -> str:
-    if value is None:
-        return ""
-    return f"{value:,}" if isinstance(value, int) else f"{value:.2f}"
+def _line_of(stage: StageForecast) -> str:
+    """Return what a stage does, and what it needs, in a line."""
+    numbers = []
+    if stage.n_parameters is not None:
+        numbers.append(f"{stage.n_parameters:,} parameters")
+    if stage.hours is not None:
+        numbers.append(f"{stage.hours:.3g} h")
+    if stage.n_bytes is not None:
+        numbers.append(f"{stage.n_bytes / 1e9:.2g} GB")
+    needs = f" <- {', '.join(stage.needs)}" if stage.needs else ""
+    return f"{stage.id}{needs}: {', '.join([*numbers, stage.about])}"
 
 
 def _line(outcome: StudyOutcome) -> str:

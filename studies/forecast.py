@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
-from stemsmith.manifests.options import fields_of
-from stemsmith.mixing.plan.config import MixConfig
+from stemsmith.manifests.records import ScannedSong
+from stemsmith.render.corpus.config import RenderConfig
+from stemsmith.render.midi.limits import DEFAULT_MAX_DURATION_S
+from stemsmith.render.midi.scan import ScanJob, scan_files
 from stemsmith.studies.plan import StudyPlan
+from stemsmith.studies.scores import bundled_scores, files_of_part
 from stemsmith.studies.stages import StageKind, StudyStage
 
 __all__ = ["StageForecast", "forecast_stages"]
+
+_N_SAMPLED: Final = 24  # scores that are read to say how long songs are
+_CLIP_S: Final = 10.0  # of mixtures, by default
+_BYTES_PER_SAMPLE_OF_STEM: Final = 0.37  # as `stemsmith.render.songs.forecast` has it
 
 
 @dataclass(frozen=True)
@@ -28,15 +36,19 @@ class StageForecast:
         What decides its cost.
     n_parameters : int or None
         Trained parameters of a run's network.
-    seen_h : float or None
-        Hours of audio that a training sees in all its epochs, or hours of mixtures.
+    hours : float or None
+        Hours of a corpus at most, of training mixtures, or of audio that a training sees in all
+        its epochs; None where nobody knows.
+    n_bytes : int or None
+        Size of a corpus, estimated.
     """
 
     id: str
     needs: tuple[str, ...]
     about: str
     n_parameters: int | None = None
-    seen_h: float | None = None
+    hours: float | None = None
+    n_bytes: int | None = None
 
 
 def forecast_stages(plan: StudyPlan) -> list[StageForecast]:
@@ -58,25 +70,62 @@ def forecast_stages(plan: StudyPlan) -> list[StageForecast]:
         If a model or its settings are not known.
     """
     known: dict[str, int] = {}
-    return [_forecast(stage, known) for stage in plan.stages]
+    return [_forecast(stage, plan, known) for stage in plan.stages]
 
 
-def _forecast(stage: StudyStage, known: dict[str, int]) -> StageForecast:
+def _forecast(stage: StudyStage, plan: StudyPlan, known: dict[str, int]) -> StageForecast:
     options: Mapping[str, Any] = stage.work.get("options", {})
     words = ", ".join(f"{name} {value}" for name, value in options.items())
     if stage.kind == StageKind.SCORES:
-        low, high = stage.work["part"]
-        folder = stage.work["folder"] or "the scores of stemsmith"
-        return StageForecast(stage.id, stage.needs, f"{low:.0%} to {high:.0%} of {folder}")
+        return _of_scores(stage)
+    if stage.kind == StageKind.CORPUS:
+        return _of_corpus(stage, words, plan)
     if stage.kind == StageKind.MIXTURES:
         hours = options.get("hours")
         if hours is None and "n_mixtures" in options:
-            clip_s = options.get("clip_s") or _default(MixConfig, "clip_s") or 10.0
+            clip_s = options.get("clip_s") or _CLIP_S
             hours = options["n_mixtures"] * clip_s / 3600
-        return StageForecast(stage.id, stage.needs, words, seen_h=hours)
+        return StageForecast(stage.id, stage.needs, words, hours=hours)
     if stage.kind == StageKind.RUN:
         return _of_run(stage, words, known)
     return StageForecast(stage.id, stage.needs, words)
+
+
+def _files(stage: StudyStage) -> dict[str, Path]:
+    """Return the MIDI files of a stage of scores."""
+    folder, (low, high) = stage.work["folder"], stage.work["part"]
+    source = bundled_scores() if folder is None else Path(folder)
+    return files_of_part(source, (low, high), stage.work.get("patterns") or ())
+
+
+def _of_scores(stage: StudyStage) -> StageForecast:
+    folder = stage.work["folder"] or "the scores that come with stemsmith"
+    return StageForecast(stage.id, stage.needs, f"{len(_files(stage))} MIDI files of {folder}")
+
+
+def _of_corpus(stage: StudyStage, words: str, plan: StudyPlan) -> StageForecast:
+    """Estimate the largest corpus that the scores can make, from some of them."""
+    options = stage.work["options"]
+    scores = next(one for one in plan.stages if one.id == stage.work["scores"]["stage"])
+    paths = list(_files(scores).values())
+    some = paths[:: -(-len(paths) // _N_SAMPLED)]
+    scanned = [
+        song
+        for path in some
+        for song in scan_files(ScanJob(str(path.parent), (path.name,), DEFAULT_MAX_DURATION_S))
+        if isinstance(song, ScannedSong)
+    ]
+    n_songs = options.get("n_songs") or len(paths) * len(scanned) // len(some)
+    if stage.work["kind"] == "renditions" or not scanned:
+        return StageForecast(stage.id, stage.needs, f"{len(paths)} scores; {words}")
+    song_s = sum(song.duration_s for song in scanned) / len(scanned)
+    n_stems = sum(len(song.parts) for song in scanned) / len(scanned)
+    rate = options.get("sample_rate", RenderConfig().sample_rate) * options.get("n_channels", 1)
+    n_bytes = n_songs * song_s * rate * (1 + _BYTES_PER_SAMPLE_OF_STEM * n_stems)
+    about = f"at most {n_songs} songs; {words}"
+    return StageForecast(
+        stage.id, stage.needs, about, hours=n_songs * song_s / 3600, n_bytes=round(n_bytes)
+    )
 
 
 def _of_run(stage: StudyStage, words: str, known: dict[str, int]) -> StageForecast:
@@ -91,11 +140,11 @@ def _of_run(stage: StudyStage, words: str, known: dict[str, int]) -> StageForeca
     training, examples, _ = read_options(
         model_class(work["model"]).training_defaults, work["options"]
     )
-    seen_h = None
+    hours = None
     if examples.n_examples is not None:
         samples = shape.segment_samples
-        seen_h = training.epochs * examples.n_examples * samples / shape.sample_rate / 3600
-    return StageForecast(stage.id, stage.needs, words, known[key], seen_h)
+        hours = training.epochs * examples.n_examples * samples / shape.sample_rate / 3600
+    return StageForecast(stage.id, stage.needs, words, known[key], hours)
 
 
 def _n_parameters(model: Any, shape: Any) -> int:
@@ -104,7 +153,3 @@ def _n_parameters(model: Any, shape: Any) -> int:
     with torch.device("meta"):
         network = model(shape)
     return sum(p.numel() for p in network.parameters() if p.requires_grad)
-
-
-def _default(config: type, name: str) -> Any:
-    return next(field.default for field in fields_of(config) if field.name == name)
