@@ -171,7 +171,7 @@ def test_clips_are_played_with_their_sources_gains_and_notes(workshop: Path) -> 
 
 
 def test_a_songs_own_mixture_is_switched_to(unsplit: Path, tmp_path: Path) -> None:
-    options = {"n_mixtures": 3, "clip_s": 1.0, "min_rms_dbfs": -60.0}
+    options = {"n_mixtures": 1, "clip_s": 1.0, "min_rms_dbfs": -60.0}
     folder = mix(unsplit, tmp_path / "m", **options)  # type: ignore[arg-type]
     sections = mixtures.mixture_sections(folder, ReportConfig(n_songs=3, clip_s=0.5), Told())
     for player, _one in zip(players_of(sections), folder, strict=True):
