@@ -87,44 +87,62 @@ def _table(plan: StudyPlan, spec: StudyTable, rows: Sequence[ScoredRow], root: P
     tests = [test for test in plan.tests if test.spec.name in spec.tests]
     targets = spec.targets or plan.study.targets
     scored = {(row.row, row.test.name): row for row in rows}
-    several = len(tests) > 1
-    columns = [
-        (test, target, number)
-        for test in tests
-        for target in targets
-        for number in range(len(spec.metrics))
-    ]
+    # Of several metrics every target has a line, as the papers have it.
+    is_tall = len(spec.metrics) > 1 and len(targets) > 1
+    groups = [(target,) for target in targets] if is_tall else [tuple(targets)]
+    columns = [_columns(spec, tests, group) for group in groups]
     printed = [
-        column
-        for column in columns
-        if any(_printed(spec, row, column) != _NONE for row in spec.printed)
+        place
+        for place, alike in enumerate(zip(*columns, strict=True))
+        if any(_printed(spec, row, column) != _NONE for row in spec.printed for column in alike)
     ]
-    head = [_heading(spec, column, several) for column in columns]
-    names = [f"{_heading(spec, column, several)}, printed" for column in printed]
+    shown = [] if is_tall or len(targets) == 1 < len(spec.metrics) else targets
+    head = [_heading(spec, column, len(tests) > 1, shown) for column in columns[0]]
     body = []
     for row in spec.rows or plan.study.rows:
-        cells = [
-            scored[row, test.name].score(target, spec.metrics[number], spec.statistic)
-            if (row, test.name) in scored
-            else None
-            for test, target, number in columns
-        ]
-        if any(cells):
-            figures = [_printed(spec, row, column) for column in printed]
-            body.append((plan.title_of(row), _hours(plan, row, root), *map(_cell, cells), *figures))
+        if not any((row, test.name) in scored for test in tests):
+            continue
+        for group, own in zip(groups, columns, strict=True):
+            cells = [
+                scored[row, test.name].score(target, spec.metrics[number], spec.statistic)
+                if (row, test.name) in scored
+                else None
+                for test, target, number in own
+            ]
+            figures = [_printed(spec, row, own[place]) for place in printed]
+            names = (plan.title_of(row), *(group if is_tall else ()), _hours(plan, row, root))
+            if any(cells) or not is_tall:
+                body.append((*names, *map(_cell, cells), *figures))
     return TextTable(
         title=plan.inputs.filled(spec.title),
-        head=("", "training [h]", *head, *names),
+        head=(
+            "",
+            *(("target",) if is_tall else ()),
+            "training [h]",
+            *head,
+            *(f"{head[place]}, printed" for place in printed),
+        ),
         rows=tuple(body),
         foot="; ".join(_foot(plan, spec, rows)),
     )
 
 
-def _heading(spec: StudyTable, column: _Column, is_of_test: bool) -> str:
+def _columns(
+    spec: StudyTable, tests: Sequence[PlannedTest], targets: Sequence[str]
+) -> list[_Column]:
+    return [
+        (test, target, number)
+        for test in tests
+        for target in targets
+        for number in range(len(spec.metrics))
+    ]
+
+
+def _heading(spec: StudyTable, column: _Column, is_of_test: bool, targets: Sequence[str]) -> str:
     test, target, number = column
-    words = [test.title] if is_of_test else []
-    metric = [spec.metrics[number]] if len(spec.metrics) > 1 else []
-    return ": ".join([*words, " ".join([target, *metric])])
+    words = [target] if targets else []
+    words += [spec.metrics[number]] if len(spec.metrics) > 1 else []
+    return ": ".join([*([test.title] if is_of_test else []), " ".join(words)])
 
 
 def _foot(plan: StudyPlan, spec: StudyTable, rows: Sequence[ScoredRow]) -> Iterator[str]:
@@ -145,14 +163,15 @@ def _foot(plan: StudyPlan, spec: StudyTable, rows: Sequence[ScoredRow]) -> Itera
 
 
 def _printed(spec: StudyTable, row: str, column: _Column) -> str:
-    """Return what the paper prints in a cell."""
+    """Return what the paper prints in a cell, with its number of decimals."""
     test, target, number = column
     figures = spec.printed.get(row, {})
     figure = figures.get(f"{test.spec.name}.{target}", figures.get(target))
     if figure is None:
         return _NONE
-    text = f"{figure[number]:.2f}"
-    return text.removesuffix("0")
+    all_figures = (x for row in spec.printed.values() for several in row.values() for x in several)
+    decimals = max(len(repr(x).partition(".")[2].rstrip("0")) for x in all_figures)
+    return f"{figure[number]:.{max(decimals, 1)}f}"
 
 
 def _cell(score: CellScore | None) -> str:
