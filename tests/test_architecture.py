@@ -57,6 +57,7 @@ OWNERS = {
     "pyroomacoustics": ("mixing/production/room.py",),
     "matplotlib": ("share/charts.py",),
     "jinja2": ("share/report/page.py",),
+    "sklearn": ("evaluate/benchmark/latents.py",),
     "librosa": ("mixing/augmentations/tempo.py", "mixing/plan/pairing.py"),
     "colorednoise": ("mixing/augmentations/wet.py",),
     "fluidsynth": ("render/sound/fluid.py",),
@@ -88,6 +89,7 @@ HEAVY = {
     "yaml",
     "rich",
     "lightning",
+    "sklearn",
     "tensorboard",
     "torch",
 }
