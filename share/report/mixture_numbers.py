@@ -77,12 +77,13 @@ def count_mixtures(mixtures: Mixtures) -> MixtureNumbers:
     n_sources, n_songs = list[int](), list[int]()
     gains: dict[str, list[float]] = {}
     stems, songs = set[tuple[str, str]](), set[tuple[str, str]]()
-    n_shifted = n_matched = n_masters = 0
+    n_shifted = n_matched = n_masters = n_own = 0
     for recipe in mixtures.records():
         by_split[recipe.split] += 1
         seconds[recipe.split] += recipe.n_samples / recipe.sample_rate
         modes[recipe.mode] += 1
         n_masters += recipe.master is not None
+        n_own += recipe.own_mixture is not None
         having.update({source.group for source in recipe.sources})
         n_sources.append(len(recipe.sources))
         n_songs.append(len({(source.root, source.song_id) for source in recipe.sources}))
@@ -108,7 +109,7 @@ def count_mixtures(mixtures: Mixtures) -> MixtureNumbers:
         n_shifted=n_shifted,
         n_matched=n_matched,
         n_masters=n_masters,
-        n_own_mixtures=mixtures.n_own_mixtures,
+        n_own_mixtures=n_own,
         n_stems=len(stems),
         n_source_songs=len(songs),
         rejections=dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0]))),
