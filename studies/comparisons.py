@@ -12,6 +12,7 @@ from stemsmith.evaluate.realism.songs import read_known_songs
 from stemsmith.manifests import storage
 from stemsmith.manifests.errors import UsageError
 from stemsmith.share.compare.comparison import SystemComparison, compare_systems
+from stemsmith.share.compare.matching import of_songs
 from stemsmith.share.compare.seeds import joined_songs, mean_over_seeds
 from stemsmith.share.compare.systems import ScoredSystem
 from stemsmith.share.compare.tables import to_csv, to_markdown
@@ -168,7 +169,7 @@ def _primary(
     best = max(known, key=lambda name: means[name])
     rest = [song for song in base.parts if groups[song] != artist]
     found = compare_systems(
-        [_of_songs(system, rest) for system in (base, systems[best])],
+        [of_songs(system, rest) for system in (base, systems[best])],
         metrics=[spec.metric],
         targets=[spec.target],
         groups={song: groups[song] for song in rest},
@@ -180,20 +181,3 @@ def _primary(
     )
     title = f"{plan.inputs.filled(spec.title)}: primary comparison"
     return RowComparison(f"{spec.name}-primary", title, note, found)
-
-
-def _of_songs(system: ScoredSystem, songs: Sequence[str]) -> ScoredSystem:
-    """Return a system with some of its songs."""
-    kept = set(songs)
-
-    def some(by_song: Mapping[str, float]) -> dict[str, float]:
-        return {song: value for song, value in by_song.items() if song in kept}
-
-    return replace(
-        system,
-        parts={song: part for song, part in system.parts.items() if song in kept},
-        values={key: some(by_song) for key, by_song in system.values.items()},
-        seeds=tuple(
-            {key: some(by_song) for key, by_song in values.items()} for values in system.seeds
-        ),
-    )
