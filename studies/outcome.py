@@ -14,6 +14,7 @@ import numpy as np
 from stemsmith.evaluate.benchmark.results import Results
 from stemsmith.evaluate.metrics.registry import Metric
 from stemsmith.manifests.shards import MANIFEST
+from stemsmith.share.compare.seeds import joined_songs, mean_over_seeds
 from stemsmith.share.compare.systems import ScoredSystem, system_of_results
 from stemsmith.studies.plan import PlannedCell, PlannedTest, StudyPlan
 
@@ -113,16 +114,6 @@ class ScoredRow:
         """By training, the finite scores of all windows of all songs."""
         return [_finite_scores(folders) for folders in self.results]
 
-    def averaged(self, name: str) -> ScoredSystem:
-        """Return one system with the mean over trainings of each song.
-
-        Parameters
-        ----------
-        name : str
-            What tables call it.
-        """
-        return dataclasses.replace(_mean_of(self.trainings), name=name)
-
 
 def read_scores(plan: StudyPlan, root: Path, missing: Sequence[str] = ()) -> list[ScoredRow]:
     """Read the scores of a study.
@@ -154,7 +145,7 @@ def _read_cell(cell: PlannedCell, test: PlannedTest, root: Path, missing: set[st
         for stages in done
     )
     folders = tuple(folds for folds in folders if folds)
-    trainings = [_mean_of([system_of_results(Results(f)) for f in folds]) for folds in folders]
+    trainings = [_of_folds([system_of_results(Results(f)) for f in folds]) for folds in folders]
     return ScoredRow(cell.row, test, tuple(trainings), folders)
 
 
@@ -167,22 +158,17 @@ def _finite_scores(folders: Sequence[Path]) -> dict[tuple[str, str], list[float]
     return scores
 
 
-def _mean_of(systems: Sequence[ScoredSystem]) -> ScoredSystem:
-    """Return one system with all songs of some, each with the mean of its scores."""
+def _of_folds(systems: Sequence[ScoredSystem]) -> ScoredSystem:
+    """Return one system of folds: with all their songs, or with the mean where all have the same.
+
+    Brunner et al. 2019, section V-C, "train 10 models and then average the results".
+    """
     if len(systems) == 1:
         return systems[0]
-    values: dict[tuple[str, str], dict[str, list[float]]] = {}
-    for system in systems:
-        for key, by_song in system.values.items():
-            for song, value in by_song.items():
-                values.setdefault(key, {}).setdefault(song, []).append(value)
-    means = {
-        key: {song: float(np.mean(some)) for song, some in sorted(by_song.items())}
-        for key, by_song in values.items()
-    }
-    parts = {song: kind for system in systems for song, kind in system.parts.items()}
-    rejected = {song: why for system in systems for song, why in system.rejected.items()}
-    return dataclasses.replace(systems[0], values=means, parts=parts, rejected=rejected)
+    n_songs = sum(len(system.parts) for system in systems)
+    if n_songs == len({song for system in systems for song in system.parts}):
+        return joined_songs(systems[0].name, systems)
+    return dataclasses.replace(mean_over_seeds(systems), seeds=())
 
 
 def _score(trainings: Sequence[Mapping[str, float]], statistic: str) -> CellScore | None:
