@@ -241,7 +241,7 @@ def test_nothing_in_a_run_names_the_machine(whole: Path) -> None:
         ("blstm", 0.98, ("--epochs", 4, "--learning-rate", 0.01)),
         ("umx", 0.98, ("--epochs", 4, "--learning-rate", 0.01)),
         ("cnn", 0.99, ("--epochs", 5, "--stop-change", 0)),
-        ("chandna", 0.99, ("--epochs", 5)),
+        ("chandna", 0.99, ("--epochs", 2, "--learning-rate", 0.1)),
         ("resnet", 0.998, ("--epochs", 5, "--learning-rate", 0.005, "--examples", 32)),
     ],
 )
