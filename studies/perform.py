@@ -176,7 +176,9 @@ def _train(work: Mapping[str, Any], folder: Path, machine: StudyMachine) -> None
         jobs=machine.workers,
         progress=machine.progress,
         **named,
-        **work["options"],
+        # On cores that others use, too, PyTorch's threads wait for each other: two took ten times
+        # the processor's time of one (`train --threads`), and the networks are small.
+        **{"n_threads": 1, **work["options"]},
     )
 
 

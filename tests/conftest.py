@@ -26,6 +26,10 @@ NUMBERS = ("--mixtures", 27, "--validation-mixtures", 7, "--test-mixtures", 6)
 MIXED = ("--clip", 2, *NUMBERS, "--sample-rate", 16000, "--jobs", 0)
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
+# There is a process of tests for each core. PyTorch's threads of several wait for each other: two
+# threads on a core that is busy took ten times the processor's time of one.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # A shell ignores Ctrl-C for what it starts in the background, and this is inherited.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
