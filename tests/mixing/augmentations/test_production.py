@@ -26,6 +26,7 @@ from stemsmith.mixing.augmentation import Decided, SourceEffect
 from stemsmith.mixing.augmentations import AUGMENTATIONS
 from stemsmith.mixing.mixtures import Mixtures
 from stemsmith.mixing.plan.config import MixConfig
+from stemsmith.mixing.plan.recipes import n_per_split
 from stemsmith.mixing.workflow import mix, validate_mixtures
 
 RATE = 16000
@@ -49,7 +50,14 @@ def band(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def made(band: Path, folder: Path, *augment: str, **options: Any) -> Mixtures:
+    """Make so many mixtures of all splits together."""
     options = {"n_mixtures": 12, "clip_s": 1, "n_channels": 2, **options}
+    numbers = n_per_split(options["n_mixtures"], {"train": 6, "validation": 1, "test": 1})
+    options |= {
+        "n_mixtures": numbers["train"],
+        "n_validation_mixtures": numbers["validation"],
+        "n_test_mixtures": numbers["test"],
+    }
     return mix(f"folder:{band}", folder, augment=augment, **options)
 
 
