@@ -194,10 +194,9 @@ def _left_out(
     hint = (
         f"{len(unused)} test songs are not left out, and not used; --train-on test trains on them"
     )
-    if not any(s.split == "train" for s in kept) and config.splits in ((), ("train",)):
-        raise NothingToDo(
-            f"--leave-out: no other song is for training{f': {hint}' if unused else ''}"
-        )
+    is_with_training = any(stem.split == "train" for stem in kept)
+    if unused and not is_with_training and config.splits in ((), ("train",)):
+        raise NothingToDo(f"--leave-out: no other song is for training: {hint}")
     return kept, [hint] if unused else []
 
 

@@ -106,6 +106,8 @@ def test_without_training_songs_it_says_what_to_do() -> None:
         divided([stem("A"), stem("C", "test")], config(left_out=["A"]))
     kept, _ = divided([stem("A"), stem("C", "test")], config(left_out=["A"], splits=["test"]))
     assert splits_of(kept) == {"test": {"A"}}
+    kept, _ = divided([stem("A"), stem("C", "test")], config(left_out=["*"]))  # a test set
+    assert splits_of(kept) == {"test": {"A", "C"}}
 
 
 @pytest.mark.parametrize("names", [["A*"], ["data:A*"], ["train/A?"], ["A1", "A2"], ["A[12]"]])
