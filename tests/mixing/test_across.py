@@ -629,7 +629,7 @@ def test_data_sets_without_scores_do_not_match(
         f"musdb:{musdb}", tmp_path / "n", mode="across", coherence=0.5, taxonomy="musdb", clip_s=1,
         n_mixtures=8,
     )  # fmt: skip
-    assert len(mixtures) == 8
+    assert mixtures.splits == {"train": 8, "validation": 4, "test": 4}
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from stemsmith.manifests import shards, storage
 from stemsmith.manifests.mixtures import Mixture
 
 N_KILLS = 20
-SHORT = ("--clip", 1, "--mixtures", 12, "--jobs", 0, "--audio")
+SHORT = ("--clip", 1, "--mixtures", 8, "--jobs", 0, "--audio")
 # Four shards, and some seconds of work.
 LONG = ("--clip", "0.4", "--mixtures", "1000", "--audio", "--stems", "all")
 
