@@ -1,0 +1,113 @@
+"""What a plan shares, and what it leaves out."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from stemsmith.manifests.errors import UsageError
+from stemsmith.studies.stages import fingerprints
+from stemsmith.studies.workflow import plan_study
+
+StudyFile = Callable[..., Path]
+
+
+def _kinds(plan: object, kind: str) -> list[str]:
+    return [stage.name for stage in plan.stages if stage.kind == kind]  # type: ignore[attr-defined]
+
+
+def test_what_is_the_same_is_done_once(study_file: StudyFile) -> None:
+    plan = plan_study(study_file(), "tiny")
+    assert _kinds(plan, "runs") == ["few-bass-s1"]
+    assert _kinds(plan, "results") == ["real/mixture", "real/few-s1"]
+    cells = {cell.row: cell.results for cell in plan.cells}
+    assert cells["few"] == cells["again"]
+    assert plan.left_out == ("row others: needs --separated",)
+
+
+def test_rows_that_differ_in_evaluation_share_their_training(study_file: StudyFile) -> None:
+    changed = 'title = "the same for {real}"\nevaluate = { mask_exponent = 2 }'
+    plan = plan_study(study_file(('title = "the same for {real}"', changed)), "tiny", seeds=2)
+    assert _kinds(plan, "runs") == ["few-bass-s1", "few-bass-s2"]
+    options = {s.name: s.work["options"] for s in plan.stages if s.kind == "results"}
+    assert options["real/again-s1"] == {**options["real/few-s1"], "mask_exponent": 2}
+
+
+def test_no_stage_stands_before_what_it_needs(study_file: StudyFile) -> None:
+    plan = plan_study(study_file(), "tiny", seeds=3)
+    done: set[str] = set()
+    for stage in plan.stages:
+        assert set(stage.needs) <= done
+        done.add(stage.id)
+    rounds = [s.name.rpartition("-")[2] for s in plan.stages if s.kind == "runs"]
+    assert rounds == ["s1", "s2", "s3"]
+
+
+def test_a_hash_tells_of_all_that_a_stage_is_made_of(study_file: StudyFile) -> None:
+    before = fingerprints(plan_study(study_file(), "tiny").stages)
+    after = fingerprints(plan_study(study_file(("seed = 1", "seed = 5")), "tiny").stages)
+    same = {stage for stage in before if before[stage] == after[stage]}
+    # Not of the songs that are tested, and of what is called for them alone.
+    assert same == {stage for stage in before if "others" in stage or "mixture" in stage} - {
+        "mixtures/few"
+    } | {stage for stage in before if stage.startswith("scores")}
+
+
+def test_songs_are_chosen_of_a_data_set_that_was_given_alone(
+    study_file: StudyFile, tmp_path: Path
+) -> None:
+    given = plan_study(study_file(), "tiny", inputs={"real": tmp_path})
+    options = [s.work["options"] for s in given.stages if s.kind == "results"]
+    assert all(of_stage["songs"] == ["One", "Two"] for of_stage in options)
+    without = plan_study(study_file(), "tiny")
+    assert not any("songs" in s.work["options"] for s in without.stages if s.kind == "results")
+
+
+def test_estimates_are_a_row_where_they_are_given(study_file: StudyFile, tmp_path: Path) -> None:
+    plan = plan_study(study_file(), "tiny", inputs={"separated": tmp_path})
+    work = next(s.work for s in plan.stages if s.name == "real/others")
+    assert work["system"] == f"estimates:{tmp_path}"
+    assert plan.title_of("others") == "Somebody"
+
+
+def test_a_row_of_folds_leaves_its_songs_out(study_file: StudyFile) -> None:
+    folds = '\n[folds.half]\nof = "songs"\ncount = 2\nsplits = ["train"]\n'
+    row = '\n[rows.fold]\nlike = "few"\ntitle = "folds"\ntrain = ["left"]\nfold = "half"\n'
+    mixtures = '\n[mixtures.left]\nlike = "few"\nfold = "half"\n'
+    path = study_file(more=folds + row + mixtures)
+    plan = plan_study(path, "tiny")
+    assert _kinds(plan, "runs") == ["few-bass-s1", "fold-bass-s1-f1", "fold-bass-s1-f2"]
+    for stage in plan.stages:
+        if stage.name.endswith("-f2"):
+            assert stage.kind == "runs" or stage.work["fold"]["number"] == 2
+    path.write_text(path.read_text().replace('train = ["left"]\nfold = "half"', 'train = ["left"]'))
+    with pytest.raises(UsageError, match=r"rows\.fold: takes left, whose songs are left out"):
+        plan_study(path, "tiny")
+
+
+def test_mixtures_are_a_test_as_songs(study_file: StudyFile) -> None:
+    more = '\n[mixtures.pairs]\nlike = "few"\nsources = ["others"]\n'
+    plan = plan_study(study_file(('dataset = "real"', 'dataset = "pairs"'), more=more), "tiny")
+    assert _kinds(plan, "songs") == ["pairs"]
+    work = next(s.work for s in plan.stages if s.kind == "results")
+    assert work["dataset"] == {"stage": "songs/pairs", "layout": "folder"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("clip_s = 1", "clip = 1", r"mixtures\.few\.mix: no option 'clip'; known: "),
+        ("epochs = 1", "epoch = 1", r"models\.blstm\.train: no option 'epoch'"),
+        ("window_s = 0.5", "window = 1", r"tests\.real\.evaluate: no option 'window'"),
+        ("seed = 1,", "sed = 1,", r"corpora\.songs\.render: no option 'sed'"),
+    ],
+)
+def test_options_that_there_are_not_are_named(
+    study_file: StudyFile, old: str, new: str, said: str
+) -> None:
+    with pytest.raises(UsageError, match=said):
+        plan_study(study_file((old, new)), "tiny")
+
+
+def test_no_trainings_are_refused(study_file: StudyFile) -> None:
+    with pytest.raises(UsageError, match="--seeds 0: at least 1"):
+        plan_study(study_file(), "tiny", seeds=0)
