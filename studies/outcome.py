@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from stemsmith.evaluate.benchmark.results import Results
@@ -20,7 +20,10 @@ from stemsmith.studies.plan import PlannedCell, PlannedTest, StudyPlan
 
 __all__ = ["CellScore", "ScoredRow", "read_scores"]
 
-MEAN = "mean"  # over the targets
+MEAN: Final = "mean"  # over the targets
+# What separation took: seconds for each song, and in relation to its length.
+SECONDS: Final = "seconds a song"
+COST: Final = "cost"
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,8 @@ class ScoredRow:
         target : str
             Name of a target, or ``mean``: the mean over targets of their scores.
         metric : str
-            Name of the metric.
+            Name of the metric; of all targets there is also what separation took, `SECONDS` for
+            each song or `COST` in relation to its length.
         statistic : str
             What stands for all songs: one of `stemsmith.studies.study.STATISTICS`.
 
@@ -96,6 +100,9 @@ class ScoredRow:
                 return found
             pooled = [windows.get(key, [math.nan]) for windows in self._windows]
             return dataclasses.replace(found, **_over_trainings([*map(np.median, pooled)]))
+        if metric in (SECONDS, COST):
+            taken = [_times(folders, is_relative=metric == COST) for folders in self.results]
+            return _score(taken, statistic)
         names = self.trainings[0].targets
         scores = [self.score(name, metric, statistic) for name in names]
         known = [score for score in scores if score is not None]
@@ -147,6 +154,14 @@ def _read_cell(cell: PlannedCell, test: PlannedTest, root: Path, missing: set[st
     folders = tuple(folds for folds in folders if folds)
     trainings = [_of_folds([system_of_results(Results(f)) for f in folds]) for folds in folders]
     return ScoredRow(cell.row, test, tuple(trainings), folders)
+
+
+def _times(folders: Sequence[Path], *, is_relative: bool) -> dict[str, float]:
+    return {
+        time.song: time.separation_s / (time.duration_s if is_relative else 1.0)
+        for folder in folders
+        for time in Results(folder).times
+    }
 
 
 def _finite_scores(folders: Sequence[Path]) -> dict[tuple[str, str], list[float]]:

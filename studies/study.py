@@ -289,7 +289,8 @@ class StudyTable:
     tests : tuple of str
         Tests whose scores it has, each with its own columns.
     metrics : tuple of str
-        Names of the metrics, as in results.
+        Names of the metrics, as in results; and for the target ``mean``, what separation took:
+        ``seconds a song``, or ``cost``, in relation to the length of songs.
     statistic : str
         What stands for many songs: their ``mean``, their ``median``, or the median over all
         ``windows`` of all songs, as in Brunner et al. 2019 (section V).
@@ -300,8 +301,8 @@ class StudyTable:
     source : str
         Where the printed figures are from.
     printed : mapping of str to mapping of str to tuple of float
-        By row, what the paper prints of each metric: by target, or by test and target as
-        ``test.target``.
+        By row, what the paper prints of each metric, NaN for nothing: by target, or by test and
+        target as ``test.target``.
     """
 
     name: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -167,7 +168,7 @@ def _printed(spec: StudyTable, row: str, column: _Column) -> str:
     test, target, number = column
     figures = spec.printed.get(row, {})
     figure = figures.get(f"{test.spec.name}.{target}", figures.get(target))
-    if figure is None:
+    if figure is None or math.isnan(figure[number]):
         return _NONE
     all_figures = (x for row in spec.printed.values() for several in row.values() for x in several)
     decimals = max(len(repr(x).partition(".")[2].rstrip("0")) for x in all_figures)
