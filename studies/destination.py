@@ -84,7 +84,8 @@ class StudyDestination:
             Naming the first stage that is not.
         """
         for stage, digest in hashes.items():
-            if stage in self._done and self._done[stage]["fingerprint"] != digest:
+            is_there = stage in self._done and (self.root / stage).exists()
+            if is_there and self._done[stage]["fingerprint"] != digest:
                 raise UsageError(
                     f"{self.root / stage}: was made of other declarations or other inputs than the "
                     "study has now; remove it and what was made of it, or choose another folder"
