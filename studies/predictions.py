@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 from stemsmith.manifests import storage
-from stemsmith.manifests.errors import UsageError
+from stemsmith.manifests.errors import InvalidCorpus, UsageError
 from stemsmith.share.compare.grids import TextTable, probability_text
 from stemsmith.share.compare.prediction import CorpusGain, GapPrediction, predict_gains
 from stemsmith.share.compare.systems import ScoredSystem
@@ -85,18 +85,13 @@ def predict_rows(
         One for each that the study declares.
     failed : list of str
         A line for each that cannot be made.
-
-    Raises
-    ------
-    InvalidCorpus
-        If a gap that was measured is missing or damaged.
     """
     found: list[RowPrediction] = []
     failed: list[str] = []
     for planned in plan.predictions:
         try:
             found.append(_predict(plan, planned, rows, root, missing))
-        except UsageError as error:
+        except (UsageError, InvalidCorpus) as error:
             failed.append(f"{planned.spec.name}: {error}")
     return found, failed
 

@@ -331,6 +331,12 @@ def test_without_the_base_or_a_common_song_there_is_a_line(plan: StudyPlan, tmp_
     assert found == ([], ["gap: no song has SI-SDR of bass by every row"])
 
 
+def test_a_damaged_gap_costs_no_other_table(plan: StudyPlan, tmp_path: Path) -> None:
+    (tmp_path / "gaps" / "gap-c7" / "gap.json").write_text("{")
+    found, (line,) = predict_rows(plan, _scored(plan, range(N_CORPORA)), tmp_path)
+    assert not found and "gap-c7" in line and "\n" not in line
+
+
 def _rows(path: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(path.read_text().splitlines()))
 
