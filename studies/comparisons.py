@@ -20,7 +20,7 @@ from stemsmith.studies.outcome import ScoredRow
 from stemsmith.studies.plan import StudyPlan
 from stemsmith.studies.study import ComparisonSpec
 
-__all__ = ["RowComparison", "compare_rows", "write_comparisons"]
+__all__ = ["RowComparison", "compare_rows", "system_of_row", "write_comparisons"]
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,9 @@ def _compare(
     names = spec.rows or tuple(name for name, row in plan.study.rows.items() if row.train)
     wanted = dict.fromkeys((spec.base, *names, *spec.null, *spec.candidates))
     systems = {
-        name: system for name in wanted if (system := _system(plan, spec, name, rows)) is not None
+        name: system
+        for name in wanted
+        if (system := system_of_row(plan, name, spec.tests, rows)) is not None
     }
     if spec.base not in systems:
         raise UsageError(f"{spec.base} has no scores")
@@ -119,12 +121,34 @@ def _compare(
     return comparisons
 
 
-def _system(
-    plan: StudyPlan, spec: ComparisonSpec, row: str, rows: Sequence[ScoredRow]
+def system_of_row(
+    plan: StudyPlan, row: str, tests: Sequence[str], rows: Sequence[ScoredRow]
 ) -> ScoredSystem | None:
-    """Return the scores of a row in all tests of a comparison."""
+    """Return the scores of a row in several tests, of each song the mean over trainings.
+
+    Parameters
+    ----------
+    plan : StudyPlan
+        The study's plan.
+    row : str
+        Name of the row.
+    tests : sequence of str
+        Names of the tests, as the study declares them.
+    rows : sequence of ScoredRow
+        The scores of every row in every test.
+
+    Returns
+    -------
+    ScoredSystem or None
+        With the row's title; None where it has no scores.
+
+    Raises
+    ------
+    UsageError
+        If the scores of its tests or of its trainings do not fit together.
+    """
     title = plan.title_of(row)
-    parts = [one for one in rows if one.row == row and one.test.spec.name in spec.tests]
+    parts = [one for one in rows if one.row == row and one.test.spec.name in tests]
     if not parts:
         return None
     systems = [mean_over_seeds(one.trainings) for one in parts]

@@ -27,6 +27,7 @@ def check_options(study: Study) -> None:
 
 def _given_options(study: Study) -> Iterator[tuple[str, str, set[str]]]:
     from stemsmith.evaluate.benchmark.options import EvaluationOptions
+    from stemsmith.evaluate.realism.options import GapOptions
     from stemsmith.mixing.plan.config import MixOptions
     from stemsmith.render.corpus.config import RenderOptions
     from stemsmith.render.renditions.config import RenditionOptions
@@ -54,3 +55,7 @@ def _given_options(study: Study) -> Iterator[tuple[str, str, set[str]]]:
     for test in study.tests.values():
         for option in test.evaluate:
             yield f"tests.{test.name}.evaluate", option, names(EvaluationOptions)
+    for prediction in study.predictions:
+        for option in prediction.gap:
+            known = names(GapOptions) - {"songs"}  # which are the artists
+            yield f"predictions.{prediction.name}.gap", option, known

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from stemsmith.evaluate.benchmark.datasets import find_dataset
 from stemsmith.evaluate.realism.songs import read_known_songs
+from stemsmith.evaluate.realism.workflow import measure_gap
 from stemsmith.evaluate.workflow import evaluate_system
 from stemsmith.manifests.corpus import Corpus
 from stemsmith.manifests.errors import UsageError
@@ -22,6 +23,7 @@ from stemsmith.render.workflow import make_bank, render_corpus, render_rendition
 from stemsmith.share.workflow import export_dataset
 from stemsmith.studies.aligned import write_aligned
 from stemsmith.studies.folds import artist_folds, in_fold, song_folds
+from stemsmith.studies.gaps import write_gap
 from stemsmith.studies.scores import bundled_scores, copy_part
 from stemsmith.studies.stages import StageKind, StudyStage
 
@@ -215,6 +217,18 @@ def _evaluate(work: Mapping[str, Any], folder: Path, machine: StudyMachine) -> N
     )
 
 
+def _measure_gap(work: Mapping[str, Any], folder: Path, machine: StudyMachine) -> None:
+    found = measure_gap(
+        machine.place(work["corpus"]),
+        [machine.place(songs) for songs in work["real"]],
+        songs=work["artists"],
+        jobs=machine.workers,
+        progress=machine.progress,
+        **work["options"],
+    )
+    write_gap(found, folder)
+
+
 def _chosen_songs(
     work: Mapping[str, Any], dataset: str, options: dict[str, Any], machine: StudyMachine
 ) -> bool:
@@ -256,4 +270,5 @@ _PERFORMERS: Final[dict[StageKind, Callable[[Mapping[str, Any], Path, StudyMachi
     StageKind.SONGS: _write_songs,
     StageKind.RUN: _train,
     StageKind.RESULTS: _evaluate,
+    StageKind.GAP: _measure_gap,
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Final
@@ -19,7 +19,7 @@ from stemsmith.studies.plan import PlannedTest, StudyPlan
 from stemsmith.studies.stages import StageKind
 from stemsmith.studies.study import StudyTable
 
-__all__ = ["TABLES", "study_tables", "table_texts", "used_data", "write_tables"]
+__all__ = ["TABLES", "csv_of", "study_tables", "table_texts", "used_data", "write_tables"]
 
 TABLES: Final = "tables"
 _NONE: Final = "-"
@@ -64,7 +64,11 @@ def write_tables(plan: StudyPlan, rows: Sequence[ScoredRow], root: Path) -> None
     folder.mkdir(exist_ok=True)
     for spec in plan.study.tables:
         table = _table(plan, spec, rows, root)
-        texts = {"md": markdown_of(table), "tex": latex_of(table), "csv": _csv(table)}
+        texts = {
+            "md": markdown_of(table),
+            "tex": latex_of(table),
+            "csv": csv_of([table.head, *table.rows]),
+        }
         for ending, text in texts.items():
             storage.write_atomic(folder / f"{spec.name}.{ending}", text.encode())
 
@@ -200,8 +204,8 @@ def _training_hours(folder: Path) -> float:
     return mixtures.hours * mixtures.splits.get("train", 0) / sum(mixtures.splits.values())
 
 
-def _csv(table: TextTable) -> str:
+def csv_of(rows: Iterable[Sequence[object]]) -> str:
+    """Return rows of a table as CSV; None is an empty field."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerows([table.head, *table.rows])
+    csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue()
