@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stemsmith.manifests.errors import UsageError
+from stemsmith.manifests.folder_kinds import own_kind
 from stemsmith.manifests.names import slug
+from stemsmith.manifests.paths import local_path
+from stemsmith.mixing.sources.find import CORPUS, parse_source
 from stemsmith.studies.study import InputKind, InputSpec, Study
 
 __all__ = ["StudyInputs", "read_inputs"]
@@ -103,12 +106,10 @@ def read_inputs(study: Study, given: Mapping[str, Sequence[str]]) -> StudyInputs
 def _located(spec: InputSpec, path: str) -> str:
     """Return where an input is: data sets with their layout."""
     if spec.kind != InputKind.SONGS:
-        if not Path(path).exists():
+        if not local_path(path).exists():
             raise UsageError(f"--{spec.name} {path}: is not there")
-        return str(Path(path).absolute())
-    layout, colon, root = path.rpartition(":")
-    layout = layout if colon else spec.layout
-    if not Path(root).is_dir():
-        raise UsageError(f"--{spec.name} {path}: {root} is not a folder")
-    place = str(Path(root).absolute())
-    return f"{layout}:{place}" if layout else place
+        return str(local_path(path).absolute())
+    layout, root = parse_source(path)
+    if layout == CORPUS:  # a folder that stemsmith has not written needs a layout
+        layout = spec.layout if own_kind(root) is None else ""
+    return f"{layout}:{root.absolute()}" if layout else str(root.absolute())
