@@ -177,8 +177,8 @@ def _left_out(
     """Return the stems with the songs that are left out as ``test``, and without other test songs.
 
     A source whose songs, wanted or not, are all in one of the `splits` is not divided: where songs
-    of it are left out, the others are for training. What else a source calls test songs stays out of
-    training.
+    of it are left out, the others are for training. What else a source calls test songs stays out
+    of training.
     """
     named = _named(stems, config.left_out, "--leave-out")
     is_out = [(stem.root, _place(stem)) in named for stem in stems]
