@@ -319,6 +319,11 @@ def songs_in(mixtures: Mixtures) -> dict[str, set[str]]:
     return found
 
 
+def test_a_split_without_songs_is_told_how_to_get_some(songs: Path, tmp_path: Path) -> None:
+    with pytest.raises(NothingToDo, match=r"--split train: no song of it; all are of test \(--lea"):
+        mix(f"folder:{songs}", tmp_path / "m", splits=["train"], **QUICK)
+
+
 def test_leave_one_out_has_validation_songs(songs: Path, tmp_path: Path) -> None:
     made = mix(f"folder:{songs}", tmp_path / "m", left_out="B", validation_songs=1, **QUICK)
     found = songs_in(made)
