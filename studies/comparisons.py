@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -96,13 +97,18 @@ def _compare(
 ) -> list[RowComparison]:
     names = spec.rows or tuple(name for name, row in plan.study.rows.items() if row.train)
     wanted = dict.fromkeys((spec.base, *names, *spec.null, *spec.candidates))
+    counts = Counter(map(plan.title_of, wanted))
+    titles = {name: plan.title_of(name) for name in wanted}
+    titles |= {name: f"{text} ({name})" for name, text in titles.items() if counts[text] > 1}
     systems = {
-        name: system for name in wanted if (system := _system(plan, spec, name, rows)) is not None
+        name: system
+        for name, title in titles.items()
+        if (system := _system(spec, name, title, rows)) is not None
     }
     if spec.base not in systems:
         raise UsageError(f"{spec.base} has no scores")
     groups = _groups(plan, spec, systems[spec.base])
-    null = tuple(plan.title_of(name) for name in spec.null if name in systems)
+    null = tuple(titles[name] for name in spec.null if name in systems)
     targets = spec.targets or plan.study.targets
     found = compare_systems(
         list(systems.values()),
@@ -120,10 +126,9 @@ def _compare(
 
 
 def _system(
-    plan: StudyPlan, spec: ComparisonSpec, row: str, rows: Sequence[ScoredRow]
+    spec: ComparisonSpec, row: str, title: str, rows: Sequence[ScoredRow]
 ) -> ScoredSystem | None:
     """Return the scores of a row in all tests of a comparison."""
-    title = plan.title_of(row)
     parts = [one for one in rows if one.row == row and one.test.spec.name in spec.tests]
     if not parts:
         return None
@@ -156,16 +161,18 @@ def _primary(
         raise UsageError(f"the primary comparison needs --{spec.artists or 'artists'}")
     if not known:
         raise UsageError("no candidate of the primary comparison has scores")
-    scored = base.values.get(key, {})
+    values = {name: systems[name].values.get(key, {}) for name in (spec.base, *known)}
+    scored = [  # a song that one of them has no number of says nothing of which is the best
+        song
+        for song in values[spec.base]
+        if all(math.isfinite(own.get(song, math.nan)) for own in values.values())
+    ]
     counts = Counter(groups[song] for song in scored)
     if len(counts) < 2:
         raise UsageError("the primary comparison needs songs of two artists at least")
     artist = min(counts, key=lambda name: (-counts[name], name))
     chosen_on = [song for song in scored if groups[song] == artist]
-    means = {
-        name: float(np.mean([systems[name].values[key][song] for song in chosen_on]))
-        for name in known
-    }
+    means = {name: float(np.mean([values[name][song] for song in chosen_on])) for name in known}
     best = max(known, key=lambda name: means[name])
     rest = [song for song in base.parts if groups[song] != artist]
     found = compare_systems(

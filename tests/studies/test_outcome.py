@@ -67,6 +67,7 @@ def test_the_mean_over_targets_is_that_of_their_scores(row: ScoredRow) -> None:
     score = row.score("mean", "SI-SDR")
     assert score is not None
     assert score.value == pytest.approx((4.0 + (1.0 + 4.0) / 2) / 2)
+    assert score.spread == pytest.approx(np.std([(4 + 1) / 2, (4 + 4) / 2], ddof=1))
 
 
 def test_a_song_counts_where_all_trainings_have_it(study_file: StudyFile) -> None:
