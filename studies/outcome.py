@@ -17,7 +17,7 @@ from stemsmith.share.compare.seeds import joined_songs, mean_over_seeds
 from stemsmith.share.compare.systems import ScoredSystem, system_of_results
 from stemsmith.studies.plan import PlannedCell, PlannedTest, StudyPlan
 
-__all__ = ["CellScore", "ScoredRow", "read_scores"]
+__all__ = ["MEAN", "CellScore", "ScoredRow", "read_scores"]
 
 MEAN = "mean"  # over the targets
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -103,3 +104,16 @@ def test_several_metrics_are_columns_and_targets_lines(
     assert wide.head == ("", "training [h]", "bass", "drums", "bass, printed")
     assert wide.rows[0][2:] == ("5.00", "-", "-1.0")
     assert wide.title == "SI-SDR of Other songs"
+
+
+def test_a_row_that_lacks_songs_says_of_how_many_it_is(
+    study_file: StudyFile, made: StudyOutcome
+) -> None:
+    plan = plan_study(study_file(), "tiny")
+    whole = {("bass", "SI-SDR"): {"a": 1.0, "b": 2.0}}
+    silent = {("bass", "SI-SDR"): {"a": 9.0, "b": -np.inf}}
+    rows = [_row(plan, whole), dataclasses.replace(_row(plan, silent), row="again")]
+    table = study_tables(plan, rows, made.root)[-1]
+    assert [cells[2] for cells in table.rows] == ["1.50", "9.00 (1)"]
+    assert "in parentheses the number of songs, where other rows have scores of more" in table.foot
+    assert "in parentheses" not in study_tables(plan, rows[:1], made.root)[-1].foot
