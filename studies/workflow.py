@@ -101,7 +101,7 @@ def plan_study(
         for name, paths in (inputs or {}).items()
     }
     plan = plan_stages(read_inputs(read_study(local_path(study), size), given), seeds)
-    check_options(plan.study)
+    check_options(plan)
     return plan
 
 

@@ -186,6 +186,30 @@ def test_options_that_there_are_not_are_named(
         plan_study(study_file((old, new)), "tiny")
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("clip_s = 1", "clip_s = -1", r"mixtures/few: --clip -1"),
+        (
+            "clip_s = 1",
+            'clip_s = "long"',
+            r"mixtures/few: one of these is of another kind .*'long'",
+        ),
+        ("epochs = 1", "epochs = 0", r"runs/few-bass-s1: epochs must be above 0"),
+        ("epochs = 1", 'epochs = ["1"]', r"runs/few-bass-s1: one of these .*epochs = \['1'\]"),
+        ("epochs = 1", 'epochs = 1, device = "cpu"', r"models.blstm.train: no option 'device'"),
+        ("window_s = 0.5", 'bss = "v5"', r"results/real/mixture: --bss v5"),
+        ("window_s = 0.5", 'targets = ["bass"]', r"tests.real.evaluate: no option 'targets'"),
+        ("sample_rate = 8000, splits", 'sample_rate = "x", splits', r"corpora/others: .*'x'"),
+    ],
+)
+def test_values_that_cannot_be_are_named_before_anything_is_done(
+    study_file: StudyFile, old: str, new: str, said: str
+) -> None:
+    with pytest.raises(UsageError, match=said):
+        plan_study(study_file((old, new)), "tiny")
+
+
 def test_no_trainings_are_refused(study_file: StudyFile) -> None:
     with pytest.raises(UsageError, match="--seeds 0: at least 1"):
         plan_study(study_file(), "tiny", seeds=0)
