@@ -9,6 +9,8 @@ from pathlib import Path
 
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.names import slug
+from stemsmith.manifests.paths import local_path
+from stemsmith.mixing.sources.find import CORPUS, divided_source
 from stemsmith.studies.study import InputKind, InputSpec, Study
 
 __all__ = ["StudyInputs", "read_inputs"]
@@ -68,7 +70,7 @@ class StudyInputs:
 
 
 def _folder_name(path: str) -> str:
-    return Path(path.rpartition(":")[2]).name or path
+    return Path(divided_source(path)[1]).name or path
 
 
 def read_inputs(study: Study, given: Mapping[str, Sequence[str]]) -> StudyInputs:
@@ -94,21 +96,23 @@ def read_inputs(study: Study, given: Mapping[str, Sequence[str]]) -> StudyInputs
         spec = study.inputs[name]
         if spec.kind != InputKind.SONGS and len(paths) > 1:
             raise UsageError(f"--{name}: takes one path, {len(paths)} are given")
-        if twice := [path for path in paths if list(paths).count(path) > 1]:
-            raise UsageError(f"--{name} {twice[0]}: given twice")
         settled[name] = tuple(_located(spec, path) for path in paths)
+        folders = [Path(divided_source(place)[1]).resolve() for place in settled[name]]
+        for path, folder in zip(paths, folders, strict=True):
+            if folders.count(folder) > 1:
+                raise UsageError(f"--{name} {path}: given twice")
     return StudyInputs(study, settled)
 
 
 def _located(spec: InputSpec, path: str) -> str:
     """Return where an input is: data sets with their layout."""
     if spec.kind != InputKind.SONGS:
-        if not Path(path).exists():
+        if not local_path(path).exists():
             raise UsageError(f"--{spec.name} {path}: is not there")
-        return str(Path(path).absolute())
-    layout, colon, root = path.rpartition(":")
-    layout = layout if colon else spec.layout
-    if not Path(root).is_dir():
+        return str(local_path(path).absolute())
+    layout, root = divided_source(path)
+    layout = spec.layout if layout == CORPUS else layout
+    if not local_path(root).is_dir():
         raise UsageError(f"--{spec.name} {path}: {root} is not a folder")
-    place = str(Path(root).absolute())
+    place = str(local_path(root).absolute())
     return f"{layout}:{place}" if layout else place

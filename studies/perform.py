@@ -19,6 +19,7 @@ from stemsmith.render.sound.known_fonts import KNOWN, find_fonts
 from stemsmith.render.workflow import make_bank, render_corpus, render_renditions
 from stemsmith.share.workflow import export_dataset
 from stemsmith.studies.aligned import write_aligned
+from stemsmith.studies.files import beside
 from stemsmith.studies.folds import artist_folds, in_fold, piece_of, pieces_of, song_folds
 from stemsmith.studies.scores import bundled_scores, copy_part
 from stemsmith.studies.stages import StageKind, StudyStage
@@ -27,7 +28,6 @@ __all__ = ["CACHE", "StudyMachine", "perform"]
 
 CACHE: Final = "cache"
 _LARGEST_CACHE: Final = 6e9  # bytes; what is needed again is decoded again
-_FILES: Final = (".toml", ".yaml")
 
 
 @dataclass(frozen=True)
@@ -64,10 +64,7 @@ class StudyMachine:
 
     def beside(self, value: Any) -> Any:
         """Return the path of a file that lies beside the study's; any other value as it is."""
-        is_file = (
-            isinstance(value, str) and value.endswith(_FILES) and not Path(value).is_absolute()
-        )
-        return str(self.home / value) if is_file else value
+        return beside(value, self.home)
 
     def place(self, source: Mapping[str, str]) -> str:
         """Return where a source of some work is, as commands take it."""

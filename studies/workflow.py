@@ -15,6 +15,7 @@ from stemsmith.manifests.jobs import QUIET, Progress, Workers
 from stemsmith.manifests.paths import local_path
 from stemsmith.studies.comparisons import RowComparison, compare_rows, write_comparisons
 from stemsmith.studies.destination import StudyDestination
+from stemsmith.studies.files import hashes_of_files
 from stemsmith.studies.inputs import read_inputs
 from stemsmith.studies.known_options import check_options
 from stemsmith.studies.outcome import ScoredRow, read_scores
@@ -155,22 +156,24 @@ def run_study(
     root = local_path(out)
     destination = StudyDestination(root, plan.study.title, size)
     hashes = fingerprints(plan.stages)
-    destination.check(hashes)
+    home = plan.study.path.absolute().parent
+    files = {stage.id: hashes_of_files(stage, home) for stage in plan.stages}
+    destination.check(hashes, files)
     failed: dict[str, str] = {}
     with destination.opened():
+        destination.check(hashes, files)  # another process may have done something meanwhile
         todo = [stage for stage in plan.stages if not destination.is_done(stage)]
         if todo:
             with open_workers(jobs, scheduler) as workers:
-                machine = StudyMachine(
-                    root.absolute(), plan.study.path.absolute().parent, workers, device, progress
-                )
+                machine = StudyMachine(root.absolute(), home, workers, device, progress)
                 for stage in todo:
-                    _do(stage, machine, destination, hashes[stage.id], failed, len(plan.stages))
+                    if (taken_s := _do(stage, machine, failed)) is not None:
+                        destination.record(stage, hashes[stage.id], taken_s, files[stage.id])
         shutil.rmtree(root / CACHE, ignore_errors=True)
         rows = tuple(read_scores(plan, root, list(failed)))
         if not rows:
-            first, reason = next(iter(failed.items()))
-            raise NothingToDo(f"{root}: no row has a score; {first}: {reason}")
+            why = next((f"; {stage}: {reason}" for stage, reason in failed.items()), "")
+            raise NothingToDo(f"{root}: no row has a score{why}")
         seconds = destination.seconds_of(plan.stages)
         comparisons, undone = compare_rows(plan, rows)
         for line in undone:
@@ -181,19 +184,15 @@ def run_study(
     return StudyOutcome(root, plan, rows, tuple(comparisons), failed, seconds, page)
 
 
-def _do(
-    stage: StudyStage,
-    machine: StudyMachine,
-    destination: StudyDestination,
-    fingerprint: str,
-    failed: dict[str, str],
-    n_stages: int,
-) -> None:
-    """Do a stage unless one that it needs has failed; one that fails does not end the study."""
+def _do(stage: StudyStage, machine: StudyMachine, failed: dict[str, str]) -> float | None:
+    """Do a stage and return how many seconds it took.
+
+    One that fails does not end the study: None is returned, as where one that it needs has failed.
+    """
     for name in stage.needs:
         if name in failed:
             failed[stage.id] = f"needs {name}"
-            return
+            return None
     machine.progress.note(stage.id)
     start = time.monotonic()
     try:
@@ -201,5 +200,5 @@ def _do(
     except StemsmithError as error:
         failed[stage.id] = str(error)
         machine.progress.warn(f"{stage.id}: {error}")
-        return
-    destination.record(stage, fingerprint, time.monotonic() - start)
+        return None
+    return time.monotonic() - start
