@@ -35,6 +35,7 @@ def check_options(plan: StudyPlan) -> None:
         if option not in names:
             known = ", ".join(sorted(names))
             raise UsageError(f"{study.path}: {place}: no option {option!r}; known: {known}")
+    _check_names(study)
     makers = _makers()
     for stage in plan.stages:
         make = makers.get(
@@ -53,6 +54,24 @@ def check_options(plan: StudyPlan) -> None:
                 f"{study.path}: {stage.id}: one of these is of another kind than it has to be: "
                 f"{shown}"
             ) from error
+
+
+def _check_names(study: Study) -> None:
+    """Check the names of models and systems."""
+    from stemsmith.evaluate.benchmark.systems import parse_system
+    from stemsmith.train.models.registry import MODELS, is_model_name
+
+    for model in study.models.values():
+        if not is_model_name(model.model):
+            known = ", ".join(MODELS.names)
+            raise UsageError(
+                f"{study.path}: models.{model.name}.model: {model.model!r} unknown; known: {known}"
+            )
+    for row in study.rows.values():
+        try:
+            parse_system(row.system or "mixture")
+        except UsageError as error:
+            raise UsageError(f"{study.path}: rows.{row.name}.system: {error}") from error
 
 
 def _makers() -> Mapping[str, Callable[[dict[str, Any]], object]]:

@@ -121,7 +121,11 @@ def plan_stages(inputs: StudyInputs, seeds: int | None = None) -> StudyPlan:
     study = inputs.study
     n_seeds = study.seeds if seeds is None else seeds
     if n_seeds < 1:
-        raise UsageError(f"--seeds {n_seeds}: at least 1")
+        place = f"{study.path}: seeds:" if seeds is None else "--seeds"
+        raise UsageError(f"{place} {n_seeds}: at least 1")
+    titled = (*study.rows.values(), *study.tests.values(), *study.tables, *study.comparisons)
+    for one in titled:  # those that name no input would be found when all is done
+        inputs.filled(one.title)
     planner = _StagePlanner(inputs)
     cells, left_out = [], list(planner.left_out_rows())
     tests = list(planner.tests())

@@ -175,6 +175,8 @@ def _foot(
         (name for name in spec.metrics if name in known), lambda name: known[name].unit
     ):
         yield f"{', '.join(names)}{f' in {unit}' if unit else ''}, {_STATISTICS[spec.statistic]}"
+    if of_table and (lacking := [name for name in spec.metrics if name not in known]):
+        yield f"no row has scores of {', '.join(lacking)}"
     counts = {len(row.trainings) for row in of_table if plan.study.rows[row.row].train}
     if counts and max(counts) > 1:
         yield f"± standard deviation over {max(counts)} trainings"

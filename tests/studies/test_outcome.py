@@ -117,3 +117,12 @@ def test_a_row_that_lacks_songs_says_of_how_many_it_is(
     assert [cells[2] for cells in table.rows] == ["1.50", "9.00 (1)"]
     assert "in parentheses the number of songs, where other rows have scores of more" in table.foot
     assert "in parentheses" not in study_tables(plan, rows[:1], made.root)[-1].foot
+
+
+def test_a_table_says_which_metrics_no_row_has(study_file: StudyFile, made: StudyOutcome) -> None:
+    plan = plan_study(
+        study_file(('title = "SI-SDR of', 'metrics = ["SI-SDX"]\ntitle = "SI-SDR of'))
+    )
+    (table,) = study_tables(plan, [_row(plan, {("bass", "SI-SDR"): {"a": 5.0}})], made.root)
+    assert "no row has scores of SI-SDX" in table.foot
+    assert "-" in table.rows[0]
