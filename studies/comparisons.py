@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -96,15 +97,18 @@ def _compare(
 ) -> list[RowComparison]:
     names = spec.rows or tuple(name for name, row in plan.study.rows.items() if row.train)
     wanted = dict.fromkeys((spec.base, *names, *spec.null, *spec.candidates))
+    counts = Counter(map(plan.title_of, wanted))
+    titles = {name: plan.title_of(name) for name in wanted}
+    titles |= {name: f"{text} ({name})" for name, text in titles.items() if counts[text] > 1}
     systems = {
-        name: system
-        for name in wanted
+        name: replace(system, name=title)
+        for name, title in titles.items()
         if (system := system_of_row(plan, name, spec.tests, rows)) is not None
     }
     if spec.base not in systems:
         raise UsageError(f"{spec.base} has no scores")
     groups = _groups(plan, spec, systems[spec.base])
-    null = tuple(plan.title_of(name) for name in spec.null if name in systems)
+    null = tuple(titles[name] for name in spec.null if name in systems)
     targets = spec.targets or plan.study.targets
     found = compare_systems(
         list(systems.values()),
@@ -180,16 +184,18 @@ def _primary(
         raise UsageError(f"the primary comparison needs --{spec.artists or 'artists'}")
     if not known:
         raise UsageError("no candidate of the primary comparison has scores")
-    scored = base.values.get(key, {})
+    values = {name: systems[name].values.get(key, {}) for name in (spec.base, *known)}
+    scored = [  # a song that one of them has no number of says nothing of which is the best
+        song
+        for song in values[spec.base]
+        if all(math.isfinite(own.get(song, math.nan)) for own in values.values())
+    ]
     counts = Counter(groups[song] for song in scored)
     if len(counts) < 2:
         raise UsageError("the primary comparison needs songs of two artists at least")
     artist = min(counts, key=lambda name: (-counts[name], name))
     chosen_on = [song for song in scored if groups[song] == artist]
-    means = {
-        name: float(np.mean([systems[name].values[key][song] for song in chosen_on]))
-        for name in known
-    }
+    means = {name: float(np.mean([values[name][song] for song in chosen_on])) for name in known}
     best = max(known, key=lambda name: means[name])
     rest = [song for song in base.parts if groups[song] != artist]
     found = compare_systems(

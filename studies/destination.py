@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from stemsmith.manifests import storage
-from stemsmith.manifests.documents import Every, misfit, read_json
+from stemsmith.manifests.documents import Every, Optional, misfit, read_json
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
 from stemsmith.studies.stages import StudyStage
 
@@ -22,7 +22,9 @@ _SHAPE: Final = {
     "version": int,
     "title": str,
     "size": str,
-    "stages": Every(dict, {"fingerprint": str, "seconds": float}),
+    "stages": Every(
+        dict, {"fingerprint": str, "seconds": float, "files": Optional(Every(dict, str))}
+    ),
 }
 
 
@@ -70,13 +72,15 @@ class StudyDestination:
         stages: dict[str, dict[str, Any]] = content["stages"]
         return stages
 
-    def check(self, hashes: Mapping[str, str]) -> None:
-        """Check that what is done was done of the same declarations.
+    def check(self, hashes: Mapping[str, str], files: Mapping[str, Mapping[str, str]]) -> None:
+        """Check that what is done, and still there, was done of the same declarations.
 
         Parameters
         ----------
         hashes : mapping of str to str
             The hash of every stage of the study.
+        files : mapping of str to mapping of str to str
+            By stage, the hash of every file that decides it.
 
         Raises
         ------
@@ -84,12 +88,19 @@ class StudyDestination:
             Naming the first stage that is not.
         """
         for stage, digest in hashes.items():
-            is_there = stage in self._done and (self.root / stage).exists()
-            if is_there and self._done[stage]["fingerprint"] != digest:
+            if stage not in self._done or not (self.root / stage).exists():
+                continue
+            if self._done[stage]["fingerprint"] != digest:
                 raise UsageError(
                     f"{self.root / stage}: was made of other declarations or other inputs than the "
                     "study has now; remove it and what was made of it, or choose another folder"
                 )
+            for name, of_file in self._done[stage].get("files", {}).items():
+                if files[stage].get(name) != of_file:
+                    raise UsageError(
+                        f"{self.root / stage}: was made with another {name}; remove it and what "
+                        "was made of it, or choose another folder"
+                    )
 
     def is_done(self, stage: StudyStage) -> bool:
         """Whether a stage is done, and its folder is still there."""
@@ -116,7 +127,9 @@ class StudyDestination:
             self._write()
             yield
 
-    def record(self, stage: StudyStage, fingerprint: str, seconds: float) -> None:
+    def record(
+        self, stage: StudyStage, fingerprint: str, seconds: float, files: Mapping[str, str]
+    ) -> None:
         """Write that a stage is done.
 
         Parameters
@@ -127,8 +140,11 @@ class StudyDestination:
             Hash of all that decided it.
         seconds : float
             How long it took; a stage that was killed and gone on with counts its last part.
+        files : mapping of str to str
+            The hash of every file that decided it.
         """
-        self._done[stage.id] = {"fingerprint": fingerprint, "seconds": round(seconds, 2)}
+        row: dict[str, Any] = {"fingerprint": fingerprint, "seconds": round(seconds, 2)}
+        self._done[stage.id] = {**row, "files": dict(files)} if files else row
         self._write()
 
     def _write(self) -> None:

@@ -11,7 +11,7 @@ from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.folder_kinds import own_kind
 from stemsmith.manifests.names import slug
 from stemsmith.manifests.paths import local_path
-from stemsmith.mixing.sources.find import CORPUS, parse_source
+from stemsmith.mixing.sources.find import CORPUS, divided_source
 from stemsmith.studies.study import InputKind, InputSpec, Study
 
 __all__ = ["StudyInputs", "read_inputs"]
@@ -71,7 +71,7 @@ class StudyInputs:
 
 
 def _folder_name(path: str) -> str:
-    return Path(path.rpartition(":")[2]).name or path
+    return Path(divided_source(path)[1]).name or path
 
 
 def read_inputs(study: Study, given: Mapping[str, Sequence[str]]) -> StudyInputs:
@@ -97,9 +97,11 @@ def read_inputs(study: Study, given: Mapping[str, Sequence[str]]) -> StudyInputs
         spec = study.inputs[name]
         if spec.kind != InputKind.SONGS and len(paths) > 1:
             raise UsageError(f"--{name}: takes one path, {len(paths)} are given")
-        if twice := [path for path in paths if list(paths).count(path) > 1]:
-            raise UsageError(f"--{name} {twice[0]}: given twice")
         settled[name] = tuple(_located(spec, path) for path in paths)
+        folders = [Path(divided_source(place)[1]).resolve() for place in settled[name]]
+        for path, folder in zip(paths, folders, strict=True):
+            if folders.count(folder) > 1:
+                raise UsageError(f"--{name} {path}: given twice")
     return StudyInputs(study, settled)
 
 
@@ -109,7 +111,10 @@ def _located(spec: InputSpec, path: str) -> str:
         if not local_path(path).exists():
             raise UsageError(f"--{spec.name} {path}: is not there")
         return str(local_path(path).absolute())
-    layout, root = parse_source(path)
+    layout, root = divided_source(path)
+    if not local_path(root).is_dir():
+        raise UsageError(f"--{spec.name} {path}: {root} is not a folder")
     if layout == CORPUS:  # a folder that stemsmith has not written needs a layout
-        layout = spec.layout if own_kind(root) is None else ""
-    return f"{layout}:{root.absolute()}" if layout else str(root.absolute())
+        layout = spec.layout if own_kind(local_path(root)) is None else ""
+    place = str(local_path(root).absolute())
+    return f"{layout}:{place}" if layout else place

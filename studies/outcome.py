@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from stemsmith.evaluate.benchmark.results import Results
@@ -18,7 +18,7 @@ from stemsmith.share.compare.seeds import joined_songs, mean_over_seeds
 from stemsmith.share.compare.systems import ScoredSystem, system_of_results
 from stemsmith.studies.plan import PlannedCell, PlannedTest, StudyPlan
 
-__all__ = ["CellScore", "ScoredRow", "read_scores"]
+__all__ = ["MEAN", "CellScore", "ScoredRow", "read_scores"]
 
 MEAN: Final = "mean"  # over the targets
 # What separation took: seconds for each song, and in relation to its length.
@@ -94,27 +94,30 @@ class ScoredRow:
             None if there is no score.
         """
         if target != MEAN:
-            key = target, metric
-            found = _score([training.values.get(key, {}) for training in self.trainings], statistic)
-            if found is None or statistic != "windows":
-                return found
-            pooled = [windows.get(key, [math.nan]) for windows in self._windows]
-            return dataclasses.replace(found, **_over_trainings([*map(np.median, pooled)]))
+            of_target = self._found(target, metric, statistic)
+            return None if of_target is None else _over_trainings(*of_target)
         if metric in (SECONDS, COST):
-            taken = [_times(folders, is_relative=metric == COST) for folders in self.results]
-            return _score(taken, statistic)
+            taken = _of_songs(
+                [_times(folders, is_relative=metric == COST) for folders in self.results], statistic
+            )
+            return None if taken is None else _over_trainings(*taken)
         names = self.trainings[0].targets
-        scores = [self.score(name, metric, statistic) for name in names]
-        known = [score for score in scores if score is not None]
-        if not known or len(known) < len(names):
+        found = [one for name in names if (one := self._found(name, metric, statistic)) is not None]
+        if not found or len(found) < len(names):
             return None
-        spreads = [score.spread for score in known if score.spread is not None]
-        return CellScore(
-            value=float(np.mean([score.value for score in known])),
-            spread=float(np.mean(spreads)) if spreads else None,
-            n_songs=min(score.n_songs for score in known),
-            n_seeds=known[0].n_seeds,
-        )
+        means = np.mean([values for values, _ in found], axis=0)
+        return _over_trainings(means.tolist(), min(n_songs for _, n_songs in found))
+
+    def _found(
+        self, target: str, metric: str, statistic: str
+    ) -> tuple[Sequence[float], int] | None:
+        """Return the statistic of a target by training, and of how many songs it is."""
+        key = target, metric
+        found = _of_songs([training.values.get(key, {}) for training in self.trainings], statistic)
+        if found is None or statistic != "windows":
+            return found
+        pooled = [windows.get(key, [math.nan]) for windows in self._windows]
+        return [float(np.median(windows)) for windows in pooled], found[1]
 
     @cached_property
     def _windows(self) -> list[dict[tuple[str, str], list[float]]]:
@@ -186,7 +189,10 @@ def _of_folds(systems: Sequence[ScoredSystem]) -> ScoredSystem:
     return dataclasses.replace(mean_over_seeds(systems), seeds=())
 
 
-def _score(trainings: Sequence[Mapping[str, float]], statistic: str) -> CellScore | None:
+def _of_songs(
+    trainings: Sequence[Mapping[str, float]], statistic: str
+) -> tuple[Sequence[float], int] | None:
+    """Return the average by training of the songs that all of them have, and their number."""
     known = [
         {song for song, value in by_song.items() if math.isfinite(value)} for by_song in trainings
     ]
@@ -195,10 +201,10 @@ def _score(trainings: Sequence[Mapping[str, float]], statistic: str) -> CellScor
         return None
     over_songs = np.mean if statistic == "mean" else np.median
     values = [float(over_songs([by_song[song] for song in songs])) for by_song in trainings]
-    return CellScore(n_songs=len(songs), n_seeds=len(trainings), **_over_trainings(values))
+    return values, len(songs)
 
 
-def _over_trainings(values: Sequence[float]) -> dict[str, Any]:
+def _over_trainings(values: Sequence[float], n_songs: int) -> CellScore:
     """Return value and spread of a statistic that each training has."""
     spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
-    return {"value": float(np.mean(values)), "spread": spread}
+    return CellScore(float(np.mean(values)), spread, n_songs, len(values))

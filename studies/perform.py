@@ -12,17 +12,16 @@ from stemsmith.evaluate.benchmark.datasets import find_dataset
 from stemsmith.evaluate.realism.songs import read_known_songs
 from stemsmith.evaluate.realism.workflow import measure_gap
 from stemsmith.evaluate.workflow import evaluate_system
-from stemsmith.manifests.corpus import Corpus
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.jobs import Progress, Workers
 from stemsmith.manifests.splits import SPLITS
-from stemsmith.mixing.sources.find import CORPUS, parse_source
 from stemsmith.mixing.workflow import SourceLike, mix
 from stemsmith.render.sound.known_fonts import KNOWN, find_fonts
 from stemsmith.render.workflow import make_bank, render_corpus, render_renditions
 from stemsmith.share.workflow import export_dataset
 from stemsmith.studies.aligned import write_aligned
-from stemsmith.studies.folds import artist_folds, in_fold, song_folds
+from stemsmith.studies.files import beside
+from stemsmith.studies.folds import artist_folds, in_fold, piece_of, pieces_of, song_folds
 from stemsmith.studies.gaps import write_gap
 from stemsmith.studies.scores import bundled_scores, copy_part
 from stemsmith.studies.stages import StageKind, StudyStage
@@ -31,7 +30,6 @@ __all__ = ["CACHE", "StudyMachine", "perform", "trim_cache"]
 
 CACHE: Final = "cache"
 _LARGEST_CACHE: Final = 6e9  # bytes; what is needed again is decoded again
-_FILES: Final = (".toml", ".yaml")
 
 
 @dataclass(frozen=True)
@@ -68,10 +66,7 @@ class StudyMachine:
 
     def beside(self, value: Any) -> Any:
         """Return the path of a file that lies beside the study's; any other value as it is."""
-        is_file = (
-            isinstance(value, str) and value.endswith(_FILES) and not Path(value).is_absolute()
-        )
-        return str(self.home / value) if is_file else value
+        return beside(value, self.home)
 
     def place(self, source: Mapping[str, str]) -> str:
         """Return where a source of some work is, as commands take it."""
@@ -138,15 +133,25 @@ def _soundfont(name: str) -> Path:
 def _mix(work: Mapping[str, Any], folder: Path, machine: StudyMachine) -> None:
     options = machine.settled(work["options"])
     if work["fold"] is not None:
-        folds = _folds(work["fold"], machine)
-        number = work["fold"]["number"]
-        options["left_out"] = [name for name, fold in folds.items() if fold == number]
+        options["left_out"] = [*options.get("left_out", ()), *_left_out(work, machine)]
     # A path with a colon in it would be taken for a layout.
     sources: list[SourceLike] = [
         source["given"] if "given" in source else machine.folder(source["stage"])
         for source in work["sources"]
     ]
     mix(sources, folder, jobs=machine.workers, progress=machine.progress, **options)
+
+
+def _left_out(work: Mapping[str, Any], machine: StudyMachine) -> list[str]:
+    """Return the songs of a fold in what is mixed: all that was made of its pieces."""
+    fold = work["fold"]
+    folds, found = _folds(fold, machine), dict[str, None]()
+    for source in work["sources"]:
+        if "stage" in source or source in fold["of"]:  # others may be recordings of solos
+            pieces = pieces_of(machine.place(source))
+            found |= {s: None for s, one in pieces.items() if in_fold(one, folds, fold["number"])}
+    # What begins with @ would be the name of a file with names.
+    return [f"[@]{name[1:]}" if name.startswith("@") else name for name in found]
 
 
 def _write_songs(work: Mapping[str, Any], folder: Path, machine: StudyMachine) -> None:
@@ -238,31 +243,26 @@ def _chosen_songs(
     work: Mapping[str, Any], dataset: str, options: dict[str, Any], machine: StudyMachine
 ) -> bool:
     """Set the songs of a fold, where the data set has songs of folds; say if there are any."""
-    folds = _folds(work, machine)
+    folds, pieces = _folds(work, machine), pieces_of(dataset)
     found = find_dataset(dataset, options.get("taxonomy"), options.get("splits", ("test",)))
-    names = [song.name for song in found.songs]
-    if not any(in_fold(name, folds, number) for name in names for number in set(folds.values())):
+    names = [song.name for song in found.of_songs(options.get("songs", ())).songs]
+    of_song = {name: piece_of(name, pieces) for name in names}
+    if not any(in_fold(one, folds, k) for one in of_song.values() for k in {*folds.values()}):
         return True
-    options["songs"] = [name for name in names if in_fold(name, folds, work["number"])]
+    options["songs"] = [n for n, one in of_song.items() if in_fold(one, folds, work["number"])]
     return bool(options["songs"])
 
 
 def _folds(work: Mapping[str, Any], machine: StudyMachine) -> dict[str, int]:
     """Return the fold of each piece of a data set."""
-    names: list[str] = []
+    splits, names = work["splits"] or SPLITS, set[str]()
     for source in work["of"]:
-        place = machine.place(source)
-        layout, path = parse_source(place)
-        splits = work["splits"] or SPLITS
-        if layout == CORPUS:
-            names += (song.track for song in Corpus(path).song_records() if song.split in splits)
-        else:
-            names += (song.name for song in find_dataset(place, None, splits).songs)
-    pieces = sorted(set(names))
+        names |= {*pieces_of(machine.place(source), splits).values()}
+    pieces = sorted(names)
     if work["artists"] is None:
         return song_folds(pieces, work["count"])
     artists = {song: known.artist for song, known in read_known_songs(work["artists"]).items()}
-    if missing := [name for name in pieces if name not in artists]:
+    if missing := [name for name in pieces if not artists.get(name)]:
         raise UsageError(f"{work['artists']}: does not name the artist of {missing[0]}")
     return artist_folds({name: artists[name] for name in pieces}, work["count"])
 

@@ -141,7 +141,14 @@ def plan_stages(inputs: StudyInputs, seeds: int | None = None) -> StudyPlan:
     study = inputs.study
     n_seeds = study.seeds if seeds is None else seeds
     if n_seeds < 1:
-        raise UsageError(f"--seeds {n_seeds}: at least 1")
+        place = f"{study.path}: seeds:" if seeds is None else "--seeds"
+        raise UsageError(f"{place} {n_seeds}: at least 1")
+    titles = [row.title for row in study.rows.values()]
+    titles += [test.title for test in study.tests.values()]
+    titles += [one.title for one in (*study.tables, *study.comparisons)]
+    titles += [one.title for one in study.predictions]
+    for title in titles:  # those that name no input would be found when all is done
+        inputs.filled(title)
     planner = _StagePlanner(inputs)
     cells, left_out = [], list(planner.left_out_rows())
     tests = list(planner.tests())
@@ -189,6 +196,8 @@ class _StagePlanner:
         for name in names:
             if (missing := self._lacks(self.study.mixtures[name].sources)) is not None:
                 return missing
+        if row.fold and (missing := self._lacks([self.study.folds[row.fold].of])) is not None:
+            return missing
         return self.lacks(self.study.rows[row.init]) if row.init else None
 
     def lacks_of(self, name: str) -> str | None:
@@ -201,8 +210,14 @@ class _StagePlanner:
 
     def _lacks(self, sources: Sequence[str]) -> str | None:
         for source in sources:
-            if source in self.study.inputs and not self.inputs.is_there(source):
-                return source
+            corpus = source
+            if source in self.study.inputs:
+                if not self.inputs.is_there(source):
+                    return source
+                corpus = "" if source in self.inputs.given else self.study.inputs[source].stand_in
+            aligned = self.study.corpora[corpus].aligned if corpus else ""
+            if aligned and (missing := self._lacks([aligned])) is not None:
+                return missing
         return None
 
     def left_out_rows(self) -> Iterator[str]:
@@ -307,10 +322,16 @@ class _StagePlanner:
             ]
 
         init = None
+        self._refuse_tested(row, (*row.train, *row.validation))
         if row.init:
             other = self.study.rows[row.init]
-            fold_of_other = fold if other.fold == row.fold else 0
-            init = {"stage": self._run(other, model, targets, seed, fold_of_other)}
+            self._refuse_tested(row, other.train)
+            if other.fold not in ("", row.fold):
+                raise UsageError(
+                    f"{self.study.path}: rows.{row.name}: begins with the weights of {other.name}, "
+                    f"which has a run for each of the folds {other.fold}; give both the same fold"
+                )
+            init = {"stage": self._run(other, model, targets, seed, fold if other.fold else 0)}
         is_validated = tuple(row.validation) != (_NO_VALIDATION,)
         work = {
             "mixtures": mixtures(row.train),
@@ -324,6 +345,18 @@ class _StagePlanner:
         }
         name = row.name if model.is_joint else f"{row.name}-{targets[0]}"
         return self._add(StageKind.RUN, name + _ending(seed, fold), work)
+
+    def _refuse_tested(self, row: RowSpec, names: Sequence[str]) -> None:
+        """Check that no set of a row of folds has songs that a fold leaves out to be tested on."""
+        divided = self._source(self.study.folds[row.fold].of) if row.fold else []
+        for spec in (self.study.mixtures[name] for name in names if name != _NO_VALIDATION):
+            found = (source for name in spec.sources for source in self._source(name))
+            if not spec.fold and any(source in divided for source in found):
+                raise UsageError(
+                    f"{self.study.path}: rows.{row.name}: is tested on songs that the folds "
+                    f"{row.fold} leave out, and {spec.name} holds them; give it "
+                    f"fold = {row.fold!r}"
+                )
 
     def _mixtures(
         self, spec: MixtureSpec, row: RowSpec | None, target: str | None, fold: int
@@ -353,11 +386,16 @@ class _StagePlanner:
 
     def _fold_work(self, name: str, number: int) -> dict[str, Any]:
         spec = self.study.folds[name]
-        artists = self.inputs.given.get(spec.artists, (None,))[0] if spec.artists else None
-        if spec.by == "artist" and artists is None and spec.of in self.inputs.given:
-            raise UsageError(f"folds of {name} are by artist: --{spec.artists} FILE names them")
+        artists, songs = None, self._source(spec.of)
+        if spec.by == "artist" and spec.of in self.inputs.given:  # a stand-in's are not known
+            artists = self.inputs.given.get(spec.artists, (None,))[0]
+            if artists is None:
+                raise UsageError(f"folds of {name} are by artist: --{spec.artists} FILE names them")
+        # Corpora number the same scores in other orders: their pieces go by the scores' names.
+        of_scores = {"pieces": "scores"} if any("stage" in song for song in songs) else {}
         return {
-            "of": self._source(spec.of),
+            **of_scores,
+            "of": songs,
             "count": spec.count,
             "number": number,
             "splits": list(spec.splits),

@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from stemsmith.manifests.errors import StemsmithError
 from stemsmith.manifests.jobs import QUIET, Died, InProcess
@@ -83,6 +84,8 @@ class StudySchedule:
         Where stages are done.
     hashes : mapping of str to str
         The fingerprint of every stage.
+    files : mapping of str to object
+        What is known of the files beside the study's that each stage reads.
     n_trainings : int
         Number of trainings at a time.
     failed : dict of str to str
@@ -92,6 +95,7 @@ class StudySchedule:
     destination: StudyDestination
     machine: StudyMachine
     hashes: Mapping[str, str]
+    files: Mapping[str, Any]
     n_trainings: int = 1
     failed: dict[str, str] = field(default_factory=dict)
     _trainings: list[StudyStage] = field(default_factory=list)
@@ -162,4 +166,5 @@ class StudySchedule:
             self.failed[done.stage.id] = done.error
             self.machine.progress.warn(f"{done.stage.id}: {done.error}")
         else:
-            self.destination.record(done.stage, self.hashes[done.stage.id], done.seconds)
+            name = done.stage.id
+            self.destination.record(done.stage, self.hashes[name], done.seconds, self.files[name])

@@ -7,6 +7,7 @@ be compared differ in nothing but what the file says. docs/studies.md explains e
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -40,6 +41,7 @@ STATISTICS: Final = ("mean", "median", "windows")
 
 _TEXTS: Final = Every(list, str)
 _ANY: Final = Every(dict, object)
+_NAME: Final = re.compile(r"\w[\w.-]*")
 
 
 class InputKind(StrEnum):
@@ -530,6 +532,8 @@ def read_study(path: Path, size: str) -> Study:
     if unknown := sorted(set(content) - {*_HEAD, *_SHAPES}):
         known = ", ".join((*_HEAD, *_SHAPES))
         raise UsageError(f"{path}: unknown key {unknown[0]!r}; known: {known}")
+    if not content["targets"]:
+        raise UsageError(f"{path}: targets: at least one")
     sections = {name: _section(path, name, content.get(name, {})) for name in _SHAPES}
     tables, comparisons, predictions = (
         tuple(sections.pop(name).values()) for name in ("tables", "comparisons", "predictions")
@@ -547,13 +551,18 @@ def read_study(path: Path, size: str) -> Study:
         **sections,
     )
     _check_references(study)
+    _check_circles(study)
     return study
 
 
 def _section(path: Path, section: str, content: Any) -> dict[str, Any]:
-    """Return what a table of tables declares, by name."""
+    """Return what a table of tables declares, by name; names are those of files and folders."""
     if not isinstance(content, dict):
         raise UsageError(f"{path}: {section} is not a table of names and values")
+    if unfit := [name for name in content if not _NAME.fullmatch(name)]:
+        raise UsageError(
+            f"{path}: {section}.{unfit[0]!r}: not a name; these are letters, digits and - _ . alone"
+        )
     return {name: _declared(path, section, name, content) for name in content}
 
 
@@ -607,6 +616,20 @@ def _likened(
     return merged(_likened(path, place, other, content, (*seen, name)), rest)
 
 
+def _check_circles(study: Study) -> None:
+    """Check that nothing is needed before itself."""
+    leads_to = {f"rows.{name}.init": f"rows.{row.init}.init" for name, row in study.rows.items()}
+    for corpus in study.corpora.values():
+        stand_in = study.inputs[corpus.aligned].stand_in if corpus.aligned in study.inputs else ""
+        leads_to[f"corpora.{corpus.name}.aligned"] = f"corpora.{stand_in or corpus.aligned}.aligned"
+    for place in leads_to:
+        following, n_steps = leads_to[place], 0
+        while following in leads_to:
+            following, n_steps = leads_to[following], n_steps + 1
+            if n_steps > len(leads_to):
+                raise UsageError(f"{study.path}: {place}: leads back to itself")
+
+
 def _check_references(study: Study) -> None:
     """Check that every name that is used is declared."""
 
@@ -640,6 +663,12 @@ def _check_references(study: Study) -> None:
         check(f"folds.{fold.name}.artists", [fold.artists], study.inputs)
         check(f"folds.{fold.name}.by", [fold.by], ("song", "artist"))
         check(f"folds.{fold.name}.splits", fold.splits, SPLITS)
+        if fold.count < 2:
+            raise UsageError(f"{study.path}: folds.{fold.name}.count: {fold.count}; at least 2")
+        if fold.by == "artist" and not fold.artists:
+            raise UsageError(
+                f"{study.path}: folds.{fold.name}.artists: missing; by artist needs it"
+            )
     for row in study.rows.values():
         place = f"rows.{row.name}"
         check(f"{place}.train", row.train, study.mixtures)

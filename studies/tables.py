@@ -14,7 +14,7 @@ from stemsmith.manifests import storage
 from stemsmith.mixing.mixtures import Mixtures
 from stemsmith.share.compare.grids import TextTable
 from stemsmith.share.compare.tables import latex_of, markdown_of
-from stemsmith.studies.outcome import CellScore, ScoredRow
+from stemsmith.studies.outcome import MEAN, CellScore, ScoredRow
 from stemsmith.studies.plan import PlannedTest, StudyPlan
 from stemsmith.studies.stages import StageKind
 from stemsmith.studies.study import StudyTable
@@ -103,7 +103,7 @@ def _table(plan: StudyPlan, spec: StudyTable, rows: Sequence[ScoredRow], root: P
     ]
     shown = [] if is_tall or len(targets) == 1 < len(spec.metrics) else targets
     head = [_heading(spec, column, len(tests) > 1, shown) for column in columns[0]]
-    body = []
+    body, n_songs = [], _song_counts(spec, rows)
     for row in spec.rows or plan.study.rows:
         if not any((row, test.name) in scored for test in tests):
             continue
@@ -117,7 +117,11 @@ def _table(plan: StudyPlan, spec: StudyTable, rows: Sequence[ScoredRow], root: P
             figures = [_printed(spec, row, own[place]) for place in printed]
             names = (plan.title_of(row), *(group if is_tall else ()), _hours(plan, row, root))
             if any(cells) or not is_tall:
-                body.append((*names, *map(_cell, cells), *figures))
+                shown = [
+                    _cell(cell, n_songs.get((test.name, target, spec.metrics[number]), 0))
+                    for cell, (test, target, number) in zip(cells, own, strict=True)
+                ]
+                body.append((*names, *shown, *figures))
     return TextTable(
         title=plan.inputs.filled(spec.title),
         head=(
@@ -128,8 +132,20 @@ def _table(plan: StudyPlan, spec: StudyTable, rows: Sequence[ScoredRow], root: P
             *(f"{head[place]}, printed" for place in printed),
         ),
         rows=tuple(body),
-        foot="; ".join(_foot(plan, spec, rows)),
+        foot="; ".join(_foot(plan, spec, rows, body)),
     )
+
+
+def _song_counts(spec: StudyTable, rows: Sequence[ScoredRow]) -> dict[tuple[str, str, str], int]:
+    """Return by test, target and metric the number of songs of the row that has most."""
+    counts: dict[tuple[str, str, str], int] = {}
+    for row in rows:
+        for target in (*row.trainings[0].targets, MEAN):
+            for metric in spec.metrics:
+                score = row.score(target, metric, spec.statistic)
+                key = row.test.name, target, metric
+                counts[key] = max(counts.get(key, 0), 0 if score is None else score.n_songs)
+    return counts
 
 
 def _columns(
@@ -150,7 +166,12 @@ def _heading(spec: StudyTable, column: _Column, is_of_test: bool, targets: Seque
     return ": ".join([*([test.title] if is_of_test else []), " ".join(words)])
 
 
-def _foot(plan: StudyPlan, spec: StudyTable, rows: Sequence[ScoredRow]) -> Iterator[str]:
+def _foot(
+    plan: StudyPlan,
+    spec: StudyTable,
+    rows: Sequence[ScoredRow],
+    body: Sequence[tuple[str, ...]],
+) -> Iterator[str]:
     """Yield what has to be known of a table."""
     yield f"size {plan.study.size}"
     of_table = [row for row in rows if row.test.spec.name in spec.tests]
@@ -159,9 +180,13 @@ def _foot(plan: StudyPlan, spec: StudyTable, rows: Sequence[ScoredRow]) -> Itera
         (name for name in spec.metrics if name in known), lambda name: known[name].unit
     ):
         yield f"{', '.join(names)}{f' in {unit}' if unit else ''}, {_STATISTICS[spec.statistic]}"
+    if of_table and (lacking := [name for name in spec.metrics if name not in known]):
+        yield f"no row has scores of {', '.join(lacking)}"
     counts = {len(row.trainings) for row in of_table if plan.study.rows[row.row].train}
     if counts and max(counts) > 1:
         yield f"± standard deviation over {max(counts)} trainings"
+    if any(cell.endswith(")") for row in body for cell in row[1:]):
+        yield "in parentheses the number of songs, where other rows have scores of more"
     if spec.source:
         yield f"printed: {spec.source}"
     yield from used_data(plan)
@@ -179,11 +204,13 @@ def _printed(spec: StudyTable, row: str, column: _Column) -> str:
     return f"{figure[number]:.{max(decimals, 1)}f}"
 
 
-def _cell(score: CellScore | None) -> str:
+def _cell(score: CellScore | None, n_songs: int) -> str:
+    """Return a score, with its number of songs where another row has one of more."""
     if score is None:
         return _NONE
     spread = "" if score.spread is None else f" ± {score.spread:.2f}"
-    return f"{score.value:.2f}{spread}"
+    fewer = f" ({score.n_songs})" if score.n_songs < n_songs else ""
+    return f"{score.value:.2f}{spread}{fewer}"
 
 
 def _hours(plan: StudyPlan, row: str, root: Path) -> str:

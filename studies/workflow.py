@@ -14,6 +14,7 @@ from stemsmith.manifests.jobs import QUIET, Progress, Workers
 from stemsmith.manifests.paths import local_path
 from stemsmith.studies.comparisons import RowComparison, compare_rows, write_comparisons
 from stemsmith.studies.destination import StudyDestination
+from stemsmith.studies.files import hashes_of_files
 from stemsmith.studies.inputs import read_inputs
 from stemsmith.studies.known_options import check_options
 from stemsmith.studies.outcome import ScoredRow, read_scores
@@ -106,7 +107,7 @@ def plan_study(
         for name, paths in (inputs or {}).items()
     }
     plan = plan_stages(read_inputs(read_study(local_path(study), size), given), seeds)
-    check_options(plan.study)
+    check_options(plan)
     return plan
 
 
@@ -161,23 +162,25 @@ def run_study(
     root = local_path(out)
     destination = StudyDestination(root, plan.study.title, size)
     hashes = fingerprints(plan.stages)
-    destination.check(hashes)
+    home = plan.study.path.absolute().parent
+    files = {stage.id: hashes_of_files(stage, home) for stage in plan.stages}
+    destination.check(hashes, files)
     failed: dict[str, str] = {}
     with destination.opened():
+        destination.check(hashes, files)  # another process may have done something meanwhile
         todo = [stage for stage in plan.stages if not destination.is_done(stage)]
         if todo:
             with open_workers(jobs, scheduler) as workers:
-                home = plan.study.path.absolute().parent
                 machine = StudyMachine(root.absolute(), home, workers, device, progress)
                 n_trainings = _n_trainings(device, jobs, scheduler)
-                schedule = StudySchedule(destination, machine, hashes, n_trainings)
+                schedule = StudySchedule(destination, machine, hashes, files, n_trainings)
                 schedule.do(todo)
                 failed = schedule.failed
         shutil.rmtree(root / CACHE, ignore_errors=True)
         rows = tuple(read_scores(plan, root, list(failed)))
         if not rows:
-            first, reason = next(iter(failed.items()))
-            raise NothingToDo(f"{root}: no row has a score; {first}: {reason}")
+            why = next((f"; {stage}: {reason}" for stage, reason in failed.items()), "")
+            raise NothingToDo(f"{root}: no row has a score{why}")
         seconds = destination.seconds_of(plan.stages)
         comparisons, undone = compare_rows(plan, rows)
         predictions, unknown = predict_rows(plan, rows, root, list(failed))

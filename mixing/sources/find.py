@@ -45,6 +45,7 @@ __all__ = [
     "SongMixture",
     "Source",
     "check_destination",
+    "divided_source",
     "find_sources",
     "locate",
     "parse_source",
@@ -183,7 +184,7 @@ def parse_source(source: str | Path) -> tuple[str, Path]:
         If it is a folder of stemsmith with a layout, or one of audio without.
     """
     text = str(source)
-    layout, path = (CORPUS, text) if isinstance(source, Path) else _divided(text)
+    layout, path = (CORPUS, text) if isinstance(source, Path) else divided_source(text)
     folder = local_path(source if isinstance(source, Path) else path) if path else None
     if folder is None or not folder.is_dir():
         prefixes = ", ".join(f"{name}:PATH" for name in LAYOUTS.names)
@@ -201,8 +202,14 @@ def parse_source(source: str | Path) -> tuple[str, Path]:
     return layout, folder
 
 
-def _divided(text: str) -> tuple[str, str]:
-    """Return the layout that a text names, or that of a corpus, and the path."""
+def divided_source(text: str) -> tuple[str, str]:
+    """Return the layout that a text names, or that of a corpus, and the path, as it is written.
+
+    Parameters
+    ----------
+    text : str
+        ``PATH``, ``LAYOUT:PATH`` or ``package.module:function:PATH``; nothing need be there.
+    """
     layout, _, path = text.partition(":")
     if layout in LAYOUTS:
         return layout, path

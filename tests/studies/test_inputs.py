@@ -37,6 +37,8 @@ def test_an_input_of_several_data_sets_is_so_many_parts(
 @pytest.mark.parametrize(
     ("given", "said"),
     [
+        ({"real": [".", "./../{here}"]}, r"--real \.: given twice"),
+        ({"real": ["unknown:."]}, "--real unknown:.: unknown:. is not a folder"),
         ({"reel": ["."]}, "--reel: .* has no such input; it has --midi, --real, --separated"),
         ({"midi": [".", ".."]}, "--midi: takes one path, 2 are given"),
         ({"real": [".", "."]}, r"--real \.: given twice"),
@@ -47,6 +49,7 @@ def test_an_input_of_several_data_sets_is_so_many_parts(
 def test_what_is_wrong_with_an_input_is_said(
     study_file: StudyFile, given: dict[str, list[str]], said: str
 ) -> None:
+    given = {n: [p.replace("{here}", Path.cwd().name) for p in own] for n, own in given.items()}
     with pytest.raises(UsageError, match=said):
         read_inputs(read_study(study_file(), "tiny"), given)
 
@@ -55,3 +58,14 @@ def test_a_title_that_names_no_input_is_refused(study_file: StudyFile) -> None:
     inputs = read_inputs(read_study(study_file(), "tiny"), {})
     with pytest.raises(UsageError, match=r"'of \{x\}' names an input that is not there"):
         inputs.filled("of {x}")
+
+
+def test_paths_may_have_colons_and_spaces(study_file: StudyFile, tmp_path: Path) -> None:
+    odd = tmp_path / "disk: a" / "my songs"
+    odd.mkdir(parents=True)
+    study = read_study(study_file(), "tiny")
+    for given in (str(odd), f"folder:{odd}", f"stemsmith.x:layout:{odd}"):
+        inputs = read_inputs(study, {"real": [given]})
+        layout = given.removesuffix(str(odd)) or "musdb:"
+        assert inputs.given["real"] == (f"{layout}{odd}",)
+        assert inputs.parts("real") == (("my-songs", f"{layout}{odd}"),)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -67,6 +68,7 @@ def test_the_mean_over_targets_is_that_of_their_scores(row: ScoredRow) -> None:
     score = row.score("mean", "SI-SDR")
     assert score is not None
     assert score.value == pytest.approx((4.0 + (1.0 + 4.0) / 2) / 2)
+    assert score.spread == pytest.approx(np.std([(4 + 1) / 2, (4 + 4) / 2], ddof=1))
 
 
 def test_a_song_counts_where_all_trainings_have_it(study_file: StudyFile) -> None:
@@ -102,3 +104,25 @@ def test_several_metrics_are_columns_and_targets_lines(
     assert wide.head == ("", "training [h]", "bass", "drums", "bass, printed")
     assert wide.rows[0][2:] == ("5.00", "-", "-1.0")
     assert wide.title == "SI-SDR of Other songs"
+
+
+def test_a_row_that_lacks_songs_says_of_how_many_it_is(
+    study_file: StudyFile, made: StudyOutcome
+) -> None:
+    plan = plan_study(study_file(), "tiny")
+    whole = {("bass", "SI-SDR"): {"a": 1.0, "b": 2.0}}
+    silent = {("bass", "SI-SDR"): {"a": 9.0, "b": -np.inf}}
+    rows = [_row(plan, whole), dataclasses.replace(_row(plan, silent), row="again")]
+    table = study_tables(plan, rows, made.root)[-1]
+    assert [cells[2] for cells in table.rows] == ["1.50", "9.00 (1)"]
+    assert "in parentheses the number of songs, where other rows have scores of more" in table.foot
+    assert "in parentheses" not in study_tables(plan, rows[:1], made.root)[-1].foot
+
+
+def test_a_table_says_which_metrics_no_row_has(study_file: StudyFile, made: StudyOutcome) -> None:
+    plan = plan_study(
+        study_file(('title = "SI-SDR of', 'metrics = ["SI-SDX"]\ntitle = "SI-SDR of'))
+    )
+    (table,) = study_tables(plan, [_row(plan, {("bass", "SI-SDR"): {"a": 5.0}})], made.root)
+    assert "no row has scores of SI-SDX" in table.foot
+    assert "-" in table.rows[0]

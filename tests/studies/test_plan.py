@@ -84,6 +84,84 @@ def test_a_row_of_folds_leaves_its_songs_out(study_file: StudyFile) -> None:
         plan_study(path, "tiny")
 
 
+_FOLDS = """
+[folds.half]
+of = "songs"
+count = 2
+
+[mixtures.left]
+like = "few"
+fold = "half"
+
+[rows.fold]
+like = "few"
+title = "folds"
+train = ["left"]
+fold = "half"
+"""
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        (
+            'train = ["left", "many"]',
+            r"rows\.fold: is tested on songs that the folds half leave out",
+        ),
+        ('train = ["left"]\nvalidation = ["few"]', r"half leave out, and few holds them"),
+        ('train = ["left"]\ninit = "many"', r"half leave out, and many holds them"),
+    ],
+)
+def test_songs_that_folds_leave_out_are_in_no_other_set(
+    study_file: StudyFile, row: str, said: str
+) -> None:
+    more = '\n[rows.many]\nlike = "few"\ntitle = "many"\ntrain = ["many"]\n'
+    path = study_file(more=_FOLDS.replace('train = ["left"]', row) + more)
+    with pytest.raises(UsageError, match=said):
+        plan_study(path, "tiny")
+
+
+def test_weights_of_folds_are_those_of_the_same_fold(study_file: StudyFile) -> None:
+    tuned = (
+        '\n[rows.tuned]\nlike = "fold"\ntitle = "tuned"\ninit = "fold"\noptions = { epochs = 2 }\n'
+    )
+    path = study_file(more=_FOLDS + tuned)
+    runs = {stage.name: stage.work for stage in plan_study(path, "tiny").stages}
+    assert runs["tuned-bass-s1-f2"]["init"] == {"stage": "runs/fold-bass-s1-f2"}
+    path.write_text(path.read_text() + 'train = ["few"]\nfold = ""\n')
+    with pytest.raises(UsageError, match=r"rows\.tuned: begins with the weights of fold"):
+        plan_study(path, "tiny")
+
+
+def test_artists_are_asked_for_where_the_songs_are_given(
+    study_file: StudyFile, tmp_path: Path
+) -> None:
+    folds = _FOLDS.replace('of = "songs"', 'of = "real"\nby = "artist"\nartists = "artists"')
+    folds += '\n[inputs.artists]\nkind = "artists"\n'
+    path, table = study_file(more=folds), tmp_path / "artists.tsv"
+    table.touch()
+
+    def artists(**inputs: Path) -> set[str | None]:
+        stages = plan_study(path, "tiny", inputs=inputs).stages
+        return {s.work["fold"]["artists"] for s in stages if s.work.get("fold")}
+
+    assert artists(real=tmp_path, artists=table) == {str(table)}
+    assert artists(artists=table) == artists() == {None}
+    with pytest.raises(UsageError, match="--artists FILE names them"):
+        artists(real=tmp_path)
+
+
+def test_a_corpus_needs_the_input_whose_timing_it_has(study_file: StudyFile) -> None:
+    aligned = (
+        "[corpora.songs]",
+        '[inputs.timing]\nkind = "scores"\n\n[corpora.songs]\naligned = "timing"',
+    )
+    others = ('like = "songs"\npart = [0.6, 1.0]', 'scores = "midi"\npart = [0.6, 1.0]')
+    plan = plan_study(study_file(aligned, others), "tiny")
+    assert {cell.row for cell in plan.cells} == {"mixture"}
+    assert "row few: needs --timing" in plan.left_out
+
+
 def test_mixtures_are_a_test_as_songs(study_file: StudyFile) -> None:
     more = '\n[mixtures.pairs]\nlike = "few"\nsources = ["others"]\n'
     plan = plan_study(study_file(('dataset = "real"', 'dataset = "pairs"'), more=more), "tiny")
@@ -102,6 +180,35 @@ def test_mixtures_are_a_test_as_songs(study_file: StudyFile) -> None:
     ],
 )
 def test_options_that_there_are_not_are_named(
+    study_file: StudyFile, old: str, new: str, said: str
+) -> None:
+    with pytest.raises(UsageError, match=said):
+        plan_study(study_file((old, new)), "tiny")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("clip_s = 1", "clip_s = -1", r"mixtures/few: --clip -1"),
+        (
+            "clip_s = 1",
+            'clip_s = "long"',
+            r"mixtures/few: one of these is of another kind .*'long'",
+        ),
+        ("epochs = 1", "epochs = 0", r"runs/few-bass-s1: epochs must be above 0"),
+        ("epochs = 1", 'epochs = ["1"]', r"runs/few-bass-s1: one of these .*epochs = \['1'\]"),
+        ("epochs = 1", 'epochs = 1, device = "cpu"', r"models.blstm.train: no option 'device'"),
+        ('system = "mixture"', 'system = "mix"', r"rows.mixture.system: mix: unknown system"),
+        ('model = "blstm"\ntrain = {', 'model = "lstm"\ntrain = {', r"models.blstm.model: 'lstm'"),
+        ('targets = ["bass", "drums"]', 'targets = ["bass"]\nseeds = -1', r"toml: seeds: -1: at"),
+        ('title = "mixture"', 'title = "{mix}"', r"'{mix}' names an input that is not there"),
+        ('title = "Scores of {real}"', 'title = "{0}"', r"'{0}' names an input that is not there"),
+        ("window_s = 0.5", 'bss = "v5"', r"results/real/mixture: --bss v5"),
+        ("window_s = 0.5", 'targets = ["bass"]', r"tests.real.evaluate: no option 'targets'"),
+        ("sample_rate = 8000, splits", 'sample_rate = "x", splits', r"corpora/others: .*'x'"),
+    ],
+)
+def test_values_that_cannot_be_are_named_before_anything_is_done(
     study_file: StudyFile, old: str, new: str, said: str
 ) -> None:
     with pytest.raises(UsageError, match=said):

@@ -122,20 +122,17 @@ def test_a_stage_that_fails_is_named_and_the_rest_goes_on(
 ) -> None:
     text = made.plan.study.path.read_text()
     path = tmp_path / "study.toml"
-    path.write_text(text.replace("epochs = 1,", "epochs = 1, batch_size = 0,", 1))
-    path.write_text(path.read_text().replace("batch_size = 4, ", ""))
+    path.write_text(text.replace("n_units = 2", "n_units = 0"))
     shutil.copytree(made.root, tmp_path / "out")
-    record = tmp_path / "out" / "study.json"
-    shutil.rmtree(tmp_path / "out" / "runs")
-    with pytest.raises(UsageError, match="runs/few-bass-s1: was made of other declarations"):
-        run_study(path, tmp_path / "out", "tiny", inputs=dict(made.plan.inputs.given))
-    record.unlink()
-    shutil.rmtree(tmp_path / "out")
+    for stage in ("runs/few-bass-s1", "results/real/few-s1"):
+        with pytest.raises(UsageError, match=f"{stage}: was made of other declarations"):
+            run_study(path, tmp_path / "out", "tiny", inputs=dict(made.plan.inputs.given))
+        shutil.rmtree(tmp_path / "out" / stage)  # as the message says
     outcome = run_study(path, tmp_path / "out", "tiny", inputs=dict(made.plan.inputs.given))
-    assert "batch_size must be above 0" in outcome.failed["runs/few-bass-s1"]
+    assert "hidden_size must be greater than zero" in outcome.failed["runs/few-bass-s1"]
     assert outcome.failed["results/real/few-s1"] == "needs runs/few-bass-s1"
     assert [row.row for row in outcome.rows] == ["mixture"]
-    assert "batch_size must be above 0" in outcome.page.read_text()
+    assert "hidden_size must be greater than zero" in outcome.page.read_text()
 
 
 def test_the_timing_of_a_performance_is_that_of_its_notes(

@@ -55,13 +55,14 @@ def performed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def done(
-    tmp_path: Path, n_trainings: int, stages: Iterable[StudyStage] = STAGES
+    tmp_path: Path, n: int, stages: Iterable[StudyStage] = STAGES
 ) -> tuple[Recorder, schedule.StudySchedule]:
     workers = Recorder()
     machine = StudyMachine(tmp_path, tmp_path, workers, "cpu", QUIET)
     destination = StudyDestination(tmp_path / "out", "a study", "tiny")
+    hashes = fingerprints(stages)
     with destination.opened():
-        made = schedule.StudySchedule(destination, machine, fingerprints(stages), n_trainings)
+        made = schedule.StudySchedule(destination, machine, hashes, dict.fromkeys(hashes, {}), n)
         made.do(list(stages))
     return workers, made
 

@@ -41,6 +41,12 @@ def test_a_study_is_read(study_file: StudyFile) -> None:
         ("bass = [1.25, 2]", 'bass = ["a", 2]', "tables.bss.printed.few.bass: a number for each"),
         ('dataset = "real"', 'dataset = "unreal"', "tests.real.dataset: 'unreal' is not there"),
         ('title = "few of {midi}"', "titel = 3", "rows.few.titel: unknown; known: like, title"),
+        ('targets = ["bass", "drums"]', "targets = []", "targets: at least one"),
+        ("[rows.again]", '[rows."../again"]', "rows.'../again': not a name"),
+        ("[tables.bss]", '[tables."a/b"]', "tables.'a/b': not a name"),
+        ("[corpora.songs]", '[corpora.songs]\naligned = "songs"', "corpora.songs.aligned: leads"),
+        ("[corpora.others]", '[corpora.others]\naligned = "real"', "corpora.others.aligned: leads"),
+        ('title = "few of {midi}"', 'title = "x"\ninit = "again"', "rows.few.init: leads back"),
     ],
 )
 def test_errors_name_the_file_and_the_place(
@@ -52,3 +58,20 @@ def test_errors_name_the_file_and_the_place(
     assert str(refused.value).startswith(f"{path}: ")
     assert said in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("fold", "said"),
+    [
+        ("count = 0", "folds.half.count: 0; at least 2"),
+        ("count = -1", "folds.half.count: -1; at least 2"),
+        ('count = 2\nby = "artist"', "folds.half.artists: missing; by artist needs it"),
+    ],
+)
+def test_folds_that_leave_nothing_out_are_refused(
+    study_file: StudyFile, fold: str, said: str
+) -> None:
+    path = study_file(more=f'\n[folds.half]\nof = "songs"\n{fold}\n')
+    with pytest.raises(UsageError) as refused:
+        read_study(path, "tiny")
+    assert said in str(refused.value)
