@@ -18,6 +18,7 @@ class DrumsBassNoise(LabelNoise):
 
     name = "drums-bass-noise"
     summary = "with p = 0.2 drums and bass of a mixture have each other's labels"
+    effects = ()  # what it writes is that of the class it is of
     swapped = ("bass", "drums")
 
 
