@@ -22,6 +22,7 @@ class DrumsBassNoise(LabelNoise):
 
     name = "drums-bass-noise"
     summary = "with p = 0.2 drums and bass of a mixture have each other's labels"
+    after = "ours"
     excludes = frozenset({"label-noise"})
     swapped = ("bass", "drums")
 
