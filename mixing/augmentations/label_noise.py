@@ -46,7 +46,8 @@ class LabelNoise(Augmentation):
     summary = "with p = 0.2 two targets of a mixture have each other's labels"
     after = "SDX'23"
     excluded_modes = frozenset({"across"})  # which joins mixtures that were drawn by themselves
-    effects: Sequence[type[SourceEffect]] = (Mislabel,)
+    effects = (Mislabel,)
+    excludes = frozenset({"drums-bass-noise"})
     is_fault = True
     swapped: tuple[str, ...] = ()  # the targets among which two are swapped; empty for all
 
