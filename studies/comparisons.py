@@ -21,7 +21,7 @@ from stemsmith.studies.outcome import ScoredRow
 from stemsmith.studies.plan import StudyPlan
 from stemsmith.studies.study import ComparisonSpec
 
-__all__ = ["RowComparison", "compare_rows", "write_comparisons"]
+__all__ = ["RowComparison", "compare_rows", "system_of_row", "write_comparisons"]
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def _compare(
     systems = {
         name: system
         for name, title in titles.items()
-        if (system := _system(spec, name, title, rows)) is not None
+        if (system := system_of_row(plan, name, spec.tests, rows, title)) is not None
     }
     if spec.base not in systems:
         raise UsageError(f"{spec.base} has no scores")
@@ -125,11 +125,40 @@ def _compare(
     return comparisons
 
 
-def _system(
-    spec: ComparisonSpec, row: str, title: str, rows: Sequence[ScoredRow]
+def system_of_row(
+    plan: StudyPlan,
+    row: str,
+    tests: Sequence[str],
+    rows: Sequence[ScoredRow],
+    title: str | None = None,
 ) -> ScoredSystem | None:
-    """Return the scores of a row in all tests of a comparison."""
-    parts = [one for one in rows if one.row == row and one.test.spec.name in spec.tests]
+    """Return the scores of a row in several tests, of each song the mean over trainings.
+
+    Parameters
+    ----------
+    plan : StudyPlan
+        The study's plan.
+    row : str
+        Name of the row.
+    tests : sequence of str
+        Names of the tests, as the study declares them.
+    rows : sequence of ScoredRow
+        The scores of every row in every test.
+    title : str, optional
+        What tables call it; None takes the row's title.
+
+    Returns
+    -------
+    ScoredSystem or None
+        With that title; None where it has no scores.
+
+    Raises
+    ------
+    UsageError
+        If the scores of its tests or of its trainings do not fit together.
+    """
+    title = plan.title_of(row) if title is None else title
+    parts = [one for one in rows if one.row == row and one.test.spec.name in tests]
     if not parts:
         return None
     systems = [mean_over_seeds(one.trainings) for one in parts]

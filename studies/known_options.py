@@ -112,6 +112,7 @@ def _makers() -> Mapping[str, Callable[[dict[str, Any]], object]]:
 
 def _given_options(study: Study) -> Iterator[tuple[str, str, set[str]]]:
     from stemsmith.evaluate.benchmark.options import EvaluationOptions
+    from stemsmith.evaluate.realism.options import GapOptions
     from stemsmith.mixing.plan.config import MixOptions
     from stemsmith.render.corpus.config import RenderOptions
     from stemsmith.render.renditions.config import RenditionOptions
@@ -144,3 +145,7 @@ def _given_options(study: Study) -> Iterator[tuple[str, str, set[str]]]:
     for test in study.tests.values():
         for option in test.evaluate:
             yield f"tests.{test.name}.evaluate", option, of_evaluation
+    for prediction in study.predictions:
+        for option in prediction.gap:
+            known = names(GapOptions, "songs")  # which are the artists
+            yield f"predictions.{prediction.name}.gap", option, known

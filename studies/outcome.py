@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from stemsmith.evaluate.benchmark.results import Results
@@ -17,9 +18,12 @@ from stemsmith.share.compare.seeds import joined_songs, mean_over_seeds
 from stemsmith.share.compare.systems import ScoredSystem, system_of_results
 from stemsmith.studies.plan import PlannedCell, PlannedTest, StudyPlan
 
-__all__ = ["MEAN", "CellScore", "ScoredRow", "read_scores"]
+__all__ = ["COST", "MEAN", "SECONDS", "CellScore", "ScoredRow", "read_scores"]
 
-MEAN = "mean"  # over the targets
+MEAN: Final = "mean"  # over the targets
+# What separation took: seconds for each song, and in relation to its length.
+SECONDS: Final = "seconds a song"
+COST: Final = "cost"
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,8 @@ class ScoredRow:
         target : str
             Name of a target, or ``mean``: the mean over targets of their scores.
         metric : str
-            Name of the metric.
+            Name of the metric; of all targets there is also what separation took, `SECONDS` for
+            each song or `COST` in relation to its length.
         statistic : str
             What stands for all songs: one of `stemsmith.studies.study.STATISTICS`.
 
@@ -91,6 +96,10 @@ class ScoredRow:
         if target != MEAN:
             of_target = self._found(target, metric, statistic)
             return None if of_target is None else _over_trainings(*of_target)
+        if metric in (SECONDS, COST):
+            taken = [_times(folders, is_relative=metric == COST) for folders in self.results]
+            of_taken = _of_songs(taken, statistic)
+            return None if of_taken is None else _over_trainings(*of_taken)
         names = self.trainings[0].targets
         found = [one for name in names if (one := self._found(name, metric, statistic)) is not None]
         if not found or len(found) < len(names):
@@ -147,6 +156,14 @@ def _read_cell(cell: PlannedCell, test: PlannedTest, root: Path, missing: set[st
     folders = tuple(folds for folds in folders if folds)
     trainings = [_of_folds([system_of_results(Results(f)) for f in folds]) for folds in folders]
     return ScoredRow(cell.row, test, tuple(trainings), folders)
+
+
+def _times(folders: Sequence[Path], *, is_relative: bool) -> dict[str, float]:
+    return {
+        time.song: time.separation_s / (time.duration_s if is_relative else 1.0)
+        for folder in folders
+        for time in Results(folder).times
+    }
 
 
 def _finite_scores(folders: Sequence[Path]) -> dict[tuple[str, str], list[float]]:

@@ -26,6 +26,7 @@ from stemsmith.share.report.page import render_page
 from stemsmith.studies.comparisons import RowComparison
 from stemsmith.studies.outcome import ScoredRow
 from stemsmith.studies.plan import StudyPlan
+from stemsmith.studies.predictions import RowPrediction, prediction_tables
 from stemsmith.studies.tables import study_tables, used_data
 
 __all__ = ["write_page"]
@@ -37,6 +38,7 @@ def write_page(
     plan: StudyPlan,
     rows: Sequence[ScoredRow],
     comparisons: Sequence[RowComparison],
+    predictions: Sequence[RowPrediction],
     failed: Mapping[str, str],
     seconds: Mapping[str, float],
     root: Path,
@@ -51,6 +53,8 @@ def write_page(
         The scores of every row in every test.
     comparisons : sequence of RowComparison
         The rows beside each other.
+    predictions : sequence of RowPrediction
+        Whether the sound of corpora predicts what training on them gains.
     failed : mapping of str to str
         Stages that could not be done, and why.
     seconds : mapping of str to float
@@ -73,6 +77,7 @@ def write_page(
         PageSection("Tables", tables),
         PageSection("Charts", list(_charts(plan, rows))),
         *(PageSection(one.title, list(_comparison(one))) for one in comparisons),
+        *(PageSection(one.title, list(_prediction(one))) for one in predictions),
         PageSection("What was done", list(_stages(plan, failed, seconds))),
     ]
     page = Page(
@@ -129,6 +134,14 @@ def _comparison(one: RowComparison) -> Iterator[Block]:
             yield DataTable(grid.title, grid.head, grid.rows, foot)
     for remark in remarks_of(one.found):
         yield Prose(f"{remark}.")
+
+
+def _prediction(one: RowPrediction) -> Iterator[Block]:
+    """Yield what a prediction found, or that nothing is claimed, and what it was found of."""
+    if one.claims_nothing:
+        yield Notice(one.claims_nothing)
+    for table in prediction_tables(one):
+        yield DataTable(table.title, table.head, table.rows, f"{table.foot}.")
 
 
 def _stages(

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from stemsmith.evaluate.benchmark.datasets import find_dataset
 from stemsmith.evaluate.realism.songs import read_known_songs
+from stemsmith.evaluate.realism.workflow import measure_gap
 from stemsmith.evaluate.workflow import evaluate_system
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.jobs import Progress, Workers
@@ -21,6 +22,7 @@ from stemsmith.share.workflow import export_dataset
 from stemsmith.studies.aligned import write_aligned
 from stemsmith.studies.files import beside
 from stemsmith.studies.folds import artist_folds, in_fold, piece_of, pieces_of, song_folds
+from stemsmith.studies.gaps import write_gap
 from stemsmith.studies.scores import bundled_scores, copy_part
 from stemsmith.studies.stages import StageKind, StudyStage
 
@@ -220,6 +222,18 @@ def _evaluate(work: Mapping[str, Any], folder: Path, machine: StudyMachine) -> N
     )
 
 
+def _measure_gap(work: Mapping[str, Any], folder: Path, machine: StudyMachine) -> None:
+    found = measure_gap(
+        machine.place(work["corpus"]),
+        [machine.place(songs) for songs in work["real"]],
+        songs=work["artists"],
+        jobs=machine.workers,
+        progress=machine.progress,
+        **work["options"],
+    )
+    write_gap(found, folder)
+
+
 def _chosen_songs(
     work: Mapping[str, Any], dataset: str, options: dict[str, Any], machine: StudyMachine
 ) -> bool:
@@ -256,4 +270,5 @@ _PERFORMERS: Final[dict[StageKind, Callable[[Mapping[str, Any], Path, StudyMachi
     StageKind.SONGS: _write_songs,
     StageKind.RUN: _train,
     StageKind.RESULTS: _evaluate,
+    StageKind.GAP: _measure_gap,
 }

@@ -18,11 +18,12 @@ from stemsmith.studies.study import (
     InputKind,
     MixtureSpec,
     ModelSpec,
+    PredictionSpec,
     RowSpec,
     Study,
 )
 
-__all__ = ["PlannedCell", "PlannedTest", "StudyPlan", "plan_stages"]
+__all__ = ["PlannedCell", "PlannedPrediction", "PlannedTest", "StudyPlan", "plan_stages"]
 
 _NO_VALIDATION = "none"
 
@@ -69,6 +70,22 @@ class PlannedCell:
 
 
 @dataclass(frozen=True)
+class PlannedPrediction:
+    """The distances that may predict the gains of rows.
+
+    Attributes
+    ----------
+    spec : PredictionSpec
+        As the study declares it.
+    gaps : mapping of str to str
+        By row, the stage that measures how far its corpus is from the songs of the tests.
+    """
+
+    spec: PredictionSpec
+    gaps: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class StudyPlan:
     """All that a study does.
 
@@ -86,6 +103,8 @@ class StudyPlan:
         The tests that can be made.
     cells : tuple of PlannedCell
         The scores of every row in every test.
+    predictions : tuple of PlannedPrediction
+        Of which rows it is asked whether the sound of their corpora predicts their scores.
     left_out : tuple of str
         Rows and tests that cannot be made of what was given: a sentence each.
     """
@@ -96,6 +115,7 @@ class StudyPlan:
     stages: tuple[StudyStage, ...]
     tests: tuple[PlannedTest, ...]
     cells: tuple[PlannedCell, ...]
+    predictions: tuple[PlannedPrediction, ...]
     left_out: tuple[str, ...]
 
     def title_of(self, row: str) -> str:
@@ -149,8 +169,12 @@ def plan_stages(inputs: StudyInputs, seeds: int | None = None) -> StudyPlan:
         for cell in cells
         for name in cell.results[number : number + 1]
     ]
-    stages = in_order(planner.stages, [name for some in wanted for name in some])
-    return StudyPlan(study, inputs, n_seeds, stages, tuple(tests), tuple(cells), tuple(left_out))
+    predictions = tuple(planner.predictions(tests))
+    gaps = [stage for one in predictions for stage in one.gaps.values()]
+    stages = in_order(planner.stages, [*(name for some in wanted for name in some), *gaps])
+    return StudyPlan(
+        study, inputs, n_seeds, stages, tuple(tests), tuple(cells), predictions, tuple(left_out)
+    )
 
 
 class _StagePlanner:
@@ -221,6 +245,40 @@ class _StagePlanner:
             tuple(self._results(row, test, seed, fold) for fold in folds) for seed in seeds
         )
         return PlannedCell(row.name, test.name, results)
+
+    def predictions(self, tests: Sequence[PlannedTest]) -> Iterator[PlannedPrediction]:
+        """Yield the predictions whose tests can be made, with the gap of every row's corpus."""
+        for spec in self.study.predictions:
+            real: list[Mapping[str, Any]] = []
+            for test in tests:
+                if test.spec.name in spec.tests and test.dataset not in real:
+                    real.append(test.dataset)
+            rows = [name for name in spec.rows if self.lacks(self.study.rows[name]) is None]
+            if real and rows:
+                gaps = {name: self._gap(spec, name, real) for name in rows}
+                self._check_factors(spec, gaps)
+                yield PlannedPrediction(spec, gaps)
+
+    def _check_factors(self, spec: PredictionSpec, gaps: Mapping[str, str]) -> None:
+        """Check that no corpus counts twice because it is said to differ from itself."""
+        first: dict[str, str] = {}
+        for row, stage in gaps.items():
+            other = first.setdefault(stage, row)
+            if spec.rows[row] != spec.rows[other]:
+                raise UsageError(
+                    f"{self.study.path}: predictions.{spec.name}.rows.{row}: has other factors "
+                    f"than {other}, and at size {self.study.size} the same corpus"
+                )
+
+    def _gap(self, spec: PredictionSpec, row: str, real: Sequence[Mapping[str, Any]]) -> str:
+        (corpus,) = self.study.sources_of(self.study.rows[row])
+        work = {
+            "corpus": self._source(corpus)[0],
+            "real": list(real),
+            "artists": self.inputs.given.get(spec.artists, (None,))[0],
+            "options": dict(spec.gap),
+        }
+        return self._add(StageKind.GAP, f"{spec.name}-{corpus}", work)
 
     def _results(self, row: RowSpec, test: PlannedTest, seed: int, fold: int) -> str:
         if row.train:

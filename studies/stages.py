@@ -24,6 +24,7 @@ class StageKind(StrEnum):
     SONGS = "songs"  # mixtures as a data set to test on
     RUN = "runs"
     RESULTS = "results"
+    GAP = "gaps"  # how far a corpus is from the songs of tests
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,6 +29,7 @@ __all__ = [
     "InputSpec",
     "MixtureSpec",
     "ModelSpec",
+    "PredictionSpec",
     "RowSpec",
     "Study",
     "StudyTable",
@@ -291,7 +292,8 @@ class StudyTable:
     tests : tuple of str
         Tests whose scores it has, each with its own columns.
     metrics : tuple of str
-        Names of the metrics, as in results.
+        Names of the metrics, as in results; and for the target ``mean``, what separation took:
+        ``seconds a song``, or ``cost``, in relation to the length of songs.
     statistic : str
         What stands for many songs: their ``mean``, their ``median``, or the median over all
         ``windows`` of all songs, as in Brunner et al. 2019 (section V).
@@ -302,8 +304,8 @@ class StudyTable:
     source : str
         Where the printed figures are from.
     printed : mapping of str to mapping of str to tuple of float
-        By row, what the paper prints of each metric: by target, or by test and target as
-        ``test.target``.
+        By row, what the paper prints of each metric, NaN for nothing: by target, or by test and
+        target as ``test.target``.
     """
 
     name: str
@@ -363,6 +365,44 @@ class ComparisonSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PredictionSpec:
+    """Whether the distance of corpora to the songs of tests predicts what training on them gains.
+
+    Attributes
+    ----------
+    name : str
+        Name of its files.
+    title : str
+        What people read above it.
+    tests : tuple of str
+        Tests whose songs the corpora are compared with, and whose scores are the gain.
+    base : str
+        Row that the gain is over.
+    target : str
+        Target whose scores count.
+    rows : mapping of str to mapping of str to str
+        Rows that are each trained on mixtures of one corpus, and the level of each factor in which
+        that corpus differs from others, such as ``{"bank": "general", "balance": "real"}``.
+    metric : str
+        Name of the metric.
+    gap : mapping of str to object
+        Fields of `GapConfig`.
+    artists : str
+        Input with the artists of the songs, by which the floor is taken.
+    """
+
+    name: str
+    title: str
+    tests: tuple[str, ...]
+    base: str
+    target: str
+    rows: Mapping[str, Mapping[str, str]]
+    metric: str = "SI-SDR"
+    gap: Mapping[str, Any] = field(default_factory=dict)
+    artists: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Study:
     """A study at one size.
 
@@ -386,6 +426,8 @@ class Study:
         What is told of it.
     comparisons : tuple of ComparisonSpec
         Which rows are compared with which.
+    predictions : tuple of PredictionSpec
+        Of which rows it is asked whether the sound of their corpora predicts their scores.
     """
 
     path: Path
@@ -403,10 +445,15 @@ class Study:
     tests: Mapping[str, BenchmarkSpec]
     tables: tuple[StudyTable, ...]
     comparisons: tuple[ComparisonSpec, ...]
+    predictions: tuple[PredictionSpec, ...]
 
     def targets_of(self, row: RowSpec) -> tuple[str, ...]:
         """Return the targets that a row separates."""
         return row.targets or self.targets
+
+    def sources_of(self, row: RowSpec) -> tuple[str, ...]:
+        """Return the corpora and inputs that a row is trained on, each once."""
+        return tuple(dict.fromkeys(s for name in row.train for s in self.mixtures[name].sources))
 
 
 # Keys of each table and their shapes; a star marks lists that become tuples.
@@ -428,6 +475,9 @@ _SHAPES: Final[dict[str, dict[str, Any]]] = {
     "comparisons": {"title": str, "tests": _TEXTS, "base": str, "rows": _TEXTS, "metric": str,
                     "targets": _TEXTS, "artists": str, "null": _TEXTS, "candidates": _TEXTS,
                     "target": str},
+    "predictions": {"title": str, "tests": _TEXTS, "base": str, "target": str,
+                    "rows": Every(dict, Every(dict, str)), "metric": str, "gap": _ANY,
+                    "artists": str},
 }  # fmt: skip
 _NEEDED: Final = {
     "inputs": ("kind",),
@@ -438,6 +488,7 @@ _NEEDED: Final = {
     "tests": ("title", "dataset"),
     "tables": ("title", "tests"),
     "comparisons": ("title", "tests", "base"),
+    "predictions": ("title", "tests", "base", "target", "rows"),
 }
 _KINDS: Final[dict[str, Callable[..., Any]]] = {
     "inputs": InputSpec,
@@ -449,6 +500,7 @@ _KINDS: Final[dict[str, Callable[..., Any]]] = {
     "tests": BenchmarkSpec,
     "tables": StudyTable,
     "comparisons": ComparisonSpec,
+    "predictions": PredictionSpec,
 }
 _HEAD: Final = {
     "title": str,
@@ -483,7 +535,9 @@ def read_study(path: Path, size: str) -> Study:
     if not content["targets"]:
         raise UsageError(f"{path}: targets: at least one")
     sections = {name: _section(path, name, content.get(name, {})) for name in _SHAPES}
-    tables, comparisons = (tuple(sections.pop(name).values()) for name in ("tables", "comparisons"))
+    tables, comparisons, predictions = (
+        tuple(sections.pop(name).values()) for name in ("tables", "comparisons", "predictions")
+    )
     study = Study(
         path=path,
         size=size,
@@ -493,6 +547,7 @@ def read_study(path: Path, size: str) -> Study:
         targets=tuple(content["targets"]),
         tables=tables,
         comparisons=comparisons,
+        predictions=predictions,
         **sections,
     )
     _check_references(study)
@@ -645,3 +700,31 @@ def _check_references(study: Study) -> None:
         check(f"{place}.target", (one.target, *one.targets), study.targets)
         if len(one.null) not in (0, 2) or (one.candidates and not one.target):
             raise UsageError(f"{study.path}: {place}: null are two rows; candidates need a target")
+    for prediction in study.predictions:
+        place = f"predictions.{prediction.name}"
+        check(f"{place}.tests", prediction.tests, study.tests)
+        check(f"{place}.base", [prediction.base], study.rows)
+        check(f"{place}.rows", prediction.rows, study.rows)
+        check(f"{place}.artists", [prediction.artists], study.inputs)
+        check(f"{place}.target", [prediction.target], study.targets)
+        _check_corpora(study, prediction)
+    told = {*(table.name for table in study.tables), *(one.name for one in study.comparisons)}
+    for prediction in study.predictions:
+        if prediction.name in told:
+            raise UsageError(
+                f"{study.path}: predictions.{prediction.name}: a table or a comparison has its name"
+            )
+
+
+def _check_corpora(study: Study, prediction: PredictionSpec) -> None:
+    """Check that each row of a prediction has one corpus, and that it is of whole data sets."""
+    place = f"{study.path}: predictions.{prediction.name}"
+    for name in prediction.rows:
+        sources = study.sources_of(study.rows[name])
+        if len(sources) != 1 or sources[0] not in study.corpora:
+            raise UsageError(f"{place}.rows.{name}: is not trained on mixtures of one corpus")
+    if chosen := [name for name in prediction.tests if study.tests[name].songs]:
+        raise UsageError(
+            f"{place}.tests: {chosen[0]} has songs of its own, and corpora are compared with all "
+            "songs of a data set"
+        )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Final
@@ -13,12 +14,12 @@ from stemsmith.manifests import storage
 from stemsmith.mixing.mixtures import Mixtures
 from stemsmith.share.compare.grids import TextTable
 from stemsmith.share.compare.tables import latex_of, markdown_of
-from stemsmith.studies.outcome import MEAN, CellScore, ScoredRow
+from stemsmith.studies.outcome import COST, MEAN, SECONDS, CellScore, ScoredRow
 from stemsmith.studies.plan import PlannedTest, StudyPlan
 from stemsmith.studies.stages import StageKind
 from stemsmith.studies.study import StudyTable
 
-__all__ = ["TABLES", "study_tables", "table_texts", "used_data", "write_tables"]
+__all__ = ["TABLES", "csv_of", "study_tables", "table_texts", "used_data", "write_tables"]
 
 TABLES: Final = "tables"
 _NONE: Final = "-"
@@ -63,7 +64,11 @@ def write_tables(plan: StudyPlan, rows: Sequence[ScoredRow], root: Path) -> None
     folder.mkdir(exist_ok=True)
     for spec in plan.study.tables:
         table = _table(plan, spec, rows, root)
-        texts = {"md": markdown_of(table), "tex": latex_of(table), "csv": _csv(table)}
+        texts = {
+            "md": markdown_of(table),
+            "tex": latex_of(table),
+            "csv": csv_of([table.head, *table.rows]),
+        }
         for ending, text in texts.items():
             storage.write_atomic(folder / f"{spec.name}.{ending}", text.encode())
 
@@ -175,7 +180,8 @@ def _foot(
         (name for name in spec.metrics if name in known), lambda name: known[name].unit
     ):
         yield f"{', '.join(names)}{f' in {unit}' if unit else ''}, {_STATISTICS[spec.statistic]}"
-    if of_table and (lacking := [name for name in spec.metrics if name not in known]):
+    named = {*known, SECONDS, COST}
+    if of_table and (lacking := [name for name in spec.metrics if name not in named]):
         yield f"no row has scores of {', '.join(lacking)}"
     counts = {len(row.trainings) for row in of_table if plan.study.rows[row.row].train}
     if counts and max(counts) > 1:
@@ -192,7 +198,7 @@ def _printed(spec: StudyTable, row: str, column: _Column) -> str:
     test, target, number = column
     figures = spec.printed.get(row, {})
     figure = figures.get(f"{test.spec.name}.{target}", figures.get(target))
-    if figure is None:
+    if figure is None or math.isnan(figure[number]):
         return _NONE
     all_figures = (x for row in spec.printed.values() for several in row.values() for x in several)
     decimals = max(len(repr(x).partition(".")[2].rstrip("0")) for x in all_figures)
@@ -226,8 +232,8 @@ def _training_hours(folder: Path) -> float:
     return mixtures.hours * mixtures.splits.get("train", 0) / sum(mixtures.splits.values())
 
 
-def _csv(table: TextTable) -> str:
+def csv_of(rows: Iterable[Sequence[object]]) -> str:
+    """Return rows of a table as CSV; None is an empty field."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerows([table.head, *table.rows])
+    csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue()

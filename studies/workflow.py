@@ -22,6 +22,7 @@ from stemsmith.studies.outcome import ScoredRow, read_scores
 from stemsmith.studies.page import write_page
 from stemsmith.studies.perform import CACHE, StudyMachine, perform
 from stemsmith.studies.plan import StudyPlan, plan_stages
+from stemsmith.studies.predictions import RowPrediction, predict_rows, write_predictions
 from stemsmith.studies.stages import StudyStage, fingerprints
 from stemsmith.studies.study import read_study
 from stemsmith.studies.tables import TABLES, table_texts, write_tables
@@ -45,6 +46,8 @@ class StudyOutcome:
         The scores of every row in every test.
     comparisons : tuple of RowComparison
         The rows beside each other, as the study declares.
+    predictions : tuple of RowPrediction
+        Whether the sound of corpora predicts what training on them gains, as the study declares.
     failed : mapping of str to str
         Stages that could not be done, and why; those that need one are named with it.
     seconds : mapping of str to float
@@ -57,6 +60,7 @@ class StudyOutcome:
     plan: StudyPlan
     rows: tuple[ScoredRow, ...]
     comparisons: tuple[RowComparison, ...]
+    predictions: tuple[RowPrediction, ...]
     failed: Mapping[str, str]
     seconds: Mapping[str, float]
     page: Path
@@ -176,12 +180,16 @@ def run_study(
             raise NothingToDo(f"{root}: no row has a score{why}")
         seconds = destination.seconds_of(plan.stages)
         comparisons, undone = compare_rows(plan, rows)
-        for line in undone:
+        predictions, unknown = predict_rows(plan, rows, root, list(failed))
+        for line in (*undone, *unknown):
             progress.warn(line)
         write_tables(plan, rows, root)
         write_comparisons(comparisons, root / TABLES)
-        page = write_page(plan, rows, comparisons, failed, seconds, root)
-    return StudyOutcome(root, plan, rows, tuple(comparisons), failed, seconds, page)
+        write_predictions(predictions, root / TABLES)
+        page = write_page(plan, rows, comparisons, predictions, failed, seconds, root)
+    return StudyOutcome(
+        root, plan, rows, tuple(comparisons), tuple(predictions), failed, seconds, page
+    )
 
 
 def _do(stage: StudyStage, machine: StudyMachine, failed: dict[str, str]) -> float | None:

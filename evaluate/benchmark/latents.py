@@ -32,6 +32,7 @@ from stemsmith.manifests.arrays import Float32s, Float64s
 from stemsmith.manifests.errors import NothingToDo, UsageError, require
 from stemsmith.manifests.jobs import QUIET, Progress
 from stemsmith.manifests.records import Rejection
+from stemsmith.mixing.sources.find import parse_source
 from stemsmith.train.models.architectures.resnet import ResNet
 from stemsmith.train.run import TrainedRun
 
@@ -154,6 +155,7 @@ def map_latents(
     """
     wanted = replace(config, **options) if config else LatentConfig(**options)  # type: ignore[arg-type]
     require("evaluate", "sklearn", task="t-SNE")
+    parse_source(fspath(dataset))  # an address is refused before anything is read
     trained = TrainedRun(run)
     model = trained.model(progress=progress)
     if not isinstance(model, ResNet):

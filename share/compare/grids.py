@@ -195,11 +195,12 @@ def _difference(row: PairedDifference | None) -> str:
         return _NONE
     text = _with_interval(row.difference, row.interval, "{:+.2f}")
     p = row.p if row.is_primary else row.p_holm
-    text += "" if p is None else f", p {_probability(p)}"
+    text += "" if p is None else f", p {probability_text(p)}"
     return text if row.training_se is None else f"{text}, training {row.training_se:.2f}"
 
 
-def _probability(p: float) -> str:
+def probability_text(p: float) -> str:
+    """Return a p value as tables have it."""
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 

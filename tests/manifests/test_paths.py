@@ -82,11 +82,13 @@ COMMANDS = {
     "separate": ["{}", "{}", "{}"],
     "export": ["{}", "{}", "--taxonomy"],
     "evaluate": ["estimates:{}", "folder:{}", "{}", "--taxonomy"],
-    "compare": ["{}", "{}", "--public", "--csv", "--markdown", "--latex", "--plot"],
+    "compare": ["{}", "{}", "--public", "--groups", "--csv", "--markdown", "--latex", "--plot"],
     "validate": ["{}"],
     "certify": ["{}"],
     "report": ["{}", "folder:{}", "--out"],
     "demo": ["{}"],
+    "latents": ["{}", "folder:{}", "--plot", "--csv"],
+    "study": ["{}", "{}"],
 }
 CASES = [
     (command, place)

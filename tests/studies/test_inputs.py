@@ -38,12 +38,12 @@ def test_an_input_of_several_data_sets_is_so_many_parts(
     ("given", "said"),
     [
         ({"real": [".", "./../{here}"]}, r"--real \.: given twice"),
-        ({"real": ["unknown:."]}, "--real unknown:.: unknown:. is not a folder"),
+        ({"real": ["unknown:."]}, "unknown:.: not a folder"),
         ({"reel": ["."]}, "--reel: .* has no such input; it has --midi, --real, --separated"),
         ({"midi": [".", ".."]}, "--midi: takes one path, 2 are given"),
         ({"real": [".", "."]}, r"--real \.: given twice"),
         ({"midi": ["nowhere"]}, "--midi nowhere: is not there"),
-        ({"real": ["folder:nowhere"]}, "--real folder:nowhere: nowhere is not a folder"),
+        ({"real": ["folder:nowhere"]}, "nowhere: not a folder"),
     ],
 )
 def test_what_is_wrong_with_an_input_is_said(

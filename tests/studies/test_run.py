@@ -72,6 +72,20 @@ def test_the_median_over_windows_is_that_of_the_scores(made: StudyOutcome) -> No
     assert found.value == pytest.approx(np.median(values))
 
 
+def test_what_separation_took_is_that_of_its_results(made: StudyOutcome) -> None:
+    row = next(row for row in made.rows if row.row == "few")
+    times = Results(made.root / "results/real/few-s1").times
+    seconds, cost = (row.score("mean", name) for name in ("seconds a song", "cost"))
+    assert seconds is not None
+    assert cost is not None
+    assert seconds.value == pytest.approx(np.mean([time.separation_s for time in times]))
+    relative = [time.separation_s / time.duration_s for time in times]
+    assert cost.value == pytest.approx(np.mean(relative))
+    assert row.score("bass", "cost") is None
+    untrained = next(row for row in made.rows if row.row == "mixture")
+    assert untrained.score("mean", "cost") is None
+
+
 def test_called_again_nothing_is_done(made: StudyOutcome, performed: Performed) -> None:
     before = _tables(made.root)
     again = _again(made, made.root)
