@@ -143,9 +143,13 @@ def plan_stages(inputs: StudyInputs, seeds: int | None = None) -> StudyPlan:
     if n_seeds < 1:
         place = f"{study.path}: seeds:" if seeds is None else "--seeds"
         raise UsageError(f"{place} {n_seeds}: at least 1")
-    titled = (*study.rows.values(), *study.tests.values(), *study.tables, *study.comparisons)
-    for one in titled:  # those that name no input would be found when all is done
-        inputs.filled(one.title)
+    titles = [row.title for row in study.rows.values()]
+    titles += [test.title for test in study.tests.values()]
+    titles += [table.title for table in study.tables]
+    titles += [comparison.title for comparison in study.comparisons]
+    titles += [prediction.title for prediction in study.predictions]
+    for title in titles:  # an input that there is not would be missed when all is done
+        inputs.filled(title)
     planner = _StagePlanner(inputs)
     cells, left_out = [], list(planner.left_out_rows())
     tests = list(planner.tests())
