@@ -41,7 +41,7 @@ from stemsmith.mixing.plan.matching import Scores, read_notes
 from stemsmith.mixing.plan.mixtures import MixturePlan, plan_mixtures
 from stemsmith.mixing.plan.partners import PartnerSearch, pair_clips
 from stemsmith.mixing.plan.renditions import read_renditions
-from stemsmith.mixing.plan.songs import chosen_stems, divided, limited, without_other_songs
+from stemsmith.mixing.plan.songs import divided, limited, without_other_songs
 from stemsmith.mixing.sources import measure
 from stemsmith.mixing.sources.catalogue import SplitCatalogue, split_catalogues
 from stemsmith.mixing.sources.find import (
@@ -275,7 +275,7 @@ def _plan_of(
     """Decide on the mixtures."""
     is_with_voices = config.weights is Weights.ACTIVITY
     stems = read_stems(sources, measured, config.n_channels, is_with_voices, taxonomy.class_names)
-    stems, warnings = divided(chosen_stems(stems, config.songs), config)
+    stems, warnings = divided(stems, config, sources)
     stems = limited(stems, config, taxonomy)
     catalogues = split_catalogues(stems, taxonomy)
     partners = _partners_of(workers, progress, sources, catalogues, config)

@@ -101,9 +101,9 @@ def _compare(
     titles = {name: plan.title_of(name) for name in wanted}
     titles |= {name: f"{text} ({name})" for name, text in titles.items() if counts[text] > 1}
     systems = {
-        name: system
+        name: replace(system, name=title)
         for name, title in titles.items()
-        if (system := system_of_row(plan, name, spec.tests, rows, title)) is not None
+        if (system := system_of_row(plan, name, spec.tests, rows)) is not None
     }
     if spec.base not in systems:
         raise UsageError(f"{spec.base} has no scores")
@@ -126,11 +126,7 @@ def _compare(
 
 
 def system_of_row(
-    plan: StudyPlan,
-    row: str,
-    tests: Sequence[str],
-    rows: Sequence[ScoredRow],
-    title: str | None = None,
+    plan: StudyPlan, row: str, tests: Sequence[str], rows: Sequence[ScoredRow]
 ) -> ScoredSystem | None:
     """Return the scores of a row in several tests, of each song the mean over trainings.
 
@@ -144,20 +140,18 @@ def system_of_row(
         Names of the tests, as the study declares them.
     rows : sequence of ScoredRow
         The scores of every row in every test.
-    title : str, optional
-        What tables call it; None takes the row's title.
 
     Returns
     -------
     ScoredSystem or None
-        With that title; None where it has no scores.
+        With the row's title; None where it has no scores.
 
     Raises
     ------
     UsageError
         If the scores of its tests or of its trainings do not fit together.
     """
-    title = plan.title_of(row) if title is None else title
+    title = plan.title_of(row)
     parts = [one for one in rows if one.row == row and one.test.spec.name in tests]
     if not parts:
         return None

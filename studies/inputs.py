@@ -11,7 +11,7 @@ from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.folder_kinds import own_kind
 from stemsmith.manifests.names import slug
 from stemsmith.manifests.paths import local_path
-from stemsmith.mixing.sources.find import CORPUS, divided_source, parse_source
+from stemsmith.mixing.sources.find import CORPUS, divided_source
 from stemsmith.studies.study import InputKind, InputSpec, Study
 
 __all__ = ["StudyInputs", "read_inputs"]
@@ -111,9 +111,10 @@ def _located(spec: InputSpec, path: str) -> str:
         if not local_path(path).exists():
             raise UsageError(f"--{spec.name} {path}: is not there")
         return str(local_path(path).absolute())
-    layout, place = divided_source(path)
+    layout, root = divided_source(path)
+    if not local_path(root).is_dir():
+        raise UsageError(f"--{spec.name} {path}: {root} is not a folder")
     if layout == CORPUS:  # a folder that stemsmith has not written needs a layout
-        folder = local_path(place)
-        layout = spec.layout if folder.is_dir() and own_kind(folder) is None else ""
-    root = parse_source(f"{layout}:{place}" if layout else place)[1].absolute()
-    return f"{layout}:{root}" if layout else str(root)
+        layout = spec.layout if own_kind(local_path(root)) is None else ""
+    place = str(local_path(root).absolute())
+    return f"{layout}:{place}" if layout else place

@@ -18,7 +18,7 @@ from stemsmith.share.compare.seeds import joined_songs, mean_over_seeds
 from stemsmith.share.compare.systems import ScoredSystem, system_of_results
 from stemsmith.studies.plan import PlannedCell, PlannedTest, StudyPlan
 
-__all__ = ["COST", "MEAN", "SECONDS", "CellScore", "ScoredRow", "read_scores"]
+__all__ = ["MEAN", "CellScore", "ScoredRow", "read_scores"]
 
 MEAN: Final = "mean"  # over the targets
 # What separation took: seconds for each song, and in relation to its length.
@@ -97,9 +97,10 @@ class ScoredRow:
             of_target = self._found(target, metric, statistic)
             return None if of_target is None else _over_trainings(*of_target)
         if metric in (SECONDS, COST):
-            taken = [_times(folders, is_relative=metric == COST) for folders in self.results]
-            of_taken = _of_songs(taken, statistic)
-            return None if of_taken is None else _over_trainings(*of_taken)
+            taken = _of_songs(
+                [_times(folders, is_relative=metric == COST) for folders in self.results], statistic
+            )
+            return None if taken is None else _over_trainings(*taken)
         names = self.trainings[0].targets
         found = [one for name in names if (one := self._found(name, metric, statistic)) is not None]
         if not found or len(found) < len(names):

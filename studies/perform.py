@@ -26,7 +26,7 @@ from stemsmith.studies.gaps import write_gap
 from stemsmith.studies.scores import bundled_scores, copy_part
 from stemsmith.studies.stages import StageKind, StudyStage
 
-__all__ = ["CACHE", "StudyMachine", "perform"]
+__all__ = ["CACHE", "StudyMachine", "perform", "trim_cache"]
 
 CACHE: Final = "cache"
 _LARGEST_CACHE: Final = 6e9  # bytes; what is needed again is decoded again
@@ -165,7 +165,6 @@ def _train(work: Mapping[str, Any], folder: Path, machine: StudyMachine) -> None
     def mixtures(names: Sequence[Mapping[str, str]]) -> list[Path]:
         return [machine.folder(name["stage"]) for name in names]
 
-    _trim(machine.root / CACHE)
     targets = work["targets"]
     named: dict[str, Any] = {"targets": targets} if work["is_joint"] else {"target": targets[0]}
     validation = work["validation"]
@@ -189,8 +188,14 @@ def _train(work: Mapping[str, Any], folder: Path, machine: StudyMachine) -> None
     )
 
 
-def _trim(cache: Path) -> None:
-    """Remove decoded mixtures, those of the longest past first, while they take too much room."""
+def trim_cache(cache: Path) -> None:
+    """Remove decoded mixtures, the oldest first, while they take too much room.
+
+    Parameters
+    ----------
+    cache : Path
+        Folder of the cache, which nobody reads meanwhile.
+    """
     stores = sorted(cache.glob("decoded/*/"), key=lambda path: path.stat().st_mtime)
     sizes = [sum(file.stat().st_size for file in store.glob("*")) for store in stores]
     for store, size in zip(stores, list(sizes), strict=True):

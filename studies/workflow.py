@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
 from stemsmith.manifests.cluster import open_workers
-from stemsmith.manifests.errors import NothingToDo, StemsmithError
+from stemsmith.manifests.errors import NothingToDo
 from stemsmith.manifests.jobs import QUIET, Progress, Workers
 from stemsmith.manifests.paths import local_path
 from stemsmith.studies.comparisons import RowComparison, compare_rows, write_comparisons
@@ -20,12 +19,14 @@ from stemsmith.studies.inputs import read_inputs
 from stemsmith.studies.known_options import check_options
 from stemsmith.studies.outcome import ScoredRow, read_scores
 from stemsmith.studies.page import write_page
-from stemsmith.studies.perform import CACHE, StudyMachine, perform
+from stemsmith.studies.perform import CACHE, StudyMachine
 from stemsmith.studies.plan import StudyPlan, plan_stages
 from stemsmith.studies.predictions import RowPrediction, predict_rows, write_predictions
-from stemsmith.studies.stages import StudyStage, fingerprints
+from stemsmith.studies.schedule import StudySchedule
+from stemsmith.studies.stages import fingerprints
 from stemsmith.studies.study import read_study
 from stemsmith.studies.tables import TABLES, table_texts, write_tables
+from stemsmith.train.machine import Device
 
 __all__ = ["StudyOutcome", "plan_study", "run_study"]
 
@@ -134,7 +135,8 @@ def run_study(
     out : path
         Folder that is made, or gone on with.
     device : str
-        What trains and separates: ``auto``, ``cpu`` or ``cuda``; one training at a time.
+        What trains and separates: ``auto``, ``cpu`` or ``cuda``. On a GPU there is one training at
+        a time, on CPUs one for each local worker.
     jobs : int or Workers
         Number of local worker processes that render, mix and score, where 0 works in this
         process; or workers that are open.
@@ -170,9 +172,10 @@ def run_study(
         if todo:
             with open_workers(jobs, scheduler) as workers:
                 machine = StudyMachine(root.absolute(), home, workers, device, progress)
-                for stage in todo:
-                    if (taken_s := _do(stage, machine, failed)) is not None:
-                        destination.record(stage, hashes[stage.id], taken_s, files[stage.id])
+                n_trainings = _n_trainings(device, jobs, scheduler)
+                schedule = StudySchedule(destination, machine, hashes, files, n_trainings)
+                schedule.do(todo)
+                failed = schedule.failed
         shutil.rmtree(root / CACHE, ignore_errors=True)
         rows = tuple(read_scores(plan, root, list(failed)))
         if not rows:
@@ -192,21 +195,13 @@ def run_study(
     )
 
 
-def _do(stage: StudyStage, machine: StudyMachine, failed: dict[str, str]) -> float | None:
-    """Do a stage and return how many seconds it took.
+def _n_trainings(device: str, jobs: int | Workers, scheduler: str | None) -> int:
+    """Return how many trainings may go on at a time: one on a GPU, on CPUs one a local worker."""
+    if scheduler is not None or not isinstance(jobs, int) or jobs < 2 or device == Device.CUDA:
+        return 1
+    if device == Device.AUTO:
+        import torch
 
-    One that fails does not end the study: None is returned, as where one that it needs has failed.
-    """
-    for name in stage.needs:
-        if name in failed:
-            failed[stage.id] = f"needs {name}"
-            return None
-    machine.progress.note(stage.id)
-    start = time.monotonic()
-    try:
-        perform(stage, machine)
-    except StemsmithError as error:
-        failed[stage.id] = str(error)
-        machine.progress.warn(f"{stage.id}: {error}")
-        return None
-    return time.monotonic() - start
+        if torch.cuda.is_available():
+            return 1
+    return jobs

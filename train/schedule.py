@@ -164,6 +164,7 @@ _OF_VALIDATION: Final[dict[str, Any]] = {
     "plateau_epochs": 0,
     "stop_epochs": 0,
 }
+_OF_A_PLATEAU: Final = ("plateau_factor", "plateau_cooldown")  # without one they have no effect
 
 
 def without_validation(config: TrainConfig, given: Collection[str]) -> tuple[TrainConfig, str]:
@@ -188,15 +189,15 @@ def without_validation(config: TrainConfig, given: Collection[str]) -> tuple[Tra
     UsageError
         If the user has asked for something that needs validation.
     """
-    needing = {
+    needing = [name for name, neutral in _OF_VALIDATION.items() if getattr(config, name) != neutral]
+    texts = {
         name: f"--{name.replace('_', '-')} {getattr(config, name)}"
-        for name, neutral in _OF_VALIDATION.items()
-        if getattr(config, name) != neutral
+        for name in (*needing, *_OF_A_PLATEAU)
     }
-    for name, text in needing.items():
+    for name, text in texts.items():
         if name in given:
             raise UsageError(f"{text}: needs validation mixtures, and --validation none has none")
-    return replace(config, **_OF_VALIDATION), ", ".join(needing.values())
+    return replace(config, **_OF_VALIDATION), ", ".join(texts[name] for name in needing)
 
 
 def best_epoch(history: Sequence[Epoch], monitor: Monitor) -> Epoch:

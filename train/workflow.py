@@ -132,7 +132,7 @@ def train_model(
     require("train", "torch", "lightning", *needed, task="training")
     from stemsmith.evaluate.separation.run import Run
     from stemsmith.train.request import TrainRequest
-    from stemsmith.train.trainer import fit
+    from stemsmith.train.trainer import fit, is_first_process
 
     folders, root = _paths(mixtures), local_path(run)
     more = None if validation is None else _paths(validation)
@@ -142,7 +142,7 @@ def train_model(
     shape = configure(model, _names(target, targets), chosen)
     training, examples, machine = read_options(model_class(model).training_defaults, options)
     if more is None:
-        training = _without_validation(training, options, progress)
+        training = _without_validation(training, options, progress if is_first_process() else QUIET)
     request = TrainRequest(
         mixtures=folders,
         validation=more,

@@ -16,7 +16,14 @@ from stemsmith.manifests.records import Reason
 from stemsmith.mixing.augmentation import Decided
 from stemsmith.mixing.plan.augment import Augmenter
 from stemsmith.mixing.plan.config import Level, MixConfig
-from stemsmith.mixing.plan.recipes import GAIN_DECIMALS, Unused, recipe, recipe_source, too_short
+from stemsmith.mixing.plan.recipes import (
+    GAIN_DECIMALS,
+    SILENCE_RMS_DBFS,
+    Unused,
+    recipe,
+    recipe_source,
+    too_short,
+)
 from stemsmith.mixing.sources.catalogue import SplitCatalogue
 
 __all__ = ["CombinationPlan"]
@@ -124,8 +131,8 @@ class CombinationPlan:
         catalogue, target = self._catalogue, self._config.target
         clips = [(k, block.start) for k in block.stems]
 
-        def kept() -> str:
-            return target or catalogue.loudest_group(clips, block.n_steps)
+        def kept() -> str | None:
+            return target or catalogue.only_group(clips, block.n_steps, SILENCE_RMS_DBFS)
 
         groups = [catalogue.groups[k] for k in block.stems]
         return self._augment.draw_muted(groups, kept, self._split, number)

@@ -601,8 +601,13 @@ class MixConfig:
         return said
 
     def with_mode(self, mode: Mode) -> MixConfig:
-        """Return the options of the same mixtures in another mode, without those of ``across``."""
-        return replace(self, mode=mode, coherence=None, match=Match.NONE)
+        """Return the options of the same mixtures in another mode, without those of ``across``.
+
+        Where sources keep their levels in that mode, there is no `target_lufs`.
+        """
+        is_native = (self.level or _DEFAULT_LEVELS.get(mode, Level.NATIVE)) is Level.NATIVE
+        target_lufs = _DEFAULT_LUFS if is_native else self.target_lufs
+        return replace(self, mode=mode, coherence=None, match=Match.NONE, target_lufs=target_lufs)
 
 
 class MixOptions(TypedDict, total=False):

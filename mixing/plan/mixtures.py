@@ -154,6 +154,12 @@ def plan_mixtures(
     wanted = {s: c for s, c in catalogues.items() if s in config.splits or not config.splits}
     stems = [stem for catalogue in wanted.values() for stem in catalogue.stems]
     _check_kinds(sources, config)
+    if catalogues and not wanted:
+        there = ", ".join(catalogues)
+        raise NothingToDo(
+            f"--split {', '.join(config.splits)}: no song of it; all are of {there} (--leave-out "
+            "and --validation-songs take some for testing and validation)"
+        )
     _check_target(wanted, taxonomy, config)
     if not stems:
         raise NothingToDo(_why_nothing(stems, config) + _faults(sources))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Final
 
@@ -123,7 +123,7 @@ def chosen_stems(stems: Sequence[CatalogueStem], songs: Sequence[str]) -> list[C
 
 
 def divided(
-    stems: Sequence[CatalogueStem], config: MixConfig
+    stems: Sequence[CatalogueStem], config: MixConfig, sources: Sequence[Source] = ()
 ) -> tuple[list[CatalogueStem], list[str]]:
     """Return the stems in the splits of a set of mixtures, and what a user should know of that.
 
@@ -132,8 +132,10 @@ def divided(
     stems : sequence of CatalogueStem
         Stems of all sources, in the splits of these.
     config : MixConfig
-        Says which songs are left out, which splits are pooled, and how many songs are for
-        validation.
+        Says which songs are wanted and which are left out, which splits are pooled, and how many
+        songs are for validation.
+    sources : sequence of Source
+        Where the stems are. They say which splits a data set has, whose songs are not all wanted.
 
     Returns
     -------
@@ -150,9 +152,13 @@ def divided(
         If songs are left out and none is for training.
     """
     warnings: list[str] = []
+    splits = {source.name: set(source.splits) for source in sources}
+    for stem in stems:
+        splits.setdefault(stem.root, set()).add(stem.split)
+    stems = chosen_stems(stems, config.songs)
     pooled = [_in_split(s, "train") if s.split in config.pooled else s for s in stems]
     if config.left_out:
-        pooled, warnings = _left_out(stems, pooled, config)
+        pooled, warnings = _left_out(stems, pooled, splits, config)
     if config.validation_songs is not None:
         pooled = _with_validation(pooled, config.validation_songs)
     return pooled, warnings
@@ -163,18 +169,19 @@ def _in_split(stem: CatalogueStem, split: str) -> CatalogueStem:
 
 
 def _left_out(
-    stems: Sequence[CatalogueStem], pooled: Sequence[CatalogueStem], config: MixConfig
+    stems: Sequence[CatalogueStem],
+    pooled: Sequence[CatalogueStem],
+    splits: Mapping[str, Collection[str]],
+    config: MixConfig,
 ) -> tuple[list[CatalogueStem], list[str]]:
     """Return the stems with the songs that are left out as ``test``, and without other test songs.
 
-    A source whose songs are all in one split is not divided: where songs of it are left out, the
-    others are for training. What else a source calls test songs stays out of training.
+    A source whose songs, wanted or not, are all in one of the `splits` is not divided: where songs
+    of it are left out, the others are for training. What else a source calls test songs stays out
+    of training.
     """
     named = _named(stems, config.left_out, "--leave-out")
     is_out = [(stem.root, _place(stem)) in named for stem in stems]
-    splits: dict[str, set[str]] = {}
-    for stem in stems:
-        splits.setdefault(stem.root, set()).add(stem.split)
     undivided = {
         stem.root
         for stem, out in zip(stems, is_out, strict=True)
@@ -264,6 +271,11 @@ def limited(
         Says how many hours.
     taxonomy : Taxonomy
         Targets of the set of mixtures.
+
+    Raises
+    ------
+    NothingToDo
+        If no clip fits into so little.
     """
     if config.source_hours is None:
         return list(stems)
@@ -280,6 +292,10 @@ def limited(
 
     lengths = _allotted(training, unit_of, config)
     kept = {stem.stem_id: lengths[unit_of(stem)] for stem in training}
+    if training and not any(kept.values()):
+        raise NothingToDo(
+            f"--source-hours {config.source_hours:g}: shorter than a clip of {config.length_s:g} s"
+        )
     return [
         stem if stem.split != "train" else _cut(stem, kept[stem.stem_id])
         for stem in stems

@@ -81,7 +81,8 @@ class CatalogueStem:
     label : str
         What people call the song: ``Track00003``, ``Artist - Title``.
     song_key : str
-        What songs are drawn by: the hash of its notes, or its name in its data set.
+        What songs are drawn by: the hash of its notes, the least one of songs that are nearly the
+        same music, or its name in its data set.
     voices : numpy.ndarray or None
         (n_steps,) notes that sound in each 100 ms; None for what has no notes, or if nobody asks.
     tempo_bpm, bar_quarters : float or None

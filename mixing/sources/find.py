@@ -88,6 +88,8 @@ class Source:
         What is there and not used, by path below the folder.
     mixtures : mapping of str to SongMixture
         By song_id, the mixtures of songs whose stems do not sum to them.
+    splits : frozenset of str
+        Splits that songs of a folder that is no corpus are in, also songs that are not wanted.
     """
 
     name: str
@@ -98,6 +100,7 @@ class Source:
     jobs: tuple[MeasureJob, ...] = ()
     left_out: tuple[Rejection, ...] = ()
     mixtures: Mapping[str, SongMixture] = field(default_factory=dict)
+    splits: frozenset[str] = frozenset()
 
     @property
     def to_measure(self) -> list[MeasureJob]:
@@ -258,7 +261,8 @@ def find_sources(
             jobs = measure.plan_measurements(
                 [(root / file.path, file.stream) for file in files], cache
             )
-            own = tuple(jobs), tuple(left_out), mixtures
+            splits = frozenset(file.split for file in files)
+            own = tuple(jobs), tuple(left_out), mixtures, splits
             sources.append(Source(name, layout, root, "", files, *own))
     return sources
 
@@ -361,7 +365,7 @@ def _corpus_stems(
                 stem_id=f"{source.name}:{stem_id}",
                 song_id=f"{source.name}:{stem.song_id}",
                 label=stem.track,
-                song_key=notes_sha256,
+                song_key=(song.duplicate_group if song else None) or notes_sha256,
                 content_id=notes_sha256,
                 split=stem.split,
                 classes=(slug(stem.inst_class), slug(stem.rendering_class)),

@@ -38,7 +38,7 @@ def test_an_input_of_several_data_sets_is_so_many_parts(
     ("given", "said"),
     [
         ({"real": [".", "./../{here}"]}, r"--real \.: given twice"),
-        ({"real": ["unknown:."]}, "unknown:.: not a folder"),
+        ({"real": ["unknown:."]}, "--real unknown:.: unknown:. is not a folder"),
         ({"reel": ["."]}, "--reel: .* has no such input; it has --midi, --real, --separated"),
         ({"midi": [".", ".."]}, "--midi: takes one path, 2 are given"),
         ({"real": [".", "."]}, r"--real \.: given twice"),

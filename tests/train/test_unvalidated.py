@@ -17,6 +17,7 @@ pytest.importorskip("lightning")
 import stemsmith
 from stemsmith.manifests import storage
 from stemsmith.manifests.errors import InvalidCorpus, NothingToDo, UsageError
+from stemsmith.manifests.jobs import Quiet
 from stemsmith.train import TrainedRun, list_runs
 from stemsmith.train.module import SeparationModule
 from stemsmith.train.schedule import Monitor, TrainConfig, without_validation
@@ -174,6 +175,8 @@ def test_going_on_with_or_without_validation_is_refused(workshop: Path) -> None:
     [
         (("--monitor", "si-sdr"), "--monitor si-sdr: needs validation mixtures"),
         (("--plateau-epochs", 3), "--plateau-epochs 3: needs validation mixtures"),
+        (("--plateau-factor", 0.7), "--plateau-factor 0.7: needs validation mixtures"),
+        (("--plateau-cooldown", 2), "--plateau-cooldown 2: needs validation mixtures"),
         (("--stop-epochs", 3), "--stop-epochs 3: needs validation mixtures"),
         (("--validation-examples", 3), "--validation-examples 3: needs validation mixtures"),
         (("--validation", "mixtures"), "--validation none: stands alone"),
@@ -192,6 +195,25 @@ def test_options_of_the_model_that_need_validation_are_left_out() -> None:
     assert settled == TrainConfig(epochs=3)
     assert left_out == "--monitor si-sdr, --plateau-epochs 5, --stop-epochs 7"
     assert without_validation(TrainConfig(), ["plateau_epochs"]) == (TrainConfig(), "")
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_one_process_of_a_run_says_what_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rank: int
+) -> None:
+    told: list[str] = []
+
+    class Told(Quiet):
+        def note(self, message: str) -> None:
+            told.append(message)
+
+    monkeypatch.setenv("NODE_RANK", str(rank))
+    with pytest.raises(InvalidCorpus):  # there are no mixtures
+        stemsmith.train_model(
+            tmp_path / "none", tmp_path / "new", target="bass", settings={"n_channels": 1},
+            validation=None, progress=Told(),
+        )  # fmt: skip
+    assert ["--plateau-epochs 5" in text for text in told] == [True] * (rank == 0)
 
 
 def test_validation_examples_are_drawn_anew_and_resumed_as_they_would_have_been(

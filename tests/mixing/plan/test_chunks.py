@@ -13,6 +13,7 @@ import pyloudnorm
 import pytest
 import soundfile
 from stemsmith.manifests.errors import NothingToDo, UsageError
+from stemsmith.manifests.mixtures import MixtureSource
 from stemsmith.manifests.records import Rejection
 from stemsmith.mixing import Mixtures, mix
 from stemsmith.mixing.plan.config import MixConfig, Mode, Pairing
@@ -239,6 +240,20 @@ def test_combinations_in_blocks_equally_loud(songs: Path, tmp_path: Path) -> Non
             whole = soundfile.read(songs / source.path)[0][: 12 * RATE // 10]
             levelled = whole * 10 ** (source.gain_db / 20)
             assert METER.integrated_loudness(levelled) == pytest.approx(-30, abs=0.05)
+
+
+def test_the_loudest_target_of_a_combination_may_be_muted(songs: Path, tmp_path: Path) -> None:
+    made = every_choice(songs, tmp_path, clip_s=0.4, augment="instrument")
+
+    def power(source: MixtureSource) -> float:
+        part = slice(source.start, source.start + source.n_read)
+        return float(np.square(soundfile.read(songs / source.path)[0][part]).sum())
+
+    muted = [[bool(source.transforms) for source in record.sources] for record in made.records()]
+    loudest = [int(np.argmax([*map(power, record.sources)])) for record in made.records()]
+    is_loudest = [row[k] for row, k in zip(muted, loudest, strict=True)]
+    assert 0.15 < np.mean(is_loudest) < 0.55  # each target or none, 1/3 each
+    assert 0.5 < np.mean([any(row) for row in muted]) < 0.85
 
 
 def test_combinations_that_cannot_be(songs: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stemsmith.manifests import shards
+from stemsmith.manifests.corpus import Corpus
 from stemsmith.manifests.errors import NothingToDo, UsageError
 from stemsmith.mixing import Mixtures, mix
 from stemsmith.mixing.plan.config import MixConfig, Mode
 from stemsmith.mixing.plan.recipes import n_of_splits
 from stemsmith.mixing.plan.songs import chosen_stems, divided, limited
 from stemsmith.mixing.sources.catalogue import CatalogueStem
+from stemsmith.mixing.sources.find import find_sources, read_stems
 from stemsmith.mixing.sources.taxonomy import Taxonomy
 
 DUO = Taxonomy("duo", {"violin": ["violin"], "piano": ["piano"]})
@@ -239,6 +242,11 @@ def test_less_material_is_part_of_more(mode: str, wanted_s: float) -> None:
         )
 
 
+def test_too_little_material_for_a_clip_is_said() -> None:
+    with pytest.raises(NothingToDo, match=r"--source-hours 0\.0001: shorter than a clip of 2 s"):
+        limited([stem("A"), stem("B", "test")], config(source_hours=1e-4, clip_s=2), DUO)
+
+
 def test_nothing_is_cut_unless_asked_for() -> None:
     stems = material("A", "B")
     assert limited(stems, config(), DUO) == stems
@@ -311,6 +319,11 @@ def songs_in(mixtures: Mixtures) -> dict[str, set[str]]:
     return found
 
 
+def test_a_split_without_songs_is_told_how_to_get_some(songs: Path, tmp_path: Path) -> None:
+    with pytest.raises(NothingToDo, match=r"--split train: no song of it; all are of test \(--lea"):
+        mix(f"folder:{songs}", tmp_path / "m", splits=["train"], **QUICK)
+
+
 def test_leave_one_out_has_validation_songs(songs: Path, tmp_path: Path) -> None:
     made = mix(f"folder:{songs}", tmp_path / "m", left_out="B", validation_songs=1, **QUICK)
     found = songs_in(made)
@@ -321,6 +334,36 @@ def test_leave_one_out_has_validation_songs(songs: Path, tmp_path: Path) -> None
     assert (said["left_out"], said["validation_songs"]) == (["B"], 1.0)
     again = mix(f"folder:{songs}", tmp_path / "n", left_out="C", validation_songs=1, **QUICK)
     assert "B" in songs_in(again)["train"] | songs_in(again)["validation"]
+
+
+def test_test_songs_that_alone_are_wanted_stay_out_of_training(songs: Path, tmp_path: Path) -> None:
+    # `songs` has none of its songs in a split; here one is, which nobody wants.
+    folder = tmp_path / "data"
+    shutil.copytree(songs, folder / "test")
+    shutil.copytree(songs / "A", folder / "train" / "Z")
+    options: dict[str, Any] = {**QUICK, "songs": ["A", "B"], "left_out": "B"}
+    with pytest.raises(NothingToDo, match="1 test songs are not left out"):
+        mix(f"folder:{folder}", tmp_path / "m", **options)
+    made = mix(f"folder:{folder}", tmp_path / "m", pooled=["test"], **options)
+    assert songs_in(made) == {"train": {"test/A"}, "test": {"test/B"}}
+
+
+def test_songs_of_a_corpus_that_are_not_wanted_say_that_it_is_divided() -> None:
+    stems, _ = divided(DIVIDED, config(songs=["A", "C", "F"], left_out=["C"]))
+    assert splits_of(stems) == {"train": {"A"}, "test": {"C"}}
+
+
+def test_songs_that_are_nearly_the_same_are_drawn_together(
+    unsplit: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records = [
+        dataclasses.replace(song, duplicate_group="of all", split="train")
+        for song in Corpus(unsplit).song_records()
+    ]
+    monkeypatch.setattr(Corpus, "song_records", lambda _: records)
+    stems = read_stems(find_sources([unsplit], Path("nowhere")), {}, 1)
+    assert len({one.song_id for one in stems}) > 1
+    assert {one.song_key for one in stems} == {"of all"}
 
 
 def test_only_the_songs_that_are_wanted_are_read(
