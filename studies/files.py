@@ -51,6 +51,6 @@ def hashes_of_files(stage: StudyStage, home: Path) -> dict[str, str]:
 def _names(work: Mapping[str, Any]) -> Iterator[str]:
     values = (*work.get("options", {}).values(), work.get("bank"))
     yield from (v for v in values if isinstance(v, str) and v.endswith(_ENDINGS))
-    artists = (work.get("fold") or {}).get("artists")
+    artists = (work.get("fold") or work).get("artists")
     if artists is not None:
         yield artists

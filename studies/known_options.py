@@ -147,5 +147,5 @@ def _given_options(study: Study) -> Iterator[tuple[str, str, set[str]]]:
             yield f"tests.{test.name}.evaluate", option, of_evaluation
     for prediction in study.predictions:
         for option in prediction.gap:
-            known = names(GapOptions) - {"songs"}  # which are the artists
+            known = names(GapOptions, "songs")  # which are the artists
             yield f"predictions.{prediction.name}.gap", option, known

@@ -14,7 +14,7 @@ from stemsmith.manifests import storage
 from stemsmith.mixing.mixtures import Mixtures
 from stemsmith.share.compare.grids import TextTable
 from stemsmith.share.compare.tables import latex_of, markdown_of
-from stemsmith.studies.outcome import MEAN, CellScore, ScoredRow
+from stemsmith.studies.outcome import COST, MEAN, SECONDS, CellScore, ScoredRow
 from stemsmith.studies.plan import PlannedTest, StudyPlan
 from stemsmith.studies.stages import StageKind
 from stemsmith.studies.study import StudyTable
@@ -180,7 +180,8 @@ def _foot(
         (name for name in spec.metrics if name in known), lambda name: known[name].unit
     ):
         yield f"{', '.join(names)}{f' in {unit}' if unit else ''}, {_STATISTICS[spec.statistic]}"
-    if of_table and (lacking := [name for name in spec.metrics if name not in known]):
+    named = {*known, SECONDS, COST}
+    if of_table and (lacking := [name for name in spec.metrics if name not in named]):
         yield f"no row has scores of {', '.join(lacking)}"
     counts = {len(row.trainings) for row in of_table if plan.study.rows[row.row].train}
     if counts and max(counts) > 1:

@@ -186,8 +186,6 @@ def _check_separation(request: EvaluationRequest) -> None:
             raise UsageError(f"{given}: no target {target!r}; known: {', '.join(known)}")
     if request.system.kind is not Kind.RUN:
         request.config.refuse_separation()
-        if request.system.kind is not Kind.NMF and request.config.device is not Device.AUTO:
-            raise UsageError(f"--device {request.config.device}: only with run: and nmf:")
     if request.system.kind is not Kind.NMF:
         request.config.refuse_nmf()
     is_separating = request.system.kind in (Kind.RUN, Kind.NMF)
