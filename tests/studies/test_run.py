@@ -11,7 +11,7 @@ import pytest
 from stemsmith.evaluate.benchmark.results import Results
 from stemsmith.manifests.corpus import Corpus
 from stemsmith.manifests.errors import UsageError
-from stemsmith.studies import workflow
+from stemsmith.studies import schedule
 from stemsmith.studies.aligned import write_aligned
 from stemsmith.studies.perform import StudyMachine, perform
 from stemsmith.studies.stages import StudyStage
@@ -36,7 +36,7 @@ class Performed:
 @pytest.fixture
 def performed(monkeypatch: pytest.MonkeyPatch) -> Performed:
     noting = Performed(perform)
-    monkeypatch.setattr(workflow, "perform", noting)
+    monkeypatch.setattr(schedule, "perform", noting)
     return noting
 
 

@@ -62,7 +62,9 @@ def done(
     destination = StudyDestination(tmp_path / "out", "a study", "tiny")
     hashes = fingerprints(stages)
     with destination.opened():
-        made = schedule.StudySchedule(destination, machine, hashes, dict.fromkeys(hashes, {}), n)
+        made = schedule.StudySchedule(
+            destination, machine, hashes, {name: {} for name in hashes}, n
+        )
         made.do(list(stages))
     return workers, made
 
