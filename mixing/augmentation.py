@@ -244,8 +244,16 @@ class Augmentation:
         """Return which targets of a coherent mixture are taken from other songs."""
         return ()
 
-    def why_idle(self, stems: Sequence[CatalogueStem]) -> str | None:
-        """Return why it can do nothing with the stems of a set, and what to change, or None."""
+    def why_idle(self, stems: Sequence[CatalogueStem], targets: Collection[str]) -> str | None:
+        """Return why it can do nothing with the stems of a set, and what to change, or None.
+
+        Parameters
+        ----------
+        stems : sequence of CatalogueStem
+            All stems of the set.
+        targets : collection of str
+            The targets that they belong to.
+        """
         return None
 
     def in_time(self, groups: Mapping[str, Collection[str]], kept: str) -> Collection[str]:

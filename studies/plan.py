@@ -145,8 +145,9 @@ def plan_stages(inputs: StudyInputs, seeds: int | None = None) -> StudyPlan:
         raise UsageError(f"{place} {n_seeds}: at least 1")
     titles = [row.title for row in study.rows.values()]
     titles += [test.title for test in study.tests.values()]
-    titles += [one.title for one in (*study.tables, *study.comparisons)]
-    titles += [one.title for one in study.predictions]
+    titles += [table.title for table in study.tables]
+    titles += [comparison.title for comparison in study.comparisons]
+    titles += [prediction.title for prediction in study.predictions]
     for title in titles:  # those that name no input would be found when all is done
         inputs.filled(title)
     planner = _StagePlanner(inputs)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Final
 
 from stemsmith.mixing.augmentations.label_noise import LabelNoise
+
+if TYPE_CHECKING:
+    from stemsmith.mixing.sources.catalogue import CatalogueStem
 
 __all__ = ["AUGMENTATION", "DrumsBassNoise"]
 
@@ -18,7 +22,14 @@ class DrumsBassNoise(LabelNoise):
 
     name = "drums-bass-noise"
     summary = "with p = 0.2 drums and bass of a mixture have each other's labels"
+    after = "ours"
+    excludes = frozenset({"label-noise"})
     swapped = ("bass", "drums")
+
+    def why_idle(self, stems: Sequence[CatalogueStem], targets: Collection[str]) -> str | None:
+        """Ask for both targets."""
+        lacking = [name for name in self.swapped if name not in targets]
+        return f"no stem belongs to a target {lacking[0]}" if lacking else None
 
 
 AUGMENTATION: Final = DrumsBassNoise()

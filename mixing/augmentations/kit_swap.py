@@ -24,7 +24,7 @@ class KitSwap(Augmentation):
     excluded_modes = frozenset({"incoherent", "renditions", "across", "combinations"})
     excludes = frozenset({"remix"})
 
-    def why_idle(self, stems: Sequence[CatalogueStem]) -> str | None:
+    def why_idle(self, stems: Sequence[CatalogueStem], targets: Collection[str]) -> str | None:
         """Ask for pieces of drum kits, in songs of one tempo."""
         pieces = [stem for stem in stems if {*stem.classes} & {*DrumPiece}]
         if not pieces:

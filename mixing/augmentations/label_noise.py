@@ -47,6 +47,7 @@ class LabelNoise(Augmentation):
     after = "SDX'23"
     excluded_modes = frozenset({"across"})  # which joins mixtures that were drawn by themselves
     effects = (Mislabel,)
+    excludes = frozenset({"drums-bass-noise"})
     is_fault = True
     swapped: tuple[str, ...] = ()  # the targets among which two are swapped; empty for all
 

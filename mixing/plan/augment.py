@@ -42,8 +42,8 @@ class Augmenter:
         """Packages that the audio depends on."""
         return tuple(name for one in self._chosen for name in one.packages)
 
-    def check(self, stems: Sequence[CatalogueStem]) -> None:
-        """Check that each augmentation can do something with the stems of a set.
+    def check(self, stems: Sequence[CatalogueStem], targets: Collection[str]) -> None:
+        """Check that each augmentation can do something with the stems of a set, and its targets.
 
         Raises
         ------
@@ -51,7 +51,7 @@ class Augmenter:
             Naming the first that cannot, and what to change.
         """
         for one in self._chosen:
-            if (reason := one.why_idle(stems)) is not None:
+            if (reason := one.why_idle(stems, targets)) is not None:
                 raise NothingToDo(f"--augment {one.name}: {reason}")
 
     def _rng(self, one: Augmentation, ids: Sequence[str | int]) -> DrawRng:

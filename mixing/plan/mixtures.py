@@ -163,7 +163,7 @@ def plan_mixtures(
     _check_target(wanted, taxonomy, config)
     if not stems:
         raise NothingToDo(_why_nothing(stems, config) + _faults(sources))
-    Augmenter(config).check(stems)
+    Augmenter(config).check(stems, {name for c in wanted.values() for name in c.members})
     sample_rate = common_sample_rate(stems, config.sample_rate)
     splits: dict[str, SplitPlan] = {}
     folders = {source.name: source.root for source in sources}

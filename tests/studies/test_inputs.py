@@ -43,7 +43,7 @@ def test_an_input_of_several_data_sets_is_so_many_parts(
         ({"midi": [".", ".."]}, "--midi: takes one path, 2 are given"),
         ({"real": [".", "."]}, r"--real \.: given twice"),
         ({"midi": ["nowhere"]}, "--midi nowhere: is not there"),
-        ({"real": ["folder:nowhere"]}, "nowhere: not a folder"),
+        ({"real": ["folder:nowhere"]}, "--real folder:nowhere: nowhere is not a folder"),
     ],
 )
 def test_what_is_wrong_with_an_input_is_said(

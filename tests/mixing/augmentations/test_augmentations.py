@@ -59,10 +59,11 @@ def test_what_is_drawn_is_repeatable_and_a_valid_transform(name: str) -> None:
             assert effect_of(encode(effect.record())) == effect
 
 
-def test_no_two_augmentations_write_effects_of_one_name() -> None:
-    names = [
-        effect.name for name in AUGMENTATIONS.names for effect in AUGMENTATIONS.load(name).effects
-    ]
+def test_no_two_effects_have_one_name() -> None:
+    effects = {
+        effect for name in AUGMENTATIONS.names for effect in AUGMENTATIONS.load(name).effects
+    }
+    names = [effect.name for effect in effects]
     assert len(names) == len(set(names)) == len(known_effects())
 
 

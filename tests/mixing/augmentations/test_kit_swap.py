@@ -110,11 +110,11 @@ def test_a_silent_piece_is_not_taken() -> None:
 
 def test_what_it_needs_is_said() -> None:
     augmenter = Augmenter(MixConfig(augment=("kit-swap",)))
-    augmenter.check(catalogue().stems)
+    augmenter.check(catalogue().stems, TAXONOMY.targets)
     with pytest.raises(NothingToDo, match=r"--augment kit-swap: no stem is a piece .*drum-pieces"):
-        augmenter.check([stem("a", "bass")])
+        augmenter.check([stem("a", "bass")], ["rest"])
     with pytest.raises(NothingToDo, match="keep one tempo and meter"):
-        augmenter.check([stem("free", "kick"), stem("changing", "kick")])
+        augmenter.check([stem("free", "kick"), stem("changing", "kick")], ["kick"])
     for mode in ("incoherent", "renditions"):
         with pytest.raises(UsageError, match="--augment kit-swap: not with --mode"):
             MixConfig(mode=mode, augment="kit-swap")

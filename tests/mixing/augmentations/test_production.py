@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import math
+import shutil
 import tarfile
 from collections import Counter
 from collections.abc import Callable
@@ -17,7 +18,7 @@ import numpy as np
 import pytest
 import soundfile
 from stemsmith.manifests.arrays import Float32s
-from stemsmith.manifests.errors import InvalidCorpus, UsageError
+from stemsmith.manifests.errors import InvalidCorpus, NothingToDo, UsageError
 from stemsmith.manifests.mixtures import Mixture, MixtureSource
 from stemsmith.manifests.seeds import rng_for
 from stemsmith.mixing.audio.realise import TRUE, quantised, realise
@@ -332,6 +333,26 @@ def test_two_targets_of_a_fifth_of_the_mixtures_have_each_others_labels(
             label = next((effect_of(text).target for text in s.transforms), s.group)
             true = audio[s.group + TRUE] if is_swapped else audio[s.group]
             np.testing.assert_array_equal(audio[label], true)
+
+
+def test_drums_and_bass_alone_have_each_others_labels(band: Path, tmp_path: Path) -> None:
+    records = list(made(band, tmp_path / "m", "drums-bass-noise", n_mixtures=400).records())
+    labels = [
+        {s.group: e.target for s in record.sources for e in map(effect_of, s.transforms)}
+        for record in records
+    ]
+    swapped = [found for found in labels if found]
+    assert all(found == {"bass": "drums", "drums": "bass"} for found in swapped)
+    assert len(swapped) / len(records) == pytest.approx(0.2, abs=3 * math.sqrt(0.16 / 400))
+
+
+def test_drums_and_bass_must_be_there_and_have_no_other_labels(band: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    shutil.copytree(band, folder, ignore=shutil.ignore_patterns("bass.wav"))
+    with pytest.raises(NothingToDo, match=r"--augment drums-bass-noise: no stem .* target bass"):
+        made(folder, tmp_path / "m", "drums-bass-noise")
+    with pytest.raises(UsageError, match="drums-bass-noise and label-noise exclude each other"):
+        MixConfig(augment=("label-noise", "drums-bass-noise"))
 
 
 def test_what_is_wrong_and_what_is_true_are_asked_for_by_name(band: Path, tmp_path: Path) -> None:
