@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 __all__ = [
+    "InUse",
     "InvalidCorpus",
     "NothingToDo",
     "StemsmithError",
@@ -58,6 +59,10 @@ class UsageError(StemsmithError):
         ...
     stemsmith.manifests.errors.UsageError: --min-notes must be at least 1
     """
+
+
+class InUse(UsageError):
+    """Another process writes to the folder; what it makes is there when it has ended."""
 
 
 class NothingToDo(StemsmithError):

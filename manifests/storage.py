@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Final
 
 from filelock import FileLock, Timeout
-from stemsmith.manifests.errors import InvalidCorpus, UsageError
+from stemsmith.manifests.errors import InUse, InvalidCorpus, UsageError
 
 __all__ = [
     "atomic_file",
@@ -213,14 +213,14 @@ def exclusive(path: Path) -> Iterator[None]:
 
     Raises
     ------
-    UsageError
-        If another process holds it.
+    InUse
+        If another process holds it, or has just removed its folder.
     """
     lock = FileLock(path)
     try:
         lock.acquire(timeout=0)
-    except Timeout:
-        raise UsageError(
+    except (Timeout, FileNotFoundError):
+        raise InUse(
             f"{path.parent.parent}: another run is writing here; wait for it to end"
         ) from None
     try:

@@ -34,3 +34,10 @@ def test_stages_without_files_have_none(tmp_path: Path) -> None:
     work = {"options": {"targets": ["a.toml"]}, "fold": None, "bank": None}
     stage = StudyStage(kind=StageKind.RESULTS, name="some", work=work)
     assert hashes_of_files(stage, tmp_path) == {}
+
+
+def test_the_artists_of_a_gap_decide_it(tmp_path: Path) -> None:
+    table = tmp_path / "artists.tsv"
+    table.touch()
+    stage = StudyStage(kind=StageKind.GAP, name="some", work={"artists": str(table)})
+    assert set(hashes_of_files(stage, tmp_path)) == {str(table)}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from typing import Any, Final
 import numpy as np
 from stemsmith.manifests import shards, storage
 from stemsmith.manifests.arrays import Int16s
-from stemsmith.manifests.errors import InvalidCorpus
+from stemsmith.manifests.errors import InUse, InvalidCorpus
 from stemsmith.manifests.jobs import QUIET, Progress, Workers, do_jobs, needed
 from stemsmith.manifests.preflight import preflight
 from stemsmith.manifests.run_folder import RunFolder
@@ -27,6 +28,7 @@ __all__ = ["ClipStore", "DecodeJob", "Decoding", "decode_clips"]
 
 _STAGE: Final = "decoded"
 _STATE_FOLDER: Final = ".decode"
+_LOOK_AGAIN_S: Final = 0.5  # where another run decodes
 _PER_PART: Final = 256  # clips; 10 s of mixture and one target at 16 kHz: 164 MB
 
 
@@ -112,6 +114,8 @@ class Decoding:
     def fill(self, workers: Workers, progress: Progress = QUIET) -> None:
         """Decode what is not there, and close the store.
 
+        Another process that does so already is waited for: it makes what is wanted.
+
         Parameters
         ----------
         workers : Workers
@@ -125,6 +129,17 @@ class Decoding:
             If audio is missing, damaged or has changed, or a job has killed its worker twice; the
             text names the file.
         """
+        is_told = False
+        while True:
+            try:
+                return self._fill(workers, progress)
+            except InUse:
+                if not is_told:
+                    progress.note(f"{self.root}: waits for another run, which decodes the same")
+                is_told = True
+                time.sleep(_LOOK_AGAIN_S)
+
+    def _fill(self, workers: Workers, progress: Progress) -> None:
         with self.opened():
             if not self.is_closed:
                 clips = self._clips.clips

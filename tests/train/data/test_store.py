@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import pickle
 from pathlib import Path
+from queue import Queue
+from threading import Thread
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
-from stemsmith.manifests.jobs import InProcess
+from stemsmith.manifests.jobs import QUIET, InProcess, Progress
 from stemsmith.train.data import store
 from stemsmith.train.data.clips import Clips, find_clips
 from stemsmith.train.data.store import ClipStore, Decoding
@@ -205,3 +209,16 @@ def test_two_runs_do_not_decode_into_one_store(clips: Clips, tmp_path: Path) -> 
         Decoding(clips, tmp_path).opened(),
     ):
         pass
+
+
+def test_a_run_waits_for_another_one_that_decodes_the_same(clips: Clips, tmp_path: Path) -> None:
+    notes = Queue[str]()
+    progress = cast(Progress, SimpleNamespace(note=notes.put, loop=QUIET.loop))
+    decoding = Decoding(clips, tmp_path)
+    waiter = Thread(target=decoding.fill, args=(InProcess(), progress))
+    with Decoding(clips, tmp_path).opened():
+        waiter.start()
+        assert "waits for another run, which decodes the same" in notes.get(timeout=60)
+        assert waiter.is_alive()
+    waiter.join(60)
+    assert decoding.is_closed
