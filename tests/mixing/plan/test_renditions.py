@@ -303,7 +303,7 @@ def test_stems_of_no_target_are_left_out(corpus: Corpus, tmp_path: Path, here: C
         (("--mode", "renditions", "--augment", "tempo"), 2, "--augment tempo"),
         (("--mode", "renditions", "--pairing", "chroma"), 2, "--pairing chroma"),
         (("--mode", "renditions", "--clip", 60), 1, "--clip 60: the longest stem has"),
-        (("--mode", "renditions", "--split", "test"), 1, "splits wanted"),
+        (("--mode", "renditions", "--split", "test"), 1, "--split test: no song of it"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_meant(
