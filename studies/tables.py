@@ -17,12 +17,13 @@ from stemsmith.share.compare.tables import latex_of, markdown_of
 from stemsmith.studies.outcome import COST, MEAN, SECONDS, CellScore, ScoredRow
 from stemsmith.studies.plan import PlannedTest, StudyPlan
 from stemsmith.studies.stages import StageKind
-from stemsmith.studies.study import StudyTable
+from stemsmith.studies.study import CorpusSpec, StudyTable
 
 __all__ = ["TABLES", "csv_of", "study_tables", "table_texts", "used_data", "write_tables"]
 
 TABLES: Final = "tables"
 _NONE: Final = "-"
+_UNTOLD: Final = ("seed", "splits", "band", "sample_rate")  # of how something sounds
 _STATISTICS: Final = {
     "mean": "mean over songs",
     "median": "median over songs",
@@ -84,8 +85,16 @@ def _used(plan: StudyPlan) -> Iterator[str]:
         if given:
             yield f"--{spec.name}: {', '.join(given)}"
         elif spec.stand_in:
-            what = spec.title or spec.name
-            yield f"{what} was not used: {plan.inputs.title(spec.name)} stands in for it"
+            made = _rendered(plan.study.corpora[spec.stand_in])
+            stand_in = plan.inputs.title(spec.name)
+            yield f"not given: {spec.title or spec.name}; in its place {stand_in}, {made}"
+
+
+def _rendered(corpus: CorpusSpec) -> str:
+    """Say with what a corpus is rendered."""
+    sound = corpus.bank or ", ".join(corpus.soundfonts) or "the default soundfont"
+    options = [f"{name} {value}" for name, value in corpus.render.items() if name not in _UNTOLD]
+    return f"rendered with {', '.join([sound, *options])}"
 
 
 def _table(plan: StudyPlan, spec: StudyTable, rows: Sequence[ScoredRow], root: Path) -> TextTable:

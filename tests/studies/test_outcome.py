@@ -100,7 +100,7 @@ def test_several_metrics_are_columns_and_targets_lines(
     ]
     assert "SDR, SIR in dB, median over songs" in tall.foot
     assert "printed: a paper" in tall.foot
-    assert "Real songs was not used: Other songs stands in for it" in tall.foot
+    assert "not given: Real songs; in its place Other songs, rendered with " in tall.foot
     assert wide.head == ("", "training [h]", "bass", "drums", "bass, printed")
     assert wide.rows[0][2:] == ("5.00", "-", "-1.0")
     assert wide.title == "SI-SDR of Other songs"

@@ -354,7 +354,7 @@ def test_files_and_page_have_the_numbers(plan: StudyPlan, tmp_path: Path) -> Non
     assert [row["bank"] for row in corpora] == [BANKS[k % 3] for k in range(N_CORPORA)]
     text = (tmp_path / "gap.md").read_text()
     assert f"| gap of mixture, dB | {one.found[0].correlation:+.2f} |" in text
-    assert "Real songs was not used: Band stands in for it" in text
+    assert "not given: Real songs; in its place Band, rendered with " in text
     page = write_page(plan, rows[:0], [], [one], {}, {}, tmp_path).read_text()
     assert one.title in page and "Spearman" in page
 
