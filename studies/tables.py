@@ -12,6 +12,7 @@ from typing import Final
 
 from stemsmith.manifests import storage
 from stemsmith.mixing.mixtures import Mixtures
+from stemsmith.mixing.sources.find import CORPUS, divided_source
 from stemsmith.share.compare.grids import TextTable
 from stemsmith.share.compare.tables import latex_of, markdown_of
 from stemsmith.studies.outcome import COST, MEAN, SECONDS, CellScore, ScoredRow
@@ -83,11 +84,17 @@ def _used(plan: StudyPlan) -> Iterator[str]:
     for spec in plan.study.inputs.values():
         given = plan.inputs.given.get(spec.name)
         if given:
-            yield f"--{spec.name}: {', '.join(given)}"
+            yield f"--{spec.name}: {', '.join(map(_named, given))}"
         elif spec.stand_in:
             made = _rendered(plan.study.corpora[spec.stand_in])
             stand_in = plan.inputs.title(spec.name)
             yield f"not given: {spec.title or spec.name}; in its place {stand_in}, {made}"
+
+
+def _named(path: str) -> str:
+    """Return a path without its folders, which are nobody's business but the user's."""
+    layout, root = divided_source(path)
+    return Path(root).name if layout == CORPUS else f"{layout}:{Path(root).name}"
 
 
 def _rendered(corpus: CorpusSpec) -> str:
