@@ -64,12 +64,17 @@ class StageOutcome:
 def train_stage(job: TrainingJob) -> StageOutcome:
     """Train in a worker; what a user can cause is told and not raised."""
     machine = StudyMachine(job.root, job.home, InProcess(), job.device, QUIET)
+    return _outcome_of(job.stage, machine)
+
+
+def _outcome_of(stage: StudyStage, machine: StudyMachine) -> StageOutcome:
     start = time.monotonic()
+    error = ""
     try:
-        perform(job.stage, machine)
-    except StemsmithError as error:
-        return StageOutcome(job.stage, time.monotonic() - start, str(error))
-    return StageOutcome(job.stage, time.monotonic() - start)
+        perform(stage, machine)
+    except StemsmithError as caught:
+        error = str(caught)
+    return StageOutcome(stage, time.monotonic() - start, error)
 
 
 @dataclass
@@ -146,13 +151,7 @@ class StudySchedule:
         self.machine.progress.note(stage.id)
         if stage.kind is StageKind.RUN:
             trim_cache(self.machine.root / CACHE)
-        start = time.monotonic()
-        try:
-            perform(stage, self.machine)
-        except StemsmithError as error:
-            self._end(StageOutcome(stage, 0.0, str(error)))
-        else:
-            self._end(StageOutcome(stage, time.monotonic() - start))
+        self._end(_outcome_of(stage, self.machine))
 
     def _has_lost(self, stage: StudyStage) -> bool:
         """Say whether a stage needs one that has failed, and then fail it, too."""
