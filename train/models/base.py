@@ -14,7 +14,26 @@ from stemsmith.train.models.stft import Stft, StftConfig, Window
 from stemsmith.train.schedule import TrainConfig
 from torch import Tensor, nn
 
-__all__ = ["BinStatistics", "ModelConfig", "SeparationModel"]
+__all__ = ["BinStatistics", "ModelConfig", "SeparationModel", "check_step"]
+
+
+def check_step(step_frames: int, segment_frames: int) -> None:
+    """Check that segments which follow each other by a step cover a recording.
+
+    Parameters
+    ----------
+    step_frames, segment_frames : int
+        Frames from one segment to the next, and of a segment.
+
+    Raises
+    ------
+    UsageError
+        If the step is none, or longer than a segment.
+    """
+    if not 0 < step_frames <= segment_frames:
+        raise UsageError(
+            f"a step of {step_frames} frames leaves gaps between segments of {segment_frames}"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

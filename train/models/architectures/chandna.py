@@ -29,7 +29,7 @@ from typing import ClassVar, Final
 
 import torch
 from stemsmith.manifests.errors import UsageError
-from stemsmith.train.models.base import ModelConfig, SeparationModel
+from stemsmith.train.models.base import ModelConfig, SeparationModel, check_step
 from stemsmith.train.models.stft import Window
 from stemsmith.train.schedule import Optimiser, TrainConfig
 from torch import Tensor, nn
@@ -72,11 +72,7 @@ class ChandnaConfig(ModelConfig):
             raise UsageError("chandna shares the mixture among its targets: name at least two")
         if self.segment_frames < 2:
             raise UsageError(f"chandna needs at least 2 frames, not {self.segment_frames}")
-        if not 0 < self.step_frames <= self.segment_frames:
-            raise UsageError(
-                f"a step of {self.step_frames} frames leaves gaps between segments "
-                f"of {self.segment_frames}"
-            )
+        check_step(self.step_frames, self.segment_frames)
 
     @property
     def block_frames(self) -> int:

@@ -21,7 +21,7 @@ from typing import ClassVar, Final
 
 import torch
 from stemsmith.manifests.errors import UsageError
-from stemsmith.train.models.base import ModelConfig, SeparationModel
+from stemsmith.train.models.base import ModelConfig, SeparationModel, check_step
 from stemsmith.train.models.stft import Window
 from stemsmith.train.schedule import Optimiser, TrainConfig
 from torch import Tensor, nn
@@ -74,11 +74,7 @@ class CNNConfig(ModelConfig):
                 f"cnn needs at least {self.filter_bins} bins and 2 frames, "
                 f"not {self.stft.n_bins} and {self.segment_frames}"
             )
-        if not 0 < self.step_frames <= self.segment_frames:
-            raise UsageError(
-                f"a step of {self.step_frames} frames leaves gaps between segments "
-                f"of {self.segment_frames}"
-            )
+        check_step(self.step_frames, self.segment_frames)
 
     @property
     def block_frames(self) -> int:
