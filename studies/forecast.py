@@ -70,16 +70,20 @@ def forecast_stages(plan: StudyPlan) -> list[StageForecast]:
         If a model or its settings are not known.
     """
     known: dict[str, int] = {}
-    return [_forecast(stage, plan, known) for stage in plan.stages]
+    # Files are ranked by their hash: each is read once for a stage of scores, and never again.
+    paths = {stage.id: _paths(stage) for stage in plan.stages if stage.kind is StageKind.SCORES}
+    return [_forecast(stage, paths, known) for stage in plan.stages]
 
 
-def _forecast(stage: StudyStage, plan: StudyPlan, known: dict[str, int]) -> StageForecast:
+def _forecast(
+    stage: StudyStage, paths: Mapping[str, list[Path]], known: dict[str, int]
+) -> StageForecast:
     options: Mapping[str, Any] = stage.work.get("options", {})
     words = ", ".join(f"{name} {value}" for name, value in options.items())
     if stage.kind == StageKind.SCORES:
-        return _of_scores(stage)
+        return _of_scores(stage, len(paths[stage.id]))
     if stage.kind == StageKind.CORPUS:
-        return _of_corpus(stage, words, plan)
+        return _of_corpus(stage, words, paths[stage.work["scores"]["stage"]])
     if stage.kind == StageKind.MIXTURES:
         hours = options.get("hours")
         if hours is None and "n_mixtures" in options:
@@ -91,23 +95,21 @@ def _forecast(stage: StudyStage, plan: StudyPlan, known: dict[str, int]) -> Stag
     return StageForecast(stage.id, stage.needs, words)
 
 
-def _files(stage: StudyStage) -> dict[str, Path]:
+def _paths(stage: StudyStage) -> list[Path]:
     """Return the MIDI files of a stage of scores."""
     folder, (low, high) = stage.work["folder"], stage.work["part"]
     source = bundled_scores() if folder is None else Path(folder)
-    return files_of_part(source, (low, high), stage.work.get("patterns") or ())
+    return list(files_of_part(source, (low, high), stage.work["patterns"]).values())
 
 
-def _of_scores(stage: StudyStage) -> StageForecast:
+def _of_scores(stage: StudyStage, n_files: int) -> StageForecast:
     folder = stage.work["folder"] or "the scores that come with stemsmith"
-    return StageForecast(stage.id, stage.needs, f"{len(_files(stage))} MIDI files of {folder}")
+    return StageForecast(stage.id, stage.needs, f"{n_files} MIDI files of {folder}")
 
 
-def _of_corpus(stage: StudyStage, words: str, plan: StudyPlan) -> StageForecast:
+def _of_corpus(stage: StudyStage, words: str, paths: list[Path]) -> StageForecast:
     """Estimate the largest corpus that the scores can make, from some of them."""
     options = stage.work["options"]
-    scores = next(one for one in plan.stages if one.id == stage.work["scores"]["stage"])
-    paths = list(_files(scores).values())
     some = paths[:: -(-len(paths) // _N_SAMPLED)]
     scanned = [
         song
