@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol, Unpack, cast, runtime_checkable
 
 from stemsmith.manifests.audio.flac import encoder_warnings
 from stemsmith.manifests.audio.formats import AudioFormat
+from stemsmith.manifests.cache import cache_folder
 from stemsmith.manifests.cluster import open_workers
 from stemsmith.manifests.corpus import SONGS
 from stemsmith.manifests.errors import NothingToDo, UsageError
@@ -146,7 +147,7 @@ def mix(
     written_format = _format_of(audio_format)
     given = [sources] if isinstance(sources, str | Path | HasRoot) else sources
     texts = [_named(source) for source in given]
-    found = find_sources(texts, measure.cache_folder(), names.class_names)
+    found = find_sources(texts, cache_folder(), names.class_names)
     check_destination(folder, found)
     found = without_other_songs(found, config.songs)
     refuse_other_kind(folder, STAGE)
@@ -233,7 +234,7 @@ def _measured(
     measured = {job: known for job in jobs if (known := measure.cached(job)) is not None}
     refused: dict[str, Rejection] = {}
     if missing := [job for job in jobs if job not in measured]:
-        cache = measure.cache_folder()
+        cache = cache_folder()
         cache.mkdir(parents=True, exist_ok=True)
         with (
             preflight(workers, destination=cache),

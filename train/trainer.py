@@ -15,10 +15,10 @@ from typing import Any, Final
 import torch
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch import Trainer
+from stemsmith.manifests.cache import cache_folder
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.jobs import QUIET, Progress
 from stemsmith.mixing.mixtures import Mixtures
-from stemsmith.mixing.sources.measure import cache_folder
 from stemsmith.train.checkpoints import AtomicCheckpointIO, BestAndLast
 from stemsmith.train.data.clips import Clips, find_clips
 from stemsmith.train.data.loaders import Choice, Data, choose_loader, free_memory

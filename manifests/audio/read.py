@@ -12,12 +12,13 @@ import os
 import stat
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import BinaryIO, Final, NamedTuple
 
 import numpy as np
 import soundfile
+from stemsmith.manifests import places
 from stemsmith.manifests.arrays import Float32s, Int16s
 from stemsmith.manifests.audio import stem_mp4
 from stemsmith.manifests.audio.unsized import (
@@ -339,27 +340,41 @@ class _Opened(NamedTuple):
 
 @contextmanager
 def _opened(path: Path, stream: int = 0) -> Iterator[_Opened]:
+    with _handed_out(path) as file:
+        head = file.read(4)
+        file.seek(0)
+        # What is nothing else by its bytes goes to mpg123 by its name, which only a plain file has.
+        source = os.fsencode(path) if getattr(file, "name", None) == path else file
+        try:
+            with _silenced(is_mpeg(head) or path.suffix.lower() == ".mp3"):
+                sound = soundfile.SoundFile(source)
+            with sound:
+                if stream:
+                    raise InvalidCorpus(
+                        f"{path}: has one audio stream, and none of number {stream}"
+                    )
+                unsized = format_if_unsized(path, sound.format, sound.frames)
+                yield _Opened(sound, is_mpeg(head), unsized)
+        except (soundfile.LibsndfileError, ValueError, MemoryError) as error:
+            raise InvalidCorpus(f"{path}: cannot be decoded: {error}") from error
+
+
+@contextmanager
+def _handed_out(path: Path) -> Iterator[BinaryIO]:
+    """Open a file; say what the system says where that fails."""
     try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):  # opening a pipe may never end
-            kind = "a folder" if stat.S_ISDIR(status.st_mode) else "no regular file"
-            raise InvalidCorpus(f"{path}: is {kind}, and no audio")
-        with path.open("rb") as file:
-            head = file.read(4)
+        with suppress(NotADirectoryError):  # a member of a tar
+            mode = path.stat().st_mode
+            if not stat.S_ISREG(mode):  # opening a pipe may never end
+                kind = "a folder" if stat.S_ISDIR(mode) else "no regular file"
+                raise InvalidCorpus(f"{path}: is {kind}, and no audio")
+        file = places.opened(path)
     except FileNotFoundError:
         raise Unreadable(f"{path}: cannot be read: not there") from None
     except OSError as error:
         raise Unreadable(f"{path}: cannot be read: {error.strerror}") from error
-    try:
-        # What is nothing else by its bytes goes to mpg123 by its name.
-        with _silenced(is_mpeg(head) or path.suffix.lower() == ".mp3"):
-            sound = soundfile.SoundFile(os.fsencode(path))
-        with sound:
-            if stream:
-                raise InvalidCorpus(f"{path}: has one audio stream, and none of number {stream}")
-            yield _Opened(sound, is_mpeg(head), format_if_unsized(path, sound.format, sound.frames))
-    except (soundfile.LibsndfileError, ValueError, MemoryError) as error:
-        raise InvalidCorpus(f"{path}: cannot be decoded: {error}") from error
+    with file:
+        yield file
 
 
 @contextmanager

@@ -8,7 +8,6 @@ is part of what is kept, and recipes are checked against it when they are realis
 from __future__ import annotations
 
 import hashlib
-import os
 import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,30 +15,25 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import platformdirs
 from stemsmith.manifests import shards, storage
 from stemsmith.manifests.arrays import Float32s
 from stemsmith.manifests.audio.read import audio_info, read_excerpt
 from stemsmith.manifests.errors import InvalidCorpus, Unreadable, UsageError
 from stemsmith.manifests.jobs import recheck
 from stemsmith.manifests.mixtures import MeasuredFile
-from stemsmith.manifests.paths import local_path
 from stemsmith.manifests.records import Reason, Rejection
 from stemsmith.mixing.level.grid import ENVELOPE_HZ
 from stemsmith.mixing.level.loudness import envelope
 
 __all__ = [
-    "CACHE_VARIABLE",
     "MEASURED_BY",
     "MeasureJob",
-    "cache_folder",
     "cached",
     "measure_file",
     "plan_measurements",
     "read",
 ]
 
-CACHE_VARIABLE: Final = "STEMSMITH_CACHE"
 MEASURED_BY: Final = "measure"  # the stage that rejections name
 _FORMAT: Final = "envelope-1"  # changes when what is measured changes
 _LOWEST_RATE_HZ: Final = 8000  # below some 3.4 kHz the K-weighting filter is none
@@ -55,17 +49,6 @@ class MeasureJob:
     path: str
     stream: int
     record: str
-
-
-def cache_folder() -> Path:
-    """Return where measured envelopes are kept.
-
-    ``$STEMSMITH_CACHE``, or where the system keeps caches of a user: on Linux in ``stemsmith``
-    below ``$XDG_CACHE_HOME`` or ``~/.cache``.
-    """
-    if own := os.environ.get(CACHE_VARIABLE):
-        return local_path(own)
-    return platformdirs.user_cache_path("stemsmith", appauthor=False)
 
 
 def plan_measurements(files: Sequence[tuple[Path, int]], folder: Path) -> list[MeasureJob]:

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Final
 
 from stemsmith.manifests import storage
+from stemsmith.manifests.cache import cache_folder
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.paths import local_path
-from stemsmith.mixing.sources.measure import cache_folder
 from stemsmith.render.sound.bank_names import GENERAL, INSTALLED
 from stemsmith.render.sound.sf2 import (
     SOUNDFONT_ENDINGS,

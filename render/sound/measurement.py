@@ -20,9 +20,9 @@ from typing import Final, NamedTuple
 import numpy as np
 from stemsmith.manifests import shards
 from stemsmith.manifests.arrays import Float32s, Float64s, Int32s
+from stemsmith.manifests.cache import cache_folder
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.jobs import QUIET, Progress
-from stemsmith.mixing.sources.measure import cache_folder
 from stemsmith.render.midi.notes import BLOCK
 from stemsmith.render.midi.smf import Event
 from stemsmith.render.sound import fluid

@@ -12,6 +12,7 @@ import numpy as np
 import pyloudnorm
 import pytest
 import soundfile
+from stemsmith.manifests.cache import cache_folder
 from stemsmith.manifests.errors import NothingToDo, UsageError
 from stemsmith.manifests.mixtures import MixtureSource
 from stemsmith.manifests.records import Rejection
@@ -88,8 +89,8 @@ def test_random_and_the_pairings_see_the_same_chunks(
 
 
 def test_chroma_sees_the_same_chunks_and_lets_silence_meet_nothing(solos: Path) -> None:
-    sources = find_sources([f"folder:{solos}"], measure.cache_folder())
-    measure.cache_folder().mkdir(parents=True, exist_ok=True)
+    sources = find_sources([f"folder:{solos}"], cache_folder())
+    cache_folder().mkdir(parents=True, exist_ok=True)
     measured = {}
     for job in sources[0].jobs:
         one = measure.measure_file(job)

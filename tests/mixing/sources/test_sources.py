@@ -18,9 +18,9 @@ import pyloudnorm
 import pytest
 import soundfile
 from stemsmith.manifests import shards
+from stemsmith.manifests.cache import cache_folder
 from stemsmith.manifests.mixtures import MeasuredFile, Mixture
 from stemsmith.mixing.mixtures import Mixtures
-from stemsmith.mixing.sources.measure import cache_folder
 
 SHORT = ("--clip", 1, "--mixtures", 6, "--jobs", 0)
 

@@ -1,0 +1,142 @@
+"""What can be made or fetched again: the user's cache folder, and a part of it that stays small."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO, Final
+
+import platformdirs
+from filelock import FileLock
+from stemsmith.manifests import storage
+from stemsmith.manifests.paths import local_path
+
+__all__ = ["CACHE_VARIABLE", "BoundedCache", "cache_folder"]
+
+CACHE_VARIABLE: Final = "STEMSMITH_CACHE"
+_N_LOCKS: Final = 256  # entries share locks by their hash, so that no locks pile up
+_SLACK: Final = 16  # a process looks at the size after each sixteenth of the bound that it adds
+
+
+def cache_folder() -> Path:
+    """Return where measured envelopes, fetched files and other things made again are kept.
+
+    ``$STEMSMITH_CACHE``, or where the system keeps caches of a user: on Linux in ``stemsmith``
+    below ``$XDG_CACHE_HOME`` or ``~/.cache``.
+    """
+    if own := os.environ.get(CACHE_VARIABLE):
+        return local_path(own)
+    return platformdirs.user_cache_path("stemsmith", appauthor=False)
+
+
+class BoundedCache:
+    """A folder of entries, each a few files, of which the least recently used are removed.
+
+    Several processes may use it at once: an entry is made by one of them while the others that
+    want it wait, and a file that is being read is not taken from its reader.
+
+    Parameters
+    ----------
+    root : Path
+        Folder of the entries, which is made.
+    most_bytes : int
+        Bytes that entries may take. A process that adds one looks at the whole only now and then,
+        so that for each process a sixteenth of it may come on top.
+    """
+
+    def __init__(self, root: Path, most_bytes: int) -> None:
+        self._root, self._most_bytes = root, most_bytes
+        self._n_unseen: int | None = None  # bytes added since the last look; None before the first
+
+    def open_file(self, key: str, name: str, make: Callable[[Path], None]) -> BinaryIO:
+        """Open a file of an entry for reading; the entry is made if it is not there.
+
+        Parameters
+        ----------
+        key : str
+            All that decides what the files of the entry hold.
+        name : str
+            Path of the file below the entry.
+        make : callable
+            Writes the files of the entry to an empty folder.
+
+        Raises
+        ------
+        FileNotFoundError
+            If the entry has no such file. What `make` raises is passed on, and nothing is kept.
+        """
+        digest = hashlib.sha256(os.fsencode(key)).hexdigest()
+        entry = self._root / digest
+        if file := _opened(entry, name):
+            return file
+        self._root.mkdir(parents=True, exist_ok=True)
+        with FileLock(self._root / f"{int(digest[:8], 16) % _N_LOCKS:02x}.lock"):
+            if file := _opened(entry, name):  # another process made it meanwhile
+                return file
+            if entry.exists():
+                raise FileNotFoundError(errno.ENOENT, "no such file of the entry", name)
+            n_bytes = self._make(entry, make)
+            file = (entry / name).open("rb")
+        self._added(n_bytes, entry)
+        return file
+
+    def _make(self, entry: Path, make: Callable[[Path], None]) -> int:
+        """Make an entry; return its bytes."""
+        with storage.scratch_folder(self._root, ".making-") as scratch:
+            files = scratch / "files"
+            files.mkdir()
+            make(files)
+            n_bytes = _size_of(files)
+            files.rename(entry)
+        return n_bytes
+
+    def _added(self, n_bytes: int, entry: Path) -> None:
+        if self._n_unseen is not None:
+            self._n_unseen += n_bytes
+        if self._n_unseen is None or self._n_unseen > self._most_bytes // _SLACK:
+            self._shrink(entry)
+            self._n_unseen = 0
+
+    def _shrink(self, newest: Path) -> None:
+        """Remove the least recently used entries until the others fit, but for the newest one."""
+        with FileLock(self._root / "size.lock"):
+            entries = []
+            for path in self._root.iterdir():
+                with contextlib.suppress(FileNotFoundError):  # another cache's user removed it
+                    if path.is_dir() and not path.name.startswith("."):
+                        entries.append((path.stat().st_mtime_ns, path, _size_of(path)))
+            n_bytes = sum(size for _, _, size in entries)
+            for _, path, size in sorted(entries):
+                if n_bytes <= self._most_bytes:
+                    break
+                if path == newest and size <= self._most_bytes:
+                    continue
+                # Renamed first: whoever opens a file finds the whole entry, or none.
+                with storage.scratch_folder(self._root, ".removing-") as scratch:
+                    path.rename(scratch / path.name)
+                n_bytes -= size
+
+
+def _opened(entry: Path, name: str) -> BinaryIO | None:
+    """Open a file of an entry, which then is the one used last; None if it is not there."""
+    try:
+        file = (entry / name).open("rb")
+    except FileNotFoundError:
+        return None
+    with contextlib.suppress(OSError):  # removed meanwhile: the open file stays
+        os.utime(entry)
+    return file
+
+
+def _size_of(folder: Path) -> int:
+    """Return the bytes of the files below a folder."""
+    sizes = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                sizes += Path(parent, name).stat().st_size
+    return sizes
