@@ -40,6 +40,7 @@ __all__ = [
     "given_options",
     "grouped",
     "is_given",
+    "job_option",
     "read_config",
     "score_options",
     "serial_options",
@@ -395,6 +396,13 @@ _OUTPUT = decorate(
     _output_option("-q", "--quiet", is_flag=True, help="No progress and no tables."),
     _output_option("-v", "--verbose", is_flag=True, help="Say more."),
     _CONFIG,
+)
+
+
+job_option = _output_option(
+    "--job",
+    metavar="I/N",
+    help="Do job I of N into the same folder as the others; `stemsmith merge` joins them.",
 )
 
 

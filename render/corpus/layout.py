@@ -6,8 +6,11 @@ folder has its final name; its records were written before, so a finished song a
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Final
+
+from stemsmith.manifests.splits import SPLITS
 
 __all__ = ["RUN_FOLDER", "Layout"]
 
@@ -33,6 +36,24 @@ class Layout:
     def track(self, split: str, track: str) -> Path:
         """Return the final folder of a song."""
         return self.root / split / track
+
+    def is_finished(self, split: str, track: str) -> bool:
+        """Tell whether a song is rendered or rejected."""
+        return self.track(split, track).is_dir() or self.record(track, "rejections").exists()
+
+    def finished(self) -> set[str]:
+        """Return the songs that are rendered or rejected; a few folders are listed for all."""
+        found = set()
+        for split in SPLITS:
+            if (folder := self.root / split).is_dir():
+                with os.scandir(folder) as entries:
+                    found |= {entry.name for entry in entries if entry.is_dir()}
+        if self.records.is_dir():
+            ending = self.record("", "rejections").name
+            with os.scandir(self.records) as entries:
+                names = [entry.name for entry in entries if entry.name.endswith(ending)]
+            found |= {name.removesuffix(ending) for name in names}
+        return found
 
     def record(self, track: str, kind: str) -> Path:
         """Return the file of a song's records of one kind (songs, stems, rejections)."""
