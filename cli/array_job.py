@@ -30,7 +30,7 @@ def job_summary(done: FinishedJob, kind: str, what: str) -> Summary:
     reasons = Counter(str(row.reason) for row in done.rejections)
     left_out = f", {len(done.rejections)} left out" if done.rejections else ""
     return Summary(
-        f"{done.root}: job {done.job} has made its {done.n_made} {what}{left_out}; when all jobs "
+        f"{done.root}: job {done.job} has finished ({what}: {done.n_made}{left_out}); when all "
         f"have: stemsmith merge {shlex.quote(str(done.root))}",
         {
             kind: str(done.root),

@@ -399,11 +399,16 @@ _OUTPUT = decorate(
 )
 
 
-job_option = _output_option(
+_JOB = _output_option(
     "--job",
     metavar="I/N",
     help="Do job I of N into the same folder as the others; `stemsmith merge` joins them.",
 )
+
+
+def job_option(function: Any) -> Any:
+    """Add the option of commands of which several may share the work, without Dask."""
+    return _JOB(function)
 
 
 def common_options(function: Any) -> Any:

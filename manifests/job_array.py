@@ -214,8 +214,8 @@ class JobArray:
         if (n_more := len(n_missing) - len(states)) > 0:
             states.append(f"{n_more} more")
         raise NothingToDo(
-            f"{self._root}: {len(n_missing)} of {n_jobs} jobs have not finished: "
-            f"{', '.join(states)}; {_advice(sorted(n_missing), at_work, n_jobs)}, and merge then"
+            f"{self._root}: jobs that have not finished: {', '.join(states)}; "
+            f"{_advice(sorted(n_missing), at_work, n_jobs)}, and merge then"
         )
 
 
