@@ -7,6 +7,7 @@ written once, by whoever comes first, and read by the others.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import secrets
 import shutil
@@ -19,6 +20,7 @@ from typing import Any, Final
 
 from stemsmith.manifests import documents, storage
 from stemsmith.manifests.errors import InUse, NothingToDo, UsageError
+from stemsmith.manifests.folder_kinds import ARRAY
 from stemsmith.manifests.records import Reason, Rejection
 from stemsmith.manifests.shares import Share, array_text
 
@@ -27,6 +29,7 @@ __all__ = ["JobArray", "Outline"]
 _ARRAY: Final = "array.json"
 _OUTLINE: Final = "outline"
 _HEADER: Final = "header.json"
+_CHECKSUM: Final = "sha256"
 _PER_FILE: Final = 100_000  # entries of a list: a million songs are no larger than JSON may be
 _MOST_NAMED: Final = 8
 
@@ -67,7 +70,7 @@ class JobArray:
 
     def __init__(self, root: Path, state: Path) -> None:
         self._root = root
-        self.folder = state / "array"
+        self.folder = state / ARRAY
 
     @property
     def n_jobs(self) -> int | None:
@@ -145,6 +148,7 @@ class JobArray:
             _write_list(staged, "rejections", [astuple(row) for row in outline.rejections])
             content = {"header": outline.header, "facts": outline.facts}
             (staged / _HEADER).write_text(json.dumps(content))
+            (staged / _CHECKSUM).write_text(_digest(staged))
             storage.publish_folder(staged, final)
         finally:
             shutil.rmtree(staged, ignore_errors=True)
@@ -163,22 +167,16 @@ class JobArray:
                 f"{self._root}: no job with --job has begun what is unfinished here; repeat the "
                 "command to go on"
             )
-        try:
-            content = documents.read_json(folder / _HEADER)
-            rejections = [
-                Rejection(name, stage, Reason(reason), detail)
-                for name, stage, reason, detail in _read_list(folder, "rejections")
-            ]
-            return Outline(
-                dict(content["header"]),
-                list(_read_list(folder, "items")),
-                rejections,
-                dict(content["facts"]),
-            )
-        except (OSError, KeyError, TypeError, ValueError):
-            raise UsageError(
-                f"{folder}: damaged; remove it and run any job again, then merge"
-            ) from None
+        checksum = folder / _CHECKSUM
+        if not checksum.exists() or checksum.read_bytes() != _digest(folder).encode():
+            raise UsageError(f"{folder}: damaged; remove it, run any job again, and merge then")
+        content = documents.read_json(folder / _HEADER)
+        rejections = [
+            Rejection(name, stage, Reason(reason), detail)
+            for name, stage, reason, detail in _read_list(folder, "rejections")
+        ]
+        items = list(_read_list(folder, "items"))
+        return Outline(content["header"], items, rejections, content["facts"])
 
     def refuse_unfinished(self, missing: Sequence[int], n_items: int, what: str) -> None:
         """Check that every job has made its share.
@@ -227,6 +225,13 @@ def _advice(missing: Sequence[int], at_work: Sequence[int], n_jobs: int) -> str:
         array = f" and so on (--array={array_text(stopped)})" if len(stopped) > 1 else ""
         steps.append(f"repeat the command with {example}{array}")
     return ", ".join(steps)
+
+
+def _digest(folder: Path) -> str:
+    """Return the hash of all JSON files of a folder."""
+    names = sorted(path.name for path in folder.glob("*.json"))
+    lines = [f"{storage.file_hash(folder / name)}  {name}\n" for name in names]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def _write_list(folder: Path, name: str, rows: Sequence[Any]) -> None:

@@ -458,7 +458,7 @@ def test_nothing_is_left(
         for k in range(3):
             make_song(midi / f"{k}.mid", seed=k)
         monkeypatch.setattr(workflow, "render_song", changed_after_the_scan(midi, make_song))
-        command = ("render", midi, folder, *QUICK, "--jobs", 0)
+        command = ("render", midi, folder, *QUICK, "--jobs", 0, "-q")
         if folder.name == "w":
             done = here(*command)
         else:
@@ -483,7 +483,7 @@ def test_fewer_songs_than_wanted_because_files_cannot_be_read(
     midi, folder = tmp_path / "midi", tmp_path / "c"
     for k in range(4):
         make_song(midi / f"{k}.mid", seed=k)
-    command = ("render", midi, folder, *QUICK, "--songs", 4, "--jobs", 0)
+    command = ("render", midi, folder, *QUICK, "--songs", 4, "--jobs", 0, "-q")
     assert here(*command, "--job", "1/2").returncode == 0
     scores = tree(midi)
     with monkeypatch.context() as patch:
