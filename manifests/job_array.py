@@ -32,6 +32,7 @@ _HEADER: Final = "header.json"
 _CHECKSUM: Final = "sha256"
 _PER_FILE: Final = 100_000  # entries of a list: a million songs are no larger than JSON may be
 _MOST_NAMED: Final = 8
+_DOOR_S: Final = 120  # for which others may come in before us: a thousand jobs that start at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +70,20 @@ class JobArray:
     """
 
     def __init__(self, root: Path, state: Path) -> None:
-        self._root = root
+        self._root, self._state = root, state
         self.folder = state / ARRAY
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold what everybody holds for a moment who begins, or looks who is at work.
+
+        Raises
+        ------
+        InUse
+            If others hold it for minutes.
+        """
+        with storage.exclusive(self._state / "door", wait_s=_DOOR_S):
+            yield
 
     @property
     def n_jobs(self) -> int | None:
@@ -108,7 +121,7 @@ class JobArray:
 
     @contextmanager
     def holding(self, share: Share) -> Iterator[None]:
-        """Hold the lock of a job as long as it is at work.
+        """Hold the lock of a job as long as it is at work; begun `alone`.
 
         Raises
         ------
@@ -124,7 +137,7 @@ class JobArray:
         return self.folder / f"{number}.lock"
 
     def refuse_jobs_at_work(self) -> None:
-        """Check that no job is at work.
+        """Check that no job is at work; called `alone`.
 
         Raises
         ------
@@ -199,7 +212,9 @@ class JobArray:
         n_missing = Counter(index % n_jobs + 1 for index in missing)
         if not n_missing:
             return
-        at_work = [number for number in sorted(n_missing) if storage.is_held(self._lock(number))]
+        with self.alone():
+            numbers = sorted(n_missing)
+            at_work = [number for number in numbers if storage.is_held(self._lock(number))]
         states = []
         for number in sorted(n_missing)[:_MOST_NAMED]:
             n_own = len(range(number - 1, n_items, n_jobs))

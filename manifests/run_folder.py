@@ -18,7 +18,6 @@ from stemsmith.manifests.shares import Share
 __all__ = ["RunFolder", "refuse_foreign", "refuse_other_kind", "refuse_unfinished"]
 
 _PLAN: Final = "plan.json"
-_DOOR_S: Final = 120  # for which others may come in before us: a thousand jobs that start at once
 
 
 def refuse_foreign(root: Path, stage: str, state: str) -> None:
@@ -170,7 +169,7 @@ class RunFolder:
             return
         self.state.mkdir(parents=True, exist_ok=True)
         with ExitStack() as held:
-            with storage.exclusive(self.state / "door", wait_s=_DOOR_S):
+            with self.array.alone():
                 self._check()  # another process may have finished in the meantime
                 if not self.is_closed:
                     self._hold(held)

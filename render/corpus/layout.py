@@ -42,18 +42,26 @@ class Layout:
         return self.track(split, track).is_dir() or self.record(track, "rejections").exists()
 
     def finished(self) -> set[str]:
-        """Return the songs that are rendered or rejected; a few folders are listed for all."""
-        found = set()
+        """Return the songs that are rendered or rejected."""
+        return self.rendered() | self.rejected()
+
+    def rendered(self) -> set[str]:
+        """Return the songs whose folders have their final names; folders are listed for all."""
+        found: set[str] = set()
         for split in SPLITS:
             if (folder := self.root / split).is_dir():
                 with os.scandir(folder) as entries:
                     found |= {entry.name for entry in entries if entry.is_dir()}
-        if self.records.is_dir():
-            ending = self.record("", "rejections").name
-            with os.scandir(self.records) as entries:
-                names = [entry.name for entry in entries if entry.name.endswith(ending)]
-            found |= {name.removesuffix(ending) for name in names}
         return found
+
+    def rejected(self) -> set[str]:
+        """Return the songs that rendering has rejected."""
+        ending = self.record("", "rejections").name
+        if not self.records.is_dir():
+            return set()
+        with os.scandir(self.records) as entries:
+            names = [entry.name for entry in entries if entry.name.endswith(ending)]
+        return {name.removesuffix(ending) for name in names}
 
     def record(self, track: str, kind: str) -> Path:
         """Return the file of a song's records of one kind (songs, stems, rejections)."""

@@ -112,11 +112,9 @@ class CorpusDestination:
         """Return what a job of an array has done; the folder is left to whoever closes it."""
         assert self._share is not None
         rejections = [rejection for _, rejection in self._rejections(frozenset(Reason))]
-        finished = self._layout.finished()
-        n_finished = sum(job.track in finished for job in self._own)
-        return FinishedJob(
-            self._layout.root, str(self._share), n_finished - len(rejections), tuple(rejections)
-        )
+        rendered = self._layout.rendered()
+        n_songs = sum(job.track in rendered for job in self._own)
+        return FinishedJob(self._layout.root, str(self._share), n_songs, tuple(rejections))
 
     def close(self) -> Corpus:
         """Gather the records into shards, write card and manifest, remove the run's own files.
@@ -147,11 +145,13 @@ def merge_songs(layout: Layout, folder: RunFolder) -> Corpus:
         If a job is at work.
     """
     outline = CorpusOutline.read(folder.array.outline())
-    finished = layout.finished()
+    rendered, rejected = layout.rendered(), layout.rejected()
+    if outline.is_number_wanted:
+        rejected = {track for track in rejected if not _is_unread(layout, track)}
     missing = [
         index
-        for index, (track, _) in enumerate(outline.tracks)
-        if track not in finished or (outline.is_number_wanted and _is_unread(layout, track))
+        for index, planned in enumerate(outline.tracks)
+        if planned.track not in rendered and planned.track not in rejected
     ]
     folder.array.refuse_unfinished(missing, len(outline.tracks), "songs")
     with folder.opened():
@@ -160,5 +160,5 @@ def merge_songs(layout: Layout, folder: RunFolder) -> Corpus:
 
 def _is_unread(layout: Layout, track: str) -> bool:
     """Tell whether a song was rejected for a reason that may pass, such as a file not read."""
-    path = layout.record(track, "rejections")
-    return path.exists() and shards.read_records(path, Rejection)[0].reason in UNREAD
+    (rejection,) = shards.read_records(layout.record(track, "rejections"), Rejection)
+    return rejection.reason in UNREAD
