@@ -141,7 +141,7 @@ def test_a_job_that_was_killed_goes_on(
     staging = folder / ".mix" / "staging" / "2-of-2"
     assert any(staging.iterdir()), "nothing to sweep"
     n_done = n_left // 4
-    assert_one_line_error(here("merge", folder), 1, f"2/2 has {8 - n_done} of 8 shards left")
+    assert_one_line_error(here("merge", folder), 1, f"2/2 has {9 - n_done} of 9 shards left")
     sibling = tree(folder / ".mix" / "staging" / "1-of-2")
     assert here(*command, "--job", "2/2").returncode == 0
     assert not any(staging.iterdir())
