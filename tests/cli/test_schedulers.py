@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import threading
 import time
@@ -98,14 +97,27 @@ def test_the_key_may_be_in_the_file_of_the_certificate(
 
 
 def test_with_settings_of_dask_itself(
-    secured: Secured, wanted: str, stemsmith: Command, tmp_path: Path
+    secured: Secured, wanted: str, stemsmith: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever has told Dask need not tell us."""
     names = {"CA_FILE": secured.ca, "CLIENT__CERT": secured.cert, "CLIENT__KEY": secured.key}
-    variables = {f"DASK_DISTRIBUTED__COMM__TLS__{k}": str(v) for k, v in names.items()}
-    options = ("--scheduler", secured.address, "--json")
-    done = stemsmith("scan", SCORES, "--no-band", *options, env={**os.environ, **variables})
+    for name, path in names.items():
+        monkeypatch.setenv(f"DASK_DISTRIBUTED__COMM__TLS__{name}", str(path))
+    done = stemsmith("scan", SCORES, "--no-band", "--json", "--scheduler", secured.address)
     assert (done.returncode, done.stdout) == (0, wanted), done.stderr
+
+
+def test_with_certificates_as_text(secured: Secured) -> None:
+    """As clusters in the cloud have them; see the page about clusters."""
+    import dask
+
+    settings = {
+        "distributed.comm.tls.ca-file": secured.ca.read_text(),
+        "distributed.comm.tls.client.cert": secured.cert.read_text(),
+        "distributed.comm.tls.client.key": secured.key.read_text(),
+    }
+    with dask.config.set(settings), cluster.open_workers(0, secured.address) as workers:
+        assert sorted(workers.map(abs, [-1, 2, -3])) == [1, 2, 3]
 
 
 def test_a_client_that_is_not_let_in(secured: Secured, tmp_path: Path, here: Command) -> None:
