@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import stemsmith
+from stemsmith.manifests.cache import CACHE_VARIABLE
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.shares import FinishedJob
 from stemsmith.mixing import destination
@@ -244,7 +245,7 @@ def measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
         return measure_file(job)
 
     monkeypatch.setattr(measure, "measure_file", seen)
-    monkeypatch.setenv(measure.CACHE_VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
     return names
 
 
@@ -254,7 +255,7 @@ def test_every_job_begins_with_its_own_files(
 ) -> None:  # fmt: skip
     orders = []
     for number in (1, 2, 3):
-        monkeypatch.setenv(measure.CACHE_VARIABLE, str(tmp_path / f"cache{number}"))
+        monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / f"cache{number}"))
         done = here("mix", f"musdb:{musdb}", tmp_path / "m", "--taxonomy", "musdb", *SHORT,
                     "--job", f"{number}/3")  # fmt: skip
         assert done.returncode == 0, done.stderr
