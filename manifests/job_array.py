@@ -175,7 +175,7 @@ class JobArray:
             If there is none, since the run is no array, or if it is damaged.
         """
         folder = self.folder / _OUTLINE
-        if not folder.exists():
+        if not folder.exists() or self.n_jobs is None:
             raise UsageError(
                 f"{self._root}: no job with --job has begun what is unfinished here; repeat the "
                 "command to go on"
@@ -208,7 +208,8 @@ class JobArray:
         NothingToDo
             If any is missing, naming the jobs whose they are and what to run.
         """
-        n_jobs = self.n_jobs or 1
+        n_jobs = self.n_jobs
+        assert n_jobs is not None
         n_missing = Counter(index % n_jobs + 1 for index in missing)
         if not n_missing:
             return

@@ -71,6 +71,21 @@ def run_job(midi: Path, tmp_path: Path, here: Command) -> Command:
     return run
 
 
+@pytest.fixture(scope="module")
+def first_of_two(tmp_path_factory: pytest.TempPathFactory, midi: Path, here: Command) -> Path:
+    """Return what the first of two jobs has left; read only."""
+    folder = tmp_path_factory.mktemp("half") / "c"
+    done = here("render", midi, folder, *QUICK, "--jobs", 0, "--job", "1/2")
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture
+def half(first_of_two: Path, tmp_path: Path) -> Path:
+    """Return the folder ``c``, in which the first of two jobs has finished."""
+    return Path(shutil.copytree(first_of_two, tmp_path / "c"))
+
+
 def program(body: str, midi: Path, folder: Path, *more: str) -> list[str]:
     """Return a command that renders, with something of the renderer replaced before."""
     arguments = ["render", str(midi), str(folder), *map(str, QUICK), "--jobs", "0", *more]
@@ -367,14 +382,13 @@ def test_jobs_after_a_whole_run(
     ids=str,
 )
 def test_what_is_no_job_of_the_array_is_refused(
-    tmp_path: Path, run_job: Command, job: str, more: tuple[object, ...], said: str
+    half: Path, run_job: Command, job: str, more: tuple[object, ...], said: str
 ) -> None:
-    assert run_job("1/2").returncode == 0
-    before = tree(tmp_path / "c")
-    scans = {name for name in before if name.startswith(".render/scans/")}
+    before = tree(half)
     assert_one_line_error(run_job(job, *more), 2, said)
-    after = {k: v for k, v in tree(tmp_path / "c").items() if not k.startswith(".render/scans/")}
-    assert after == {k: v for k, v in before.items() if k not in scans}
+    scans = tuple(name for name in tree(half) if name.startswith(".render/scans/"))
+    after = {name: data for name, data in tree(half).items() if name not in scans}
+    assert after == {name: data for name, data in before.items() if name not in scans}
 
 
 def test_two_arrays_that_start_at_the_same_moment(
@@ -521,17 +535,16 @@ def test_a_job_killed_before_it_forgot_what_it_could_not_read(
 
 
 def test_scores_are_read_by_one_job(
-    whole: dict[str, bytes], tmp_path: Path, run_job: Command, here: Command,
+    whole: dict[str, bytes], half: Path, run_job: Command, here: Command,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     from stemsmith.render import workflow
 
-    assert run_job("1/2").returncode == 0
     with monkeypatch.context() as patch:
         patch.setattr(workflow, "scan_files", lambda _: pytest.fail("reads the scores again"))
         assert run_job("2/2").returncode == 0
-    assert here("merge", tmp_path / "c").returncode == 0
-    assert tree(tmp_path / "c") == whole
+    assert here("merge", half).returncode == 0
+    assert tree(half) == whole
 
 
 @pytest.mark.parametrize("what", ["touched", "added", "removed", "damaged", "other-length"])
@@ -678,15 +691,19 @@ def test_what_cannot_be_merged(tmp_path: Path, midi: Path, mixtures: Path, here:
     assert here("merge", mixtures / "recipes").returncode == 0  # is finished
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[]", '{"n_jobs": "x"}', "{", "nonsense"])
 @pytest.mark.parametrize("name", ["array.json", "outline/header.json", "outline/items-00000.json"])
-def test_what_jobs_have_in_common_is_damaged(
-    tmp_path: Path, run_job: Command, here: Command, name: str, text: str
-) -> None:
-    assert run_job("1/2").returncode == 0
-    (tmp_path / "c" / ".render" / "array" / name).write_text(text)
-    done = here("merge", tmp_path / "c")
-    assert_one_line_error(done, 2, str(tmp_path / "c"), "damaged")
+def test_what_jobs_have_in_common_is_damaged(half: Path, here: Command, name: str) -> None:
+    path = half / ".render" / "array" / name
+    whole = path.read_bytes()
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2] ^= 64
+    for text in (b"", b"{}", b"[]", b'{"n_jobs": "x"}', b"{", b"nonsense", b"\xff", flipped):
+        path.write_bytes(text)
+        assert_one_line_error(here("merge", half), 2, str(half), "damaged")
+    path.write_bytes(whole)
+    assert_one_line_error(here("merge", half), 1, "2/2 has not begun")
+    path.unlink()
+    assert here("merge", half).returncode in (1, 2)
 
 
 def test_other_commands_on_a_folder_of_jobs(
@@ -730,10 +747,8 @@ def test_the_room_is_that_for_all_jobs(
     assert len(set(asked)) == 1
 
 
-def test_a_lock_of_a_job_is_none_of_a_whole_run(tmp_path: Path, run_job: Command) -> None:
-    """A lock file that a job has left behind is held by nobody."""
-    assert run_job("1/2").returncode == 0
-    lock = tmp_path / "c" / ".render" / "array" / "1.lock"
+def test_a_lock_file_that_a_job_has_left_is_held_by_nobody(half: Path) -> None:
+    lock = half / ".render" / "array" / "1.lock"
     assert lock.exists()
     assert not storage.is_held(lock)
     with storage.exclusive(lock):
