@@ -20,6 +20,7 @@ from stemsmith.cli.evaluate import evaluate
 from stemsmith.cli.export import export
 from stemsmith.cli.gap import gap
 from stemsmith.cli.latents import latents
+from stemsmith.cli.merge import merge
 from stemsmith.cli.mix import mix
 from stemsmith.cli.render import render
 from stemsmith.cli.report import report
@@ -58,6 +59,7 @@ _BEGINS_AGAIN: Final = "Nothing was written; the same command begins again."
 _HOW_TO_GO_ON: Final = {
     "render": _GOES_ON,
     "mix": _GOES_ON,
+    "merge": _GOES_ON,
     "evaluate": _GOES_ON,
     "demo": _GOES_ON,
     "train": "The same command with --resume goes on after the last whole epoch.",
@@ -98,6 +100,7 @@ for _command in (
     render,
     audit,
     mix,
+    merge,
     train,
     runs,
     separate,

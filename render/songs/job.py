@@ -39,6 +39,8 @@ class RenderJob:
         Level of each group as it was drawn; empty where all stems are equally loud.
     production : Production
         What the options of effects and rooms name, as it was read.
+    staging : str
+        Folder in which the song lies until it is complete; empty if it is rendered into memory.
     """
 
     song: ScannedSong
@@ -53,6 +55,7 @@ class RenderJob:
     second_patches: tuple[Patch | None, ...] = ()
     levels_lu: tuple[tuple[str, float], ...] = ()
     production: Production = NO_PRODUCTION
+    staging: str = ""
 
 
 @dataclass(frozen=True, slots=True)

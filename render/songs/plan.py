@@ -14,6 +14,7 @@ from stemsmith.manifests.errors import NothingToDo, UsageError
 from stemsmith.manifests.programs import DRUMS, rendering_class_of
 from stemsmith.manifests.records import Part, Reason, Rejection, ScannedSong
 from stemsmith.render.corpus.config import MixSource, OnDefect, RenderConfig
+from stemsmith.render.corpus.layout import Layout
 from stemsmith.render.corpus.manifest import bank_header, why_nothing
 from stemsmith.render.corpus.selection import Chosen, Selection, select
 from stemsmith.render.songs.balance import balance_of, levels_of
@@ -143,6 +144,7 @@ def plan_corpus(
             second_patches=_second_patches(chosen, config, bank),
             levels_lu=levels_of(balance, config, chosen.song),
             production=production,
+            staging=str(Layout(corpus.resolve()).staging),
         )
         for chosen in selection.chosen
     )

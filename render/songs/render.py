@@ -62,7 +62,7 @@ def _render_song(job: RenderJob) -> RenderedSong | Rejection:
         data, score = _read_score(job)
     except Unusable as finding:
         return _reject(job, layout, finding.reason, finding.detail)
-    staged = layout.staging / f"{job.track}-{uuid.uuid4().hex}"
+    staged = Path(job.staging) / f"{job.track}-{uuid.uuid4().hex}"
     (staged / slakh.STEMS).mkdir(parents=True)
     (staged / "MIDI").mkdir()
     if job.config.dry:
