@@ -192,10 +192,13 @@ class RunFolder:
         """Sweep what was killed of our own, and say what is done here."""
         shutil.rmtree(self.staging, ignore_errors=True)
         self.staging.mkdir(parents=True, exist_ok=True)
-        storage.write_once(self._plan, json.dumps({"fingerprint": self._fingerprint}).encode())
+        content = json.dumps({"fingerprint": self._fingerprint}).encode()
+        if self._share is None and not self._plan.exists():
+            storage.write_atomic(self._plan, content)
         if self._share is not None:
+            storage.write_once(self._plan, content)
             self.array.begin(self._share)
-        self._check()  # where locks do not hold between machines, another one may have been first
+            self._check()  # where locks are of one machine only, another one may have been first
 
     def _check(self) -> None:
         root = self.root
