@@ -89,6 +89,8 @@ COMMANDS = {
     "demo": ["{}"],
     "latents": ["{}", "folder:{}", "--plot", "--csv"],
     "study": ["{}", "{}"],
+    "merge": ["{}"],
+    "banks": ["--scheduler-file", "--tls-ca"],
 }
 # What may be an address of an object store, by its place in the list above.
 ANYWHERE = {
@@ -101,6 +103,7 @@ ANYWHERE = {
     "evaluate": {0, 1, 2},
     "compare": {0, 1},
     "validate": {0},
+    "merge": {0},
 }
 CASES = [
     (command, place)

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import stemsmith as front
+from stemsmith.manifests import storage
 from stemsmith.manifests.stores import ObjectPath
 from stemsmith.train.workflow import list_runs
 
@@ -244,6 +245,30 @@ def test_the_same_scores_are_given(
         assert ours.keys() == theirs.keys()
         assert {k for k in ours if ours[k] != theirs[k]} == set()
         front.validate(found.root)
+
+
+def test_jobs_of_an_array_fill_a_folder_of_a_store(
+    disk: Path, bucket: ObjectPath, upload, contents
+) -> None:
+    corpus, mixtures = str(bucket / "corpus"), str(bucket / "mixtures")
+    first = front.render_corpus(disk / "midi", corpus, job="1/2", **RENDERED)
+    assert first.n_made == 2
+    with pytest.raises(front.NothingToDo, match="2/2"):
+        front.merge(corpus)
+    with pytest.raises(front.UsageError, match="its jobs are of 2"):
+        front.render_corpus(disk / "midi", corpus, job="1/3", **RENDERED)
+    with storage.exclusive(bucket / "corpus" / ".render" / "array" / "2.lock"):
+        with pytest.raises(front.UsageError, match="job 2/2 is at work here already"):
+            front.render_corpus(disk / "midi", corpus, job="2/2", **RENDERED)
+        with pytest.raises(front.UsageError, match="job 2/2 is writing here"):
+            front.render_corpus(disk / "midi", corpus, **RENDERED)
+    front.render_corpus(disk / "midi", corpus, job="2/2", **RENDERED)
+    front.merge(corpus)
+    assert contents(bucket / "corpus") == contents(disk / "corpus")
+    for job in ("2/2", "1/2"):
+        front.mix(corpus, mixtures, job=job, **MIXED)
+    front.merge(mixtures)
+    assert contents(bucket / "mixtures") == contents(disk / "mixtures")
 
 
 class Killed(BaseException):
