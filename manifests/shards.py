@@ -15,6 +15,7 @@ import dataclasses
 import functools
 import itertools
 import json
+import os
 import types
 import typing
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
@@ -31,6 +32,7 @@ import pyarrow.parquet as pq
 from stemsmith.manifests import documents, storage
 from stemsmith.manifests.errors import InvalidCorpus, one_line, upgrade_command
 from stemsmith.manifests.folder_kinds import MANIFEST, FolderKind, own_kind, refusal
+from stemsmith.manifests.places import opened, sha256_of
 from stemsmith.manifests.ranges import TextRule, interval_of, text_rule_of
 
 __all__ = [
@@ -271,7 +273,7 @@ def read_records(paths: Path | Sequence[Path], record_type: type[R]) -> list[R]:
         without; the text names it.
     """
     records: list[R] = []
-    for path in [paths] if isinstance(paths, Path) else paths:
+    for path in paths if isinstance(paths, Sequence) else [paths]:
         records.extend(RecordTable(path, record_type)[:])
     return records
 
@@ -334,13 +336,12 @@ class RecordTable(Sequence[R]):
 
     def __init__(self, path: Path, record_type: type[R]) -> None:
         self._path, self._type = path, record_type
-        with _reading(path), path.open("rb") as file:
+        with _reading(path), opened(path) as file:
             metadata = pq.read_metadata(file)
             schema = metadata.schema.to_arrow_schema()
-        self._refuse(_misfit(schema, schema_of(record_type)))
-        self._refuse(_excess(metadata, path.stat().st_size))
-        self._is_of_now = schema.equals(schema_of(record_type))
-        with _reading(path), path.open("rb") as file:
+            self._refuse(_misfit(schema, schema_of(record_type)))
+            self._refuse(_excess(metadata, file.seek(0, os.SEEK_END)))
+            self._is_of_now = schema.equals(schema_of(record_type))
             columns = metadata.schema
             # Of records that are None Arrow makes places in a list of texts that need not be there.
             records = {field.name for field in schema if pa.types.is_struct(field.type)}
@@ -585,7 +586,7 @@ def shard_entry(path: Path) -> dict[str, str | int]:
 
 
 def _count(path: Path) -> int:
-    with _reading(path), path.open("rb") as file:
+    with _reading(path), opened(path) as file:
         return int(pq.ParquetFile(file).metadata.num_rows)
 
 
@@ -677,7 +678,7 @@ def check_shards(folder: Path, header: dict[str, Any]) -> None:
         path = storage.inside(folder, entry["file"])
         if not path.is_file():
             raise InvalidCorpus(f"{path}: shard is missing")
-        if storage.file_hash(path) != entry["sha256"]:
+        if sha256_of(path) != entry["sha256"]:
             raise InvalidCorpus(f"{path}: SHA-256 is not the one in {MANIFEST}")
         if _count(path) != entry["n_records"]:
             raise InvalidCorpus(f"{path}: not {entry['n_records']} records as in {MANIFEST}")

@@ -13,6 +13,7 @@ from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.jobs import recheck
 from stemsmith.manifests.matched import MATCHED
 from stemsmith.manifests.mixtures import Mixture, MixtureSource
+from stemsmith.manifests.places import lies_in, place
 from stemsmith.manifests.records import Finding
 from stemsmith.manifests.run_folder import refuse_unfinished
 from stemsmith.manifests.tar_shards import read_members
@@ -88,7 +89,7 @@ def plan_checks(mixtures: Mixtures) -> list[FileCheck]:
     if header.get("hours") != hours_of(duration_s):
         raise InvalidCorpus(f"{folder}: {hours_of(duration_s)} h, not as it says")
     if MATCHED in roots:
-        _check_matched(Path(roots[MATCHED]), wanted)
+        _check_matched(place(roots[MATCHED]), wanted)
     checks = [FileCheck(path, sha256) for path, sha256 in sorted(wanted.items())]
     return [*checks, *_tar_checks(mixtures)]
 
@@ -99,7 +100,7 @@ def _check_matched(folder: Path, wanted: Mapping[str, str]) -> None:
     recorded = {
         str(storage.inside(folder, s.path)): s.sha256 for s in corpus.matched_stem_records()
     }
-    named = {path: sha256 for path, sha256 in wanted.items() if Path(path).is_relative_to(folder)}
+    named = {path: sha256 for path, sha256 in wanted.items() if lies_in(place(path), folder)}
     for path in sorted(recorded.keys() ^ named.keys()):
         where = "its records" if path in named else "any recipe"
         raise InvalidCorpus(f"{path}: is not in {where}")
@@ -172,7 +173,7 @@ def _source_problem(source: MixtureSource, taxonomy: Collection[str]) -> str | N
 
 def check_file(job: FileCheck) -> Finding:
     """Compare a file's SHA-256 to the one that was recorded; look into a tar shard."""
-    path = Path(job.path)
+    path = place(job.path)
     try:
         found = storage.file_hash(path)
         if job.members is not None and set(read_members(path)) != set(job.members):

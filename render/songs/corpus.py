@@ -78,6 +78,8 @@ class CorpusDestination:
         return self._unfinished(self._plan.jobs)
 
     def _unfinished(self, jobs: Sequence[RenderJob]) -> list[RenderJob]:
+        if self._folder.is_closed:
+            return []
         finished = self._layout.finished()
         return [job for job in jobs if job.track not in finished]
 
