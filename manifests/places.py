@@ -12,28 +12,41 @@ it is. What they do not have are renames and locks (`stemsmith.manifests.storage
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
 import re
+import stat
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple, cast
 
 from stemsmith.manifests.errors import UsageError, require
 from stemsmith.manifests.paths import local_path
-from stemsmith.manifests.tar_shards import TarMember, read_members
+from stemsmith.manifests.tar_shards import TarIndex, TarMember, read_index
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-__all__ = ["is_remote", "opened", "place", "read_bytes", "sha256_of", "size_of"]
+__all__ = [
+    "FileStatus",
+    "is_file",
+    "is_remote",
+    "opened",
+    "place",
+    "read_bytes",
+    "sha256_of",
+    "size_of",
+    "status_of",
+]
 
 _ADDRESS: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _EXTRAS: Final = {"s3": "s3", "gs": "gcs", "az": "azure", "memory": None}  # of each protocol
 _PACKAGES: Final = {"s3": "s3fs", "gs": "gcsfs", "az": "adlfs"}
 _TAR: Final = ".tar"
-_N_INDICES: Final = 64  # of tars that a process remembers
+_N_INDICES: Final = 256  # of tars that a process remembers; each has some 1.5 kB for a song
+_N_BUFFER: Final = 1 << 16  # bytes of a member that are read at once
 
 
 def place(path: str | os.PathLike[str]) -> Path:
@@ -77,6 +90,24 @@ def is_remote(path: object) -> bool:
     return not isinstance(path, (str, Path, bytes)) and hasattr(path, "fs")
 
 
+class FileStatus(NamedTuple):
+    """What the system says of a file.
+
+    Attributes
+    ----------
+    n_bytes : int
+        Its size; of a member of a tar, that of the member.
+    changed_ns : int
+        When it was changed last, in nanoseconds; of a member, when the tar was.
+    is_regular : bool
+        Whether it is a file, and no folder, pipe or device: reading one of these may never end.
+    """
+
+    n_bytes: int
+    changed_ns: int
+    is_regular: bool
+
+
 def opened(path: Path) -> BinaryIO:
     """Open a file for reading, wherever its bytes are.
 
@@ -89,8 +120,37 @@ def opened(path: Path) -> BinaryIO:
     """
     try:
         return path.open("rb")
-    except NotADirectoryError:
-        return _opened_member(path)
+    except (NotADirectoryError, FileNotFoundError):
+        if (found := _divided(path)) is None:
+            raise
+    tar, _, member = _member_of(path, *found)
+    return cast(BinaryIO, io.BufferedReader(_Span(tar.open("rb", buffering=0), member), _N_BUFFER))
+
+
+def status_of(path: Path) -> FileStatus:
+    """Return size and time of a file, wherever it is; errors as of `opened`."""
+    try:
+        status = path.stat()
+    except (NotADirectoryError, FileNotFoundError):
+        if (found := _divided(path)) is None:
+            raise
+        _, changed_ns, member = _member_of(path, *found)
+        return FileStatus(member.n_bytes, changed_ns, is_regular=True)
+    return FileStatus(status.st_size, status.st_mtime_ns, stat.S_ISREG(status.st_mode))
+
+
+def is_file(path: Path) -> bool:
+    """Return whether there is a file, wherever it would be.
+
+    Raises
+    ------
+    InvalidCorpus
+        If it would be a member of a tar that is damaged.
+    """
+    try:
+        return status_of(path).is_regular
+    except (OSError, ValueError):  # as Path.is_file does for names with a null byte
+        return False
 
 
 def read_bytes(path: Path) -> bytes:
@@ -107,26 +167,31 @@ def sha256_of(path: Path) -> str:
 
 def size_of(path: Path) -> int:
     """Return the bytes of a file, wherever it is; errors as of `opened`."""
-    with opened(path) as file:
-        return file.seek(0, os.SEEK_END)
+    return status_of(path).n_bytes
 
 
-def _opened_member(path: Path) -> BinaryIO:
+def _divided(path: Path) -> tuple[Path, str] | None:
+    """Return the tar that a path leads into, and what follows; None if it leads into none.
+
+    Linux says of such a path that the tar is no folder, Windows that nothing is there.
+    """
     tar = next((p for p in path.parents if p.suffix == _TAR and p.is_file()), None)
-    if tar is None:
-        return path.open("rb")  # raises what it raised
-    name = path.relative_to(tar).as_posix()
+    return None if tar is None else (tar, path.relative_to(tar).as_posix())
+
+
+def _member_of(path: Path, tar: Path, name: str) -> tuple[Path, int, TarMember]:
+    """Return the tar, when it was changed, and where its member lies."""
     status = tar.stat()
-    member = _index_of(tar, status.st_size, status.st_mtime_ns).get(name)
+    member = _index_of(tar, status.st_size, status.st_mtime_ns).find(name)
     if member is None:
-        raise FileNotFoundError(2, "the tar has no such member", str(path))
-    return cast(BinaryIO, io.BufferedReader(_Span(tar.open("rb", buffering=0), member)))
+        raise FileNotFoundError(errno.ENOENT, "the tar has no such member", str(path))
+    return tar, status.st_mtime_ns, member
 
 
 @lru_cache(maxsize=_N_INDICES)
-def _index_of(tar: Path, n_bytes: int, changed_ns: int) -> dict[str, TarMember]:
+def _index_of(tar: Path, n_bytes: int, changed_ns: int) -> TarIndex:
     """Return where the members of a tar are; another size or time means another tar."""
-    return read_members(tar)
+    return read_index(tar)
 
 
 class _Span(io.RawIOBase):

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Final
 
 from filelock import FileLock, Timeout
+from stemsmith.manifests import places
 from stemsmith.manifests.errors import InUse, InvalidCorpus, UsageError
 
 __all__ = [
@@ -42,8 +43,8 @@ _LARGEST_CHECKSUM: Final = 4096  # bytes of a file that has a line or two
 
 
 def file_hash(path: Path, algorithm: str = "sha256") -> str:
-    """Return the hexadecimal digest of a file."""
-    with path.open("rb") as file:
+    """Return the hexadecimal digest of a file, wherever it is; errors as of `places.opened`."""
+    with places.opened(path) as file:
         return hashlib.file_digest(file, algorithm).hexdigest()
 
 

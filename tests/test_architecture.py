@@ -33,7 +33,7 @@ ABOVE = {"train/workflow.py": {"evaluate"}}
 # Floors inside a folder, from the lowest: a module imports its own floor and those below it.
 # Sub-packages and modules that are not named here stand above all that are.
 FLOORS: dict[str, tuple[str, ...]] = {
-    "manifests": ("arrays", "errors", "storage", "audio"),
+    "manifests": ("arrays", "errors", "paths", "tar_shards", "places", "storage", "audio"),
     "mixing": ("level", "production", "sources", "augmentation", "augmentations", "audio", "plan"),
     "render": ("midi", "sound", "audit", "corpus", "songs", "renditions", "matched"),
     "train": ("schedule", "models", "data"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from stemsmith.manifests import places
 from stemsmith.manifests.records import Reason
 from stemsmith.share.exports.base import NotExportable
 
@@ -27,7 +28,7 @@ def read_recorded(path: Path, sha256: str) -> bytes:
         If it is missing, cannot be read or is another one.
     """
     try:
-        data = path.read_bytes()
+        data = places.read_bytes(path)
     except FileNotFoundError:
         raise NotExportable(Reason.MISSING, f"{path}: missing") from None
     except OSError as error:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
-from stemsmith.manifests import storage
+from stemsmith.manifests import places, storage
 from stemsmith.manifests.corpus import Corpus
 from stemsmith.manifests.records import Song, Stem
 from stemsmith.render.songs.metadata import MIX, SOURCE_MIDI, YAML
@@ -141,7 +141,7 @@ def _linked(file: TrackFile) -> PlannedFile:
 def n_bytes_of(file: TrackFile) -> int:
     """Return the size of a file; 0 if it is missing, which `TrackFile.read` says."""
     try:
-        return Path(file.path).stat().st_size
+        return places.size_of(Path(file.path))
     except OSError:
         return 0
 
