@@ -2,19 +2,36 @@
 
 A run keeps its state in ``.render/`` and removes it at the end. A song is finished when its
 folder has its final name; its records were written before, so a finished song always has them.
+Where songs go into tars, that folder is a part of the state, and is removed when its tar is there.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from stemsmith.manifests.splits import SPLITS
 
-__all__ = ["RUN_FOLDER", "Layout"]
+__all__ = ["RUN_FOLDER", "Layout", "SongTar"]
 
 RUN_FOLDER: Final = ".render"
+
+
+class SongTar(NamedTuple):
+    """A tar of a corpus, and the songs that the plan puts into it.
+
+    Attributes
+    ----------
+    name : str
+        Name of the file, such as ``train-00000.tar``.
+    tracks : tuple of str
+        Labels of its songs in their order. Those that are rejected are not in it.
+    """
+
+    name: str
+    tracks: tuple[str, ...]
 
 
 class Layout:
@@ -32,37 +49,56 @@ class Layout:
         self.run = run
         self.staging = run / "staging"
         self.records = run / "records"
+        self.songs = run / "songs"  # that wait for the others of their tar
 
-    def track(self, split: str, track: str) -> Path:
-        """Return the final folder of a song."""
-        return self.root / split / track
+    def track(self, split: str, track: str, tar: SongTar | None = None) -> Path:
+        """Return the folder of a finished song: its final one, or where it waits for its tar."""
+        return self.root / split / track if tar is None else self.songs / track
 
-    def is_finished(self, split: str, track: str) -> bool:
+    def is_finished(self, split: str, track: str, tar: SongTar | None = None) -> bool:
         """Tell whether a song is rendered or rejected."""
-        return self.track(split, track).is_dir() or self.record(track, "rejections").exists()
+        return (
+            self.track(split, track, tar).is_dir()
+            or self.record(track, "rejections").exists()
+            or (tar is not None and (self.root / tar.name).exists())
+        )
 
-    def finished(self) -> set[str]:
-        """Return the songs that are rendered or rejected."""
-        return self.rendered() | self.rejected()
+    def finished(self, tars: Iterable[SongTar] = ()) -> set[str]:
+        """Return the songs that are rendered or rejected; parameters as of `rendered`."""
+        return self.rendered(tars) | self.rejected()
 
-    def rendered(self) -> set[str]:
-        """Return the songs whose folders have their final names; folders are listed for all."""
+    def rendered(self, tars: Iterable[SongTar] = ()) -> set[str]:
+        """Return the songs whose folders, or tars, have their final names; a few are listed for all.
+
+        Parameters
+        ----------
+        tars : iterable of SongTar
+            All tars of the plan; none where songs have folders.
+        """
         found: set[str] = set()
-        for split in SPLITS:
-            if (folder := self.root / split).is_dir():
-                with os.scandir(folder) as entries:
-                    found |= {entry.name for entry in entries if entry.is_dir()}
-        return found
+        for folder in (*(self.root / split for split in SPLITS), self.songs):
+            found |= {entry.name for entry in _entries(folder) if entry.is_dir()}
+        files = {entry.name for entry in _entries(self.root)}
+        in_tars = {track for tar in tars if tar.name in files for track in tar.tracks}
+        return found | (in_tars - self.rejected() if in_tars else in_tars)
 
     def rejected(self) -> set[str]:
         """Return the songs that rendering has rejected."""
         ending = self.record("", "rejections").name
-        if not self.records.is_dir():
-            return set()
-        with os.scandir(self.records) as entries:
-            names = [entry.name for entry in entries if entry.name.endswith(ending)]
-        return {name.removesuffix(ending) for name in names}
+        names = (entry.name for entry in _entries(self.records))
+        return {name.removesuffix(ending) for name in names if name.endswith(ending)}
 
     def record(self, track: str, kind: str) -> Path:
         """Return the file of a song's records of one kind (songs, stems, rejections)."""
         return self.records / f"{track}.{kind}.parquet"
+
+    def tar_record(self, tar: SongTar) -> Path:
+        """Return the file of what the manifest will say of a tar."""
+        return self.records / f"{tar.name}.json"
+
+
+def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
+    """Yield what is in a folder; nothing if it is not there."""
+    if folder.is_dir():
+        with os.scandir(folder) as entries:
+            yield from entries

@@ -17,9 +17,10 @@ from stemsmith.manifests.run_folder import RunFolder
 from stemsmith.manifests.splits import SPLITS
 from stemsmith.render.audit.rates import defect_rates
 from stemsmith.render.corpus.card import write_records_card
-from stemsmith.render.corpus.layout import Layout
+from stemsmith.render.corpus.layout import Layout, SongTar
 from stemsmith.render.corpus.manifest import why_nothing
 from stemsmith.render.songs.plan import CorpusPlan
+from stemsmith.render.songs.tars import tar_entries, write_song_tar
 
 __all__ = ["CorpusOutline", "PlannedTrack", "close_corpus"]
 
@@ -27,10 +28,11 @@ _SONGS_PER_SHARD: Final = 256
 
 
 class PlannedTrack(NamedTuple):
-    """A song of the plan: its label, and the split it lies in."""
+    """A song of the plan: its label, the split it lies in, and the tar, if it goes into one."""
 
     track: str
     split: str
+    tar: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +62,22 @@ class CorpusOutline:
     @classmethod
     def of(cls, plan: CorpusPlan) -> CorpusOutline:
         """Return the outline of a plan."""
-        tracks = [PlannedTrack(job.track, job.split) for job in plan.jobs]
+        tracks = [
+            PlannedTrack(job.track, job.split, "" if job.tar is None else job.tar.name)
+            for job in plan.jobs
+        ]
         is_number_wanted = plan.jobs[0].config.n_wanted is not None
         n_grouped = plan.selection.n_grouped
         return cls(tracks, plan.rejections, plan.header, n_grouped, is_number_wanted)
+
+    @property
+    def tars(self) -> list[SongTar]:
+        """The tars that songs go into; none where songs have folders."""
+        members: dict[str, list[str]] = {}
+        for planned in self.tracks:
+            if planned.tar:
+                members.setdefault(planned.tar, []).append(planned.track)
+        return [SongTar(name, tuple(tracks)) for name, tracks in members.items()]
 
     @classmethod
     def read(cls, kept: Outline) -> CorpusOutline:
@@ -113,7 +127,10 @@ def close_corpus(layout: Layout, folder: RunFolder, outline: CorpusOutline) -> C
     path = layout.root / "rejections-00000.parquet"
     shards.write_records(path, Rejection, sorted(rejections, key=lambda r: r.id))
     reasons = Counter(str(r.reason) for r in rejections)
-    counts = Counter(split for track, split in outline.tracks if track not in left_out)
+    counts = Counter(one.split for one in outline.tracks if one.track not in left_out)
+    tars = outline.tars
+    for tar in tars:  # the last song of which was rejected, or whose worker was killed
+        write_song_tar(layout, tar, folder.staging)
     header = {
         **outline.header,
         "n_songs": {split: counts[split] for split in SPLITS},
@@ -121,6 +138,7 @@ def close_corpus(layout: Layout, folder: RunFolder, outline: CorpusOutline) -> C
         "rejections": dict(sorted(reasons.items())),
         **_audited(layout, done),
         "shards": [shards.shard_entry(file) for file in [*files, path]],
+        **({"tars": tar_entries(layout, tars)} if tars else {}),
     }
     write_records_card(layout.root, header)
     folder.close(header)

@@ -25,6 +25,7 @@ from stemsmith.render.songs import metadata as slakh
 from stemsmith.render.songs.job import RenderedSong, RenderJob
 from stemsmith.render.songs.mixdown import Mixdown
 from stemsmith.render.songs.players import is_played, played
+from stemsmith.render.songs.tars import is_complete, write_song_tar
 from stemsmith.render.songs.track_folder import TrackWriter
 from stemsmith.render.sound.sample_folder import Unplayable
 from stemsmith.render.sound.workspace import AT_WORK
@@ -35,7 +36,7 @@ _SILENT: Final = "no stem passes the gate of -70 LUFS"
 
 
 def render_song(job: RenderJob) -> RenderedSong | Rejection:
-    """Render one song and publish its folder.
+    """Render one song and publish its folder; or its tar, if it is the last song of it.
 
     Parameters
     ----------
@@ -52,12 +53,15 @@ def render_song(job: RenderJob) -> RenderedSong | Rejection:
     OSError
         If the corpus cannot be written.
     """
-    with AT_WORK, storage.naming(Path(job.corpus)), collector_paused():
-        return _render_song(job)
-
-
-def _render_song(job: RenderJob) -> RenderedSong | Rejection:
     layout = Layout(Path(job.corpus))
+    with AT_WORK, storage.naming(Path(job.corpus)), collector_paused():
+        rendered = _render_song(job, layout)
+        if job.tar is not None and is_complete(layout, job.tar):
+            write_song_tar(layout, job.tar, Path(job.staging))
+        return rendered
+
+
+def _render_song(job: RenderJob, layout: Layout) -> RenderedSong | Rejection:
     try:
         data, score = _read_score(job)
     except Unusable as finding:
@@ -80,7 +84,7 @@ def _render_song(job: RenderJob) -> RenderedSong | Rejection:
         if job.config.drum_pieces:
             shards.write_records(layout.record(job.track, PIECES), Stem, pieces)
         shards.write_records(layout.record(job.track, "songs"), Song, [song])
-        storage.publish_folder(staged, layout.track(job.split, job.track))
+        storage.publish_folder(staged, layout.track(job.split, job.track, job.tar))
     except Unplayable as finding:
         return _reject(job, layout, Reason.UNPLAYABLE, str(finding))
     finally:
