@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import mido
 import numpy as np
-from stemsmith.manifests import shards, storage
+from stemsmith.manifests import places, shards, storage
 from stemsmith.manifests.arrays import Int32s
 from stemsmith.manifests.audio import read as audio
 from stemsmith.manifests.audio.flac import SampleHash
@@ -31,6 +31,7 @@ from stemsmith.render.corpus.config import MixSource
 from stemsmith.render.corpus.layout import RUN_FOLDER
 from stemsmith.render.songs import metadata as slakh
 from stemsmith.render.songs.balance import group_of, wanted_levels
+from stemsmith.render.songs.validate_tars import check_tar_names
 from stemsmith.render.sound.heard import check_heard
 
 __all__ = ["SongValidation", "plan_validation", "validate_song"]
@@ -85,7 +86,7 @@ def plan_validation(corpus: Corpus) -> list[SongValidation]:
     corpus.verify()
     songs, stems = corpus.song_records(), corpus.stem_records()
     _check_counts(corpus, songs)
-    _check_whole(corpus.root, songs, stems)
+    _check_whole(corpus, songs, stems)
     pieces = corpus.piece_records()
     _unique(corpus.root, "piece", (piece.stem_id for piece in pieces))
     stems_of, pieces_of = _by_song(stems), _by_song(pieces)
@@ -126,7 +127,8 @@ def _check_counts(corpus: Corpus, songs: Sequence[Song]) -> None:
         raise InvalidCorpus(f"{manifest}: counts of rejections are not the shard's")
 
 
-def _check_whole(root: Path, songs: Sequence[Song], stems: Sequence[Stem]) -> None:
+def _check_whole(corpus: Corpus, songs: Sequence[Song], stems: Sequence[Stem]) -> None:
+    root = corpus.root
     refuse_unfinished(root / RUN_FOLDER, "render")
     _unique(root, "song", (song.song_id for song in songs))
     _unique(root, "track", (song.track for song in songs))
@@ -155,6 +157,7 @@ def _check_whole(root: Path, songs: Sequence[Song], stems: Sequence[Stem]) -> No
         for folder in sorted((root / split).glob("*")):
             if f"{split}/{folder.name}" not in expected:
                 raise InvalidCorpus(f"{folder}: no record names it")
+    check_tar_names(root, corpus.tars, expected)
 
 
 def _unique(root: Path, what: str, ids: Iterable[str]) -> None:
@@ -221,7 +224,7 @@ class _SongChecker:
         self._check_extra(song.master_path, song.master_sha256)
 
     def _hash(self, path: Path, expected: str) -> None:
-        if not path.is_file():
+        if not places.is_file(path):
             raise InvalidCorpus(f"{path}: missing")
         if storage.file_hash(path) != expected:
             raise InvalidCorpus(f"{path}: SHA-256 is not the recorded one")
@@ -289,7 +292,7 @@ class _SongChecker:
         midi = storage.inside(self._root, stem.midi_path)
         self._hash(midi, stem.midi_sha256)
         try:
-            file = mido.MidiFile(file=io.BytesIO(midi.read_bytes()))
+            file = mido.MidiFile(file=io.BytesIO(places.read_bytes(midi)))
         except (OSError, ValueError, EOFError, KeyError, IndexError) as error:
             raise InvalidCorpus(f"{midi}: not readable MIDI: {error}") from error
         columns = (stem.note_onset, stem.note_offset, stem.note_pitch, stem.note_velocity)
