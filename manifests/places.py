@@ -46,7 +46,6 @@ _EXTRAS: Final = {"s3": "s3", "gs": "gcs", "az": "azure", "memory": None}  # of 
 _PACKAGES: Final = {"s3": "s3fs", "gs": "gcsfs", "az": "adlfs"}
 _TAR: Final = ".tar"
 _N_INDICES: Final = 256  # of tars that a process remembers; each has some 1.5 kB for a song
-_N_BUFFER: Final = 1 << 16  # bytes of a member that are read at once
 
 
 def place(path: str | os.PathLike[str]) -> Path:
@@ -124,7 +123,7 @@ def opened(path: Path) -> BinaryIO:
         if (found := _divided(path)) is None:
             raise
     tar, _, member = _member_of(path, *found)
-    return cast(BinaryIO, io.BufferedReader(_Span(tar.open("rb", buffering=0), member), _N_BUFFER))
+    return cast(BinaryIO, io.BufferedReader(_Span(tar.open("rb", buffering=0), member)))
 
 
 def status_of(path: Path) -> FileStatus:
@@ -198,7 +197,7 @@ class _Span(io.RawIOBase):
     """A stretch of an open file as if it were a file."""
 
     def __init__(self, file: Any, member: TarMember) -> None:
-        self._file, self._member = file, member
+        self._file, self._start, self._n_bytes = file, *member
         self._position = 0
 
     def readable(self) -> bool:
@@ -208,15 +207,21 @@ class _Span(io.RawIOBase):
         return True
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._member.n_bytes}
-        self._position = max(0, start[whence] + offset)
+        # Decoders seek and read some 8 kB at a time: what is done here, they wait for.
+        if whence == os.SEEK_CUR:
+            offset += self._position
+        elif whence == os.SEEK_END:
+            offset += self._n_bytes
+        self._position = max(0, offset)
         return self._position
 
     def readinto(self, buffer: WriteableBuffer) -> int:
-        view = memoryview(buffer).cast("B")
-        n = max(0, min(len(view), self._member.n_bytes - self._position))
-        self._file.seek(self._member.offset + self._position)
-        n_read: int = self._file.readinto(view[:n])
+        n_left = self._n_bytes - self._position
+        if n_left <= 0:
+            return 0
+        view = memoryview(buffer)
+        self._file.seek(self._start + self._position)
+        n_read: int = self._file.readinto(view[:n_left])
         self._position += n_read
         return n_read
 
