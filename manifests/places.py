@@ -44,7 +44,7 @@ __all__ = [
 _ADDRESS: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _EXTRAS: Final = {"s3": "s3", "gs": "gcs", "az": "azure", "memory": None}  # of each protocol
 _PACKAGES: Final = {"s3": "s3fs", "gs": "gcsfs", "az": "adlfs"}
-_TAR: Final = ".tar"
+_IN_TAR: Final = ".tar/"  # of a path that leads into one
 _N_INDICES: Final = 256  # of tars that a process remembers; each has some 1.5 kB for a song
 
 
@@ -120,9 +120,9 @@ def opened(path: Path) -> BinaryIO:
     try:
         return path.open("rb")
     except (NotADirectoryError, FileNotFoundError):
-        if (found := _divided(path)) is None:
+        if (found := _member_of(path)) is None:
             raise
-    tar, _, member = _member_of(path, *found)
+    tar, _, member = found
     return cast(BinaryIO, io.BufferedReader(_Span(tar.open("rb", buffering=0), member)))
 
 
@@ -131,9 +131,9 @@ def status_of(path: Path) -> FileStatus:
     try:
         status = path.stat()
     except (NotADirectoryError, FileNotFoundError):
-        if (found := _divided(path)) is None:
+        if (found := _member_of(path)) is None:
             raise
-        _, changed_ns, member = _member_of(path, *found)
+        _, changed_ns, member = found
         return FileStatus(member.n_bytes, changed_ns, is_regular=True)
     return FileStatus(status.st_size, status.st_mtime_ns, stat.S_ISREG(status.st_mode))
 
@@ -169,22 +169,25 @@ def size_of(path: Path) -> int:
     return status_of(path).n_bytes
 
 
-def _divided(path: Path) -> tuple[Path, str] | None:
-    """Return the tar that a path leads into, and what follows; None if it leads into none.
+def _member_of(path: Path) -> tuple[Path, int, TarMember] | None:
+    """Return the tar that a path leads into, when it was changed, and where the member lies in it.
 
-    Linux says of such a path that the tar is no folder, Windows that nothing is there.
+    None if it leads into no tar. Linux says of a member that the tar is no folder, Windows that
+    nothing is there.
     """
-    tar = next((p for p in path.parents if p.suffix == _TAR and p.is_file()), None)
-    return None if tar is None else (tar, path.relative_to(tar).as_posix())
-
-
-def _member_of(path: Path, tar: Path, name: str) -> tuple[Path, int, TarMember]:
-    """Return the tar, when it was changed, and where its member lies."""
-    status = tar.stat()
-    member = _index_of(tar, status.st_size, status.st_mtime_ns).find(name)
-    if member is None:
-        raise FileNotFoundError(errno.ENOENT, "the tar has no such member", str(path))
-    return tar, status.st_mtime_ns, member
+    text, end = path.as_posix(), 0
+    while (end := text.find(_IN_TAR, end) + len(_IN_TAR)) >= len(_IN_TAR):
+        tar, name = type(path)(text[: end - 1]), text[end:]
+        try:
+            status = tar.stat()
+        except OSError:
+            return None
+        if stat.S_ISREG(status.st_mode):
+            member = _index_of(tar, status.st_size, status.st_mtime_ns).find(name)
+            if member is None:
+                raise FileNotFoundError(errno.ENOENT, "the tar has no such member", str(path))
+            return tar, status.st_mtime_ns, member
+    return None
 
 
 @lru_cache(maxsize=_N_INDICES)

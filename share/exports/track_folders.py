@@ -135,7 +135,8 @@ class TrackFolderFormat(ExportFormat[TrackSong]):
 
 
 def _linked(file: TrackFile) -> PlannedFile:
-    return PlannedFile(file.place, n_bytes_of(file), is_linked=True)
+    # A member of a tar has no name of its own to link to.
+    return PlannedFile(file.place, n_bytes_of(file), is_linked=Path(file.path).is_file())
 
 
 def n_bytes_of(file: TrackFile) -> int:
