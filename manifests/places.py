@@ -161,7 +161,7 @@ def read_bytes(path: Path) -> bytes:
 def sha256_of(path: Path) -> str:
     """Return the hexadecimal SHA-256 of a file, wherever it is; errors as of `opened`."""
     with opened(path) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.file_digest(cast(Any, file), "sha256").hexdigest()
 
 
 def size_of(path: Path) -> int:

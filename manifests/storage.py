@@ -14,7 +14,6 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Final
 
 from filelock import FileLock, Timeout
-from stemsmith.manifests import places
 from stemsmith.manifests.errors import InUse, InvalidCorpus, UsageError
 
 __all__ = [
@@ -43,8 +42,8 @@ _LARGEST_CHECKSUM: Final = 4096  # bytes of a file that has a line or two
 
 
 def file_hash(path: Path, algorithm: str = "sha256") -> str:
-    """Return the hexadecimal digest of a file, wherever it is; errors as of `places.opened`."""
-    with places.opened(path) as file:
+    """Return the hexadecimal digest of a file of this machine."""
+    with path.open("rb") as file:
         return hashlib.file_digest(file, algorithm).hexdigest()
 
 

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import soxr
-from stemsmith.manifests import places, storage
+from stemsmith.manifests import places
 from stemsmith.manifests.arrays import Float32s, Int16s
 from stemsmith.manifests.audio.read import FULL_SCALE_16, read_excerpt
 from stemsmith.manifests.errors import InvalidCorpus
@@ -234,7 +234,7 @@ def quantised(made: Realised) -> dict[str, Int16s]:
 
 @functools.lru_cache(maxsize=100_000)
 def _hash_of(path: Path, n_bytes: int, changed_ns: int) -> str:
-    return storage.file_hash(path)
+    return places.sha256_of(path)
 
 
 def _verify(path: Path, sha256: str) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from stemsmith.manifests import shards, storage
+from stemsmith.manifests import places, shards
 from stemsmith.manifests.arrays import Float32s
 from stemsmith.manifests.audio.read import audio_info, read_excerpt
 from stemsmith.manifests.errors import InvalidCorpus, Unreadable, UsageError
@@ -150,7 +150,7 @@ def _measured(path: Path, stream: int) -> MeasuredFile:
         text = f"{path}: {info.sample_rate} Hz is less than {_LOWEST_RATE_HZ} Hz"
         raise _NotFit(unsupported, text)
     columns = [np.concatenate(rows) for rows in zip(*_blocks(path, stream), strict=True)]
-    return MeasuredFile(storage.file_hash(path), *info, *columns)
+    return MeasuredFile(places.sha256_of(path), *info, *columns)
 
 
 def _blocks(path: Path, stream: int) -> Iterator[tuple[Float32s, ...]]:

@@ -101,7 +101,7 @@ def validate_tar(job: TarValidation) -> Finding:
 
 def _check(path: Path, job: TarValidation) -> None:
     members = read_members(path)
-    if storage.file_hash(path) != job.sha256:
+    if places.sha256_of(path) != job.sha256:
         raise InvalidCorpus(f"{path}: SHA-256 is not the one in {shards.MANIFEST}")
     names = list(members)
     if names[:1] != [INDEX]:

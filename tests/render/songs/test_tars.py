@@ -171,7 +171,7 @@ def test_a_run_that_ends_anywhere_goes_on_with_the_same_bytes(
     midi: Path, tars: Path, tmp_path: Path, killed_after: Callable[[int], Any]
 ) -> None:
     n_tars_left: set[int] = set()
-    for n_steps in range(3, 200, 13):
+    for n_steps in range(10, 200, 33):
         root = tmp_path / str(n_steps)
         with killed_after(n_steps):
             render_corpus(midi, root, tracks_per_tar=3, **TINY)
@@ -296,11 +296,12 @@ def test_a_song_that_cannot_be_read_is_made_when_it_can(
     root = tmp_path / "c"
     (first,) = (s for s in Corpus(tars).song_records() if s.track == "Track00001")
     data = (scores / first.source).read_bytes()
+    other = next(p for p in sorted(scores.iterdir()) if p.name != first.source).read_bytes()
     render, done = workflow.render_song, []
 
     def spoiling(job: Any) -> Any:
         if job.track == "Track00001":
-            (scores / first.source).write_bytes(b"other")
+            (scores / first.source).write_bytes(other)
         made = render(job)
         (scores / first.source).write_bytes(data)
         done.append(made)
@@ -400,7 +401,7 @@ def test_damage_is_found_and_named(copy: Path) -> None:
         data[at] ^= 1
         train.write_bytes(data)
 
-    flip(whole.index(b"fLaC") + 5000)
+    flip(whole.index(b"fLaC") + 500)
     refused(copy, "train-00000.tar/Track00001", "SHA-256 is not the recorded one")
     flip(whole.index(b"Track00002/all_src.mid", 4096) + 3)  # a header, and not the index
     refused(copy, "train-00000.tar: cannot be read as tar: a header is damaged")
@@ -426,7 +427,7 @@ def test_damage_is_found_and_named(copy: Path) -> None:
     train.write_bytes(whole)
     rewritten(train, lambda members: members.update({"Track00009/mix.flac": b""}))
     agree(copy)
-    refused(copy, "train-00000.tar: has 31 files, and records name 30 of it")
+    refused(copy, "train-00000.tar: has 28 files, and records name 27 of it")
 
     members = contents(train)
     with train.open("wb") as file, writing_tar(file) as add:
