@@ -260,7 +260,7 @@ def write_tars(
     for number, shard in enumerate(_shards(_groups(corpus, table, split, tracks))):
         path = folder / table.name / f"{split}-{number:05d}.tar"
         path.parent.mkdir(parents=True, exist_ok=True)
-        with storage.naming(path), path.open("wb") as file, writing_tar(file) as add:
+        with storage.naming(path), path.open("wb") as shard_file, writing_tar(shard_file) as add:
             for group in shard:
                 for row, files in zip(group.rows.to_pylist(), group.files, strict=True):
                     key = _key(table.name, row)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import io
 import json
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import tarfile
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -140,13 +142,19 @@ def test_headers_say_nothing_of_who_wrote_them(tars: Path) -> None:
 def test_webdataset_reads_the_tars(tars: Path) -> None:
     webdataset = pytest.importorskip("webdataset")
     files = sorted(str(path) for path in tars.glob("train-*.tar"))
-    plain = list(webdataset.WebDataset(files, shardshuffle=False))
+
+    def samples(**options: Any) -> list[dict[str, Any]]:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)  # it leaves files to the collector
+            found = list(webdataset.WebDataset(files, shardshuffle=False, **options))
+            gc.collect()
+        return found
+
+    plain = samples()
     wanted = {f"train/{name}" for path in files for name in contents(Path(path)) if name != INDEX}
     assert {f"train/{s['__key__']}.{k}" for s in plain for k in s if k[0] != "_"} == wanted
     # As the card of the corpus says: a song is a sample, and not each of its files.
-    whole = webdataset.WebDataset(
-        files, rename_files=lambda name: name.replace("/", "."), shardshuffle=False
-    )
+    whole = samples(rename_files=lambda name: name.replace("/", "."))
     corpus = Corpus(tars)
     songs = {sample["__key__"]: sample for sample in whole}
     assert list(songs) == [song.track for song in corpus.song_records() if song.split == "train"]
