@@ -25,7 +25,7 @@ from stemsmith.evaluate.benchmark.systems import FOLD, EstimateFolder, JointRuns
 from stemsmith.evaluate.metrics.options import Engine
 from stemsmith.evaluate.metrics.registry import song_metrics
 from stemsmith.manifests import places, storage
-from stemsmith.manifests.errors import NothingToDo, UsageError, install_command
+from stemsmith.manifests.errors import InvalidCorpus, NothingToDo, UsageError, install_command
 from stemsmith.manifests.jobs import QUIET, Progress
 from stemsmith.manifests.records import Reason, Rejection
 from stemsmith.train.machine import Device
@@ -350,7 +350,7 @@ def _identity(path: str) -> tuple[str, int, int]:
     """Return the name, size and time of a file; nothing of one that is not there."""
     try:
         n_bytes, changed_ns, _ = places.status_of(Path(path))
-    except OSError:
+    except (OSError, InvalidCorpus):  # of a tar that is damaged
         return Path(path).name, -1, -1
     return Path(path).name, n_bytes, changed_ns
 

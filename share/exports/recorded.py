@@ -6,10 +6,19 @@ import hashlib
 from pathlib import Path
 
 from stemsmith.manifests import places
+from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.records import Reason
 from stemsmith.share.exports.base import NotExportable
 
-__all__ = ["read_recorded"]
+__all__ = ["n_recorded_bytes", "read_recorded"]
+
+
+def n_recorded_bytes(path: Path) -> int:
+    """Return the size of a file of a corpus; 0 if it cannot be read, which `read_recorded` says."""
+    try:
+        return places.size_of(path)
+    except (OSError, InvalidCorpus):
+        return 0
 
 
 def read_recorded(path: Path, sha256: str) -> bytes:
@@ -34,6 +43,8 @@ def read_recorded(path: Path, sha256: str) -> bytes:
     except OSError as error:
         detail = f"{path}: cannot be read: {error.strerror}"
         raise NotExportable(Reason.UNREADABLE, detail) from error
+    except InvalidCorpus as error:  # of the tar that it is in
+        raise NotExportable(Reason.DAMAGED, str(error)) from error
     if hashlib.sha256(data).hexdigest() != sha256:
         detail = f"{path}: damaged: not the file that was rendered; restore it from a copy"
         raise NotExportable(Reason.DAMAGED, detail)

@@ -186,15 +186,23 @@ def test_a_tar_that_was_written_again_is_another_data_set(twins: Twins, tmp_path
         stemsmith.evaluate_system("mixture", copy, tmp_path / "r", bss="none")
 
 
-def test_songs_that_are_missing_are_left_out_of_scores(twins: Twins, tmp_path: Path) -> None:
+@pytest.mark.parametrize("reason", ["missing", "damaged"])
+def test_songs_of_a_tar_that_is_of_no_use_are_left_out(
+    twins: Twins, tmp_path: Path, reason: str
+) -> None:
     copy = Path(shutil.copytree(twins.tars, tmp_path / "c"))
-    (copy / "train-00000.tar").unlink()
+    tar = copy / "train-00000.tar"
+    tar.unlink() if reason == "missing" else tar.write_bytes(bytes(3) + tar.read_bytes())
     results = stemsmith.evaluate_system(
         "mixture", copy, tmp_path / "r", splits=("train",), bss="none"
     )
     rows = results.rejection_records()
-    assert [row.reason for row in rows] == ["missing", "missing"]
-    assert all("train-00000.tar/Track0000" in row.detail for row in rows)
+    assert [row.reason for row in rows] == [reason, reason]
+    assert all(str(tar) in row.detail for row in rows)
+    for name in ("slakh", "webdataset"):
+        rows = export_dataset(copy, tmp_path / name, name).rejection_records()
+        assert [row.reason for row in rows] == [reason, reason]
+        assert all(str(tar) in row.detail for row in rows)
 
 
 def test_scores_of_stems_are_found(twins: Twins) -> None:

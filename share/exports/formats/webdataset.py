@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from stemsmith.manifests import places, storage
+from stemsmith.manifests import storage
 from stemsmith.manifests.audio.flac import encode_flac
 from stemsmith.manifests.corpus import Track
 from stemsmith.manifests.records import Song
@@ -33,6 +33,7 @@ from stemsmith.share.exports.corpus_songs import (
 from stemsmith.share.exports.hub_tables import SHARD_BYTES, record_json
 from stemsmith.share.exports.integer_songs import read_integers
 from stemsmith.share.exports.options import ExportConfig
+from stemsmith.share.exports.recorded import n_recorded_bytes
 from stemsmith.share.exports.sources import ExportSource, SourceKind
 
 __all__ = ["FORMAT", "WebDatasetFormat"]
@@ -53,8 +54,7 @@ class WebDatasetFormat(ExportFormat[CorpusSong]):
     def files(self, song: CorpusSong, config: ExportConfig) -> Sequence[PlannedFile]:
         """Return the sample of a song as one file: several samples share theirs."""
         track = song.track()
-        paths = [track.root / file.path for _, file in _recorded(track)]
-        n_bytes = sum(places.size_of(path) for path in paths if places.is_file(path))
+        n_bytes = sum(n_recorded_bytes(track.root / file.path) for _, file in _recorded(track))
         return [PlannedFile(f"{song.split}-*.tar: {song.name}.*", n_bytes)]
 
     def write(self, song: CorpusSong, config: ExportConfig, folder: Path) -> Mapping[str, Any]:
