@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,9 +40,10 @@ class Twins(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def midi(tmp_path_factory: pytest.TempPathFactory, band_folder: Path) -> Path:
-    folder = tmp_path_factory.mktemp("midi") / "midi"
-    shutil.copytree(band_folder, folder)
+def midi(tmp_path_factory: pytest.TempPathFactory, make_song: Callable[..., Path]) -> Path:
+    folder = tmp_path_factory.mktemp("midi")
+    for k in range(6):
+        make_song(folder / f"{k}.mid", n_notes=24, seed=k)
     return folder
 
 

@@ -46,13 +46,10 @@ TARS = ["test-00000.tar", "train-00000.tar", "train-00001.tar", "validation-0000
 
 
 @pytest.fixture(scope="module")
-def midi(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    sys.path.insert(0, str(Path(__file__).parents[2]))
-    from conftest import write_song
-
+def midi(tmp_path_factory: pytest.TempPathFactory, make_song: Callable[..., Path]) -> Path:
     folder = tmp_path_factory.mktemp("midi")
     for k in range(6):
-        write_song(folder / f"{k}.mid", ((0, 0), (33, 1), (0, 9)), n_notes=12, seed=k)
+        make_song(folder / f"{k}.mid", ((0, 0), (33, 1), (0, 9)), n_notes=12, seed=k)
     return folder
 
 
