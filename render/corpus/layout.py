@@ -68,7 +68,7 @@ class Layout:
         return self.rendered(tars) | self.rejected()
 
     def rendered(self, tars: Iterable[SongTar] = ()) -> set[str]:
-        """Return the songs whose folders, or tars, have their final names; a few are listed for all.
+        """Return the songs whose folders, or tars, have their final names; few are listed for all.
 
         Parameters
         ----------
