@@ -31,7 +31,10 @@ MIXED: dict[str, Any] = {
     "n_mixtures": 3, "n_validation_mixtures": 2, "n_test_mixtures": 2, "clip_s": 1.0,
     "min_rms_dbfs": -60.0,
 }  # fmt: skip
-TINY_MODEL = {"n_layers": 1, "n_units": 4, "n_fft": 256, "hop": 128, "segment_frames": 50}
+TINY_MODEL = {
+    "n_layers": 1, "n_units": 4, "n_fft": 256, "hop": 128, "segment_frames": 50,
+    "sample_rate": 8000,
+}  # fmt: skip
 
 
 class Twins(NamedTuple):
