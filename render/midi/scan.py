@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from stemsmith.manifests import places
 from stemsmith.manifests.arrays import Int64s
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.folder_kinds import MIDI_ENDINGS, own_kind
@@ -168,12 +168,12 @@ def load_score(
         If the operating system or the parser refuses it.
     """
     try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):  # reading a pipe or a device may never end
+        status = places.status_of(path)
+        if not status.is_regular:  # reading a pipe or a device may never end
             raise Unusable(Reason.UNREADABLE, "not a regular file")
-        if status.st_size > MAX_FILE_BYTES:  # before reading it into memory
-            raise Unusable(Reason.TOO_LARGE, f"{status.st_size} bytes")
-        with path.open("rb") as file:
+        if status.n_bytes > MAX_FILE_BYTES:  # before reading it into memory
+            raise Unusable(Reason.TOO_LARGE, f"{status.n_bytes} bytes")
+        with places.opened(path) as file:
             data = file.read(MAX_FILE_BYTES + 1)  # the parser refuses one byte more
     except OSError as error:
         recheck(error)

@@ -46,6 +46,7 @@ NOT_OF_RENDITIONS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("effects", "room", "equalise", "master", "codec", "dry"), _SHARED),
     **dict.fromkeys(("humanise", "humanise_velocity", "humanise_onset_s"), _AS_HUMANS),
     "drum_pieces": "stems of renditions are whole parts",
+    "tracks_per_tar": f"{_SHARED}, and have no folder of a song",
 }
 
 

@@ -19,9 +19,10 @@ from stemsmith.manifests.splits import SPLITS
 from stemsmith.manifests.stores import is_object
 from stemsmith.render.audit.rates import defect_rates
 from stemsmith.render.corpus.card import write_records_card
-from stemsmith.render.corpus.layout import Layout
+from stemsmith.render.corpus.layout import Layout, SongTar
 from stemsmith.render.corpus.manifest import why_nothing
 from stemsmith.render.songs.plan import CorpusPlan
+from stemsmith.render.songs.tars import tar_entries, write_song_tar
 
 __all__ = ["CorpusOutline", "PlannedTrack", "close_corpus"]
 
@@ -29,10 +30,11 @@ _SONGS_PER_SHARD: Final = 256
 
 
 class PlannedTrack(NamedTuple):
-    """A song of the plan: its label, and the split it lies in."""
+    """A song of the plan: its label, the split it lies in, and the tar, if it goes into one."""
 
     track: str
     split: str
+    tar: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +64,22 @@ class CorpusOutline:
     @classmethod
     def of(cls, plan: CorpusPlan) -> CorpusOutline:
         """Return the outline of a plan."""
-        tracks = [PlannedTrack(job.track, job.split) for job in plan.jobs]
+        tracks = [
+            PlannedTrack(job.track, job.split, "" if job.tar is None else job.tar.name)
+            for job in plan.jobs
+        ]
         is_number_wanted = plan.jobs[0].config.n_wanted is not None
         n_grouped = plan.selection.n_grouped
         return cls(tracks, plan.rejections, plan.header, n_grouped, is_number_wanted)
+
+    @property
+    def tars(self) -> list[SongTar]:
+        """The tars that songs go into; none where songs have folders."""
+        members: dict[str, list[str]] = {}
+        for planned in self.tracks:
+            if planned.tar:
+                members.setdefault(planned.tar, []).append(planned.track)
+        return [SongTar(name, tuple(tracks)) for name, tracks in members.items()]
 
     @classmethod
     def read(cls, kept: Outline) -> CorpusOutline:
@@ -109,14 +123,21 @@ def close_corpus(layout: Layout, folder: RunFolder, outline: CorpusOutline) -> C
 def _fetch_unlisted(layout: Layout, here: Layout, outline: CorpusOutline) -> None:
     """Copy the records that a list of the store, which lags, did not show."""
     has_pieces = outline.header["config"].get("drum_pieces")
-    for track, _ in outline.tracks:
+    for tar in outline.tars:
+        _fetch_if_there(layout.tar_record(tar), here.tar_record(tar))
+    for track in (planned.track for planned in outline.tracks):
         if here.record(track, "rejections").exists():
             continue
         names = ["songs", "stems", *([PIECES] if has_pieces else [])]
         missing = [name for name in names if not here.record(track, name).exists()]
         for name in [*missing, "rejections"] if "songs" in missing else missing:
-            with suppress(FileNotFoundError):
-                here.record(track, name).write_bytes(layout.record(track, name).read_bytes())
+            _fetch_if_there(layout.record(track, name), here.record(track, name))
+
+
+def _fetch_if_there(path: Path, copy: Path) -> None:
+    if not copy.exists():
+        with suppress(FileNotFoundError):
+            copy.write_bytes(path.read_bytes())
 
 
 def _close(layout: Layout, folder: RunFolder, outline: CorpusOutline) -> Corpus:
@@ -137,7 +158,10 @@ def _close(layout: Layout, folder: RunFolder, outline: CorpusOutline) -> Corpus:
     path = layout.root / "rejections-00000.parquet"
     shards.write_records(path, Rejection, sorted(rejections, key=lambda r: r.id))
     reasons = Counter(str(r.reason) for r in rejections)
-    counts = Counter(split for track, split in outline.tracks if track not in left_out)
+    counts = Counter(one.split for one in outline.tracks if one.track not in left_out)
+    tars = outline.tars
+    for tar in tars:  # the last song of which was rejected, or whose worker was killed
+        write_song_tar(layout, tar, folder.staging)
     header = {
         **outline.header,
         "n_songs": {split: counts[split] for split in SPLITS},
@@ -145,6 +169,7 @@ def _close(layout: Layout, folder: RunFolder, outline: CorpusOutline) -> Corpus:
         "rejections": dict(sorted(reasons.items())),
         **_audited(layout, done),
         "shards": [shards.shard_entry(file) for file in [*files, path]],
+        **({"tars": tar_entries(layout, tars)} if tars else {}),
     }
     write_records_card(layout.root, header)
     folder.close(header)

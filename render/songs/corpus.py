@@ -40,7 +40,8 @@ class CorpusDestination:
     def __init__(self, root: Path, plan: CorpusPlan, share: Share | None = None) -> None:
         self._layout = Layout(root)
         self._plan, self._share = plan, share
-        self._own = plan.jobs if share is None else share.of(plan.jobs)
+        self._tars = plan.tars
+        self._own = _own_jobs(plan, share)
         self._folder = RunFolder(root, CORPUS, self._layout.run, plan.fingerprint(), share)
 
     @contextmanager
@@ -67,11 +68,14 @@ class CorpusDestination:
     def open_jobs(self) -> list[RenderJob]:
         """Return the jobs that are not finished, the longest first.
 
-        The order balances the load of workers; it does not change a byte.
+        The order balances the load of workers; it does not change a byte. Tars come one after the
+        other, with the longest song of each first, so that few songs wait as folders of files.
         """
         staging = str(self._folder.staging.resolve())
         jobs = [dataclasses.replace(job, staging=staging) for job in self._unfinished(self._own)]
-        return sorted(jobs, key=lambda job: job.song.duration_s * len(job.patches), reverse=True)
+        jobs.sort(key=lambda job: job.song.duration_s * len(job.patches), reverse=True)
+        places = {tar.name: place for place, tar in enumerate(self._tars)}
+        return sorted(jobs, key=lambda job: 0 if job.tar is None else places[job.tar.name])
 
     def all_open_jobs(self) -> list[RenderJob]:
         """Return what is not finished of the whole plan: other jobs of an array fill this disk."""
@@ -80,14 +84,14 @@ class CorpusDestination:
     def _unfinished(self, jobs: Sequence[RenderJob]) -> list[RenderJob]:
         if self._folder.is_closed:
             return []
-        finished = self._layout.finished()
+        finished = self._layout.finished(self._tars)
         return [job for job in jobs if job.track not in finished]
 
     def died(self, job: RenderJob) -> Rejection:
         """Record that a job killed its worker twice, unless it was done before."""
         detail = "killed the rendering process twice"
         rejection = Rejection(job.song.path, "render", Reason.RENDERER_DIED, detail)
-        if not self._layout.is_finished(job.split, job.track):
+        if not self._layout.is_finished(job.split, job.track, job.tar):
             path = self._layout.record(job.track, "rejections")
             shards.write_records(path, Rejection, [rejection])
         return rejection
@@ -114,7 +118,7 @@ class CorpusDestination:
         """Return what a job of an array has done; the folder is left to whoever closes it."""
         assert self._share is not None
         rejections = [rejection for _, rejection in self._rejections(frozenset(Reason))]
-        rendered = self._layout.rendered()
+        rendered = self._layout.rendered(self._tars)
         n_songs = sum(job.track in rendered for job in self._own)
         return FinishedJob(self._layout.root, str(self._share), n_songs, tuple(rejections))
 
@@ -127,6 +131,16 @@ class CorpusDestination:
             If every song was rejected.
         """
         return close_corpus(self._layout, self._folder, CorpusOutline.of(self._plan))
+
+
+def _own_jobs(plan: CorpusPlan, share: Share | None) -> Sequence[RenderJob]:
+    """Return the songs of a job of an array: a tar is of one job, so that no two write it."""
+    if share is None:
+        return plan.jobs
+    if not (tars := plan.tars):
+        return share.of(plan.jobs)
+    own = {tar.name for tar in share.of(tars)}
+    return [job for job in plan.jobs if job.tar is not None and job.tar.name in own]
 
 
 def merge_songs(layout: Layout, folder: RunFolder) -> Corpus:
@@ -147,15 +161,15 @@ def merge_songs(layout: Layout, folder: RunFolder) -> Corpus:
         If a job is at work.
     """
     outline = CorpusOutline.read(folder.array.outline())
-    rendered, rejected = layout.rendered(), layout.rejected()
+    tars = outline.tars
+    rendered, rejected = layout.rendered(tars), layout.rejected()
     if outline.is_number_wanted:
         rejected = {track for track in rejected if not _is_unread(layout, track)}
-    missing = [
-        index
-        for index, planned in enumerate(outline.tracks)
-        if planned.track not in rendered and planned.track not in rejected
-    ]
-    folder.array.refuse_unfinished(missing, len(outline.tracks), "songs")
+    finished = rendered | rejected
+    # What the jobs of an array share among them: songs, or the tars of these.
+    units = [tar.tracks for tar in tars] or [(planned.track,) for planned in outline.tracks]
+    missing = [index for index, tracks in enumerate(units) if not finished.issuperset(tracks)]
+    folder.array.refuse_unfinished(missing, len(units), "tars" if tars else "songs")
     with folder.opened():
         return close_corpus(layout, folder, outline)
 

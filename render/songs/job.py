@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from stemsmith.manifests.records import ScannedSong
 from stemsmith.render.corpus.config import RenderConfig
+from stemsmith.render.corpus.layout import SongTar
 from stemsmith.render.songs.production import NO_PRODUCTION, Production
 from stemsmith.render.sound.patches import Patch
 
@@ -41,6 +42,8 @@ class RenderJob:
         What the options of effects and rooms name, as it was read.
     staging : str
         Folder in which the song lies until it is complete; empty if it is rendered into memory.
+    tar : SongTar or None
+        The tar that the song goes into; None where songs have folders.
     """
 
     song: ScannedSong
@@ -56,6 +59,12 @@ class RenderJob:
     levels_lu: tuple[tuple[str, float], ...] = ()
     production: Production = NO_PRODUCTION
     staging: str = ""
+    tar: SongTar | None = None
+
+    @property
+    def folder(self) -> str:
+        """Where the song lies in the corpus, as paths of records say it (POSIX)."""
+        return f"{self.tar.name if self.tar else self.split}/{self.track}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,12 +14,13 @@ from stemsmith.manifests.errors import NothingToDo, UsageError
 from stemsmith.manifests.programs import DRUMS, rendering_class_of
 from stemsmith.manifests.records import Part, Reason, Rejection, ScannedSong
 from stemsmith.render.corpus.config import MixSource, OnDefect, RenderConfig
-from stemsmith.render.corpus.layout import Layout
+from stemsmith.render.corpus.layout import Layout, SongTar
 from stemsmith.render.corpus.manifest import bank_header, why_nothing
 from stemsmith.render.corpus.selection import Chosen, Selection, select
 from stemsmith.render.songs.balance import balance_of, levels_of
 from stemsmith.render.songs.job import RenderJob
 from stemsmith.render.songs.production import plan_production
+from stemsmith.render.songs.tars import plan_tars
 from stemsmith.render.sound.patch_choice import PatchChoice
 from stemsmith.render.sound.patches import Bank, Patch
 
@@ -49,6 +50,11 @@ class CorpusPlan:
     selection: Selection
     rejections: tuple[Rejection, ...]
     header: dict[str, Any]
+
+    @property
+    def tars(self) -> list[SongTar]:
+        """The tars that songs go into, in order of track number; none where songs have folders."""
+        return list({job.tar.name: job.tar for job in self.jobs if job.tar is not None}.values())
 
     def fingerprint(self) -> str:
         """Return a hash of everything that decides the corpus."""
@@ -130,6 +136,7 @@ def plan_corpus(
         )
     soundfonts = tuple(s.path for s in bank.soundfonts)
     balance = balance_of(config)
+    tars = plan_tars([(one.track, one.split) for one in selection.chosen], config.tracks_per_tar)
     jobs = tuple(
         RenderJob(
             song=chosen.song,
@@ -145,6 +152,7 @@ def plan_corpus(
             levels_lu=levels_of(balance, config, chosen.song),
             production=production,
             staging=str(Layout(corpus.resolve()).staging),
+            tar=tars.get(chosen.track),
         )
         for chosen in selection.chosen
     )

@@ -24,6 +24,7 @@ from stemsmith.render.songs import metadata as slakh
 from stemsmith.render.songs.job import RenderedSong, RenderJob
 from stemsmith.render.songs.mixdown import Mixdown
 from stemsmith.render.songs.players import is_played, played
+from stemsmith.render.songs.tars import is_complete, write_song_tar
 from stemsmith.render.songs.track_folder import TrackWriter
 from stemsmith.render.sound.sample_folder import Unplayable
 from stemsmith.render.sound.workspace import AT_WORK
@@ -34,7 +35,7 @@ _SILENT: Final = "no stem passes the gate of -70 LUFS"
 
 
 def render_song(job: RenderJob) -> RenderedSong | Rejection:
-    """Render one song and publish its folder.
+    """Render one song and publish its folder; or its tar, if it is the last song of it.
 
     Parameters
     ----------
@@ -51,12 +52,15 @@ def render_song(job: RenderJob) -> RenderedSong | Rejection:
     OSError
         If the corpus cannot be written.
     """
-    with AT_WORK, storage.naming(place(job.corpus)), collector_paused():
-        return _render_song(job)
-
-
-def _render_song(job: RenderJob) -> RenderedSong | Rejection:
     layout = Layout(place(job.corpus))
+    with AT_WORK, storage.naming(layout.root), collector_paused():
+        rendered = _render_song(job, layout)
+        if job.tar is not None and is_complete(layout, job.tar):
+            write_song_tar(layout, job.tar, place(job.staging))
+        return rendered
+
+
+def _render_song(job: RenderJob, layout: Layout) -> RenderedSong | Rejection:
     try:
         data, score = _read_score(job)
     except Unusable as finding:
@@ -90,7 +94,7 @@ def _publish(
     shards.write_records(layout.record(job.track, "stems"), Stem, stems)
     if job.config.drum_pieces:
         shards.write_records(layout.record(job.track, PIECES), Stem, pieces)
-    record, folder = layout.record(job.track, "songs"), layout.track(job.split, job.track)
+    record, folder = layout.record(job.track, "songs"), layout.track(job.split, job.track, job.tar)
     # On a disk the rename says that the song is finished. In a store, where its files appear one
     # after the other, its record does, which is written last.
     is_stored = is_remote(layout.root)

@@ -188,7 +188,7 @@ class TrackWriter:
             dry_sha256, _ = self._write_audio(dry_path, dry_blocks)
         midi_sha256 = self._write_midi(names.midi, part, notes.only(~(heard & own)))
         notes = notes.only(own)
-        folder = f"{job.split}/{job.track}"
+        folder = job.folder
         return Stem(
             stem_id=f"{job.song.md5}/{names.stem}",
             song_id=job.song.md5,
@@ -305,7 +305,7 @@ class TrackWriter:
         metadata = slakh.metadata(job.song, entries, overall_gain_db, config, drawn)
         encoded = encode_flac(mix, config.sample_rate)
         peak = int(max(mix.max(), -mix.min().astype(np.int32)))
-        folder = f"{job.split}/{job.track}"
+        folder = job.folder
         master_path = master_sha256 = None
         if master is not None:
             master_path = f"{folder}/{slakh.MASTER}"

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import mido
 import numpy as np
-from stemsmith.manifests import shards, storage
+from stemsmith.manifests import places, shards, storage
 from stemsmith.manifests.arrays import Int32s
 from stemsmith.manifests.audio import read as audio
 from stemsmith.manifests.audio.flac import SampleHash
@@ -22,7 +22,7 @@ from stemsmith.manifests.corpus import Corpus, kit_of
 from stemsmith.manifests.documents import Every, misfit, parse_json, read_yaml
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.jobs import recheck
-from stemsmith.manifests.places import place, read_bytes, sha256_of
+from stemsmith.manifests.places import place
 from stemsmith.manifests.programs import DRUMS
 from stemsmith.manifests.records import Finding, Song, Stem
 from stemsmith.manifests.run_folder import refuse_unfinished
@@ -33,6 +33,7 @@ from stemsmith.render.corpus.config import MixSource
 from stemsmith.render.corpus.layout import RUN_FOLDER
 from stemsmith.render.songs import metadata as slakh
 from stemsmith.render.songs.balance import group_of, wanted_levels
+from stemsmith.render.songs.validate_tars import check_tar_names
 from stemsmith.render.sound.heard import check_heard
 
 __all__ = ["SongValidation", "plan_validation", "validate_song"]
@@ -87,7 +88,7 @@ def plan_validation(corpus: Corpus) -> list[SongValidation]:
     corpus.verify()
     songs, stems = corpus.song_records(), corpus.stem_records()
     _check_counts(corpus, songs)
-    _check_whole(corpus.root, songs, stems)
+    _check_whole(corpus, songs, stems)
     pieces = corpus.piece_records()
     _unique(corpus.root, "piece", (piece.stem_id for piece in pieces))
     stems_of, pieces_of = _by_song(stems), _by_song(pieces)
@@ -128,7 +129,8 @@ def _check_counts(corpus: Corpus, songs: Sequence[Song]) -> None:
         raise InvalidCorpus(f"{manifest}: counts of rejections are not the shard's")
 
 
-def _check_whole(root: Path, songs: Sequence[Song], stems: Sequence[Stem]) -> None:
+def _check_whole(corpus: Corpus, songs: Sequence[Song], stems: Sequence[Stem]) -> None:
+    root = corpus.root
     refuse_unfinished(root / RUN_FOLDER, "render")
     _unique(root, "song", (song.song_id for song in songs))
     _unique(root, "track", (song.track for song in songs))
@@ -157,6 +159,7 @@ def _check_whole(root: Path, songs: Sequence[Song], stems: Sequence[Stem]) -> No
         for folder in sorted((root / split).glob("*")):
             if f"{split}/{folder.name}" not in expected:
                 raise InvalidCorpus(f"{folder}: no record names it")
+    check_tar_names(root, corpus.tars, expected)
 
 
 def _unique(root: Path, what: str, ids: Iterable[str]) -> None:
@@ -190,7 +193,7 @@ class _SongChecker:
         folder = storage.inside(self._root, song.path)
         midi = folder / slakh.SOURCE_MIDI
         self._hash(midi, song.midi_sha256)
-        if hashlib.md5(read_bytes(midi), usedforsecurity=False).hexdigest() != song.song_id:
+        if hashlib.md5(places.read_bytes(midi), usedforsecurity=False).hexdigest() != song.song_id:
             raise InvalidCorpus(f"{midi}: MD5 is not the song's id {song.song_id}")
         metadata = folder / slakh.YAML
         self._hash(metadata, song.metadata_sha256)
@@ -223,11 +226,9 @@ class _SongChecker:
         self._check_extra(song.master_path, song.master_sha256)
 
     def _hash(self, path: Path, expected: str) -> None:
-        try:
-            found = sha256_of(path)
-        except (FileNotFoundError, IsADirectoryError):
-            raise InvalidCorpus(f"{path}: missing") from None
-        if found != expected:
+        if not places.is_file(path):
+            raise InvalidCorpus(f"{path}: missing")
+        if places.sha256_of(path) != expected:
             raise InvalidCorpus(f"{path}: SHA-256 is not the recorded one")
 
     def _audio(self, relative: str, sha256: str) -> np.ndarray[Any, np.dtype[np.int16]]:
@@ -293,7 +294,7 @@ class _SongChecker:
         midi = storage.inside(self._root, stem.midi_path)
         self._hash(midi, stem.midi_sha256)
         try:
-            file = mido.MidiFile(file=io.BytesIO(read_bytes(midi)))
+            file = mido.MidiFile(file=io.BytesIO(places.read_bytes(midi)))
         except (OSError, ValueError, EOFError, KeyError, IndexError) as error:
             raise InvalidCorpus(f"{midi}: not readable MIDI: {error}") from error
         columns = (stem.note_onset, stem.note_offset, stem.note_pitch, stem.note_velocity)

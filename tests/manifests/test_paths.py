@@ -78,7 +78,7 @@ COMMANDS = {
         "--tls-cert",
         "--tls-key",
     ],
-    "banks": ["--scheduler-file"],
+    "banks": ["--scheduler-file", "--tls-ca"],
     "merge": ["{}"],
     "audit": ["{}"],
     "gap": ["{}", "folder:{}", "--fit", "--songs", "--baseline"],
@@ -95,8 +95,6 @@ COMMANDS = {
     "demo": ["{}"],
     "latents": ["{}", "folder:{}", "--plot", "--csv"],
     "study": ["{}", "{}"],
-    "merge": ["{}"],
-    "banks": ["--scheduler-file", "--tls-ca"],
 }
 # What may be an address of an object store, by its place in the list above.
 ANYWHERE = {
