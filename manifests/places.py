@@ -219,7 +219,7 @@ def members_of(tar: Path) -> dict[str, TarMember]:
     return _index_of(tar, status.st_size, status.st_mtime_ns).members()
 
 
-class _Found(NamedTuple):
+class _InTar(NamedTuple):
     """A member of a tar: the tar, when that was changed, and where the member lies in it."""
 
     tar: Path
@@ -227,7 +227,7 @@ class _Found(NamedTuple):
     member: TarMember
 
 
-def _in_tar(path: Path) -> _Found | None:
+def _in_tar(path: Path) -> _InTar | None:
     """Return the member of a tar that a path leads to; None if it leads into no tar.
 
     Linux says of a member that the tar is no folder, Windows that nothing is there.
@@ -243,7 +243,7 @@ def _in_tar(path: Path) -> _Found | None:
             member = _index_of(tar, status.st_size, status.st_mtime_ns).find(name)
             if member is None:
                 raise FileNotFoundError(errno.ENOENT, "the tar has no such member", str(path))
-            return _Found(tar, status.st_mtime_ns, member)
+            return _InTar(tar, status.st_mtime_ns, member)
     return None
 
 
