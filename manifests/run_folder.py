@@ -168,8 +168,11 @@ class RunFolder:
             ) from None
 
     def close(self, header: dict[str, Any]) -> dict[str, Any]:
-        """Write the manifest and remove the run's own files; return the manifest."""
-        header = {**header, "fingerprint": self._fingerprint}
+        """Write the manifest and remove the run's own files; return the manifest.
+
+        A header may say the fingerprint of the run that it is of, where that was another one.
+        """
+        header = {"fingerprint": self._fingerprint, **header}
         shards.write_manifest(self.root, header)
         self.abandon()
         return header

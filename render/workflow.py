@@ -53,11 +53,13 @@ from stemsmith.render.sound.synth import check_soundfonts
 
 __all__ = [
     "make_bank",
+    "refuse_other_folder",
     "render_corpus",
     "render_midi",
     "render_renditions",
     "same_sound",
     "scan",
+    "state_of",
 ]
 
 C = TypeVar("C", bound=RenderConfig)
@@ -305,7 +307,7 @@ def render_corpus(
     # What the files are worth that they name is said before thousands of scores are read.
     balance_of(config)
     plan_production(config)
-    _refuse_other_folder(corpus)
+    refuse_other_folder(corpus)
     bank = _measured_bank(bank, soundfonts, patches, progress)
     with open_workers(jobs, scheduler) as workers, same_sound(workers, bank):
         inventory = _inventory(midi_dir, corpus, config, workers, progress)
@@ -320,11 +322,11 @@ def render_corpus(
             if expected.n_songs:
                 progress.note(expected.sentence(jobs if isinstance(jobs, int) else 1))
             open_jobs = destination.open_jobs()
-            scores = (Path(job.midi_root, job.song.path) for job in open_jobs)
+            scores = (job.score for job in open_jobs)
             n_done = len(plan.jobs) - len(open_jobs)
             audio_s = expected.mixture_s
             with (
-                preflight(workers, inputs=[scores], destination=_state_of(corpus)),
+                preflight(workers, inputs=[scores], destination=state_of(corpus)),
                 progress.loop("render", len(plan.jobs), n_done=n_done, audio_s=audio_s) as ticker,
             ):
                 for result in do_jobs(workers, render_song, open_jobs, destination.died):
@@ -396,7 +398,7 @@ def render_renditions(
         raise UsageError(f"--preset {preset}: unknown; known: {', '.join(PRESETS)}")
     values = {**(PRESETS[preset] if preset else {}), **options}
     config = _config(config or RenditionConfig(), values)
-    _refuse_other_folder(corpus)
+    refuse_other_folder(corpus)
     bank = _measured_bank(bank, soundfonts, patches, progress)
     with open_workers(jobs, scheduler) as workers, same_sound(workers, bank):
         inventory = _inventory(midi_dir, corpus, config, workers, progress)
@@ -411,10 +413,10 @@ def render_renditions(
             if expected.n_stems:
                 progress.note(expected.sentence(jobs if isinstance(jobs, int) else 1))
             open_jobs = destination.open_jobs()
-            scores = (Path(job.midi_root, job.source) for job in open_jobs)
+            scores = (job.score for job in open_jobs)
             n_done = destination.n_jobs - len(open_jobs)
             with (
-                preflight(workers, inputs=[scores], destination=_state_of(corpus)),
+                preflight(workers, inputs=[scores], destination=state_of(corpus)),
                 progress.loop(
                     "render", destination.n_jobs, n_done=n_done, audio_s=expected.audio_s
                 ) as ticker,
@@ -506,14 +508,15 @@ def render_midi(
     )
 
 
-def _refuse_other_folder(corpus: str | Path) -> None:
+def refuse_other_folder(corpus: str | Path) -> None:
     """Refuse a destination that holds something else, before thousands of scores are read."""
     folder = local_path(corpus)
     refuse_other_kind(folder, CORPUS)
     refuse_foreign(folder, CORPUS, RUN_FOLDER)
 
 
-def _state_of(corpus: str | Path) -> Path:
+def state_of(corpus: str | Path) -> Path:
+    """Return the folder in which a run keeps its state while it fills a corpus."""
     return Path(corpus, RUN_FOLDER).absolute()
 
 

@@ -22,7 +22,15 @@ from stemsmith.render.midi.score import Notes, Score, read_score
 from stemsmith.render.midi.signature import melodic_signature
 from stemsmith.render.midi.smf import Unusable
 
-__all__ = ["Inventory", "ScanJob", "find_midi_files", "load_score", "plan_scan", "scan_files"]
+__all__ = [
+    "Inventory",
+    "ScanJob",
+    "files_below",
+    "find_midi_files",
+    "load_score",
+    "plan_scan",
+    "scan_files",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,12 +118,29 @@ def find_midi_files(root: Path, skipped: Path | None = None) -> list[str]:
         raise UsageError(f"{root}: not a folder of MIDI files{of_file}")
     if (kind := own_kind(root)) is not None:
         raise UsageError(f"{root}: {kind.words}, not a folder of MIDI files")
+    return sorted(
+        path for path in files_below(root, skipped) if Path(path).suffix.lower() in MIDI_ENDINGS
+    )
+
+
+def files_below(root: Path, skipped: Path | None = None) -> Iterator[str]:
+    """Yield all files below a folder, as `find_midi_files` finds those that are MIDI files.
+
+    Parameters
+    ----------
+    root, skipped
+        As for `find_midi_files`.
+
+    Raises
+    ------
+    UsageError
+        If a folder cannot be read.
+    """
 
     def refuse(error: OSError) -> None:
         raise UsageError(f"{error.filename}: cannot be read: {error.strerror}") from error
 
     seen: set[tuple[int, int]] = set()
-    found: list[str] = []
     for folder, subfolders, names in os.walk(root, onerror=refuse, followlinks=True):
         status = Path(folder).stat()
         if (status.st_dev, status.st_ino) in seen or Path(folder).resolve() == skipped:
@@ -124,12 +149,7 @@ def find_midi_files(root: Path, skipped: Path | None = None) -> list[str]:
         seen.add((status.st_dev, status.st_ino))
         subfolders.sort()
         relative = Path(folder).relative_to(root)
-        found += [
-            (relative / name).as_posix()
-            for name in names
-            if Path(name).suffix.lower() in MIDI_ENDINGS
-        ]
-    return sorted(found)
+        yield from ((relative / name).as_posix() for name in sorted(names))
 
 
 def plan_scan(

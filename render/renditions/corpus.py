@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -40,12 +40,15 @@ class RenditionDestination:
         Folder of the corpus, which need not be there yet.
     plan : RenditionPlan
         What goes into it.
+    fingerprint : str, optional
+        Hash of all that decides the run; by default that of the plan.
     """
 
-    def __init__(self, root: Path, plan: RenditionPlan) -> None:
+    def __init__(self, root: Path, plan: RenditionPlan, fingerprint: str | None = None) -> None:
         self._root, self._plan = root, plan
         self._layout = Layout(root)
-        self._folder = RunFolder(root, CORPUS, self._layout.run, plan.fingerprint())
+        fingerprint = fingerprint or plan.fingerprint()
+        self._folder = RunFolder(root, CORPUS, self._layout.run, fingerprint)
 
     @contextmanager
     def opened(self) -> Iterator[None]:
@@ -56,9 +59,18 @@ class RenditionDestination:
             yield
 
     @property
+    def is_closed(self) -> bool:
+        """Whether the corpus is finished."""
+        return self._folder.is_closed
+
+    @property
     def n_jobs(self) -> int:
         """Jobs of the whole run, finished ones included."""
-        return sum(1 for piece in self._plan.pieces for _ in self._jobs(piece))
+        return len(self.jobs())
+
+    def jobs(self) -> list[StemJob]:
+        """Return the jobs of the whole run, finished ones included."""
+        return [job for piece in self._plan.pieces for job in self._jobs(piece)]
 
     def open_jobs(self) -> list[StemJob]:
         """Return the jobs that are not finished, the largest first."""
@@ -66,9 +78,8 @@ class RenditionDestination:
             return []
         jobs = [
             job
-            for piece in self._plan.pieces
-            for job in self._jobs(piece)
-            if not Path(job.record).exists() and not self._refusal(piece.chosen.track).exists()
+            for job in self.jobs()
+            if not Path(job.record).exists() and not self._refusal(job.track).exists()
         ]
         return sorted(jobs, key=lambda job: len(job.specs), reverse=True)
 
@@ -92,6 +103,7 @@ class RenditionDestination:
                 config=self._plan.config,
                 licence=chosen.song.licence,
                 duplicate_group=chosen.group,
+                score_path=piece.score_path,
             )
 
     def _refusal(self, track: str) -> Path:
@@ -114,8 +126,18 @@ class RenditionDestination:
         NothingToDo
             If every piece was rejected.
         """
-        if self._folder.is_closed:
-            return Corpus(self._root)
+        if not self._folder.is_closed:
+            self.finish(self.gather())
+        return Corpus(self._root)
+
+    def gather(self) -> dict[str, Any]:
+        """Gather the records, write renditions and scores; return what the manifest is to say.
+
+        Raises
+        ------
+        NothingToDo
+            If every piece was rejected.
+        """
         pieces = [p for p in self._plan.pieces if not self._refusal(p.chosen.track).exists()]
         refused = [p for p in self._plan.pieces if self._refusal(p.chosen.track).exists()]
         rejections = [
@@ -141,7 +163,7 @@ class RenditionDestination:
         rejections.sort(key=lambda r: r.id)
         files += self._write("rejections", Rejection, rejections, max(len(rejections), 1))
         splits = Counter(piece.chosen.split for piece in pieces)
-        header = {
+        return {
             **self._plan.header,
             "n_songs": {split: splits[split] for split in SPLITS},
             "n_stems": len(stems),
@@ -149,9 +171,11 @@ class RenditionDestination:
             "rejections": dict(sorted(Counter(str(r.reason) for r in rejections).items())),
             "shards": [shards.shard_entry(file) for file in files],
         }
+
+    def finish(self, header: Mapping[str, Any]) -> None:
+        """Write card and manifest, and remove the run's own files."""
         write_records_card(self._root, header)
-        self._folder.close(header)
-        return Corpus(self._root)
+        self._folder.close(dict(header))
 
     def _sweep(self, refused: Sequence[Piece]) -> None:
         """Remove the stems of pieces that were rejected after some of them were rendered."""
@@ -164,7 +188,7 @@ class RenditionDestination:
         folder = self._root / SCORES_FOLDER
         folder.mkdir(exist_ok=True)
         for piece in pieces:
-            path = Path(self._plan.midi_root, piece.chosen.song.path)
+            path = Path(self._plan.midi_root, piece.score_path or piece.chosen.song.path)
             data = path.read_bytes()
             if hashlib.md5(data, usedforsecurity=False).hexdigest() != piece.chosen.song.md5:
                 raise UsageError(f"{path}: has changed since it was rendered; restore it")

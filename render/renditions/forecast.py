@@ -92,7 +92,7 @@ def _end_s(job: StemJob, written_s: float) -> float:
         return written_s / (job.tempo.factor or 1)
     try:
         _, score = load_score(
-            Path(job.midi_root, job.source),
+            job.score,
             job.config.max_duration_s,
             are_drums_joined=job.config.drums is Drums.JOINED,
         )

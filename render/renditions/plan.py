@@ -34,7 +34,7 @@ from stemsmith.render.sound.patches import Bank, Patch
 from stemsmith.render.sound.sample_folder import read_sample_folder
 from stemsmith.render.sound.velocity_layers import velocity_layers
 
-__all__ = ["Piece", "RenditionPlan", "plan_renditions"]
+__all__ = ["Piece", "RenditionPlan", "plan_pieces", "plan_renditions"]
 
 _MOST_POINTS: Final = 1_000_000  # of a piece, for --renditions all
 
@@ -55,6 +55,8 @@ class Piece:
         Those that are made, ascending.
     specs : dict of (int, int, int, int) to StemSpec
         Stem of each (tempo, place of the part, timbre, dynamic) that a point uses.
+    score_path : str or None
+        Where the score lies below the folder of the scores, if not at the song's path.
     """
 
     chosen: Chosen
@@ -62,6 +64,7 @@ class Piece:
     space: Space
     points: tuple[int, ...]
     specs: Mapping[tuple[int, int, int, int], StemSpec]
+    score_path: str | None = None
 
     def stems_of(self, point: Point) -> list[tuple[StemSpec, int]]:
         """Return the stem and the number of the shift of every part of a point."""
@@ -160,8 +163,7 @@ def plan_renditions(
     rejections = sorted([*unusable, *selection.rejections], key=lambda r: r.id)
     if not selection.chosen:
         raise NothingToDo(why_nothing(midi_root, len(scanned), rejections))
-    planner = _Planner(config, bank)
-    pieces = tuple(planner.piece(chosen) for chosen in selection.chosen)
+    pieces, warnings = plan_pieces(selection.chosen, config, bank, bank_header(bank)["versions"])
     header = {
         "stage": CORPUS,
         "kind": RENDITIONS,
@@ -175,20 +177,53 @@ def plan_renditions(
         pieces,
         tuple(rejections),
         header,
-        tuple(planner.warnings()),
+        warnings,
         str(midi_root.resolve()),
         config,
     )
 
 
+def plan_pieces(
+    chosen: Sequence[Chosen],
+    config: RenditionConfig,
+    bank: Bank,
+    versions: Mapping[str, str],
+) -> tuple[tuple[Piece, ...], tuple[str, ...]]:
+    """Plan the pieces of a corpus of renditions, which are chosen.
+
+    Parameters
+    ----------
+    chosen : sequence of Chosen
+        The pieces, in order of track number.
+    config, bank
+        As of `plan_renditions`.
+    versions : mapping of str to str
+        Versions of what plays, which are part of what stems are called by.
+
+    Returns
+    -------
+    pieces : tuple of Piece
+        What each of them needs.
+    warnings : tuple of str
+        What a user should know.
+
+    Raises
+    ------
+    UsageError
+        As `plan_renditions` does.
+    """
+    planner = _Planner(config, bank, versions)
+    return tuple(planner.piece(one) for one in chosen), tuple(planner.warnings())
+
+
 class _Planner:
     """Plans piece after piece, and remembers what dynamics do to the patches they use."""
 
-    def __init__(self, config: RenditionConfig, bank: Bank) -> None:
+    def __init__(self, config: RenditionConfig, bank: Bank, versions: Mapping[str, str]) -> None:
         self._config, self._bank = config, bank
         self._sha256 = {soundfont.path: soundfont.sha256 for soundfont in bank.soundfonts}
         self._changes: dict[str, str] = {}
-        self._versions = bank_header(bank)["versions"]
+        self._versions = versions
 
     def piece(self, chosen: Chosen) -> Piece:
         """Plan one piece."""

@@ -96,6 +96,8 @@ class StemJob:
         Options of the corpus.
     licence, duplicate_group : str or None
         As the records of the stems have them.
+    score_path : str or None
+        Where the score lies below `midi_root`, if not at the path that records have.
     """
 
     song_id: str
@@ -111,6 +113,12 @@ class StemJob:
     config: RenditionConfig
     licence: str | None
     duplicate_group: str | None
+    score_path: str | None = None
+
+    @property
+    def score(self) -> Path:
+        """The file of the score."""
+        return Path(self.midi_root, self.score_path or self.source)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +152,7 @@ def render_stems(job: StemJob) -> RenderedStems | Rejection:
     with AT_WORK, storage.naming(Path(job.corpus)):
         try:
             data, score = load_score(
-                Path(job.midi_root) / job.source,
+                job.score,
                 job.config.max_duration_s,
                 are_drums_joined=job.config.drums is Drums.JOINED,
             )

@@ -7,7 +7,7 @@ where the last one was killed if its plan is the same, byte for byte, and is ref
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -39,12 +39,15 @@ class CorpusDestination:
         Folder of the corpus, which need not be there yet.
     plan : CorpusPlan
         What goes into it.
+    fingerprint : str, optional
+        Hash of all that decides the run; by default that of the plan.
     """
 
-    def __init__(self, root: Path, plan: CorpusPlan) -> None:
+    def __init__(self, root: Path, plan: CorpusPlan, fingerprint: str | None = None) -> None:
         self._layout = Layout(root)
         self._plan = plan
-        self._folder = RunFolder(root, CORPUS, self._layout.run, plan.fingerprint())
+        fingerprint = fingerprint or plan.fingerprint()
+        self._folder = RunFolder(root, CORPUS, self._layout.run, fingerprint)
 
     @contextmanager
     def opened(self) -> Iterator[None]:
@@ -59,6 +62,11 @@ class CorpusDestination:
             if not self._folder.is_closed:
                 self._layout.records.mkdir(exist_ok=True)
             yield
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the corpus is finished."""
+        return self._folder.is_closed
 
     def open_jobs(self) -> list[RenderJob]:
         """Return the jobs that are not finished, the longest first.
@@ -110,9 +118,19 @@ class CorpusDestination:
         NothingToDo
             If every song was rejected.
         """
+        if not self._folder.is_closed:
+            self.finish(self.gather())
+        return Corpus(self._layout.root)
+
+    def gather(self) -> dict[str, Any]:
+        """Gather the records into shards; return what the manifest is to say.
+
+        Raises
+        ------
+        NothingToDo
+            If every song was rejected.
+        """
         layout = self._layout
-        if self._folder.is_closed:
-            return Corpus(layout.root)
         tracks = [job.track for job in self._plan.jobs]
         refused = [t for t in tracks if layout.record(t, "rejections").exists()]
         rejections = [
@@ -129,7 +147,7 @@ class CorpusDestination:
         path = layout.root / "rejections-00000.parquet"
         shards.write_records(path, Rejection, sorted(rejections, key=lambda r: r.id))
         reasons = Counter(str(r.reason) for r in rejections)
-        header = {
+        return {
             **self._plan.header,
             "n_songs": self._count_by_split(set(done)),
             "n_duplicates_grouped": self._plan.selection.n_grouped,
@@ -137,9 +155,11 @@ class CorpusDestination:
             **self._audited(done),
             "shards": [shards.shard_entry(file) for file in [*files, path]],
         }
-        write_records_card(layout.root, header)
-        self._folder.close(header)
-        return Corpus(layout.root)
+
+    def finish(self, header: Mapping[str, Any]) -> None:
+        """Write card and manifest, and remove the run's own files."""
+        write_records_card(self._layout.root, header)
+        self._folder.close(dict(header))
 
     def _count_by_split(self, done: set[str]) -> dict[str, int]:
         counts = Counter(job.split for job in self._plan.jobs if job.track in done)

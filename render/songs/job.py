@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from stemsmith.manifests.records import ScannedSong
 from stemsmith.render.corpus.config import RenderConfig
@@ -39,6 +40,8 @@ class RenderJob:
         Level of each group as it was drawn; empty where all stems are equally loud.
     production : Production
         What the options of effects and rooms name, as it was read.
+    score_path : str or None
+        Where the score lies below `midi_root`, if not at the path that the song has in records.
     """
 
     song: ScannedSong
@@ -53,6 +56,12 @@ class RenderJob:
     second_patches: tuple[Patch | None, ...] = ()
     levels_lu: tuple[tuple[str, float], ...] = ()
     production: Production = NO_PRODUCTION
+    score_path: str | None = None
+
+    @property
+    def score(self) -> Path:
+        """The file of the score."""
+        return Path(self.midi_root, self.score_path or self.song.path)
 
 
 @dataclass(frozen=True, slots=True)

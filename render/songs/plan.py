@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -13,16 +13,17 @@ from stemsmith.manifests.corpus import CORPUS
 from stemsmith.manifests.errors import NothingToDo, UsageError
 from stemsmith.manifests.programs import DRUMS, rendering_class_of
 from stemsmith.manifests.records import Part, Reason, Rejection, ScannedSong
+from stemsmith.mixing.level.balance import Balance
 from stemsmith.render.corpus.config import MixSource, OnDefect, RenderConfig
 from stemsmith.render.corpus.manifest import bank_header, why_nothing
 from stemsmith.render.corpus.selection import Chosen, Selection, select
 from stemsmith.render.songs.balance import balance_of, levels_of
 from stemsmith.render.songs.job import RenderJob
-from stemsmith.render.songs.production import plan_production
+from stemsmith.render.songs.production import Production, plan_production
 from stemsmith.render.sound.patch_choice import PatchChoice
 from stemsmith.render.sound.patches import Bank, Patch
 
-__all__ = ["CorpusPlan", "plan_corpus"]
+__all__ = ["CorpusPlan", "plan_corpus", "plan_songs"]
 
 _MOST_DRAWS: Final = 32
 _SEED_STEP: Final = 1_000_003  # away from seeds that people choose
@@ -127,25 +128,8 @@ def plan_corpus(
             f"{selection.n_fitting} fit, of which {n_full} are duplicates that fill no split; "
             "ask for fewer, or loosen --band and --min-notes"
         )
-    soundfonts = tuple(s.path for s in bank.soundfonts)
     balance = balance_of(config)
-    jobs = tuple(
-        RenderJob(
-            song=chosen.song,
-            track=chosen.track,
-            split=chosen.split,
-            patches=chosen.patches,
-            midi_root=str(midi_root.resolve()),
-            corpus=str(corpus.resolve()),
-            soundfonts=soundfonts,
-            config=config,
-            duplicate_group=chosen.group,
-            second_patches=_second_patches(chosen, config, bank),
-            levels_lu=levels_of(balance, config, chosen.song),
-            production=production,
-        )
-        for chosen in selection.chosen
-    )
+    jobs = plan_songs(selection.chosen, midi_root, corpus, config, bank, balance, production)
     header = {
         "stage": CORPUS,
         "config": config.to_dict(),
@@ -155,6 +139,53 @@ def plan_corpus(
         **production_header,
     }
     return CorpusPlan(jobs, selection, tuple(rejections), header)
+
+
+def plan_songs(
+    chosen: Sequence[Chosen],
+    midi_root: Path,
+    corpus: Path,
+    config: RenderConfig,
+    bank: Bank,
+    balance: Balance | None,
+    production: Production,
+) -> tuple[RenderJob, ...]:
+    """Plan the songs of a corpus, which are chosen.
+
+    Parameters
+    ----------
+    chosen : sequence of Chosen
+        The songs, in order of track number.
+    midi_root, corpus, config, bank
+        As of `plan_corpus`.
+    balance : Balance or None
+        Levels of groups; None where all stems are equally loud.
+    production : Production
+        What is done to stems after synthesis.
+
+    Returns
+    -------
+    tuple of RenderJob
+        One for each song.
+    """
+    soundfonts = tuple(s.path for s in bank.soundfonts)
+    return tuple(
+        RenderJob(
+            song=one.song,
+            track=one.track,
+            split=one.split,
+            patches=one.patches,
+            midi_root=str(midi_root.resolve()),
+            corpus=str(corpus.resolve()),
+            soundfonts=soundfonts,
+            config=config,
+            duplicate_group=one.group,
+            second_patches=_second_patches(one, config, bank),
+            levels_lu=levels_of(balance, config, one.song),
+            production=production,
+        )
+        for one in chosen
+    )
 
 
 def _check_kits(bank: Bank) -> None:

@@ -106,7 +106,7 @@ def stems_of_song(job: RenderJob) -> dict[str, Float32s]:
     UsageError
         If the file cannot be used, its notes cannot be played, or no stem of it sounds.
     """
-    path = Path(job.midi_root) / job.song.path
+    path = job.score
     with AT_WORK, collector_paused(), tempfile.TemporaryDirectory() as folder:
         try:
             _, score = _read_score(job)
@@ -124,7 +124,7 @@ def _read_score(job: RenderJob) -> tuple[bytes, Score]:
     config = job.config
     is_moved = is_played(config)
     data, score = load_score(
-        Path(job.midi_root) / job.song.path,
+        job.score,
         config.max_duration_s,
         are_drums_joined=config.drums is Drums.JOINED,
         is_fine=is_moved,
