@@ -12,6 +12,7 @@ from stemsmith.cli.options import (
     SOURCE,
     Common,
     bank_options,
+    cache_option,
     command,
     common_options,
     config_options,
@@ -67,6 +68,7 @@ _AUDIO: Final = "Audio shards"
     "[default: --target, else all]",
 )
 @bank_options(ACROSS)
+@cache_option
 @common_options
 def mix(
     sources: tuple[str, ...],

@@ -68,7 +68,7 @@ def pack(corpus: Path, pack: Path, common: Common) -> None:
     "soundfonts",
     multiple=True,
     type=LOCAL_PATH,
-    help="A soundfont, under any name; may be repeated.  [default: known ones that are here]",
+    help="A soundfont, under any name; may be repeated.  [default: found on this machine]",
 )
 @grouped(
     _SOURCES, "--bank", type=LOCAL_PATH, help="Patch bank of the corpus, in place of soundfonts."

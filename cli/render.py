@@ -40,6 +40,7 @@ __all__ = ["corpus_summary", "render"]
     "stemsmith render scores corpus --no-band --bank general --channels 2",
     "stemsmith render lakh flakh --patch-choice program --mix-source unsplit --render-omitted",
     "stemsmith render lakh corpus --balance real --effects class --room drawn",
+    "stemsmith render lakh corpus --lazy",
     "stemsmith render chorales corpus --renditions 400 --tempo 80,100,120 --shift 0,0.1",
 )
 @click.argument("midi_dir", type=LOCAL_PATH)
@@ -47,6 +48,11 @@ __all__ = ["corpus_summary", "render"]
 @config_options(RenderConfig, omitted=tuple(SCORE_FIELDS))
 @grouped(SOUND, "--velocities", help="Median velocities of dynamics: p=48,m=80,f=112.")
 @rendition_options
+@click.option(
+    "--lazy",
+    is_flag=True,
+    help="Keep no audio: records, envelopes and MIDI; who reads a song has it rendered again.",
+)
 @score_options
 @common_options
 def render(midi_dir: Path, corpus: Path, common: Common, **options: Any) -> None:
@@ -67,6 +73,7 @@ def render(midi_dir: Path, corpus: Path, common: Common, **options: Any) -> None
         "soundfonts": options["soundfonts"],
         "bank": options["bank"],
         "patches": options["patches"],
+        "lazy": options["lazy"],
         "jobs": common.n_jobs,
         "scheduler": common.scheduler,
         "progress": Terminal(common),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -13,11 +14,14 @@ from typing import BinaryIO, Final
 import platformdirs
 from filelock import FileLock
 from stemsmith.manifests import storage
+from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.paths import local_path
 
-__all__ = ["CACHE_VARIABLE", "BoundedCache", "cache_folder"]
+__all__ = ["CACHE_VARIABLE", "SIZE_VARIABLE", "BoundedCache", "cache_folder", "cache_of_songs"]
 
 CACHE_VARIABLE: Final = "STEMSMITH_CACHE"
+SIZE_VARIABLE: Final = "STEMSMITH_CACHE_GB"
+_USUAL_GB: Final = 10.0
 _N_LOCKS: Final = 256  # entries share locks by their hash, so that no locks pile up
 _SLACK: Final = 16  # a process looks at the size after each sixteenth of the bound that it adds
 
@@ -31,6 +35,27 @@ def cache_folder() -> Path:
     if own := os.environ.get(CACHE_VARIABLE):
         return local_path(own)
     return platformdirs.user_cache_path("stemsmith", appauthor=False)
+
+
+def cache_of_songs() -> BoundedCache:
+    """Return the cache of songs that are rendered when their audio is read.
+
+    Its bound is ``$STEMSMITH_CACHE_GB`` gigabytes, 10 by default. Processes that this one starts
+    have the same variables, and so the same cache.
+
+    Raises
+    ------
+    UsageError
+        If the variable is no positive number.
+    """
+    text = os.environ.get(SIZE_VARIABLE) or str(_USUAL_GB)
+    try:
+        size_gb = float(text)
+    except ValueError:
+        size_gb = math.nan
+    if not 0 < size_gb < math.inf:
+        raise UsageError(f"${SIZE_VARIABLE} is {text!r}: a positive number of gigabytes is wanted")
+    return BoundedCache(cache_folder() / "songs", round(size_gb * 1e9))
 
 
 class BoundedCache:

@@ -13,7 +13,9 @@ it is. What they do not have are renames and locks (`stemsmith.manifests.storage
 from __future__ import annotations
 
 import hashlib
+import importlib
 import io
+import itertools
 import os
 import re
 from functools import lru_cache
@@ -21,13 +23,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
 
 from stemsmith.manifests.errors import UsageError, require
+from stemsmith.manifests.folder_kinds import MANIFEST
 from stemsmith.manifests.paths import local_path
 from stemsmith.manifests.tar_shards import TarMember, read_members
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-__all__ = ["is_remote", "opened", "place", "read_bytes", "sha256_of", "size_of"]
+__all__ = [
+    "LAZY",
+    "is_remote",
+    "is_there",
+    "opened",
+    "place",
+    "read_bytes",
+    "sha256_of",
+    "size_of",
+    "version_of",
+]
+
+LAZY: Final = "lazy.json"  # in the folder of a corpus without audio
+_RENDERER: Final = "stemsmith.render.again.lazy"  # which this package must not import
+_MOST_LEVELS: Final = 4  # of folders between the folder of a corpus and a file of audio
 
 _ADDRESS: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _EXTRAS: Final = {"s3": "s3", "gs": "gcs", "az": "azure", "memory": None}  # of each protocol
@@ -85,12 +102,63 @@ def opened(path: Path) -> BinaryIO:
     OSError
         As `Path.open` does.
     InvalidCorpus
-        If it is a member of a tar that is damaged.
+        If it is a member of a tar that is damaged, or a song cannot be rendered again.
     """
     try:
         return path.open("rb")
     except NotADirectoryError:
         return _opened_member(path)
+    except FileNotFoundError:
+        if (corpus := _lazy_corpus_of(path)) is None:
+            raise
+        return cast(BinaryIO, corpus.open_file(path))
+
+
+def is_there(path: Path) -> bool:
+    """Tell whether a file can be opened, without rendering anything."""
+    try:
+        if path.is_file():
+            return True
+        if (tar := _tar_of(path)) is not None:
+            return path.relative_to(tar).as_posix() in _members_of(tar)
+        corpus = _lazy_corpus_of(path)
+        return corpus is not None and bool(corpus.has_file(path))
+    except OSError:
+        return False
+
+
+def version_of(path: Path) -> tuple[int, int]:
+    """Return two numbers that change when the content of a file does: size and time, as a rule.
+
+    Of a member of a tar they are those of the tar; of a file that is rendered when it is read, of
+    the manifest of its corpus, which has the hashes of all records.
+
+    Raises
+    ------
+    OSError
+        If it is not there.
+    """
+    try:
+        status = path.stat()
+    except NotADirectoryError:
+        if (tar := _tar_of(path)) is None:
+            raise
+        status = tar.stat()
+    except FileNotFoundError:
+        if (corpus := _lazy_corpus_of(path)) is None:
+            raise
+        status = (corpus.root / MANIFEST).stat()
+    return status.st_size, status.st_mtime_ns
+
+
+def _lazy_corpus_of(path: Path) -> Any:
+    """Return the corpus without audio that a file is of, by what can render its songs; or None."""
+    if not isinstance(path, Path) or path.suffix != ".flac":
+        return None
+    for folder in itertools.islice(path.parents, _MOST_LEVELS):
+        if (folder / LAZY).is_file() and (folder / MANIFEST).is_file():
+            return importlib.import_module(_RENDERER).lazy_corpus(folder)
+    return None
 
 
 def read_bytes(path: Path) -> bytes:
@@ -111,13 +179,21 @@ def size_of(path: Path) -> int:
         return file.seek(0, os.SEEK_END)
 
 
+def _tar_of(path: Path) -> Path | None:
+    """Return the tar that a path leads into, if there is one."""
+    return next((p for p in path.parents if p.suffix == _TAR and p.is_file()), None)
+
+
+def _members_of(tar: Path) -> dict[str, TarMember]:
+    status = tar.stat()
+    return _index_of(tar, status.st_size, status.st_mtime_ns)
+
+
 def _opened_member(path: Path) -> BinaryIO:
-    tar = next((p for p in path.parents if p.suffix == _TAR and p.is_file()), None)
+    tar = _tar_of(path)
     if tar is None:
         return path.open("rb")  # raises what it raised
-    name = path.relative_to(tar).as_posix()
-    status = tar.stat()
-    member = _index_of(tar, status.st_size, status.st_mtime_ns).get(name)
+    member = _members_of(tar).get(path.relative_to(tar).as_posix())
     if member is None:
         raise FileNotFoundError(2, "the tar has no such member", str(path))
     return cast(BinaryIO, io.BufferedReader(_Span(tar.open("rb", buffering=0), member)))

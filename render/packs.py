@@ -6,9 +6,10 @@ process unless `jobs` or `scheduler` ask for workers, and tell `progress` how fa
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from stemsmith.manifests import shards, storage
 from stemsmith.manifests.cluster import open_workers
@@ -117,15 +118,25 @@ def pack(
             ticker.advance()
     if not songs:
         raise InvalidCorpus(f"{opened.root}: has no songs")
+    manifest, manifest_sha256 = _manifest_with_audio(opened)
     packed = Pack(
-        manifest=opened.header,
-        manifest_sha256=storage.file_hash(opened.root / shards.MANIFEST),
+        manifest=manifest,
+        manifest_sha256=manifest_sha256,
         dynamics=dynamics_of(opened),
         rejections=tuple(opened.rejection_records()),
         songs=tuple(sorted(songs, key=lambda song: song.track)),
     )
     write_pack(destination, packed)
     return packed
+
+
+def _manifest_with_audio(corpus: Corpus) -> tuple[dict[str, Any], str]:
+    """Return the manifest of a corpus as if it had its audio, and the SHA-256 of its file."""
+    if "lazy" not in corpus.header:
+        return corpus.header, storage.file_hash(corpus.root / shards.MANIFEST)
+    header = {**corpus.header, **corpus.header["lazy"]}
+    del header["lazy"]
+    return header, hashlib.sha256(shards.manifest_bytes(header)).hexdigest()
 
 
 def restore(
@@ -158,8 +169,8 @@ def restore(
     midi_dir : path
         Folder below which the scores lie, under any names.
     soundfonts : sequence of path
-        Soundfonts of the corpus, under any names. Those that are known to be good are found by
-        themselves (`stemsmith.render.sound.known_fonts`).
+        Soundfonts of the corpus, under any names. Those that lie where soundfonts of this machine
+        are looked for are found by themselves (`stemsmith.render.sound.known_fonts`).
     bank : Bank or path, optional
         The patch bank of the corpus, in place of soundfonts, if it had one.
     room : path, optional
@@ -205,7 +216,8 @@ def restore(
     refuse_other_folder(root)
     bank = _bank_of(packed, bank, soundfonts, progress, str(path))
     config, production, versions = config_of(
-        packed,
+        packed.manifest,
+        packed.dynamics,
         bank,
         None if aligned is None else local_path(aligned).resolve(),
         None if room is None else local_path(room),

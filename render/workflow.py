@@ -25,6 +25,7 @@ from stemsmith.manifests.records import Reason, Rejection, ScannedSong
 from stemsmith.manifests.run_folder import refuse_foreign, refuse_other_kind
 from stemsmith.render.corpus.config import Drums, RenderConfig, RenderOptions, SoundOptions
 from stemsmith.render.corpus.layout import RUN_FOLDER
+from stemsmith.render.corpus.lazy_sources import lazy_sources
 from stemsmith.render.corpus.licences import read_licences
 from stemsmith.render.corpus.manifest import sfz_versions, sound_versions
 from stemsmith.render.corpus.selection import patches_of
@@ -250,6 +251,7 @@ def render_corpus(
     bank: Bank | str | Path | None = None,
     soundfonts: Sequence[str | Path] = (),
     patches: str | Path | None = None,
+    lazy: bool = False,
     jobs: int | Workers = 0,
     scheduler: str | None = None,
     progress: Progress = QUIET,
@@ -272,6 +274,9 @@ def render_corpus(
         ``installed``. By default those of `soundfonts`.
     soundfonts, patches
         As for `make_bank`.
+    lazy : bool
+        Whether no audio is kept: records, envelopes and MIDI are, and whoever reads a file of audio
+        has its song rendered again, into a cache that stays small.
     jobs : int or Workers
         Number of local worker processes, where 0 works in this process; or workers that are open.
     scheduler : str, optional
@@ -308,10 +313,13 @@ def render_corpus(
     balance_of(config)
     plan_production(config)
     refuse_other_folder(corpus)
-    bank = _measured_bank(bank, soundfonts, patches, progress)
+    named, bank = bank, _measured_bank(bank, soundfonts, patches, progress)
+    kept = lazy_sources(bank, named or patches, config) if lazy else None
     with open_workers(jobs, scheduler) as workers, same_sound(workers, bank):
         inventory = _inventory(midi_dir, corpus, config, workers, progress)
-        plan = plan_corpus(inventory.found, local_path(midi_dir), local_path(corpus), config, bank)
+        plan = plan_corpus(
+            inventory.found, local_path(midi_dir), local_path(corpus), config, bank, kept
+        )
         _check_number(midi_dir, config, len(plan.jobs), inventory.rejection_records())
         if config.n_songs is not None and len(plan.jobs) < config.n_songs:
             progress.warn(f"{config.n_songs} songs wanted, {len(plan.jobs)} fit")
@@ -347,6 +355,7 @@ def render_renditions(
     bank: Bank | str | Path | None = None,
     soundfonts: Sequence[str | Path] = (),
     patches: str | Path | None = None,
+    lazy: bool = False,
     jobs: int | Workers = 0,
     scheduler: str | None = None,
     progress: Progress = QUIET,
@@ -365,7 +374,7 @@ def render_renditions(
     preset : str, optional
         Factors of a paper's renditions, which win over `config`: ``miron-rwc`` or
         ``miron-sibelius``.
-    bank, soundfonts, patches, jobs, scheduler, progress
+    bank, soundfonts, patches, lazy, jobs, scheduler, progress
         As for `render_corpus`.
     **options
         Fields of `RenditionConfig`, such as ``n_renditions=400``; they win over `preset`.
@@ -399,10 +408,11 @@ def render_renditions(
     values = {**(PRESETS[preset] if preset else {}), **options}
     config = _config(config or RenditionConfig(), values)
     refuse_other_folder(corpus)
-    bank = _measured_bank(bank, soundfonts, patches, progress)
+    named, bank = bank, _measured_bank(bank, soundfonts, patches, progress)
+    kept = lazy_sources(bank, named or patches, config, config.aligned) if lazy else None
     with open_workers(jobs, scheduler) as workers, same_sound(workers, bank):
         inventory = _inventory(midi_dir, corpus, config, workers, progress)
-        plan = plan_renditions(inventory.found, local_path(midi_dir), config, bank)
+        plan = plan_renditions(inventory.found, local_path(midi_dir), config, bank, kept)
         _check_number(midi_dir, config, len(plan.pieces), inventory.rejection_records())
         for warning in plan.warnings:
             progress.warn(warning)

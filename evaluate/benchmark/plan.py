@@ -24,7 +24,7 @@ from stemsmith.evaluate.benchmark.score_song import ScoringJob
 from stemsmith.evaluate.benchmark.systems import FOLD, EstimateFolder, JointRuns, Kind, System
 from stemsmith.evaluate.metrics.options import Engine
 from stemsmith.evaluate.metrics.registry import song_metrics
-from stemsmith.manifests import storage
+from stemsmith.manifests import places, storage
 from stemsmith.manifests.errors import NothingToDo, UsageError, install_command
 from stemsmith.manifests.jobs import QUIET, Progress
 from stemsmith.manifests.records import Reason, Rejection
@@ -349,10 +349,9 @@ def _fingerprint(
 def _identity(path: str) -> tuple[str, int, int]:
     """Return the name, size and time of a file; nothing of one that is not there."""
     try:
-        status = Path(path).stat()
+        return Path(path).name, *places.version_of(Path(path))
     except OSError:
         return Path(path).name, -1, -1
-    return Path(path).name, status.st_size, status.st_mtime_ns
 
 
 def why_nothing(system: str, rejections: Sequence[Rejection]) -> str:

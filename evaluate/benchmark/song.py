@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 from stemsmith.evaluate.benchmark.datasets import DatasetSong, StemFile
+from stemsmith.manifests import places
 from stemsmith.manifests.arrays import Float32s
 from stemsmith.manifests.audio.read import AudioInfo, audio_info, read_excerpt
 from stemsmith.manifests.errors import InvalidCorpus, Unreadable, UsageError
@@ -100,7 +101,7 @@ def _common_info(files: Sequence[StemFile]) -> AudioInfo:
 
 
 def _info(path: str, stream: int = 0) -> AudioInfo:
-    if not Path(path).exists():
+    if not (Path(path).exists() or places.is_there(Path(path))):
         raise Unscorable(Reason.MISSING, f"{path}: missing; a song needs all of its files")
     with _unscorable(path):
         return audio_info(Path(path), stream)

@@ -363,7 +363,8 @@ def _opened(path: Path, stream: int = 0) -> Iterator[_Opened]:
 def _handed_out(path: Path) -> Iterator[BinaryIO]:
     """Open a file; say what the system says where that fails."""
     try:
-        with suppress(NotADirectoryError):  # a member of a tar
+        # A member of a tar, or what is rendered when it is read.
+        with suppress(NotADirectoryError, FileNotFoundError):
             mode = path.stat().st_mode
             if not stat.S_ISREG(mode):  # opening a pipe may never end
                 kind = "a folder" if stat.S_ISDIR(mode) else "no regular file"

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import soxr
-from stemsmith.manifests import storage
+from stemsmith.manifests import places
 from stemsmith.manifests.arrays import Float32s, Int16s
 from stemsmith.manifests.audio.read import FULL_SCALE_16, read_excerpt
 from stemsmith.manifests.errors import InvalidCorpus
@@ -234,13 +234,12 @@ def quantised(made: Realised) -> dict[str, Int16s]:
 
 @functools.lru_cache(maxsize=100_000)
 def _hash_of(path: Path, n_bytes: int, mtime_ns: int) -> str:
-    return storage.file_hash(path)
+    return places.sha256_of(path)
 
 
 def _verify(path: Path, sha256: str) -> None:
     try:
-        status = path.stat()
-        found = _hash_of(path, status.st_size, status.st_mtime_ns)
+        found = _hash_of(path, *places.version_of(path))
     except OSError as error:
         raise InvalidCorpus(f"{path}: cannot be read: {error.strerror}") from error
     if found != sha256:

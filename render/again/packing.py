@@ -17,7 +17,6 @@ from stemsmith.manifests.records import Song, Stem
 from stemsmith.manifests.renditions import RENDITIONS, Rendition, RenditionStem
 from stemsmith.render.again.pack import PackedFile, PackedSong
 from stemsmith.render.again.proof import (
-    AUDIO,
     files_of_piece,
     files_of_song,
     is_sum_of_stems,
@@ -223,7 +222,7 @@ def _files(job: PackingJob, score_sha256: str) -> dict[str, PackedFile]:
     n_bits = _N_BITS[job.song is None]
 
     def with_samples(name: str, file: PackedFile) -> PackedFile:
-        is_known = file.samples_sha256 is not None or not name.endswith(AUDIO)
+        is_known = file.samples_sha256 is not None or not name.endswith(slakh.AUDIO)
         is_sum = job.song is not None and name == slakh.MIX and is_sum_of_stems(job.song)
         if is_known or is_sum:
             return file

@@ -12,15 +12,17 @@ from typing import Any, Final
 
 from stemsmith.manifests.errors import InvalidCorpus, UsageError, one_line
 from stemsmith.manifests.records import ScannedSong
+from stemsmith.manifests.renditions import RENDITIONS
 from stemsmith.mixing.level.balance import Balance
 from stemsmith.render.again.pack import Pack, PackedSong
-from stemsmith.render.again.proof import AUDIO
 from stemsmith.render.corpus.config import NONE, RenderConfig
 from stemsmith.render.corpus.manifest import bank_header, ordered_versions
 from stemsmith.render.corpus.selection import Chosen, Selection, patches_of
+from stemsmith.render.midi.playing import Dynamic
 from stemsmith.render.renditions.config import RenditionConfig
 from stemsmith.render.renditions.plan import RenditionPlan, plan_pieces
 from stemsmith.render.renditions.render import stem_path
+from stemsmith.render.songs import metadata as slakh
 from stemsmith.render.songs.plan import CorpusPlan, plan_songs
 from stemsmith.render.songs.production import Production, plan_production_again
 from stemsmith.render.sound.patches import Bank
@@ -177,9 +179,27 @@ def differing_versions(packed: Mapping[str, str], here: Mapping[str, str]) -> st
 
 
 def config_of(
-    pack: Pack, bank: Bank, aligned: Path | None, room: Path | None, where: str
+    manifest: Mapping[str, Any],
+    dynamics: Sequence[Dynamic],
+    bank: Bank,
+    aligned: Path | None,
+    room: Path | None,
+    where: str,
 ) -> tuple[RenderConfig, Production, dict[str, str]]:
-    """Return the options of a pack, its production, and the versions here of what made it.
+    """Return the options of a corpus, its production, and the versions here of what made it.
+
+    Parameters
+    ----------
+    manifest : mapping of str to object
+        What its manifest says.
+    dynamics : sequence of Dynamic
+        Its dynamics, in the order in which they were asked for.
+    bank : Bank
+        The patches of the corpus.
+    aligned, room : Path, optional
+        Folder of its aligned scores, and its impulse response or the folder of them.
+    where : str
+        What the manifest was read from, for messages.
 
     Raises
     ------
@@ -187,17 +207,17 @@ def config_of(
         If this version does not know an option, a room or a package is missing, or aligned scores
         are wanted and not given.
     """
-    content, header = pack.manifest["config"], bank_header(bank)
+    content, header = manifest["config"], bank_header(bank)
     versions: dict[str, str] = header["versions"]
     try:
-        if pack.kind != "renditions":
-            config = RenderConfig.from_dict(content, pack.dynamics)
+        if manifest.get("kind") != RENDITIONS:
+            config = RenderConfig.from_dict(content, dynamics)
         else:
             config = RenditionConfig.from_dict(
-                content, pack.dynamics, None if aligned is None else str(aligned)
+                content, dynamics, None if aligned is None else str(aligned)
             )
     except UsageError as error:
-        made_by = pack.versions.get("stemsmith", "unknown")
+        made_by = manifest["versions"].get("stemsmith", "unknown")
         raise UsageError(f"{where}: made by stemsmith {made_by}: {error}") from error
     is_aligned = bool(content.get("is_aligned"))
     if is_aligned != (aligned is not None):
@@ -208,10 +228,10 @@ def config_of(
         )
     if room is not None and config.room in (NONE, "drawn"):
         raise UsageError(f"{where}: has no impulse responses; leave --room out")
-    described = pack.manifest.get("production", {})
+    described = manifest.get("production", {})
     production, made = plan_production_again(config, described, room, where)
     versions = {**versions, **made.get("production", {}).get("versions", {})}
-    if (synthesis := pack.manifest.get("synthesis")) not in (None, header["synthesis"]):
+    if (synthesis := manifest.get("synthesis")) not in (None, header["synthesis"]):
         raise UsageError(
             f"{where}: was synthesised with {one_line(synthesis)}, which this stemsmith does not do"
         )
@@ -285,8 +305,8 @@ def plan_renditions_again(
     chosen = _chosen(restoration, songs)
     pieces, warnings = plan_pieces([one for _, one in chosen], config, restoration.bank, versions)
     for (packed, _), piece in zip(chosen, pieces, strict=True):
-        planned = {stem_path(spec, AUDIO[1:]) for spec in piece.specs.values()}
-        if planned != {path for path in packed.files if path.endswith(AUDIO)}:
+        planned = {stem_path(spec, slakh.AUDIO[1:]) for spec in piece.specs.values()}
+        if planned != {path for path in packed.files if path.endswith(slakh.AUDIO)}:
             differences = restoration.differences
             raise InvalidCorpus(
                 f"{packed.name}: other stems are planned here than were packed: "

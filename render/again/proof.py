@@ -27,7 +27,6 @@ from stemsmith.render.renditions.corpus import SCORES_FOLDER
 from stemsmith.render.songs import metadata as slakh
 
 __all__ = [
-    "AUDIO",
     "check_files",
     "check_records",
     "check_sum",
@@ -39,7 +38,6 @@ __all__ = [
     "samples_hash",
 ]
 
-AUDIO: Final = ".flac"
 # Of FLAC files, whose bytes are their encoder's.
 _OF_ENCODED: Final = frozenset({"sha256", "mix_sha256", "master_sha256", "dry_sha256"})
 
@@ -177,7 +175,7 @@ def check_files(
         if file.sha256 == expected.sha256:
             continue
         path = root / packed.path_of(name)
-        if not name.endswith(AUDIO):
+        if not name.endswith(slakh.AUDIO):
             raise InvalidCorpus(f"{path}: has other bytes than the packed one")
         wanted_samples = expected.samples_sha256
         if wanted_samples is not None and wanted_samples != (

@@ -13,9 +13,9 @@ from stemsmith.manifests.errors import UsageError
 from stemsmith.render.again.pack import PackedSong
 from stemsmith.render.corpus.manifest import bank_header
 from stemsmith.render.midi.scan import files_below
-from stemsmith.render.sound.known_fonts import KNOWN, find_fonts
+from stemsmith.render.sound.known_fonts import find_soundfonts
 from stemsmith.render.sound.patches import Bank, bank_of
-from stemsmith.render.sound.sf2 import Soundfont, read_soundfont
+from stemsmith.render.sound.sf2 import read_soundfont
 
 __all__ = ["bank_of_manifest", "check_bank", "find_scores"]
 
@@ -28,8 +28,8 @@ def bank_of_manifest(manifest: Mapping[str, Any], paths: Sequence[Path], where: 
     manifest : mapping of str to object
         What the manifest of the corpus says.
     paths : sequence of Path
-        Soundfonts, under any names. Those known to be good need not be among them, where they are
-        on this machine.
+        Soundfonts, under any names. Those need not be among them that lie where soundfonts of this
+        machine are looked for (`stemsmith.render.sound.known_fonts`).
     where : str
         What the manifest was read from, for messages.
 
@@ -45,7 +45,9 @@ def bank_of_manifest(manifest: Mapping[str, Any], paths: Sequence[Path], where: 
     """
     wanted: Sequence[Mapping[str, str]] = manifest["soundfonts"]
     given = [read_soundfont(path) for path in paths]
-    by_hash = {font.sha256: font for font in given} | _known(wanted, {f.sha256 for f in given})
+    by_hash = {font.sha256: font for font in given}
+    if absent := {font["sha256"] for font in wanted} - by_hash.keys():
+        by_hash |= {h: read_soundfont(path) for h, path in find_soundfonts(absent).items()}
     missing = [font for font in wanted if font["sha256"] not in by_hash]
     if missing:
         name, sha256 = missing[0]["file"], missing[0]["sha256"]
@@ -63,13 +65,6 @@ def bank_of_manifest(manifest: Mapping[str, Any], paths: Sequence[Path], where: 
             "patch bank; give that with --bank FILE"
         )
     return bank
-
-
-def _known(wanted: Sequence[Mapping[str, str]], found: set[str]) -> dict[str, Soundfont]:
-    """Return soundfonts that are known to be good and lie where those do."""
-    missing = {font["sha256"] for font in wanted} - found
-    paths = find_fonts([font for font in KNOWN if font.sha256 in missing]) if missing else {}
-    return {font.sha256: read_soundfont(path) for font, path in paths.items()}
 
 
 def check_bank(bank: Bank, manifest: Mapping[str, Any], where: str) -> None:

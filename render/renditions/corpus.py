@@ -19,6 +19,7 @@ from stemsmith.manifests.run_folder import RunFolder
 from stemsmith.manifests.splits import SPLITS
 from stemsmith.render.corpus.card import write_records_card
 from stemsmith.render.corpus.layout import Layout
+from stemsmith.render.corpus.lazy_sources import lazy_fingerprint
 from stemsmith.render.corpus.manifest import why_nothing
 from stemsmith.render.renditions.plan import Piece, RenditionPlan
 from stemsmith.render.renditions.render import STEMS_FOLDER, StemJob, StemSpec, stem_path
@@ -47,8 +48,9 @@ class RenditionDestination:
     def __init__(self, root: Path, plan: RenditionPlan, fingerprint: str | None = None) -> None:
         self._root, self._plan = root, plan
         self._layout = Layout(root)
-        fingerprint = fingerprint or plan.fingerprint()
-        self._folder = RunFolder(root, CORPUS, self._layout.run, fingerprint)
+        self._of_audio = fingerprint or plan.fingerprint()
+        own = self._of_audio if plan.lazy is None else lazy_fingerprint(self._of_audio)
+        self._folder = RunFolder(root, CORPUS, self._layout.run, own)
 
     @contextmanager
     def opened(self) -> Iterator[None]:
@@ -104,6 +106,7 @@ class RenditionDestination:
                 licence=chosen.song.licence,
                 duplicate_group=chosen.group,
                 score_path=piece.score_path,
+                is_lazy=self._plan.lazy is not None,
             )
 
     def _refusal(self, track: str) -> Path:
@@ -169,11 +172,14 @@ class RenditionDestination:
             "n_stems": len(stems),
             "n_renditions": len(renditions),
             "rejections": dict(sorted(Counter(str(r.reason) for r in rejections).items())),
+            **({} if self._plan.lazy is None else {"lazy": {"fingerprint": self._of_audio}}),
             "shards": [shards.shard_entry(file) for file in files],
         }
 
     def finish(self, header: Mapping[str, Any]) -> None:
         """Write card and manifest, and remove the run's own files."""
+        if self._plan.lazy is not None:
+            self._plan.lazy.write(self._root)
         write_records_card(self._root, header)
         self._folder.close(dict(header))
 

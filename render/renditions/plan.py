@@ -22,6 +22,7 @@ from stemsmith.manifests.records import Part, Rejection, ScannedSong
 from stemsmith.manifests.renditions import RENDITIONS
 from stemsmith.manifests.seeds import rng_for
 from stemsmith.render.corpus.config import Drums, Pan
+from stemsmith.render.corpus.lazy_sources import LazySources
 from stemsmith.render.corpus.manifest import bank_header, why_nothing
 from stemsmith.render.corpus.selection import Chosen, select
 from stemsmith.render.midi.deviations import with_dynamic
@@ -92,6 +93,8 @@ class RenditionPlan:
         Absolute folder of the scores.
     config : RenditionConfig
         Options of the corpus.
+    lazy : LazySources or None
+        What stems are rendered from again, if no audio is kept.
     """
 
     pieces: tuple[Piece, ...]
@@ -100,6 +103,7 @@ class RenditionPlan:
     warnings: tuple[str, ...]
     midi_root: str
     config: RenditionConfig
+    lazy: LazySources | None = None
 
     def fingerprint(self) -> str:
         """Return a hash of everything that decides the corpus."""
@@ -126,6 +130,7 @@ def plan_renditions(
     midi_root: Path,
     config: RenditionConfig,
     bank: Bank,
+    lazy: LazySources | None = None,
 ) -> RenditionPlan:
     """Decide which renditions are made.
 
@@ -139,6 +144,8 @@ def plan_renditions(
         Options of the corpus.
     bank : Bank
         Patches that timbres are taken from.
+    lazy : LazySources, optional
+        What stems are rendered from again, if no audio is to be kept.
 
     Returns
     -------
@@ -180,6 +187,7 @@ def plan_renditions(
         warnings,
         str(midi_root.resolve()),
         config,
+        lazy,
     )
 
 

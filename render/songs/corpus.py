@@ -21,6 +21,7 @@ from stemsmith.manifests.splits import SPLITS
 from stemsmith.render.audit.rates import defect_rates
 from stemsmith.render.corpus.card import write_records_card
 from stemsmith.render.corpus.layout import Layout
+from stemsmith.render.corpus.lazy_sources import lazy_fingerprint
 from stemsmith.render.corpus.manifest import why_nothing
 from stemsmith.render.songs.job import RenderJob
 from stemsmith.render.songs.plan import CorpusPlan
@@ -46,8 +47,9 @@ class CorpusDestination:
     def __init__(self, root: Path, plan: CorpusPlan, fingerprint: str | None = None) -> None:
         self._layout = Layout(root)
         self._plan = plan
-        fingerprint = fingerprint or plan.fingerprint()
-        self._folder = RunFolder(root, CORPUS, self._layout.run, fingerprint)
+        self._of_audio = fingerprint or plan.fingerprint()
+        own = self._of_audio if plan.lazy is None else lazy_fingerprint(self._of_audio)
+        self._folder = RunFolder(root, CORPUS, self._layout.run, own)
 
     @contextmanager
     def opened(self) -> Iterator[None]:
@@ -153,11 +155,14 @@ class CorpusDestination:
             "n_duplicates_grouped": self._plan.selection.n_grouped,
             "rejections": dict(sorted(reasons.items())),
             **self._audited(done),
+            **({} if self._plan.lazy is None else {"lazy": {"fingerprint": self._of_audio}}),
             "shards": [shards.shard_entry(file) for file in [*files, path]],
         }
 
     def finish(self, header: Mapping[str, Any]) -> None:
         """Write card and manifest, and remove the run's own files."""
+        if self._plan.lazy is not None:
+            self._plan.lazy.write(self._layout.root)
         write_records_card(self._layout.root, header)
         self._folder.close(dict(header))
 

@@ -42,6 +42,8 @@ class RenderJob:
         What the options of effects and rooms name, as it was read.
     score_path : str or None
         Where the score lies below `midi_root`, if not at the path that the song has in records.
+    is_lazy : bool
+        Whether audio is hashed and not kept.
     """
 
     song: ScannedSong
@@ -57,6 +59,7 @@ class RenderJob:
     levels_lu: tuple[tuple[str, float], ...] = ()
     production: Production = NO_PRODUCTION
     score_path: str | None = None
+    is_lazy: bool = False
 
     @property
     def score(self) -> Path:

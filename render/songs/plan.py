@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ from stemsmith.manifests.programs import DRUMS, rendering_class_of
 from stemsmith.manifests.records import Part, Reason, Rejection, ScannedSong
 from stemsmith.mixing.level.balance import Balance
 from stemsmith.render.corpus.config import MixSource, OnDefect, RenderConfig
+from stemsmith.render.corpus.lazy_sources import LazySources
 from stemsmith.render.corpus.manifest import bank_header, why_nothing
 from stemsmith.render.corpus.selection import Chosen, Selection, select
 from stemsmith.render.songs.balance import balance_of, levels_of
@@ -43,12 +44,15 @@ class CorpusPlan:
         Songs left out so far (scanning and selecting).
     header : dict
         What the manifest will say of the corpus; two runs with the same one are the same run.
+    lazy : LazySources or None
+        What songs are rendered from again, if no audio is kept.
     """
 
     jobs: tuple[RenderJob, ...]
     selection: Selection
     rejections: tuple[Rejection, ...]
     header: dict[str, Any]
+    lazy: LazySources | None = None
 
     def fingerprint(self) -> str:
         """Return a hash of everything that decides the corpus."""
@@ -75,6 +79,7 @@ def plan_corpus(
     corpus: Path,
     config: RenderConfig,
     bank: Bank,
+    lazy: LazySources | None = None,
 ) -> CorpusPlan:
     """Decide which songs are rendered, and how.
 
@@ -88,6 +93,8 @@ def plan_corpus(
         Options of the corpus.
     bank : Bank
         Patches that the parts may get.
+    lazy : LazySources, optional
+        What songs are rendered from again, if no audio is to be kept.
 
     Returns
     -------
@@ -130,6 +137,8 @@ def plan_corpus(
         )
     balance = balance_of(config)
     jobs = plan_songs(selection.chosen, midi_root, corpus, config, bank, balance, production)
+    if lazy is not None:
+        jobs = tuple(replace(job, is_lazy=True) for job in jobs)
     header = {
         "stage": CORPUS,
         "config": config.to_dict(),
@@ -138,7 +147,7 @@ def plan_corpus(
         **({} if balance is None else {"balance": balance.to_dict()}),
         **production_header,
     }
-    return CorpusPlan(jobs, selection, tuple(rejections), header)
+    return CorpusPlan(jobs, selection, tuple(rejections), header, lazy)
 
 
 def plan_songs(

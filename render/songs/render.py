@@ -29,7 +29,7 @@ from stemsmith.render.songs.track_folder import TrackWriter
 from stemsmith.render.sound.sample_folder import Unplayable
 from stemsmith.render.sound.workspace import AT_WORK
 
-__all__ = ["render_song", "stems_of_song"]
+__all__ = ["render_song", "stems_of_song", "write_track"]
 
 _SILENT: Final = "no stem passes the gate of -70 LUFS"
 
@@ -58,34 +58,63 @@ def render_song(job: RenderJob) -> RenderedSong | Rejection:
 
 def _render_song(job: RenderJob) -> RenderedSong | Rejection:
     layout = Layout(Path(job.corpus))
-    try:
-        data, score = _read_score(job)
-    except Unusable as finding:
-        return _reject(job, layout, finding.reason, finding.detail)
     staged = layout.staging / f"{job.track}-{uuid.uuid4().hex}"
-    (staged / slakh.STEMS).mkdir(parents=True)
-    (staged / "MIDI").mkdir()
-    if job.config.dry:
-        (staged / slakh.DRY).mkdir()
-    if job.config.drum_pieces:
-        (staged / PIECES).mkdir()
     try:
-        mixdown = Mixdown(job, score, staged)
-        mix = mixdown.mix()
-        if mix is None:
-            return _reject(job, layout, Reason.SILENT, _SILENT)
-        writer = TrackWriter(job, data, score, staged, mixdown.n_samples)
-        song, stems, pieces = mixdown.write(mix, writer)
+        song, stems, pieces = _write_track(job, staged)
         shards.write_records(layout.record(job.track, "stems"), Stem, stems)
         if job.config.drum_pieces:
             shards.write_records(layout.record(job.track, PIECES), Stem, pieces)
         shards.write_records(layout.record(job.track, "songs"), Song, [song])
         storage.publish_folder(staged, layout.track(job.split, job.track))
+    except Unusable as finding:
+        return _reject(job, layout, finding.reason, finding.detail)
     except Unplayable as finding:
         return _reject(job, layout, Reason.UNPLAYABLE, str(finding))
     finally:
         shutil.rmtree(staged, ignore_errors=True)
     return RenderedSong(song.n_samples / song.sample_rate)
+
+
+def write_track(job: RenderJob, folder: Path) -> tuple[Song, list[Stem], list[Stem]]:
+    """Render one song into a folder, and into no corpus.
+
+    Parameters
+    ----------
+    job : RenderJob
+        The song, and all decisions about it.
+    folder : Path
+        Where the files of its track folder go.
+
+    Returns
+    -------
+    song : Song
+        Record of the song.
+    stems, pieces : list of Stem
+        Records of its stems, and of the pieces of its drum kits.
+
+    Raises
+    ------
+    UsageError
+        If the score cannot be used, no stem of it sounds, or its notes cannot be played.
+    """
+    with AT_WORK, storage.naming(folder), collector_paused():
+        try:
+            return _write_track(job, folder)
+        except Unusable as finding:
+            raise UsageError(f"{job.score}: cannot be rendered: {finding.detail}") from finding
+
+
+def _write_track(job: RenderJob, staged: Path) -> tuple[Song, list[Stem], list[Stem]]:
+    data, score = _read_score(job)
+    folders = [slakh.STEMS, "MIDI"]
+    folders += [slakh.DRY] * job.config.dry + [PIECES] * job.config.drum_pieces
+    for name in folders:
+        (staged / name).mkdir(parents=True)
+    mixdown = Mixdown(job, score, staged)
+    mix = mixdown.mix()
+    if mix is None:
+        raise Unusable(Reason.SILENT, _SILENT)
+    return mixdown.write(mix, TrackWriter(job, data, score, staged, mixdown.n_samples))
 
 
 def stems_of_song(job: RenderJob) -> dict[str, Float32s]:

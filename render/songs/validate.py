@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import mido
 import numpy as np
-from stemsmith.manifests import shards, storage
+from stemsmith.manifests import places, shards, storage
 from stemsmith.manifests.arrays import Int32s
 from stemsmith.manifests.audio import read as audio
 from stemsmith.manifests.audio.flac import SampleHash
@@ -221,9 +221,9 @@ class _SongChecker:
         self._check_extra(song.master_path, song.master_sha256)
 
     def _hash(self, path: Path, expected: str) -> None:
-        if not path.is_file():
+        if not places.is_there(path):
             raise InvalidCorpus(f"{path}: missing")
-        if storage.file_hash(path) != expected:
+        if places.sha256_of(path) != expected:
             raise InvalidCorpus(f"{path}: SHA-256 is not the recorded one")
 
     def _audio(self, relative: str, sha256: str) -> np.ndarray[Any, np.dtype[np.int16]]:
