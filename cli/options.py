@@ -424,7 +424,7 @@ cache_option = _output_option(
     expose_value=False,
     callback=_bound_cache,
     help="Gigabytes that songs of corpora without audio (render --lazy) may take in the cache.  "
-    "[default: $STEMSMITH_CACHE_GB, or 10]",
+    "[default: $STEMSMITH_CACHE_GB, or 8]",
 )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from stemsmith.cli.options import (
     LOCAL_PATH,
+    OUTPUT,
     SCORE_FIELDS,
     Common,
     command,
@@ -48,10 +49,11 @@ __all__ = ["corpus_summary", "render"]
 @config_options(RenderConfig, omitted=tuple(SCORE_FIELDS))
 @grouped(SOUND, "--velocities", help="Median velocities of dynamics: p=48,m=80,f=112.")
 @rendition_options
-@click.option(
+@grouped(
+    OUTPUT,
     "--lazy",
     is_flag=True,
-    help="Keep no audio: records, envelopes and MIDI; who reads a song has it rendered again.",
+    help="Keep records, envelopes and MIDI, and no audio: songs are rendered again when read.",
 )
 @score_options
 @common_options

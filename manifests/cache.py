@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
-import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -17,11 +16,11 @@ from stemsmith.manifests import storage
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.paths import local_path
 
-__all__ = ["CACHE_VARIABLE", "SIZE_VARIABLE", "BoundedCache", "cache_folder", "cache_of_songs"]
+__all__ = ["CACHE_VARIABLE", "SIZE_VARIABLE", "BoundedCache", "cache_folder", "most_cached_bytes"]
 
 CACHE_VARIABLE: Final = "STEMSMITH_CACHE"
 SIZE_VARIABLE: Final = "STEMSMITH_CACHE_GB"
-_USUAL_GB: Final = 10.0
+_USUAL_GB: Final = 8.0
 _N_LOCKS: Final = 256  # entries share locks by their hash, so that no locks pile up
 _SLACK: Final = 16  # a process looks at the size after each sixteenth of the bound that it adds
 
@@ -37,25 +36,25 @@ def cache_folder() -> Path:
     return platformdirs.user_cache_path("stemsmith", appauthor=False)
 
 
-def cache_of_songs() -> BoundedCache:
-    """Return the cache of songs that are rendered when their audio is read.
+def most_cached_bytes() -> int:
+    """Return the bytes that what is made or fetched again may take.
 
-    Its bound is ``$STEMSMITH_CACHE_GB`` gigabytes, 10 by default. Processes that this one starts
-    have the same variables, and so the same cache.
+    ``$STEMSMITH_CACHE_GB``, in 10^9 bytes, or 8 of them. Processes that this one starts have the
+    same variable, and so the same bound.
 
     Raises
     ------
     UsageError
         If the variable is no positive number.
     """
-    text = os.environ.get(SIZE_VARIABLE) or str(_USUAL_GB)
+    text = os.environ.get(SIZE_VARIABLE, "")
     try:
-        size_gb = float(text)
+        value = float(text) if text else _USUAL_GB
     except ValueError:
-        size_gb = math.nan
-    if not 0 < size_gb < math.inf:
-        raise UsageError(f"${SIZE_VARIABLE} is {text!r}: a positive number of gigabytes is wanted")
-    return BoundedCache(cache_folder() / "songs", round(size_gb * 1e9))
+        value = -1.0
+    if not 0 < value < 1e9:
+        raise UsageError(f"{SIZE_VARIABLE}={text}: not a number of gigabytes")
+    return round(value * 1e9)
 
 
 class BoundedCache:

@@ -18,9 +18,10 @@ import io
 import itertools
 import os
 import re
+import stat
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple, cast
 
 from stemsmith.manifests.errors import UsageError, require
 from stemsmith.manifests.folder_kinds import MANIFEST
@@ -32,14 +33,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LAZY",
+    "FileStatus",
+    "is_file",
     "is_remote",
-    "is_there",
     "opened",
     "place",
     "read_bytes",
     "sha256_of",
     "size_of",
-    "version_of",
+    "status_of",
 ]
 
 LAZY: Final = "lazy.json"  # in the folder of a corpus without audio
@@ -114,41 +116,54 @@ def opened(path: Path) -> BinaryIO:
         return cast(BinaryIO, corpus.open_file(path))
 
 
-def is_there(path: Path) -> bool:
-    """Tell whether a file can be opened, without rendering anything."""
-    try:
-        if path.is_file():
-            return True
-        if (tar := _tar_of(path)) is not None:
-            return path.relative_to(tar).as_posix() in _members_of(tar)
-        corpus = _lazy_corpus_of(path)
-        return corpus is not None and bool(corpus.has_file(path))
-    except OSError:
-        return False
-
-
-def version_of(path: Path) -> tuple[int, int]:
-    """Return two numbers that change when the content of a file does: size and time, as a rule.
-
-    Of a member of a tar they are those of the tar; of a file that is rendered when it is read, of
-    the manifest of its corpus, which has the hashes of all records.
+def is_file(path: Path) -> bool:
+    """Return whether there is a file, wherever it would be; nothing is rendered for the answer.
 
     Raises
     ------
-    OSError
-        If it is not there.
+    InvalidCorpus
+        If it would be a member of a tar, or of a corpus without audio, that is damaged.
     """
+    try:
+        return status_of(path).is_regular
+    except (OSError, ValueError):  # as Path.is_file does for names with a null byte
+        return False
+
+
+class FileStatus(NamedTuple):
+    """What the system says of a file.
+
+    Attributes
+    ----------
+    n_bytes : int
+        Its size; -1 of a file that is rendered when it is opened.
+    changed_ns : int
+        When it was changed last, in nanoseconds; of a member of a tar, when the tar was, and of a
+        file that is rendered, when the manifest of its corpus was.
+    is_regular : bool
+        Whether it is a file, and no folder, pipe or device: reading one of these may never end.
+    """
+
+    n_bytes: int
+    changed_ns: int
+    is_regular: bool
+
+
+def status_of(path: Path) -> FileStatus:
+    """Return size and time of a file, wherever it is; errors as of `opened`."""
     try:
         status = path.stat()
     except NotADirectoryError:
         if (tar := _tar_of(path)) is None:
             raise
-        status = tar.stat()
+        n_bytes = _member_of(tar, path).n_bytes
+        return FileStatus(n_bytes, tar.stat().st_mtime_ns, is_regular=True)
     except FileNotFoundError:
-        if (corpus := _lazy_corpus_of(path)) is None:
+        if (corpus := _lazy_corpus_of(path)) is None or not corpus.has_file(path):
             raise
-        status = (corpus.root / MANIFEST).stat()
-    return status.st_size, status.st_mtime_ns
+        changed_ns = (corpus.root / MANIFEST).stat().st_mtime_ns
+        return FileStatus(-1, changed_ns, is_regular=True)
+    return FileStatus(status.st_size, status.st_mtime_ns, stat.S_ISREG(status.st_mode))
 
 
 def _lazy_corpus_of(path: Path) -> Any:
@@ -170,7 +185,7 @@ def read_bytes(path: Path) -> bytes:
 def sha256_of(path: Path) -> str:
     """Return the hexadecimal SHA-256 of a file, wherever it is; errors as of `opened`."""
     with opened(path) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.file_digest(cast(Any, file), "sha256").hexdigest()
 
 
 def size_of(path: Path) -> int:
@@ -189,13 +204,18 @@ def _members_of(tar: Path) -> dict[str, TarMember]:
     return _index_of(tar, status.st_size, status.st_mtime_ns)
 
 
+def _member_of(tar: Path, path: Path) -> TarMember:
+    member = _members_of(tar).get(path.relative_to(tar).as_posix())
+    if member is None:
+        raise FileNotFoundError(2, "the tar has no such member", str(path))
+    return member
+
+
 def _opened_member(path: Path) -> BinaryIO:
     tar = _tar_of(path)
     if tar is None:
         return path.open("rb")  # raises what it raised
-    member = _members_of(tar).get(path.relative_to(tar).as_posix())
-    if member is None:
-        raise FileNotFoundError(2, "the tar has no such member", str(path))
+    member = _member_of(tar, path)
     return cast(BinaryIO, io.BufferedReader(_Span(tar.open("rb", buffering=0), member)))
 
 

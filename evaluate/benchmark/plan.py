@@ -349,9 +349,10 @@ def _fingerprint(
 def _identity(path: str) -> tuple[str, int, int]:
     """Return the name, size and time of a file; nothing of one that is not there."""
     try:
-        return Path(path).name, *places.version_of(Path(path))
+        n_bytes, changed_ns, _ = places.status_of(Path(path))
     except OSError:
         return Path(path).name, -1, -1
+    return Path(path).name, n_bytes, changed_ns
 
 
 def why_nothing(system: str, rejections: Sequence[Rejection]) -> str:

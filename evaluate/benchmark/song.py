@@ -101,7 +101,7 @@ def _common_info(files: Sequence[StemFile]) -> AudioInfo:
 
 
 def _info(path: str, stream: int = 0) -> AudioInfo:
-    if not (Path(path).exists() or places.is_there(Path(path))):
+    if not (Path(path).exists() or places.is_file(Path(path))):
         raise Unscorable(Reason.MISSING, f"{path}: missing; a song needs all of its files")
     with _unscorable(path):
         return audio_info(Path(path), stream)

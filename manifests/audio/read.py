@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import io
 import os
-import stat
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
@@ -363,12 +362,9 @@ def _opened(path: Path, stream: int = 0) -> Iterator[_Opened]:
 def _handed_out(path: Path) -> Iterator[BinaryIO]:
     """Open a file; say what the system says where that fails."""
     try:
-        # A member of a tar, or what is rendered when it is read.
-        with suppress(NotADirectoryError, FileNotFoundError):
-            mode = path.stat().st_mode
-            if not stat.S_ISREG(mode):  # opening a pipe may never end
-                kind = "a folder" if stat.S_ISDIR(mode) else "no regular file"
-                raise InvalidCorpus(f"{path}: is {kind}, and no audio")
+        if not places.status_of(path).is_regular:  # opening a pipe may never end
+            kind = "a folder" if path.is_dir() else "no regular file"
+            raise InvalidCorpus(f"{path}: is {kind}, and no audio")
         file = places.opened(path)
     except FileNotFoundError:
         raise Unreadable(f"{path}: cannot be read: not there") from None

@@ -239,7 +239,7 @@ def _hash_of(path: Path, n_bytes: int, mtime_ns: int) -> str:
 
 def _verify(path: Path, sha256: str) -> None:
     try:
-        found = _hash_of(path, *places.version_of(path))
+        found = _hash_of(path, *places.status_of(path)[:2])
     except OSError as error:
         raise InvalidCorpus(f"{path}: cannot be read: {error.strerror}") from error
     if found != sha256:

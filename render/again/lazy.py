@@ -17,13 +17,14 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from stemsmith.manifests import shards, storage
-from stemsmith.manifests.cache import cache_of_songs
+from stemsmith.manifests.cache import BoundedCache, cache_folder, most_cached_bytes
 from stemsmith.manifests.corpus import PIECES, Corpus
 from stemsmith.manifests.errors import InvalidCorpus, StemsmithError
 from stemsmith.manifests.places import LAZY
 from stemsmith.manifests.records import Rejection
 from stemsmith.manifests.renditions import RENDITIONS
 from stemsmith.mixing.level.balance import Balance
+from stemsmith.render.again.pack import RENDERED
 from stemsmith.render.again.plan import config_of, differing_versions
 from stemsmith.render.again.restore import why_not_the_same
 from stemsmith.render.again.sources import bank_of_manifest, check_bank
@@ -44,6 +45,7 @@ from stemsmith.render.sound.patches import Bank, bank_from_yaml
 __all__ = ["LazyCorpus", "lazy_corpus"]
 
 _N_CORPORA: Final = 4  # that a process remembers
+_SONGS: Final = "songs"  # folder of the user's cache
 _N_SHARDS: Final = 8  # whose hashes it remembers
 
 
@@ -124,6 +126,7 @@ class LazyCorpus:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._corpus = Corpus(root)
+        shards.check_header(root, self._corpus.header, RENDERED)
         self._name = str(root)
         self._hashes_in = lru_cache(maxsize=_N_SHARDS)(self._read_hashes)
 
@@ -147,7 +150,7 @@ class LazyCorpus:
         if self._sha256_of(name) is None:
             raise FileNotFoundError(2, "no record names it", str(path))
         fingerprint = self._corpus.header["fingerprint"]
-        cache = cache_of_songs()
+        cache = BoundedCache(cache_folder() / _SONGS, most_cached_bytes())
         if self._is_of_renditions:
             return cache.open_file(f"{fingerprint} {name}", name, lambda f: self._stem(name, f))
         folder, inner = _song_and_file(name)

@@ -24,14 +24,14 @@ from stemsmith.manifests.records import Reason, Rejection
 from stemsmith.manifests.renditions import RENDITIONS
 from stemsmith.render.midi.playing import Dynamic
 
-__all__ = ["BEGIN", "Pack", "PackedFile", "PackedSong", "read_pack", "write_pack"]
+__all__ = ["BEGIN", "RENDERED", "Pack", "PackedFile", "PackedSong", "read_pack", "write_pack"]
 
 _VERSION: Final = 1
 BEGIN: Final = b'{"pack": '  # of every pack, whatever its version
 _LARGEST: Final = 1 << 28  # bytes of JSON that are read
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _MD5: Final = re.compile(r"[0-9a-f]{32}")
-_MANIFEST: Final = {  # what rendering asks of it
+RENDERED: Final = {  # of a manifest, what rendering asks
     "stage": str,
     "kind": Optional(str),
     "schema_version": int,
@@ -69,7 +69,7 @@ _SONG: Final = {
     "files": Every(dict, object),
 }
 _SHAPE: Final = {
-    "manifest": _MANIFEST,
+    "manifest": RENDERED,
     "manifest_sha256": str,
     "dynamics": Every(list, list),
     "rejections": Every(list, Every(list, str)),

@@ -152,7 +152,7 @@ def _check_piece(job: PieceValidation) -> None:
 def _check_stem(root: Path, stem: RenditionStem) -> None:
     for relative, sha256 in ((stem.path, stem.sha256), (stem.midi_path, stem.midi_sha256)):
         file = storage.inside(root, relative)
-        if not places.is_there(file):
+        if not places.is_file(file):
             raise InvalidCorpus(f"{file}: missing")
         if places.sha256_of(file) != sha256:
             raise InvalidCorpus(f"{file}: SHA-256 is not the recorded one")

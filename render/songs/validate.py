@@ -221,7 +221,7 @@ class _SongChecker:
         self._check_extra(song.master_path, song.master_sha256)
 
     def _hash(self, path: Path, expected: str) -> None:
-        if not places.is_there(path):
+        if not places.is_file(path):
             raise InvalidCorpus(f"{path}: missing")
         if places.sha256_of(path) != expected:
             raise InvalidCorpus(f"{path}: SHA-256 is not the recorded one")

@@ -261,7 +261,7 @@ def _check_audio(members: Sequence[_Shard]) -> None:
         files = [Path(tar)] if tar else _files_of(recipes, roots)
         wanted.update(dict.fromkeys(files))
     for path in wanted:
-        if not places.is_there(path):
+        if not places.is_file(path):
             raise InvalidCorpus(f"{path}: is missing; restore it, or run mix again")
 
 

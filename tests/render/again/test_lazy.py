@@ -23,7 +23,7 @@ from stemsmith.manifests.programs import rendering_class_of
 from stemsmith.manifests.splits import SPLITS
 from stemsmith.mixing.workflow import mix
 from stemsmith.render.again import lazy
-from stemsmith.render.checking import validate_corpus
+from stemsmith.render.checking import certify_corpus, validate_corpus
 from stemsmith.render.corpus.config import RenderConfig
 from stemsmith.render.midi.playing import Dynamic
 from stemsmith.render.packs import pack, restore
@@ -32,6 +32,7 @@ from stemsmith.render.sound.sf2 import default_soundfont
 from stemsmith.render.workflow import make_bank, render_corpus, render_renditions
 
 SMALL: dict[str, Any] = {"band": None, "sample_rate": 8000, "tail_s": 0.3}
+SPLIT: dict[str, Any] = {"splits": "2,1,1"}
 PARTS = ((0, 0), (33, 1), (40, 2), (0, 9))
 MIXED: dict[str, Any] = {
     "target": "bass", "n_mixtures": 9, "clip_s": 1.0, "min_rms_dbfs": -60.0, "seed": 2,
@@ -55,13 +56,13 @@ def scores(tmp_path_factory: pytest.TempPathFactory, make_song) -> Path:
 @pytest.fixture(scope="module")
 def eager(tmp_path_factory: pytest.TempPathFactory, scores: Path) -> Corpus:
     """Return a corpus with its audio; read only."""
-    return render_corpus(scores, tmp_path_factory.mktemp("eager") / "c", **SMALL)
+    return render_corpus(scores, tmp_path_factory.mktemp("eager") / "c", **SMALL, **SPLIT)
 
 
 @pytest.fixture(scope="module")
 def idle(tmp_path_factory: pytest.TempPathFactory, scores: Path) -> Corpus:
     """Return the same corpus without audio; read only."""
-    return render_corpus(scores, tmp_path_factory.mktemp("lazy") / "c", lazy=True, **SMALL)
+    return render_corpus(scores, tmp_path_factory.mktemp("lazy") / "c", lazy=True, **SMALL, **SPLIT)
 
 
 @pytest.fixture(autouse=True)
@@ -102,7 +103,7 @@ def check_same_audio(idle: Corpus, eager: Corpus) -> None:
     assert audio
     for path in audio:
         name = path.relative_to(eager.root)
-        assert places.is_there(idle.root / name)
+        assert places.is_file(idle.root / name)
         assert places.read_bytes(idle.root / name) == path.read_bytes(), name
 
 
@@ -129,25 +130,25 @@ def test_nothing_is_left_of_the_rendering(idle: Corpus) -> None:
 
 def test_eager_and_lazy_runs_are_two(scores: Path, eager: Corpus, idle: Corpus) -> None:
     with pytest.raises(UsageError, match="was made with other arguments"):
-        render_corpus(scores, eager.root, lazy=True, **SMALL)
+        render_corpus(scores, eager.root, lazy=True, **SMALL, **SPLIT)
     with pytest.raises(UsageError, match="was made with other arguments"):
-        render_corpus(scores, idle.root, **SMALL)
+        render_corpus(scores, idle.root, **SMALL, **SPLIT)
     before = hashes(idle.root)
-    render_corpus(scores, idle.root, lazy=True, **SMALL)
+    render_corpus(scores, idle.root, lazy=True, **SMALL, **SPLIT)
     assert hashes(idle.root) == before
 
 
 def test_killed_and_resumed(scores: Path, idle: Corpus, tmp_path: Path, killed_after) -> None:
     for n_steps in (20, 50):
         with killed_after(n_steps):
-            render_corpus(scores, tmp_path / "c", lazy=True, **SMALL)
-    render_corpus(scores, tmp_path / "c", lazy=True, **SMALL)
+            render_corpus(scores, tmp_path / "c", lazy=True, **SMALL, **SPLIT)
+    render_corpus(scores, tmp_path / "c", lazy=True, **SMALL, **SPLIT)
     assert hashes(tmp_path / "c") == hashes(idle.root)
 
 
 def test_the_command_makes_the_same(scores: Path, idle: Corpus, tmp_path: Path, here) -> None:
     done = here("render", scores, tmp_path / "c", "--lazy", "--no-band", "--sample-rate", 8000,
-                "--tail", 0.3, "--jobs", 1)  # fmt: skip
+                "--tail", 0.3, "--splits", "2,1,1", "--jobs", 1)  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert hashes(tmp_path / "c") == hashes(idle.root)
 
@@ -273,7 +274,7 @@ def test_training_on_it_gives_the_weights_of_the_eager_corpus(
 
     weights = []
     for name, corpus in (("e", eager), ("l", idle)):
-        mixtures = mix(corpus, tmp_path / f"m{name}", validation_mixtures=2, **MIXED)
+        mixtures = mix(corpus, tmp_path / f"m{name}", **MIXED)
         shutil.rmtree(tmp_path / "cache" / "songs", ignore_errors=True)
         run = train_model(
             mixtures, tmp_path / name, target="bass", epochs=1, batch_size=2, device="cpu",
@@ -381,7 +382,7 @@ def test_a_bound_that_is_none_is_one_line(
     idle: Corpus, text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STEMSMITH_CACHE_GB", text)
-    with pytest.raises(UsageError, match=rf"\$STEMSMITH_CACHE_GB is '{text}': a positive number"):
+    with pytest.raises(UsageError, match=f"STEMSMITH_CACHE_GB={text}: not a number of gigabytes"):
         _ = idle["Track00001"].mixture
 
 
@@ -389,13 +390,13 @@ def test_commands_bound_the_cache_while_they_run(
     idle: Corpus, tmp_path: Path, here, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bounds: list[str] = []
-    made = caches.cache_of_songs
+    made = caches.most_cached_bytes
 
     def watched() -> Any:
         bounds.append(caches.os.environ["STEMSMITH_CACHE_GB"])
         return made()
 
-    monkeypatch.setattr(lazy, "cache_of_songs", watched)
+    monkeypatch.setattr(lazy, "most_cached_bytes", watched)
     command = ("mix", idle.root, tmp_path / "m", "--mixtures", 3, "--clip", 1, "--min-rms", -60,
                "--audio", "--jobs", 0)  # fmt: skip
     done = here(*command, "--cache-gb", "0.5")
@@ -425,12 +426,12 @@ def test_what_is_no_file_of_the_corpus_is_not_there(idle: Corpus, tmp_path: Path
         idle.root / "mix.flac",
         idle.root / "nowhere" / "mix.flac",
     ):
-        assert not places.is_there(path)
+        assert not places.is_file(path)
         with pytest.raises(FileNotFoundError):
             places.opened(path)
     with pytest.raises(FileNotFoundError):
         places.opened(folder / "stems" / "S00.wav")
-    assert not places.is_there(tmp_path / "a" / "b.flac")
+    assert not places.is_file(tmp_path / "a" / "b.flac")
 
 
 def test_a_score_that_has_changed_is_named(idle: Corpus, tmp_path: Path) -> None:
@@ -542,11 +543,14 @@ def test_reading_renders_in_a_fresh_process(idle: Corpus, eager: Corpus) -> None
     assert done.stdout.strip() == expected, record.mix_path
 
 
-def test_a_lazy_corpus_is_validated_and_certified_by_rendering_it(
-    idle: Corpus, tmp_path: Path
+def test_it_is_validated_and_certified_by_rendering_it(
+    idle: Corpus, eager: Corpus, tmp_path: Path, n_rendered: list[str]
 ) -> None:
-    copy = copy_of(idle, tmp_path / "c")
-    assert validate_corpus(copy.root)
+    copies = [copy_of(one, tmp_path / f"c{k}") for k, one in enumerate((idle, eager))]
+    assert validate_corpus(copies[0].root)
+    bytes_of = [dict(certify_corpus(one.root).content["bytes"]) for one in copies]
+    assert sorted(n_rendered) == sorted(idle)
+    assert bytes_of[0]["n_files"] == bytes_of[1]["n_files"]
 
 
 def test_a_config_of_python_is_taken(scores: Path, tmp_path: Path) -> None:
