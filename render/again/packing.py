@@ -100,6 +100,11 @@ def plan_packing(corpus: Corpus) -> Iterator[PackingJob]:
     names = [str(entry["file"]) for entry in corpus.header["shards"]]
     pieces = _Groups(corpus, PIECES, _by_track(_records_in(corpus.root, names, PIECES, Stem)))
     for song in corpus.song_records():
+        if song.path != f"{song.split}/{song.track}":
+            raise UsageError(
+                f"{corpus.root}: {song.track} lies in {song.path}, where a restoration does not "
+                "put songs; pack a corpus in folders"
+            )
         yield PackingJob(root, song, found.of(song.track), pieces.of(song.track))
     found.check_end()
     pieces.check_end()
