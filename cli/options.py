@@ -418,13 +418,15 @@ def _bound_cache(context: click.Context, _: click.Parameter, size_gb: float | No
     context.call_on_close(restore)
 
 
-cache_option = _output_option(
-    "--cache-gb",
-    type=click.FloatRange(min=0, min_open=True),
-    expose_value=False,
-    callback=_bound_cache,
-    help="Gigabytes that songs of corpora without audio (render --lazy) may take in the cache.  "
-    "[default: $STEMSMITH_CACHE_GB, or 8]",
+cache_option = decorate(
+    _output_option(
+        "--cache-gb",
+        type=click.FloatRange(min=0, min_open=True),
+        expose_value=False,
+        callback=_bound_cache,
+        help="Gigabytes that songs of corpora without audio (render --lazy) may take in the "
+        "cache.  [default: $STEMSMITH_CACHE_GB, or 8]",
+    )
 )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 import platformdirs
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from stemsmith.manifests import storage
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.paths import local_path
@@ -98,7 +98,7 @@ class BoundedCache:
         if file := _opened(entry, name):
             return file
         self._root.mkdir(parents=True, exist_ok=True)
-        with FileLock(self._root / f"{int(digest[:8], 16) % _N_LOCKS:02x}.lock"):
+        with self._lock_of(entry):
             if file := _opened(entry, name):  # another process made it meanwhile
                 return file
             if entry.exists():
@@ -107,6 +107,10 @@ class BoundedCache:
             file = (entry / name).open("rb")
         self._added(n_bytes, entry)
         return file
+
+    def _lock_of(self, entry: Path) -> FileLock:
+        """Return the lock that is held while an entry is made and opened, or removed."""
+        return FileLock(self._root / f"{int(entry.name[:8], 16) % _N_LOCKS:02x}.lock")
 
     def _make(self, entry: Path, make: Callable[[Path], None]) -> int:
         """Make an entry; return its bytes."""
@@ -139,10 +143,15 @@ class BoundedCache:
                     break
                 if path == newest and size <= self._most_bytes:
                     continue
-                # Renamed first: whoever opens a file finds the whole entry, or none.
-                with storage.scratch_folder(self._root, ".removing-") as scratch:
-                    path.rename(scratch / path.name)
-                n_bytes -= size
+                # One that was just made is opened by its maker first; it can go next time.
+                with contextlib.suppress(Timeout), self._lock_of(path).acquire(timeout=0):
+                    self._remove(path)
+                    n_bytes -= size
+
+    def _remove(self, entry: Path) -> None:
+        """Remove an entry; renamed first, so that whoever opens a file finds all of it, or none."""
+        with storage.scratch_folder(self._root, ".removing-") as scratch:
+            entry.rename(scratch / entry.name)
 
 
 def _opened(entry: Path, name: str) -> BinaryIO | None:

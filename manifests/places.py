@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple, cast
 
 from stemsmith.manifests.errors import UsageError, require
-from stemsmith.manifests.folder_kinds import MANIFEST
 from stemsmith.manifests.paths import local_path
 from stemsmith.manifests.tar_shards import TarMember, read_members
 
@@ -161,8 +160,7 @@ def status_of(path: Path) -> FileStatus:
     except FileNotFoundError:
         if (corpus := _lazy_corpus_of(path)) is None or not corpus.has_file(path):
             raise
-        changed_ns = (corpus.root / MANIFEST).stat().st_mtime_ns
-        return FileStatus(-1, changed_ns, is_regular=True)
+        return FileStatus(-1, corpus.changed_ns, is_regular=True)
     return FileStatus(status.st_size, status.st_mtime_ns, stat.S_ISREG(status.st_mode))
 
 
@@ -171,7 +169,7 @@ def _lazy_corpus_of(path: Path) -> Any:
     if not isinstance(path, Path) or path.suffix != ".flac":
         return None
     for folder in itertools.islice(path.parents, _MOST_LEVELS):
-        if (folder / LAZY).is_file() and (folder / MANIFEST).is_file():
+        if (folder / LAZY).is_file():
             return importlib.import_module(_RENDERER).lazy_corpus(folder)
     return None
 

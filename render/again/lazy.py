@@ -130,6 +130,11 @@ class LazyCorpus:
         self._name = str(root)
         self._hashes_in = lru_cache(maxsize=_N_SHARDS)(self._read_hashes)
 
+    @property
+    def changed_ns(self) -> int:
+        """When the manifest was written, in nanoseconds: it has the hashes of all records."""
+        return (self.root / shards.MANIFEST).stat().st_mtime_ns
+
     def has_file(self, path: Path) -> bool:
         """Tell whether records name a file of audio."""
         return self._sha256_of(self._file_of(path)) is not None

@@ -278,8 +278,8 @@ def test_training_on_it_gives_the_weights_of_the_eager_corpus(
         shutil.rmtree(tmp_path / "cache" / "songs", ignore_errors=True)
         run = train_model(
             mixtures, tmp_path / name, target="bass", epochs=1, batch_size=2, device="cpu",
-            settings={"n_layers": 1, "n_units": 4, "segment_frames": 20}, loader=loader,
-            n_workers=2, cache=tmp_path / f"decoded{name}",
+            settings={"n_layers": 1, "n_units": 4, "segment_frames": 20, "sample_rate": 8000},
+            loader=loader, n_workers=2, cache=tmp_path / f"decoded{name}",
         )  # fmt: skip
         weights.append(run.model().state_dict())
     assert (tmp_path / "cache" / "songs").is_dir(), "songs were rendered where they were needed"
