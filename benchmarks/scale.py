@@ -24,6 +24,7 @@ from typing import Final
 import click
 import stemsmith
 from stemsmith.manifests.cache import CACHE_VARIABLE, SIZE_VARIABLE
+from stemsmith.render.corpus.config import Splits
 from stemsmith.render.sound.measured_bank import with_compasses
 from stemsmith.train.data.clips import find_clips
 from stemsmith.train.data.examples import ExampleRules, Turns
@@ -85,7 +86,7 @@ def lazy(
         for kind in ("eager", "lazy"):
             start = time.perf_counter()
             corpora[kind] = stemsmith.render_corpus(
-                midi, root / kind, band=None, n_songs=n_songs, splits="1,0,0",
+                midi, root / kind, band=None, n_songs=n_songs, splits=Splits.parse("1,0,0"),
                 lazy=kind == "lazy", jobs=n_workers,
             )  # fmt: skip
             seconds[kind] = time.perf_counter() - start
