@@ -20,6 +20,7 @@ from stemsmith.cli.evaluate import evaluate
 from stemsmith.cli.export import export
 from stemsmith.cli.gap import gap
 from stemsmith.cli.latents import latents
+from stemsmith.cli.merge import merge
 from stemsmith.cli.mix import mix
 from stemsmith.cli.pack import pack, restore
 from stemsmith.cli.render import render
@@ -59,6 +60,7 @@ _BEGINS_AGAIN: Final = "Nothing was written; the same command begins again."
 _HOW_TO_GO_ON: Final = {
     "render": _GOES_ON,
     "mix": _GOES_ON,
+    "merge": _GOES_ON,
     "restore": _GOES_ON,
     "evaluate": _GOES_ON,
     "demo": _GOES_ON,
@@ -100,6 +102,7 @@ for _command in (
     render,
     audit,
     mix,
+    merge,
     train,
     runs,
     separate,

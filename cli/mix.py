@@ -18,6 +18,7 @@ from stemsmith.cli.options import (
     config_options,
     grouped,
     is_given,
+    job_option,
     read_config,
 )
 from stemsmith.manifests.audio.formats import AudioFormat
@@ -68,6 +69,7 @@ _AUDIO: Final = "Audio shards"
     "[default: --target, else all]",
 )
 @bank_options(ACROSS)
+@job_option
 @cache_option
 @common_options
 def mix(
@@ -81,6 +83,7 @@ def mix(
     soundfonts: tuple[Path, ...],
     bank: Path | str | None,
     patches: Path | None,
+    job: str | None,
     **options: Any,
 ) -> None:
     """Mix the stems of SOURCES into MIXTURES: shards of recipes, and of audio with --audio.
@@ -88,31 +91,40 @@ def mix(
     A source is a corpus that `stemsmith render` made, or another data set as LAYOUT:PATH. Killed
     at any moment, the same command goes on and ends with the same bytes.
 
+    With --job, several commands fill MIXTURES at the same time, each with a share of the shards.
+
     With --match, sources of other songs are rendered again from their scores; --soundfont or
     --bank say what the corpora were rendered with.
     """
+    from stemsmith.cli.array_job import job_summary
     from stemsmith.cli.console import Terminal, print_rejections, print_summary
+    from stemsmith.manifests.shares import FinishedJob
     from stemsmith.mixtures import mix as mix_sources
 
     for name in ("audio_format", "stems"):
         if is_given(name) and not audio:
             raise UsageError(f"--{name.replace('_', '-')}: only with --audio")
-    made = mix_sources(
-        sources,
-        mixtures,
-        read_config(MixConfig, options),
-        taxonomy=taxonomy,
-        stems=stems if stems in (None, "all") else stems.split(","),
-        audio_format=audio_format if audio else None,
-        soundfonts=soundfonts,
-        bank=bank,
-        patches=patches,
-        jobs=common.n_jobs,
-        scheduler=common.scheduler,
-        progress=Terminal(common),
+    how: dict[str, Any] = {
+        "taxonomy": taxonomy,
+        "stems": stems if stems in (None, "all") else stems.split(","),
+        "audio_format": audio_format if audio else None,
+        "soundfonts": soundfonts,
+        "bank": bank,
+        "patches": patches,
+        "job": job,
+        "jobs": common.n_jobs,
+        "scheduler": common.scheduler,
+        "progress": Terminal(common),
+    }
+    made: Mixtures | FinishedJob = mix_sources(
+        sources, mixtures, read_config(MixConfig, options), **how
     )
-    print_rejections(common, made.rejection_records())
-    print_summary(common, summary_of(made))
+    if isinstance(made, FinishedJob):
+        print_rejections(common, made.rejections)
+        print_summary(common, job_summary(made, "mixtures", "mixtures"))
+    else:
+        print_rejections(common, made.rejection_records())
+        print_summary(common, summary_of(made))
 
 
 def summary_of(mixtures: Mixtures) -> Summary:

@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 import click
 from click.core import ParameterSource
 from click.shell_completion import CompletionItem
-from stemsmith.manifests.cluster import default_jobs
+from stemsmith.manifests.cluster import default_jobs, scheduler_in, tls_files
 from stemsmith.manifests.documents import read_toml
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.options import Field, fields_of
@@ -42,6 +42,7 @@ __all__ = [
     "given_options",
     "grouped",
     "is_given",
+    "job_option",
     "read_config",
     "score_options",
     "serial_options",
@@ -391,6 +392,24 @@ _WORKERS = decorate(
         help="Local worker processes; 0 runs in this process.",
     ),
     _output_option("--scheduler", metavar="ADDRESS", help="Use a running Dask scheduler instead."),
+    _output_option(
+        "--scheduler-file",
+        type=LOCAL_PATH,
+        metavar="FILE",
+        help="Use the Dask scheduler that wrote this file.",
+    ),
+    _output_option(
+        "--tls-ca",
+        type=LOCAL_PATH,
+        metavar="FILE",
+        help="With TLS: who signs certificates.",
+    ),
+    _output_option(
+        "--tls-cert", type=LOCAL_PATH, metavar="FILE", help="With TLS: certificate of this client."
+    ),
+    _output_option(
+        "--tls-key", type=LOCAL_PATH, metavar="FILE", help="With TLS: key of --tls-cert, if apart."
+    ),
 )
 _OUTPUT = decorate(
     _output_option("--json", "is_json", is_flag=True, help="Print the summary as one JSON object."),
@@ -430,6 +449,18 @@ cache_option = decorate(
 )
 
 
+_JOB = _output_option(
+    "--job",
+    metavar="I/N",
+    help="Do job I of N into the same folder as the others; `stemsmith merge` joins them.",
+)
+
+
+def job_option(function: Any) -> Any:
+    """Add the option of commands of which several may share the work, without Dask."""
+    return _JOB(function)
+
+
 def common_options(function: Any) -> Any:
     """Add the options of commands with workers; the function gets them as `common`."""
     return _WORKERS(serial_options(function))
@@ -442,18 +473,50 @@ def serial_options(function: Any) -> Any:
         *args: Any,
         jobs: int = 0,
         scheduler: str | None = None,
+        scheduler_file: Path | None = None,
+        tls_ca: Path | None = None,
+        tls_cert: Path | None = None,
+        tls_key: Path | None = None,
         is_json: bool,
         quiet: bool,
         verbose: bool,
         **kwargs: Any,
     ) -> Any:
-        common = Common(jobs, scheduler, is_json, quiet, verbose)
-        return function(*args, common=common, **kwargs)
+        is_with_tls = any(path is not None for path in (tls_ca, tls_cert, tls_key))
+        with tls_files(tls_ca, tls_cert, tls_key):
+            address = _address(scheduler, scheduler_file, is_with_tls)
+            common = Common(jobs, address, is_json, quiet, verbose)
+            return function(*args, common=common, **kwargs)
 
     wrapped.__doc__ = function.__doc__
     wrapped.__name__ = function.__name__
     wrapped.__click_params__ = getattr(function, "__click_params__", [])  # type: ignore[attr-defined]
     return _OUTPUT(wrapped)
+
+
+def _address(scheduler: str | None, file: Path | None, is_with_tls: bool) -> str | None:
+    """Return the address of the scheduler that options name, or None.
+
+    Raises
+    ------
+    UsageError
+        If options clash.
+    """
+    if file is not None:
+        if scheduler is not None:
+            raise UsageError("give either --scheduler or --scheduler-file")
+        scheduler = scheduler_in(file)
+    if not is_with_tls:
+        return scheduler
+    if scheduler is None:
+        raise UsageError("--tls-ca, --tls-cert, --tls-key: only with --scheduler")
+    protocol, _, _ = scheduler.rpartition("://")
+    if protocol not in ("", "tls"):
+        raise UsageError(
+            f"{scheduler}: a scheduler without TLS; leave out --tls-ca, --tls-cert and --tls-key, "
+            "or give its address as tls://HOST:PORT"
+        )
+    return scheduler if protocol else f"tls://{scheduler}"
 
 
 # Those of `RenderConfig` that `scan` and `render` have in common.

@@ -16,6 +16,7 @@ from stemsmith.cli.options import (
     config_options,
     grouped,
     is_given,
+    job_option,
     read_config,
     score_options,
 )
@@ -41,6 +42,7 @@ __all__ = ["corpus_summary", "render"]
     "stemsmith render scores corpus --no-band --bank general --channels 2",
     "stemsmith render lakh flakh --patch-choice program --mix-source unsplit --render-omitted",
     "stemsmith render lakh corpus --balance real --effects class --room drawn",
+    "stemsmith render lakh corpus --job 3/8",
     "stemsmith render lakh corpus --lazy",
     "stemsmith render chorales corpus --renditions 400 --tempo 80,100,120 --shift 0,0.1",
 )
@@ -56,16 +58,21 @@ __all__ = ["corpus_summary", "render"]
     help="Keep records, envelopes and MIDI, and no audio: songs are rendered again when read.",
 )
 @score_options
+@job_option
 @common_options
-def render(midi_dir: Path, corpus: Path, common: Common, **options: Any) -> None:
+def render(midi_dir: Path, corpus: Path, common: Common, job: str | None, **options: Any) -> None:
     """Render the MIDI files below MIDI_DIR into CORPUS, a multi-track corpus like Slakh2100.
 
     With --renditions or --preset, CORPUS holds many renditions of each score instead, as of
     Bach10: stems at several tempi, timbres and dynamics, and which of them make a rendition.
 
     Killed at any moment, the same command goes on where it was and ends with the same bytes.
+
+    With --job, several commands fill CORPUS at the same time, each with a share of the songs.
     """
+    from stemsmith.cli.array_job import job_summary
     from stemsmith.cli.console import Terminal, print_rejections, print_summary
+    from stemsmith.manifests.shares import FinishedJob
     from stemsmith.render.workflow import render_corpus, render_renditions
 
     if not is_given("band"):
@@ -76,6 +83,7 @@ def render(midi_dir: Path, corpus: Path, common: Common, **options: Any) -> None
         "bank": options["bank"],
         "patches": options["patches"],
         "lazy": options["lazy"],
+        "job": job,
         "jobs": common.n_jobs,
         "scheduler": common.scheduler,
         "progress": Terminal(common),
@@ -83,13 +91,17 @@ def render(midi_dir: Path, corpus: Path, common: Common, **options: Any) -> None
     if are_wanted(options):
         varied = read_rendition_config(options, **values)
         made = render_renditions(midi_dir, corpus, varied, **how)
-        summary = rendition_summary(made)
+        what, summary_of = "stems", rendition_summary
     else:
         config = read_config(RenderConfig, options, **values, **read_velocities(options))
         made = render_corpus(midi_dir, corpus, config, **how)
-        summary = corpus_summary(made)
-    print_rejections(common, made.rejection_records())
-    print_summary(common, summary)
+        what, summary_of = "songs", corpus_summary
+    if isinstance(made, FinishedJob):
+        print_rejections(common, made.rejections)
+        print_summary(common, job_summary(made, "corpus", what))
+    else:
+        print_rejections(common, made.rejection_records())
+        print_summary(common, summary_of(made))
 
 
 def corpus_summary(corpus: Corpus) -> Summary:

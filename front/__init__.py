@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from stemsmith.evaluate.realism.workflow import fit_balance, measure_gap
     from stemsmith.evaluate.separation.run import Run
     from stemsmith.evaluate.workflow import evaluate_system, separate_files
-    from stemsmith.folders import open_folder, validate
+    from stemsmith.folders import merge, open_folder, validate
     from stemsmith.manifests.cluster import open_workers
     from stemsmith.manifests.corpus import Corpus
     from stemsmith.manifests.errors import (
@@ -75,6 +75,7 @@ __all__ = [
     "integrated_loudness",
     "make_bank",
     "measure_gap",
+    "merge",
     "mix",
     "open_folder",
     "open_workers",
@@ -113,6 +114,7 @@ _HOMES = {
     "integrated_loudness": "mixing.level.loudness",
     "make_bank": "render.workflow",
     "measure_gap": "evaluate.realism.workflow",
+    "merge": "folders",
     "mix": "mixtures",
     "open_folder": "folders",
     "open_workers": "manifests.cluster",

@@ -1,12 +1,20 @@
-"""Any folder that a command of stemsmith wrote: opened as what it is, and validated."""
+"""Any folder that a command of stemsmith wrote: opened as what it is, validated, and closed."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stemsmith.manifests.errors import InvalidCorpus, require
-from stemsmith.manifests.folder_kinds import MANIFEST, OF_STEMSMITH, RUN, own_kind, refusal
+from stemsmith.manifests.errors import InvalidCorpus, UsageError, require
+from stemsmith.manifests.folder_kinds import (
+    MANIFEST,
+    OF_STEMSMITH,
+    RUN,
+    FolderKind,
+    kind_of,
+    own_kind,
+    refusal,
+)
 from stemsmith.manifests.jobs import QUIET, Progress, Workers
 from stemsmith.manifests.paths import local_path
 from stemsmith.manifests.shards import read_manifest
@@ -21,7 +29,7 @@ if TYPE_CHECKING:
 
     Folder = Corpus | Exported | Mixtures | Results | Run
 
-__all__ = ["open_folder", "validate"]
+__all__ = ["merge", "open_folder", "validate"]
 
 
 def open_folder(folder: str | Path) -> Folder:
@@ -140,3 +148,55 @@ def validate(
 
         validate_run(opened.root)
     return opened
+
+
+def merge(folder: str | Path) -> Corpus | Mixtures:
+    """Close a folder that the jobs of an array have filled.
+
+    Shards of records, card and manifest are written, and what the jobs needed is removed. Every
+    file is then, byte for byte, what one undivided call would have written. Killed at any moment,
+    the same call goes on; of a folder that is closed, it returns what is there.
+
+    Parameters
+    ----------
+    folder : str or Path
+        What `render_corpus`, `render_renditions` or `mix` were given as their destination, with
+        ``job="1/8"`` and so on.
+
+    Returns
+    -------
+    Corpus or Mixtures
+        The folder, opened.
+
+    Raises
+    ------
+    NothingToDo
+        If jobs have not finished, naming them and what to run; or if nothing came of all of them.
+    UsageError
+        If a job is at work there, or the folder is none that jobs fill.
+
+    Examples
+    --------
+    >>> import stemsmith
+    >>> options = {"n_songs": 2, "seed": 1, "min_notes": 1, "sample_rate": 16000}
+    >>> for job in ("1/2", "2/2"):  # on one machine after the other, or at the same time
+    ...     done = stemsmith.render_corpus("scores/bands", "new-corpus", job=job, **options)
+    >>> done.job, done.n_made
+    ('2/2', 1)
+    >>> list(stemsmith.merge("new-corpus"))
+    ['Track00001', 'Track00002']
+    """
+    from stemsmith.mixing.mixtures import STATE_FOLDER
+    from stemsmith.mixing.workflow import merge_mixtures
+    from stemsmith.render.corpus.layout import RUN_FOLDER
+    from stemsmith.render.workflow import merge_corpus
+
+    root = local_path(folder)
+    kind = own_kind(root)
+    if (root / RUN_FOLDER).is_dir() or kind in (FolderKind.CORPUS, FolderKind.RENDITIONS):
+        return merge_corpus(root)
+    if (root / STATE_FOLDER).is_dir() or kind is FolderKind.MIXTURES:
+        return merge_mixtures(root)
+    raise UsageError(
+        f"{root}: {kind_of(root).words}; expected what jobs of `render` or `mix` have filled"
+    )

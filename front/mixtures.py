@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack, cast
+from typing import TYPE_CHECKING, Any, Unpack, cast, overload
 
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.jobs import QUIET, Progress, Workers
@@ -13,6 +13,7 @@ from stemsmith.mixing.plan.config import Match, MixConfig, MixOptions
 
 if TYPE_CHECKING:
     from stemsmith.manifests.audio.formats import AudioFormat
+    from stemsmith.manifests.shares import FinishedJob
     from stemsmith.mixing.mixtures import Mixtures
     from stemsmith.mixing.sources.taxonomy import Taxonomy
     from stemsmith.mixing.workflow import SourceLike
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["mix"]
 
 
+@overload
 def mix(
     sources: SourceLike | Sequence[SourceLike],
     mixtures: str | Path,
@@ -32,11 +34,47 @@ def mix(
     bank: Bank | str | Path | None = None,
     soundfonts: Sequence[str | Path] = (),
     patches: str | Path | None = None,
+    job: None = None,
     jobs: int | Workers = 0,
     scheduler: str | None = None,
     progress: Progress = QUIET,
     **options: Unpack[MixOptions],
-) -> Mixtures:
+) -> Mixtures: ...
+@overload
+def mix(
+    sources: SourceLike | Sequence[SourceLike],
+    mixtures: str | Path,
+    config: MixConfig | None = None,
+    *,
+    taxonomy: str | Taxonomy = "slakh",
+    stems: str | Sequence[str] | None = None,
+    audio_format: AudioFormat | str | None = None,
+    bank: Bank | str | Path | None = None,
+    soundfonts: Sequence[str | Path] = (),
+    patches: str | Path | None = None,
+    job: str,
+    jobs: int | Workers = 0,
+    scheduler: str | None = None,
+    progress: Progress = QUIET,
+    **options: Unpack[MixOptions],
+) -> FinishedJob: ...
+def mix(
+    sources: SourceLike | Sequence[SourceLike],
+    mixtures: str | Path,
+    config: MixConfig | None = None,
+    *,
+    taxonomy: str | Taxonomy = "slakh",
+    stems: str | Sequence[str] | None = None,
+    audio_format: AudioFormat | str | None = None,
+    bank: Bank | str | Path | None = None,
+    soundfonts: Sequence[str | Path] = (),
+    patches: str | Path | None = None,
+    job: str | None = None,
+    jobs: int | Workers = 0,
+    scheduler: str | None = None,
+    progress: Progress = QUIET,
+    **options: Unpack[MixOptions],
+) -> Mixtures | FinishedJob:
     """Draw mixtures of the stems of some sources, and write how they are mixed.
 
     This is `stemsmith.mixing.mix`, with scores and patches at hand for `MixConfig.match`: sources
@@ -49,7 +87,7 @@ def mix(
         Corpora, and other data sets as ``LAYOUT:PATH``, such as ``"musdb:musdb18"``.
     mixtures : str or Path
         The folder to write, which lies in none of the sources.
-    config, taxonomy, stems, audio_format, jobs, scheduler, progress
+    config, taxonomy, stems, audio_format, job, jobs, scheduler, progress
         As for `stemsmith.mixing.mix`.
     bank : Bank, str or Path, optional
         Patches that the corpora were rendered with, as `make_bank` takes or returns them; by
@@ -61,8 +99,8 @@ def mix(
 
     Returns
     -------
-    Mixtures
-        The folder, opened.
+    Mixtures or FinishedJob
+        The folder, opened. For a `job`, what it has done.
 
     Raises
     ------
@@ -97,15 +135,15 @@ def mix(
         matcher = ScoreMatcher(with_compasses(bank, progress))
     elif bank is not None or soundfonts or patches is not None:
         raise UsageError("soundfonts and banks: only with --mode across and a --match")
-    return mix_sources(
-        sources,
-        mixtures,
-        config,
-        taxonomy=taxonomy,
-        stems=stems,
-        audio_format=audio_format,
-        jobs=jobs,
-        scheduler=scheduler,
-        progress=progress,
-        matcher=matcher,
-    )
+    how: dict[str, Any] = {
+        "taxonomy": taxonomy,
+        "stems": stems,
+        "audio_format": audio_format,
+        "job": job,
+        "jobs": jobs,
+        "scheduler": scheduler,
+        "progress": progress,
+        "matcher": matcher,
+    }
+    made: Mixtures | FinishedJob = mix_sources(sources, mixtures, config, **how)
+    return made

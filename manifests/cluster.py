@@ -18,14 +18,16 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, NoReturn, TypeAlias, TypeVar
 
+from stemsmith.manifests.documents import misfit, read_json
 from stemsmith.manifests.errors import StemsmithError, UsageError
 from stemsmith.manifests.interrupts import stop_if_wanted
 from stemsmith.manifests.jobs import Died, InProcess, Unconfirmed, Workers, telling_of_doubts
 from stemsmith.manifests.safe_path import current_folder_last, safe_path
 
-__all__ = ["default_jobs", "open_workers"]
+__all__ = ["default_jobs", "open_workers", "scheduler_in", "tls_files"]
 
 J = TypeVar("J")
 R = TypeVar("R")
@@ -39,8 +41,10 @@ _JOBS_PER_WORKER: Final = 2  # one in work, one at hand: between two jobs Dask t
 _MALLOC: Final = "distributed.nanny.pre-spawn-environ.MALLOC_{}_THRESHOLD_"
 _PACKAGES: Final = ("asyncio", "distributed", "tornado")
 _POLL_S: Final = 5
+_FILE_POLL_S: Final = 0.2
 _FETCH_S: Final = 60  # longer than any result takes to come
 _WORKERLESS_S: Final = 300  # in which a cluster may start others
+_COMING_S: Final = 60  # in which a scheduler and a first worker that were started with us are there
 _HAS_MASKS: Final = hasattr(signal, "pthread_sigmask")  # Windows has none
 
 
@@ -321,8 +325,10 @@ def open_workers(jobs: int | Workers, scheduler: str | None = None) -> Iterator[
         are open already, and stay so.
     scheduler : str or None
         Address of a running Dask scheduler, whose workers must see the same file system under
-        the same paths; the number of `jobs` is then not used. How many deaths such a scheduler
-        allows a job is its own setting (``distributed.scheduler.allowed-failures``).
+        the same paths; the number of `jobs` is then not used. A first worker is waited for, for a
+        minute. How many deaths such a scheduler allows a job is its own setting
+        (``distributed.scheduler.allowed-failures``), and so is what is to be known for TLS
+        (``distributed.comm.tls``).
 
     Raises
     ------
@@ -371,9 +377,87 @@ def open_workers(jobs: int | Workers, scheduler: str | None = None) -> Iterator[
         else:
             try:
                 client = Client(scheduler, timeout=_CONNECT_TIMEOUT_S, set_as_default=False)
-            except (OSError, TimeoutError, ValueError) as error:
+            except (OSError, RuntimeError, TimeoutError, TypeError, ValueError) as error:
                 raise UsageError(f"{scheduler}: no Dask scheduler answers: {error}") from error
-        yield _Dask(stack.enter_context(client))
+        stack.enter_context(client)
+        if scheduler is not None:
+            _wait_for_a_worker(client)
+        yield _Dask(client)
+
+
+def _wait_for_a_worker(client: Any) -> None:
+    """Wait for the first worker of a scheduler: batch systems start them with us."""
+    try:
+        client.wait_for_workers(1, timeout=_COMING_S)
+    except (TimeoutError, OSError):
+        address = client.scheduler.address
+        raise UsageError(f"{address}: the scheduler has no workers") from None
+
+
+def scheduler_in(path: Path) -> str:
+    """Return the address that a scheduler has written to a file, as ``--scheduler-file`` has it do.
+
+    A file that is not there yet is waited for: batch systems start the scheduler with us.
+
+    Parameters
+    ----------
+    path : Path
+        The file, in JSON.
+
+    Raises
+    ------
+    UsageError
+        If it does not come, or has no address.
+    """
+    until = time.monotonic() + _COMING_S
+    while not path.exists():
+        if time.monotonic() > until:
+            raise UsageError(f"{path}: no Dask scheduler has written it")
+        time.sleep(_FILE_POLL_S)
+    content = read_json(path)
+    if problem := misfit(content, {"address": str}):
+        raise UsageError(f"{path}: not what a Dask scheduler writes: {problem}")
+    return str(content["address"])
+
+
+@contextlib.contextmanager
+def tls_files(ca: Path | None, cert: Path | None, key: Path | None) -> Iterator[None]:
+    """Connect to schedulers with TLS, for the time of the body.
+
+    The files become settings of Dask, ``distributed.comm.tls``; whoever has these in Dask's own
+    configuration, or in its environment, needs none of this.
+
+    Parameters
+    ----------
+    ca : Path or None
+        Certificates of the authorities that have signed the scheduler's, in PEM.
+    cert, key : Path or None
+        Certificate of this client, and its key, which may be in the same file.
+
+    Raises
+    ------
+    UsageError
+        If a file is missing, or the key has no certificate.
+    """
+    given = {
+        "--tls-ca": ("distributed.comm.tls.ca-file", ca),
+        "--tls-cert": ("distributed.comm.tls.client.cert", cert),
+        "--tls-key": ("distributed.comm.tls.client.key", key),
+    }
+    settings = {name: str(path) for name, path in given.values() if path is not None}
+    if not settings:
+        yield
+        return
+    for flag, (_, path) in given.items():
+        if path is not None and not path.is_file():
+            raise UsageError(f"{flag} {path}: no such file")
+    if key is not None and cert is None:
+        raise UsageError("--tls-key: the certificate is missing; give --tls-cert, too")
+    with current_folder_last():
+        import dask
+
+    with dask.config.set({**settings, "distributed.comm.require-encryption": True}):
+        yield
 
 
 @contextlib.contextmanager

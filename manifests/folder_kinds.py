@@ -18,6 +18,7 @@ from stemsmith.manifests.documents import read_json
 from stemsmith.manifests.errors import StemsmithError
 
 __all__ = [
+    "ARRAY",
     "MANIFEST",
     "MIDI_ENDINGS",
     "OF_STEMSMITH",
@@ -30,6 +31,7 @@ __all__ = [
 
 MANIFEST: Final = "manifest.json"
 RUN: Final = "run.json"
+ARRAY: Final = "array"  # below the state of a run, what the jobs of an array have in common
 MIDI_ENDINGS: Final = (".mid", ".midi", ".kar", ".rmi", ".smf")
 _TRACK: Final = "metadata.yaml"  # of Slakh's layout
 # Folders in which a stage keeps its state until it has finished.
@@ -206,7 +208,9 @@ def refusal(folder: Path, *wanted: FolderKind, otherwise: str = "") -> str:
         held = ", ".join(f"{path} ({own_kind(Path(path))})" for path in others)
         return f"{folder}: not {name}; in it are {held}"
     if found is FolderKind.UNFINISHED:
-        return f"{folder}: not a finished folder; repeat the command that was writing to it"
+        is_of_jobs = any((folder / name / ARRAY).is_dir() for name in _UNFINISHED)
+        advice = f", or join its jobs: stemsmith merge {folder}" if is_of_jobs else ""
+        return f"{folder}: not a finished folder; repeat the command that was writing to it{advice}"
     if otherwise and found in (FolderKind.OTHER, FolderKind.SLAKH, *_NOTHING_IN_IT):
         return otherwise + _NOTHING_IN_IT.get(found, "")
     return f"{folder}: {found.words}; expected {name}"

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 from stemsmith.manifests.arrays import Bools, Float32s, Int32s, UInt8s
 from stemsmith.manifests.programs import DRUMS
 
 __all__ = [
+    "UNREAD",
     "Defect",
     "DefectKind",
     "Finding",
@@ -71,6 +73,10 @@ class Reason(StrEnum):
     MISMATCH = "mismatch"  # stems or estimates of other lengths, rates or channels
     NOT_FINITE = "not-finite"  # samples that are NaN or infinite
     WORKER_DIED = "worker-died"  # killed the process that scored it, twice
+
+
+# Of files that may be there, and as they were, another time.
+UNREAD: Final = frozenset({Reason.UNREADABLE, Reason.CHANGED})
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 from stemsmith.manifests import documents, shards, storage
-from stemsmith.manifests.errors import InvalidCorpus, UsageError
+from stemsmith.manifests.errors import InUse, InvalidCorpus, NothingToDo, UsageError
 from stemsmith.manifests.folder_kinds import own_kind
+from stemsmith.manifests.job_array import JobArray
+from stemsmith.manifests.shares import Share
 
 __all__ = ["RunFolder", "refuse_foreign", "refuse_other_kind", "refuse_unfinished"]
 
@@ -81,6 +83,10 @@ class RunFolder:
     A run that is started again on the same folder goes on where the last one was killed if its
     plan is the same, and is refused otherwise. The manifest, written last, says that it is done.
 
+    Or several jobs of an array fill it at the same time, each a share of the plan. They come in one
+    after the other, by a lock that is held for a moment, and then each holds its own. Whoever
+    closes the folder, which may be a run of the whole plan, does so when none of them is at work.
+
     Parameters
     ----------
     root : Path
@@ -91,14 +97,48 @@ class RunFolder:
         Folder below `root` that holds lock, plan and staging.
     fingerprint : str
         Hash of everything that decides the result; the manifest has it too.
+    share : Share, optional
+        Job of an array that this is; None for the whole run.
+
+    Attributes
+    ----------
+    staging : Path
+        Where files lie until they are complete; a job has a folder of its own, which it sweeps.
+    array : JobArray
+        What the jobs of an array have in common.
     """
 
-    def __init__(self, root: Path, stage: str, state: Path, fingerprint: str) -> None:
+    def __init__(
+        self, root: Path, stage: str, state: Path, fingerprint: str, share: Share | None = None
+    ) -> None:
         self.root, self.state = root, state
         self.staging = state / "staging"
-        self._stage, self._fingerprint = stage, fingerprint
+        if share is not None:
+            self.staging /= share.label
+        self.array = JobArray(root, state)
+        self._stage, self._fingerprint, self._share = stage, fingerprint, share
         self.lock = state / "lock"
         self._plan = state / _PLAN
+
+    @classmethod
+    def left(cls, root: Path, stage: str, state: Path) -> RunFolder:
+        """Return the folder of a run of which only what it has left there is known.
+
+        Raises
+        ------
+        NothingToDo
+            If no run has made its plan.
+        UsageError
+            If the plan is damaged.
+        """
+        folder = cls(root, stage, state, "")
+        if folder.is_closed:
+            folder._fingerprint = str(shards.read_manifest(root, stage).get("fingerprint"))
+        elif folder._plan.exists():
+            folder._fingerprint = folder._planned()
+        else:
+            raise NothingToDo(f"{root}: no job has made its plan here; run the jobs, merge then")
+        return folder
 
     @property
     def is_closed(self) -> bool:
@@ -128,19 +168,34 @@ class RunFolder:
             yield
             return
         self.state.mkdir(parents=True, exist_ok=True)
-        with storage.exclusive(self.lock):
-            self._check()  # another process may have finished in the meantime
-            if self.is_closed:
-                yield
-                return
-            shutil.rmtree(self.staging, ignore_errors=True)
-            self.staging.mkdir(exist_ok=True)
-            content = json.dumps({"fingerprint": self._fingerprint}).encode()
-            if not self._plan.exists():
-                storage.write_atomic(self._plan, content)
+        with ExitStack() as held:
+            with self.array.alone():
+                self._check()  # another process may have finished in the meantime
+                if not self.is_closed:
+                    self._hold(held)
+                    self._begin()
             yield
         if self.is_closed:  # Windows removes no file that is open, such as the lock
             shutil.rmtree(self.state, ignore_errors=True)
+
+    def _hold(self, held: ExitStack) -> None:
+        """Take the lock that is ours, if nobody is at work who must not be."""
+        if self._share is None:
+            held.enter_context(storage.exclusive(self.lock))
+            self.array.refuse_jobs_at_work()
+        else:
+            if storage.is_held(self.lock):
+                raise InUse(f"{self.root}: another run is writing here; wait for it to end")
+            held.enter_context(self.array.holding(self._share))
+
+    def _begin(self) -> None:
+        """Sweep what was killed of our own, and say what is done here."""
+        shutil.rmtree(self.staging, ignore_errors=True)
+        self.staging.mkdir(parents=True, exist_ok=True)
+        storage.write_once(self._plan, json.dumps({"fingerprint": self._fingerprint}).encode())
+        if self._share is not None:
+            self.array.begin(self._share)
+        self._check()  # where locks do not hold between machines, another one may have been first
 
     def _check(self) -> None:
         root = self.root
@@ -155,6 +210,8 @@ class RunFolder:
                     f"{root}: the unfinished run here {other}; "
                     "repeat its command to go on, or choose another folder"
                 )
+            if self._share is not None:
+                self.array.check(self._share)
         else:
             refuse_foreign(root, self._stage, self.state.name)
 

@@ -23,6 +23,7 @@ __all__ = [
     "file_hash",
     "has_its_checksum",
     "inside",
+    "is_held",
     "naming",
     "publish_folder",
     "relative",
@@ -30,6 +31,7 @@ __all__ = [
     "short_name",
     "sync",
     "write_atomic",
+    "write_once",
     "write_with_checksum",
 ]
 
@@ -75,6 +77,35 @@ def write_atomic(path: Path, data: bytes) -> None:
     """Write a file under a temporary name in the same folder, sync it, and rename it."""
     with atomic_file(path) as file:
         file.write(data)
+
+
+def write_once(path: Path, data: bytes) -> None:
+    """Write a file unless it is there; of several processes that do so at once, one wins.
+
+    This holds of file systems without locks, too: a link to a file is made by one of them only.
+    """
+    if path.exists():
+        return
+    own = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    with naming(path, own):
+        try:
+            own.write_bytes(data)
+            sync(own)
+            _link(own, path)
+        finally:
+            own.unlink(missing_ok=True)
+    sync(path.parent)
+
+
+def _link(own: Path, path: Path) -> None:
+    """Give a file a second name that nobody has; where there are no links, its only one."""
+    try:
+        path.hardlink_to(own)
+    except FileExistsError:
+        return
+    except OSError:  # FAT, and some that are mounted from elsewhere
+        if not path.exists():
+            own.replace(path)
 
 
 @contextmanager
@@ -208,8 +239,18 @@ def relative(path: Path, folder: Path) -> str:
 
 
 @contextmanager
-def exclusive(path: Path) -> Iterator[None]:
+def exclusive(path: Path, said: str | None = None, *, wait_s: float = 0.0) -> Iterator[None]:
     """Hold a lock file while the body runs; a process that dies releases it.
+
+    Parameters
+    ----------
+    path : Path
+        The lock file, in a folder that is there.
+    said : str, optional
+        What is said if another process holds it; by default that the folder above its own is in
+        use.
+    wait_s : float
+        Seconds for which another process may hold it meanwhile; -1 waits as long as it does.
 
     Raises
     ------
@@ -218,15 +259,29 @@ def exclusive(path: Path) -> Iterator[None]:
     """
     lock = FileLock(path)
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=wait_s)
     except (Timeout, FileNotFoundError):
         raise InUse(
-            f"{path.parent.parent}: another run is writing here; wait for it to end"
+            said or f"{path.parent.parent}: another run is writing here; wait for it to end"
         ) from None
     try:
         yield
     finally:
         lock.release()
+
+
+def is_held(path: Path) -> bool:
+    """Tell whether a process holds a lock file, which need not be there.
+
+    It is held for a moment to find out: nobody else should try to hold it meanwhile.
+    """
+    if not path.exists():
+        return False
+    try:
+        with exclusive(path):
+            return False
+    except InUse:
+        return True
 
 
 @contextmanager

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, Unpack, cast, runtime_checkable
+from typing import Any, NamedTuple, Protocol, Unpack, cast, overload, runtime_checkable
 
 from stemsmith.manifests.audio.flac import encoder_warnings
 from stemsmith.manifests.audio.formats import AudioFormat
@@ -15,19 +15,20 @@ from stemsmith.manifests.cluster import open_workers
 from stemsmith.manifests.corpus import SONGS
 from stemsmith.manifests.errors import NothingToDo, UsageError
 from stemsmith.manifests.findings import raise_first_offence
-from stemsmith.manifests.jobs import QUIET, Progress, Workers, do_jobs, needed
+from stemsmith.manifests.jobs import QUIET, Progress, Ticker, Workers, do_jobs, needed
 from stemsmith.manifests.matched import MATCHED
 from stemsmith.manifests.mixtures import STAGE, MeasuredFile
 from stemsmith.manifests.names import normal_name
 from stemsmith.manifests.paths import local_path
 from stemsmith.manifests.preflight import preflight
 from stemsmith.manifests.records import Reason, Rejection
-from stemsmith.manifests.run_folder import refuse_foreign, refuse_other_kind
+from stemsmith.manifests.run_folder import RunFolder, refuse_foreign, refuse_other_kind
 from stemsmith.manifests.shards import MANIFEST
+from stemsmith.manifests.shares import FinishedJob, Share, share_of
 from stemsmith.mixing.audio.realise import TRUE
 from stemsmith.mixing.audio_shards import write_audio_shard
 from stemsmith.mixing.augmentations import AUGMENTATIONS
-from stemsmith.mixing.destination import MixtureDestination
+from stemsmith.mixing.destination import MixtureDestination, merge_shards, n_per_shard
 from stemsmith.mixing.mixtures import STATE_FOLDER, Mixtures
 from stemsmith.mixing.plan.config import (
     Match,
@@ -55,7 +56,7 @@ from stemsmith.mixing.sources.measure import MeasureJob
 from stemsmith.mixing.sources.taxonomy import Taxonomy, names_pieces, read_taxonomy
 from stemsmith.mixing.validate import check_file, plan_checks
 
-__all__ = ["HasRoot", "ValidMixtures", "mix", "validate_mixtures"]
+__all__ = ["HasRoot", "ValidMixtures", "merge_mixtures", "mix", "validate_mixtures"]
 
 
 @runtime_checkable
@@ -69,6 +70,7 @@ class HasRoot(Protocol):
 SourceLike = str | Path | HasRoot
 
 
+@overload
 def mix(
     sources: SourceLike | Sequence[SourceLike],
     mixtures: str | Path,
@@ -77,12 +79,44 @@ def mix(
     taxonomy: str | Taxonomy = "slakh",
     stems: str | Sequence[str] | None = None,
     audio_format: AudioFormat | str | None = None,
+    job: None = None,
     jobs: int | Workers = 0,
     scheduler: str | None = None,
     progress: Progress = QUIET,
     matcher: Matcher | None = None,
     **options: Unpack[MixOptions],
-) -> Mixtures:
+) -> Mixtures: ...
+@overload
+def mix(
+    sources: SourceLike | Sequence[SourceLike],
+    mixtures: str | Path,
+    config: MixConfig | None = None,
+    *,
+    taxonomy: str | Taxonomy = "slakh",
+    stems: str | Sequence[str] | None = None,
+    audio_format: AudioFormat | str | None = None,
+    job: str,
+    jobs: int | Workers = 0,
+    scheduler: str | None = None,
+    progress: Progress = QUIET,
+    matcher: Matcher | None = None,
+    **options: Unpack[MixOptions],
+) -> FinishedJob: ...
+def mix(
+    sources: SourceLike | Sequence[SourceLike],
+    mixtures: str | Path,
+    config: MixConfig | None = None,
+    *,
+    taxonomy: str | Taxonomy = "slakh",
+    stems: str | Sequence[str] | None = None,
+    audio_format: AudioFormat | str | None = None,
+    job: str | None = None,
+    jobs: int | Workers = 0,
+    scheduler: str | None = None,
+    progress: Progress = QUIET,
+    matcher: Matcher | None = None,
+    **options: Unpack[MixOptions],
+) -> Mixtures | FinishedJob:
     """Draw mixtures of the stems of some sources, and write how they are mixed.
 
     A call that was killed goes on where it was if it is repeated; one whose mixtures are all there
@@ -104,6 +138,10 @@ def mix(
         that was asked for, or else all.
     audio_format : AudioFormat or str, optional
         ``"flac"`` or ``"wav"`` writes audio shards too; None writes recipes alone.
+    job : str, optional
+        Which job of an array this is, such as ``3/8``: an eighth of the shards is written, and
+        seven other calls, at the same time and anywhere, write the rest into the same folder.
+        `stemsmith.merge` closes it.
     jobs, scheduler : int or Workers, str or None
         Worker processes; see `stemsmith.manifests.cluster.open_workers`. The result does not
         depend on them.
@@ -116,8 +154,8 @@ def mix(
 
     Returns
     -------
-    Mixtures
-        The folder, opened.
+    Mixtures or FinishedJob
+        The folder, opened. For a `job`, what it has done.
 
     Raises
     ------
@@ -138,7 +176,7 @@ def mix(
     (4, ['bass', 'drums', 'guitar', 'mixture', 'piano'])
     """
     config = dataclasses.replace(config or MixConfig(), **cast(Any, options))
-    folder = local_path(mixtures)
+    folder, share = local_path(mixtures), share_of(job)
     refuse_foreign(folder, STAGE, STATE_FOLDER)
     names = taxonomy if isinstance(taxonomy, Taxonomy) else read_taxonomy(taxonomy)
     targets = _written_targets(stems, config.target, names.targets)
@@ -153,33 +191,86 @@ def mix(
     refuse_other_kind(folder, STAGE)
     matcher = _matcher_for(config, found, names, matcher)
     with open_workers(jobs, scheduler) as workers, preflight(workers, inputs=_files_of(found)):
-        found, measured = _measured(workers, progress, found)
+        found, measured = _measured(workers, progress, found, share)
         plan = _plan_of(workers, progress, found, measured, names, config, matcher)
         if "n_mixtures_of" in plan.header and not config.n_said:
             old = plan.as_of_old()
             if MixtureDestination(folder, old, targets, written_format).is_own:
                 plan = old
-        plan, wanted = _with_matches(plan, folder, config, progress)
+        per_shard = n_per_shard(written_format)
+        plan, wanted = _with_matches(plan, folder, config, progress, per_shard, share)
         is_flac = written_format is AudioFormat.FLAC
         for warning in (*plan.warnings, *(encoder_warnings() if is_flac else ())):
             progress.warn(warning)
-        destination = MixtureDestination(folder, plan, targets, written_format)
+        destination = MixtureDestination(folder, plan, targets, written_format, share)
         with destination.opened():
             if not destination.is_closed:
+                if share is not None:
+                    destination.keep_outline()
                 length_s = 0.0 if config.is_whole else config.length_s
                 with preflight(workers, destination=folder.absolute() / STATE_FOLDER):
                     if matcher is not None:
-                        destination.matched = matcher.render(
-                            wanted,
-                            _corpora_of(found),
-                            Path(plan.roots[MATCHED]),
-                            folder.absolute() / STATE_FOLDER / MATCHED,
-                            workers,
-                            progress,
+                        destination.matched = _rendered_matches(
+                            matcher, wanted, destination, found, plan, workers, progress
                         )
                     _write(workers, progress, destination, length_s)
+            if share is not None:
+                return destination.finish_job()
             destination.close()
     return Mixtures(folder)
+
+
+def merge_mixtures(mixtures: str | Path) -> Mixtures:
+    """Close a folder of mixtures that the jobs of an array have filled; see `stemsmith.merge`.
+
+    Parameters
+    ----------
+    mixtures : str or Path
+        The folder of mixtures.
+
+    Returns
+    -------
+    Mixtures
+        The folder, opened; its files are those of an undivided call.
+
+    Raises
+    ------
+    NothingToDo
+        If a job has not finished, naming it.
+    UsageError
+        If a job is at work, or the folder is none that jobs fill.
+    """
+    root = local_path(mixtures)
+    folder = RunFolder.left(root, STAGE, root / STATE_FOLDER)
+    if folder.is_closed:
+        with folder.opened():
+            return Mixtures(root)
+    merge_shards(root, folder)
+    return Mixtures(root)
+
+
+def _rendered_matches(
+    matcher: Matcher,
+    wanted: Sequence[WantedStem],
+    destination: MixtureDestination,
+    sources: Sequence[Source],
+    plan: MixturePlan,
+    workers: Workers,
+    progress: Progress,
+) -> dict[str, str]:
+    """Render the matched stems that nobody has rendered; return the SHA-256 of all by path."""
+    known = {stem.stem_id for stem in destination.matched_stems()}
+    missing = [one for one in wanted if one.stem_id not in known]
+    matcher.render(
+        missing,
+        _corpora_of(sources),
+        Path(plan.roots[MATCHED]),
+        destination.matched_state,
+        workers,
+        progress,
+        len(wanted) - len(missing),
+    )
+    return {stem.path: stem.sha256 for stem in destination.matched_stems()}
 
 
 def _files_of(sources: Sequence[Source]) -> Iterator[Iterator[Path]]:
@@ -219,9 +310,12 @@ def _written_targets(
 
 
 def _measured(
-    workers: Workers, progress: Progress, sources: Sequence[Source]
+    workers: Workers, progress: Progress, sources: Sequence[Source], share: Share | None
 ) -> tuple[list[Source], dict[MeasureJob, MeasuredFile]]:
     """Measure the files that nobody has measured yet.
+
+    The jobs of an array all need all of them. Each begins with its own share, and takes over what
+    others have not measured meanwhile, so that none waits for another.
 
     Returns
     -------
@@ -236,11 +330,13 @@ def _measured(
     if missing := [job for job in jobs if job not in measured]:
         cache = cache_folder()
         cache.mkdir(parents=True, exist_ok=True)
+        in_turn = missing if share is None else share.first_of(missing)
         with (
             preflight(workers, destination=cache),
             progress.loop("measure", len(missing)) as ticker,
         ):
-            for found in do_jobs(workers, measure.measure_file, missing, _killed):
+            open_jobs = _not_measured_by_others(in_turn, ticker)
+            for found in do_jobs(workers, measure.measure_file, open_jobs, _killed):
                 if isinstance(found, Rejection):
                     refused[found.id] = found
                     ticker.advance()
@@ -257,6 +353,15 @@ def _measured(
             causes = [row for row in rest.left_out if row.reason is not Reason.INCOMPLETE]
             raise NothingToDo(f"{source.root}: no song can be used: {causes[-1].detail}")
     return kept, measured
+
+
+def _not_measured_by_others(jobs: Iterable[MeasureJob], ticker: Ticker) -> Iterator[MeasureJob]:
+    """Yield the jobs that nobody else has done when it is their turn."""
+    for job in jobs:
+        if Path(job.record).exists() and measure.cached(job) is not None:
+            ticker.advance()
+        else:
+            yield job
 
 
 def _killed(job: MeasureJob) -> Rejection:
@@ -334,12 +439,17 @@ def _corpora_of(sources: Sequence[Source]) -> dict[str, Path]:
 
 
 def _with_matches(
-    plan: MixturePlan, folder: Path, config: MixConfig, progress: Progress
+    plan: MixturePlan,
+    folder: Path,
+    config: MixConfig,
+    progress: Progress,
+    per_shard: int,
+    share: Share | None,
 ) -> tuple[MixturePlan, tuple[WantedStem, ...]]:
     """Return the plan with the folder of matched stems among its roots, and what goes there."""
     if MATCHED not in {source["root"] for source in plan.header["sources"]}:
         return plan, ()
-    wanted, n_matched, n_unmatched = plan.matches()
+    wanted, n_matched, n_unmatched = plan.matches(per_shard, share)
     if not n_matched and n_unmatched:
         raise NothingToDo(
             f"--match {config.match}: no stem of another song fits any clip, transposed by at most "

@@ -29,7 +29,7 @@ from stemsmith.render.corpus.near_duplicates import (
     LEAST_SHARED,
     near_pairs,
 )
-from stemsmith.render.renditions.corpus import SCORES_FOLDER
+from stemsmith.render.renditions.closing import SCORES_FOLDER
 from stemsmith.render.songs import metadata as slakh
 
 __all__ = [

@@ -316,7 +316,7 @@ class _Restoring:
         """Make a corpus of songs."""
         made = self._restoration
         plan = plan_songs_again(made, scanned, scores)
-        destination = CorpusDestination(made.corpus, plan, made.fingerprint())
+        destination = CorpusDestination(made.corpus, plan, fingerprint=made.fingerprint())
         expected = forecast(destination.open_jobs())
         expected.check_room(made.corpus)
         with destination.opened():
@@ -326,22 +326,22 @@ class _Restoring:
             jobs = sorted(plan.jobs, key=lambda j: j.song.duration_s * len(j.patches), reverse=True)
             tasks = [SongToRestore(j, self._packed[j.track], made.differences) for j in jobs]
             self._prove(restore_song, tasks)
-            return self._finish(destination)
+            return destination.close(self._settled)
 
     def renditions(self, scanned: dict[str, ScannedSong], scores: dict[str, str]) -> Corpus:
         """Make a corpus of renditions."""
         made = self._restoration
         plan = plan_renditions_again(made, scanned, scores)
-        destination = RenditionDestination(made.corpus, plan, made.fingerprint())
+        destination = RenditionDestination(made.corpus, plan, fingerprint=made.fingerprint())
         expected = forecast_renditions(destination.open_jobs(), plan)
         expected.check_room(made.corpus)
         with destination.opened():
             if expected.n_stems:
                 self._progress.note(expected.sentence(self._n_jobs))
-            jobs = sorted(destination.jobs(), key=lambda job: len(job.specs), reverse=True)
+            jobs = sorted(destination.jobs, key=lambda job: len(job.specs), reverse=True)
             tasks = [StemsToRestore(j, self._packed[j.track], made.differences) for j in jobs]
             self._prove(restore_stems, tasks)
-            return self._finish(destination)
+            return destination.close(self._settled)
 
     def _prove(self, restored: Callable[[T], ProvedSong], tasks: Sequence[T]) -> None:
         """Make what is not there yet, and prove all of it."""
@@ -356,10 +356,9 @@ class _Restoring:
                 self._n_encoded_anew += proved.n_encoded_anew
                 ticker.advance(audio_s=proved.audio_s)
 
-    def _finish(self, destination: CorpusDestination | RenditionDestination) -> Corpus:
-        """Gather the records, prove those that are not proved yet, and write the manifest."""
+    def _settled(self, header: dict[str, Any]) -> dict[str, Any]:
+        """Prove the records that are not proved yet; return what the manifest says."""
         made = self._restoration
-        header = destination.gather()
         if made.pack.kind == RENDITIONS:
             for track, stems, renditions in pieces_of_shards(made.corpus, header["shards"]):
                 try:
@@ -367,21 +366,20 @@ class _Restoring:
                 except InvalidCorpus as error:
                     raise InvalidCorpus(f"{error}{why_not_the_same(made.differences)}") from error
         finished = made.finished(header, is_encoded_anew=bool(self._n_encoded_anew))
-        destination.finish(finished)
         if finished == made.pack.manifest:
-            self._check_manifest()
+            self._check_manifest(finished)
         elif self._n_encoded_anew:
             self._progress.warn(
                 f"{made.corpus}: {self._n_encoded_anew} FLAC files have other bytes than the "
                 "packed ones, and the same samples"
             )
-        return Corpus(made.corpus)
+        return finished
 
-    def _check_manifest(self) -> None:
+    def _check_manifest(self, manifest: dict[str, Any]) -> None:
         """Check that the manifest, which has the hashes of all else, is the packed one."""
-        path = self._restoration.corpus / shards.MANIFEST
-        if storage.file_hash(path) != self._restoration.pack.manifest_sha256:
+        digest = hashlib.sha256(shards.manifest_bytes(manifest)).hexdigest()
+        if digest != self._restoration.pack.manifest_sha256:
             raise InvalidCorpus(
-                f"{path}: says what the packed one did, in other bytes: another version of "
-                "stemsmith has written that"
+                f"{self._restoration.corpus / shards.MANIFEST}: says what the packed one did, in "
+                "other bytes: another version of stemsmith has written that"
             )

@@ -10,21 +10,25 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Final, TypeVar, Unpack
+from typing import Any, TypeVar, Unpack, overload
 
 from stemsmith.manifests.arrays import Float32s
 from stemsmith.manifests.audio.flac import encoder_warnings
 from stemsmith.manifests.cluster import open_workers
 from stemsmith.manifests.corpus import CORPUS, Corpus
 from stemsmith.manifests.errors import NothingToDo, UsageError
+from stemsmith.manifests.folder_kinds import own_kind
 from stemsmith.manifests.jobs import QUIET, Progress, Workers, do_jobs
 from stemsmith.manifests.options import member
 from stemsmith.manifests.paths import local_path
 from stemsmith.manifests.preflight import preflight
-from stemsmith.manifests.records import Reason, Rejection, ScannedSong
-from stemsmith.manifests.run_folder import refuse_foreign, refuse_other_kind
+from stemsmith.manifests.records import UNREAD, Reason, Rejection, ScannedSong
+from stemsmith.manifests.renditions import RENDITIONS
+from stemsmith.manifests.run_folder import RunFolder, refuse_foreign, refuse_other_kind
+from stemsmith.manifests.shares import FinishedJob, Share, share_of
 from stemsmith.render.corpus.config import Drums, RenderConfig, RenderOptions, SoundOptions
-from stemsmith.render.corpus.layout import RUN_FOLDER
+from stemsmith.render.corpus.kept_scan import KeptScan
+from stemsmith.render.corpus.layout import RUN_FOLDER, Layout
 from stemsmith.render.corpus.lazy_sources import lazy_sources
 from stemsmith.render.corpus.licences import read_licences
 from stemsmith.render.corpus.manifest import sfz_versions, sound_versions
@@ -32,12 +36,12 @@ from stemsmith.render.corpus.selection import patches_of
 from stemsmith.render.midi.limits import DEFAULT_MAX_DURATION_S
 from stemsmith.render.midi.scan import Inventory, ScanJob, find_midi_files, plan_scan, scan_files
 from stemsmith.render.renditions.config import PRESETS, RenditionConfig, RenditionOptions
-from stemsmith.render.renditions.corpus import RenditionDestination
+from stemsmith.render.renditions.corpus import RenditionDestination, merge_renditions
 from stemsmith.render.renditions.forecast import forecast_renditions
 from stemsmith.render.renditions.plan import plan_renditions
-from stemsmith.render.renditions.render import render_stems
+from stemsmith.render.renditions.render import RefusedStems, render_stems
 from stemsmith.render.songs.balance import balance_of, levels_of
-from stemsmith.render.songs.corpus import CorpusDestination
+from stemsmith.render.songs.corpus import CorpusDestination, merge_songs
 from stemsmith.render.songs.forecast import forecast
 from stemsmith.render.songs.job import RenderedSong, RenderJob
 from stemsmith.render.songs.plan import plan_corpus
@@ -54,6 +58,7 @@ from stemsmith.render.sound.synth import check_soundfonts
 
 __all__ = [
     "make_bank",
+    "merge_corpus",
     "refuse_other_folder",
     "render_corpus",
     "render_midi",
@@ -64,8 +69,6 @@ __all__ = [
 ]
 
 C = TypeVar("C", bound=RenderConfig)
-
-_UNREAD: Final = frozenset({Reason.UNREADABLE, Reason.CHANGED})
 
 
 def scan(
@@ -118,6 +121,20 @@ def scan(
     root = local_path(midi_dir)
     are_drums_joined = member(Drums, drums, "--drums") is Drums.JOINED
     paths = find_midi_files(root, None if skipped is None else local_path(skipped).resolve())
+    with open_workers(jobs, scheduler) as workers:
+        found = _scanned(root, paths, max_duration_s, are_drums_joined, workers, progress)
+    return _inventory_of(root, paths, found)
+
+
+def _scanned(
+    root: Path,
+    paths: Sequence[str],
+    max_duration_s: float,
+    are_drums_joined: bool,
+    workers: Workers,
+    progress: Progress,
+) -> list[ScannedSong | Rejection]:
+    """Read some files of a folder; return a song or a rejection for each, in any order."""
     found: list[ScannedSong | Rejection] = []
     deadly: list[str] = []
 
@@ -131,7 +148,6 @@ def scan(
 
     files = (root.resolve() / path for path in paths)
     with (
-        open_workers(jobs, scheduler) as workers,
         preflight(workers, inputs=[files]),
         progress.loop("scan", len(paths)) as ticker,
     ):
@@ -147,6 +163,12 @@ def scan(
         for results in do_jobs(workers, scan_files, alone, reject):
             found += results
             ticker.advance(len(results))
+    return found
+
+
+def _inventory_of(
+    root: Path, paths: Sequence[str], found: Sequence[ScannedSong | Rejection]
+) -> Inventory:
     licences = read_licences(root, paths)
     by_path = sorted(found, key=lambda f: f.path if isinstance(f, ScannedSong) else f.id)
     return Inventory(tuple(_licensed(item, licences) for item in by_path))
@@ -243,6 +265,7 @@ def _measured_bank(
     return with_compasses(bank, progress)
 
 
+@overload
 def render_corpus(
     midi_dir: str | Path,
     corpus: str | Path,
@@ -252,11 +275,43 @@ def render_corpus(
     soundfonts: Sequence[str | Path] = (),
     patches: str | Path | None = None,
     lazy: bool = False,
+    job: None = None,
     jobs: int | Workers = 0,
     scheduler: str | None = None,
     progress: Progress = QUIET,
     **options: Unpack[RenderOptions],
-) -> Corpus:
+) -> Corpus: ...
+@overload
+def render_corpus(
+    midi_dir: str | Path,
+    corpus: str | Path,
+    config: RenderConfig | None = None,
+    *,
+    bank: Bank | str | Path | None = None,
+    soundfonts: Sequence[str | Path] = (),
+    patches: str | Path | None = None,
+    lazy: bool = False,
+    job: str,
+    jobs: int | Workers = 0,
+    scheduler: str | None = None,
+    progress: Progress = QUIET,
+    **options: Unpack[RenderOptions],
+) -> FinishedJob: ...
+def render_corpus(
+    midi_dir: str | Path,
+    corpus: str | Path,
+    config: RenderConfig | None = None,
+    *,
+    bank: Bank | str | Path | None = None,
+    soundfonts: Sequence[str | Path] = (),
+    patches: str | Path | None = None,
+    lazy: bool = False,
+    job: str | None = None,
+    jobs: int | Workers = 0,
+    scheduler: str | None = None,
+    progress: Progress = QUIET,
+    **options: Unpack[RenderOptions],
+) -> Corpus | FinishedJob:
     """Render the MIDI files below a folder into a multi-track corpus like Slakh2100.
 
     Killed at any moment, the same call goes on where it was and ends with the same bytes.
@@ -277,6 +332,10 @@ def render_corpus(
     lazy : bool
         Whether no audio is kept: records, envelopes and MIDI are, and whoever reads a file of audio
         has its song rendered again, into a cache that stays small.
+    job : str, optional
+        Which job of an array this is, such as ``3/8``: an eighth of the songs is rendered, and
+        seven other calls, at the same time and anywhere, render the rest into the same folder.
+        `stemsmith.merge` closes it.
     jobs : int or Workers
         Number of local worker processes, where 0 works in this process; or workers that are open.
     scheduler : str, optional
@@ -288,8 +347,9 @@ def render_corpus(
 
     Returns
     -------
-    Corpus
-        The finished corpus. What was left out stands in its `rejections`.
+    Corpus or FinishedJob
+        The finished corpus. What was left out stands in its `rejections`. For a `job`, what it has
+        done.
 
     Raises
     ------
@@ -308,7 +368,7 @@ def render_corpus(
     >>> len(corpus), corpus.rejections.num_rows
     (2, 0)
     """
-    config = _config(config or RenderConfig(), options)
+    config, share = _config(config or RenderConfig(), options), share_of(job)
     # What the files are worth that they name is said before thousands of scores are read.
     balance_of(config)
     plan_production(config)
@@ -316,36 +376,40 @@ def render_corpus(
     named, bank = bank, _measured_bank(bank, soundfonts, patches, progress)
     kept = lazy_sources(bank, named or patches, config) if lazy else None
     with open_workers(jobs, scheduler) as workers, same_sound(workers, bank):
-        inventory = _inventory(midi_dir, corpus, config, workers, progress)
+        inventory = _inventory(midi_dir, corpus, config, workers, progress, share)
         plan = plan_corpus(
             inventory.found, local_path(midi_dir), local_path(corpus), config, bank, kept
         )
         _check_number(midi_dir, config, len(plan.jobs), inventory.rejection_records())
         if config.n_songs is not None and len(plan.jobs) < config.n_songs:
             progress.warn(f"{config.n_songs} songs wanted, {len(plan.jobs)} fit")
-        destination = CorpusDestination(local_path(corpus), plan)
+        destination = CorpusDestination(local_path(corpus), plan, share)
         expected = forecast(destination.open_jobs())
-        expected.check_room(local_path(corpus))
+        # Other jobs of an array fill the same disk.
+        of_all = expected if share is None else forecast(destination.all_open_jobs())
+        of_all.check_room(local_path(corpus))
         with destination.opened():
             if expected.n_songs:
                 progress.note(expected.sentence(jobs if isinstance(jobs, int) else 1))
             open_jobs = destination.open_jobs()
             scores = (job.score for job in open_jobs)
-            n_done = len(plan.jobs) - len(open_jobs)
+            n_songs = destination.n_songs
+            n_done = n_songs - len(open_jobs)
             audio_s = expected.mixture_s
             with (
                 preflight(workers, inputs=[scores], destination=state_of(corpus)),
-                progress.loop("render", len(plan.jobs), n_done=n_done, audio_s=audio_s) as ticker,
+                progress.loop("render", n_songs, n_done=n_done, audio_s=audio_s) as ticker,
             ):
                 for result in do_jobs(workers, render_song, open_jobs, destination.died):
                     audio_s = result.duration_s if isinstance(result, RenderedSong) else 0.0
                     ticker.advance(audio_s=audio_s)
-            if _n_wanted(config) is not None:
-                unread = destination.reopen(_UNREAD)
+            if config.n_wanted is not None:
+                unread = destination.reopen(UNREAD)
                 _check_number(midi_dir, config, len(plan.jobs) - len(unread), unread)
-            return destination.close()
+            return destination.close() if share is None else destination.finish_job()
 
 
+@overload
 def render_renditions(
     midi_dir: str | Path,
     corpus: str | Path,
@@ -356,11 +420,45 @@ def render_renditions(
     soundfonts: Sequence[str | Path] = (),
     patches: str | Path | None = None,
     lazy: bool = False,
+    job: None = None,
     jobs: int | Workers = 0,
     scheduler: str | None = None,
     progress: Progress = QUIET,
     **options: Unpack[RenditionOptions],
-) -> Corpus:
+) -> Corpus: ...
+@overload
+def render_renditions(
+    midi_dir: str | Path,
+    corpus: str | Path,
+    config: RenditionConfig | None = None,
+    *,
+    preset: str | None = None,
+    bank: Bank | str | Path | None = None,
+    soundfonts: Sequence[str | Path] = (),
+    patches: str | Path | None = None,
+    lazy: bool = False,
+    job: str,
+    jobs: int | Workers = 0,
+    scheduler: str | None = None,
+    progress: Progress = QUIET,
+    **options: Unpack[RenditionOptions],
+) -> FinishedJob: ...
+def render_renditions(
+    midi_dir: str | Path,
+    corpus: str | Path,
+    config: RenditionConfig | None = None,
+    *,
+    preset: str | None = None,
+    bank: Bank | str | Path | None = None,
+    soundfonts: Sequence[str | Path] = (),
+    patches: str | Path | None = None,
+    lazy: bool = False,
+    job: str | None = None,
+    jobs: int | Workers = 0,
+    scheduler: str | None = None,
+    progress: Progress = QUIET,
+    **options: Unpack[RenditionOptions],
+) -> Corpus | FinishedJob:
     """Render many performances of each score below a folder, every stem once.
 
     Parameters
@@ -374,15 +472,15 @@ def render_renditions(
     preset : str, optional
         Factors of a paper's renditions, which win over `config`: ``miron-rwc`` or
         ``miron-sibelius``.
-    bank, soundfonts, patches, lazy, jobs, scheduler, progress
-        As for `render_corpus`.
+    bank, soundfonts, patches, lazy, job, jobs, scheduler, progress
+        As for `render_corpus`; the jobs of an array share scores and tempi.
     **options
         Fields of `RenditionConfig`, such as ``n_renditions=400``; they win over `preset`.
 
     Returns
     -------
-    Corpus
-        The finished corpus, of the kind ``renditions``.
+    Corpus or FinishedJob
+        The finished corpus, of the kind ``renditions``. For a `job`, what it has done.
 
     Raises
     ------
@@ -406,19 +504,22 @@ def render_renditions(
     if preset is not None and preset not in PRESETS:
         raise UsageError(f"--preset {preset}: unknown; known: {', '.join(PRESETS)}")
     values = {**(PRESETS[preset] if preset else {}), **options}
-    config = _config(config or RenditionConfig(), values)
+    config, share = _config(config or RenditionConfig(), values), share_of(job)
     refuse_other_folder(corpus)
     named, bank = bank, _measured_bank(bank, soundfonts, patches, progress)
     kept = lazy_sources(bank, named or patches, config, config.aligned) if lazy else None
     with open_workers(jobs, scheduler) as workers, same_sound(workers, bank):
-        inventory = _inventory(midi_dir, corpus, config, workers, progress)
+        inventory = _inventory(midi_dir, corpus, config, workers, progress, share)
         plan = plan_renditions(inventory.found, local_path(midi_dir), config, bank, kept)
         _check_number(midi_dir, config, len(plan.pieces), inventory.rejection_records())
         for warning in plan.warnings:
             progress.warn(warning)
-        destination = RenditionDestination(local_path(corpus), plan)
-        expected = forecast_renditions(destination.open_jobs(), plan)
-        expected.check_room(local_path(corpus))
+        destination = RenditionDestination(local_path(corpus), plan, share)
+        open_jobs = destination.open_jobs()
+        expected = forecast_renditions(open_jobs, plan)
+        # Other jobs of an array fill the same disk.
+        of_all = destination.n_all_open() / max(len(open_jobs), 1)
+        expected.times(of_all).check_room(local_path(corpus))
         with destination.opened():
             if expected.n_stems:
                 progress.note(expected.sentence(jobs if isinstance(jobs, int) else 1))
@@ -432,13 +533,43 @@ def render_renditions(
                 ) as ticker,
             ):
                 for result in do_jobs(workers, render_stems, open_jobs, destination.died):
-                    if isinstance(result, Rejection):
-                        _check_number(midi_dir, config, len(plan.pieces) - 1, [result])
+                    if isinstance(result, RefusedStems):
+                        unread = [result.rejection]
+                        _check_number(midi_dir, config, len(plan.pieces) - 1, unread)
                         destination.reject(result)
                         ticker.advance()
                     else:
                         ticker.advance(audio_s=result.audio_s)
-            return destination.close()
+            return destination.close() if share is None else destination.finish_job()
+
+
+def merge_corpus(corpus: str | Path) -> Corpus:
+    """Close a corpus that the jobs of an array have rendered; `stemsmith.merge` says more.
+
+    Parameters
+    ----------
+    corpus : path
+        Folder of the corpus.
+
+    Returns
+    -------
+    Corpus
+        The corpus, whose files are those of an undivided call.
+
+    Raises
+    ------
+    NothingToDo
+        If a job has not finished, naming it; or if every song was rejected.
+    UsageError
+        If a job is at work, or the folder is none that jobs fill.
+    """
+    layout = Layout(local_path(corpus))
+    folder = RunFolder.left(layout.root, CORPUS, layout.run)
+    if folder.is_closed:
+        with folder.opened():
+            return Corpus(layout.root)
+    is_of_renditions = folder.array.outline().header.get("kind") == RENDITIONS
+    return (merge_renditions if is_of_renditions else merge_songs)(layout, folder)
 
 
 def render_midi(
@@ -530,13 +661,6 @@ def state_of(corpus: str | Path) -> Path:
     return Path(corpus, RUN_FOLDER).absolute()
 
 
-def _n_wanted(config: RenderConfig) -> int | None:
-    """Return the number of songs that was asked for; None if it is all that fit."""
-    if config.n_songs is None and config.splits.are_counts:
-        return int(sum(config.splits.sizes))
-    return config.n_songs
-
-
 def _check_number(
     midi_dir: str | Path, config: RenderConfig, n_songs: int, rejections: Sequence[Rejection]
 ) -> None:
@@ -544,8 +668,8 @@ def _check_number(
 
     Fewer because no more of them fit are made, with a warning.
     """
-    unread = [rejection for rejection in rejections if rejection.reason in _UNREAD]
-    n_wanted = _n_wanted(config)
+    unread = [rejection for rejection in rejections if rejection.reason in UNREAD]
+    n_wanted = config.n_wanted
     if n_wanted is not None and n_songs < n_wanted and unread:
         raise NothingToDo(
             f"{midi_dir}: {n_wanted} songs wanted, {n_songs} found, and {len(unread)} files "
@@ -575,13 +699,17 @@ def _inventory(
     config: RenderConfig,
     workers: Workers,
     progress: Progress,
+    share: Share | None,
 ) -> Inventory:
-    """Scan a folder, but not the corpus in it."""
-    return scan(
-        midi_dir,
-        max_duration_s=config.max_duration_s,
-        drums=config.drums,
-        skipped=corpus,
-        jobs=workers,
-        progress=progress,
-    )
+    """Scan a folder, but not the corpus in it; one of the jobs of an array does it for all."""
+    root, folder = local_path(midi_dir), local_path(corpus)
+    paths = find_midi_files(root, folder.resolve())
+    are_drums_joined = config.drums is Drums.JOINED
+
+    def read() -> list[ScannedSong | Rejection]:
+        return _scanned(root, paths, config.max_duration_s, are_drums_joined, workers, progress)
+
+    if share is None or own_kind(folder) is not None:
+        return _inventory_of(root, paths, read())
+    kept = KeptScan(folder / RUN_FOLDER, root, paths, [config.max_duration_s, are_drums_joined])
+    return _inventory_of(root, paths, kept.found(read, progress))

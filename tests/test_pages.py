@@ -151,7 +151,8 @@ def test_every_record_that_is_written_is_on_the_page_of_formats() -> None:
         calls = re.findall(r"write_records\(.*?, ([A-Z]\w+), ", path.read_text("utf-8"))
         written |= set(calls)
     assert {"Stem", "Song", "Mixture", "SongScore"} <= written
-    assert written - named <= {"PresetMeasurement"}  # of the cache: nobody's but ours
+    # Of the cache, and of a run that has not finished: nobody's but ours.
+    assert written - named <= {"PresetMeasurement", "ScannedSong"}
 
 
 def test_every_name_of_the_front_door_is_on_the_page_of_the_api() -> None:

@@ -88,24 +88,23 @@ class Matcher(Protocol):
         state: Path,
         workers: Workers,
         progress: Progress,
-    ) -> Mapping[str, str]:
-        """Render what is not there yet.
+        n_done: int = 0,
+    ) -> None:
+        """Render some stems.
 
         Parameters
         ----------
         wanted : sequence of WantedStem
-            Stems that are wanted, each once.
+            Stems that are to be rendered, each once.
         corpora : mapping of str to Path
             Folders of the corpora, by the names of their roots.
         folder : Path
-            Where the files and their records go.
+            Where the audio files go.
         state : Path
-            A folder for what lasts until everything is rendered.
+            Folder that the records go to, Parquet files of `MatchedStem`; they last until
+            everything is mixed. It is written by this process and its workers alone.
         workers, progress : Workers, Progress
             Who does it, and who is told.
-
-        Returns
-        -------
-        mapping of str to str
-            SHA-256 of every file, by its path below `folder`.
+        n_done : int
+            Number of stems that were rendered before, for whoever is told.
         """

@@ -17,6 +17,7 @@ from stemsmith.manifests.matched import MATCHED
 from stemsmith.manifests.mixtures import STAGE
 from stemsmith.manifests.records import Reason, Rejection
 from stemsmith.manifests.renditions import RENDITIONS, Rendition
+from stemsmith.manifests.shares import Share
 from stemsmith.mixing.level.grid import ENVELOPE_HZ
 from stemsmith.mixing.plan.across import AcrossPlan, plan_across
 from stemsmith.mixing.plan.augment import Augmenter
@@ -33,7 +34,7 @@ from stemsmith.mixing.sources.catalogue import CatalogueStem, SplitCatalogue
 from stemsmith.mixing.sources.find import Source
 from stemsmith.mixing.sources.taxonomy import Taxonomy
 
-__all__ = ["Matches", "MixturePlan", "SplitPlan", "plan_mixtures"]
+__all__ = ["Matches", "MixturePlan", "PlannedShard", "SplitPlan", "plan_mixtures"]
 
 _PLANNED_BY: Final = "mix"  # the stage that rejections name
 _PACKAGES: Final = ("numpy", "scipy", "pyloudnorm", "soundfile", "soxr", "pyarrow")
@@ -85,17 +86,70 @@ class MixturePlan:
         splits = {split: self.splits[split] for split in kept}
         return replace(self, header=header, splits=splits, n_mixtures=kept)
 
-    def matches(self) -> Matches:
-        """Return what has to be rendered so that sources match their anchors."""
+    def matches(self, n_per_shard: int, share: Share | None = None) -> Matches:
+        """Return what has to be rendered so that sources match their anchors.
+
+        Parameters
+        ----------
+        n_per_shard : int
+            Number of mixtures in a shard; the jobs of an array take shards in turn.
+        share : Share, optional
+            Job of an array, whose mixtures alone want stems; the counts are of all mixtures.
+        """
         wanted: dict[str, WantedStem] = {}
         n_matched = n_unmatched = 0
-        for split, made in self.splits.items():
+        for index, shard in enumerate(self.shards(n_per_shard)):
+            made = self.splits[shard.split]
             if isinstance(made, AcrossPlan):
-                for drawn in made.draw(0, self.n_mixtures[split]):
-                    wanted |= {one.stem_id: one for one in drawn.wanted}
+                for drawn in made.draw(shard.start, shard.stop):
+                    if share is None or share.takes(index):
+                        wanted |= {one.stem_id: one for one in drawn.wanted}
                     n_matched += drawn.n_matched
                     n_unmatched += drawn.n_unmatched
         return Matches(tuple(wanted[key] for key in sorted(wanted)), n_matched, n_unmatched)
+
+    def shards(self, n_per_shard: int) -> list[PlannedShard]:
+        """Return the shards of the mixtures, split after split.
+
+        Parameters
+        ----------
+        n_per_shard : int
+            Number of mixtures in each but the last one of a split.
+        """
+        return [
+            PlannedShard(split, number, start, min(start + n_per_shard, self.n_mixtures[split]))
+            for split in self.splits
+            for number, start in enumerate(range(0, self.n_mixtures[split], n_per_shard))
+        ]
+
+
+class PlannedShard(NamedTuple):
+    """Some mixtures of one split, which lie in one file.
+
+    Attributes
+    ----------
+    split : str
+        The split of the mixtures.
+    number : int
+        Which shard of the split it is, from 0.
+    start, stop : int
+        Numbers of the first mixture, and of the one after the last.
+    """
+
+    split: str
+    number: int
+    start: int
+    stop: int
+
+    @property
+    def recipes(self) -> str:
+        """Name of the file of recipes."""
+        return f"mixtures-{self.split}-{self.number:05d}.parquet"
+
+    @property
+    def audio(self) -> str:
+        """Name of the file of audio."""
+        return f"audio-{self.split}-{self.number:05d}.tar"
 
 
 class Matches(NamedTuple):

@@ -33,8 +33,8 @@ from stemsmith.render.corpus.layout import Layout
 from stemsmith.render.corpus.lazy_sources import LazySources, read_lazy_sources
 from stemsmith.render.corpus.selection import Chosen, patches_of
 from stemsmith.render.midi.scan import plan_scan, scan_files
+from stemsmith.render.renditions.closing import SCORES_FOLDER
 from stemsmith.render.renditions.config import RenditionConfig
-from stemsmith.render.renditions.corpus import SCORES_FOLDER
 from stemsmith.render.renditions.render import StemJob, StemSpec, write_stem
 from stemsmith.render.songs import metadata as slakh
 from stemsmith.render.songs.plan import plan_songs
@@ -322,6 +322,7 @@ class LazyCorpus:
             source=self._source_of[row.track],
             midi_root=str(self.root),
             corpus=str(destination),
+            staging=str(Layout(destination).staging),
             record="",
             tempo=next(tempo for tempo in config.tempos if tempo.name == row.tempo),
             specs=tuple(specs),

@@ -27,8 +27,8 @@ from stemsmith.render.corpus.config import Drums, RenderConfig
 from stemsmith.render.midi.playing import Dynamic
 from stemsmith.render.midi.scan import load_score
 from stemsmith.render.midi.smf import Unusable
+from stemsmith.render.renditions.closing import SCORES_FOLDER
 from stemsmith.render.renditions.config import RenditionConfig
-from stemsmith.render.renditions.corpus import SCORES_FOLDER
 from stemsmith.render.renditions.space import Space
 from stemsmith.render.songs import metadata as slakh
 from stemsmith.render.songs.players import played

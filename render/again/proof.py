@@ -23,7 +23,7 @@ from stemsmith.manifests.records import Song, Stem
 from stemsmith.manifests.renditions import RenditionStem
 from stemsmith.render.again.pack import PackedFile, PackedSong
 from stemsmith.render.corpus.config import MixSource
-from stemsmith.render.renditions.corpus import SCORES_FOLDER
+from stemsmith.render.renditions.closing import SCORES_FOLDER
 from stemsmith.render.songs import metadata as slakh
 
 __all__ = [

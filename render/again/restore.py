@@ -22,7 +22,7 @@ from stemsmith.render.again.proof import (
     is_sum_of_stems,
 )
 from stemsmith.render.corpus.layout import Layout
-from stemsmith.render.renditions.render import StemJob, render_stems, stem_path
+from stemsmith.render.renditions.render import RefusedStems, StemJob, render_stems, stem_path
 from stemsmith.render.songs import metadata as slakh
 from stemsmith.render.songs.job import RenderJob
 from stemsmith.render.songs.render import render_song
@@ -166,8 +166,9 @@ def restore_stems(task: StemsToRestore) -> ProvedSong:
     record = Path(job.record)
     if not record.exists():
         made = render_stems(job)
-        if isinstance(made, Rejection):
-            line = f"{packed.name}: cannot be rendered here: {made.reason}: {made.detail}"
+        if isinstance(made, RefusedStems):
+            reason, detail = made.rejection.reason, made.rejection.detail
+            line = f"{packed.name}: cannot be rendered here: {reason}: {detail}"
             raise InvalidCorpus(line + _why_of(task))
     try:
         stems = shards.read_records(record, RenditionStem)

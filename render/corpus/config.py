@@ -444,6 +444,13 @@ class RenderConfig:
                 raise UsageError(f"--band: {error.args[0]}") from None
 
     @property
+    def n_wanted(self) -> int | None:
+        """The number of songs that was asked for; None if it is all that fit."""
+        if self.n_songs is None and self.splits.are_counts:
+            return int(sum(self.splits.sizes))
+        return self.n_songs
+
+    @property
     def is_produced(self) -> bool:
         """Whether something is done to stems after synthesis."""
         return self.effects != NONE or self.room != NONE or self.equalise

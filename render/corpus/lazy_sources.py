@@ -7,7 +7,6 @@ another machine may have them elsewhere: soundfonts are then looked for where so
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,10 +18,11 @@ from stemsmith.manifests.documents import Every, Nullable, misfit, read_json
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
 from stemsmith.manifests.places import LAZY
 from stemsmith.render.corpus.config import NONE, RenderConfig
+from stemsmith.render.corpus.layout import Layout
 from stemsmith.render.midi.playing import Dynamic
 from stemsmith.render.sound.patches import Bank
 
-__all__ = ["LazySources", "lazy_fingerprint", "lazy_sources", "read_lazy_sources"]
+__all__ = ["LazySources", "lazy_sources", "publish_lazy_sources", "read_lazy_sources"]
 
 _SHAPE: Final = {
     "soundfonts": Every(dict, str),
@@ -57,8 +57,8 @@ class LazySources:
     aligned: str | None
     dynamics: tuple[Dynamic, ...]
 
-    def write(self, corpus: Path) -> None:
-        """Write ``lazy.json`` into the folder of a corpus."""
+    def keep(self, layout: Layout) -> None:
+        """Keep the sources with the state of a run, for whoever closes the corpus."""
         content = {
             "soundfonts": dict(self.soundfonts),
             "bank": self.bank,
@@ -67,7 +67,14 @@ class LazySources:
             "dynamics": [list(dynamic) for dynamic in self.dynamics],
         }
         data = json.dumps(content, indent=2, ensure_ascii=False).encode("utf-8", "backslashreplace")
-        storage.write_atomic(corpus / LAZY, data + b"\n")
+        storage.write_once(layout.run / LAZY, data + b"\n")
+
+
+def publish_lazy_sources(layout: Layout) -> None:
+    """Write ``lazy.json`` into the folder of a corpus that keeps no audio, before its manifest."""
+    kept = layout.run / LAZY
+    if kept.exists():
+        storage.write_atomic(layout.root / LAZY, kept.read_bytes())
 
 
 def lazy_sources(
@@ -123,8 +130,3 @@ def read_lazy_sources(corpus: Path) -> LazySources:
     dynamics = tuple(Dynamic(*dynamic) for dynamic in content["dynamics"])
     places = {key: content[key] for key in ("soundfonts", "bank", "room", "aligned")}
     return LazySources(**places, dynamics=dynamics)
-
-
-def lazy_fingerprint(fingerprint: str) -> str:
-    """Return the fingerprint of a corpus without audio, from that of the same one with audio."""
-    return hashlib.sha256(f"lazy {fingerprint}".encode()).hexdigest()

@@ -8,11 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from stemsmith.manifests import shards, storage
-from stemsmith.manifests.corpus import CORPUS, Corpus
+from stemsmith.manifests import storage
+from stemsmith.manifests.corpus import Corpus
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.jobs import Progress, Workers, do_jobs, needed
-from stemsmith.manifests.matched import MATCHED, MatchedStem
 from stemsmith.manifests.preflight import preflight
 from stemsmith.manifests.records import Song
 from stemsmith.mixing.level.grid import ENVELOPE_HZ
@@ -28,7 +27,6 @@ from stemsmith.render.sound.patches import Bank, Patch
 
 __all__ = ["ScoreMatcher"]
 
-_STEMS: Final = "stems-00000.parquet"
 # Options of corpora that change stems in ways that excerpts do not have, and what leaves them out.
 _NOT_DONE_AGAIN: Final[Mapping[str, tuple[str, Any]]] = {
     "effects": ("--effects", "none"),
@@ -145,8 +143,9 @@ class ScoreMatcher:
         state: Path,
         workers: Workers,
         progress: Progress,
-    ) -> Mapping[str, str]:
-        """Render what is not there yet; see `Matcher.render`.
+        n_done: int = 0,
+    ) -> None:
+        """Render some stems; see `Matcher.render`.
 
         Raises
         ------
@@ -157,31 +156,16 @@ class ScoreMatcher:
         staging.mkdir(parents=True, exist_ok=True)
         folder.mkdir(exist_ok=True)
         jobs = list(self._jobs(wanted, folder, state, staging))
-        missing = [job for job in jobs if not Path(job.record).exists()]
-        n_done = len(wanted) - sum(len(job.specs) for job in missing)
+        n_stems = n_done + len(wanted)
         hashed = {font.path: font.sha256 for font in self._bank.soundfonts}
-        audio_s = sum(spec.wanted.n_steps / ENVELOPE_HZ for job in missing for spec in job.specs)
+        audio_s = sum(one.n_steps / ENVELOPE_HZ for one in wanted)
         with (
             preflight(workers, destination=state, hashed=hashed, versions=sound_versions),
-            progress.loop("match", len(wanted), n_done=n_done, audio_s=audio_s) as ticker,
+            progress.loop("match", n_stems, n_done=n_done, audio_s=audio_s) as ticker,
         ):
-            done = do_jobs(workers, render_matches, missing, needed(lambda job: job.score.path))
+            done = do_jobs(workers, render_matches, jobs, needed(lambda job: job.score.path))
             for report in done:
                 ticker.advance(report.n_stems, report.audio_s)
-        records = [r for job in jobs for r in shards.read_records(Path(job.record), MatchedStem)]
-        records.sort(key=lambda record: record.stem_id)
-        shards.write_records(folder / _STEMS, MatchedStem, records)
-        shards.write_manifest(
-            folder,
-            {
-                "stage": CORPUS,
-                "kind": MATCHED,
-                **self.header,
-                "n_stems": len(records),
-                "shards": [shards.shard_entry(folder / _STEMS)],
-            },
-        )
-        return {record.path: record.sha256 for record in records}
 
     def _jobs(
         self, wanted: Sequence[WantedStem], folder: Path, state: Path, staging: Path

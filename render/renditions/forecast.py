@@ -57,6 +57,15 @@ class RenditionForecast:
         cost = cost_in_words(self.n_bytes, self.core_s, n_workers)
         return f"{stems}, {in_short(self.audio_s / 3600)} h of audio: {cost}"
 
+    def times(self, factor: float) -> RenditionForecast:
+        """Return what several times as many stems will take."""
+        return RenditionForecast(
+            round(self.n_stems * factor),
+            self.audio_s * factor,
+            round(self.n_bytes * factor),
+            self.core_s * factor,
+        )
+
     def check_room(self, corpus: Path) -> None:
         """Refuse what the disk cannot hold.
 

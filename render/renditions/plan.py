@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -105,6 +105,11 @@ class RenditionPlan:
     config: RenditionConfig
     lazy: LazySources | None = None
 
+    def without_audio(self, lazy: LazySources) -> RenditionPlan:
+        """Return the plan of the same corpus that keeps no audio."""
+        header = {**self.header, "lazy": {"fingerprint": self.fingerprint()}}
+        return replace(self, header=header, lazy=lazy)
+
     def fingerprint(self) -> str:
         """Return a hash of everything that decides the corpus."""
         content = [
@@ -180,15 +185,15 @@ def plan_renditions(
         "n_points": {piece.chosen.track: str(piece.space.n_points) for piece in pieces},
         "n_duplicates_grouped": selection.n_grouped,
     }
-    return RenditionPlan(
+    plan = RenditionPlan(
         pieces,
         tuple(rejections),
         header,
         warnings,
         str(midi_root.resolve()),
         config,
-        lazy,
     )
+    return plan if lazy is None else plan.without_audio(lazy)
 
 
 def plan_pieces(

@@ -28,7 +28,6 @@ from stemsmith.mixing.level.loudness import (
     integrated_loudness,
 )
 from stemsmith.render.corpus.config import Drums, Pan
-from stemsmith.render.corpus.layout import Layout
 from stemsmith.render.midi.notes import sounding_midi
 from stemsmith.render.midi.panorama import place_parts
 from stemsmith.render.midi.playing import AS_WRITTEN, Dynamic
@@ -50,6 +49,7 @@ from stemsmith.render.sound.workspace import AT_WORK, shared_workspace
 
 __all__ = [
     "STEMS_FOLDER",
+    "RefusedStems",
     "RenderedStems",
     "StemJob",
     "StemSpec",
@@ -94,8 +94,8 @@ class StemJob:
     ----------
     song_id, notes_sha256, track, split, source : str
         MD5 and note hash of the score, label, split, path of the score below `midi_root`.
-    midi_root, corpus, record : str
-        Folders, and the file the records go to.
+    midi_root, corpus, staging, record : str
+        Folders, the last one of files that are not complete, and the file the records go to.
     tempo : Tempo
         Tempo that all of them are played at.
     specs : tuple of StemSpec
@@ -117,6 +117,7 @@ class StemJob:
     source: str
     midi_root: str
     corpus: str
+    staging: str
     record: str
     tempo: Tempo
     specs: tuple[StemSpec, ...]
@@ -140,7 +141,23 @@ class RenderedStems:
     audio_s: float
 
 
-def render_stems(job: StemJob) -> RenderedStems | Rejection:
+@dataclass(frozen=True, slots=True)
+class RefusedStems:
+    """What `render_stems` reports of a piece that it cannot render.
+
+    Attributes
+    ----------
+    record : str
+        The file that the records of the job would have gone to.
+    rejection : Rejection
+        Why the piece is left out.
+    """
+
+    record: str
+    rejection: Rejection
+
+
+def render_stems(job: StemJob) -> RenderedStems | RefusedStems:
     """Render the stems of a job, and write their records last.
 
     Parameters
@@ -150,7 +167,7 @@ def render_stems(job: StemJob) -> RenderedStems | Rejection:
 
     Returns
     -------
-    RenderedStems or Rejection
+    RenderedStems or RefusedStems
         A rejection is of the whole piece; it is not recorded here.
 
     Raises
@@ -164,11 +181,11 @@ def render_stems(job: StemJob) -> RenderedStems | Rejection:
         try:
             studio = _studio_of(job)
         except Unusable as finding:
-            return Rejection(job.source, "render", finding.reason, finding.detail)
+            return _refused(job, finding.reason, finding.detail)
         try:
             records = [studio.render(spec) for spec in job.specs]
         except Unplayable as finding:
-            return Rejection(job.source, "render", Reason.UNPLAYABLE, str(finding))
+            return _refused(job, Reason.UNPLAYABLE, str(finding))
         shards.write_records(Path(job.record), RenditionStem, records)
     return RenderedStems(len(records), sum(r.n_samples / r.sample_rate for r in records))
 
@@ -213,6 +230,10 @@ def _studio_of(job: StemJob) -> _Studio:
         recheck(changed)
         raise changed
     return _Studio(job, score)
+
+
+def _refused(job: StemJob, reason: Reason, detail: str) -> RefusedStems:
+    return RefusedStems(job.record, Rejection(job.source, "render", reason, detail))
 
 
 class _Studio:
@@ -307,7 +328,7 @@ class _Studio:
         """
         if self._job.is_lazy and path.suffix == slakh.AUDIO:
             return hashlib.sha256(content).hexdigest()
-        with storage.atomic_file(path, Layout(Path(self._job.corpus)).staging) as file:
+        with storage.atomic_file(path, Path(self._job.staging)) as file:
             file.write(content)
         return hashlib.sha256(content).hexdigest()
 

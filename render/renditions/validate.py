@@ -24,7 +24,7 @@ from stemsmith.mixing.audio.realise import MIXTURE, realise
 from stemsmith.mixing.level.gains import db_to_linear
 from stemsmith.mixing.level.loudness import envelope, integrated_loudness
 from stemsmith.render.corpus.layout import RUN_FOLDER
-from stemsmith.render.renditions.corpus import SCORES_FOLDER
+from stemsmith.render.renditions.closing import SCORES_FOLDER
 from stemsmith.render.sound.heard import check_heard
 
 __all__ = ["PieceValidation", "plan_validation", "validate_piece"]

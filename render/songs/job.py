@@ -40,6 +40,8 @@ class RenderJob:
         Level of each group as it was drawn; empty where all stems are equally loud.
     production : Production
         What the options of effects and rooms name, as it was read.
+    staging : str
+        Folder in which the song lies until it is complete; empty if it is rendered into memory.
     score_path : str or None
         Where the score lies below `midi_root`, if not at the path that the song has in records.
     is_lazy : bool
@@ -58,6 +60,7 @@ class RenderJob:
     second_patches: tuple[Patch | None, ...] = ()
     levels_lu: tuple[tuple[str, float], ...] = ()
     production: Production = NO_PRODUCTION
+    staging: str = ""
     score_path: str | None = None
     is_lazy: bool = False
 

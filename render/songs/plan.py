@@ -15,6 +15,7 @@ from stemsmith.manifests.programs import DRUMS, rendering_class_of
 from stemsmith.manifests.records import Part, Reason, Rejection, ScannedSong
 from stemsmith.mixing.level.balance import Balance
 from stemsmith.render.corpus.config import MixSource, OnDefect, RenderConfig
+from stemsmith.render.corpus.layout import Layout
 from stemsmith.render.corpus.lazy_sources import LazySources
 from stemsmith.render.corpus.manifest import bank_header, why_nothing
 from stemsmith.render.corpus.selection import Chosen, Selection, select
@@ -53,6 +54,15 @@ class CorpusPlan:
     rejections: tuple[Rejection, ...]
     header: dict[str, Any]
     lazy: LazySources | None = None
+
+    def without_audio(self, lazy: LazySources) -> CorpusPlan:
+        """Return the plan of the same corpus that keeps no audio."""
+        return replace(
+            self,
+            jobs=tuple(replace(job, is_lazy=True) for job in self.jobs),
+            header={**self.header, "lazy": {"fingerprint": self.fingerprint()}},
+            lazy=lazy,
+        )
 
     def fingerprint(self) -> str:
         """Return a hash of everything that decides the corpus."""
@@ -137,8 +147,6 @@ def plan_corpus(
         )
     balance = balance_of(config)
     jobs = plan_songs(selection.chosen, midi_root, corpus, config, bank, balance, production)
-    if lazy is not None:
-        jobs = tuple(replace(job, is_lazy=True) for job in jobs)
     header = {
         "stage": CORPUS,
         "config": config.to_dict(),
@@ -147,7 +155,8 @@ def plan_corpus(
         **({} if balance is None else {"balance": balance.to_dict()}),
         **production_header,
     }
-    return CorpusPlan(jobs, selection, tuple(rejections), header, lazy)
+    plan = CorpusPlan(jobs, selection, tuple(rejections), header)
+    return plan if lazy is None else plan.without_audio(lazy)
 
 
 def plan_songs(
@@ -192,6 +201,7 @@ def plan_songs(
             second_patches=_second_patches(one, config, bank),
             levels_lu=levels_of(balance, config, one.song),
             production=production,
+            staging=str(Layout(corpus.resolve()).staging),
         )
         for one in chosen
     )

@@ -58,7 +58,7 @@ def render_song(job: RenderJob) -> RenderedSong | Rejection:
 
 def _render_song(job: RenderJob) -> RenderedSong | Rejection:
     layout = Layout(Path(job.corpus))
-    staged = layout.staging / f"{job.track}-{uuid.uuid4().hex}"
+    staged = Path(job.staging) / f"{job.track}-{uuid.uuid4().hex}"
     try:
         song, stems, pieces = _write_track(job, staged)
         shards.write_records(layout.record(job.track, "stems"), Stem, stems)

@@ -43,6 +43,7 @@ def test_the_names_are_these() -> None:
         "integrated_loudness",
         "make_bank",
         "measure_gap",
+        "merge",
         "mix",
         "open_folder",
         "open_workers",

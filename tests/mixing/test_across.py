@@ -684,3 +684,36 @@ def test_the_command_is_the_function(
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert records(stemsmith.Mixtures(tmp_path / "m")) == records(matched[Match.KEY])
+
+
+@pytest.mark.parametrize("n_jobs", [2, 7])
+def test_jobs_of_an_array_render_what_their_own_mixtures_want(
+    music: Path, font: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_jobs: int
+) -> None:
+    """What two of them want is rendered once if one comes later, and is the same if not."""
+    from stemsmith.mixing import destination
+    from stemsmith.render.matched import matcher
+
+    monkeypatch.setattr(destination, "_PER_SHARD", 3)
+    options = {"n_mixtures": 10, "soundfonts": [font], "match": "key", **QUICK}
+    rendered: list[str] = []
+    render_matches = matcher.render_matches
+
+    def counted(job: Any) -> Any:
+        rendered.extend(spec.wanted.stem_id for spec in job.specs)
+        return render_matches(job)
+
+    def make(name: str, **more: Any) -> Any:
+        return stemsmith.mix(music, tmp_path / name, mode="across", coherence=0, **options, **more)
+
+    whole = tree(make("whole").root)
+    monkeypatch.setattr(matcher, "render_matches", counted)
+    per_job = []
+    for number in reversed(range(1, n_jobs + 1)):
+        make("jobs", job=f"{number}/{n_jobs}")
+        per_job.append(set(rendered))
+    assert len(rendered) == len(set(rendered))
+    assert len(per_job[0]) < len(rendered)
+    assert tree(stemsmith.merge(tmp_path / "jobs").root) == whole
+    make("rest", job=f"1/{n_jobs}")  # and a whole run goes on with that
+    assert tree(make("rest").root) == whole

@@ -33,9 +33,10 @@ def test_a_study_can_be_planned_at_every_size(name: str) -> None:
             assert set(table.printed) <= set(table.rows or plan.study.rows)
     tiny, small, paper = (tuple(plans[size].study.rows) for size in SIZES)
     assert tiny == small == paper[: len(small)]
-    # At the size of papers there may be more corpora, of which a prediction is made.
+    # At the size of papers there may be more corpora, of which a prediction is made, and useful
+    # trains on real songs with one more of them.
     predicted = {row for one in plans["paper"].study.predictions for row in one.rows}
-    assert set(paper[len(small) :]) <= predicted
+    assert set(paper[len(small) :]) - {"real-humanised"} <= predicted
 
 
 @pytest.mark.parametrize("name", READY)

@@ -29,7 +29,12 @@ from stemsmith.render.midi.playing import Dynamic
 from stemsmith.render.packs import pack, restore
 from stemsmith.render.renditions.config import RenditionConfig
 from stemsmith.render.sound.sf2 import default_soundfont
-from stemsmith.render.workflow import make_bank, render_corpus, render_renditions
+from stemsmith.render.workflow import (
+    make_bank,
+    merge_corpus,
+    render_corpus,
+    render_renditions,
+)
 
 SMALL: dict[str, Any] = {"band": None, "sample_rate": 8000, "tail_s": 0.3}
 SPLIT: dict[str, Any] = {"splits": "2,1,1"}
@@ -150,6 +155,15 @@ def test_the_command_makes_the_same(scores: Path, idle: Corpus, tmp_path: Path, 
     done = here("render", scores, tmp_path / "c", "--lazy", "--no-band", "--sample-rate", 8000,
                 "--tail", 0.3, "--splits", "2,1,1", "--jobs", 1)  # fmt: skip
     assert done.returncode == 0, done.stderr
+    assert hashes(tmp_path / "c") == hashes(idle.root)
+
+
+def test_jobs_of_an_array_make_the_same(scores: Path, idle: Corpus, tmp_path: Path) -> None:
+    for job in ("2/2", "1/2"):
+        render_corpus(scores, tmp_path / "c", lazy=True, job=job, **SMALL, **SPLIT)
+        with pytest.raises(UsageError, match="the unfinished run here was made with other"):
+            render_corpus(scores, tmp_path / "c", job="1/2", **SMALL, **SPLIT)
+    merge_corpus(tmp_path / "c")
     assert hashes(tmp_path / "c") == hashes(idle.root)
 
 

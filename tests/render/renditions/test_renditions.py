@@ -1161,3 +1161,123 @@ def test_damage_is_found_and_named(copy: Path, here: Command, what: str) -> None
     change(copy)
     done = here("validate", copy, "--jobs", 0)
     assert_one_line_error(done, 1, text, str(copy))
+
+
+# ---------------------------------------------------------------------------------------------
+# Jobs of an array
+
+
+@pytest.mark.parametrize("n_jobs", [2, 3, 40])
+def test_jobs_and_merge_make_the_bytes_of_one_run(
+    album, fonts, tmp_path: Path, here: Command, n_jobs: int
+) -> None:
+    midi, corpus = album
+    n_stems = 0
+    for number in reversed(range(1, n_jobs + 1)):
+        if number == 1:
+            assert_one_line_error(here("merge", tmp_path / "c"), 1, f"1/{n_jobs} has not begun")
+        done = here("render", midi, tmp_path / "c", *QUICK, "--soundfont", fonts[0], *RESUMED,
+                    "--job", f"{number}/{n_jobs}", "--json")  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        n_stems += json.loads(done.stdout)["n_stems"]
+    done = here("merge", tmp_path / "c", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["n_stems"] == n_stems
+    assert hashes(tmp_path / "c") == hashes(corpus)
+    assert here("merge", tmp_path / "c").returncode == 0
+    assert here("validate", tmp_path / "c", "--jobs", 0).returncode == 0
+
+
+def test_a_whole_run_goes_on_with_what_jobs_left(
+    album, fonts, tmp_path: Path, here: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from stemsmith.render import workflow
+
+    midi, corpus = album
+    command = ("render", midi, tmp_path / "c", *QUICK, "--soundfont", fonts[0], *RESUMED)
+    assert here(*command, "--job", "2/3").returncode == 0
+    rendered: list[str] = []
+    render_stems = workflow.render_stems
+
+    def counted(job):
+        rendered.append(Path(job.record).name)
+        return render_stems(job)
+
+    monkeypatch.setattr(workflow, "render_stems", counted)
+    assert here(*command).returncode == 0
+    assert hashes(tmp_path / "c") == hashes(corpus)
+    in_turn = sorted(rendered)
+    rendered.clear()
+    assert here("render", midi, tmp_path / "w", *command[3:]).returncode == 0
+    every = sorted(rendered)
+    assert in_turn == [name for k, name in enumerate(every) if k % 3 != 1]
+
+
+@pytest.mark.parametrize("killed", ["1/2", "2/2", "merge"])
+def test_jobs_that_were_killed_at_every_step_go_on(
+    album, fonts, tmp_path: Path, here: Command, killed_after, killed: str
+) -> None:
+    midi, corpus = album
+    command = ("render", midi, tmp_path / "c", *QUICK, "--soundfont", fonts[0], *RESUMED)
+    for name in ("1/2", "2/2", "merge"):
+        one = ("merge", tmp_path / "c") if name == "merge" else (*command, "--job", name)
+        ended = name != killed
+        for n_steps in (0, 1, 2, 3, 5, 8, 13, *range(20, 500, 40)):
+            if ended:
+                break
+            with killed_after(n_steps):
+                here(*one)
+                ended = True
+        assert here(*one).returncode == 0
+    assert hashes(tmp_path / "c") == hashes(corpus)
+
+
+@pytest.mark.parametrize("deadly", [1, 2, 3])
+def test_a_piece_of_which_one_job_was_refused(
+    tmp_path: Path, fonts, here: Command, monkeypatch: pytest.MonkeyPatch, deadly: int
+) -> None:
+    """Nothing of it is left, whichever of its jobs it was, in whichever job of the array."""
+    from stemsmith.render import workflow
+    from stemsmith.render.renditions.render import RefusedStems
+
+    midi = tmp_path / "midi"
+    for k in range(2):
+        write_score(midi / f"{k}.mid", seed=k)
+    render_stems = workflow.render_stems
+
+    def refusing(job):
+        if job.source == "0.mid" and job.tempo.name in {1: "90", 2: "100", 3: "90 100"}[deadly]:
+            text = f"not at {job.tempo.name}"
+            return RefusedStems(job.record, Rejection("0.mid", "render", Reason.TOO_LONG, text))
+        return render_stems(job)
+
+    monkeypatch.setattr(workflow, "render_stems", refusing)
+    options = (*QUICK, "--soundfont", fonts[0], "--renditions", "all", "--tempo", "90,100")
+    assert here("render", midi, tmp_path / "w", *options).returncode == 0
+    for job in ("4/4", "3/4", "2/4", "1/4"):
+        done = here("render", midi, tmp_path / "c", *options, "--job", job)
+        assert done.returncode == 0, done.stderr
+    assert here("merge", tmp_path / "c").returncode == 0
+    assert hashes(tmp_path / "c") == hashes(tmp_path / "w")
+    assert rejections_of(tmp_path / "c") == {"0.mid": Reason.TOO_LONG}
+    assert here("validate", tmp_path / "c", "--jobs", 0).returncode == 0
+
+
+def test_no_piece_is_left_by_any_job(
+    tmp_path: Path, fonts, here: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from stemsmith.render import workflow
+    from stemsmith.render.renditions.render import RefusedStems
+
+    def refuse(job):
+        return RefusedStems(job.record, Rejection("0.mid", "render", Reason.TOO_LONG, "long"))
+
+    write_score(tmp_path / "midi" / "0.mid")
+    render_stems = workflow.render_stems
+    options = (*QUICK, "--soundfont", fonts[0], "--renditions", "all", "--tempo", "90,100")
+    for number, function in ((1, render_stems), (2, refuse)):
+        monkeypatch.setattr(workflow, "render_stems", function)
+        done = here("render", tmp_path / "midi", tmp_path / "c", *options, "--job", f"{number}/2")
+        assert done.returncode == 0, done.stderr
+    assert_one_line_error(here("merge", tmp_path / "c"), 1, "1 too-long")
+    assert not any(path.is_file() for path in tmp_path.glob("c/**/*"))

@@ -1,0 +1,130 @@
+"""What a scan has found, kept for the other jobs of an array: one of them reads the scores."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from importlib.metadata import version as package_version
+from pathlib import Path
+
+from stemsmith.manifests import shards, storage
+from stemsmith.manifests.errors import InUse, InvalidCorpus
+from stemsmith.manifests.jobs import Progress
+from stemsmith.manifests.records import Rejection, ScannedSong
+
+__all__ = ["KeptScan"]
+
+Found = list[ScannedSong | Rejection]
+
+
+class KeptScan:
+    """The place of what a scan has found, below the state of a run.
+
+    What is kept holds of the same files, by name, size and time of modification, and of the same
+    way to read them. Whoever finds nothing reads the scores; the others wait meanwhile, which takes
+    them no longer than to do the same.
+
+    Parameters
+    ----------
+    state : Path
+        Folder of the run's state.
+    root : Path
+        Folder of the scores.
+    paths : sequence of str
+        Files of the scores, relative to it.
+    how : sequence of object
+        What decides how they are read, as JSON has it.
+    """
+
+    def __init__(
+        self, state: Path, root: Path, paths: Sequence[str], how: Sequence[object]
+    ) -> None:
+        digest = hashlib.sha256(json.dumps([package_version("stemsmith"), *how]).encode())
+        for path in paths:
+            digest.update(f"{path}|{_identity(root / path)}\n".encode("utf-8", "surrogateescape"))
+        self._scans = state / "scans"
+        self._kept = self._scans / digest.hexdigest()[:40]
+
+    def found(self, read: Callable[[], Found], progress: Progress) -> Found:
+        """Return what was kept, or what is read now and kept for others.
+
+        Parameters
+        ----------
+        read : callable
+            Reads the scores.
+        progress : Progress
+            Is told if another job is waited for.
+
+        Returns
+        -------
+        list of ScannedSong or Rejection
+            One for each file, in any order.
+        """
+        self._scans.mkdir(parents=True, exist_ok=True)
+        with self._alone(progress):
+            if (kept := self._read()) is not None:
+                return kept
+            found = read()
+            self._keep(found)
+            return found
+
+    @contextmanager
+    def _alone(self, progress: Progress) -> Iterator[None]:
+        """Wait until no other job reads the same scores."""
+        lock = self._kept.with_suffix(".lock")
+        with ExitStack() as held:
+            try:
+                held.enter_context(storage.exclusive(lock))
+            except InUse:
+                progress.note("another job is reading the scores; waiting for what it finds")
+                held.enter_context(storage.exclusive(lock, wait_s=-1))
+            yield
+
+    def _read(self) -> Found | None:
+        """Return what was kept; None if it was not, or is damaged."""
+        try:
+            songs = shards.read_records(self._kept / "songs.parquet", ScannedSong)
+            rejections = shards.read_records(self._kept / "rejections.parquet", Rejection)
+        except InvalidCorpus:
+            return None
+        return [*songs, *rejections]
+
+    def _keep(self, found: Found) -> None:
+        songs = [item for item in found if isinstance(item, ScannedSong)]
+        rejections = [item for item in found if isinstance(item, Rejection)]
+        if not _can_be_kept(songs, rejections):
+            return
+        staged = self._kept.with_suffix(f".{secrets.token_hex(8)}")
+        try:
+            with suppress(FileNotFoundError):  # the run was closed meanwhile
+                staged.mkdir()
+                shards.write_records(staged / "songs.parquet", ScannedSong, songs)
+                shards.write_records(staged / "rejections.parquet", Rejection, rejections)
+                shutil.rmtree(self._kept, ignore_errors=True)  # what is damaged
+                storage.publish_folder(staged, self._kept)
+        finally:
+            shutil.rmtree(staged, ignore_errors=True)
+
+
+def _identity(path: Path) -> str:
+    try:
+        status = path.stat()
+    except OSError:
+        return "unreadable"
+    return f"{status.st_size}|{status.st_mtime_ns}"
+
+
+def _can_be_kept(songs: Sequence[ScannedSong], rejections: Sequence[Rejection]) -> bool:
+    """Tell whether all text can be stored as it is: names of files may hold other bytes."""
+    texts = [song.path for song in songs]
+    texts += [part.name for song in songs for part in song.parts]
+    texts += [text for row in rejections for text in (row.id, row.detail)]
+    try:
+        "".join(texts).encode()
+    except UnicodeEncodeError:
+        return False
+    return True

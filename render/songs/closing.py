@@ -1,0 +1,159 @@
+"""Closing a corpus of songs that are all rendered: shards of records, card and manifest."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from stemsmith.manifests import shards
+from stemsmith.manifests.corpus import PIECES, Corpus
+from stemsmith.manifests.errors import NothingToDo
+from stemsmith.manifests.job_array import Outline
+from stemsmith.manifests.records import Rejection, Song, Stem
+from stemsmith.manifests.run_folder import RunFolder
+from stemsmith.manifests.splits import SPLITS
+from stemsmith.render.audit.rates import defect_rates
+from stemsmith.render.corpus.card import write_records_card
+from stemsmith.render.corpus.layout import Layout
+from stemsmith.render.corpus.lazy_sources import publish_lazy_sources
+from stemsmith.render.corpus.manifest import why_nothing
+from stemsmith.render.songs.plan import CorpusPlan
+
+__all__ = ["CorpusOutline", "PlannedTrack", "close_corpus"]
+
+_SONGS_PER_SHARD: Final = 256
+
+
+class PlannedTrack(NamedTuple):
+    """A song of the plan: its label, and the split it lies in."""
+
+    track: str
+    split: str
+
+
+@dataclass(frozen=True, slots=True)
+class CorpusOutline:
+    """What of a plan is needed to close a corpus of songs.
+
+    Attributes
+    ----------
+    tracks : sequence of PlannedTrack
+        All songs, in order of track number.
+    rejections : sequence of Rejection
+        Songs that were left out by scanning and selecting.
+    header : dict
+        What the manifest will say, as far as the plan decides it.
+    n_grouped : int
+        Songs that are the same music as another one, or nearly so.
+    is_number_wanted : bool
+        Whether a number of songs was asked for: fewer, because files cannot be read, will not do.
+    """
+
+    tracks: Sequence[PlannedTrack]
+    rejections: Sequence[Rejection]
+    header: dict[str, Any]
+    n_grouped: int
+    is_number_wanted: bool
+
+    @classmethod
+    def of(cls, plan: CorpusPlan) -> CorpusOutline:
+        """Return the outline of a plan."""
+        tracks = [PlannedTrack(job.track, job.split) for job in plan.jobs]
+        is_number_wanted = plan.jobs[0].config.n_wanted is not None
+        n_grouped = plan.selection.n_grouped
+        return cls(tracks, plan.rejections, plan.header, n_grouped, is_number_wanted)
+
+    @classmethod
+    def read(cls, kept: Outline) -> CorpusOutline:
+        """Return what the jobs of an array have kept."""
+        tracks = [PlannedTrack(*item) for item in kept.items]
+        return cls(tracks, kept.rejections, dict(kept.header), **kept.facts)
+
+    def to_keep(self) -> Outline:
+        """Return what the jobs of an array keep."""
+        facts = {"n_grouped": self.n_grouped, "is_number_wanted": self.is_number_wanted}
+        return Outline(self.header, self.tracks, self.rejections, facts)
+
+
+def close_corpus(
+    layout: Layout,
+    folder: RunFolder,
+    outline: CorpusOutline,
+    settled: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+) -> Corpus:
+    """Gather the records into shards, write card and manifest, remove the run's own files.
+
+    Parameters
+    ----------
+    layout : Layout
+        Where things lie in the corpus.
+    folder : RunFolder
+        The folder, held by this process.
+    outline : CorpusOutline
+        What there is, every song of it rendered or rejected.
+    settled : callable, optional
+        Returns what the manifest says in the end, when shards are written; may raise.
+
+    Raises
+    ------
+    NothingToDo
+        If every song was rejected.
+    """
+    if folder.is_closed:
+        return Corpus(layout.root)
+    tracks = [planned.track for planned in outline.tracks]
+    refused = [t for t in tracks if layout.record(t, "rejections").exists()]
+    rejections = [
+        *outline.rejections,
+        *shards.read_records([layout.record(t, "rejections") for t in refused], Rejection),
+    ]
+    left_out = set(refused)
+    done = [track for track in tracks if track not in left_out]
+    if not done:
+        folder.abandon()
+        raise NothingToDo(why_nothing(layout.root, len(tracks), rejections))
+    files = _write_shards(layout, "songs", Song, done) + _write_shards(layout, "stems", Stem, done)
+    if outline.header["config"].get("drum_pieces"):
+        files += _write_shards(layout, PIECES, Stem, done)
+    path = layout.root / "rejections-00000.parquet"
+    shards.write_records(path, Rejection, sorted(rejections, key=lambda r: r.id))
+    reasons = Counter(str(r.reason) for r in rejections)
+    counts = Counter(split for track, split in outline.tracks if track not in left_out)
+    header = {
+        **outline.header,
+        "n_songs": {split: counts[split] for split in SPLITS},
+        "n_duplicates_grouped": outline.n_grouped,
+        "rejections": dict(sorted(reasons.items())),
+        **_audited(layout, done),
+        "shards": [shards.shard_entry(file) for file in [*files, path]],
+    }
+    if settled is not None:
+        header = settled(header)
+    publish_lazy_sources(layout)
+    write_records_card(layout.root, header)
+    folder.close(header)
+    return Corpus(layout.root)
+
+
+def _audited(layout: Layout, done: Sequence[str]) -> dict[str, Any]:
+    """Return what the audit found: how many stems have a defect of each kind."""
+    records = (shards.read_records(layout.record(t, "stems"), Stem) for t in done)
+    audits = [stem.audit for stems in records for stem in stems if stem.audit is not None]
+    return {"audit": defect_rates(audits)} if audits else {}
+
+
+def _write_shards(
+    layout: Layout, kind: str, record_type: type, tracks: Sequence[str]
+) -> list[Path]:
+    written = []
+    for number, start in enumerate(range(0, len(tracks), _SONGS_PER_SHARD)):
+        members = tracks[start : start + _SONGS_PER_SHARD]
+        records: list[Any] = shards.read_records(
+            [layout.record(track, kind) for track in members], record_type
+        )
+        written.append(layout.root / f"{kind}-{number:05d}.parquet")
+        shards.write_records(written[-1], record_type, records)
+    return written
