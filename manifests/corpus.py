@@ -44,6 +44,7 @@ _SHAPE: Final = {  # of what readers ask of the manifest
     "n_duplicates_grouped": Optional(int),
     "versions": Optional(Every(dict, str)),
     "soundfonts": Optional(Every(list, dict)),
+    "lazy": Optional({"fingerprint": str}),
 }
 
 

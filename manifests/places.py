@@ -15,7 +15,9 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import importlib
 import io
+import itertools
 import os
 import stat
 from functools import lru_cache
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 __all__ = [
+    "LAZY",
     "FileStatus",
     "is_file",
     "is_remote",
@@ -46,6 +49,9 @@ __all__ = [
     "status_of",
 ]
 
+LAZY: Final = "lazy.json"  # in the folder of a corpus without audio
+_RENDERER: Final = "stemsmith.render.again.lazy"  # which this package must not import
+_MOST_LEVELS: Final = 4  # of folders between the folder of a corpus and a file of audio
 _IN_TAR: Final = ".tar/"  # of a path that leads into one
 _N_INDICES: Final = 256  # of tars that a process remembers; each has some 1.5 kB for a song
 _FETCHED: Final = "fetched"  # folder of the user's cache
@@ -106,9 +112,11 @@ class FileStatus(NamedTuple):
     Attributes
     ----------
     n_bytes : int
-        Its size; of a member of a tar, that of the member.
+        Its size; of a member of a tar, that of the member; -1 of a file that is rendered when it is
+        opened.
     changed_ns : int
-        When it was changed last, in nanoseconds; of a member, when the tar was.
+        When it was changed last, in nanoseconds; of a member of a tar, when the tar was, and of a
+        file that is rendered, when the manifest of its corpus was.
     is_regular : bool
         Whether it is a file, and no folder, pipe or device: reading one of these may never end.
     """
@@ -121,48 +129,43 @@ class FileStatus(NamedTuple):
 def opened(path: Path) -> BinaryIO:
     """Open a file for reading, wherever its bytes are.
 
-    What lies in an object store is fetched into the user's cache first, a tar member by member.
+    What lies in an object store is fetched into the user's cache first, a tar member by member; a
+    file of a corpus without audio is rendered into it.
 
     Raises
     ------
     OSError
         As `Path.open` does.
     InvalidCorpus
-        If it is a member of a tar that is damaged.
+        If it is a member of a tar that is damaged, or a song cannot be rendered again.
     StoreError
         If an object store does not answer or refuses.
     """
-    if is_object(path):
-        return _fetched(path)
     try:
-        return path.open("rb")
-    except (NotADirectoryError, FileNotFoundError):
-        if (found := _in_tar(path)) is None:
+        return _fetched(path) if is_object(path) else _opened_here(path)
+    except FileNotFoundError:
+        if (corpus := _lazy_corpus_of(path)) is None:
             raise
-    return cast(BinaryIO, io.BufferedReader(_Span(found.tar.open("rb", buffering=0), found.member)))
+    return cast(BinaryIO, corpus.open_file(path))
 
 
 def status_of(path: Path) -> FileStatus:
     """Return size and time of a file, wherever it is; errors as of `opened`."""
-    # Of an object, a question is saved by looking for the tar first.
-    if is_remote(path) and (found := _in_tar(path)) is not None:
-        return FileStatus(found.member.n_bytes, found.changed_ns, is_regular=True)
     try:
-        status = path.stat()
-    except (NotADirectoryError, FileNotFoundError):
-        if (found := _in_tar(path)) is None:
+        return _status_of(path)
+    except FileNotFoundError:
+        if (corpus := _lazy_corpus_of(path)) is None or not corpus.has_file(path):
             raise
-        return FileStatus(found.member.n_bytes, found.changed_ns, is_regular=True)
-    return FileStatus(status.st_size, status.st_mtime_ns, stat.S_ISREG(status.st_mode))
+    return FileStatus(-1, corpus.changed_ns, is_regular=True)
 
 
 def is_file(path: Path) -> bool:
-    """Return whether there is a file, wherever it would be.
+    """Return whether there is a file, wherever it would be; nothing is rendered for the answer.
 
     Raises
     ------
     InvalidCorpus
-        If it would be a member of a tar that is damaged.
+        If it would be a member of a tar, or of a corpus without audio, that is damaged.
     """
     try:
         return status_of(path).is_regular
@@ -184,7 +187,10 @@ def sha256_of(path: Path) -> str:
 
 def size_of(path: Path) -> int:
     """Return the bytes of a file, wherever it is; errors as of `opened`."""
-    return status_of(path).n_bytes
+    if (n_bytes := status_of(path).n_bytes) >= 0:
+        return n_bytes
+    with opened(path) as file:
+        return file.seek(0, os.SEEK_END)
 
 
 def local_copy(path: Path) -> Path:
@@ -217,6 +223,40 @@ def members_of(tar: Path) -> dict[str, TarMember]:
     """
     status = tar.stat()
     return _index_of(tar, status.st_size, status.st_mtime_ns).members()
+
+
+def _opened_here(path: Path) -> BinaryIO:
+    """Open a file of this machine, or a member of a tar that is one."""
+    try:
+        return path.open("rb")
+    except (NotADirectoryError, FileNotFoundError):
+        if (found := _in_tar(path)) is None:
+            raise
+    return cast(BinaryIO, io.BufferedReader(_Span(found.tar.open("rb", buffering=0), found.member)))
+
+
+def _status_of(path: Path) -> FileStatus:
+    """Return what is known of a file that is there, or in a tar."""
+    # Of an object, a question is saved by looking for the tar first.
+    found = _in_tar(path) if is_remote(path) else None
+    if found is None:
+        try:
+            status = path.stat()
+            return FileStatus(status.st_size, status.st_mtime_ns, stat.S_ISREG(status.st_mode))
+        except (NotADirectoryError, FileNotFoundError):
+            if (found := _in_tar(path)) is None:
+                raise
+    return FileStatus(found.member.n_bytes, found.changed_ns, is_regular=True)
+
+
+def _lazy_corpus_of(path: Path) -> Any:
+    """Return the corpus without audio that a file is of, by what can render its songs; or None."""
+    if path.suffix != ".flac":
+        return None
+    for folder in itertools.islice(path.parents, _MOST_LEVELS):
+        if (folder / LAZY).is_file():
+            return importlib.import_module(_RENDERER).lazy_corpus(folder)
+    return None
 
 
 class _InTar(NamedTuple):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
 from typing import Any, Final, TypedDict
 
 from stemsmith.manifests.errors import UsageError
-from stemsmith.manifests.options import option, settle, to_manifest
+from stemsmith.manifests.options import from_manifest, option, settle, to_manifest
 from stemsmith.manifests.programs import players
 from stemsmith.manifests.splits import SPLITS
 from stemsmith.mixing.production.codec import Codec
@@ -551,6 +551,25 @@ class RenderConfig:
         dynamics = {dynamic.name: dynamic.velocity for dynamic in self.dynamics}
         tars = {} if self.tracks_per_tar is None else {"tracks_per_tar": self.tracks_per_tar}
         return {**to_manifest(self), "dynamics": dynamics, **tars}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any], dynamics: Sequence[Dynamic]) -> RenderConfig:
+        """Return the options that a manifest describes.
+
+        Parameters
+        ----------
+        content : mapping of str to object
+            What `to_dict` gave, or a part of it.
+        dynamics : sequence of Dynamic
+            The dynamics in the order in which they were asked for, which a manifest does not keep.
+
+        Raises
+        ------
+        UsageError
+            For what this version does not know, naming the key.
+        """
+        values = {key: value for key, value in content.items() if key != "dynamics"}
+        return from_manifest(cls, values, dynamics=tuple(dynamics))
 
 
 class SoundOptions(TypedDict, total=False):

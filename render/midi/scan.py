@@ -24,7 +24,15 @@ from stemsmith.render.midi.score import Notes, Score, read_score
 from stemsmith.render.midi.signature import melodic_signature
 from stemsmith.render.midi.smf import Unusable
 
-__all__ = ["Inventory", "ScanJob", "find_midi_files", "load_score", "plan_scan", "scan_files"]
+__all__ = [
+    "Inventory",
+    "ScanJob",
+    "files_below",
+    "find_midi_files",
+    "load_score",
+    "plan_scan",
+    "scan_files",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,16 +120,34 @@ def find_midi_files(root: Path, skipped: Path | None = None) -> list[str]:
         raise UsageError(f"{root}: not a folder of MIDI files{of_file}")
     if (kind := own_kind(root)) is not None:
         raise UsageError(f"{root}: {kind.words}, not a folder of MIDI files")
+    return sorted(
+        path for path in files_below(root, skipped) if Path(path).suffix.lower() in MIDI_ENDINGS
+    )
+
+
+def files_below(root: Path, skipped: Path | None = None) -> Iterator[str]:
+    """Yield all files below a folder, as `find_midi_files` finds those that are MIDI files.
+
+    Parameters
+    ----------
+    root, skipped
+        As for `find_midi_files`.
+
+    Raises
+    ------
+    UsageError
+        If a folder cannot be read.
+    """
 
     def refuse(error: OSError) -> None:
         raise UsageError(f"{error.filename}: cannot be read: {error.strerror}") from error
 
     if is_object(root):
-        objects = (path for path, _ in root.files_below() if path.suffix.lower() in MIDI_ENDINGS)
+        objects = (path for path, _ in root.files_below())
         outside = (path for path in objects if skipped is None or not path.is_relative_to(skipped))
-        return sorted(path.relative_to(root).as_posix() for path in outside)
+        yield from (path.relative_to(root).as_posix() for path in outside)
+        return
     seen: set[tuple[int, int]] = set()
-    found: list[str] = []
     for folder, subfolders, names in os.walk(root, onerror=refuse, followlinks=True):
         status = Path(folder).stat()
         if (status.st_dev, status.st_ino) in seen or Path(folder).resolve() == skipped:
@@ -130,12 +156,7 @@ def find_midi_files(root: Path, skipped: Path | None = None) -> list[str]:
         seen.add((status.st_dev, status.st_ino))
         subfolders.sort()
         relative = Path(folder).relative_to(root)
-        found += [
-            (relative / name).as_posix()
-            for name in names
-            if Path(name).suffix.lower() in MIDI_ENDINGS
-        ]
-    return sorted(found)
+        yield from ((relative / name).as_posix() for name in sorted(names))
 
 
 def plan_scan(

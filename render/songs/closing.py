@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from stemsmith.manifests.stores import is_object
 from stemsmith.render.audit.rates import defect_rates
 from stemsmith.render.corpus.card import write_records_card
 from stemsmith.render.corpus.layout import Layout, SongTar
+from stemsmith.render.corpus.lazy_sources import publish_lazy_sources
 from stemsmith.render.corpus.manifest import why_nothing
 from stemsmith.render.songs.plan import CorpusPlan
 from stemsmith.render.songs.tars import tar_entries, write_song_tar
@@ -93,7 +94,12 @@ class CorpusOutline:
         return Outline(self.header, self.tracks, self.rejections, facts)
 
 
-def close_corpus(layout: Layout, folder: RunFolder, outline: CorpusOutline) -> Corpus:
+def close_corpus(
+    layout: Layout,
+    folder: RunFolder,
+    outline: CorpusOutline,
+    settled: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+) -> Corpus:
     """Gather the records into shards, write card and manifest, remove the run's own files.
 
     Parameters
@@ -104,6 +110,8 @@ def close_corpus(layout: Layout, folder: RunFolder, outline: CorpusOutline) -> C
         The folder, held by this process.
     outline : CorpusOutline
         What there is, every song of it rendered or rejected.
+    settled : callable, optional
+        Returns what the manifest says in the end, when shards are written; may raise.
 
     Raises
     ------
@@ -117,7 +125,7 @@ def close_corpus(layout: Layout, folder: RunFolder, outline: CorpusOutline) -> C
         here.records = records
         if is_object(layout.root):
             _fetch_unlisted(layout, here, outline)
-        return _close(here, folder, outline)
+        return _close(here, folder, outline, settled)
 
 
 def _fetch_unlisted(layout: Layout, here: Layout, outline: CorpusOutline) -> None:
@@ -140,7 +148,12 @@ def _fetch_if_there(path: Path, copy: Path) -> None:
             copy.write_bytes(path.read_bytes())
 
 
-def _close(layout: Layout, folder: RunFolder, outline: CorpusOutline) -> Corpus:
+def _close(
+    layout: Layout,
+    folder: RunFolder,
+    outline: CorpusOutline,
+    settled: Callable[[dict[str, Any]], dict[str, Any]] | None,
+) -> Corpus:
     tracks = [planned.track for planned in outline.tracks]
     refused = [t for t in tracks if layout.record(t, "rejections").exists()]
     rejections = [
@@ -171,6 +184,9 @@ def _close(layout: Layout, folder: RunFolder, outline: CorpusOutline) -> Corpus:
         "shards": [shards.shard_entry(file) for file in [*files, path]],
         **({"tars": tar_entries(layout, tars)} if tars else {}),
     }
+    if settled is not None:
+        header = settled(header)
+    publish_lazy_sources(layout)
     write_records_card(layout.root, header)
     folder.close(header)
     return Corpus(layout.root)

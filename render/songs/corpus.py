@@ -7,9 +7,10 @@ where the last one was killed if its plan is the same, byte for byte, and is ref
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from stemsmith.manifests import shards
 from stemsmith.manifests.corpus import CORPUS, Corpus
@@ -35,14 +36,23 @@ class CorpusDestination:
         What goes into it.
     share : Share, optional
         Job of an array, whose songs are rendered here; None for all songs.
+    fingerprint : str, optional
+        Hash of all that decides the run; by default that of the plan.
     """
 
-    def __init__(self, root: Path, plan: CorpusPlan, share: Share | None = None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        plan: CorpusPlan,
+        share: Share | None = None,
+        fingerprint: str | None = None,
+    ) -> None:
         self._layout = Layout(root)
         self._plan, self._share = plan, share
         self._tars = plan.tars
         self._own = _own_jobs(plan, share)
-        self._folder = RunFolder(root, CORPUS, self._layout.run, plan.fingerprint(), share)
+        fingerprint = fingerprint or plan.fingerprint()
+        self._folder = RunFolder(root, CORPUS, self._layout.run, fingerprint, share)
 
     @contextmanager
     def opened(self) -> Iterator[None]:
@@ -56,6 +66,8 @@ class CorpusDestination:
         with self._folder.opened():
             if not self._folder.is_closed:
                 self._layout.records.mkdir(exist_ok=True)
+                if self._plan.lazy is not None:
+                    self._plan.lazy.keep(self._layout)
                 if self._share is not None:
                     self._folder.array.save(CorpusOutline.of(self._plan).to_keep())
             yield
@@ -122,15 +134,20 @@ class CorpusDestination:
         n_songs = sum(job.track in rendered for job in self._own)
         return FinishedJob(self._layout.root, str(self._share), n_songs, tuple(rejections))
 
-    def close(self) -> Corpus:
+    def close(self, settled: Callable[[dict[str, Any]], dict[str, Any]] | None = None) -> Corpus:
         """Gather the records into shards, write card and manifest, remove the run's own files.
+
+        Parameters
+        ----------
+        settled : callable, optional
+            As of `close_corpus`.
 
         Raises
         ------
         NothingToDo
             If every song was rejected.
         """
-        return close_corpus(self._layout, self._folder, CorpusOutline.of(self._plan))
+        return close_corpus(self._layout, self._folder, CorpusOutline.of(self._plan), settled)
 
 
 def _own_jobs(plan: CorpusPlan, share: Share | None) -> Sequence[RenderJob]:

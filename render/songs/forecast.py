@@ -15,7 +15,12 @@ from typing import Final
 
 from stemsmith.manifests.programs import DrumPiece
 from stemsmith.render.corpus.config import NONE, Master, RenderConfig
-from stemsmith.render.corpus.forecast import check_room, cost_in_words, in_short
+from stemsmith.render.corpus.forecast import (
+    RECORD_BYTES_PER_STEM_S,
+    check_room,
+    cost_in_words,
+    in_short,
+)
 from stemsmith.render.songs.job import RenderJob
 from stemsmith.render.songs.mixdown import n_staged_bytes
 
@@ -101,7 +106,10 @@ def forecast(jobs: Sequence[RenderJob]) -> Forecast:
         core_s += song_s * _production_core_s(job.config, n_stems)
         stem_bytes = n_stems * _BYTES_PER_SAMPLE_OF_STEM * (1 + job.config.dry)
         n_mixtures = 1 + job.config.has_master
-        n_song_bytes = n_samples * (n_mixtures * _BYTES_PER_SAMPLE_OF_MIX + stem_bytes)
+        if job.is_lazy:
+            n_song_bytes = n_stems * song_s * n_channels * RECORD_BYTES_PER_STEM_S
+        else:
+            n_song_bytes = n_samples * (n_mixtures * _BYTES_PER_SAMPLE_OF_MIX + stem_bytes)
         n_bytes += n_song_bytes
         if job.tar is not None:
             in_tars[job.tar.name] += round(n_song_bytes)

@@ -273,8 +273,9 @@ class TrackWriter:
         return self._write(name, encoded.getvalue()), samples.hexdigest()
 
     def _write(self, name: str, data: bytes) -> str:
-        """Write a file of the folder; return its SHA-256."""
-        (self._staged / name).write_bytes(data)
+        """Write a file of the folder, unless it is audio that is not kept; return its SHA-256."""
+        if not (self._job.is_lazy and name.endswith(slakh.AUDIO)):
+            (self._staged / name).write_bytes(data)
         return hashlib.sha256(data).hexdigest()
 
     def _frames_of(self, ticks: npt.NDArray[np.int64], patch: Patch) -> npt.NDArray[np.int32]:
