@@ -22,7 +22,8 @@ from stemsmith.mixing.augmentation import (
     SourceEffect,
     parameter,
 )
-from stemsmith.mixing.sources.catalogue import CatalogueStem, SplitCatalogue, sounding_steps
+from stemsmith.mixing.sources.catalogue import SplitCatalogue, sounding_steps
+from stemsmith.mixing.sources.stems import CatalogueStem, StemTable
 from stemsmith.mixing.sources.taxonomy import Taxonomy
 
 __all__ = ["AUGMENTATION", "Gapless", "Silence", "WithoutSilence"]
@@ -45,11 +46,14 @@ class Gapless:
     """
 
     def __init__(self, catalogue: SplitCatalogue, taxonomy: Taxonomy) -> None:
-        self._steps = [sounding_steps(stem.power) for stem in catalogue.stems]
-        shortened = [
-            _only(stem, steps) for stem, steps in zip(catalogue.stems, self._steps, strict=True)
-        ]
+        self._whole = catalogue.stems
+        shortened = StemTable.of(
+            _only(stem, self._steps(k)) for k, stem in enumerate(catalogue.stems)
+        )
         self.catalogue = SplitCatalogue(shortened, taxonomy)
+
+    def _steps(self, k: int) -> Int64s:
+        return sounding_steps(self._whole.power(k))
 
     def keep(self, k: int, first: int, n_steps: int) -> list[tuple[int, int]]:
         """Return where some of a stem's sounding steps lie in its file.
@@ -67,7 +71,7 @@ class Gapless:
             Start and length of every stretch to read, in samples of the file.
         """
         step_samples = self.catalogue.stems[k].step_samples
-        steps = self._steps[k][first : first + n_steps]
+        steps = self._steps(k)[first : first + n_steps]
         breaks = np.flatnonzero(np.diff(steps) > 1) + 1
         return [
             (int(run[0]) * step_samples, len(run) * step_samples) for run in np.split(steps, breaks)

@@ -15,10 +15,11 @@ from stemsmith.manifests import shards, storage
 from stemsmith.manifests.errors import InUse, InvalidCorpus
 from stemsmith.manifests.jobs import Progress
 from stemsmith.manifests.records import Rejection, ScannedSong
+from stemsmith.manifests.scratch import ScratchRecords
 
 __all__ = ["KeptScan"]
 
-Found = list[ScannedSong | Rejection]
+Found = Sequence[ScannedSong | Rejection]
 
 
 class KeptScan:
@@ -61,7 +62,7 @@ class KeptScan:
 
         Returns
         -------
-        list of ScannedSong or Rejection
+        sequence of ScannedSong or Rejection
             One for each file, in any order.
         """
         self._scans.mkdir(parents=True, exist_ok=True)
@@ -86,18 +87,19 @@ class KeptScan:
 
     def _read(self) -> Found | None:
         """Return what was kept; None if it was not, or is damaged."""
+        kept = ScratchRecords[ScannedSong | Rejection]()
         try:
-            songs = shards.read_records(self._kept / "songs.parquet", ScannedSong)
-            rejections = shards.read_records(self._kept / "rejections.parquet", Rejection)
+            kept.extend(shards.iter_records([self._kept / "songs.parquet"], ScannedSong))
+            kept.extend(shards.iter_records([self._kept / "rejections.parquet"], Rejection))
         except InvalidCorpus:
             return None
-        return [*songs, *rejections]
+        return kept
 
     def _keep(self, found: Found) -> None:
-        songs = [item for item in found if isinstance(item, ScannedSong)]
-        rejections = [item for item in found if isinstance(item, Rejection)]
-        if not _can_be_kept(songs, rejections):
+        if not all(map(_can_be_kept, found)):
             return
+        songs = (item for item in found if isinstance(item, ScannedSong))
+        rejections = (item for item in found if isinstance(item, Rejection))
         staged = self._kept.with_suffix(f".{secrets.token_hex(8)}")
         try:
             with suppress(FileNotFoundError):  # the run was closed meanwhile
@@ -118,11 +120,12 @@ def _identity(path: Path) -> str:
     return f"{status.st_size}|{status.st_mtime_ns}"
 
 
-def _can_be_kept(songs: Sequence[ScannedSong], rejections: Sequence[Rejection]) -> bool:
+def _can_be_kept(item: ScannedSong | Rejection) -> bool:
     """Tell whether all text can be stored as it is: names of files may hold other bytes."""
-    texts = [song.path for song in songs]
-    texts += [part.name for song in songs for part in song.parts]
-    texts += [text for row in rejections for text in (row.id, row.detail)]
+    if isinstance(item, Rejection):
+        texts = [item.id, item.detail]
+    else:
+        texts = [item.path, *(part.name for part in item.parts)]
     try:
         "".join(texts).encode()
     except UnicodeEncodeError:

@@ -7,14 +7,17 @@ where the last one was killed if its plan is the same, byte for byte, and is ref
 from __future__ import annotations
 
 import dataclasses
+from array import array
 from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 from stemsmith.manifests import shards
 from stemsmith.manifests.corpus import CORPUS, Corpus
 from stemsmith.manifests.records import UNREAD, Reason, Rejection
 from stemsmith.manifests.run_folder import RunFolder
+from stemsmith.manifests.scratch import OnDemand
 from stemsmith.manifests.shares import FinishedJob, Share
 from stemsmith.render.corpus.layout import Layout
 from stemsmith.render.songs.closing import CorpusOutline, close_corpus
@@ -64,22 +67,32 @@ class CorpusDestination:
         """Number of songs that are rendered here, finished ones included."""
         return len(self._own)
 
-    def open_jobs(self) -> list[RenderJob]:
+    def open_jobs(self) -> Sequence[RenderJob]:
         """Return the jobs that are not finished, the longest first.
 
         The order balances the load of workers; it does not change a byte.
         """
         staging = str(self._folder.staging.resolve())
-        jobs = [dataclasses.replace(job, staging=staging) for job in self._unfinished(self._own)]
-        return sorted(jobs, key=lambda job: job.song.duration_s * len(job.patches), reverse=True)
+        places, sizes = self._unfinished(self._own), array("d")
+        for place in places:
+            job = self._own[place]
+            sizes.append(job.song.duration_s * len(job.patches))
+        longest_first = np.argsort(-np.array(sizes), kind="stable")
 
-    def all_open_jobs(self) -> list[RenderJob]:
+        def staged(place: int) -> RenderJob:
+            return dataclasses.replace(self._own[place], staging=staging)
+
+        return OnDemand(staged, np.array(places, np.int64)[longest_first])
+
+    def all_open_jobs(self) -> Sequence[RenderJob]:
         """Return what is not finished of the whole plan: other jobs of an array fill this disk."""
-        return self._unfinished(self._plan.jobs)
+        jobs = self._plan.jobs
+        return OnDemand(jobs.__getitem__, self._unfinished(jobs))
 
-    def _unfinished(self, jobs: Sequence[RenderJob]) -> list[RenderJob]:
+    def _unfinished(self, jobs: Sequence[RenderJob]) -> array[int]:
+        """Return the places of jobs that are not finished."""
         finished = self._layout.finished()
-        return [job for job in jobs if job.track not in finished]
+        return array("q", (place for place, job in enumerate(jobs) if job.track not in finished))
 
     def died(self, job: RenderJob) -> Rejection:
         """Record that a job killed its worker twice, unless it was done before."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -13,10 +13,12 @@ from stemsmith.manifests.corpus import CORPUS
 from stemsmith.manifests.errors import NothingToDo, UsageError
 from stemsmith.manifests.programs import DRUMS, rendering_class_of
 from stemsmith.manifests.records import Part, Reason, Rejection, ScannedSong
+from stemsmith.manifests.scratch import OnDemand, ScratchRecords, in_order
 from stemsmith.render.corpus.config import MixSource, OnDefect, RenderConfig
 from stemsmith.render.corpus.layout import Layout
 from stemsmith.render.corpus.manifest import bank_header, why_nothing
 from stemsmith.render.corpus.selection import Chosen, Selection, select
+from stemsmith.render.midi.scan import Inventory
 from stemsmith.render.songs.balance import balance_of, levels_of
 from stemsmith.render.songs.job import RenderJob
 from stemsmith.render.songs.production import plan_production
@@ -35,42 +37,49 @@ class CorpusPlan:
 
     Attributes
     ----------
-    jobs : tuple of RenderJob
-        One for each song, in order of track number.
+    jobs : sequence of RenderJob
+        One for each song, in order of track number; each is made when it is asked for.
     selection : Selection
         The songs that were chosen, with their splits and patches.
-    rejections : tuple of Rejection
+    rejections : sequence of Rejection
         Songs left out so far (scanning and selecting).
     header : dict
         What the manifest will say of the corpus; two runs with the same one are the same run.
     """
 
-    jobs: tuple[RenderJob, ...]
+    jobs: Sequence[RenderJob]
     selection: Selection
-    rejections: tuple[Rejection, ...]
+    rejections: Sequence[Rejection]
     header: dict[str, Any]
 
     def fingerprint(self) -> str:
         """Return a hash of everything that decides the corpus."""
-        songs = [
+        songs = (
             (
-                job.track,
-                job.split,
-                job.song.path,
-                job.song.md5,
-                [p and p.name for p in job.patches],
-                job.song.licence,
-                job.duplicate_group,
+                one.track,
+                one.split,
+                one.song.path,
+                one.song.md5,
+                [p and p.name for p in one.patches],
+                one.song.licence,
+                one.group,
             )
-            for job in self.jobs
-        ]
-        rejections = [(r.id, str(r.reason), r.detail) for r in self.rejections]
-        text = json.dumps([self.header, songs, rejections], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
+            for one in self.selection.chosen
+        )
+        rejections = ((r.id, str(r.reason), r.detail) for r in self.rejections)
+        content = hashlib.sha256(f"[{json.dumps(self.header, sort_keys=True)}".encode())
+        for rows in (songs, rejections):  # the JSON of all of it, which is never one text
+            separator = ", ["
+            for row in rows:
+                content.update(f"{separator}{json.dumps(row, sort_keys=True)}".encode())
+                separator = ", "
+            content.update(b"]" if separator == ", " else b", []")
+        content.update(b"]")
+        return content.hexdigest()
 
 
 def plan_corpus(
-    scanned: Collection[ScannedSong | Rejection],
+    scanned: Sequence[ScannedSong | Rejection],
     midi_root: Path,
     corpus: Path,
     config: RenderConfig,
@@ -80,7 +89,7 @@ def plan_corpus(
 
     Parameters
     ----------
-    scanned : collection of ScannedSong or Rejection
+    scanned : sequence of ScannedSong or Rejection
         What a scan of `midi_root` found.
     midi_root, corpus : Path
         Folder of the scores, and folder that the corpus goes to.
@@ -114,10 +123,11 @@ def plan_corpus(
             f"{bank.untunable}: single notes of an SFZ instrument cannot be tuned; "
             "leave --tuning out"
         )
-    songs = [s for s in scanned if isinstance(s, ScannedSong)]
-    unusable = [r for r in scanned if isinstance(r, Rejection)]
-    selection = select(songs, config, bank)
-    rejections = sorted([*unusable, *selection.rejections], key=lambda r: r.id)
+    inventory = Inventory(scanned)
+    selection = select(inventory.usable, config, bank)
+    left_out = ScratchRecords(inventory.unusable)
+    left_out.extend(selection.rejections)
+    rejections = ScratchRecords(in_order(left_out, lambda row: row.id))
     if not selection.chosen:
         raise NothingToDo(why_nothing(midi_root, len(scanned), rejections))
     wanted = int(sum(config.splits.sizes))
@@ -130,14 +140,17 @@ def plan_corpus(
         )
     soundfonts = tuple(s.path for s in bank.soundfonts)
     balance = balance_of(config)
-    jobs = tuple(
-        RenderJob(
+    folders = str(midi_root.resolve()), str(corpus.resolve())
+
+    def job(number: int) -> RenderJob:
+        chosen = selection.chosen[number]
+        return RenderJob(
             song=chosen.song,
             track=chosen.track,
             split=chosen.split,
             patches=chosen.patches,
-            midi_root=str(midi_root.resolve()),
-            corpus=str(corpus.resolve()),
+            midi_root=folders[0],
+            corpus=folders[1],
             soundfonts=soundfonts,
             config=config,
             duplicate_group=chosen.group,
@@ -146,8 +159,8 @@ def plan_corpus(
             production=production,
             staging=str(Layout(corpus.resolve()).staging),
         )
-        for chosen in selection.chosen
-    )
+
+    jobs = OnDemand(job, range(len(selection.chosen)))
     header = {
         "stage": CORPUS,
         "config": config.to_dict(),
@@ -156,7 +169,7 @@ def plan_corpus(
         **({} if balance is None else {"balance": balance.to_dict()}),
         **production_header,
     }
-    return CorpusPlan(jobs, selection, tuple(rejections), header)
+    return CorpusPlan(jobs, selection, rejections, header)
 
 
 def _check_kits(bank: Bank) -> None:
