@@ -7,10 +7,12 @@ in memory, as ``/tmp`` is on some systems, ``TMPDIR`` should name one that is on
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import itertools
 import mmap
 import operator
+import os
 import pickle
 import tempfile
 import weakref
@@ -42,8 +44,7 @@ S = TypeVar("S", bound=np.generic)
 
 _IN_MEMORY: Final = 32 << 20  # bytes of each column and of each sequence of records
 _WRITTEN: Final = 1 << 20  # bytes at a time
-_TOUCHED: Final = 96 << 20  # bytes of mapped pages before they are given back
-_AROUND: Final = 64 << 10  # what is mapped around what was asked for
+_N_TAKEN: Final = 1 << 20  # numbers at a time
 _N_COMPARED: Final = 1 << 18  # texts at a time
 N_PREFIX: Final = 48  # bytes of a text that are sorted without reading it
 _N_DIGEST: Final = 16
@@ -168,10 +169,7 @@ class ScratchRecords(_Records[R]):
 
 
 class ScratchColumn(Generic[S]):
-    """Numbers that are added at the end and read as one array: of a file that is mapped.
-
-    Mapped pages count as memory of the process as soon as they are read. They are given back when
-    there are many of them (`touch`).
+    """Numbers that are added at the end and read from any place.
 
     Parameters
     ----------
@@ -185,9 +183,7 @@ class ScratchColumn(Generic[S]):
         self._n_pending = 0
         self._n_written = 0
         self._file: IO[bytes] | None = None
-        self._map: mmap.mmap | None = None
-        self._values: npt.NDArray[S] | None = None
-        self._n_touched = 0
+        self._mapped: npt.NDArray[S] | None = None
 
     def __len__(self) -> int:
         return self._n_written + self._n_pending
@@ -196,7 +192,7 @@ class ScratchColumn(Generic[S]):
         """Add an array of numbers at the end."""
         self._parts.append(np.ascontiguousarray(values, self._dtype))
         self._n_pending += len(values)
-        self._values = None
+        self._mapped = None
         in_memory = _IN_MEMORY if self._file is None else _WRITTEN
         if self._n_pending * self._dtype.itemsize >= in_memory:
             self._write()
@@ -205,6 +201,7 @@ class ScratchColumn(Generic[S]):
         with storage.naming(Path(tempfile.gettempdir())):
             if self._file is None:
                 self._file = _scratch_file(self, 0)
+            self._file.seek(0, os.SEEK_END)
             for part in self._parts:
                 self._file.write(part.data)
             self._file.flush()
@@ -212,36 +209,78 @@ class ScratchColumn(Generic[S]):
         self._parts, self._n_pending = [], 0
 
     @property
-    def values(self) -> npt.NDArray[S]:
-        """All numbers, (n,). What was taken of it stays valid when more is added."""
-        if self._values is None:
-            self._values = self._all()
-        return self._values
+    def mapped(self) -> npt.NDArray[S]:
+        """All numbers, (n,), of which nothing is read yet; what was taken of it stays valid.
 
-    def _all(self) -> npt.NDArray[S]:
-        if self._file is None:
-            values = np.concatenate([np.zeros(0, self._dtype), *self._parts])
-            self._parts = [values]
-            return values
-        self._write()
-        self._map = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
-        return np.frombuffer(self._map, self._dtype)
-
-    def touch(self, n_values: int, n_places: int = 1) -> None:
-        """Count what is going to be read, and give mapped pages back where it has become much.
-
-        Parameters
-        ----------
-        n_values : int
-            How many numbers are read.
-        n_places : int
-            At how many places they lie.
+        Pages of the file that are read from here count as memory of the process, and neighbours
+        with them: `read` takes no more than it returns.
         """
-        self._n_touched += n_values * self._dtype.itemsize + n_places * _AROUND
-        if self._n_touched > _TOUCHED:
-            self._n_touched = 0
-            if self._map is not None and hasattr(mmap, "MADV_DONTNEED"):
-                self._map.madvise(mmap.MADV_DONTNEED)
+        if self._mapped is None:
+            self._mapped = self._whole() if self._file is None else self._of_file(self._file)
+        return self._mapped
+
+    def _whole(self) -> npt.NDArray[S]:
+        """Return what is in memory, in one piece."""
+        if len(self._parts) != 1:
+            self._parts = [np.concatenate([np.zeros(0, self._dtype), *self._parts])]
+        return self._parts[0]
+
+    def _of_file(self, file: IO[bytes]) -> npt.NDArray[S]:
+        self._write()
+        return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), self._dtype)
+
+    def read(self, first: int, n: int) -> npt.NDArray[S]:
+        """Return n numbers from a place on, (n,)."""
+        if self._file is None:
+            return self._whole()[first : first + n]
+        values: npt.NDArray[S] = np.empty(n, self._dtype)
+        self._read_into(values, first)
+        return values
+
+    def _read_into(self, values: npt.NDArray[S], first: int) -> None:
+        """Read contiguous numbers from a place on."""
+        if self._file is None:
+            values[...] = self._whole()[first : first + values.size].reshape(values.shape)
+            return
+        if self._parts:
+            self._write()
+        raw = self._raw_of(self._file)
+        raw.seek(first * self._dtype.itemsize)
+        if values.size and raw.readinto(values.view(np.uint8).data) != values.nbytes:
+            raise OSError(errno.EIO, "scratch file is cut short", tempfile.gettempdir())
+
+    @staticmethod
+    def _raw_of(file: Any) -> Any:
+        """Return the file without a buffer, which would be read whole for a few numbers."""
+        return getattr(file, "_file", file).raw
+
+    def rows(self, first: Int64s, n: Int32s | Int64s) -> npt.NDArray[S]:
+        """Return n[i] numbers from the place first[i] on, for every i: (len(n), max(n)).
+
+        What a row has less than others is zero. Rows that follow one another are read together.
+        """
+        width = int(n.max(initial=0))
+        found: npt.NDArray[S] = np.zeros((len(n), width), self._dtype)
+        if not width:
+            return found
+        is_next = (first[1:] == first[:-1] + n[:-1]) & (n[1:] == width) & (n[:-1] == width)
+        begins = np.flatnonzero(np.concatenate([[True], ~is_next]))
+        ends = [*begins[1:].tolist(), len(n)]
+        for begin, end in zip(begins.tolist(), ends, strict=True):
+            if end - begin > 1:
+                self._read_into(found[begin:end], int(first[begin]))
+            else:
+                self._read_into(found[begin, : int(n[begin])], int(first[begin]))
+        return found
+
+    def take(self, places: Int32s | Int64s) -> npt.NDArray[S]:
+        """Return the numbers at some places, (len(places),); the column is read once, in pieces."""
+        found: npt.NDArray[S] = np.empty(len(places), self._dtype)
+        for start in range(0, len(self), _N_TAKEN):
+            is_here = np.flatnonzero((places >= start) & (places < start + _N_TAKEN))
+            piece = self.read(start, min(_N_TAKEN, len(self) - start))
+            found[is_here] = piece[places[is_here] - start]
+        return found
 
 
 class ComparedTexts:

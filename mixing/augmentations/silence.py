@@ -8,7 +8,7 @@ can bring up to 0.1 s of the silence before it; in return nothing has to be deco
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -47,10 +47,18 @@ class Gapless:
 
     def __init__(self, catalogue: SplitCatalogue, taxonomy: Taxonomy) -> None:
         self._whole = catalogue.stems
-        shortened = StemTable.of(
-            _only(stem, self._steps(k)) for k, stem in enumerate(catalogue.stems)
-        )
-        self.catalogue = SplitCatalogue(shortened, taxonomy)
+        self.catalogue = SplitCatalogue(StemTable.of(self._shortened()), taxonomy)
+
+    def _shortened(self) -> Iterator[CatalogueStem]:
+        whole = self._whole
+        for k, stem in enumerate(whole):
+            steps, voices = self._steps(k), whole.voices(k)
+            yield dataclasses.replace(
+                stem,
+                k_power=whole.k_power(k)[steps],
+                power=whole.power(k)[steps],
+                voices=None if voices is None else voices[steps],
+            )
 
     def _steps(self, k: int) -> Int64s:
         return sounding_steps(self._whole.power(k))
@@ -76,12 +84,6 @@ class Gapless:
         return [
             (int(run[0]) * step_samples, len(run) * step_samples) for run in np.split(steps, breaks)
         ]
-
-
-def _only(stem: CatalogueStem, steps: Int64s) -> CatalogueStem:
-    voices = None if stem.voices is None else stem.voices[steps]
-    k_power, power = stem.k_power[steps], stem.power[steps]
-    return dataclasses.replace(stem, k_power=k_power, power=power, voices=voices)
 
 
 def _are_stretches(value: Any) -> bool:

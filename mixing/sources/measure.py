@@ -58,7 +58,7 @@ class MeasuredFiles(Mapping[MeasureJob, MeasuredFile]):
 
     def __init__(self) -> None:
         self._shapes: dict[MeasureJob, tuple[str, int, int, int]] = {}
-        self._spans: dict[MeasureJob, list[slice]] = {}
+        self._spans: dict[MeasureJob, list[tuple[int, int]]] = {}
         self._columns = [ScratchColumn[np.float32](np.float32) for _ in range(4)]
 
     def add(self, job: MeasureJob, file: MeasuredFile) -> None:
@@ -67,15 +67,12 @@ class MeasuredFiles(Mapping[MeasureJob, MeasuredFile]):
         powers = file.k_power, file.power, file.k_power_mono, file.power_mono
         self._spans[job] = []
         for column, power in zip(self._columns, powers, strict=True):
-            self._spans[job].append(slice(len(column), len(column) + len(power)))
+            self._spans[job].append((len(column), len(power)))
             column.append(power)
 
     def __getitem__(self, job: MeasureJob) -> MeasuredFile:
-        powers = []
-        for column, span in zip(self._columns, self._spans[job], strict=True):
-            column.touch(span.stop - span.start)
-            powers.append(column.values[span])
-        return MeasuredFile(*self._shapes[job], *powers)
+        spans = zip(self._columns, self._spans[job], strict=True)
+        return MeasuredFile(*self._shapes[job], *(column.read(*span) for column, span in spans))
 
     def __iter__(self) -> Iterator[MeasureJob]:
         return iter(self._shapes)

@@ -32,7 +32,6 @@ __all__ = ["CatalogueStem", "OwnMixture", "SongFacts", "StemTable"]
 _REMEMBERED: Final = 4096  # stems of a table that are kept once they were made
 _WRITTEN: Final = 1 << 20  # bytes of names at a time
 _NO_VOICES: Final = -1
-_NAMES_AT_ONCE: Final = 1 << 20
 _AT_ONCE: Final = 256  # stems whose envelopes are looked at together
 _COLUMNS: Final = {
     "song": "i", "run": "i", "kind": "i", "split": "b", "sample_rate": "i", "n_steps": "i",
@@ -343,13 +342,7 @@ class StemTable(Sequence[CatalogueStem]):
 
     def name_order(self) -> Int64s:
         """Return the numbers of the stems in order of their names, (n_stems,)."""
-        column, rows = self._store.prefixes, self._rows
-        prefixes = np.zeros(len(rows), f"S{N_PREFIX}")
-        for start in range(0, len(rows), _NAMES_AT_ONCE):
-            some = slice(start, start + _NAMES_AT_ONCE)
-            prefixes[some] = column.values[rows[some]]
-            column.touch(_NAMES_AT_ONCE)
-        return text_order(prefixes, self.stem_id)
+        return text_order(self._store.prefixes.take(self._rows), self.stem_id)
 
     def powers(self, numbers: npt.NDArray[Any]) -> tuple[Float32s, Float32s]:
         """Return K-weighted power and power of some stems.
@@ -359,22 +352,20 @@ class StemTable(Sequence[CatalogueStem]):
         k_power, power : numpy.ndarray
             (n, longest of them) float32 each, with zeros after the end of a stem.
         """
-        n_steps = self.n_steps[numbers]
-        first = self._store.first[self._rows[numbers]]
-        found = np.zeros((2, len(n_steps), int(n_steps.max(initial=0))), np.float32)
-        for out, column in zip(found, (self._store.k_power, self._store.power), strict=True):
-            column.touch(int(n_steps.sum(dtype=np.int64)), len(n_steps))
-            values = column.values
-            for row, begin, n in zip(out, first.tolist(), n_steps.tolist(), strict=True):
-                row[:n] = values[begin : begin + n]
-        return found[0], found[1]
+        store, n_steps = self._store, self.n_steps[numbers]
+        first = store.first[self._rows[numbers]]
+        return store.k_power.rows(first, n_steps), store.power.rows(first, n_steps)
 
     def clip_k_powers(self, numbers: Int64s, steps: Int64s, n_steps: int) -> Float32s:
         """Return the (n_clips, n_steps) K-weighted powers of clips; clips may wrap around."""
         first, length = self._store.first[self._rows[numbers]], self.n_steps[numbers]
-        inside = (steps[:, None] + np.arange(n_steps)) % length[:, None]
-        self._store.k_power.touch(inside.size, len(first))
-        powers: Float32s = self._store.k_power.values[first[:, None] + inside]
+        is_inside = steps + n_steps <= length
+        powers = np.empty((len(numbers), n_steps), np.float32)
+        inside = first[is_inside] + steps[is_inside]
+        powers[is_inside] = self._store.k_power.rows(inside, np.full(len(inside), n_steps))
+        for place in np.flatnonzero(~is_inside).tolist():
+            whole = self.k_power(int(numbers[place]))
+            powers[place] = whole[(int(steps[place]) + np.arange(n_steps)) % len(whole)]
         return powers
 
     @property
@@ -447,27 +438,32 @@ class StemTable(Sequence[CatalogueStem]):
     def _span(self, column: ScratchColumn[np.float32], first: Int64s, number: int) -> Float32s:
         """Return a stem's part of a column: a view, of which nothing is read here."""
         start = int(first[self._rows[number]])
-        return column.values[start : start + int(self.n_steps[number])]
+        return column.mapped[start : start + int(self.n_steps[number])]
+
+    def _has_voices(self, number: int) -> bool:
+        first = self._store.first_voice
+        return first is not None and bool(first[self._rows[number]] != _NO_VOICES)
 
     def _voices(self, number: int) -> Float32s | None:
         first = self._store.first_voice
-        if first is None or first[self._rows[number]] == _NO_VOICES:
+        if first is None or not self._has_voices(number):
             return None
         return self._span(self._store.voices, first, number)
 
     def k_power(self, number: int) -> Float32s:
-        """Return the K-weighted power of a stem, (n_steps,), to be read soon."""
-        return self._touched(self._store.k_power, number)
+        """Read the K-weighted power of a stem, (n_steps,)."""
+        return self._read(self._store.k_power, self._store.first, number)
 
     def power(self, number: int) -> Float32s:
-        """Return the power of a stem, (n_steps,), to be read soon."""
-        return self._touched(self._store.power, number)
+        """Read the power of a stem, (n_steps,)."""
+        return self._read(self._store.power, self._store.first, number)
 
     def voices(self, number: int) -> Float32s | None:
-        """Return the voices of a stem, (n_steps,), to be read soon; None if they are not known."""
-        self._store.voices.touch(int(self.n_steps[number]))
-        return self._voices(number)
+        """Read the voices of a stem, (n_steps,); None if they are not known."""
+        first = self._store.first_voice
+        if first is None or not self._has_voices(number):
+            return None
+        return self._read(self._store.voices, first, number)
 
-    def _touched(self, column: ScratchColumn[np.float32], number: int) -> Float32s:
-        column.touch(int(self.n_steps[number]))
-        return self._span(column, self._store.first, number)
+    def _read(self, column: ScratchColumn[np.float32], first: Int64s, number: int) -> Float32s:
+        return column.read(int(first[self._rows[number]]), int(self.n_steps[number]))

@@ -38,7 +38,7 @@ TEXTS = st.builds(
 def in_memory(request: pytest.FixtureRequest) -> Iterator[int]:
     """Keep everything in memory, or next to nothing."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("_IN_MEMORY", "_WRITTEN", "_TOUCHED"):
+        for name in ("_IN_MEMORY", "_WRITTEN", "_N_TAKEN"):
             patch.setattr(scratch, name, request.param)
         yield request.param
 
@@ -64,15 +64,42 @@ def test_records_are_those_that_were_given(records: list[Any], data: Any) -> Non
 @given(st.lists(st.lists(st.floats(width=32, allow_nan=False), max_size=20)))
 def test_numbers_are_those_that_were_given(parts: list[list[float]]) -> None:
     column = ScratchColumn[np.float32](np.float32)
-    taken = [column.values]
+    taken = [column.mapped]
     for part in parts:
         column.append(np.array(part, np.float32))
-        taken.append(column.values)
-        column.touch(1000)
+        taken.append(column.mapped)
     for number, values in enumerate(taken):  # what was taken before stays what it was
         expected = [value for part in parts[:number] for value in part]
         np.testing.assert_array_equal(values, np.array(expected, np.float32))
     assert len(column) == sum(map(len, parts))
+
+
+@settings(deadline=None)
+@given(st.integers(0, 60), st.lists(st.tuples(st.integers(0, 60), st.integers(0, 9))))
+def test_numbers_are_read_from_any_place(n: int, spans: list[tuple[int, int]]) -> None:
+    column, numbers = ScratchColumn[np.int32](np.int32), np.arange(100, 100 + n, dtype=np.int32)
+    for start in range(0, n, 7):
+        column.append(numbers[start : start + 7])
+    spans = [(first, length) for first, length in spans if first + length <= n]
+    for first, length in spans:
+        np.testing.assert_array_equal(column.read(first, length), numbers[first : first + length])
+    firsts, lengths = np.array(spans, np.int64).reshape(-1, 2).T
+    rows = column.rows(firsts, lengths)
+    assert rows.shape == (len(spans), max(lengths, default=0))
+    for row, (first, length) in zip(rows, spans, strict=True):
+        assert row.tolist() == [*numbers[first : first + length], *[0] * (len(row) - length)]
+    places = np.array([first for first, _ in spans if first < n], np.int64)
+    np.testing.assert_array_equal(column.take(places), numbers[places])
+
+
+@pytest.mark.parametrize("width", [1, 4])
+def test_rows_that_follow_one_another_are_right(width: int) -> None:
+    column = ScratchColumn[np.float32](np.float32)
+    column.append(np.arange(40, dtype=np.float32))
+    firsts = np.array([0, 4, 8, 20, 24, 3, 4], np.int64)
+    lengths = np.array([4, 4, 4, width, 4, 1, 4], np.int64)
+    for row, first, n in zip(column.rows(firsts, lengths), firsts, lengths, strict=True):
+        assert row.tolist() == [*range(first, first + n), *[0] * (4 - n)]
 
 
 @settings(deadline=None)
@@ -143,7 +170,7 @@ def test_nothing_is_left_of_a_process_that_is_killed(tmp_path: Path) -> None:
         "records = scratch.ScratchRecords('x' * 100 for _ in range(1000))\n"
         "column = scratch.ScratchColumn(np.float32)\n"
         "column.append(np.ones(10_000, np.float32))\n"
-        "print(records[999], column.values.sum(), flush=True)\n"
+        "print(records[999], column.mapped.sum(), flush=True)\n"
         "sys.stdin.read()\n"
     )
     environment = {**os.environ, "TMPDIR": str(tmp_path)}

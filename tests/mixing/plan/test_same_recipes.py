@@ -122,7 +122,7 @@ def room(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
     """Plan with all the memory that is allowed, or with next to none."""
     if request.param == "disk":
         for module, name, value in (
-            (scratch, "_IN_MEMORY", 1000), (scratch, "_WRITTEN", 500), (scratch, "_TOUCHED", 1000),
+            (scratch, "_IN_MEMORY", 1000), (scratch, "_WRITTEN", 500), (scratch, "_N_TAKEN", 9),
             (scratch, "_N_COMPARED", 7), (stems, "_REMEMBERED", 3), (stems, "_AT_ONCE", 5),
             (stems, "_WRITTEN", 100), (catalogue, "_STEPS_AT_ONCE", 300),
             (catalogue, "_THINGS_AT_ONCE", 11), (kept, "_MOST_BYTES", 2000),
