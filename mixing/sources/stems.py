@@ -361,8 +361,9 @@ class StemTable(Sequence[CatalogueStem]):
         first, length = self._store.first[self._rows[numbers]], self.n_steps[numbers]
         is_inside = steps + n_steps <= length
         powers = np.empty((len(numbers), n_steps), np.float32)
-        inside = first[is_inside] + steps[is_inside]
-        powers[is_inside] = self._store.k_power.rows(inside, np.full(len(inside), n_steps))
+        if is_inside.any():
+            inside = first[is_inside] + steps[is_inside]
+            powers[is_inside] = self._store.k_power.rows(inside, np.full(len(inside), n_steps))
         for place in np.flatnonzero(~is_inside).tolist():
             whole = self.k_power(int(numbers[place]))
             powers[place] = whole[(int(steps[place]) + np.arange(n_steps)) % len(whole)]
