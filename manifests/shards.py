@@ -337,7 +337,7 @@ def _reading(path: Path) -> Iterator[None]:
         raise InvalidCorpus(f"{path}: cannot be read as Parquet: {one_line(error)}") from error
 
 
-class _Opened(NamedTuple):
+class _ShardFile(NamedTuple):
     """A Parquet file, its columns that records have, and whether they are exactly these."""
 
     file: Any
@@ -346,7 +346,7 @@ class _Opened(NamedTuple):
 
 
 @contextmanager
-def _opened(path: Path, record_type: type) -> Iterator[_Opened]:
+def _opened(path: Path, record_type: type) -> Iterator[_ShardFile]:
     """Open a file of records, after it was checked that it has their columns."""
     with _reading(path), path.open("rb") as file:
         metadata = pq.read_metadata(file)
@@ -370,7 +370,7 @@ def _opened(path: Path, record_type: type) -> Iterator[_Opened]:
                 pre_buffer=False,
             )
         names = [name for name in wanted.names if name in schema.names]
-        yield _Opened(opened, names, schema.equals(wanted))
+        yield _ShardFile(opened, names, schema.equals(wanted))
 
 
 def _check(path: Path, table: Table, record_type: type) -> None:

@@ -33,7 +33,7 @@ class ClipTable:
     catalogue : SplitCatalogue
         The stems of the split.
     group : str
-        The target.
+        The target whose clips they are.
     config : MixConfig
         Options of the set of mixtures.
     n_steps : int
