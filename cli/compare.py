@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from stemsmith.cli.options import LOCAL_PATH, Common, command, serial_options
+from stemsmith.cli.options import ANY_PATH, LOCAL_PATH, Common, command, serial_options
 
 if TYPE_CHECKING:
     from stemsmith.share.compare.comparison import SystemComparison
@@ -20,7 +20,7 @@ __all__ = ["compare"]
     "stemsmith compare results/a results/b --target bass --csv scores.csv --plot scores.svg",
     "stemsmith compare results/* --seeds --groups artists.tsv --null gm-again gm",
 )
-@click.argument("results", type=LOCAL_PATH, nargs=-1)
+@click.argument("results", type=ANY_PATH, nargs=-1)
 @click.option(
     "--public",
     type=LOCAL_PATH,

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from stemsmith.cli.options import (
+    ANY_PATH,
     LAYOUT_NAMES,
-    LOCAL_PATH,
     SOURCE,
     Common,
     command,
@@ -43,7 +43,7 @@ _OF_PARTS = [field.name for part in _PARTS for field in fields_of(part)]
 )
 @click.argument("system", type=SOURCE)
 @click.argument("dataset", type=SOURCE)
-@click.argument("results", type=LOCAL_PATH)
+@click.argument("results", type=ANY_PATH)
 @config_options(EvaluationConfig, omitted=_OF_PARTS, group="Songs and estimates")
 @config_options(MetricConfig, group="Metrics")
 @config_options(SeparationConfig, omitted=("is_streaming",), group="Trained runs only")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from stemsmith.cli.options import LOCAL_PATH, Common, command, serial_options
+from stemsmith.cli.options import ANY_PATH, Common, command, serial_options
 
 if TYPE_CHECKING:
     from stemsmith.cli.console import Summary
@@ -20,7 +20,7 @@ __all__ = ["merge"]
     "stemsmith merge corpus",
     "stemsmith merge mixtures --json",
 )
-@click.argument("folder", type=LOCAL_PATH)
+@click.argument("folder", type=ANY_PATH)
 @serial_options
 def merge(folder: Path, common: Common) -> None:
     """Close FOLDER, which the jobs of `render --job` or `mix --job` have filled.

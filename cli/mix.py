@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 from stemsmith.cli.options import (
+    ANY_PATH,
     LAYOUT_NAMES,
-    LOCAL_PATH,
     SOURCE,
     Common,
     bank_options,
@@ -43,7 +43,7 @@ _AUDIO: Final = "Audio shards"
     epilog=LAYOUT_NAMES,
 )
 @click.argument("sources", nargs=-1, required=True, type=SOURCE)
-@click.argument("mixtures", type=LOCAL_PATH)
+@click.argument("mixtures", type=ANY_PATH)
 @config_options(MixConfig)
 @grouped(
     MIXTURES,

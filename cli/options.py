@@ -24,6 +24,7 @@ from stemsmith.render.corpus.config import SCORES, SOUND, RenderConfig
 from stemsmith.render.sound.bank_names import BANK_NAMES
 
 __all__ = [
+    "ANY_PATH",
     "LAYOUT_NAMES",
     "LOCAL_PATH",
     "OUTPUT",
@@ -63,7 +64,19 @@ class LocalPath(click.Path):
         return super().convert(local_path(value), parameter, context)
 
 
+class AnyPath(LocalPath):
+    """The type of a path that may be an address in an object store: see `place`."""
+
+    def convert(self, value: Any, parameter: Any, context: Any) -> Any:
+        """Return the path, or refuse what is none."""
+        from stemsmith.manifests.places import is_remote, place
+
+        where = place(value)
+        return where if is_remote(where) else super().convert(where, parameter, context)
+
+
 LOCAL_PATH: Final = LocalPath()
+ANY_PATH: Final = AnyPath()
 
 
 class _SourceType(click.types.StringParamType):
@@ -185,7 +198,7 @@ def is_given(name: str) -> bool:
     return source not in (None, ParameterSource.DEFAULT)
 
 
-class _BankType(LocalPath):
+class _BankType(AnyPath):
     """A patch bank: its file, or the name of one that needs no file."""
 
     def convert(self, value: Any, parameter: Any, context: Any) -> Any:
@@ -518,7 +531,7 @@ def bank_options(group: str) -> Callable[[Any], Any]:
             "--soundfont",
             "soundfonts",
             multiple=True,
-            type=LOCAL_PATH,
+            type=ANY_PATH,
             help="SoundFont file (.sf2, .sf3); may be repeated.  [default: TimGM6mb.sf2]",
         ),
         grouped(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from stemsmith.cli.options import (
-    LOCAL_PATH,
+    ANY_PATH,
     SCORE_FIELDS,
     Common,
     command,
@@ -44,8 +44,8 @@ __all__ = ["corpus_summary", "render"]
     "stemsmith render lakh corpus --job 3/8",
     "stemsmith render chorales corpus --renditions 400 --tempo 80,100,120 --shift 0,0.1",
 )
-@click.argument("midi_dir", type=LOCAL_PATH)
-@click.argument("corpus", type=LOCAL_PATH)
+@click.argument("midi_dir", type=ANY_PATH)
+@click.argument("corpus", type=ANY_PATH)
 @config_options(RenderConfig, omitted=tuple(SCORE_FIELDS))
 @grouped(SOUND, "--velocities", help="Median velocities of dynamics: p=48,m=80,f=112.")
 @rendition_options

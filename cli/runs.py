@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
-from stemsmith.cli.options import LOCAL_PATH, Common, command, serial_options
+from stemsmith.cli.options import ANY_PATH, Common, command, serial_options
 
 if TYPE_CHECKING:
     from stemsmith.cli.console import Summary
@@ -24,7 +24,7 @@ _RESULTS: Final = ("epochs", "best", "loss", "SI-SDR [dB]", "time")
     "stemsmith runs runs",
     "stemsmith runs . --json",
 )
-@click.argument("folder", type=LOCAL_PATH)
+@click.argument("folder", type=ANY_PATH)
 @serial_options
 def runs(folder: Path, common: Common) -> None:
     """Compare the runs of `stemsmith train` in FOLDER and below: what differs, what came of it."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 from stemsmith.cli.options import (
-    LOCAL_PATH,
+    ANY_PATH,
     SCORE_FIELDS,
     Common,
     command,
@@ -33,7 +33,7 @@ __all__ = ["scan"]
     "stemsmith scan scores --no-band --json",
     "stemsmith scan --soundfonts FluidR3_GM.sf2",
 )
-@click.argument("paths", nargs=-1, type=LOCAL_PATH, metavar="MIDI_DIR")
+@click.argument("paths", nargs=-1, type=ANY_PATH, metavar="MIDI_DIR")
 @click.option(
     "--soundfonts",
     "is_about_soundfonts",

@@ -106,11 +106,12 @@ def _presets(
     classes: Mapping[tuple[str, int, int], list[str]],
     compasses: Mapping[tuple[str, int, int], Compass | None],
 ) -> list[dict[str, Any]]:
+    from stemsmith.manifests.places import place
     from stemsmith.render.sound.compass import compass_of
     from stemsmith.render.sound.measurement import measure_soundfont
     from stemsmith.render.sound.velocity_layers import velocity_layers
 
-    layers = velocity_layers(Path(soundfont.path))
+    layers = velocity_layers(place(soundfont.path))
     measured = measure_soundfont(soundfont)
     presets = []
     for preset in soundfont.presets:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 from stemsmith.cli.options import (
-    LOCAL_PATH,
+    ANY_PATH,
     SOURCE,
     Common,
     command,
@@ -20,7 +20,7 @@ from stemsmith.cli.options import (
     grouped,
 )
 from stemsmith.manifests.errors import UsageError
-from stemsmith.manifests.paths import local_path
+from stemsmith.manifests.places import place
 from stemsmith.train.data.config import ExampleConfig
 from stemsmith.train.machine import Machine
 from stemsmith.train.models.loss import LOSSES
@@ -53,9 +53,7 @@ _MODEL_OPTIONS = decorate(
         help="A setting of the model that is not the paper's, e.g. n_units=64, or loss="
         f"{'|'.join(LOSSES.names)}; may be repeated.",
     ),
-    _model_option(
-        "--init", type=LOCAL_PATH, metavar="RUN", help="Begin with the weights of a run."
-    ),
+    _model_option("--init", type=ANY_PATH, metavar="RUN", help="Begin with the weights of a run."),
     _model_option("--resume", is_flag=True, help="Go on with RUN from its last whole epoch."),
     _model_option(
         "--validation",
@@ -75,8 +73,8 @@ _MODEL_OPTIONS = decorate(
     "stemsmith train bach10 run --model cnn --targets violin,clarinet --validation none",
     "stemsmith train mixtures run --target bass --resume",
 )
-@click.argument("mixtures", nargs=-1, required=True, type=LOCAL_PATH)
-@click.argument("run", type=LOCAL_PATH)
+@click.argument("mixtures", nargs=-1, required=True, type=ANY_PATH)
+@click.argument("run", type=ANY_PATH)
 @_MODEL_OPTIONS
 @config_options(TrainConfig, unset="the model's", group="Learning")
 @config_options(ExampleConfig, group="Examples of an epoch")
@@ -136,7 +134,7 @@ def _setting(text: str) -> tuple[str, str]:
 
 def _validation(folders: tuple[str, ...]) -> tuple[Path, ...] | None:
     if _NONE not in folders:
-        return tuple(map(local_path, folders))
+        return tuple(map(place, folders))
     if len(folders) > 1:
         raise UsageError(f"--validation {_NONE}: stands alone; a folder of that name is ./{_NONE}")
     return None

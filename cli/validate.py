@@ -8,7 +8,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import click
-from stemsmith.cli.options import LOCAL_PATH, Common, command, common_options
+from stemsmith.cli.options import ANY_PATH, Common, command, common_options
 
 if TYPE_CHECKING:
     from stemsmith.cli.console import Summary
@@ -22,7 +22,7 @@ __all__ = ["validate"]
     "stemsmith validate corpus",
     "stemsmith validate results --json",
 )
-@click.argument("folder", type=LOCAL_PATH)
+@click.argument("folder", type=ANY_PATH)
 @common_options
 def validate(folder: Path, common: Common) -> None:
     """Check every checksum and invariant of FOLDER; name the first offender.

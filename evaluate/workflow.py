@@ -37,6 +37,7 @@ from stemsmith.manifests.errors import InvalidCorpus, NothingToDo, Unreadable, U
 from stemsmith.manifests.jobs import QUIET, Progress, Workers, do_jobs
 from stemsmith.manifests.options import member
 from stemsmith.manifests.paths import local_path
+from stemsmith.manifests.places import is_remote, place
 from stemsmith.manifests.preflight import preflight
 from stemsmith.manifests.records import Reason, Rejection
 from stemsmith.manifests.run_folder import refuse_foreign, refuse_other_kind
@@ -113,12 +114,15 @@ def evaluate_system(
     >>> sorted(set(results.scores["target"].to_pylist()))
     ['bass', 'drums', 'guitar', 'piano']
     """
-    root = local_path(results)
+    root = place(results)
     refuse_foreign(root, STAGE, STATE_FOLDER)
     refuse_other_kind(root, STAGE)
     wanted = replace(config, **options) if config else EvaluationConfig(**options)  # type: ignore[arg-type]
     scored = system_of(system)
-    found = find_dataset(fspath(dataset), wanted.taxonomy, wanted.splits).of_songs(wanted.songs)
+    named = str(dataset) if is_remote(dataset) else fspath(dataset)
+    found = find_dataset(named, wanted.taxonomy, wanted.splits, is_anywhere=True).of_songs(
+        wanted.songs
+    )
     plan = plan_evaluation(EvaluationRequest(found, scored, wanted), root, progress)
     if plan.unused:
         progress.warn(f"estimates of {', '.join(plan.unused)} belong to no target")

@@ -16,7 +16,7 @@ from stemsmith.manifests.folder_kinds import (
     refusal,
 )
 from stemsmith.manifests.jobs import QUIET, Progress, Workers
-from stemsmith.manifests.paths import local_path
+from stemsmith.manifests.places import place
 from stemsmith.manifests.shards import read_manifest
 from stemsmith.train.run_file import is_run_file
 
@@ -60,7 +60,7 @@ def open_folder(folder: str | Path) -> Folder:
     >>> type(stemsmith.open_folder("run")).__name__
     'Run'
     """
-    root = local_path(folder)
+    root = place(folder)
     if (root / RUN).exists() or is_run_file(root):
         require("train", "torch", "lightning", task="opening a run")
         from stemsmith.evaluate.separation.run import Run
@@ -191,7 +191,7 @@ def merge(folder: str | Path) -> Corpus | Mixtures:
     from stemsmith.render.corpus.layout import RUN_FOLDER
     from stemsmith.render.workflow import merge_corpus
 
-    root = local_path(folder)
+    root = place(folder)
     kind = own_kind(root)
     if (root / RUN_FOLDER).is_dir() or kind in (FolderKind.CORPUS, FolderKind.RENDITIONS):
         return merge_corpus(root)

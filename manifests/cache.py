@@ -13,11 +13,20 @@ from typing import BinaryIO, Final
 import platformdirs
 from filelock import FileLock
 from stemsmith.manifests import storage
+from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.paths import local_path
 
-__all__ = ["CACHE_VARIABLE", "BoundedCache", "cache_folder"]
+__all__ = [
+    "CACHE_VARIABLE",
+    "SIZE_VARIABLE",
+    "BoundedCache",
+    "cache_folder",
+    "most_cached_bytes",
+]
 
 CACHE_VARIABLE: Final = "STEMSMITH_CACHE"
+SIZE_VARIABLE: Final = "STEMSMITH_CACHE_GB"
+_CACHE_GB: Final = 8.0
 _N_LOCKS: Final = 256  # entries share locks by their hash, so that no locks pile up
 _SLACK: Final = 16  # a process looks at the size after each sixteenth of the bound that it adds
 
@@ -31,6 +40,21 @@ def cache_folder() -> Path:
     if own := os.environ.get(CACHE_VARIABLE):
         return local_path(own)
     return platformdirs.user_cache_path("stemsmith", appauthor=False)
+
+
+def most_cached_bytes() -> int:
+    """Return the bytes that what is fetched from object stores may take.
+
+    ``$STEMSMITH_CACHE_GB``, in 10^9 bytes, or 8 of them.
+    """
+    text = os.environ.get(SIZE_VARIABLE, "")
+    try:
+        value = float(text) if text else _CACHE_GB
+    except ValueError:
+        value = -1.0
+    if not 0 < value < 1e9:
+        raise UsageError(f"{SIZE_VARIABLE}={text}: not a number of gigabytes")
+    return round(value * 1e9)
 
 
 class BoundedCache:
@@ -69,8 +93,8 @@ class BoundedCache:
         FileNotFoundError
             If the entry has no such file. What `make` raises is passed on, and nothing is kept.
         """
-        digest = hashlib.sha256(os.fsencode(key)).hexdigest()
-        entry = self._root / digest
+        entry = self.path_of(key)
+        digest = entry.name
         if file := _opened(entry, name):
             return file
         self._root.mkdir(parents=True, exist_ok=True)
@@ -83,6 +107,10 @@ class BoundedCache:
             file = (entry / name).open("rb")
         self._added(n_bytes, entry)
         return file
+
+    def path_of(self, key: str) -> Path:
+        """Return where the folder of an entry is, or would be."""
+        return self._root / hashlib.sha256(os.fsencode(key)).hexdigest()
 
     def _make(self, entry: Path, make: Callable[[Path], None]) -> int:
         """Make an entry; return its bytes."""

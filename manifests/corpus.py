@@ -22,7 +22,7 @@ from stemsmith.manifests.audio.read import read_excerpt
 from stemsmith.manifests.documents import Every, Optional
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
 from stemsmith.manifests.matched import MATCHED, MatchedStem
-from stemsmith.manifests.paths import local_path
+from stemsmith.manifests.places import place
 from stemsmith.manifests.records import Note, Rejection, Song, Stem
 from stemsmith.manifests.renditions import RENDITIONS, Rendition, RenditionStem
 from stemsmith.manifests.scratch import ComparedTexts, ScratchRecords
@@ -85,7 +85,7 @@ class Corpus(Mapping[str, "Track"]):
     Parameters
     ----------
     folder : path
-        What `stemsmith render` wrote.
+        What `stemsmith render` wrote: a folder, or the address of one in an object store.
 
     Attributes
     ----------
@@ -121,7 +121,7 @@ class Corpus(Mapping[str, "Track"]):
     __hash__ = object.__hash__
 
     def __init__(self, folder: str | Path) -> None:
-        self.root = local_path(folder)
+        self.root = place(folder)
         self.header: dict[str, Any] = shards.read_manifest(self.root, CORPUS)
         self.kind = str(self.header.get("kind") or SONGS)
         shards.check_header(self.root, self.header, _SHAPE)

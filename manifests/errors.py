@@ -3,6 +3,7 @@
 StemsmithError
 ├── UsageError     the request cannot be meant that way: exit code 2
 ├── NothingToDo    the request is sound but gives no result: exit code 1
+├── StoreError     an object store does not answer, or refuses: exit code 1
 └── InvalidCorpus  a corpus or manifest does not hold what it says: exit code 1
     └── Unreadable the system does not hand out a file
 """
@@ -20,6 +21,7 @@ __all__ = [
     "InvalidCorpus",
     "NothingToDo",
     "StemsmithError",
+    "StoreError",
     "Unreadable",
     "UsageError",
     "install_command",
@@ -90,6 +92,14 @@ class InvalidCorpus(StemsmithError):
     ... except stemsmith.InvalidCorpus as error:
     ...     print(error)
     scores: holds MIDI files, not a corpus; render them first: stemsmith render scores CORPUS
+    """
+
+
+class StoreError(StemsmithError):
+    """An object store does not answer, or refuses what is asked; the text names the address.
+
+    It is no `OSError`: those of single files may be an item's rejection, and a store that refuses
+    one file refuses the next one as well.
     """
 
 

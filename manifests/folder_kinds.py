@@ -12,10 +12,13 @@ import os
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final
+from stat import S_ISREG
+from typing import Any, Final, cast
 
 from stemsmith.manifests.documents import read_json
 from stemsmith.manifests.errors import StemsmithError
+from stemsmith.manifests.places import joined, place
+from stemsmith.manifests.stores import ObjectPath, is_address, is_object
 
 __all__ = [
     "ARRAY",
@@ -154,11 +157,22 @@ def _kind_of_files(folder: Path) -> FolderKind:
 
 def _files_below(folder: Path) -> Iterator[Path]:
     """Yield the files in a folder and three levels below it."""
+    if is_object(folder):
+        yield from _objects_below(folder, 3)
+        return
     for root, folders, names in os.walk(folder):
         folders.sort()
         if len(Path(root).relative_to(folder).parts) >= 3:
             folders.clear()
         yield from (Path(root, name) for name in sorted(names))
+
+
+def _objects_below(folder: ObjectPath, n_levels: int) -> Iterator[Path]:
+    entries = sorted(folder.entries())
+    yield from (cast(Path, path) for path, status in entries if S_ISREG(status.st_mode))
+    for path, status in entries if n_levels else ():
+        if not S_ISREG(status.st_mode):
+            yield from _objects_below(path, n_levels - 1)
 
 
 def _entries(folder: Path) -> Iterator[Path]:
@@ -205,7 +219,7 @@ def refusal(folder: Path, *wanted: FolderKind, otherwise: str = "") -> str:
             advice = _ADVICE[one, found].format(folder=folder)
             return f"{folder}: {found.words}, not {name}; {advice}"
     if others := _folders_in(folder, OF_STEMSMITH):
-        held = ", ".join(f"{path} ({own_kind(Path(path))})" for path in others)
+        held = ", ".join(f"{path} ({own_kind(place(path))})" for path in others)
         return f"{folder}: not {name}; in it are {held}"
     if found is FolderKind.UNFINISHED:
         is_of_jobs = any((folder / name / ARRAY).is_dir() for name in _UNFINISHED)
@@ -271,4 +285,10 @@ def _origins(folder: Path) -> list[Path]:
     named: list[Any] = list(roots.values()) if isinstance(roots, dict) else []
     if isinstance(data, dict):
         named += [path for paths in data.values() if isinstance(paths, list) for path in paths]
-    return [Path(os.path.normpath(folder / name)) for name in named if isinstance(name, str)]
+    return [_origin(folder, name) for name in named if isinstance(name, str)]
+
+
+def _origin(folder: Path, name: str) -> Path:
+    if is_object(folder) or is_address(name):
+        return joined(folder, name)
+    return Path(os.path.normpath(folder / name))

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import secrets
-import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -21,6 +19,7 @@ from typing import Any, Final
 from stemsmith.manifests import documents, storage
 from stemsmith.manifests.errors import InUse, NothingToDo, UsageError
 from stemsmith.manifests.folder_kinds import ARRAY
+from stemsmith.manifests.places import is_remote
 from stemsmith.manifests.records import Reason, Rejection
 from stemsmith.manifests.shares import Share, array_text
 
@@ -120,8 +119,13 @@ class JobArray:
         self.check(share)
 
     @contextmanager
-    def holding(self, share: Share) -> Iterator[None]:
+    def holding(self, share: Share) -> Iterator[Callable[[], None]]:
         """Hold the lock of a job as long as it is at work; begun `alone`.
+
+        Yields
+        ------
+        callable
+            Raises `InUse` if it is held no longer; see `stemsmith.manifests.storage.exclusive`.
 
         Raises
         ------
@@ -130,8 +134,8 @@ class JobArray:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         said = f"{self._root}: job {share} is at work here already; wait for it to end"
-        with storage.exclusive(self._lock(share.number), said):
-            yield
+        with storage.exclusive(self._lock(share.number), said) as check:
+            yield check
 
     def _lock(self, number: int) -> Path:
         return self.folder / f"{number}.lock"
@@ -152,19 +156,19 @@ class JobArray:
     def save(self, outline: Outline) -> None:
         """Keep what is needed to close the folder, unless another job has."""
         final = self.folder / _OUTLINE
-        if final.exists():
+        if (final / _CHECKSUM).exists():
             return
-        staged = self.folder / f"{_OUTLINE}.{secrets.token_hex(8)}"
-        staged.mkdir()
-        try:
+        with storage.staged_folder(self.folder, _OUTLINE) as staged:
             _write_list(staged, "items", outline.items)
             _write_list(staged, "rejections", [astuple(row) for row in outline.rejections])
             content = {"header": outline.header, "facts": outline.facts}
             (staged / _HEADER).write_text(json.dumps(content))
-            (staged / _CHECKSUM).write_text(_digest(staged))
+            checksum = _digest(staged)
+            if not is_remote(final):
+                (staged / _CHECKSUM).write_text(checksum)
             storage.publish_folder(staged, final)
-        finally:
-            shutil.rmtree(staged, ignore_errors=True)
+            if is_remote(final):  # where files appear one after the other
+                (final / _CHECKSUM).write_text(checksum)
 
     def outline(self) -> Outline:
         """Return what a job has kept.
@@ -222,8 +226,8 @@ class JobArray:
             state = f"has {n_missing[number]} of {n_own} {what} left"
             if number in at_work:
                 state = "is at work"
-            elif not self._lock(number).exists():
-                state = "has not begun"
+            elif not self._lock(number).exists() and not is_remote(self.folder):
+                state = "has not begun"  # a lease is there as long as its job
             states.append(f"{number}/{n_jobs} {state}")
         if (n_more := len(n_missing) - len(states)) > 0:
             states.append(f"{n_more} more")

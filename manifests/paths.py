@@ -1,4 +1,7 @@
-"""Paths that users give, in commands and in Python: local ones, for nothing else is supported."""
+"""Paths that users give, in commands and in Python, where they can only be local.
+
+What may be in an object store as well is `stemsmith.manifests.places.place`.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,7 @@ def local_path(path: str | os.PathLike[str]) -> Path:
         raise UsageError("a path is empty; a variable of the shell may not be set")
     if (_ADDRESS if is_text else _ADDRESS_AS_PATH).match(text):
         raise UsageError(
-            f"{text}: is an address, and only local files and folders can be read and written; "
+            f"{text}: is an address, and only local files and folders can be given here; "
             "mount it or copy it first"
         )
     if is_text and text.startswith("~"):

@@ -20,6 +20,7 @@ from typing import Final
 from stemsmith.manifests import storage
 from stemsmith.manifests.audio import flac
 from stemsmith.manifests.jobs import DistantWorkers, Workers
+from stemsmith.manifests.places import is_remote, local_copy, place
 
 __all__ = ["library_versions", "preflight"]
 
@@ -69,7 +70,7 @@ def preflight(
     if not isinstance(workers, DistantWorkers):
         yield
         return
-    is_written = destination is not None and destination.is_dir()
+    is_written = destination is not None and (is_remote(destination) or destination.is_dir())
     nonce = _Nonce.put(destination) if destination is not None and is_written else None
     try:
         seen = tuple(head for files in inputs if (head := _first_head(files)) is not None)
@@ -80,7 +81,7 @@ def preflight(
             yield
     finally:
         if nonce is not None:
-            Path(nonce.path).unlink(missing_ok=True)
+            place(nonce.path).unlink(missing_ok=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,7 @@ def _first_head(paths: Iterable[str | Path]) -> _Head | None:
     """Return what is seen of the first input that can be read, or None if none can."""
     for path in itertools.islice(paths, _N_TRIED):
         with suppress(OSError):
-            return _read_head(Path(path))
+            return _read_head(place(path))
     return None
 
 
@@ -124,7 +125,7 @@ class _Nonce:
         return cls(str(path), text)
 
     def difference(self) -> str | None:
-        path = Path(self.path)
+        path = place(self.path)
         try:
             is_same = path.read_text() == self.text
         except (OSError, ValueError):
@@ -132,6 +133,11 @@ class _Nonce:
         if not is_same:
             return f"{path.parent}: is another folder there than here; mount the same one"
         try:
+            if is_remote(path):
+                own = path.with_name(f"{path.name}-{secrets.token_hex(8)}")
+                own.write_bytes(b"")
+                own.unlink()
+                return None
             with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name):
                 return None
         except OSError as error:
@@ -163,7 +169,7 @@ class _SharedView:
 
 def _head_difference(head: _Head) -> str | None:
     try:
-        is_same = _read_head(Path(head.path)) == head
+        is_same = _read_head(place(head.path)) == head
     except OSError as error:
         return f"{head.path}: cannot be read there: {error.strerror}; mount the same folder"
     return None if is_same else f"{head.path}: is another file there; mount the same folder"
@@ -171,7 +177,7 @@ def _head_difference(head: _Head) -> str | None:
 
 def _hash_difference(path: str, sha256: str) -> str | None:
     try:
-        is_same = storage.file_hash(Path(path)) == sha256
+        is_same = storage.file_hash(local_copy(place(path))) == sha256
     except OSError as error:
         return f"{path}: cannot be read there: {error.strerror}"
     return None if is_same else f"{path}: its SHA-256 is not the same there; copy the file again"

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -118,6 +117,7 @@ class RunFolder:
         self.array = JobArray(root, state)
         self._stage, self._fingerprint, self._share = stage, fingerprint, share
         self.lock = state / "lock"
+        self._check_held: Callable[[], None] | None = None
         self._plan = state / _PLAN
 
     @classmethod
@@ -164,7 +164,7 @@ class RunFolder:
         """
         self._check()
         if self.is_closed:
-            shutil.rmtree(self.state, ignore_errors=True)  # killed just before it was removed
+            storage.remove_tree(self.state)  # killed just before it was removed
             yield
             return
         self.state.mkdir(parents=True, exist_ok=True)
@@ -175,27 +175,31 @@ class RunFolder:
                     self._hold(held)
                     self._begin()
             yield
+        self._check_held = None
         if self.is_closed:  # Windows removes no file that is open, such as the lock
-            shutil.rmtree(self.state, ignore_errors=True)
+            storage.remove_tree(self.state)
 
     def _hold(self, held: ExitStack) -> None:
         """Take the lock that is ours, if nobody is at work who must not be."""
         if self._share is None:
-            held.enter_context(storage.exclusive(self.lock))
+            self._check_held = held.enter_context(storage.exclusive(self.lock))
             self.array.refuse_jobs_at_work()
         else:
             if storage.is_held(self.lock):
                 raise InUse(f"{self.root}: another run is writing here; wait for it to end")
-            held.enter_context(self.array.holding(self._share))
+            self._check_held = held.enter_context(self.array.holding(self._share))
 
     def _begin(self) -> None:
         """Sweep what was killed of our own, and say what is done here."""
-        shutil.rmtree(self.staging, ignore_errors=True)
+        storage.remove_tree(self.staging)
         self.staging.mkdir(parents=True, exist_ok=True)
-        storage.write_once(self._plan, json.dumps({"fingerprint": self._fingerprint}).encode())
+        content = json.dumps({"fingerprint": self._fingerprint}).encode()
+        if self._share is None and not self._plan.exists():
+            storage.write_atomic(self._plan, content)
         if self._share is not None:
+            storage.write_once(self._plan, content)
             self.array.begin(self._share)
-        self._check()  # where locks do not hold between machines, another one may have been first
+            self._check()  # where locks are of one machine only, another one may have been first
 
     def _check(self) -> None:
         root = self.root
@@ -225,7 +229,15 @@ class RunFolder:
             ) from None
 
     def close(self, header: dict[str, Any]) -> dict[str, Any]:
-        """Write the manifest and remove the run's own files; return the manifest."""
+        """Write the manifest and remove the run's own files; return the manifest.
+
+        Raises
+        ------
+        InUse
+            If another run has taken over, as where this one could not reach the store for long.
+        """
+        if self._check_held is not None:
+            self._check_held()
         header = {**header, "fingerprint": self._fingerprint}
         shards.write_manifest(self.root, header)
         self.abandon()
@@ -233,4 +245,4 @@ class RunFolder:
 
     def abandon(self) -> None:
         """Remove the run's own files: another plan may do better in this folder."""
-        shutil.rmtree(self.state, ignore_errors=True)
+        storage.remove_tree(self.state, but=self.lock)

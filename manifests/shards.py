@@ -15,6 +15,7 @@ import dataclasses
 import functools
 import itertools
 import json
+import os
 import types
 import typing
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
@@ -31,6 +32,7 @@ import pyarrow.parquet as pq
 from stemsmith.manifests import documents, storage
 from stemsmith.manifests.errors import InvalidCorpus, one_line, upgrade_command
 from stemsmith.manifests.folder_kinds import MANIFEST, FolderKind, own_kind, refusal
+from stemsmith.manifests.places import opened, sha256_of
 from stemsmith.manifests.ranges import TextRule, interval_of, text_rule_of
 
 __all__ = [
@@ -294,7 +296,7 @@ def read_records(paths: Path | Sequence[Path], record_type: type[R]) -> list[R]:
         without; the text names it.
     """
     records: list[R] = []
-    for path in [paths] if isinstance(paths, Path) else paths:
+    for path in paths if isinstance(paths, Sequence) else [paths]:
         records.extend(RecordTable(path, record_type)[:])
     return records
 
@@ -348,29 +350,30 @@ class _ShardFile(NamedTuple):
 @contextmanager
 def _opened(path: Path, record_type: type) -> Iterator[_ShardFile]:
     """Open a file of records, after it was checked that it has their columns."""
-    with _reading(path), path.open("rb") as file:
-        metadata = pq.read_metadata(file)
-        schema = metadata.schema.to_arrow_schema()
     wanted = schema_of(record_type)
-    _refuse(path, record_type, _misfit(schema, wanted))
-    _refuse(path, record_type, _excess(metadata, path.stat().st_size))
     with ExitStack() as stack:
         with _reading(path):
-            file = stack.enter_context(path.open("rb"))
-            columns = metadata.schema
-            # Of records that are None Arrow makes places in a list of texts that need not be there.
-            records = {field.name for field in schema if pa.types.is_struct(field.type)}
-            paths = [columns.column(i).path for i in range(len(columns))]
-            names = [name for name in paths if name.partition(".")[0] not in records]
-            opened = pq.ParquetFile(
+            file = stack.enter_context(opened(path))
+            metadata = pq.read_metadata(file)
+            schema = metadata.schema.to_arrow_schema()
+            n_bytes = file.seek(0, os.SEEK_END)
+        _refuse(path, record_type, _misfit(schema, wanted))
+        _refuse(path, record_type, _excess(metadata, n_bytes))
+        columns = metadata.schema
+        # Of records that are None Arrow makes places in a list of texts that need not be there.
+        records = {field.name for field in schema if pa.types.is_struct(field.type)}
+        paths = [columns.column(i).path for i in range(len(columns))]
+        texts = [name for name in paths if name.partition(".")[0] not in records]
+        with _reading(path):
+            shard = pq.ParquetFile(
                 file,
                 metadata=metadata,
-                read_dictionary=names,  # of which it takes those of text
+                read_dictionary=texts,  # of which it takes those of text
                 page_checksum_verification=True,
                 pre_buffer=False,
             )
         names = [name for name in wanted.names if name in schema.names]
-        yield _ShardFile(opened, names, schema.equals(wanted))
+        yield _ShardFile(shard, names, schema.equals(wanted))
 
 
 def _check(path: Path, table: Table, record_type: type) -> None:
@@ -403,9 +406,10 @@ def iter_records(paths: Iterable[Path], record_type: type[R]) -> Iterator[R]:
         As `read_records` does, when the record is reached.
     """
     for path in paths:
-        with _opened(path, record_type) as opened:
-            columns = opened.columns
-            batches = opened.file.iter_batches(_ROWS_AT_ONCE, columns=columns, use_threads=False)
+        with _opened(path, record_type) as shard:
+            batches = shard.file.iter_batches(
+                _ROWS_AT_ONCE, columns=shard.columns, use_threads=False
+            )
             while True:
                 with _reading(path):
                     batch = next(batches, None)
@@ -438,10 +442,10 @@ class RecordTable(Sequence[R]):
 
     def __init__(self, path: Path, record_type: type[R]) -> None:
         self._path, self._type = path, record_type
-        with _opened(path, record_type) as opened, _reading(path):
-            self._is_of_now = opened.is_of_now
-            self._table = opened.file.read(
-                columns=opened.columns,
+        with _opened(path, record_type) as shard, _reading(path):
+            self._is_of_now = shard.is_of_now
+            self._table = shard.file.read(
+                columns=shard.columns,
                 use_threads=False,  # small files; no threads to wait for at exit
             )
         _check(path, self._table, record_type)
@@ -668,7 +672,7 @@ def shard_entry(path: Path) -> dict[str, str | int]:
 
 
 def _count(path: Path) -> int:
-    with _reading(path), path.open("rb") as file:
+    with _reading(path), opened(path) as file:
         return int(pq.ParquetFile(file).metadata.num_rows)
 
 
@@ -760,7 +764,7 @@ def check_shards(folder: Path, header: dict[str, Any]) -> None:
         path = storage.inside(folder, entry["file"])
         if not path.is_file():
             raise InvalidCorpus(f"{path}: shard is missing")
-        if storage.file_hash(path) != entry["sha256"]:
+        if sha256_of(path) != entry["sha256"]:
             raise InvalidCorpus(f"{path}: SHA-256 is not the one in {MANIFEST}")
         if _count(path) != entry["n_records"]:
             raise InvalidCorpus(f"{path}: not {entry['n_records']} records as in {MANIFEST}")

@@ -1,4 +1,8 @@
-"""Atomic files and folders: a name appears only when what it names is complete and on disk."""
+"""Atomic files and folders: a name appears only when what it names is complete and on disk.
+
+An object store does that by itself for a file, and cannot rename: there, files are made in the
+system's temporary folder and uploaded.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +12,22 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Final
 
 from filelock import FileLock, Timeout
 from stemsmith.manifests.errors import InUse, InvalidCorpus, UsageError
+from stemsmith.manifests.leases import is_leased, leased
+from stemsmith.manifests.stores import ObjectPath, is_object
 
 __all__ = [
     "atomic_file",
     "checksum_path",
     "exclusive",
+    "fetched_folder",
     "file_hash",
     "has_its_checksum",
     "inside",
@@ -27,8 +35,10 @@ __all__ = [
     "naming",
     "publish_folder",
     "relative",
+    "remove_tree",
     "scratch_folder",
     "short_name",
+    "staged_folder",
     "sync",
     "write_atomic",
     "write_once",
@@ -59,7 +69,7 @@ def sync(path: Path) -> None:
 
 
 @contextmanager
-def naming(path: Path, temporary: Path | None = None) -> Iterator[None]:
+def naming(path: Path | ObjectPath, temporary: Path | None = None) -> Iterator[None]:
     """Name a path in errors of the body that name none: a full disk is found when writing.
 
     So do errors that name the `temporary` file, which users did not ask for.
@@ -75,6 +85,9 @@ def naming(path: Path, temporary: Path | None = None) -> Iterator[None]:
 
 def write_atomic(path: Path, data: bytes) -> None:
     """Write a file under a temporary name in the same folder, sync it, and rename it."""
+    if is_object(path):
+        path.write_bytes(data)
+        return
     with atomic_file(path) as file:
         file.write(data)
 
@@ -84,6 +97,9 @@ def write_once(path: Path, data: bytes) -> None:
 
     This holds of file systems without locks, too: a link to a file is made by one of them only.
     """
+    if is_object(path):
+        path.conditionally(data, None)
+        return
     if path.exists():
         return
     own = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
@@ -116,6 +132,13 @@ def atomic_file(path: Path, staging: Path | None = None) -> Iterator[BinaryIO]:
     that was given up and the one that took over, is written in `staging`, a folder on the same
     file system that somebody sweeps, under a name of its own.
     """
+    if is_object(path):
+        with _temporary_folder() as folder, naming(path):
+            made = folder / "data"
+            with made.open("wb") as file:
+                yield file
+            path.upload(made)
+        return
     temporary = path.with_name(f".{short_name(path.name, len('..tmp'))}.tmp")
     if staging is not None:
         temporary = staging / f"{path.name}.{secrets.token_hex(8)}"
@@ -202,7 +225,14 @@ def publish_folder(staged: Path, final: Path) -> None:
 
     If `final` is there already (a worker of a killed run finished it in the meantime), it
     holds the same bytes, and the staged copy is dropped.
+
+    In an object store the files appear one after the other: there, something that is written
+    afterwards has to say that they are complete.
     """
+    if is_object(final):
+        final.upload_below(staged)
+        shutil.rmtree(staged)
+        return
     for folder, _, names in os.walk(staged, topdown=False):
         for name in names:
             sync(Path(folder, name))
@@ -234,13 +264,26 @@ def inside(root: Path, relative: str) -> Path:
 
 
 def relative(path: Path, folder: Path) -> str:
-    """Return a path as seen from a folder, for a header that moves with both (POSIX)."""
+    """Return a path as seen from a folder, for a header that moves with both (POSIX).
+
+    Between a disk and a store, and between two buckets, there is no such path, and it is the whole
+    one.
+    """
+    stores = [one for one in (path, folder) if is_object(one)]
+    if len({(one.protocol, one.bucket) for one in stores}) > 1 or len(stores) == 1:
+        return path.resolve().as_posix()
+    if stores:
+        return Path(os.path.relpath(f"/{stores[0].key}", f"/{stores[1].key}")).as_posix()
     return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
 
 
 @contextmanager
-def exclusive(path: Path, said: str | None = None, *, wait_s: float = 0.0) -> Iterator[None]:
+def exclusive(
+    path: Path, said: str | None = None, *, wait_s: float = 0.0
+) -> Iterator[Callable[[], None]]:
     """Hold a lock file while the body runs; a process that dies releases it.
+
+    In an object store it is a lease (`stemsmith.manifests.leases`).
 
     Parameters
     ----------
@@ -252,11 +295,20 @@ def exclusive(path: Path, said: str | None = None, *, wait_s: float = 0.0) -> It
     wait_s : float
         Seconds for which another process may hold it meanwhile; -1 waits as long as it does.
 
+    Yields
+    ------
+    callable
+        Raises `InUse` if it is held no longer, as a lease may have run out.
+
     Raises
     ------
     InUse
         If another process holds it, or has just removed its folder.
     """
+    if is_object(path):
+        with leased(path, path.parent.parent, said, wait_s) as check:
+            yield check
+        return
     lock = FileLock(path)
     try:
         lock.acquire(timeout=wait_s)
@@ -265,7 +317,7 @@ def exclusive(path: Path, said: str | None = None, *, wait_s: float = 0.0) -> It
             said or f"{path.parent.parent}: another run is writing here; wait for it to end"
         ) from None
     try:
-        yield
+        yield _held
     finally:
         lock.release()
 
@@ -275,6 +327,8 @@ def is_held(path: Path) -> bool:
 
     It is held for a moment to find out: nobody else should try to hold it meanwhile.
     """
+    if is_object(path):
+        return is_leased(path)
     if not path.exists():
         return False
     try:
@@ -282,6 +336,78 @@ def is_held(path: Path) -> bool:
             return False
     except InUse:
         return True
+
+
+def _held() -> None:
+    """Do nothing: a lock is held until it is released."""
+
+
+def remove_tree(folder: Path, but: Path | None = None) -> None:
+    """Remove a folder and all that is in it, as far as it can be; nothing if it is not there.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder to remove.
+    but : Path, optional
+        Of an object store, a lease that whoever holds it removes.
+    """
+    if not is_object(folder):
+        shutil.rmtree(folder, ignore_errors=True)
+        return
+    folder.remove_below(but)
+
+
+@contextmanager
+def staged_folder(staging: Path, name: str) -> Iterator[Path]:
+    """Make a local folder for what is to be published; what is left of it is removed.
+
+    Parameters
+    ----------
+    staging : Path
+        Where it lies: a folder that somebody sweeps, on the file system of what is published. In
+        place of one in an object store, the system's temporary folder.
+    name : str
+        Of what is made there; several may be made of one name.
+    """
+    if is_object(staging):
+        with _temporary_folder() as folder:
+            made = folder / name
+            made.mkdir()
+            yield made
+        return
+    made = staging / f"{name}-{uuid.uuid4().hex}"
+    made.mkdir()
+    try:
+        yield made
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
+@contextmanager
+def fetched_folder(folder: Path) -> Iterator[Path]:
+    """Hand out a folder whose files are read one after the other; of a store, a copy of it.
+
+    Parameters
+    ----------
+    folder : Path
+        A folder of many small files. What a list does not show, since it lags, is not in the copy.
+    """
+    if not is_object(folder):
+        yield folder
+        return
+    with _temporary_folder() as temporary:
+        copy = temporary / "copy"
+        copy.mkdir()
+        folder.fetch_below(copy)
+        yield copy
+
+
+@contextmanager
+def _temporary_folder() -> Iterator[Path]:
+    """Make a folder of this machine, and sweep those that killed processes left."""
+    with scratch_folder(Path(tempfile.gettempdir()), "stemsmith-scratch-") as folder:
+        yield folder
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from stemsmith.manifests.errors import InvalidCorpus
 __all__ = ["TarMember", "read_members"]
 
 _BLOCK: Final = 512  # bytes, of which a tar file consists
+_BUFFER: Final = 1 << 16  # bytes that are read at once, of which the headers matter alone
 _CHECKSUM: Final = slice(148, 156)
 _MAGIC: Final = b"ustar\0"
 _KINDS: Final = {
@@ -50,7 +51,7 @@ def read_members(path: Path) -> dict[str, TarMember]:
         twice, or a size beyond its end. The text names the shard and the member.
     """
     try:
-        with path.open("rb") as file:
+        with path.open("rb", buffering=_BUFFER) as file:
             n_bytes = file.seek(0, 2)
             return dict(_members(path, file, n_bytes))
     except OSError as error:

@@ -17,7 +17,6 @@ import json
 import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,6 +25,7 @@ from stemsmith.manifests.audio.flac import encode_flac
 from stemsmith.manifests.audio.formats import AudioFormat
 from stemsmith.manifests.audio.read import encode_wav
 from stemsmith.manifests.mixtures import Mixture
+from stemsmith.manifests.places import place
 from stemsmith.mixing.audio.realise import MIXTURE, TRUE, Realised, quantised, realise
 
 __all__ = ["AudioJob", "ShardReport", "write_audio_shard"]
@@ -86,10 +86,10 @@ def write_audio_shard(job: AudioJob) -> ShardReport:
     InvalidCorpus
         If a stem is missing or has changed; the text names it.
     """
-    path = Path(job.path)
+    path = place(job.path)
     if not path.exists():
         with (
-            storage.atomic_file(path, Path(job.staging)) as file,
+            storage.atomic_file(path, place(job.staging)) as file,
             tarfile.open(fileobj=file, mode="w:") as tar,
         ):
             tar.format = tarfile.USTAR_FORMAT

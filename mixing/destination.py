@@ -18,6 +18,7 @@ from stemsmith.manifests.corpus import CORPUS
 from stemsmith.manifests.job_array import Outline
 from stemsmith.manifests.matched import MATCHED, MatchedStem
 from stemsmith.manifests.mixtures import STAGE, Mixture
+from stemsmith.manifests.places import place
 from stemsmith.manifests.records import Rejection
 from stemsmith.manifests.run_folder import RunFolder
 from stemsmith.manifests.shares import FinishedJob, Share
@@ -81,7 +82,7 @@ class MixtureDestination:
             "versions": {**mixture_plan.header["versions"], **_versions(audio_format)},
             "audio": audio_format and {"format": str(audio_format), "targets": list(targets)},
             "roots": {
-                name: storage.relative(Path(path), root)
+                name: storage.relative(place(path), root)
                 for name, path in mixture_plan.roots.items()
             },
         }

@@ -16,7 +16,7 @@ from stemsmith.manifests import shards, storage
 from stemsmith.manifests.documents import Every, Nullable, Optional
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.mixtures import STAGE, Mixture
-from stemsmith.manifests.paths import local_path
+from stemsmith.manifests.places import joined, place
 from stemsmith.manifests.records import Rejection
 from stemsmith.manifests.splits import SPLITS
 from stemsmith.mixing.audio.labels import Labels, realise_labels
@@ -162,7 +162,7 @@ class Mixtures(Sequence[StoredMixture]):
     Parameters
     ----------
     folder : str or Path
-        What ``stemsmith mix`` wrote.
+        What ``stemsmith mix`` wrote: a folder, or the address of one in an object store.
 
     Attributes
     ----------
@@ -189,7 +189,7 @@ class Mixtures(Sequence[StoredMixture]):
     """
 
     def __init__(self, folder: str | Path) -> None:
-        self.root = local_path(folder)
+        self.root = place(folder)
         self.header: Mapping[str, Any] = shards.read_manifest(self.root, STAGE)
         if fingerprint_of(self.header) != self.header.get("fingerprint"):
             manifest = self.root / shards.MANIFEST
@@ -283,9 +283,9 @@ class Mixtures(Sequence[StoredMixture]):
             raise InvalidCorpus(
                 f"{self.root / shards.MANIFEST}: a root has a null byte in its path"
             )
-        roots = {name: str((self.root / path).resolve()) for name, path in named.items()}
+        roots = {name: str(joined(self.root, path)) for name, path in named.items()}
         for name, path in roots.items():
-            if not Path(path).is_dir():
+            if not place(path).is_dir():
                 raise InvalidCorpus(
                     f"{path}: the root {name!r} of {self.root} is not there; put the folder back, "
                     "or mix again from where it is now"

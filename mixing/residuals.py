@@ -15,7 +15,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -25,6 +24,7 @@ from stemsmith.manifests.audio.read import audio_info, read_excerpt
 from stemsmith.manifests.cluster import open_workers
 from stemsmith.manifests.corpus import SONGS, Corpus
 from stemsmith.manifests.jobs import QUIET, Progress, Workers, do_jobs, needed
+from stemsmith.manifests.places import place
 from stemsmith.manifests.preflight import preflight
 from stemsmith.manifests.records import Song
 from stemsmith.mixing.mixtures import Mixtures
@@ -79,14 +79,14 @@ def measure_residual(job: ResidualJob) -> SongResidual:
         If a file is missing, damaged, or shorter than the mixture; the text names it.
     """
     path, stream = job.mixture
-    n_samples = audio_info(Path(path), stream).n_samples
+    n_samples = audio_info(place(path), stream).n_samples
     power = residual = 0.0
     for start in range(0, n_samples, _BLOCK):
         n = min(_BLOCK, n_samples - start)
-        rest = read_excerpt(Path(path), start, n, stream)
+        rest = read_excerpt(place(path), start, n, stream)
         power += _energy(rest)
         for stem, stem_stream in job.stems:
-            rest -= read_excerpt(Path(stem), start, n, stem_stream)
+            rest -= read_excerpt(place(stem), start, n, stem_stream)
         residual += _energy(rest)
     return SongResidual(job.song, _ratio_db(residual, power))
 

@@ -17,6 +17,7 @@ from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.jobs import recheck
 from stemsmith.manifests.matched import MATCHED
 from stemsmith.manifests.mixtures import Mixture, MixtureSource
+from stemsmith.manifests.places import lies_in, place
 from stemsmith.manifests.records import Finding
 from stemsmith.manifests.run_folder import refuse_unfinished
 from stemsmith.manifests.scratch import ComparedTexts, ScratchRecords
@@ -78,7 +79,7 @@ def plan_checks(mixtures: Mixtures) -> Sequence[FileCheck]:
         raise
     wanted.check()
     if MATCHED in roots:
-        _check_matched(Path(roots[MATCHED]), wanted)
+        _check_matched(place(roots[MATCHED]), wanted)
     checks = ScratchRecords(itertools.starmap(FileCheck, wanted))
     checks.extend(_tar_checks(mixtures))
     return checks
@@ -145,8 +146,8 @@ class _WantedFiles:
         disputed = np.flatnonzero(hashes != hashes[self._paths.firsts()])
         if len(disputed):
             number = int(disputed[0])
-            place = bisect_right(self._shards, number, key=itemgetter(0)) - 1
-            shard, (file, _) = self._shards[place][1], self._files[number]
+            index = bisect_right(self._shards, number, key=itemgetter(0)) - 1
+            shard, (file, _) = self._shards[index][1], self._files[number]
             raise InvalidCorpus(f"{shard}: two recipes disagree about {file}")
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
@@ -161,7 +162,7 @@ def _check_matched(folder: Path, wanted: Iterable[tuple[str, str]]) -> None:
     recorded = {
         str(storage.inside(folder, s.path)): s.sha256 for s in corpus.matched_stem_records()
     }
-    named = {path: sha256 for path, sha256 in wanted if Path(path).is_relative_to(folder)}
+    named = {path: sha256 for path, sha256 in wanted if lies_in(place(path), folder)}
     for path in sorted(recorded.keys() ^ named.keys()):
         where = "its records" if path in named else "any recipe"
         raise InvalidCorpus(f"{path}: is not in {where}")
@@ -234,7 +235,7 @@ def _source_problem(source: MixtureSource, taxonomy: Collection[str]) -> str | N
 
 def check_file(job: FileCheck) -> Finding:
     """Compare a file's SHA-256 to the one that was recorded; look into a tar shard."""
-    path = Path(job.path)
+    path = place(job.path)
     try:
         found = storage.file_hash(path)
         if job.members is not None and set(read_members(path)) != set(job.members):

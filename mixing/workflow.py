@@ -20,7 +20,7 @@ from stemsmith.manifests.jobs import QUIET, Progress, Ticker, Workers, do_jobs, 
 from stemsmith.manifests.matched import MATCHED
 from stemsmith.manifests.mixtures import STAGE, MeasuredFile
 from stemsmith.manifests.names import normal_name
-from stemsmith.manifests.paths import local_path
+from stemsmith.manifests.places import is_remote, place
 from stemsmith.manifests.preflight import preflight
 from stemsmith.manifests.records import Reason, Rejection
 from stemsmith.manifests.run_folder import RunFolder, refuse_foreign, refuse_other_kind
@@ -178,14 +178,14 @@ def mix(
     (4, ['bass', 'drums', 'guitar', 'mixture', 'piano'])
     """
     config = dataclasses.replace(config or MixConfig(), **cast(Any, options))
-    folder, share = local_path(mixtures), share_of(job)
+    folder, share = place(mixtures), share_of(job)
     refuse_foreign(folder, STAGE, STATE_FOLDER)
     names = taxonomy if isinstance(taxonomy, Taxonomy) else read_taxonomy(taxonomy)
     targets = _written_targets(stems, config.target, names.targets)
     if any(AUGMENTATIONS.load(name).is_fault for name in config.augment):
         targets = tuple(target + end for target in targets for end in ("", TRUE))
     written_format = _format_of(audio_format)
-    given = [sources] if isinstance(sources, str | Path | HasRoot) else sources
+    given = cast(Sequence[SourceLike], [sources] if _is_one(sources) else sources)
     texts = [_named(source) for source in given]
     found = find_sources(texts, cache_folder(), names.class_names)
     check_destination(folder, found)
@@ -242,7 +242,7 @@ def merge_mixtures(mixtures: str | Path) -> Mixtures:
     UsageError
         If a job is at work, or the folder is none that jobs fill.
     """
-    root = local_path(mixtures)
+    root = place(mixtures)
     folder = RunFolder.left(root, STAGE, root / STATE_FOLDER)
     if folder.is_closed:
         with folder.opened():
@@ -266,7 +266,7 @@ def _rendered_matches(
     matcher.render(
         missing,
         _corpora_of(sources),
-        Path(plan.roots[MATCHED]),
+        place(plan.roots[MATCHED]),
         destination.matched_state,
         workers,
         progress,
@@ -284,7 +284,12 @@ def _files_of(sources: Sequence[Source]) -> Iterator[Iterator[Path]]:
 
 def _named(source: SourceLike) -> str | Path:
     """Return a source as `find_sources` takes it: text may name a layout, a path does not."""
-    return source if isinstance(source, str | Path) else source.root  # paths have a root too
+    is_named = isinstance(source, str | Path) or is_remote(source)
+    return cast("str | Path", source) if is_named else cast(HasRoot, source).root
+
+
+def _is_one(sources: SourceLike | Sequence[SourceLike]) -> bool:
+    return isinstance(sources, str | Path | HasRoot) or is_remote(sources)
 
 
 def _format_of(name: AudioFormat | str | None) -> AudioFormat | None:
@@ -558,9 +563,7 @@ def validate_mixtures(
     InvalidCorpus
         Naming the first file, in order of the alphabet, that is not as it was recorded.
     """
-    opened = (
-        mixtures if isinstance(mixtures, Mixtures) else Mixtures(local_path(mixtures).resolve())
-    )
+    opened = mixtures if isinstance(mixtures, Mixtures) else Mixtures(place(mixtures).resolve())
     checks = plan_checks(opened)
     files = (check.path for check in checks)
     with open_workers(jobs, scheduler) as workers, preflight(workers, inputs=[files]):

@@ -17,7 +17,7 @@ from stemsmith.manifests.corpus import Corpus
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
 from stemsmith.manifests.findings import raise_first_offence
 from stemsmith.manifests.jobs import QUIET, Progress, Workers, do_jobs, needed
-from stemsmith.manifests.paths import local_path
+from stemsmith.manifests.places import place
 from stemsmith.manifests.preflight import preflight
 from stemsmith.manifests.records import Rejection, ScannedSong
 from stemsmith.manifests.renditions import RENDITIONS
@@ -66,7 +66,7 @@ def validate_corpus(
     InvalidCorpus
         Naming the first offender; it says so if the corpus was certified with other bytes.
     """
-    corpus = Corpus(local_path(folder).resolve())
+    corpus = Corpus(place(folder).resolve())
     is_certified = check_certificate(corpus.root)
     try:
         with open_workers(jobs, scheduler) as workers, _same_corpus(workers, corpus):
@@ -118,7 +118,7 @@ def certify_corpus(
         If the corpus is not valid; nothing is written then.
     """
     Corpus(folder)  # which names it as it was given
-    corpus = Corpus(local_path(folder).resolve())
+    corpus = Corpus(place(folder).resolve())
     paths = list(score_paths(corpus).values())
     scanned: list[ScannedSong | Rejection] = []
     with open_workers(jobs, scheduler) as workers, _same_corpus(workers, corpus):
@@ -177,7 +177,9 @@ def audit_corpus(
     bank = _bank_of(str(source), soundfonts, bank, patches, progress)
     stem_jobs = [
         dataclasses.replace(
-            job, path=str(Path(job.path).absolute()), midi_path=str(Path(job.midi_path).absolute())
+            job,
+            path=str(place(job.path).absolute()),
+            midi_path=str(place(job.midi_path).absolute()),
         )
         for job in plan_audit(str(source), thorough, bank)
     ]

@@ -20,7 +20,7 @@ from stemsmith.manifests.errors import NothingToDo, UsageError
 from stemsmith.manifests.folder_kinds import own_kind
 from stemsmith.manifests.jobs import QUIET, Progress, Workers, do_jobs
 from stemsmith.manifests.options import member
-from stemsmith.manifests.paths import local_path
+from stemsmith.manifests.places import place
 from stemsmith.manifests.preflight import preflight
 from stemsmith.manifests.records import UNREAD, Reason, Rejection, ScannedSong
 from stemsmith.manifests.renditions import RENDITIONS
@@ -116,9 +116,9 @@ def scan(
     >>> inventory.songs.num_rows, inventory.rejections.num_rows
     (5, 0)
     """
-    root = local_path(midi_dir)
+    root = place(midi_dir)
     are_drums_joined = member(Drums, drums, "--drums") is Drums.JOINED
-    paths = find_midi_files(root, None if skipped is None else local_path(skipped).resolve())
+    paths = find_midi_files(root, None if skipped is None else place(skipped).resolve())
     with open_workers(jobs, scheduler) as workers:
         found = _scanned(root, paths, max_duration_s, are_drums_joined, workers, progress)
     return _inventory_of(root, paths, found)
@@ -241,12 +241,12 @@ def _read_bank(
         raise UsageError("give either --bank or --patches, which is its older name")
     if name is None:
         several = [soundfonts] if isinstance(soundfonts, str) else soundfonts
-        return bank_from_soundfonts([local_path(s) for s in several] or [default_soundfont()])
+        return bank_from_soundfonts([place(s) for s in several] or [default_soundfont()])
     if soundfonts:
         raise UsageError(f"give either {flag} or --soundfont")
     if name in BANK_NAMES and patches is None:
         return bank_of(named_soundfonts(str(name)))
-    path = local_path(name)
+    path = place(name)
     if path.suffix.lower() in SOUNDFONT_ENDINGS:
         raise UsageError(f"{path}: is no patch bank but a soundfont; give it with --soundfont")
     if not path.suffix and not path.exists():
@@ -373,20 +373,20 @@ def render_corpus(
     bank = _measured_bank(bank, soundfonts, patches, progress)
     with open_workers(jobs, scheduler) as workers, same_sound(workers, bank):
         inventory = _inventory(midi_dir, corpus, config, workers, progress, share)
-        plan = plan_corpus(inventory.found, local_path(midi_dir), local_path(corpus), config, bank)
+        plan = plan_corpus(inventory.found, place(midi_dir), place(corpus), config, bank)
         _check_number(midi_dir, config, len(plan.jobs), inventory.unusable)
         if config.n_songs is not None and len(plan.jobs) < config.n_songs:
             progress.warn(f"{config.n_songs} songs wanted, {len(plan.jobs)} fit")
-        destination = CorpusDestination(local_path(corpus), plan, share)
+        destination = CorpusDestination(place(corpus), plan, share)
         expected = forecast(destination.open_jobs())
         # Other jobs of an array fill the same disk.
         of_all = expected if share is None else forecast(destination.all_open_jobs())
-        of_all.check_room(local_path(corpus))
+        of_all.check_room(place(corpus))
         with destination.opened():
             if expected.n_songs:
                 progress.note(expected.sentence(jobs if isinstance(jobs, int) else 1))
             open_jobs = destination.open_jobs()
-            scores = (Path(job.midi_root, job.song.path) for job in open_jobs)
+            scores = (place(job.midi_root) / job.song.path for job in open_jobs)
             n_songs = destination.n_songs
             n_done = n_songs - len(open_jobs)
             audio_s = expected.mixture_s
@@ -500,21 +500,21 @@ def render_renditions(
     bank = _measured_bank(bank, soundfonts, patches, progress)
     with open_workers(jobs, scheduler) as workers, same_sound(workers, bank):
         inventory = _inventory(midi_dir, corpus, config, workers, progress, share)
-        plan = plan_renditions(inventory.found, local_path(midi_dir), config, bank)
+        plan = plan_renditions(inventory.found, place(midi_dir), config, bank)
         _check_number(midi_dir, config, len(plan.pieces), inventory.unusable)
         for warning in plan.warnings:
             progress.warn(warning)
-        destination = RenditionDestination(local_path(corpus), plan, share)
+        destination = RenditionDestination(place(corpus), plan, share)
         open_jobs = destination.open_jobs()
         expected = forecast_renditions(open_jobs, plan)
         # Other jobs of an array fill the same disk.
         of_all = destination.n_all_open() / max(len(open_jobs), 1)
-        expected.times(of_all).check_room(local_path(corpus))
+        expected.times(of_all).check_room(place(corpus))
         with destination.opened():
             if expected.n_stems:
                 progress.note(expected.sentence(jobs if isinstance(jobs, int) else 1))
             open_jobs = destination.open_jobs()
-            scores = (Path(job.midi_root, job.source) for job in open_jobs)
+            scores = (place(job.midi_root) / job.source for job in open_jobs)
             n_done = destination.n_jobs - len(open_jobs)
             with (
                 preflight(workers, inputs=[scores], destination=_state_of(corpus)),
@@ -553,7 +553,7 @@ def merge_corpus(corpus: str | Path) -> Corpus:
     UsageError
         If a job is at work, or the folder is none that jobs fill.
     """
-    layout = Layout(local_path(corpus))
+    layout = Layout(place(corpus))
     folder = RunFolder.left(layout.root, CORPUS, layout.run)
     if folder.is_closed:
         with folder.opened():
@@ -608,7 +608,7 @@ def render_midi(
     >>> sorted(stems), stems["S00"].dtype
     (['S00', 'S01', 'S02', 'S03'], dtype('float32'))
     """
-    path = local_path(path)
+    path = place(path)
     config = _config(config or RenderConfig(), options)
     bank = _measured_bank(bank, soundfonts, patches, progress)
     (job,) = plan_scan(
@@ -641,13 +641,13 @@ def render_midi(
 
 def _refuse_other_folder(corpus: str | Path) -> None:
     """Refuse a destination that holds something else, before thousands of scores are read."""
-    folder = local_path(corpus)
+    folder = place(corpus)
     refuse_other_kind(folder, CORPUS)
     refuse_foreign(folder, CORPUS, RUN_FOLDER)
 
 
 def _state_of(corpus: str | Path) -> Path:
-    return Path(corpus, RUN_FOLDER).absolute()
+    return place(corpus).absolute() / RUN_FOLDER
 
 
 def _check_number(
@@ -693,7 +693,7 @@ def _inventory(
     share: Share | None,
 ) -> Inventory:
     """Scan a folder, but not the corpus in it; one of the jobs of an array does it for all."""
-    root, folder = local_path(midi_dir), local_path(corpus)
+    root, folder = place(midi_dir), place(corpus)
     paths = find_midi_files(root, folder.resolve())
     are_drums_joined = config.drums is Drums.JOINED
 

@@ -33,7 +33,18 @@ ABOVE = {"train/workflow.py": {"evaluate"}}
 # Floors inside a folder, from the lowest: a module imports its own floor and those below it.
 # Sub-packages and modules that are not named here stand above all that are.
 FLOORS: dict[str, tuple[str, ...]] = {
-    "manifests": ("arrays", "errors", "storage", "audio"),
+    "manifests": (
+        "arrays",
+        "errors",
+        "stores",
+        "leases",
+        "storage",
+        "paths",
+        "tar_shards",
+        "cache",
+        "places",
+        "audio",
+    ),
     "mixing": ("level", "production", "sources", "augmentation", "augmentations", "audio", "plan"),
     "render": ("midi", "sound", "audit", "corpus", "songs", "renditions", "matched"),
     "train": ("schedule", "models", "data"),
@@ -66,8 +77,10 @@ OWNERS = {
     "pysfizz": ("render/sound/sfz/sampler.py",),
     "tomllib": ("manifests/documents.py",),
     "yaml": ("manifests/documents.py", "render/songs/metadata.py"),
-    "filelock": ("manifests/storage.py",),
-    "platformdirs": ("mixing/sources/measure.py",),
+    "filelock": ("manifests/cache.py", "manifests/storage.py"),
+    "fsspec": ("manifests/stores.py",),
+    **dict.fromkeys(("s3fs", "gcsfs", "adlfs", "botocore", "upath"), ()),
+    "platformdirs": ("manifests/cache.py",),
     # Windows has none of these, and importing must not fail there.
     **dict.fromkeys(("fcntl", "grp", "pwd", "resource", "termios"), ()),
     "lightning": (
@@ -86,6 +99,7 @@ HEAVY = {
     "jinja2",
     "matplotlib",
     "soundfile",
+    "fsspec",
     "yaml",
     "rich",
     "lightning",

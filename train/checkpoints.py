@@ -15,6 +15,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from stemsmith.manifests import storage
+from stemsmith.manifests.places import place
 from stemsmith.train.destination import RunDestination
 from stemsmith.train.module import SeparationModule
 from stemsmith.train.run import BEST, LAST
@@ -32,8 +33,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         """Write a checkpoint."""
         content = io.BytesIO()
         torch.save(checkpoint, content)
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        storage.write_with_checksum(Path(path), content.getbuffer())
+        place(path).parent.mkdir(parents=True, exist_ok=True)
+        storage.write_with_checksum(place(path), content.getbuffer())
 
 
 class BestAndLast(Checkpoint):

@@ -20,7 +20,7 @@ from stemsmith.manifests.documents import Every, Nullable, Optional
 from stemsmith.manifests.errors import InvalidCorpus, UsageError, one_line, upgrade_command
 from stemsmith.manifests.folder_kinds import RUN, FolderKind, refusal
 from stemsmith.manifests.jobs import QUIET, Progress
-from stemsmith.manifests.paths import local_path
+from stemsmith.manifests.places import place
 from stemsmith.train.history import METRICS, parse_history, read_history
 from stemsmith.train.models.registry import (
     check_shapes,
@@ -98,7 +98,7 @@ class TrainedRun:
     """
 
     def __init__(self, folder: str | PathLike[str]) -> None:
-        self.root = local_path(folder)
+        self.root = place(folder)
         self._members = read_members_of(self.root) if is_run_file(self.root) else None
         self.content = _read(self.root / RUN, self._member(RUN))
 

@@ -18,6 +18,7 @@ from lightning.pytorch import Trainer
 from stemsmith.manifests.cache import cache_folder
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.jobs import QUIET, Progress
+from stemsmith.manifests.places import is_remote, local_copy
 from stemsmith.mixing.mixtures import Mixtures
 from stemsmith.train.checkpoints import AtomicCheckpointIO, BestAndLast
 from stemsmith.train.data.clips import Clips, find_clips
@@ -122,7 +123,8 @@ def fit(
         ):
             module = SeparationModule(model, request.training, request.rules.seed, reporter)
             trainer = _trainer(destination, request.training, machine, device, is_validated)
-            _run(trainer, module, data, destination.checkpoint(LAST) if history else None)
+            last = local_copy(destination.checkpoint(LAST)) if history else None
+            _run(trainer, module, data, last)
 
 
 def _history_before(
@@ -285,7 +287,7 @@ def _trainer(
         logger=False,  # see `stemsmith.train.report`
         callbacks=[BestAndLast(destination, training.monitor)],
         plugins=plugins,
-        default_root_dir=destination.root,
+        default_root_dir=None if is_remote(destination.root) else destination.root,
         enable_progress_bar=False,
         enable_model_summary=False,
     )

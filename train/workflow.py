@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Unpack
+from typing import TYPE_CHECKING, Any, Final, Unpack, cast
 
 from stemsmith.manifests.cluster import open_workers
 from stemsmith.manifests.errors import NothingToDo, UsageError, require
 from stemsmith.manifests.folder_kinds import own_kind
 from stemsmith.manifests.jobs import QUIET, Progress, Workers
 from stemsmith.manifests.names import normal_name
-from stemsmith.manifests.paths import local_path
+from stemsmith.manifests.places import is_remote, place
 from stemsmith.train.listing import ListedRun, find_runs
 from stemsmith.train.models.registry import configure, model_class
 from stemsmith.train.options import TrainOptions, read_options
@@ -134,7 +134,7 @@ def train_model(
     from stemsmith.train.request import TrainRequest
     from stemsmith.train.trainer import fit, is_first_process
 
-    folders, root = _paths(mixtures), local_path(run)
+    folders, root = _paths(mixtures), place(run)
     more = None if validation is None else _paths(validation)
     chosen = dict(settings or {})
     if "n_channels" not in chosen:
@@ -228,7 +228,7 @@ def list_runs(folder: str | PathLike[str], *, progress: Progress = QUIET) -> lis
     >>> [(run.run, run.model, run.n_epochs) for run in list_runs(".")]
     [('run', 'blstm', 1)]
     """
-    root = local_path(folder)
+    root = place(folder)
     if not root.is_dir():
         raise UsageError(f"{root}: is not a folder")
     runs = list(find_runs(root, progress))
@@ -262,13 +262,14 @@ def _names(target: str | None, targets: Sequence[str]) -> tuple[str, ...]:
 
 def _paths(folders: Folder | Sequence[Folder]) -> tuple[Path, ...]:
     """Return paths of one or several folders; what was opened may be a sequence itself."""
-    if isinstance(folders, str | PathLike) or hasattr(folders, "root"):
-        return (_path(folders),)
+    if isinstance(folders, str | PathLike) or is_remote(folders) or hasattr(folders, "root"):
+        return (_path(cast("Folder", folders)),)
     return tuple(map(_path, folders))
 
 
 def _path(folder: Folder) -> Path:
-    return local_path(folder if isinstance(folder, str | PathLike) else folder.root)
+    is_named = isinstance(folder, str | PathLike) or is_remote(folder)
+    return place(cast("str | Path", folder) if is_named else cast("HasRoot", folder).root)
 
 
 def _n_channels(folders: Sequence[Path], resumed: Path | None) -> int:

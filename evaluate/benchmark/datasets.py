@@ -21,6 +21,7 @@ from stemsmith.manifests.corpus import Corpus
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
 from stemsmith.manifests.mixtures import SourceFile
 from stemsmith.manifests.names import slug
+from stemsmith.manifests.places import place
 from stemsmith.manifests.records import Reason, Rejection, Song
 from stemsmith.manifests.renditions import RENDITIONS, Rendition
 from stemsmith.manifests.seeds import unit_hash
@@ -150,7 +151,9 @@ class _Found(NamedTuple):
     mixture: StemFile | None = None  # of the song, where the data set has its own
 
 
-def find_dataset(name: str, taxonomy: str | None, splits: Sequence[str]) -> Dataset:
+def find_dataset(
+    name: str, taxonomy: str | None, splits: Sequence[str], *, is_anywhere: bool = False
+) -> Dataset:
     """Find the songs of some splits, without reading audio.
 
     Parameters
@@ -163,6 +166,8 @@ def find_dataset(name: str, taxonomy: str | None, splits: Sequence[str]) -> Data
         corpora.
     splits : sequence of str
         Splits whose songs are wanted, of `SPLITS`.
+    is_anywhere : bool
+        Whether it may lie in an object store.
 
     Returns
     -------
@@ -176,7 +181,7 @@ def find_dataset(name: str, taxonomy: str | None, splits: Sequence[str]) -> Data
     InvalidCorpus
         If the folder is not what it was said to be, or two songs have one name.
     """
-    layout, path = parse_source(name)
+    layout, path = parse_source(name, is_anywhere=is_anywhere)
     if layout == CORPUS:
         Corpus(path)  # which names it as it was given
     root = path.resolve()
@@ -204,8 +209,8 @@ def find_dataset(name: str, taxonomy: str | None, splits: Sequence[str]) -> Data
         if known.target_of(stem.classes) is None:
             kind = " or ".join(dict.fromkeys(stem.classes))
             text = f"{stem.file.path}: {kind} belongs to no target"
-            place = Path(stem.file.path).relative_to(root).as_posix()
-            left_out.append(Rejection(place, FOUND_BY, Reason.NO_TARGET, text))
+            path_below = place(stem.file.path).relative_to(root).as_posix()
+            left_out.append(Rejection(path_below, FOUND_BY, Reason.NO_TARGET, text))
     prefix = layout.replace(":", ".")
     rows = tuple(replace(row, id=f"{prefix}:{row.id}") for row in left_out)
     return Dataset(name, root, known.name, targets, songs, rows)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -34,6 +33,7 @@ from stemsmith.evaluate.benchmark.systems import JointRuns
 from stemsmith.manifests import shards, storage
 from stemsmith.manifests.audio.read import audio_info
 from stemsmith.manifests.errors import InvalidCorpus, NothingToDo, UsageError
+from stemsmith.manifests.places import place
 from stemsmith.manifests.records import Reason, Rejection
 from stemsmith.manifests.run_folder import RunFolder
 
@@ -62,7 +62,7 @@ class ResultsDestination:
         """Hold the folder; see `RunFolder.opened`."""
         with self._folder.opened():
             if not self._folder.is_closed:
-                Path(self._plan.jobs[0].scores).parent.mkdir(exist_ok=True)  # of all jobs
+                place(self._plan.jobs[0].scores).parent.mkdir(exist_ok=True)  # of all jobs
             yield
 
     def open_jobs(self) -> list[ScoringJob]:
@@ -82,7 +82,7 @@ class ResultsDestination:
             if isinstance(estimator, JointRuns | ScoreInformed):
                 start = time.perf_counter()
                 try:
-                    estimator.separate(job.song, Path(job.staged))
+                    estimator.separate(job.song, place(job.staged))
                     _write_time(job, time.perf_counter() - start)
                 except (InvalidCorpus, UsageError) as error:  # of this song, and no other
                     self.reject(job, Reason.NO_ESTIMATE, str(error))
@@ -90,14 +90,14 @@ class ResultsDestination:
 
     def forget(self, song: str) -> None:
         """Remove what was separated of a song that is done."""
-        shutil.rmtree(self._staged[song], ignore_errors=True)
+        storage.remove_tree(place(self._staged[song]))
 
     def reject(self, job: ScoringJob, reason: Reason, detail: str) -> Rejection:
         """Record that a job could not be done at all, unless it was done before it died."""
         rejection = Rejection(job.song.name, REJECTED_BY, reason, detail)
         if not _is_finished(job):
-            Path(job.frames).unlink(missing_ok=True)  # museval would count the song
-            shards.write_records(Path(job.rejection), Rejection, [rejection])
+            place(job.frames).unlink(missing_ok=True)  # museval would count the song
+            shards.write_records(place(job.rejection), Rejection, [rejection])
         return rejection
 
     def close(self) -> None:
@@ -110,14 +110,16 @@ class ResultsDestination:
         """
         if self._folder.is_closed:
             return
-        done = [job for job in self._plan.jobs if Path(job.scores).exists()]
-        refused = [Path(job.rejection) for job in self._plan.jobs if not Path(job.scores).exists()]
+        done = [job for job in self._plan.jobs if place(job.scores).exists()]
+        refused = [
+            place(job.rejection) for job in self._plan.jobs if not place(job.scores).exists()
+        ]
         rejections = [*self._plan.rejections, *shards.read_records(refused, Rejection)]
         rejections.sort(key=lambda rejection: rejection.id)
         if not done:
             self._folder.abandon()
             raise NothingToDo(why_nothing(self._plan.header["system"], rejections))
-        scores = shards.read_records([Path(job.scores) for job in done], SongScore)
+        scores = shards.read_records([place(job.scores) for job in done], SongScore)
         files = [self._root / SCORES, self._root / REJECTIONS]
         shards.write_records(files[0], SongScore, scores)
         left_out = [*rejections, *self._plan.left_out]
@@ -126,14 +128,14 @@ class ResultsDestination:
         if fitted is not None:
             files.append(self._root / FITS)
             shards.write_records(files[2], EstimateFit, fitted)
-        if times := [Path(job.time) for job in done if Path(job.time).exists()]:
+        if times := [place(job.time) for job in done if place(job.time).exists()]:
             of_songs = shards.read_records(times, SeparationTime)
             shards.write_records(self._root / TIMES, SeparationTime, of_songs)
         summary = self._summary(scores, len(done), fitted)
         text = json.dumps(summary, indent=2, allow_nan=False)
         storage.write_atomic(self._root / SUMMARY, text.encode() + b"\n")
         storage.write_atomic(self._root / TABLE, score_table(summary).encode())
-        frames = [Path(job.frames) for job in done if Path(job.frames).exists()]
+        frames = [place(job.frames) for job in done if place(job.frames).exists()]
         reasons = Counter(str(rejection.reason) for rejection in left_out)
         header = {
             **self._plan.header,
@@ -146,14 +148,14 @@ class ResultsDestination:
 
     def _entry(self, file: Path) -> dict[str, str]:
         # Jobs have absolute paths, and the folder may have been given as it is from here.
-        place = file.absolute().relative_to(self._root.absolute())
-        return {"file": place.as_posix(), "sha256": storage.file_hash(file)}
+        path = file.absolute().relative_to(self._root.absolute())
+        return {"file": path.as_posix(), "sha256": storage.file_hash(file)}
 
     def _fitted(self, done: Sequence[ScoringJob]) -> list[EstimateFit] | None:
         """Return what was fitted; None where nothing was to be."""
         if self._plan.header["config"].get("lengths") is None:
             return None
-        paths = [Path(job.fits) for job in done if Path(job.fits).exists()]
+        paths = [place(job.fits) for job in done if place(job.fits).exists()]
         return shards.read_records(paths, EstimateFit)
 
     def _summary(
@@ -179,10 +181,10 @@ class ResultsDestination:
 
 def _write_time(job: ScoringJob, separation_s: float) -> None:
     """Record how long the separation of a song took, unless it could not be read."""
-    for estimate in Path(job.staged).glob("*.wav"):
+    for estimate in place(job.staged).glob("*.wav"):
         info = audio_info(estimate)
         row = SeparationTime(job.song.name, info.n_samples / info.sample_rate, separation_s)
-        shards.write_records(Path(job.time), SeparationTime, [row])
+        shards.write_records(place(job.time), SeparationTime, [row])
         return
 
 
@@ -196,4 +198,4 @@ def _counts(fitted: Sequence[EstimateFit]) -> dict[str, int]:
 
 
 def _is_finished(job: ScoringJob) -> bool:
-    return Path(job.scores).exists() or Path(job.rejection).exists()
+    return place(job.scores).exists() or place(job.rejection).exists()

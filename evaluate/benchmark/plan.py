@@ -27,6 +27,7 @@ from stemsmith.evaluate.metrics.registry import song_metrics
 from stemsmith.manifests import storage
 from stemsmith.manifests.errors import NothingToDo, UsageError, install_command
 from stemsmith.manifests.jobs import QUIET, Progress
+from stemsmith.manifests.places import lies_in, place
 from stemsmith.manifests.records import Reason, Rejection
 from stemsmith.train.machine import Device
 
@@ -122,7 +123,7 @@ def plan_evaluation(
     """
     dataset, system, config = request.dataset, request.system, request.config
     _check_separation(request)
-    if results.resolve().is_relative_to(dataset.root):
+    if lies_in(results.resolve(), dataset.root):
         raise UsageError(f"{results}: lies in the data set {dataset.root}; choose another folder")
     if system.is_folded and config.n_folds is None:
         raise UsageError(f"{system.name}: {FOLD} stands for the number of a fold; give --folds")
@@ -349,10 +350,10 @@ def _fingerprint(
 def _identity(path: str) -> tuple[str, int, int]:
     """Return the name, size and time of a file; nothing of one that is not there."""
     try:
-        status = Path(path).stat()
+        status = place(path).stat()
     except OSError:
-        return Path(path).name, -1, -1
-    return Path(path).name, status.st_size, status.st_mtime_ns
+        return place(path).name, -1, -1
+    return place(path).name, status.st_size, status.st_mtime_ns
 
 
 def why_nothing(system: str, rejections: Sequence[Rejection]) -> str:

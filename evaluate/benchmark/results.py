@@ -14,7 +14,7 @@ from stemsmith.manifests import documents, shards
 from stemsmith.manifests.documents import Every, Nullable, Optional
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.folder_kinds import FolderKind, own_kind, refusal
-from stemsmith.manifests.paths import local_path
+from stemsmith.manifests.places import place
 from stemsmith.manifests.records import Rejection
 from stemsmith.manifests.shards import Table
 
@@ -202,7 +202,7 @@ class Results:
     """
 
     def __init__(self, folder: str | PathLike[str]) -> None:
-        self.root = local_path(folder)
+        self.root = place(folder)
         path = self.root / SUMMARY
         if not path.exists():
             missing = f"{path}: missing; not a finished folder of scores"

@@ -11,7 +11,6 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -30,6 +29,7 @@ from stemsmith.evaluate.metrics.registry import Metric, song_metrics
 from stemsmith.manifests import shards
 from stemsmith.manifests.arrays import Float32s
 from stemsmith.manifests.jobs import recheck
+from stemsmith.manifests.places import place
 from stemsmith.manifests.records import Reason, Rejection
 
 __all__ = ["ScoredSong", "ScoringJob", "score_song"]
@@ -102,17 +102,17 @@ def score_song(job: ScoringJob) -> ScoredSong | Rejection:
 
     One that was rejected already, since it could not be separated, stays so.
     """
-    if Path(job.rejection).exists():
-        return shards.read_records(Path(job.rejection), Rejection)[0]
+    if place(job.rejection).exists():
+        return shards.read_records(place(job.rejection), Rejection)[0]
     try:
         audio = read_song(job.song, job.targets)
         scores = list(_scores(job, audio))
     except Unscorable as error:
         recheck(error)
         rejection = Rejection(job.song.name, REJECTED_BY, error.reason, error.detail)
-        shards.write_records(Path(job.rejection), Rejection, [rejection])
+        shards.write_records(place(job.rejection), Rejection, [rejection])
         return rejection
-    shards.write_records(Path(job.scores), SongScore, scores)
+    shards.write_records(place(job.scores), SongScore, scores)
     return ScoredSong(job.song.name, audio.mixture.shape[1] / audio.sample_rate)
 
 
@@ -162,7 +162,7 @@ def _read_estimates(job: ScoringJob, audio: SongAudio, targets: Sequence[str]) -
         )
         rows += [EstimateFit(job.song.name, target, *fit) for fit in fits or ()]
     if is_fitting:
-        shards.write_records(Path(job.fits), EstimateFit, rows)
+        shards.write_records(place(job.fits), EstimateFit, rows)
     return estimates
 
 
@@ -275,7 +275,7 @@ def _bss_scores(
 ) -> Iterator[SongScore]:
     """Yield the frames of BSS Eval, and write them for museval."""
     result = _bss_eval(job, compared, framing)
-    path = Path(job.frames)
+    path = place(job.frames)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_track(path, {target: (result, row) for row, target in enumerate(targets)})
     for row, target in enumerate(targets):

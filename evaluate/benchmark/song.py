@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -16,6 +15,7 @@ from stemsmith.evaluate.benchmark.datasets import DatasetSong, StemFile
 from stemsmith.manifests.arrays import Float32s
 from stemsmith.manifests.audio.read import AudioInfo, audio_info, read_excerpt
 from stemsmith.manifests.errors import InvalidCorpus, Unreadable, UsageError
+from stemsmith.manifests.places import place
 from stemsmith.manifests.records import Reason
 
 __all__ = ["Fit", "SongAudio", "Unscorable", "read_estimate", "read_song"]
@@ -100,10 +100,10 @@ def _common_info(files: Sequence[StemFile]) -> AudioInfo:
 
 
 def _info(path: str, stream: int = 0) -> AudioInfo:
-    if not Path(path).exists():
+    if not place(path).exists():
         raise Unscorable(Reason.MISSING, f"{path}: missing; a song needs all of its files")
     with _unscorable(path):
-        return audio_info(Path(path), stream)
+        return audio_info(place(path), stream)
 
 
 @contextmanager
@@ -136,7 +136,7 @@ def _described(info: AudioInfo) -> str:
 
 def _read(file: StemFile, info: AudioInfo) -> Float32s:
     with _unscorable(file.path):
-        audio = read_excerpt(Path(file.path), 0, info.n_samples, file.stream)
+        audio = read_excerpt(place(file.path), 0, info.n_samples, file.stream)
     if not (np.abs(audio) < _LOUDEST).all():  # NaN is not below anything
         detail = f"{file.path}: has samples that are not finite, or {_LOUDEST:g} and more"
         raise Unscorable(Reason.NOT_FINITE, detail)
@@ -227,4 +227,4 @@ def _fit_of(path: str, own: AudioInfo, song: AudioInfo) -> Fit | None:
         or (own.n_channels != song.n_channels and not is_copied)
     ):
         return None
-    return Fit(Path(path).name, n_missing, is_copied)
+    return Fit(place(path).name, n_missing, is_copied)

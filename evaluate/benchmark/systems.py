@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from os import PathLike, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from stemsmith.evaluate.benchmark.datasets import DatasetSong
 from stemsmith.evaluate.benchmark.oracle import Oracle
@@ -22,7 +22,7 @@ from stemsmith.manifests.errors import InvalidCorpus, UsageError, require
 from stemsmith.manifests.folder_kinds import FolderKind, kind_of, own_kind
 from stemsmith.manifests.jobs import QUIET, Progress
 from stemsmith.manifests.names import normal_name
-from stemsmith.manifests.paths import local_path
+from stemsmith.manifests.places import is_remote, place
 from stemsmith.manifests.records import Reason, Rejection
 from stemsmith.mixing.sources.files import FOUND_BY, all_files
 from stemsmith.mixing.sources.song_folders import find_songs
@@ -88,7 +88,7 @@ class System:
 
     def of_fold(self, fold: int) -> System:
         """Return the system of a fold."""
-        folders = tuple(Path(str(path).replace(FOLD, str(fold))) for path in self.folders)
+        folders = tuple(place(str(path).replace(FOLD, str(fold))) for path in self.folders)
         return replace(self, folders=folders)
 
 
@@ -112,14 +112,14 @@ def parse_system(text: str) -> System:
     if kind == Kind.ORACLE and rest in list(Oracle):
         return System(text, Kind.ORACLE, Oracle(rest))
     if kind == Kind.ESTIMATES and rest:
-        return System(text, Kind.ESTIMATES, None, (local_path(rest),))
+        return System(text, Kind.ESTIMATES, None, (place(rest),))
     if text.startswith(f"{Kind.NMF}:"):
         return _nmf_system(text, rest)
     runs = _BEFORE_RUN.split(text)  # a comma may be part of a path
     if all(run.startswith(_RUN) and run != _RUN for run in runs):
-        folders = [local_path(run.removeprefix(_RUN)) for run in runs]
+        folders = [place(run.removeprefix(_RUN)) for run in runs]
         return System(text, Kind.RUN, None, tuple(folders))
-    found = kind_of(local_path(text)) if text else FolderKind.MISSING
+    found = kind_of(place(text)) if text else FolderKind.MISSING
     if found in (FolderKind.RUN, FolderKind.AUDIO):
         meant = "run" if found is FolderKind.RUN else "estimates"
         raise UsageError(f"{text}: {found.words}; did you mean {meant}:{text}?")
@@ -134,10 +134,10 @@ def parse_system(text: str) -> System:
 
 def _nmf_system(text: str, rest: str) -> System:
     """Return score-constrained NMF: of scores beside the stems, unless a folder has them."""
-    place, _, last = rest.rpartition(",")
+    before, _, last = rest.rpartition(",")
     is_informed = last == _INFORMED
-    folder = place if is_informed else rest
-    folders = (local_path(folder),) if folder else ()
+    folder = before if is_informed else rest
+    folders = (place(folder),) if folder else ()
     return System(text, Kind.NMF, None, folders, is_informed)
 
 
@@ -157,11 +157,16 @@ def system_of(system: str | PathLike[str] | Sequence[PathLike[str]]) -> System:
     """
     if isinstance(system, str):
         return parse_system(system)
-    runs = [system] if isinstance(system, PathLike) else system
+    is_one = isinstance(system, PathLike) or is_remote(system)
+    runs = cast(Sequence[PathLike[str]], [system] if is_one else system)
     if not runs:
         raise UsageError("no run is given")
-    name = ",".join(f"{_RUN}{fspath(run)}" for run in runs)
-    return System(name, Kind.RUN, None, tuple(local_path(run) for run in runs))
+    name = ",".join(f"{_RUN}{_text_of(run)}" for run in runs)
+    return System(name, Kind.RUN, None, tuple(place(run) for run in runs))
+
+
+def _text_of(run: PathLike[str]) -> str:
+    return str(run) if is_remote(run) else fspath(run)
 
 
 def require_torch() -> None:

@@ -30,7 +30,7 @@ from stemsmith.evaluate.separation.streaming import (
 )
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.jobs import QUIET, Progress
-from stemsmith.manifests.paths import local_path
+from stemsmith.manifests.places import place
 from stemsmith.train.models.base import ModelConfig, SeparationModel
 from stemsmith.train.run import TrainedRun
 
@@ -117,7 +117,7 @@ class Separator(BlockwiseSeparator):
         UsageError
             As the class does.
         """
-        folders = [local_path(run) for run in runs]
+        folders = [place(run) for run in runs]
         if len(set(folders)) < len(folders):
             raise UsageError("the same run is given twice")
         models = {str(run): TrainedRun(run).model(progress=progress) for run in folders}

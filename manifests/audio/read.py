@@ -363,8 +363,9 @@ def _opened(path: Path, stream: int = 0) -> Iterator[_Opened]:
 def _handed_out(path: Path) -> Iterator[BinaryIO]:
     """Open a file; say what the system says where that fails."""
     try:
+        # Of an object the store says so, at the price of a question.
         with suppress(NotADirectoryError):  # a member of a tar
-            mode = path.stat().st_mode
+            mode = stat.S_IFREG if places.is_remote(path) else path.stat().st_mode
             if not stat.S_ISREG(mode):  # opening a pipe may never end
                 kind = "a folder" if stat.S_ISDIR(mode) else "no regular file"
                 raise InvalidCorpus(f"{path}: is {kind}, and no audio")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -17,6 +16,7 @@ import numpy.typing as npt
 import soxr
 from stemsmith.manifests.arrays import Float32s, Float64s, Int64s
 from stemsmith.manifests.audio.read import read_excerpt
+from stemsmith.manifests.places import place
 from stemsmith.mixing.level.grid import ENVELOPE_HZ
 from stemsmith.mixing.plan import pairing
 from stemsmith.mixing.plan.clip_table import ClipTable
@@ -51,7 +51,7 @@ class ClipPlace:
 
     def read(self, sample_rate: int) -> Float32s:
         """Return the clip as (n_samples,) float32, mono, at a sample rate."""
-        audio = read_excerpt(Path(self.path), self.start, self.n_samples, self.stream)
+        audio = read_excerpt(place(self.path), self.start, self.n_samples, self.stream)
         mono = audio.mean(axis=0, dtype=np.float32)
         if self.sample_rate != sample_rate:
             mono = soxr.resample(mono, self.sample_rate, sample_rate, quality="HQ")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
@@ -14,9 +13,16 @@ from stemsmith.manifests.audio.read import is_audio
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
 from stemsmith.manifests.mixtures import SourceFile
 from stemsmith.manifests.names import normal_name
+from stemsmith.manifests.places import is_remote
 from stemsmith.manifests.records import Reason, Rejection
 from stemsmith.manifests.splits import SPLITS
-from stemsmith.mixing.sources.layout import FunctionLayout, SourceLayout, is_file, visible
+from stemsmith.mixing.sources.layout import (
+    FunctionLayout,
+    SourceLayout,
+    is_file,
+    is_readable,
+    visible,
+)
 from stemsmith.mixing.sources.layouts import LAYOUTS
 from stemsmith.mixing.sources.song_folders import is_mixture
 from stemsmith.mixing.sources.taxonomy import known_classes
@@ -90,7 +96,7 @@ def find_files(
     kind = load_layout(layout)
     if not root.is_dir():
         raise UsageError(f"{root}: not a folder")
-    if not os.access(root, os.R_OK | os.X_OK):
+    if not is_readable(root):
         raise UsageError(f"{root}: cannot be read: permission denied")
     find = kind.find_songs if is_played_together else kind.find
     found = [_normal(file) for file in find(root, known_classes() | set(classes))]
@@ -217,13 +223,14 @@ def all_files(root: Path) -> Iterator[tuple[Path, str]]:
 
 
 def _all_files(folder: Path, seen: set[tuple[int, int]]) -> Iterator[tuple[Path, str]]:
-    if not os.access(folder, os.R_OK | os.X_OK):
+    if not is_readable(folder):
         yield folder, "permission denied"
         return
-    status = folder.stat()
-    if (status.st_dev, status.st_ino) in seen:
-        return
-    seen.add((status.st_dev, status.st_ino))
+    if not is_remote(folder):  # where nothing leads to another folder
+        status = folder.stat()
+        if (status.st_dev, status.st_ino) in seen:
+            return
+        seen.add((status.st_dev, status.st_ino))
     for path in visible(folder):
         if path.is_dir():
             yield from _all_files(path, seen)

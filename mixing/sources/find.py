@@ -26,6 +26,7 @@ from stemsmith.manifests.folder_kinds import FolderKind, kind_of, own_kind
 from stemsmith.manifests.mixtures import MeasuredFile, SourceFile
 from stemsmith.manifests.names import slug
 from stemsmith.manifests.paths import local_path
+from stemsmith.manifests.places import lies_in, place
 from stemsmith.manifests.records import Reason, Rejection, Song
 from stemsmith.manifests.renditions import RENDITIONS
 from stemsmith.manifests.scratch import ScratchMapping
@@ -163,13 +164,15 @@ class Source:
         )
 
 
-def parse_source(source: str | Path) -> tuple[str, Path]:
+def parse_source(source: str | Path, *, is_anywhere: bool = False) -> tuple[str, Path]:
     """Return the layout and the folder of a source.
 
     Parameters
     ----------
     source : str or Path
         Text may name a layout before a colon; a path is that of a corpus.
+    is_anywhere : bool
+        Whether it may lie in an object store.
 
     Returns
     -------
@@ -186,8 +189,9 @@ def parse_source(source: str | Path) -> tuple[str, Path]:
         If it is a folder of stemsmith with a layout, or one of audio without.
     """
     text = str(source)
-    layout, path = (CORPUS, text) if isinstance(source, Path) else divided_source(text)
-    folder = local_path(source if isinstance(source, Path) else path) if path else None
+    layout, path = divided_source(text) if isinstance(source, str) else (CORPUS, text)
+    find = place if is_anywhere else local_path
+    folder = find(path if isinstance(source, str) else source) if path else None
     if folder is None or not folder.is_dir():
         prefixes = ", ".join(f"{name}:PATH" for name in LAYOUTS.names)
         raise UsageError(
@@ -244,7 +248,7 @@ def find_sources(
     """
     sources: list[Source] = []
     for one in given:
-        layout, path = parse_source(one)
+        layout, path = parse_source(one, is_anywhere=True)
         root = path.resolve()
         if any(root == other.root for other in sources):
             raise UsageError(f"{path}: given twice")
@@ -296,7 +300,7 @@ def check_destination(folder: Path, sources: Iterable[Source]) -> None:
     """
     destination = folder.resolve()
     for source in sources:
-        if destination.is_relative_to(source.root):
+        if lies_in(destination, source.root):
             raise UsageError(f"{folder}: lies in the source {source.root}; choose another folder")
 
 
@@ -530,4 +534,4 @@ def locate(roots: Mapping[str, str | os.PathLike[str]], root: str, path: str) ->
     """
     if root not in roots:
         raise UsageError(f"no folder is given for the root {root!r} of {path}")
-    return storage.inside(Path(roots[root]), path)
+    return storage.inside(place(roots[root]), path)

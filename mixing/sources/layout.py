@@ -9,6 +9,7 @@ from typing import Final
 
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.mixtures import SourceFile
+from stemsmith.manifests.places import is_remote
 
 __all__ = [
     "FunctionLayout",
@@ -16,6 +17,7 @@ __all__ = [
     "first_file",
     "is_file",
     "is_folder",
+    "is_readable",
     "some",
     "visible",
     "wav_song",
@@ -130,13 +132,18 @@ def is_folder(path: Path) -> bool:
         return False
 
 
+def is_readable(folder: Path) -> bool:
+    """Tell whether a folder may be entered and listed; an object store says so when it is asked."""
+    return is_remote(folder) or os.access(folder, os.R_OK | os.X_OK)
+
+
 def visible(folder: Path) -> list[Path]:
     """Return what is in a folder, by name; nothing if it is no folder.
 
     What is hidden, and what systems keep there for themselves, is left out. A folder that may not
     be read has nothing; `stemsmith.mixing.sources.files.unused_files` has a row for it.
     """
-    if not is_folder(folder) or not os.access(folder, os.R_OK | os.X_OK):
+    if not is_folder(folder) or not is_readable(folder):
         return []
     return sorted(path for path in folder.iterdir() if not _is_hidden(path.name))
 

@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from stemsmith.manifests import shards, storage
+from stemsmith.manifests import shards
 from stemsmith.manifests.arrays import Float32s
 from stemsmith.manifests.audio.read import audio_info, read_excerpt
 from stemsmith.manifests.errors import InvalidCorpus, Unreadable, UsageError
 from stemsmith.manifests.jobs import recheck
 from stemsmith.manifests.mixtures import MeasuredFile
+from stemsmith.manifests.places import place, sha256_of
 from stemsmith.manifests.records import Reason, Rejection
 from stemsmith.manifests.scratch import ScratchColumn
 from stemsmith.mixing.level.grid import ENVELOPE_HZ
@@ -107,7 +108,7 @@ def read(job: MeasureJob) -> MeasuredFile:
     InvalidCorpus
         If it was not, or its record is damaged.
     """
-    return shards.read_records(Path(job.record), MeasuredFile)[0]
+    return shards.read_records(place(job.record), MeasuredFile)[0]
 
 
 def cached(job: MeasureJob) -> MeasuredFile | None:
@@ -134,7 +135,7 @@ def measure_file(job: MeasureJob) -> MeasuredFile | Rejection:
         If the result cannot be kept.
     """
     try:
-        measured = _measured(Path(job.path), job.stream)
+        measured = _measured(place(job.path), job.stream)
     except _NotFit as error:
         recheck(error)
         return Rejection(job.path, MEASURED_BY, error.reason, str(error))
@@ -150,7 +151,7 @@ def measure_file(job: MeasureJob) -> MeasuredFile | Rejection:
         recheck(error)
         detail = f"{job.path}: cannot be read: {error.strerror or error}"
         return Rejection(job.path, MEASURED_BY, Reason.UNREADABLE, detail)
-    record = Path(job.record)
+    record = place(job.record)
     record.parent.mkdir(parents=True, exist_ok=True)
     # Two runs may measure one file at the same time: each has a name of its own to write to.
     own = record.with_name(f"{record.stem}-{secrets.token_hex(8)}.tmp")
@@ -180,7 +181,7 @@ def _measured(path: Path, stream: int) -> MeasuredFile:
         text = f"{path}: {info.sample_rate} Hz is less than {_LOWEST_RATE_HZ} Hz"
         raise _NotFit(unsupported, text)
     columns = [np.concatenate(rows) for rows in zip(*_blocks(path, stream), strict=True)]
-    return MeasuredFile(storage.file_hash(path), *info, *columns)
+    return MeasuredFile(sha256_of(path), *info, *columns)
 
 
 def _blocks(path: Path, stream: int) -> Iterator[tuple[Float32s, ...]]:

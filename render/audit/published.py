@@ -14,6 +14,7 @@ from stemsmith.manifests.audio.read import audio_info, read_excerpt
 from stemsmith.manifests.corpus import SONGS, Corpus
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
 from stemsmith.manifests.folder_kinds import FolderKind, kind_of
+from stemsmith.manifests.places import place
 from stemsmith.manifests.programs import DRUMS
 from stemsmith.manifests.records import Defect, Stem
 from stemsmith.mixing.sources.slakh_tracks import METADATA, SlakhTrack, find_tracks
@@ -108,10 +109,10 @@ def plan_audit(source: str, is_thorough: bool = False, bank: Bank | None = None)
         If a corpus of ours is damaged.
     """
     if not source.startswith(SLAKH):
-        if kind_of(Path(source)) is FolderKind.SLAKH:
+        if kind_of(place(source)) is FolderKind.SLAKH:
             raise UsageError(f"{source}: holds tracks in Slakh's layout; write {SLAKH}{source}")
         return list(_own_stems(Corpus(source), is_thorough, bank))
-    root = Path(source.removeprefix(SLAKH))
+    root = place(source.removeprefix(SLAKH))
     tracks = find_tracks(root) if root.is_dir() else ()
     stems = [stem for track in tracks for stem in _published_stems(root, track, is_thorough)]
     if not stems:
@@ -162,7 +163,7 @@ def audit_file(job: StemAudit) -> AuditedStem:
     InvalidCorpus
         Naming the audio or the MIDI file that cannot be read.
     """
-    path = Path(job.path)
+    path = place(job.path)
     info = audio_info(path)
     audio = read_excerpt(path, 0, info.n_samples)
     events, frames, notes = _score_of(job, info.sample_rate)
@@ -185,7 +186,7 @@ def audit_file(job: StemAudit) -> AuditedStem:
 
 def _score_of(job: StemAudit, sample_rate: int) -> tuple[list[Event], Int64s, StemNotes]:
     """Return the events of a stem, their samples, and its notes."""
-    path = Path(job.midi_path)
+    path = place(job.midi_path)
     try:
         _, score = load_score(path, _LONGEST_S)
     except Unusable as finding:

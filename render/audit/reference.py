@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import cache
-from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
 from stemsmith.manifests.arrays import Bools, Float32s, Int64s
+from stemsmith.manifests.places import place
 from stemsmith.render.audit.setups import Setup, setups
 from stemsmith.render.audit.stem_notes import StemNotes
 from stemsmith.render.audit.voices import Played, Player, Strikes, Voice, decimation, voices
@@ -87,7 +87,7 @@ class Reference(NamedTuple):
 
 @cache
 def _layers(soundfont: str) -> dict[tuple[int, int], Layers]:
-    return velocity_layers(Path(soundfont))
+    return velocity_layers(place(soundfont))
 
 
 def reference_of(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import secrets
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from importlib.metadata import version as package_version
@@ -100,16 +98,14 @@ class KeptScan:
             return
         songs = (item for item in found if isinstance(item, ScannedSong))
         rejections = (item for item in found if isinstance(item, Rejection))
-        staged = self._kept.with_suffix(f".{secrets.token_hex(8)}")
-        try:
-            with suppress(FileNotFoundError):  # the run was closed meanwhile
-                staged.mkdir()
-                shards.write_records(staged / "songs.parquet", ScannedSong, songs)
-                shards.write_records(staged / "rejections.parquet", Rejection, rejections)
-                shutil.rmtree(self._kept, ignore_errors=True)  # what is damaged
-                storage.publish_folder(staged, self._kept)
-        finally:
-            shutil.rmtree(staged, ignore_errors=True)
+        with (
+            suppress(FileNotFoundError),  # the run was closed meanwhile
+            storage.staged_folder(self._scans, self._kept.name) as staged,
+        ):
+            shards.write_records(staged / "songs.parquet", ScannedSong, songs)
+            shards.write_records(staged / "rejections.parquet", Rejection, rejections)
+            storage.remove_tree(self._kept)  # what is damaged
+            storage.publish_folder(staged, self._kept)
 
 
 def _identity(path: Path) -> str:

@@ -6,13 +6,13 @@ import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
 from stemsmith.manifests.arrays import Bools, Float64s, UInt8s
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.jobs import recheck
+from stemsmith.manifests.places import place
 from stemsmith.manifests.records import Part
 from stemsmith.mixing.plan.score_grid import LARGEST_TRANSPOSITION, ScoreGrid
 from stemsmith.render.midi.scan import load_score
@@ -87,7 +87,7 @@ class CorpusScore(NamedTuple):
         InvalidCorpus
             If it cannot be read, or is not the one that the corpus was rendered from.
         """
-        path = Path(self.path)
+        path = place(self.path)
         try:
             data, score = load_score(path, math.inf, are_drums_joined=self.are_drums_joined)
         except Unusable as finding:

@@ -12,6 +12,7 @@ from stemsmith.manifests import storage
 from stemsmith.manifests.corpus import Corpus
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.jobs import Progress, Workers, do_jobs, needed
+from stemsmith.manifests.places import place
 from stemsmith.manifests.preflight import preflight
 from stemsmith.manifests.records import Song
 from stemsmith.mixing.level.grid import ENVELOPE_HZ
@@ -133,7 +134,7 @@ class ScoreMatcher:
             return False
         sha256 = {font.path: font.sha256 for font in self._bank.soundfonts}
         path = patch.preset.soundfont
-        return fonts.get(Path(path).name) == sha256[path]
+        return fonts.get(place(path).name) == sha256[path]
 
     def render(
         self,

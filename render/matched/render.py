@@ -6,7 +6,6 @@ import hashlib
 import json
 import math
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -16,6 +15,7 @@ from stemsmith.manifests.audio.flac import SampleHash, encode_flac
 from stemsmith.manifests.audio.read import FULL_SCALE_16
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.matched import MatchedStem
+from stemsmith.manifests.places import place
 from stemsmith.manifests.programs import inst_class_of
 from stemsmith.mixing.level.gains import db_to_linear
 from stemsmith.mixing.level.grid import ENVELOPE_HZ
@@ -89,13 +89,13 @@ def render_matches(job: MatchJob) -> RenderedMatches:
     OSError
         If the files cannot be written.
     """
-    with AT_WORK, storage.naming(Path(job.folder)):
+    with AT_WORK, storage.naming(place(job.folder)):
         score = job.score.read()
         for stem in {spec.stem.part_index: spec.stem for spec in job.specs}.values():
             if stem.pan is not None:
                 score.place(stem.part_index, stem.pan)
         records = [_render(job, score, spec) for spec in job.specs]
-        shards.write_records(Path(job.record), MatchedStem, records)
+        shards.write_records(place(job.record), MatchedStem, records)
     return RenderedMatches(len(records), sum(r.n_samples / r.sample_rate for r in records))
 
 
@@ -162,9 +162,9 @@ def _record(
     """Write the file of an excerpt; return its record."""
     wanted, stem = spec.wanted, spec.stem
     encoded = encode_flac(samples, wanted.sample_rate, n_bits=16)
-    path = Path(job.folder, wanted.path)
+    path = place(job.folder) / wanted.path
     path.parent.mkdir(parents=True, exist_ok=True)
-    with storage.atomic_file(path, Path(job.staging)) as file:
+    with storage.atomic_file(path, place(job.staging)) as file:
         file.write(encoded)
     samples_hash = SampleHash(n_bits=16)
     samples_hash.update(samples)

@@ -16,9 +16,11 @@ from stemsmith.manifests.arrays import Int64s
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.folder_kinds import MIDI_ENDINGS, own_kind
 from stemsmith.manifests.jobs import recheck
+from stemsmith.manifests.places import place
 from stemsmith.manifests.records import Reason, Rejection, ScannedSong
 from stemsmith.manifests.scratch import OnDemand
 from stemsmith.manifests.shards import Table, table_of
+from stemsmith.manifests.stores import is_object
 from stemsmith.render.midi.limits import MAX_FILE_BYTES
 from stemsmith.render.midi.score import Notes, Score, read_score
 from stemsmith.render.midi.signature import melodic_signature
@@ -129,6 +131,10 @@ def find_midi_files(root: Path, skipped: Path | None = None) -> list[str]:
     def refuse(error: OSError) -> None:
         raise UsageError(f"{error.filename}: cannot be read: {error.strerror}") from error
 
+    if is_object(root):
+        objects = (path for path, _ in root.files_below() if path.suffix.lower() in MIDI_ENDINGS)
+        outside = (path for path in objects if skipped is None or not path.is_relative_to(skipped))
+        return sorted(path.relative_to(root).as_posix() for path in outside)
     seen: set[tuple[int, int]] = set()
     found: list[str] = []
     for folder, subfolders, names in os.walk(root, onerror=refuse, followlinks=True):
@@ -194,7 +200,7 @@ def load_score(
 def _scan(job: ScanJob, path: str) -> ScannedSong | Rejection:
     try:
         data, score = load_score(
-            Path(job.root) / path, job.max_duration_s, are_drums_joined=job.are_drums_joined
+            place(job.root) / path, job.max_duration_s, are_drums_joined=job.are_drums_joined
         )
     except Unusable as finding:
         return Rejection(path, "scan", finding.reason, finding.detail)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from stemsmith.manifests import shards
+from stemsmith.manifests import shards, storage
 from stemsmith.manifests.corpus import Corpus
 from stemsmith.manifests.errors import NothingToDo
 from stemsmith.manifests.job_array import Outline
@@ -151,7 +150,7 @@ def close_renditions(
     if not pieces:
         folder.abandon()
         for name in (STEMS_FOLDER, SCORES_FOLDER):
-            shutil.rmtree(root / name, ignore_errors=True)
+            storage.remove_tree(root / name)
         raise NothingToDo(why_nothing(root, len(left_out), rejections))
     _sweep(layout, [piece for piece in outline.pieces if refused[piece.track] is not None])
     for piece in pieces:

@@ -11,6 +11,7 @@ from pathlib import Path
 from stemsmith.manifests import shards, storage
 from stemsmith.manifests.corpus import CORPUS, Corpus
 from stemsmith.manifests.errors import UsageError
+from stemsmith.manifests.places import place
 from stemsmith.manifests.records import Reason, Rejection
 from stemsmith.manifests.renditions import Rendition, RenditionSource
 from stemsmith.manifests.run_folder import RunFolder
@@ -84,7 +85,7 @@ class RenditionDestination:
         return self._jobs if self._share is None else self._share.of(self._jobs)
 
     def _is_finished(self, job: StemJob) -> bool:
-        return Path(job.record).exists() or self._refusal(job.record).exists()
+        return place(job.record).exists() or self._refusal(job.record).exists()
 
     def _jobs_of(self, piece: Piece) -> Iterator[StemJob]:
         chosen = piece.chosen
@@ -151,7 +152,7 @@ class RenditionDestination:
             What the job has done.
         """
         assert self._share is not None
-        rendered = [job for job in self._own if Path(job.record).exists()]
+        rendered = [job for job in self._own if place(job.record).exists()]
         refused = [path for job in self._own if (path := self._refusal(job.record)).exists()]
         if not self._folder.is_closed:
             firsts = {piece.jobs[0].name for piece in self._outline.pieces}
@@ -183,7 +184,7 @@ class RenditionDestination:
 
     def _copy_score(self, planned: PlannedPiece) -> None:
         song = self._pieces[planned.track].chosen.song
-        path = Path(self._plan.midi_root, song.path)
+        path = place(self._plan.midi_root) / song.path
         data = path.read_bytes()
         if hashlib.md5(data, usedforsecurity=False).hexdigest() != song.md5:
             raise UsageError(f"{path}: has changed since it was rendered; restore it")
@@ -216,7 +217,7 @@ class RenditionDestination:
 
 def _name_of(record: str) -> str:
     """Return the name of a job's records: of ``.../Track00001-0.stems.parquet`` what is first."""
-    return Path(record).name.removesuffix(".stems.parquet")
+    return place(record).name.removesuffix(".stems.parquet")
 
 
 def _drafts_path(layout: Layout, piece: PlannedPiece) -> Path:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from stemsmith.manifests.places import place
 from stemsmith.render.corpus.config import Drums
 from stemsmith.render.corpus.forecast import check_room, cost_in_words, in_short
 from stemsmith.render.midi.scan import load_score
@@ -101,7 +102,7 @@ def _end_s(job: StemJob, written_s: float) -> float:
         return written_s / (job.tempo.factor or 1)
     try:
         _, score = load_score(
-            Path(job.midi_root, job.source),
+            place(job.midi_root) / job.source,
             job.config.max_duration_s,
             are_drums_joined=job.config.drums is Drums.JOINED,
         )

@@ -17,6 +17,7 @@ import numpy as np
 from stemsmith.manifests.arrays import UInt8s
 from stemsmith.manifests.corpus import CORPUS
 from stemsmith.manifests.errors import NothingToDo, UsageError
+from stemsmith.manifests.places import place
 from stemsmith.manifests.programs import PROGRAM_NAMES
 from stemsmith.manifests.records import Part, Rejection, ScannedSong
 from stemsmith.manifests.renditions import RENDITIONS
@@ -312,7 +313,7 @@ class _Planner:
             return "timbre" if patch.sfz.has_layers else "level"
         if patch.preset is None:
             return "level"
-        layers = velocity_layers(Path(patch.preset.soundfont))[patch.preset[1:]]
+        layers = velocity_layers(place(patch.preset.soundfont))[patch.preset[1:]]
         keys = range(21, 109)
         is_timbre = any(layers.differ(key, min(velocities), max(velocities)) for key in keys)
         return "timbre" if is_timbre else "level"

@@ -16,6 +16,7 @@ from stemsmith.manifests.audio.flac import SampleHash, encode_flac
 from stemsmith.manifests.audio.read import FULL_SCALE_24
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.jobs import recheck
+from stemsmith.manifests.places import place
 from stemsmith.manifests.programs import inst_class_of
 from stemsmith.manifests.records import Reason, Rejection
 from stemsmith.manifests.renditions import RenditionStem
@@ -165,10 +166,10 @@ def render_stems(job: StemJob) -> RenderedStems | RefusedStems:
     OSError
         If the corpus cannot be written.
     """
-    with AT_WORK, storage.naming(Path(job.corpus)):
+    with AT_WORK, storage.naming(place(job.corpus)):
         try:
             data, score = load_score(
-                Path(job.midi_root) / job.source,
+                place(job.midi_root) / job.source,
                 job.config.max_duration_s,
                 are_drums_joined=job.config.drums is Drums.JOINED,
             )
@@ -183,7 +184,7 @@ def render_stems(job: StemJob) -> RenderedStems | RefusedStems:
             records = [studio.render(spec) for spec in job.specs]
         except Unplayable as finding:
             return _refused(job, Reason.UNPLAYABLE, str(finding))
-        shards.write_records(Path(job.record), RenditionStem, records)
+        shards.write_records(place(job.record), RenditionStem, records)
     return RenderedStems(len(records), sum(r.n_samples / r.sample_rate for r in records))
 
 
@@ -278,7 +279,7 @@ class _Studio:
 
     def _write(self, path: Path, content: bytes) -> str:
         """Write a file that a worker which was given up may write too; return its SHA-256."""
-        with storage.atomic_file(path, Path(self._job.staging)) as file:
+        with storage.atomic_file(path, place(self._job.staging)) as file:
             file.write(content)
         return hashlib.sha256(content).hexdigest()
 
@@ -315,7 +316,7 @@ class _Studio:
         return spec.patch.mono_from(notes.pitch, notes.velocity)
 
     def _path(self, spec: StemSpec, suffix: str) -> Path:
-        return Path(self._job.corpus, stem_path(spec, suffix))
+        return place(self._job.corpus) / stem_path(spec, suffix)
 
     def _performance(self, spec: StemSpec) -> Performance:
         job, config = self._job, self._job.config

@@ -16,6 +16,7 @@ from stemsmith.manifests.corpus import Corpus
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.jobs import recheck
 from stemsmith.manifests.mixtures import Mixture, MixtureSource
+from stemsmith.manifests.places import place
 from stemsmith.manifests.records import Finding
 from stemsmith.manifests.renditions import Rendition, RenditionStem
 from stemsmith.manifests.run_folder import refuse_unfinished
@@ -129,7 +130,7 @@ def validate_piece(job: PieceValidation) -> Finding:
 
 
 def _check_piece(job: PieceValidation) -> None:
-    root = Path(job.root)
+    root = place(job.root)
     score = root / SCORES_FOLDER / f"{job.track}.mid"
     if not score.is_file() or storage.file_hash(score, "md5") != job.song_id:
         raise InvalidCorpus(f"{score}: missing, or its MD5 is not the piece's id")

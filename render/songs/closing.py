@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from stemsmith.manifests import shards
+from stemsmith.manifests import shards, storage
 from stemsmith.manifests.corpus import PIECES, Corpus
 from stemsmith.manifests.errors import NothingToDo
 from stemsmith.manifests.job_array import Outline
@@ -16,6 +17,7 @@ from stemsmith.manifests.records import Rejection, Song, Stem
 from stemsmith.manifests.run_folder import RunFolder
 from stemsmith.manifests.scratch import ScratchRecords, in_order
 from stemsmith.manifests.splits import SPLITS
+from stemsmith.manifests.stores import is_object
 from stemsmith.render.audit.rates import defect_rates
 from stemsmith.render.corpus.card import write_records_card
 from stemsmith.render.corpus.layout import Layout
@@ -97,6 +99,28 @@ def close_corpus(layout: Layout, folder: RunFolder, outline: CorpusOutline) -> C
     """
     if folder.is_closed:
         return Corpus(layout.root)
+    with storage.fetched_folder(layout.records) as records:
+        here = Layout(layout.root)
+        here.records = records
+        if is_object(layout.root):
+            _fetch_unlisted(layout, here, outline)
+        return _close(here, folder, outline)
+
+
+def _fetch_unlisted(layout: Layout, here: Layout, outline: CorpusOutline) -> None:
+    """Copy the records that a list of the store, which lags, did not show."""
+    has_pieces = outline.header["config"].get("drum_pieces")
+    for track, _ in outline.tracks:
+        if here.record(track, "rejections").exists():
+            continue
+        names = ["songs", "stems", *([PIECES] if has_pieces else [])]
+        missing = [name for name in names if not here.record(track, name).exists()]
+        for name in [*missing, "rejections"] if "songs" in missing else missing:
+            with suppress(FileNotFoundError):
+                here.record(track, name).write_bytes(layout.record(track, name).read_bytes())
+
+
+def _close(layout: Layout, folder: RunFolder, outline: CorpusOutline) -> Corpus:
     tracks = [planned.track for planned in outline.tracks]
     refused = [t for t in tracks if layout.record(t, "rejections").exists()]
     rejections = ScratchRecords(outline.rejections)

@@ -91,6 +91,8 @@ class CorpusDestination:
 
     def _unfinished(self, jobs: Sequence[RenderJob]) -> array[int]:
         """Return the places of jobs that are not finished."""
+        if self._folder.is_closed:
+            return array("q")
         finished = self._layout.finished()
         return array("q", (place for place, job in enumerate(jobs) if job.track not in finished))
 

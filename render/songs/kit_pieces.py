@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from stemsmith.manifests.arrays import Float32s, Int64s
 from stemsmith.manifests.audio.read import FULL_SCALE_16
+from stemsmith.manifests.places import place
 from stemsmith.manifests.programs import DrumPiece
 from stemsmith.mixing.level.loudness import envelope
 from stemsmith.render.midi.drum_pieces import pieces_of_keys
@@ -34,7 +35,7 @@ _ROOM_OF_A_PIECE: Final = 2 / FULL_SCALE_16
 
 @cache
 def _layers(soundfont: str) -> dict[tuple[int, int], Layers]:
-    return velocity_layers(Path(soundfont))
+    return velocity_layers(place(soundfont))
 
 
 class KitPieces:

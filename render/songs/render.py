@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 import tempfile
-import uuid
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -15,6 +13,7 @@ from stemsmith.manifests.arrays import Float32s
 from stemsmith.manifests.corpus import PIECES
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.jobs import recheck
+from stemsmith.manifests.places import is_remote, place
 from stemsmith.manifests.records import Reason, Rejection, Song, Stem
 from stemsmith.render.corpus.config import Drums, OnDefect
 from stemsmith.render.corpus.layout import Layout
@@ -52,40 +51,55 @@ def render_song(job: RenderJob) -> RenderedSong | Rejection:
     OSError
         If the corpus cannot be written.
     """
-    with AT_WORK, storage.naming(Path(job.corpus)), collector_paused():
+    with AT_WORK, storage.naming(place(job.corpus)), collector_paused():
         return _render_song(job)
 
 
 def _render_song(job: RenderJob) -> RenderedSong | Rejection:
-    layout = Layout(Path(job.corpus))
+    layout = Layout(place(job.corpus))
     try:
         data, score = _read_score(job)
     except Unusable as finding:
         return _reject(job, layout, finding.reason, finding.detail)
-    staged = Path(job.staging) / f"{job.track}-{uuid.uuid4().hex}"
-    (staged / slakh.STEMS).mkdir(parents=True)
-    (staged / "MIDI").mkdir()
-    if job.config.dry:
-        (staged / slakh.DRY).mkdir()
-    if job.config.drum_pieces:
-        (staged / PIECES).mkdir()
+    staging = place(job.staging)
+    staging.mkdir(parents=True, exist_ok=True)
     try:
-        mixdown = Mixdown(job, score, staged)
-        mix = mixdown.mix()
-        if mix is None:
-            return _reject(job, layout, Reason.SILENT, _SILENT)
-        writer = TrackWriter(job, data, score, staged, mixdown.n_samples)
-        song, stems, pieces = mixdown.write(mix, writer)
-        shards.write_records(layout.record(job.track, "stems"), Stem, stems)
-        if job.config.drum_pieces:
-            shards.write_records(layout.record(job.track, PIECES), Stem, pieces)
-        shards.write_records(layout.record(job.track, "songs"), Song, [song])
-        storage.publish_folder(staged, layout.track(job.split, job.track))
+        with storage.staged_folder(staging, job.track) as staged:
+            song = _publish(job, layout, staged, data, score)
     except Unplayable as finding:
         return _reject(job, layout, Reason.UNPLAYABLE, str(finding))
-    finally:
-        shutil.rmtree(staged, ignore_errors=True)
+    if song is None:
+        return _reject(job, layout, Reason.SILENT, _SILENT)
     return RenderedSong(song.n_samples / song.sample_rate)
+
+
+def _publish(
+    job: RenderJob, layout: Layout, staged: Path, data: bytes, score: Score
+) -> Song | None:
+    """Render a song into a folder and publish that; return its record, or None if it is silent."""
+    folders = {slakh.STEMS: True, "MIDI": True, slakh.DRY: job.config.dry}
+    for name, is_wanted in {**folders, PIECES: job.config.drum_pieces}.items():
+        if is_wanted:
+            (staged / name).mkdir()
+    mixdown = Mixdown(job, score, staged)
+    mix = mixdown.mix()
+    if mix is None:
+        return None
+    writer = TrackWriter(job, data, score, staged, mixdown.n_samples)
+    song, stems, pieces = mixdown.write(mix, writer)
+    shards.write_records(layout.record(job.track, "stems"), Stem, stems)
+    if job.config.drum_pieces:
+        shards.write_records(layout.record(job.track, PIECES), Stem, pieces)
+    record, folder = layout.record(job.track, "songs"), layout.track(job.split, job.track)
+    # On a disk the rename says that the song is finished. In a store, where its files appear one
+    # after the other, its record does, which is written last.
+    is_stored = is_remote(layout.root)
+    if not is_stored:
+        shards.write_records(record, Song, [song])
+    storage.publish_folder(staged, folder)
+    if is_stored:
+        shards.write_records(record, Song, [song])
+    return song
 
 
 def stems_of_song(job: RenderJob) -> dict[str, Float32s]:
@@ -106,7 +120,7 @@ def stems_of_song(job: RenderJob) -> dict[str, Float32s]:
     UsageError
         If the file cannot be used, its notes cannot be played, or no stem of it sounds.
     """
-    path = Path(job.midi_root) / job.song.path
+    path = place(job.midi_root) / job.song.path
     with AT_WORK, collector_paused(), tempfile.TemporaryDirectory() as folder:
         try:
             _, score = _read_score(job)
@@ -124,7 +138,7 @@ def _read_score(job: RenderJob) -> tuple[bytes, Score]:
     config = job.config
     is_moved = is_played(config)
     data, score = load_score(
-        Path(job.midi_root) / job.song.path,
+        place(job.midi_root) / job.song.path,
         config.max_duration_s,
         are_drums_joined=config.drums is Drums.JOINED,
         is_fine=is_moved,

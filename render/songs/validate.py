@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import itertools
 import math
@@ -22,6 +23,7 @@ from stemsmith.manifests.corpus import PIECES, Corpus, kit_of
 from stemsmith.manifests.documents import Every, misfit, parse_json, read_yaml
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.jobs import recheck
+from stemsmith.manifests.places import place, read_bytes, sha256_of
 from stemsmith.manifests.programs import DRUMS
 from stemsmith.manifests.records import Finding, Rejection, Song, Stem
 from stemsmith.manifests.run_folder import refuse_unfinished
@@ -235,7 +237,7 @@ class _SongChecker:
 
     def __init__(self, job: SongValidation) -> None:
         self._job = job
-        self._root = Path(job.root)
+        self._root = place(job.root)
 
     def check(self) -> None:
         """Check everything; raise InvalidCorpus at the first offender."""
@@ -243,7 +245,7 @@ class _SongChecker:
         folder = storage.inside(self._root, song.path)
         midi = folder / slakh.SOURCE_MIDI
         self._hash(midi, song.midi_sha256)
-        if storage.file_hash(midi, "md5") != song.song_id:
+        if hashlib.md5(read_bytes(midi), usedforsecurity=False).hexdigest() != song.song_id:
             raise InvalidCorpus(f"{midi}: MD5 is not the song's id {song.song_id}")
         metadata = folder / slakh.YAML
         self._hash(metadata, song.metadata_sha256)
@@ -276,9 +278,11 @@ class _SongChecker:
         self._check_extra(song.master_path, song.master_sha256)
 
     def _hash(self, path: Path, expected: str) -> None:
-        if not path.is_file():
-            raise InvalidCorpus(f"{path}: missing")
-        if storage.file_hash(path) != expected:
+        try:
+            found = sha256_of(path)
+        except (FileNotFoundError, IsADirectoryError):
+            raise InvalidCorpus(f"{path}: missing") from None
+        if found != expected:
             raise InvalidCorpus(f"{path}: SHA-256 is not the recorded one")
 
     def _audio(self, relative: str, sha256: str) -> np.ndarray[Any, np.dtype[np.int16]]:
@@ -344,7 +348,7 @@ class _SongChecker:
         midi = storage.inside(self._root, stem.midi_path)
         self._hash(midi, stem.midi_sha256)
         try:
-            file = mido.MidiFile(file=io.BytesIO(midi.read_bytes()))
+            file = mido.MidiFile(file=io.BytesIO(read_bytes(midi)))
         except (OSError, ValueError, EOFError, KeyError, IndexError) as error:
             raise InvalidCorpus(f"{midi}: not readable MIDI: {error}") from error
         columns = (stem.note_onset, stem.note_offset, stem.note_pitch, stem.note_velocity)

@@ -23,6 +23,7 @@ from stemsmith.manifests.arrays import Float32s, Float64s, Int32s
 from stemsmith.manifests.cache import cache_folder
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.jobs import QUIET, Progress
+from stemsmith.manifests.places import place
 from stemsmith.render.midi.notes import BLOCK
 from stemsmith.render.midi.smf import Event
 from stemsmith.render.sound import fluid
@@ -195,7 +196,7 @@ def _keep(record: Path, found: Sequence[PresetMeasurement]) -> None:
 
 def _listen(soundfont: Soundfont, progress: Progress) -> Iterator[PresetMeasurement]:
     synth = Synth(_RATE_HZ, (soundfont.path,))
-    layers = velocity_layers(Path(soundfont.path))
+    layers = velocity_layers(place(soundfont.path))
     presets = dict.fromkeys((preset.bank, preset.number) for preset in soundfont.presets)
     with progress.loop(f"listen to {soundfont.file}", len(presets)) as ticker:
         for bank, number in presets:

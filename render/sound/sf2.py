@@ -13,6 +13,7 @@ from typing import BinaryIO, Final
 
 from stemsmith.manifests import storage
 from stemsmith.manifests.errors import UsageError
+from stemsmith.manifests.places import local_copy
 from stemsmith.render.sound import riff
 
 __all__ = [
@@ -57,7 +58,7 @@ class Soundfont:
     Attributes
     ----------
     path : str
-        Absolute path of the file.
+        Absolute path of the file, or its address in an object store.
     file : str
         Its file name; what records call it.
     sha256 : str
@@ -97,8 +98,9 @@ def read_soundfont(path: Path) -> Soundfont:
     info: dict[str, str] = {}
     presets: list[PresetHeader] = []
     try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
+        here = local_copy(path)
+        size = here.stat().st_size
+        with here.open("rb") as file:
             if riff.form_of(file) != b"sfbk":
                 raise UsageError(f"{path}: not a SoundFont (.sf2 or .sf3)")
             file.seek(4)
@@ -108,7 +110,7 @@ def read_soundfont(path: Path) -> Soundfont:
             for chunk in riff.chunks(file, size):
                 if chunk.kind == b"LIST":
                     _read_list(file, chunk, info, presets)
-        sha256 = storage.file_hash(path)
+        sha256 = storage.file_hash(here)
     except OSError as error:
         raise UsageError(f"{path}: cannot read the soundfont: {error.strerror or error}") from error
     except riff.DamagedRiff as damage:

@@ -23,6 +23,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 from stemsmith.manifests.errors import UsageError
+from stemsmith.manifests.places import local_copy, place
 from stemsmith.render.midi.channel import BANK_SELECTS, MODES
 from stemsmith.render.midi.notes import BLOCK
 from stemsmith.render.midi.smf import Event
@@ -84,7 +85,7 @@ def check_soundfonts(paths: Sequence[str]) -> None:
     settings = fluid.new_fluid_settings()
     for path in paths:
         synth = fluid.new_fluid_synth(settings)
-        number = fluid.fluid_synth_sfload(synth, os.fsencode(path), 1)
+        number = fluid.fluid_synth_sfload(synth, os.fsencode(local_copy(place(path))), 1)
         fluid.delete_fluid_synth(synth)
         if number < 0:
             raise UsageError(f"{path}: FluidSynth cannot load this soundfont")
@@ -133,8 +134,8 @@ class Synth:
     sample_rate : int
         In Hz, 8000 to 96000.
     soundfonts : sequence of str
-        Paths; where two have a preset, unsplit scores take the first one's. They stay loaded for
-        the life of the process.
+        Paths or addresses; where two have a preset, unsplit scores take the first one's. They stay
+        loaded for the life of the process.
 
     Raises
     ------
@@ -153,7 +154,7 @@ class Synth:
         fluid = self._fluid
         synth = fluid.new_fluid_synth(self._settings)
         try:
-            number = fluid.fluid_synth_sfload(synth, os.fsencode(path), 1)
+            number = fluid.fluid_synth_sfload(synth, os.fsencode(local_copy(place(path))), 1)
             if number < 0:
                 raise UsageError(f"{path}: FluidSynth cannot load this soundfont")
             font = fluid.fluid_synth_get_sfont_by_id(synth, number)

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from stemsmith.manifests.errors import UsageError
+from stemsmith.manifests.places import local_copy
 from stemsmith.render.sound.riff import DamagedRiff, chunks, form_of
 
 __all__ = ["Cell", "Layers", "velocity_layers"]
@@ -209,7 +210,7 @@ def velocity_layers(path: Path) -> dict[tuple[int, int], Layers]:
         If the file is missing, unreadable, not a SoundFont or damaged, naming it.
     """
     try:
-        records = _read_records(_preset_data(path))
+        records = _read_records(_preset_data(local_copy(path)))
         instruments = _zones(b"inst", b"ibag", b"igen", records)
         presets = _zones(b"phdr", b"pbag", b"pgen", records)
         layers: dict[tuple[int, int], Layers] = {}

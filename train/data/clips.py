@@ -24,7 +24,8 @@ from stemsmith.manifests.arrays import Float32s, Int16s, Int64s
 from stemsmith.manifests.audio.read import FULL_SCALE_16, decode
 from stemsmith.manifests.errors import InvalidCorpus, NothingToDo, UsageError
 from stemsmith.manifests.mixtures import Mixture
-from stemsmith.manifests.tar_shards import TarMember, read_members
+from stemsmith.manifests.places import members_of, place
+from stemsmith.manifests.tar_shards import TarMember
 from stemsmith.mixing.audio.realise import MIXTURE, TRUE, quantised, realise
 from stemsmith.mixing.level.gains import quantise
 from stemsmith.mixing.mixtures import Mixtures
@@ -33,6 +34,7 @@ from stemsmith.mixing.sources.find import locate
 __all__ = ["ClipSource", "Clips", "MixtureClip", "find_clips", "read_clip"]
 
 _FORMAT: Final = 1  # of decoded clips
+_BUFFER: Final = 1 << 16  # bytes that are read at once of a tar shard, beside a member
 _MORE: Final = "mix more, or of more songs"
 _ADVICE: Final = {
     "validation": "mix with --validation-songs, train with --validation MIXTURES of another "
@@ -258,7 +260,7 @@ def _check_audio(members: Sequence[_Shard]) -> None:
     """Check that every file that will be read is there."""
     wanted: dict[Path, None] = {}
     for recipes, roots, tar in members:
-        files = [Path(tar)] if tar else _files_of(recipes, roots)
+        files = [place(tar)] if tar else _files_of(recipes, roots)
         wanted.update(dict.fromkeys(files))
     for path in wanted:
         if not path.is_file():
@@ -343,7 +345,7 @@ def _from_tar(clip: MixtureClip, name: str) -> Int16s:
         offset, n_bytes = members[member]
     except KeyError:
         raise InvalidCorpus(f"{clip.tar}: has no {member}; run mix again") from None
-    with Path(clip.tar).open("rb") as file:
+    with place(clip.tar).open("rb", buffering=_BUFFER) as file:
         file.seek(offset)
         audio, _ = decode(file.read(n_bytes), f"{clip.tar}: {member}")
     if audio.shape != (clip.mixture.n_channels, clip.mixture.n_samples):
@@ -354,4 +356,4 @@ def _from_tar(clip: MixtureClip, name: str) -> Int16s:
 @lru_cache(maxsize=1024)
 def _members(tar: str) -> dict[str, TarMember]:
     """Return where the files of a tar shard are, by their name without the suffix."""
-    return {name.rpartition(".")[0]: place for name, place in read_members(Path(tar)).items()}
+    return {name.rpartition(".")[0]: where for name, where in members_of(place(tar)).items()}

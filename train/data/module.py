@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from stemsmith.manifests.audio.read import FULL_SCALE_16
 from stemsmith.manifests.errors import StemsmithError
+from stemsmith.manifests.places import place
 from stemsmith.manifests.safe_path import safe_path
 from stemsmith.train.data.clips import ClipSource, find_clips
 from stemsmith.train.data.examples import EpochTable, ExampleRules, Turns
@@ -95,7 +96,7 @@ class MixtureDataset(Dataset[Example]):
         StemsmithError
             If the folders do not have what it takes; see `find_clips`.
         """
-        paths, targets = [Path(f) for f in folders], config.targets
+        paths, targets = [place(f) for f in folders], config.targets
         clips = find_clips(paths, split, targets, config.sample_rate, config.n_channels)
         return cls(clips, ExampleRules(seed, config.segment_samples))
 

@@ -20,6 +20,7 @@ from stemsmith.manifests import shards, storage
 from stemsmith.manifests.arrays import Int16s
 from stemsmith.manifests.errors import InUse, InvalidCorpus
 from stemsmith.manifests.jobs import QUIET, Progress, Workers, do_jobs, needed
+from stemsmith.manifests.places import place
 from stemsmith.manifests.preflight import preflight
 from stemsmith.manifests.run_folder import RunFolder
 from stemsmith.train.data.clips import Clips, MixtureClip, read_clip
@@ -68,9 +69,9 @@ def decode_clips(job: DecodeJob) -> int:
     InvalidCorpus
         If audio is missing, damaged or has changed; the text names the file.
     """
-    path = Path(job.path)
+    path = place(job.path)
     if not path.exists():
-        with storage.atomic_file(path, Path(job.staging)) as file:
+        with storage.atomic_file(path, place(job.staging)) as file:
             for clip in job.clips:
                 samples = read_clip(clip, job.targets, job.sample_rate, job.n_channels)
                 file.write(samples.astype("<i2").tobytes())
