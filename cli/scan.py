@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+import itertools
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -77,6 +78,7 @@ def _scan_scores(midi_dir: Path, common: Common, options: Mapping[str, Any]) -> 
     from stemsmith.cli import console
     from stemsmith.manifests.errors import NothingToDo
     from stemsmith.manifests.folder_kinds import FolderKind, kind_of
+    from stemsmith.manifests.scratch import ScratchRecords
     from stemsmith.render import workflow
     from stemsmith.render.corpus.selection import select
 
@@ -94,7 +96,7 @@ def _scan_scores(midi_dir: Path, common: Common, options: Mapping[str, Any]) -> 
         scheduler=common.scheduler,
         progress=progress,
     )
-    songs, unusable = inventory.song_records(), inventory.rejection_records()
+    songs = inventory.usable
     selection = select(songs, config, bank)
     hours = sum(song.duration_s for song in songs) / 3600
     if not common.is_json and not common.is_quiet:
@@ -103,11 +105,19 @@ def _scan_scores(midi_dir: Path, common: Common, options: Mapping[str, Any]) -> 
         )
         if common.is_verbose:
             console.print_table("Songs", ("file", "seconds", "notes", "parts"), _song_rows(songs))
-    console.print_rejections(common, [*unusable, *selection.rejections])
+    left_out = ScratchRecords(itertools.chain(inventory.unusable, selection.rejections))
+    console.print_rejections(common, left_out)
     band = "any song" if config.band is None else f"{','.join(config.band)} >= {config.min_notes}"
+    lists: dict[str, Any] = {}
+    if common.is_json:
+        lists = {
+            "fitting": sorted(chosen.song.path for chosen in selection.chosen),
+            "songs": [_song_dict(song) for song in songs],
+            "rejections": [asdict(row) for row in left_out],
+        }
     summary = console.Summary(
-        f"{len(inventory)} files: {len(songs)} songs, {hours:.2f} h, {len(unusable)} unusable; "
-        f"{selection.n_fitting} fit the band ({band}), "
+        f"{len(inventory)} files: {len(songs)} songs, {hours:.2f} h, {len(inventory.unusable)} "
+        f"unusable; {selection.n_fitting} fit the band ({band}), "
         f"{selection.n_grouped} of them share their notes with another",
         {
             "n_files": len(inventory),
@@ -115,9 +125,7 @@ def _scan_scores(midi_dir: Path, common: Common, options: Mapping[str, Any]) -> 
             "hours": hours,
             "n_fitting": selection.n_fitting,
             "n_duplicates_grouped": selection.n_grouped,
-            "fitting": sorted(chosen.song.path for chosen in selection.chosen),
-            "songs": [_song_dict(song) for song in songs],
-            "rejections": [asdict(r) for r in [*unusable, *selection.rejections]],
+            **lists,
         },
     )
     console.print_summary(common, summary)
@@ -144,17 +152,17 @@ def _song_dict(song: Any) -> dict[str, Any]:
 def _class_rows(songs: Sequence[Any]) -> list[tuple[str, int, int, int]]:
     from stemsmith.manifests.programs import inst_class_of
 
-    members: dict[str, set[str]] = defaultdict(set)
-    n_parts: dict[str, int] = defaultdict(int)
-    n_notes: dict[str, int] = defaultdict(int)
+    n_songs: Counter[str] = Counter()
+    n_parts: Counter[str] = Counter()
+    n_notes: Counter[str] = Counter()
     for song in songs:
-        for part in song.parts:
-            name = inst_class_of(part.program)
-            members[name].add(song.path)
+        names = [inst_class_of(part.program) for part in song.parts]
+        n_songs.update(set(names))
+        for name, part in zip(names, song.parts, strict=True):
             n_parts[name] += 1
             n_notes[name] += part.n_notes
-    ranked = sorted(members, key=lambda name: (-len(members[name]), name))
-    return [(name, len(members[name]), n_parts[name], n_notes[name]) for name in ranked]
+    ranked = sorted(n_songs, key=lambda name: (-n_songs[name], name))
+    return [(name, n_songs[name], n_parts[name], n_notes[name]) for name in ranked]
 
 
 def _song_rows(songs: Sequence[Any]) -> list[tuple[str, float, int, str]]:

@@ -7,12 +7,13 @@ stems, shifts and gains make a rendition.
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol, TypeVar
 
 import numpy as np
 from stemsmith.manifests import shards, storage
@@ -24,6 +25,7 @@ from stemsmith.manifests.matched import MATCHED, MatchedStem
 from stemsmith.manifests.places import place
 from stemsmith.manifests.records import Note, Rejection, Song, Stem
 from stemsmith.manifests.renditions import RENDITIONS, Rendition, RenditionStem
+from stemsmith.manifests.scratch import ComparedTexts, ScratchRecords
 from stemsmith.manifests.shards import RecordTable, Table
 
 __all__ = ["CORPUS", "PIECES", "SONGS", "Corpus", "Track", "TrackStem", "kit_of"]
@@ -48,7 +50,25 @@ _SHAPE: Final = {  # of what readers ask of the manifest
 }
 
 
-def kit_of(piece: Stem) -> str:
+class HasStemId(Protocol):
+    """A record of a stem."""
+
+    @property
+    def stem_id(self) -> str: ...
+
+
+R = TypeVar("R")
+P = TypeVar("P", bound=HasStemId)
+
+
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """The name of a stem alone."""
+
+    stem_id: str
+
+
+def kit_of(piece: HasStemId) -> str:
     """Return the `stem_id` of the kit that a piece is of: of ``<song_id>/S03`` for its kick."""
     return piece.stem_id.rpartition("_")[0]
 
@@ -175,8 +195,13 @@ class Corpus(Mapping[str, "Track"]):
         """Return the pieces of drum kits as records, in the order of their kits."""
         return shards.read_records(self._piece_files, Stem)
 
-    def stems_in_pieces(self) -> list[Stem]:
-        """Return the stems of a corpus of songs, drum kits in their pieces.
+    def iter_in_pieces(self, record_type: type[P]) -> Iterator[P]:
+        """Yield the stems of a corpus of songs, and then the pieces in place of their kits.
+
+        Parameters
+        ----------
+        record_type : type
+            `Stem`, or a dataclass with some of its fields, `stem_id` among them.
 
         Raises
         ------
@@ -187,9 +212,11 @@ class Corpus(Mapping[str, "Track"]):
             raise UsageError(
                 f"{self.root}: has no pieces of drum kits; render it with --drum-pieces"
             )
-        pieces = self.piece_records()
-        kits = {kit_of(piece) for piece in pieces}
-        return [stem for stem in self.stem_records() if stem.stem_id not in kits] + pieces
+        kits = {kit_of(piece) for piece in self.iter_records(PIECES, _Named)}
+        for stem in self.iter_records("stems", record_type):
+            if stem.stem_id not in kits:
+                yield stem
+        yield from self.iter_records(PIECES, record_type)
 
     @property
     def has_pieces(self) -> bool:
@@ -215,11 +242,41 @@ class Corpus(Mapping[str, "Track"]):
         return shards.read_records(self._files("stems"), MatchedStem)
 
     def iter_stems(self) -> Iterator[Stem | RenditionStem]:
-        """Yield the stems of songs or renditions, one shard in memory at a time."""
-        if self.kind == MATCHED:
-            self._refuse_unless(SONGS, "iter_stems", "matched_stem_records")
-        for path in self._files("stems"):
-            yield from shards.read_records(path, self._stem_type)
+        """Yield the stems of songs or renditions, of which a thousand are in memory."""
+        yield from self.iter_records("stems", self._stem_type)
+
+    def iter_records(self, name: str, record_type: type[R]) -> Iterator[R]:
+        """Yield the records of one kind, of which a thousand are in memory.
+
+        Parameters
+        ----------
+        name : str
+            ``songs``, ``stems``, ``pieces``, ``renditions`` or ``rejections``.
+        record_type : type
+            The type of the records, or a dataclass with some of their fields: no others are read.
+        """
+        return shards.iter_records(self._record_files(name), record_type)
+
+    def iter_with_stems(self) -> Iterator[tuple[Song, tuple[Stem, ...], tuple[Stem, ...]]]:
+        """Yield the songs with their stems and the pieces of their kits, one in memory at a time.
+
+        Stems of no song are passed over.
+        """
+        stems = _Grouped(self, "stems")
+        pieces = _Grouped(self, PIECES)
+        for song in self.iter_records("songs", Song):
+            yield song, stems.next(), pieces.next()
+
+    def _record_files(self, name: str) -> list[Path]:
+        if name == "stems":
+            if self.kind == MATCHED:
+                self._refuse_unless(SONGS, "iter_stems", "matched_stem_records")
+            return self._files(name)
+        if name == "rejections":
+            return self._files(name)
+        files = {"songs": "_song_files", PIECES: "_piece_files", "renditions": "_rendition_files"}
+        found: list[Path] = getattr(self, files[name])
+        return found
 
     def iter_tables(self, name: str) -> Iterator[Table]:
         """Yield the records of one kind as tables, one shard in memory at a time.
@@ -322,6 +379,39 @@ class Corpus(Mapping[str, "Track"]):
         for (song_id, stem_id), row in _rows_by(files, self._stem_type, "song_id", "stem_id"):
             found[song_id, stem_id if is_by_stem else ""].append(row)
         return found
+
+
+@dataclass(frozen=True, slots=True)
+class _OfSong:
+    """The song of a record alone."""
+
+    song_id: str
+
+
+class _Grouped:
+    """Stems by song, asked for in the order of the songs.
+
+    They mostly lie in this order. Where they do not, they are read once and lie on disk.
+    """
+
+    def __init__(self, corpus: Corpus, name: str) -> None:
+        songs = ComparedTexts(song.song_id for song in corpus.iter_records("songs", _OfSong))
+        of_stems = ComparedTexts(stem.song_id for stem in corpus.iter_records(name, _OfSong))
+        places = of_stems.places_in(songs)
+        order = np.argsort(places, kind="stable")
+        self._n_stems = np.bincount(places[places >= 0], minlength=len(songs)).tolist()
+        self._next_song = 0
+        stems = corpus.iter_records(name, Stem)
+        if (np.diff(order) != 1).any():
+            lying = ScratchRecords(stems)
+            stems = map(lying.__getitem__, order.tolist())
+        self._stems = itertools.islice(stems, int((places < 0).sum()), None)
+
+    def next(self) -> tuple[Stem, ...]:
+        """Return the stems of the next song."""
+        n_stems = self._n_stems[self._next_song]
+        self._next_song += 1
+        return tuple(itertools.islice(self._stems, n_stems))
 
 
 @dataclass(frozen=True, slots=True)

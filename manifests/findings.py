@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Iterator
+from typing import Protocol, TypeVar
 
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.jobs import Progress, Workers, do_jobs
 from stemsmith.manifests.records import Finding
 
-__all__ = ["raise_first_offence"]
+__all__ = ["Several", "raise_first_offence"]
 
 J = TypeVar("J")
+K = TypeVar("K", covariant=True)
+
+
+class Several(Protocol[K]):
+    """Things whose number is known, and which may be made one by one."""
+
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[K]: ...
 
 
 def raise_first_offence(
     workers: Workers,
     validate: Callable[[J], Finding],
-    jobs: Sequence[J],
+    jobs: Several[J],
     name_of: Callable[[J], str],
     progress: Progress,
 ) -> None:
@@ -29,7 +37,7 @@ def raise_first_offence(
         Who does the checks.
     validate : callable
         A top-level function that checks one song or file.
-    jobs : sequence
+    jobs : several
         What it is called with.
     name_of : callable
         Name of a job, as its finding has it: of a check that killed its worker.

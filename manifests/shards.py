@@ -19,7 +19,7 @@ import os
 import types
 import typing
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar, overload
@@ -43,6 +43,7 @@ __all__ = [
     "Table",
     "check_header",
     "check_shards",
+    "iter_records",
     "manifest_bytes",
     "read_manifest",
     "read_records",
@@ -67,6 +68,9 @@ KINDS: Final = {  # of folders that a stage writes
 }
 _ENTRY: Final = {"file": str, "n_records": int, "sha256": str}  # of a shard in a manifest
 _MOST_ROWS_PER_BYTE: Final = 100  # a row has hashes or numbers of its own
+_ROWS_AT_ONCE: Final = 1024  # that are in memory where records are read one after another
+_ROWS_CONVERTED: Final = 1 << 13  # that are in memory as records where many are written
+_ROWS_OF_GROUP: Final = 1 << 20  # Arrow's own default
 
 Table: TypeAlias = pa.Table  # this module alone imports Arrow; others name its tables
 
@@ -133,10 +137,29 @@ def write_records(path: Path, record_type: type[R], records: Iterable[R]) -> Non
 
     File names may hold bytes that are no text; these are written as backslash escapes.
     """
-    table = table_of(list(records), record_type)
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
-    storage.write_atomic(path, sink.getvalue().to_pybytes())
+    with (
+        storage.atomic_file(path) as file,
+        pq.ParquetWriter(
+            file, schema_of(record_type), compression="zstd", write_page_checksum=True
+        ) as writer,
+    ):
+        for rows in _groups_of_rows(records, record_type):
+            writer.write_table(rows)
+
+
+def _groups_of_rows(records: Iterable[R], record_type: type[R]) -> Iterator[Table]:
+    """Yield records as tables, each a group of rows: as many as Arrow takes, and one at least."""
+    rest, is_first = iter(records), True
+    while True:
+        tables: list[Table] = []
+        while len(tables) < _ROWS_OF_GROUP // _ROWS_CONVERTED:
+            if not (some := list(itertools.islice(rest, _ROWS_CONVERTED))):
+                break
+            tables.append(table_of(some, record_type))
+        if not tables and not is_first:
+            return
+        yield pa.concat_tables(tables or [table_of([], record_type)]).combine_chunks()
+        is_first = False
 
 
 class FileColumn(NamedTuple):
@@ -317,6 +340,89 @@ def _reading(path: Path) -> Iterator[None]:
         raise InvalidCorpus(f"{path}: cannot be read as Parquet: {one_line(error)}") from error
 
 
+class _ShardFile(NamedTuple):
+    """A Parquet file, its columns that records have, and whether they are exactly these."""
+
+    file: Any
+    columns: list[str]
+    is_of_now: bool
+
+
+@contextmanager
+def _opened(path: Path, record_type: type) -> Iterator[_ShardFile]:
+    """Open a file of records, after it was checked that it has their columns."""
+    wanted = schema_of(record_type)
+    with ExitStack() as stack:
+        with _reading(path):
+            file = stack.enter_context(opened(path))
+            metadata = pq.read_metadata(file)
+            schema = metadata.schema.to_arrow_schema()
+            n_bytes = file.seek(0, os.SEEK_END)
+        _refuse(path, record_type, _misfit(schema, wanted))
+        _refuse(path, record_type, _excess(metadata, n_bytes))
+        columns = metadata.schema
+        # Of records that are None Arrow makes places in a list of texts that need not be there.
+        records = {field.name for field in schema if pa.types.is_struct(field.type)}
+        paths = [columns.column(i).path for i in range(len(columns))]
+        texts = [name for name in paths if name.partition(".")[0] not in records]
+        with _reading(path):
+            shard = pq.ParquetFile(
+                file,
+                metadata=metadata,
+                read_dictionary=texts,  # of which it takes those of text
+                page_checksum_verification=True,
+                pre_buffer=False,
+            )
+        names = [name for name in wanted.names if name in schema.names]
+        yield _ShardFile(shard, names, schema.equals(wanted))
+
+
+def _check(path: Path, table: Table, record_type: type) -> None:
+    """Refuse what was read of a file if its records cannot be that."""
+    with _reading(path):
+        table.validate(full=True)  # of text, places in the list of all texts
+    _refuse(path, record_type, _hollow(table, record_type))
+    _refuse(path, record_type, _offence(table, record_type))
+
+
+def _refuse(path: Path, record_type: type, problem: str) -> None:
+    if problem:
+        kind = record_type.__name__
+        raise InvalidCorpus(f"{path}: not readable as {kind} records: {problem}")
+
+
+def iter_records(paths: Iterable[Path], record_type: type[R]) -> Iterator[R]:
+    """Yield records one after another, of which a thousand are in memory.
+
+    Parameters
+    ----------
+    paths : iterable of Path
+        What `write_records` wrote.
+    record_type : type
+        Of the records, or a dataclass with some of their fields: no others are read.
+
+    Raises
+    ------
+    InvalidCorpus
+        As `read_records` does, when the record is reached.
+    """
+    for path in paths:
+        with _opened(path, record_type) as shard:
+            batches = shard.file.iter_batches(
+                _ROWS_AT_ONCE, columns=shard.columns, use_threads=False
+            )
+            while True:
+                with _reading(path):
+                    batch = next(batches, None)
+                if batch is None:
+                    break
+                table = pa.Table.from_batches([batch])
+                _check(path, table, record_type)
+                with _reading(path):
+                    rows = _rows(table, record_type)
+                yield from rows
+
+
 class RecordTable(Sequence[R]):
     """Records of one file that are made when they are asked for: for a million of them.
 
@@ -337,35 +443,13 @@ class RecordTable(Sequence[R]):
 
     def __init__(self, path: Path, record_type: type[R]) -> None:
         self._path, self._type = path, record_type
-        with _reading(path), opened(path) as file:
-            metadata = pq.read_metadata(file)
-            schema = metadata.schema.to_arrow_schema()
-            self._refuse(_misfit(schema, schema_of(record_type)))
-            self._refuse(_excess(metadata, file.seek(0, os.SEEK_END)))
-            self._is_of_now = schema.equals(schema_of(record_type))
-            columns = metadata.schema
-            # Of records that are None Arrow makes places in a list of texts that need not be there.
-            records = {field.name for field in schema if pa.types.is_struct(field.type)}
-            paths = [columns.column(i).path for i in range(len(columns))]
-            names = [path for path in paths if path.partition(".")[0] not in records]
-            self._table = pq.ParquetFile(
-                file,
-                metadata=metadata,
-                read_dictionary=names,  # of which it takes those of text
-                page_checksum_verification=True,
-                pre_buffer=False,
-            ).read(
-                columns=[name for name in schema_of(record_type).names if name in schema.names],
+        with _opened(path, record_type) as shard, _reading(path):
+            self._is_of_now = shard.is_of_now
+            self._table = shard.file.read(
+                columns=shard.columns,
                 use_threads=False,  # small files; no threads to wait for at exit
             )
-            self._table.validate(full=True)  # of text, places in the list of all texts
-        self._refuse(_hollow(self._table, record_type))
-        self._refuse(_offence(self._table, record_type))
-
-    def _refuse(self, problem: str) -> None:
-        if problem:
-            kind = self._type.__name__
-            raise InvalidCorpus(f"{self._path}: not readable as {kind} records: {problem}")
+        _check(path, self._table, record_type)
 
     def __len__(self) -> int:
         return int(self._table.num_rows)
@@ -565,7 +649,9 @@ def _values(column: pa.Array, hint: Any) -> list[Any]:
             for (start, end), there in zip(spans, is_there, strict=True)
         ]
     if pa.types.is_list(column.type):
-        return [np.asarray(cell.values) if cell.is_valid else None for cell in column]
+        flat, ends = column.values.to_numpy(zero_copy_only=False), column.offsets.to_pylist()
+        cells = zip(itertools.pairwise(ends), column.is_valid().to_pylist(), strict=True)
+        return [flat[start:end] if there else None for (start, end), there in cells]
     if pa.types.is_struct(column.type):
         rows: Iterator[Any] = iter(_rows(column.drop_null(), typing.cast(type, hint)))
         return [next(rows) if there else None for there in column.is_valid().to_pylist()]

@@ -16,7 +16,8 @@ from typing import Any, ClassVar, Final, NamedTuple, Protocol
 import numpy as np
 from stemsmith.manifests.arrays import Float32s
 from stemsmith.manifests.errors import optional_package
-from stemsmith.mixing.sources.catalogue import CatalogueStem, SplitCatalogue
+from stemsmith.mixing.sources.catalogue import SplitCatalogue
+from stemsmith.mixing.sources.stems import CatalogueStem
 from stemsmith.mixing.sources.taxonomy import Taxonomy
 
 __all__ = [

@@ -6,9 +6,9 @@ import hashlib
 import itertools
 import json
 from bisect import bisect_right
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Final, overload
 
@@ -34,6 +34,7 @@ __all__ = [
 ]
 
 STATE_FOLDER: Final = ".mix"
+_SHARDS_IN_MEMORY: Final = 16  # 65,536 recipes: some 100 MB
 _SHAPE: Final = {  # of what readers ask of the manifest
     "roots": Optional(Every(dict, str)),
     "n_mixtures": Every(dict, int),
@@ -127,13 +128,22 @@ class MixtureShard:
         The Parquet file.
     split : str
         The split of its mixtures.
-    recipes : RecordTable of Mixture
-        Made into records when they are asked for.
+    n_mixtures : int
+        Number of its mixtures.
     """
 
     path: Path
     split: str
-    recipes: shards.RecordTable[Mixture]
+    n_mixtures: int
+    _read: Callable[[Path], shards.RecordTable[Mixture]]
+
+    @property
+    def recipes(self) -> shards.RecordTable[Mixture]:
+        """The recipes, which are read when they are asked for, and made into records one by one.
+
+        A folder keeps those of a few shards, which were asked for last.
+        """
+        return self._read(self.path)
 
     @property
     def tar(self) -> Path:
@@ -240,7 +250,7 @@ class Mixtures(Sequence[StoredMixture]):
         """Whether a mixture without what is recorded of a target is all else that is in it."""
         return all(one.keeps_sum for one in self._augmentations)
 
-    @property
+    @cached_property
     def n_own_mixtures(self) -> int:
         """Number of mixtures that are excerpts of what their songs have as their own mixtures."""
         if "own_mixtures_sha256" not in self.header:  # nothing of the recipes has to be read
@@ -285,24 +295,26 @@ class Mixtures(Sequence[StoredMixture]):
     @cached_property
     def recipe_shards(self) -> tuple[MixtureShard, ...]:
         """The files of recipes, split after split."""
+        read = lru_cache(_SHARDS_IN_MEMORY)(self._read_shard)
         found = []
         for entry in self.header["shards"]:
             path = storage.inside(self.root, entry["file"])
             split = next((s for s in SPLITS if path.name.startswith(f"mixtures-{s}-")), "")
-            recipes = shards.RecordTable(path, Mixture)
-            roots = (recipes.distinct(name, "root") for name in ("sources", "own_mixture"))
-            for source in itertools.chain.from_iterable(roots):
-                if source["root"] not in self.header.get("roots", {}):
-                    raise InvalidCorpus(f"{path}: no root {source['root']!r} in {shards.MANIFEST}")
-            if not (recipes.column("n_samples") > 0).all():
-                raise InvalidCorpus(f"{path}: has a mixture of no length")
-            if not (recipes.column("n_channels") == self.n_channels).all():
-                raise InvalidCorpus(
-                    f"{path}: has a mixture of other channels than {shards.MANIFEST}"
-                )
-            found.append(MixtureShard(path, split, recipes))
+            found.append(MixtureShard(path, split, entry["n_records"], read))
         order = {split: place for place, split in enumerate(SPLITS)}
         return tuple(sorted(found, key=lambda s: (order.get(s.split, len(order)), s.path.name)))
+
+    def _read_shard(self, path: Path) -> shards.RecordTable[Mixture]:
+        recipes = shards.RecordTable(path, Mixture)
+        roots = (recipes.distinct(name, "root") for name in ("sources", "own_mixture"))
+        for source in itertools.chain.from_iterable(roots):
+            if source["root"] not in self.header.get("roots", {}):
+                raise InvalidCorpus(f"{path}: no root {source['root']!r} in {shards.MANIFEST}")
+        if not (recipes.column("n_samples") > 0).all():
+            raise InvalidCorpus(f"{path}: has a mixture of no length")
+        if not (recipes.column("n_channels") == self.n_channels).all():
+            raise InvalidCorpus(f"{path}: has a mixture of other channels than {shards.MANIFEST}")
+        return recipes
 
     @cached_property
     def recipes(self) -> shards.Table:
@@ -331,7 +343,7 @@ class Mixtures(Sequence[StoredMixture]):
 
     @cached_property
     def _ends(self) -> list[int]:
-        return list(itertools.accumulate(len(shard.recipes) for shard in self.recipe_shards))
+        return list(itertools.accumulate(shard.n_mixtures for shard in self.recipe_shards))
 
     def __iter__(self) -> Iterator[StoredMixture]:
         return (StoredMixture(record, self.roots) for record in self.records())

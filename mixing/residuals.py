@@ -26,6 +26,7 @@ from stemsmith.manifests.corpus import SONGS, Corpus
 from stemsmith.manifests.jobs import QUIET, Progress, Workers, do_jobs, needed
 from stemsmith.manifests.places import place
 from stemsmith.manifests.preflight import preflight
+from stemsmith.manifests.records import Song
 from stemsmith.mixing.mixtures import Mixtures
 from stemsmith.mixing.sources.find import locate
 
@@ -146,16 +147,13 @@ def mixture_residuals(
 def _of_corpus(corpus: Corpus) -> Iterator[ResidualJob]:
     if corpus.kind != SONGS:
         return
-    songs = {song.song_id: song for song in corpus.song_records() if song.has_own_mixture}
-    if not songs:
+    if not any(song.has_own_mixture for song in corpus.iter_records("songs", Song)):
         return
-    stems: dict[str, list[tuple[str, int]]] = {song_id: [] for song_id in songs}
-    for stem in corpus.stem_records():
-        if stem.song_id in stems:
-            stems[stem.song_id].append((str(storage.inside(corpus.root, stem.path)), 0))
-    for song_id, song in songs.items():
-        mixture = str(storage.inside(corpus.root, song.mix_path)), 0
-        yield ResidualJob(song.track, mixture, tuple(stems[song_id]))
+    for song, stems, _ in corpus.iter_with_stems():
+        if song.has_own_mixture:
+            mixture = str(storage.inside(corpus.root, song.mix_path)), 0
+            places = ((str(storage.inside(corpus.root, stem.path)), 0) for stem in stems)
+            yield ResidualJob(song.track, mixture, tuple(places))
 
 
 def _of_mixtures(mixtures: Mixtures) -> Iterator[ResidualJob]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+import itertools
+from bisect import bisect_right
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from stemsmith.manifests import places, shards, storage
 from stemsmith.manifests.corpus import Corpus
 from stemsmith.manifests.errors import InvalidCorpus
@@ -16,6 +20,7 @@ from stemsmith.manifests.mixtures import Mixture, MixtureSource
 from stemsmith.manifests.places import lies_in, place
 from stemsmith.manifests.records import Finding
 from stemsmith.manifests.run_folder import refuse_unfinished
+from stemsmith.manifests.scratch import ComparedTexts, ScratchRecords
 from stemsmith.manifests.tar_shards import read_members
 from stemsmith.mixing.audio.realise import MIXTURE
 from stemsmith.mixing.audio.transforms import decode, effect_of, kept_stretches
@@ -44,7 +49,7 @@ class FileCheck:
     members: tuple[str, ...] | None = None
 
 
-def plan_checks(mixtures: Mixtures) -> list[FileCheck]:
+def plan_checks(mixtures: Mixtures) -> Sequence[FileCheck]:
     """Check the manifest and every recipe of a folder.
 
     Parameters
@@ -54,7 +59,7 @@ def plan_checks(mixtures: Mixtures) -> list[FileCheck]:
 
     Returns
     -------
-    list of FileCheck
+    sequence of FileCheck
         Files whose hashes remain to be checked, each once.
 
     Raises
@@ -66,11 +71,28 @@ def plan_checks(mixtures: Mixtures) -> list[FileCheck]:
     refuse_unfinished(folder / STATE_FOLDER, "mix")
     if set(roots) != {source["root"] for source in header["sources"]}:
         raise InvalidCorpus(f"{folder / shards.MANIFEST}: its roots are not those of its sources")
-    wanted: dict[str, str] = {}
+    wanted = _WantedFiles()
+    try:
+        _check_recipes(mixtures, wanted)
+    except InvalidCorpus:
+        wanted.check()  # what two recipes disagree about may come before
+        raise
+    wanted.check()
+    if MATCHED in roots:
+        _check_matched(place(roots[MATCHED]), wanted)
+    checks = ScratchRecords(itertools.starmap(FileCheck, wanted))
+    checks.extend(_tar_checks(mixtures))
+    return checks
+
+
+def _check_recipes(mixtures: Mixtures, wanted: _WantedFiles) -> None:
+    """Check every recipe of a folder, and take the files that they read."""
+    folder, header, roots = mixtures.root, mixtures.header, mixtures.roots
     seen: set[str] = set()
     duration_s = 0.0
     for shard in mixtures.recipe_shards:
         path = shard.path
+        wanted.begin(path)
         for mixture in shard.recipes[:]:
             if mixture.mixture_id in seen or mixture.split != shard.split:
                 raise InvalidCorpus(
@@ -81,26 +103,66 @@ def plan_checks(mixtures: Mixtures) -> list[FileCheck]:
             if problem := next(_problems(mixture, header), None):
                 raise InvalidCorpus(f"{path}: {mixture.mixture_id}: {problem}")
             for source in mixture.excerpts:
-                file = str(locate(roots, source.root, source.path))
-                if wanted.setdefault(file, source.sha256) != source.sha256:
-                    raise InvalidCorpus(f"{path}: two recipes disagree about {file}")
+                wanted.add(roots, source)
     if len(seen) != sum(header["n_mixtures"].values()):
         raise InvalidCorpus(f"{folder}: {len(seen)} mixtures, not as many as in the manifest")
     if header.get("hours") != hours_of(duration_s):
         raise InvalidCorpus(f"{folder}: {hours_of(duration_s)} h, not as it says")
-    if MATCHED in roots:
-        _check_matched(place(roots[MATCHED]), wanted)
-    checks = [FileCheck(path, sha256) for path, sha256 in sorted(wanted.items())]
-    return [*checks, *_tar_checks(mixtures)]
 
 
-def _check_matched(folder: Path, wanted: Mapping[str, str]) -> None:
+class _WantedFiles:
+    """Files that recipes read and their hashes, most of which are not in memory."""
+
+    def __init__(self) -> None:
+        self._files = ScratchRecords[tuple[str, str]]()
+        self._paths, self._hashes = ComparedTexts(), ComparedTexts()
+        self._shards: list[tuple[int, Path]] = []  # where the files of each begin
+        self._of_shard: dict[tuple[str, str, str], None] = {}
+
+    def begin(self, shard: Path) -> None:
+        """Take what follows as files of a shard."""
+        self._shards.append((len(self._files), shard))
+        self._of_shard.clear()
+
+    def add(self, roots: Mapping[str, str], source: MixtureSource) -> None:
+        """Take the file of a source, which the shard may have named before."""
+        key = source.root, source.path, source.sha256
+        if key not in self._of_shard:
+            self._of_shard[key] = None
+            file = str(locate(roots, source.root, source.path))
+            self._files.append((file, source.sha256))
+            self._paths.append(file)
+            self._hashes.append(source.sha256)
+
+    def check(self) -> None:
+        """Check that all recipes agree about every file.
+
+        Raises
+        ------
+        InvalidCorpus
+            Naming the first file about which two do not, and the shard of the second.
+        """
+        hashes = self._hashes.numbers()
+        disputed = np.flatnonzero(hashes != hashes[self._paths.firsts()])
+        if len(disputed):
+            number = int(disputed[0])
+            index = bisect_right(self._shards, number, key=itemgetter(0)) - 1
+            shard, (file, _) = self._shards[index][1], self._files[number]
+            raise InvalidCorpus(f"{shard}: two recipes disagree about {file}")
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        """Yield every file once, and its hash."""
+        is_new = self._paths.firsts() == np.arange(len(self._paths))
+        return map(self._files.__getitem__, np.flatnonzero(is_new).tolist())
+
+
+def _check_matched(folder: Path, wanted: Iterable[tuple[str, str]]) -> None:
     """Check that the stems that were rendered for recipes are those that are recorded."""
     corpus = Corpus(folder).verify()
     recorded = {
         str(storage.inside(folder, s.path)): s.sha256 for s in corpus.matched_stem_records()
     }
-    named = {path: sha256 for path, sha256 in wanted.items() if lies_in(place(path), folder)}
+    named = {path: sha256 for path, sha256 in wanted if lies_in(place(path), folder)}
     for path in sorted(recorded.keys() ^ named.keys()):
         where = "its records" if path in named else "any recipe"
         raise InvalidCorpus(f"{path}: is not in {where}")
@@ -112,14 +174,14 @@ def _check_matched(folder: Path, wanted: Mapping[str, str]) -> None:
 def _tar_checks(mixtures: Mixtures) -> Iterator[FileCheck]:
     """Yield the checks of the tar shards, each of which has the audio of one shard of recipes."""
     folder, header = mixtures.root, mixtures.header
-    recipes = {str(shard.tar): shard.recipes for shard in mixtures.recipe_shards}
+    recipes = {str(shard.tar): shard for shard in mixtures.recipe_shards}
     audio = header["audio"]
     for entry in _audio_shards(folder, header):
         tar = str(storage.inside(folder, entry["file"]))
         if tar not in recipes or audio is None:
             raise InvalidCorpus(f"{tar}: no shard of recipes is of this audio")
         names = [f"{name}.{audio['format']}" for name in (MIXTURE, *audio["targets"])] + ["json"]
-        ids = recipes[tar].table.column("mixture_id").to_pylist()
+        ids = recipes[tar].recipes.table.column("mixture_id").to_pylist()
         yield FileCheck(tar, entry["sha256"], tuple(f"{i}.{name}" for i in ids for name in names))
 
 

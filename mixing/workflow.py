@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, Unpack, cast, overload, runtime_checkable
 
+import numpy as np
 from stemsmith.manifests.audio.flac import encoder_warnings
 from stemsmith.manifests.audio.formats import AudioFormat
 from stemsmith.manifests.cache import cache_folder
@@ -25,6 +26,7 @@ from stemsmith.manifests.records import Reason, Rejection
 from stemsmith.manifests.run_folder import RunFolder, refuse_foreign, refuse_other_kind
 from stemsmith.manifests.shards import MANIFEST
 from stemsmith.manifests.shares import FinishedJob, Share, share_of
+from stemsmith.manifests.splits import SPLITS
 from stemsmith.mixing.audio.realise import TRUE
 from stemsmith.mixing.audio_shards import write_audio_shard
 from stemsmith.mixing.augmentations import AUGMENTATIONS
@@ -316,7 +318,7 @@ def _written_targets(
 
 def _measured(
     workers: Workers, progress: Progress, sources: Sequence[Source], share: Share | None
-) -> tuple[list[Source], dict[MeasureJob, MeasuredFile]]:
+) -> tuple[list[Source], measure.MeasuredFiles]:
     """Measure the files that nobody has measured yet.
 
     The jobs of an array all need all of them. Each begins with its own share, and takes over what
@@ -326,11 +328,14 @@ def _measured(
     -------
     sources : list of Source
         Without the songs of which a file cannot be measured.
-    measured : dict of MeasureJob to MeasuredFile
+    measured : MeasuredFiles
         What is known of all files that are left.
     """
     jobs = list(dict.fromkeys(job for source in sources for job in source.to_measure))
-    measured = {job: known for job in jobs if (known := measure.cached(job)) is not None}
+    measured = measure.MeasuredFiles()
+    for job in jobs:
+        if (known := measure.cached(job)) is not None:
+            measured.add(job, known)
     refused: dict[str, Rejection] = {}
     if missing := [job for job in jobs if job not in measured]:
         cache = cache_folder()
@@ -348,7 +353,9 @@ def _measured(
                 else:
                     ticker.advance(audio_s=found.n_samples / found.sample_rate)
         # Results come in any order; each was also written to its place in the cache.
-        measured |= {job: measure.read(job) for job in missing if job.path not in refused}
+        for job in missing:
+            if job.path not in refused:
+                measured.add(job, measure.read(job))
     rejections = {job: refused[job.path] for job in jobs if job.path in refused}
     for source in sources:
         rejections |= source.misfits(measured)
@@ -391,16 +398,16 @@ def _plan_of(
     catalogues = split_catalogues(stems, taxonomy)
     partners = _partners_of(workers, progress, sources, catalogues, config)
     renditions = read_renditions(sources) if config.mode is Mode.RENDITIONS else []
-    untargeted = [
-        stem
-        for stem in stems
-        if (stem.split in config.splits or not config.splits)
-        and taxonomy.target_of(stem.classes) is None
-    ]
+    has_no_target = [taxonomy.target_of(classes) is None for classes in stems.kinds]
+    is_untargeted = np.array(has_no_target, bool)[stems.kind_numbers]
+    if config.splits:
+        wanted = [SPLITS.index(split) for split in config.splits]
+        is_untargeted &= np.isin(stems.split_numbers, wanted)
+    untargeted = stems.take(is_untargeted)
     scores = None
     if matcher is not None:
-        songs = {stem.song_id for c in catalogues.values() for stem in c.stems}
-        split_ids = [(root, song) for root, _, song in (s.partition(":") for s in sorted(songs))]
+        songs = sorted({song for catalogue in catalogues.values() for song in catalogue.songs})
+        split_ids = [(root, song) for root, _, song in (s.partition(":") for s in songs)]
         grids = matcher.read_grids(_corpora_of(sources), split_ids, workers, progress)
         scores = Scores(grids, read_notes(sources), matcher.header)
     plan = plan_mixtures(

@@ -25,6 +25,7 @@ from stemsmith.manifests.preflight import preflight
 from stemsmith.manifests.records import UNREAD, Reason, Rejection, ScannedSong
 from stemsmith.manifests.renditions import RENDITIONS
 from stemsmith.manifests.run_folder import RunFolder, refuse_foreign, refuse_other_kind
+from stemsmith.manifests.scratch import OnDemand, ScratchRecords, prefixes_of, text_order
 from stemsmith.manifests.shares import FinishedJob, Share, share_of
 from stemsmith.render.corpus.config import Drums, RenderConfig, RenderOptions, SoundOptions
 from stemsmith.render.corpus.kept_scan import KeptScan
@@ -133,9 +134,9 @@ def _scanned(
     are_drums_joined: bool,
     workers: Workers,
     progress: Progress,
-) -> list[ScannedSong | Rejection]:
+) -> Sequence[ScannedSong | Rejection]:
     """Read some files of a folder; return a song or a rejection for each, in any order."""
-    found: list[ScannedSong | Rejection] = []
+    found = ScratchRecords[ScannedSong | Rejection]()
     deadly: list[str] = []
 
     def put_off(job: ScanJob) -> list[ScannedSong | Rejection]:
@@ -155,13 +156,13 @@ def _scanned(
             root.resolve(), paths, max_duration_s, are_drums_joined=are_drums_joined
         )
         for results in do_jobs(workers, scan_files, several, put_off):
-            found += results
+            found.extend(results)
             ticker.advance(len(results))
         alone = plan_scan(
             root.resolve(), deadly, max_duration_s, n_files=1, are_drums_joined=are_drums_joined
         )
         for results in do_jobs(workers, scan_files, alone, reject):
-            found += results
+            found.extend(results)
             ticker.advance(len(results))
     return found
 
@@ -170,8 +171,13 @@ def _inventory_of(
     root: Path, paths: Sequence[str], found: Sequence[ScannedSong | Rejection]
 ) -> Inventory:
     licences = read_licences(root, paths)
-    by_path = sorted(found, key=lambda f: f.path if isinstance(f, ScannedSong) else f.id)
-    return Inventory(tuple(_licensed(item, licences) for item in by_path))
+    prefixes = prefixes_of(map(_path_of, found))
+    order = text_order(prefixes, lambda number: _path_of(found[number]))
+    return Inventory(OnDemand(lambda number: _licensed(found[number], licences), order))
+
+
+def _path_of(item: ScannedSong | Rejection) -> str:
+    return item.path if isinstance(item, ScannedSong) else item.id
 
 
 def _licensed(
@@ -378,7 +384,7 @@ def render_corpus(
     with open_workers(jobs, scheduler) as workers, same_sound(workers, bank):
         inventory = _inventory(midi_dir, corpus, config, workers, progress, share)
         plan = plan_corpus(inventory.found, place(midi_dir), place(corpus), config, bank, kept)
-        _check_number(midi_dir, config, len(plan.jobs), inventory.rejection_records())
+        _check_number(midi_dir, config, len(plan.jobs), inventory.unusable)
         if config.n_songs is not None and len(plan.jobs) < config.n_songs:
             progress.warn(f"{config.n_songs} songs wanted, {len(plan.jobs)} fit")
         destination = CorpusDestination(place(corpus), plan, share)
@@ -509,7 +515,7 @@ def render_renditions(
     with open_workers(jobs, scheduler) as workers, same_sound(workers, bank):
         inventory = _inventory(midi_dir, corpus, config, workers, progress, share)
         plan = plan_renditions(inventory.found, place(midi_dir), config, bank, kept)
-        _check_number(midi_dir, config, len(plan.pieces), inventory.rejection_records())
+        _check_number(midi_dir, config, len(plan.pieces), inventory.unusable)
         for warning in plan.warnings:
             progress.warn(warning)
         destination = RenditionDestination(place(corpus), plan, share)
@@ -666,9 +672,11 @@ def _check_number(
 
     Fewer because no more of them fit are made, with a warning.
     """
-    unread = [rejection for rejection in rejections if rejection.reason in UNREAD]
     n_wanted = config.n_wanted
-    if n_wanted is not None and n_songs < n_wanted and unread:
+    if n_wanted is None or n_songs >= n_wanted:
+        return
+    unread = [rejection for rejection in rejections if rejection.reason in UNREAD]
+    if unread:
         raise NothingToDo(
             f"{midi_dir}: {n_wanted} songs wanted, {n_songs} found, and {len(unread)} files "
             f"cannot be read, such as {unread[0].id}: {unread[0].detail}; see to that and run "
@@ -704,7 +712,7 @@ def _inventory(
     paths = find_midi_files(root, folder.resolve())
     are_drums_joined = config.drums is Drums.JOINED
 
-    def read() -> list[ScannedSong | Rejection]:
+    def read() -> Sequence[ScannedSong | Rejection]:
         return _scanned(root, paths, config.max_duration_s, are_drums_joined, workers, progress)
 
     if share is None or own_kind(folder) is not None:

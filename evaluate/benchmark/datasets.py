@@ -22,8 +22,8 @@ from stemsmith.manifests.errors import InvalidCorpus, UsageError
 from stemsmith.manifests.mixtures import SourceFile
 from stemsmith.manifests.names import slug
 from stemsmith.manifests.places import place
-from stemsmith.manifests.records import Reason, Rejection, Stem
-from stemsmith.manifests.renditions import RENDITIONS, RenditionStem
+from stemsmith.manifests.records import Reason, Rejection, Song
+from stemsmith.manifests.renditions import RENDITIONS, Rendition
 from stemsmith.manifests.seeds import unit_hash
 from stemsmith.manifests.splits import SPLITS
 from stemsmith.mixing.sources.files import FOUND_BY, find_files, load_layout, unused_files
@@ -188,12 +188,13 @@ def find_dataset(
     own = _CORPUS_TAXONOMY if layout == CORPUS else load_layout(layout).taxonomy
     known = read_taxonomy(taxonomy or own)
     left_out: list[Rejection] = []
-    found = list(_stems_of(layout, root, known, left_out))
+    found = _stems_of(layout, root, known, left_out)
     if layout != CORPUS and load_layout(layout).is_undivided:
-        found = [stem._replace(split=splits[0]) for stem in found]
+        found = (stem._replace(split=splits[0]) for stem in found)
     wanted = [stem for stem in found if stem.split in splits]
     if not wanted:
-        counts = Counter({stem.song: stem.split for stem in found}.values())
+        there = {stem.song: stem.split for stem in _stems_of(layout, root, known, [])}
+        counts = Counter(there.values())
         others = ", ".join(f"{counts[split]} of {split}" for split in SPLITS if counts[split])
         raise UsageError(
             f"{path}: no songs of split {' or '.join(splits)}; there are {others or 'none at all'}"
@@ -246,30 +247,47 @@ def _stem_file(root: Path, file: SourceFile) -> StemFile:
     return StemFile("", str(root / file.path), file.stream)
 
 
+@dataclass(frozen=True, slots=True)
+class _StemPlaces:
+    """What is asked of the record of a stem, of a song or of renditions."""
+
+    stem_id: str
+    song_id: str
+    track: str
+    split: str
+    inst_class: str
+    rendering_class: str
+    path: str
+    midi_path: str
+
+
 def _corpus_stems(root: Path, taxonomy: Taxonomy) -> Iterator[_Found]:
     corpus = Corpus(root).verify()
     in_pieces = names_pieces(taxonomy.class_names)
     if corpus.kind != RENDITIONS or in_pieces:
         mixtures = {
             song.song_id: StemFile("", str(storage.inside(root, song.mix_path)))
-            for song in corpus.song_records()
+            for song in corpus.iter_records("songs", Song)
             if song.has_own_mixture
         }
-        for part in corpus.stems_in_pieces() if in_pieces else corpus.stem_records():
+        stems = (
+            corpus.iter_in_pieces(_StemPlaces)
+            if in_pieces
+            else corpus.iter_records("stems", _StemPlaces)
+        )
+        for part in stems:
             found = _corpus_stem(root, part, part.track, 0, 0.0)
             yield found._replace(mixture=mixtures.get(part.song_id))
         return
-    stems = {(stem.song_id, stem.stem_id): stem for stem in corpus.rendition_stem_records()}
-    for rendition in corpus.rendition_records():
+    by_id = {(s.song_id, s.stem_id): s for s in corpus.iter_records("stems", _StemPlaces)}
+    for rendition in corpus.iter_records("renditions", Rendition):
         song = f"{rendition.track}-{rendition.point}"
         for source in rendition.sources:
-            stem = stems[rendition.song_id, source.stem_id]
+            stem = by_id[rendition.song_id, source.stem_id]
             yield _corpus_stem(root, stem, song, source.shift, source.gain_db)
 
 
-def _corpus_stem(
-    root: Path, stem: Stem | RenditionStem, song: str, shift: int, gain_db: float
-) -> _Found:
+def _corpus_stem(root: Path, stem: _StemPlaces, song: str, shift: int, gain_db: float) -> _Found:
     classes = (slug(stem.inst_class), slug(stem.rendering_class))
     path, score = (str(storage.inside(root, file)) for file in (stem.path, stem.midi_path))
     return _Found(song, stem.split, classes, StemFile("", path, 0, shift, gain_db, score))

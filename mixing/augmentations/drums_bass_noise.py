@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from stemsmith.mixing.augmentations.label_noise import LabelNoise
 
 if TYPE_CHECKING:
-    from stemsmith.mixing.sources.catalogue import CatalogueStem
+    from stemsmith.mixing.sources.stems import CatalogueStem
 
 __all__ = ["AUGMENTATION", "DrumsBassNoise"]
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from stemsmith.manifests.programs import DrumPiece
 from stemsmith.mixing.augmentation import Augmentation
-from stemsmith.mixing.sources.catalogue import CatalogueStem
+from stemsmith.mixing.sources.stems import CatalogueStem
 
 __all__ = ["AUGMENTATION", "KitSwap"]
 

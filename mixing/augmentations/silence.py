@@ -8,7 +8,7 @@ can bring up to 0.1 s of the silence before it; in return nothing has to be deco
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -22,7 +22,8 @@ from stemsmith.mixing.augmentation import (
     SourceEffect,
     parameter,
 )
-from stemsmith.mixing.sources.catalogue import CatalogueStem, SplitCatalogue, sounding_steps
+from stemsmith.mixing.sources.catalogue import SplitCatalogue, sounding_steps
+from stemsmith.mixing.sources.stems import CatalogueStem, StemTable
 from stemsmith.mixing.sources.taxonomy import Taxonomy
 
 __all__ = ["AUGMENTATION", "Gapless", "Silence", "WithoutSilence"]
@@ -45,11 +46,22 @@ class Gapless:
     """
 
     def __init__(self, catalogue: SplitCatalogue, taxonomy: Taxonomy) -> None:
-        self._steps = [sounding_steps(stem.power) for stem in catalogue.stems]
-        shortened = [
-            _only(stem, steps) for stem, steps in zip(catalogue.stems, self._steps, strict=True)
-        ]
-        self.catalogue = SplitCatalogue(shortened, taxonomy)
+        self._whole = catalogue.stems
+        self.catalogue = SplitCatalogue(StemTable.of(self._shortened()), taxonomy)
+
+    def _shortened(self) -> Iterator[CatalogueStem]:
+        whole = self._whole
+        for k, stem in enumerate(whole):
+            steps, voices = self._steps(k), whole.voices(k)
+            yield dataclasses.replace(
+                stem,
+                k_power=whole.k_power(k)[steps],
+                power=whole.power(k)[steps],
+                voices=None if voices is None else voices[steps],
+            )
+
+    def _steps(self, k: int) -> Int64s:
+        return sounding_steps(self._whole.power(k))
 
     def keep(self, k: int, first: int, n_steps: int) -> list[tuple[int, int]]:
         """Return where some of a stem's sounding steps lie in its file.
@@ -67,17 +79,11 @@ class Gapless:
             Start and length of every stretch to read, in samples of the file.
         """
         step_samples = self.catalogue.stems[k].step_samples
-        steps = self._steps[k][first : first + n_steps]
+        steps = self._steps(k)[first : first + n_steps]
         breaks = np.flatnonzero(np.diff(steps) > 1) + 1
         return [
             (int(run[0]) * step_samples, len(run) * step_samples) for run in np.split(steps, breaks)
         ]
-
-
-def _only(stem: CatalogueStem, steps: Int64s) -> CatalogueStem:
-    voices = None if stem.voices is None else stem.voices[steps]
-    k_power, power = stem.k_power[steps], stem.power[steps]
-    return dataclasses.replace(stem, k_power=k_power, power=power, voices=voices)
 
 
 def _are_stretches(value: Any) -> bool:

@@ -16,6 +16,7 @@ sums, whatever the coherence: mixtures that songs have of their own are not used
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
@@ -58,6 +59,19 @@ class Drawn(NamedTuple):
     wanted: list[WantedStem]
     n_matched: int = 0
     n_unmatched: int = 0
+
+
+class _Own(NamedTuple):
+    """A coherent mixture, and the numbers of the stems that its sources are of."""
+
+    mixture: Mixture
+    stems: list[int]
+
+    def of_group(self, group: str) -> tuple[list[MixtureSource], list[int]]:
+        """Return the sources of a target, and their stems."""
+        pairs = zip(self.mixture.sources, self.stems, strict=True)
+        found = [(source, k) for source, k in pairs if source.group == group]
+        return [source for source, _ in found], [k for _, k in found]
 
 
 def plan_across(
@@ -118,12 +132,14 @@ class AcrossPlan:
         taxonomy: Taxonomy,
         scores: Scores | None,
     ) -> None:
-        self._whole, self._split, self._config = catalogue, split, config
-        usable = [s for s in catalogue.stems if _has_grid(s.song_id, config.match, scores)]
-        if len(usable) < len(catalogue.stems):
-            catalogue = SplitCatalogue(usable, taxonomy)
+        self._split, self._config = split, config
+        self._is_usable = np.ones(len(catalogue.stems), bool)
+        if scores is not None:
+            has_grid = [_has_grid(song, config.match, scores) for song in catalogue.songs]
+            self._is_usable = np.array(has_grid, bool)[catalogue.songs.of_stem]
+        if not self._is_usable.all():
+            catalogue = SplitCatalogue(catalogue.stems.take(self._is_usable), taxonomy)
         self._catalogue = catalogue
-        self._number_of = {stem.stem_id: k for k, stem in enumerate(catalogue.stems)}
         self._coherent = CoherentPlan(
             catalogue, split, config.with_mode(Mode.COHERENT), sample_rate, is_sum=True
         )
@@ -140,13 +156,14 @@ class AcrossPlan:
 
     def unused(self) -> Iterator[Unused]:
         """Yield the stems that can be in no mixture, and why."""
-        numbers = {stem.stem_id: k for k, stem in enumerate(self._whole.stems)}
-        for stem_id in numbers.keys() - self._number_of.keys():
-            yield Unused(numbers[stem_id], Reason.NO_PARTNER, _NO_BEAT)
-        coherent = {row.k for row in self._coherent.unused()}
+        for k in np.flatnonzero(~self._is_usable).tolist():
+            yield Unused(k, Reason.NO_PARTNER, _NO_BEAT)
+        numbers = np.flatnonzero(self._is_usable)
+        is_unused = np.zeros(len(numbers), bool)
+        is_unused[[row.k for row in self._coherent.unused()]] = True
         for row in self._incoherent.unused():
-            if row.k in coherent:
-                yield row._replace(k=numbers[self._catalogue.stems[row.k].stem_id])
+            if is_unused[row.k]:
+                yield row._replace(k=int(numbers[row.k]))
 
     def mixtures(self, first: int, stop: int) -> Iterator[Mixture]:
         """Yield the mixtures of some numbers; each depends on its number alone."""
@@ -155,7 +172,7 @@ class AcrossPlan:
 
     def draw(self, first: int, stop: int) -> Iterator[Drawn]:
         """Yield the mixtures of some numbers with what has to be rendered for them."""
-        coherent = self._coherent.mixtures(first, stop)
+        coherent = itertools.starmap(_Own, self._coherent.numbered(first, stop))
         if self._matching is not None:
             for number, own in zip(range(first, stop), coherent, strict=True):
                 yield self._matched_mixture(number, own)
@@ -164,18 +181,18 @@ class AcrossPlan:
         for number, own, other in zip(range(first, stop), coherent, incoherent, strict=True):
             yield Drawn(self._plain_mixture(number, own, other), [])
 
-    def _plain_mixture(self, number: int, own: Mixture, other: Mixture) -> Mixture:
+    def _plain_mixture(self, number: int, own: _Own, other: Mixture) -> Mixture:
         """Return the mixture of a number, from the coherent and the incoherent one."""
         anchor = self._anchor_of(own)
         elsewhere = self._elsewhere(number, anchor)
         if not elsewhere:
-            return own
+            return own.mixture
         if len(elsewhere) == len(self._catalogue.members) - 1:
             return other
         foreign = [source for source in other.sources if source.group in elsewhere]
         return self._joined(own, anchor, elsewhere, foreign)
 
-    def _matched_mixture(self, number: int, own: Mixture) -> Drawn:
+    def _matched_mixture(self, number: int, own: _Own) -> Drawn:
         """Return the mixture of a number whose sources of other songs match the anchor.
 
         Where an anchor lacks a match, others are tried: those of coherent mixtures that nobody asks
@@ -186,26 +203,26 @@ class AcrossPlan:
             if not best.n_unmatched:
                 break
             other = number + attempt * MOST_MIXTURES
-            (anchored,) = self._coherent.mixtures(other, other + 1)
-            anchored = dataclasses.replace(anchored, mixture_id=own.mixture_id)
-            found = self._matched_to(number, anchored)
+            ((anchored, stems),) = self._coherent.numbered(other, other + 1)
+            anchored = dataclasses.replace(anchored, mixture_id=own.mixture.mixture_id)
+            found = self._matched_to(number, _Own(anchored, stems))
             if found.n_unmatched < best.n_unmatched:
                 best = found
         return best
 
-    def _matched_to(self, number: int, own: Mixture) -> Drawn:
+    def _matched_to(self, number: int, own: _Own) -> Drawn:
         """Return the mixture of a number that has the anchor of a coherent one."""
         assert self._matching is not None
         anchor = self._anchor_of(own)
         elsewhere = self._elsewhere(number, anchor)
         if not elsewhere:
-            return Drawn(own, [])
-        stems = [source for source in own.sources if source.group == anchor]
+            return Drawn(own.mixture, [])
+        sources, stems = own.of_group(anchor)
         place = Anchor(
-            song_id=stems[0].song_id,
-            start_s=stems[0].start / stems[0].sample_rate,
+            song_id=sources[0].song_id,
+            start_s=sources[0].start / sources[0].sample_rate,
             n_steps=self._config.clip_steps,
-            stems=[self._number_of[source.stem_id] for source in stems],
+            stems=stems,
         )
         drawn = [self._matching.draw(number, group, place) for group in elsewhere]
         found: list[Matched] = [one for one in drawn if one is not None]
@@ -213,11 +230,11 @@ class AcrossPlan:
         wanted = [one.wanted for one in found if one.wanted is not None]
         return Drawn(mixture, wanted, len(found), len(drawn) - len(found))
 
-    def _anchor_of(self, own: Mixture) -> str:
+    def _anchor_of(self, own: _Own) -> str:
         """Return the target that everything else is drawn around."""
         if self._config.target is not None:
             return self._config.target
-        places = [(self._number_of[s.stem_id], _first_step(s)) for s in own.sources]
+        places = list(zip(own.stems, map(_first_step, own.mixture.sources), strict=True))
         return self._catalogue.loudest_group(places, self._config.clip_steps)
 
     def _elsewhere(self, number: int, anchor: str) -> list[str]:
@@ -233,32 +250,31 @@ class AcrossPlan:
 
     def _joined(
         self,
-        own: Mixture,
+        own: _Own,
         anchor: str,
         elsewhere: Sequence[str],
         foreign: Sequence[MixtureSource],
     ) -> Mixture:
         """Return a mixture of what the anchor's song keeps and of sources of other songs."""
-        kept = [source for source in own.sources if source.group not in elsewhere]
+        kept = [source for source in own.mixture.sources if source.group not in elsewhere]
         gain_db = 0.0
         if self._config.levels is None:
-            gain_db = self._gain_db([source for source in kept if source.group == anchor])
+            gain_db = self._gain_db(*own.of_group(anchor))
         levelled = [
             dataclasses.replace(s, gain_db=round(s.gain_db + gain_db, GAIN_DECIMALS)) for s in kept
         ]
         order = {group: place for place, group in enumerate(self._catalogue.members)}
         sources = sorted([*levelled, *foreign], key=lambda source: order[source.group])
-        return dataclasses.replace(own, mode=str(Mode.ACROSS), sources=tuple(sources))
+        return dataclasses.replace(own.mixture, mode=str(Mode.ACROSS), sources=tuple(sources))
 
-    def _gain_db(self, stems: Sequence[MixtureSource]) -> float:
+    def _gain_db(self, sources: Sequence[MixtureSource], stems: Sequence[int]) -> float:
         """Return the gain with which the anchor has the loudness of an incoherent source.
 
         Powers of several stems add up: what they have in common nobody knows without reading them.
         """
-        numbers = np.array([self._number_of[source.stem_id] for source in stems])
-        steps = np.array([_first_step(source) for source in stems])
-        powers = self._catalogue.clip_k_powers(numbers, steps, self._config.clip_steps)
-        scale = np.array([db_to_linear(source.gain_db) ** 2 for source in stems])
+        steps = np.array([_first_step(source) for source in sources])
+        powers = self._catalogue.clip_k_powers(np.array(stems), steps, self._config.clip_steps)
+        scale = np.array([db_to_linear(source.gain_db) ** 2 for source in sources])
         target_lufs = self._config.target_lufs
         loudness_lufs = loudness_when_played_at(scale @ powers, target_lufs)
         return 0.0 if loudness_lufs is None else target_lufs - loudness_lufs
@@ -268,9 +284,7 @@ def _first_step(source: MixtureSource) -> int:
     return source.start * ENVELOPE_HZ // source.sample_rate
 
 
-def _has_grid(song_id: str, match: Match, scores: Scores | None) -> bool:
+def _has_grid(song_id: str, match: Match, scores: Scores) -> bool:
     """Tell whether a song's stems may be used: to match beats, it must have some."""
-    if scores is None:
-        return True
     grid = scores.grids.get(song_id)
     return grid is not None and (grid.has_beat or not match.is_retimed)

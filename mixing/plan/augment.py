@@ -12,7 +12,8 @@ from stemsmith.mixing.audio.transforms import encode
 from stemsmith.mixing.augmentation import Augmentation, CutStems, Decided, DrawRng
 from stemsmith.mixing.augmentations import AUGMENTATIONS
 from stemsmith.mixing.plan.config import MixConfig
-from stemsmith.mixing.sources.catalogue import CatalogueStem, SplitCatalogue
+from stemsmith.mixing.sources.catalogue import SplitCatalogue
+from stemsmith.mixing.sources.stems import CatalogueStem
 from stemsmith.mixing.sources.taxonomy import Taxonomy
 
 __all__ = ["Augmenter"]

@@ -71,17 +71,17 @@ class CombinationPlan:
         self._sample_rate, self._augment = sample_rate, Augmenter(config)
         self._blocks = [
             block
-            for song in catalogue.songs
+            for song in range(len(catalogue.songs))
             for stems in self._choices(song)
             for block in self._blocks_of(stems)
         ]
         self.n_mixtures = len(self._blocks)
-        self.n_songs = len({catalogue.stems[block.stems[0]].song_id for block in self._blocks})
+        self.n_songs = len({catalogue.songs.of_stem[block.stems[0]] for block in self._blocks})
 
-    def _choices(self, song: str) -> Iterator[tuple[int, ...]]:
+    def _choices(self, song: int) -> Iterator[tuple[int, ...]]:
         """Yield the choices of one stem of each target of a song."""
         by_group: dict[str, list[int]] = {}
-        for k in self._catalogue.songs[song]:
+        for k in self._catalogue.songs.stems(song):
             by_group.setdefault(self._catalogue.groups[k], []).append(k)
         target = self._config.target
         is_wanted = target in by_group if target else len(by_group) == len(self._catalogue.members)
@@ -91,7 +91,7 @@ class CombinationPlan:
             )
 
     def _blocks_of(self, stems: tuple[int, ...]) -> Iterator[_Block]:
-        n_steps = min(self._catalogue.stems[k].n_steps for k in stems)
+        n_steps = min(self._catalogue.stems.n_steps[list(stems)].tolist())
         size = n_steps if self._config.is_whole else self._config.clip_steps
         if size:
             for start in range(0, n_steps - size + 1, size):
@@ -100,9 +100,10 @@ class CombinationPlan:
     def unused(self) -> Iterator[Unused]:
         """Yield the stems that can be in no mixture, and why."""
         used = {k for block in self._blocks for k in block.stems}
-        for song, stems in self._catalogue.songs.items():
+        for song in range(len(self._catalogue.songs)):
+            stems = self._catalogue.songs.stems(song)
             is_chosen = any(True for _ in self._choices(song))
-            shortest = min(self._catalogue.stems[k].n_steps for k in stems)
+            shortest = min(self._catalogue.stems.n_steps[stems].tolist())
             for k in stems:
                 if k in used:
                     continue

@@ -18,15 +18,16 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
-from stemsmith.manifests.arrays import Bools, Float64s, Int32s, Int64s
+from stemsmith.manifests.arrays import Bools, Float64s, Int64s
 from stemsmith.manifests.mixtures import Mixture, MixtureSource
 from stemsmith.manifests.records import Reason
 from stemsmith.manifests.seeds import rng_for
 from stemsmith.mixing.augmentation import CutStems, Decided
 from stemsmith.mixing.level.loudness import excerpts_when_played_at
 from stemsmith.mixing.plan.augment import Augmenter
-from stemsmith.mixing.plan.config import Level, MixConfig, Weights
+from stemsmith.mixing.plan.clip_table import ClipTable
+from stemsmith.mixing.plan.config import Level, MixConfig
+from stemsmith.mixing.plan.kept import KeptArrays
 from stemsmith.mixing.plan.recipes import (
     GAIN_DECIMALS,
     SILENCE_RMS_DBFS,
@@ -37,88 +38,11 @@ from stemsmith.mixing.plan.recipes import (
     too_quiet,
     too_short,
 )
-from stemsmith.mixing.plan.weights import draw_weighted, inverse_class_weights
 from stemsmith.mixing.sources.catalogue import SplitCatalogue
 
-__all__ = ["ClipTable", "IncoherentPlan", "Partners", "clips_of"]
+__all__ = ["IncoherentPlan", "Partners"]
 
 _BLOCK: Final = 1024
-
-
-@dataclass(frozen=True, slots=True)
-class ClipTable:
-    """The clips of one target that may be drawn, stem after stem.
-
-    Attributes
-    ----------
-    stems : numpy.ndarray
-        (n_stems,) stems that have clips.
-    first : numpy.ndarray
-        (n_stems + 1,) where the clips of each begin in `steps`.
-    steps : numpy.ndarray
-        (n_clips,) first 100 ms of every clip.
-    stem_weights : numpy.ndarray or None
-        (n_stems,) how often each stem is drawn; None draws them evenly.
-    clip_weights : numpy.ndarray or None
-        (n_clips,) how often each clip is drawn among those of its stem; None draws them evenly.
-    """
-
-    stems: Int64s
-    first: Int64s
-    steps: npt.NDArray[np.int32]
-    stem_weights: Float64s | None = None
-    clip_weights: Float64s | None = None
-
-    def draw(self, u: Float64s, v: Float64s) -> tuple[Int64s, Int64s]:
-        """Return stems and steps of clips for numbers in [0, 1): first a stem, then its clip."""
-        if self.stem_weights is None:
-            which = (u * len(self.stems)).astype(np.int64)
-        else:
-            zeros = np.zeros(len(u), np.int64)
-            which = draw_weighted(self.stem_weights, zeros, zeros + len(self.stems), u)
-        first, last = self.first[which], self.first[which + 1]
-        if self.clip_weights is None:
-            clip = first + (v * (last - first)).astype(np.int64)
-        else:
-            clip = draw_weighted(self.clip_weights, first, last, v)
-        return self.stems[which], self.steps[clip].astype(np.int64)
-
-
-def clips_of(catalogue: SplitCatalogue, group: str, config: MixConfig, n_steps: int) -> ClipTable:
-    """Return the clips of a target: present if it is *the* target, not silent otherwise.
-
-    With a pairing they are all chunks, but for a target whose level is asked for.
-    """
-    is_target = group == config.target
-    least_dbfs = config.least_rms_dbfs if is_target else SILENCE_RMS_DBFS
-    is_unconditional = config.pairing is not None and not (
-        is_target and config.min_rms_dbfs is not None
-    )
-    stems, starts = [], []
-    for k in catalogue.members[group]:
-        found = _chunks(catalogue.stems[k].n_steps, n_steps, config.clip_steps)
-        if not is_unconditional:
-            loud = catalogue.loud_starts(k, n_steps, least_dbfs)
-            found = loud if config.pairing is None else np.intersect1d(found, loud)
-        if len(found):
-            stems.append(k)
-            starts.append(found)
-    first = np.cumsum([0, *map(len, starts)])
-    steps = np.concatenate([*starts, np.zeros(0, np.int32)]).astype(np.int32)
-    stem_weights = clip_weights = None
-    if config.pairing is not None:
-        stem_weights = np.array([len(found) for found in starts], np.float64)
-    elif config.weights is Weights.INVERSE_CLASS:
-        stem_weights = inverse_class_weights(catalogue, stems)
-    elif config.weights is Weights.ACTIVITY:
-        played = [catalogue.activity(k, s, n_steps) for k, s in zip(stems, starts, strict=True)]
-        clip_weights = np.concatenate([*played, np.zeros(0)])
-    return ClipTable(np.array(stems, np.int64), first, steps, stem_weights, clip_weights)
-
-
-def _chunks(n_stem_steps: int, n_steps: int, hop_steps: int) -> Int32s:
-    """Return where the chunks of a stem begin that has room for so many steps in each."""
-    return np.arange(0, n_stem_steps - n_steps + 1, hop_steps, dtype=np.int32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,9 +113,10 @@ class IncoherentPlan:
         self._sample_rate, self._cut, self._partners = sample_rate, cut, partners
         self._augment = Augmenter(config)
         self._tables: dict[tuple[str, int], ClipTable] = {}
+        self._kept = KeptArrays()
         steps = config.clip_steps
         if partners is None:
-            self.groups = [g for g in catalogue.members if len(self._table(g, steps).stems)]
+            self.groups = [g for g in catalogue.members if len(self._table(g, steps))]
         else:
             self.groups = [g for g in catalogue.members if g in partners.clips]
         self.missing = [g for g in catalogue.members if g not in self.groups]
@@ -202,22 +127,21 @@ class IncoherentPlan:
         """Yield the stems that can be in no mixture, and why."""
         catalogue, config = self._catalogue, self._config
         for group, stems in catalogue.members.items():
-            heard = set(self._table(group, config.clip_steps).stems.tolist())
-            drawn = heard if self.n_songs else set[int]()
+            is_heard = np.isin(stems, self._table(group, config.clip_steps).stems)
+            is_drawn = is_heard & bool(self.n_songs)
             if self._partners is not None:
-                drawn &= set(self._partners.clips.get(group, np.zeros((0, 2)))[:, 0].tolist())
-            for k in stems:
-                n_steps = catalogue.stems[k].n_steps
-                if k in drawn:
-                    continue
+                clips = self._partners.clips.get(group, np.zeros((0, 2), np.int64))
+                is_drawn &= np.isin(stems, clips[:, 0])
+            least = config.least_rms_dbfs if group == config.target else SILENCE_RMS_DBFS
+            for place in np.flatnonzero(~is_drawn).tolist():
+                k = int(stems[place])
+                n_steps = int(catalogue.stems.n_steps[k])
                 if n_steps < config.clip_steps:
                     yield Unused(k, *too_short(n_steps, config))
-                elif k in heard:
+                elif is_heard[place]:
                     text = "no clip of another target that it may be mixed with"
                     yield Unused(k, Reason.NO_PARTNER, text)
                 else:
-                    is_target = group == config.target
-                    least = config.least_rms_dbfs if is_target else SILENCE_RMS_DBFS
                     yield Unused(k, *too_quiet(least, config))
 
     def mixtures(self, first: int, stop: int) -> Iterator[Mixture]:
@@ -234,7 +158,8 @@ class IncoherentPlan:
     def _table(self, group: str, n_steps: int) -> ClipTable:
         key = group, n_steps
         if key not in self._tables:
-            self._tables[key] = clips_of(self._catalogue, group, self._config, n_steps)
+            config = self._config
+            self._tables[key] = ClipTable(self._catalogue, group, config, n_steps, self._kept)
         return self._tables[key]
 
     def _block(self, block: int, places: list[int]) -> list[list[MixtureSource]]:
@@ -275,7 +200,7 @@ class IncoherentPlan:
         for factor in np.unique(factors):
             at = factors == factor
             table = self._table(group, stretched_steps(self._config, factor))
-            if not len(table.stems):
+            if not len(table):
                 factors[at] = 1.0
                 table = self._table(group, self._config.clip_steps)
             stems[at], steps[at] = table.draw(u[at], v[at])

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import heapq
+import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as package_version
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import numpy as np
 from stemsmith.manifests.errors import NothingToDo, UsageError
 from stemsmith.manifests.matched import MATCHED
 from stemsmith.manifests.mixtures import STAGE
 from stemsmith.manifests.records import Reason, Rejection
 from stemsmith.manifests.renditions import RENDITIONS, Rendition
+from stemsmith.manifests.scratch import ScratchRecords, in_order
 from stemsmith.manifests.shares import Share
 from stemsmith.mixing.level.grid import ENVELOPE_HZ
 from stemsmith.mixing.plan.across import AcrossPlan, plan_across
@@ -30,8 +35,9 @@ from stemsmith.mixing.plan.matching import Scores
 from stemsmith.mixing.plan.recipes import common_sample_rate, n_of_splits, n_per_split
 from stemsmith.mixing.plan.renditions import RenditionMixes
 from stemsmith.mixing.production.codec import libav_version
-from stemsmith.mixing.sources.catalogue import CatalogueStem, SplitCatalogue
+from stemsmith.mixing.sources.catalogue import SplitCatalogue
 from stemsmith.mixing.sources.find import Source
+from stemsmith.mixing.sources.stems import CatalogueStem, StemTable
 from stemsmith.mixing.sources.taxonomy import Taxonomy
 
 __all__ = ["Matches", "MixturePlan", "PlannedShard", "SplitPlan", "plan_mixtures"]
@@ -61,7 +67,7 @@ class MixturePlan:
         Absolute folders of the roots.
     warnings : tuple of str
         What a user should know: splits without mixtures, clips that come twice.
-    rejections : tuple of Rejection
+    rejections : sequence of Rejection
         Files of the sources that can be in no mixture, by name of the root and path.
     """
 
@@ -70,7 +76,7 @@ class MixturePlan:
     header: Mapping[str, Any]
     roots: Mapping[str, str]
     warnings: tuple[str, ...]
-    rejections: tuple[Rejection, ...] = ()
+    rejections: Sequence[Rejection] = ()
 
     def as_of_old(self) -> MixturePlan:
         """Return the plan that the options stood for before numbers were of the training split.
@@ -206,7 +212,7 @@ def plan_mixtures(
         If no clip can be drawn, saying why and what to change.
     """
     wanted = {s: c for s, c in catalogues.items() if s in config.splits or not config.splits}
-    stems = [stem for catalogue in wanted.values() for stem in catalogue.stems]
+    stems = StemTable.joined([catalogue.stems for catalogue in wanted.values()])
     _check_kinds(sources, config)
     if catalogues and not wanted:
         there = ", ".join(catalogues)
@@ -221,7 +227,8 @@ def plan_mixtures(
     sample_rate = common_sample_rate(stems, config.sample_rate)
     splits: dict[str, SplitPlan] = {}
     folders = {source.name: source.root for source in sources}
-    unused = list(_no_target(folders, untargeted))
+    unused = ScratchRecords(_not_found(sources))
+    unused.extend(_no_target(folders, untargeted))
     for split, catalogue in wanted.items():
         made: SplitPlan
         if config.mode is Mode.RENDITIONS:
@@ -237,10 +244,10 @@ def plan_mixtures(
             made = IncoherentPlan(catalogue, split, config, sample_rate, cut, partners.get(split))
         if made.n_songs:
             splits[split] = made
-        unused += [
+        unused.extend(
             _rejection(folders, catalogue.stems[k], reason, text)
             for k, reason, text in made.unused()
-        ]
+        )
     if not splits:
         raise NothingToDo(_why_nothing(stems, config) + _faults(sources))
     if config.mode.is_exhaustive:
@@ -248,7 +255,7 @@ def plan_mixtures(
         counts = {s: made.n_mixtures for s, made in mixes.items()}
     else:
         counts = n_of_splits(config, {s: made.n_songs for s, made in splits.items()})
-    header = _header(sources, stems, taxonomy, config, sample_rate, counts)
+    header = _header(sources, wanted.values(), taxonomy, config, sample_rate, counts)
     if "train" in counts and not config.mode.is_exhaustive:
         header["n_mixtures_of"] = "train"  # what the number in the configuration is of
     if renditions:  # their stems alone do not say which renditions they are
@@ -266,15 +273,31 @@ def plan_mixtures(
         header=header,
         roots=roots,
         warnings=tuple(_warnings(wanted, splits, counts, config)),
-        rejections=tuple(sorted([*_not_found(sources), *unused], key=astuple)),
+        rejections=ScratchRecords(in_order(unused, _by_all)),
     )
 
 
-def _own_mixtures_sha256(stems: Sequence[CatalogueStem]) -> str | None:
+def _by_all(row: Rejection) -> str:
+    """Return what sorts as all fields of a row do, one after the other."""
+    return "\0".join(astuple(row))
+
+
+def _own_mixtures_sha256(stems: StemTable) -> str | None:
     """Return the hash of the mixtures that songs have of their own; None if none has."""
-    found = {stem.song_id: stem.own_mixture for stem in stems if stem.own_mixture is not None}
-    text = "\n".join(f"{song}|{own.path}|{own.sha256}" for song, own in sorted(found.items()))
-    return hashlib.sha256(text.encode()).hexdigest() if found else None
+    if not stems.has_own_mixtures:
+        return None
+    songs = map(stems.facts, np.unique(stems.facts_numbers).tolist())
+    found = ScratchRecords((s.song_id, s.own_mixture) for s in songs if s.own_mixture is not None)
+    if not found:
+        return None
+    content = hashlib.sha256()
+    separator = ""
+    by_song = itertools.groupby(in_order(found, lambda row: row[0]), lambda row: row[0])
+    for song, rows in by_song:
+        *_, (_, own) = rows
+        content.update(f"{separator}{song}|{own.path}|{own.sha256}".encode())
+        separator = "\n"
+    return content.hexdigest()
 
 
 def _not_found(sources: Sequence[Source]) -> Iterator[Rejection]:
@@ -325,10 +348,10 @@ def _check_target(
             raise NothingToDo(f"{option} {target}: no stem of it in any source; there is {have}")
 
 
-def _why_nothing(stems: Sequence[CatalogueStem], config: MixConfig) -> str:
+def _why_nothing(stems: StemTable, config: MixConfig) -> str:
     if not stems:
         return "no stem of any source belongs to a target of the taxonomy, in the splits wanted"
-    longest_s = max(stem.n_steps for stem in stems) / ENVELOPE_HZ
+    longest_s = int(stems.n_steps.max()) / ENVELOPE_HZ
     if longest_s < config.length_s and not config.is_whole:
         return f"--clip {config.length_s:g}: the longest stem has {longest_s:g} s"
     if config.mode is Mode.RENDITIONS:
@@ -342,7 +365,7 @@ def _why_nothing(stems: Sequence[CatalogueStem], config: MixConfig) -> str:
             "RMS; lower --min-rms or --clip"
         )
     loosened = ", or loosen --pairing-threshold" if config.is_paired else ""
-    loudest = max(float(stem.power.max(initial=0.0)) for stem in stems)
+    loudest = stems.loudest_power
     level = f"{10 * math.log10(loudest):.0f} dBFS" if loudest else "silent"
     return (
         f"no split has clips of {config.length_s:g} s of two targets that may meet (the loudest "
@@ -385,15 +408,16 @@ def _warnings(
 
 def _header(
     sources: Sequence[Source],
-    stems: Sequence[CatalogueStem],
+    catalogues: Iterable[SplitCatalogue],
     taxonomy: Taxonomy,
     config: MixConfig,
     sample_rate: int,
     counts: Mapping[str, int],
 ) -> dict[str, Any]:
     content = hashlib.sha256()
-    for stem in sorted(stems, key=lambda stem: stem.stem_id):
-        content.update(f"{stem.stem_id}|{stem.split}|{stem.path}|{stem.sha256}\n".encode())
+    stems = (catalogue.stems.identities() for catalogue in catalogues)
+    for identity in heapq.merge(*stems, key=itemgetter(0)):
+        content.update(f"{'|'.join(identity)}\n".encode())
     return {
         "stage": STAGE,
         "config": config.to_dict(),

@@ -19,8 +19,9 @@ from stemsmith.manifests.audio.read import read_excerpt
 from stemsmith.manifests.places import place
 from stemsmith.mixing.level.grid import ENVELOPE_HZ
 from stemsmith.mixing.plan import pairing
+from stemsmith.mixing.plan.clip_table import ClipTable
 from stemsmith.mixing.plan.config import MixConfig, Pairing
-from stemsmith.mixing.plan.incoherent import Partners, clips_of
+from stemsmith.mixing.plan.incoherent import Partners
 from stemsmith.mixing.sources.catalogue import SplitCatalogue
 from stemsmith.mixing.sources.find import locate
 
@@ -153,12 +154,12 @@ class PartnerSearch:
         self._catalogue, self._config = catalogue, config
         self._clips: dict[str, Int64s] = {}
         for group in catalogue.members:
-            table = clips_of(catalogue, group, config, config.clip_steps)
-            if len(table.steps):
-                stems = np.repeat(table.stems, np.diff(table.first))
-                self._clips[group] = np.stack([stems, table.steps.astype(np.int64)], axis=1)
+            table = ClipTable(catalogue, group, config, config.clip_steps)
+            if len(table):
+                self._clips[group] = table.all_clips()
         self._anchor = config.target or next(iter(self._clips), "")
-        self._sample_rate = min((s.sample_rate for s in catalogue.stems), default=0)
+        rates = catalogue.stems.sample_rates
+        self._sample_rate = int(rates.min()) if len(rates) else 0
         self._files = {
             group: [self._clip(k, step, roots) for k, step in clips.tolist()]
             for group, clips in self._clips.items()

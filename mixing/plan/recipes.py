@@ -13,7 +13,8 @@ from stemsmith.manifests.records import Reason
 from stemsmith.mixing.level.grid import ENVELOPE_HZ
 from stemsmith.mixing.plan.augment import Augmenter
 from stemsmith.mixing.plan.config import MOST_MIXTURES, MixConfig
-from stemsmith.mixing.sources.catalogue import CatalogueStem, SplitCatalogue
+from stemsmith.mixing.sources.catalogue import SplitCatalogue
+from stemsmith.mixing.sources.stems import StemTable
 
 __all__ = [
     "GAIN_DECIMALS",
@@ -66,9 +67,9 @@ def too_quiet(min_rms_dbfs: float, config: MixConfig) -> tuple[Reason, str]:
     return Reason.TOO_QUIET, text
 
 
-def common_sample_rate(stems: Sequence[CatalogueStem], wanted: int | None) -> int:
+def common_sample_rate(stems: StemTable, wanted: int | None) -> int:
     """Return the rate of the mixtures: the one asked for, or the lowest of the sources."""
-    return wanted or min(stem.sample_rate for stem in stems)
+    return wanted or int(stems.sample_rates.min())
 
 
 def n_per_split(n_mixtures: int, n_songs: Mapping[str, int]) -> dict[str, int]:

@@ -76,7 +76,9 @@ class RenditionMixes:
     ) -> None:
         self._catalogue, self._split, self._config = catalogue, split, config
         self._sample_rate, self._augment = sample_rate, Augmenter(config)
-        self._index: Mapping[str, int] = {s.stem_id: k for k, s in enumerate(catalogue.stems)}
+        self._index: Mapping[str, int] = {
+            catalogue.stems.stem_id(k): k for k in range(len(catalogue.stems))
+        }
         self._blocks = [
             (root, rendition, first, n_steps)
             for root, rendition in renditions
@@ -94,11 +96,11 @@ class RenditionMixes:
             for root, rendition, _, _ in self._blocks
             for source in rendition.sources
         }
-        for k, stem in enumerate(catalogue.stems):
+        for k, n_steps in enumerate(catalogue.stems.n_steps.tolist()):
             if k in used:
                 continue
-            if not config.is_whole and stem.n_steps < config.clip_steps:
-                yield Unused(k, *too_short(stem.n_steps, config))
+            if not config.is_whole and n_steps < config.clip_steps:
+                yield Unused(k, *too_short(n_steps, config))
             else:
                 text = f"no rendition with it has {config.target or 'a block of this length'}"
                 yield Unused(k, Reason.NO_TARGET, text)

@@ -10,26 +10,31 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Final
 
+import numpy as np
+import numpy.typing as npt
+from stemsmith.manifests.arrays import Bools, Int32s, Int64s
 from stemsmith.manifests.errors import NothingToDo, UsageError
 from stemsmith.manifests.names import normal_name
 from stemsmith.manifests.seeds import unit_hash
+from stemsmith.manifests.splits import SPLITS
 from stemsmith.mixing.level.grid import ENVELOPE_HZ
 from stemsmith.mixing.plan.config import MixConfig, Mode
-from stemsmith.mixing.sources.catalogue import CatalogueStem
 from stemsmith.mixing.sources.find import Source
+from stemsmith.mixing.sources.stems import CatalogueStem, SongFacts, StemTable
 from stemsmith.mixing.sources.taxonomy import Taxonomy
 
 __all__ = ["chosen_stems", "divided", "limited", "without_other_songs"]
 
 _STEPS_PER_HOUR: Final = 3600 * ENVELOPE_HZ
+_TRAIN, _VALIDATION, _TEST = (SPLITS.index(name) for name in ("train", "validation", "test"))
 
 
-def _named(stems: Iterable[CatalogueStem], given: Sequence[str], flag: str) -> set[tuple[str, str]]:
-    """Return the songs that a user named, by root and place there.
+def _named(stems: StemTable, given: Sequence[str], flag: str) -> Bools:
+    """Tell which stems are of songs that a user named, (n_stems,).
 
     What is the name of a song is no pattern.
 
@@ -38,21 +43,38 @@ def _named(stems: Iterable[CatalogueStem], given: Sequence[str], flag: str) -> s
     UsageError
         If one of them is no song's, naming the option.
     """
-    songs = {(stem.root, _place(stem)) for stem in stems}
-    called: dict[str, set[tuple[str, str]]] = {}
-    for song in songs:
-        for name in _names_of(*song):
-            called.setdefault(name, set()).add(song)
-    found: set[tuple[str, str]] = set()
-    for name in map(normal_name, given):
-        matching = called.get(name) or {
-            song for other, those in called.items() if fnmatchcase(other, name) for song in those
-        }
-        if not matching:
-            known = min((_label(place) for _, place in songs), default="none")
+    names = [normal_name(name) for name in given]
+    exact = _matching(stems, names, lambda called, name: name in called)
+    rest = [name for name, songs in exact.items() if not songs]
+    similar = _matching(stems, rest, lambda called, name: any(fnmatchcase(c, name) for c in called))
+    found: set[int] = set()
+    for name in names:
+        songs = exact[name] or similar[name]
+        if not songs:
+            known = min((_label(place) for _, _, place in _songs_of(stems)), default="none")
             raise UsageError(f"{flag} {name}: no song of this name; there is {known}")
-        found |= matching
+        found.update(songs)
+    return np.isin(stems.facts_numbers, np.fromiter(found, np.int32, len(found)))
+
+
+def _matching(
+    stems: StemTable, names: Sequence[str], is_called: Callable[[tuple[str, ...], str], bool]
+) -> dict[str, list[int]]:
+    """Return the numbers of the songs that every name is of."""
+    found: dict[str, list[int]] = {name: [] for name in names}
+    for number, root, place in _songs_of(stems) if names else ():
+        called = _names_of(root, place)
+        for name in names:
+            if is_called(called, name):
+                found[name].append(number)
     return found
+
+
+def _songs_of(stems: StemTable) -> Iterator[tuple[int, str, str]]:
+    """Yield number, root and place of every song of some stems."""
+    for number in np.unique(stems.facts_numbers).tolist():
+        song = stems.facts(number)
+        yield number, song.root, _place(song)
 
 
 def _names_of(root: str, place: str) -> tuple[str, ...]:
@@ -65,10 +87,10 @@ def _label(place: str) -> str:
     return place.rpartition("/")[2]
 
 
-def _place(stem: CatalogueStem) -> str:
-    """Return the name of a stem's song within its source; corpora call songs by their label."""
-    place = stem.song_id.removeprefix(f"{stem.root}:")
-    return place if not stem.label or _label(place) == stem.label else stem.label
+def _place(song: SongFacts) -> str:
+    """Return the name of a song within its source; corpora call songs by their label."""
+    place = song.song_id.removeprefix(f"{song.root}:")
+    return place if not song.label or _label(place) == song.label else song.label
 
 
 def without_other_songs(sources: Sequence[Source], songs: Sequence[str]) -> list[Source]:
@@ -101,7 +123,7 @@ def without_other_songs(sources: Sequence[Source], songs: Sequence[str]) -> list
     return found
 
 
-def chosen_stems(stems: Sequence[CatalogueStem], songs: Sequence[str]) -> list[CatalogueStem]:
+def chosen_stems(stems: Sequence[CatalogueStem], songs: Sequence[str]) -> StemTable:
     """Return the stems of the songs that are wanted.
 
     Parameters
@@ -116,15 +138,13 @@ def chosen_stems(stems: Sequence[CatalogueStem], songs: Sequence[str]) -> list[C
     UsageError
         If one of them is no song's.
     """
-    if not songs:
-        return list(stems)
-    wanted = _named(stems, songs, "--songs")
-    return [stem for stem in stems if (stem.root, _place(stem)) in wanted]
+    table = StemTable.of(stems)
+    return table.take(_named(table, songs, "--songs")) if songs else table
 
 
 def divided(
     stems: Sequence[CatalogueStem], config: MixConfig, sources: Sequence[Source] = ()
-) -> tuple[list[CatalogueStem], list[str]]:
+) -> tuple[StemTable, list[str]]:
     """Return the stems in the splits of a set of mixtures, and what a user should know of that.
 
     Parameters
@@ -139,7 +159,7 @@ def divided(
 
     Returns
     -------
-    stems : list of CatalogueStem
+    stems : StemTable
         Without the songs that are in no split of the set.
     warnings : list of str
         Which songs these are.
@@ -151,72 +171,82 @@ def divided(
     NothingToDo
         If songs are left out and none is for training.
     """
+    table = StemTable.of(stems)
     warnings: list[str] = []
     splits = {source.name: set(source.splits) for source in sources}
-    for stem in stems:
-        splits.setdefault(stem.root, set()).add(stem.split)
-    stems = chosen_stems(stems, config.songs)
-    pooled = [_in_split(s, "train") if s.split in config.pooled else s for s in stems]
+    for root, of_root in _by_root(table).items():
+        found = np.unique(table.split_numbers[of_root]).tolist()
+        splits.setdefault(root, set()).update(SPLITS[number] for number in found)
+    table = chosen_stems(table, config.songs)
+    pooled = np.isin(table.split_numbers, [SPLITS.index(split) for split in config.pooled])
+    split_numbers = np.where(pooled, np.int8(_TRAIN), table.split_numbers)
     if config.left_out:
-        pooled, warnings = _left_out(stems, pooled, splits, config)
+        table, warnings = _left_out(table, split_numbers, splits, config)
+    else:
+        table = table.in_splits(split_numbers)
     if config.validation_songs is not None:
-        pooled = _with_validation(pooled, config.validation_songs)
-    return pooled, warnings
+        table = _with_validation(table, config.validation_songs)
+    return table, warnings
 
 
-def _in_split(stem: CatalogueStem, split: str) -> CatalogueStem:
-    return stem if stem.split == split else dataclasses.replace(stem, split=split)
+def _by_root(stems: StemTable) -> dict[str, Bools]:
+    """Return which stems are of every root."""
+    numbers = np.unique(stems.facts_numbers)
+    roots = np.array([stems.facts(number).root for number in numbers.tolist()], object)
+    of_stem = np.searchsorted(numbers, stems.facts_numbers)
+    return {root: (roots == root)[of_stem] for root in dict.fromkeys(roots)}
 
 
 def _left_out(
-    stems: Sequence[CatalogueStem],
-    pooled: Sequence[CatalogueStem],
+    stems: StemTable,
+    split_numbers: npt.NDArray[np.int8],
     splits: Mapping[str, Collection[str]],
     config: MixConfig,
-) -> tuple[list[CatalogueStem], list[str]]:
+) -> tuple[StemTable, list[str]]:
     """Return the stems with the songs that are left out as ``test``, and without other test songs.
 
     A source whose songs, wanted or not, are all in one of the `splits` is not divided: where songs
     of it are left out, the others are for training. What else a source calls test songs stays out
     of training.
+
+    Parameters
+    ----------
+    stems : StemTable
+        In the splits of their sources.
+    split_numbers : numpy.ndarray
+        (n_stems,) the splits in which they are when splits are pooled.
+    splits : mapping of str to collection of str
+        Splits of every source.
+    config : MixConfig
+        Says which songs are left out.
     """
-    named = _named(stems, config.left_out, "--leave-out")
-    is_out = [(stem.root, _place(stem)) in named for stem in stems]
-    undivided = {
-        stem.root
-        for stem, out in zip(stems, is_out, strict=True)
-        if out and len(splits[stem.root]) == 1
-    }
-    kept: list[CatalogueStem] = []
-    unused: set[str] = set()
-    for stem, out in zip(pooled, is_out, strict=True):
-        if out:
-            kept.append(_in_split(stem, "test"))
-        elif stem.root in undivided:
-            kept.append(_in_split(stem, "train"))
-        elif stem.split == "test":
-            unused.add(stem.song_id)
-        else:
-            kept.append(stem)
-    hint = (
-        f"{len(unused)} test songs are not left out, and not used; --train-on test trains on them"
-    )
-    is_with_training = any(stem.split == "train" for stem in kept)
-    if unused and not is_with_training and config.splits in ((), ("train",)):
+    is_out = _named(stems, config.left_out, "--leave-out")
+    is_undivided = np.zeros(len(stems), bool)
+    for root, of_root in _by_root(stems).items():
+        if len(splits[root]) == 1 and (is_out & of_root).any():
+            is_undivided |= of_root
+    split_numbers = np.where(is_undivided, np.int8(_TRAIN), split_numbers)
+    split_numbers = np.where(is_out, np.int8(_TEST), split_numbers)
+    is_kept = is_out | (split_numbers != _TEST)
+    n_unused = len(np.unique(stems.song_numbers[~is_kept]))
+    hint = f"{n_unused} test songs are not left out, and not used; --train-on test trains on them"
+    is_with_training = bool((split_numbers[is_kept] == _TRAIN).any())
+    if n_unused and not is_with_training and config.splits in ((), ("train",)):
         raise NothingToDo(f"--leave-out: no other song is for training: {hint}")
-    return kept, [hint] if unused else []
+    return stems.in_splits(split_numbers).take(is_kept), [hint] if n_unused else []
 
 
-def _with_validation(stems: Sequence[CatalogueStem], wanted: float) -> list[CatalogueStem]:
+def _with_validation(stems: StemTable, wanted: float) -> StemTable:
     """Return the stems with some training songs as validation songs: those of the least hashes.
 
     Songs that share music are one. A share is a threshold of hashes, so that songs that are added
     change nothing for others; at least one song is for either.
     """
-    music = _music_of([stem for stem in stems if stem.split == "train"])
-    hashes = {key: unit_hash(0, "validation", key) for key in music.values()}
-    ranked = sorted(hashes, key=lambda key: (hashes[key], key))
-    n_wanted = round(wanted) if wanted >= 1 else sum(h < wanted for h in hashes.values())
+    is_training = stems.split_numbers == _TRAIN
+    music, keys = _music_of(stems.take(is_training))
+    hashes = [unit_hash(0, "validation", key) for key in keys]
+    ranked = sorted(range(len(keys)), key=lambda number: (hashes[number], keys[number]))
+    n_wanted = round(wanted) if wanted >= 1 else sum(h < wanted for h in hashes)
     if wanted < 1:
         n_wanted = min(max(n_wanted, 1), len(ranked) - 1)
     if not 1 <= n_wanted < len(ranked):
@@ -224,38 +254,55 @@ def _with_validation(stems: Sequence[CatalogueStem], wanted: float) -> list[Cata
             f"--validation-songs {wanted:g}: there are {len(ranked)} different training songs, and "
             "one at least must stay"
         )
-    drawn = set(ranked[:n_wanted])
-    return [
-        _in_split(stem, "validation")
-        if stem.split == "train" and music[stem.song_id] in drawn
-        else stem
-        for stem in stems
-    ]
+    split_numbers = stems.split_numbers.copy()
+    is_drawn = np.isin(music, ranked[:n_wanted])
+    split_numbers[np.flatnonzero(is_training)[is_drawn]] = _VALIDATION
+    return stems.in_splits(split_numbers)
 
 
-def _music_of(stems: Iterable[CatalogueStem]) -> dict[str, str]:
-    """Return by song what it is drawn by, which songs that share music have in common."""
-    parent: dict[str, str] = {}
+def _music_of(stems: StemTable) -> tuple[Int64s, list[str]]:
+    """Return what songs are drawn by, which songs that share music have in common.
 
-    def found(name: str) -> str:
-        while parent.setdefault(name, name) != name:
-            name = parent[name]
-        return name
-
-    keys: dict[str, str] = {}
-    for stem in stems:
-        keys[stem.song_id] = stem.song_key or stem.song_id
-        parent[found(f"song {stem.song_id}")] = found(f"music {stem.content_id}")
-    least: dict[str, str] = {}
-    for song_id, key in keys.items():
-        root = found(f"song {song_id}")
+    Returns
+    -------
+    music : numpy.ndarray
+        (n_stems,) number of the music of every stem.
+    keys : list of str
+        What every music is drawn by.
+    """
+    songs, song_of = np.unique(stems.song_numbers, return_inverse=True)
+    facts_of = np.zeros(len(songs), np.int32)
+    facts_of[song_of] = stems.facts_numbers
+    parent = _joined(song_of, stems.content_numbers)
+    least: dict[int, str] = {}
+    for root, number in zip(parent, facts_of.tolist(), strict=True):
+        song = stems.facts(number)
+        key = song.song_key or song.song_id
         least[root] = min(key, least.get(root, key))
-    return {song_id: least[found(f"song {song_id}")] for song_id in keys}
+    numbers = {key: number for number, key in enumerate(dict.fromkeys(least.values()))}
+    of_song = np.array([numbers[least[root]] for root in parent], np.int64)
+    return of_song[song_of], list(numbers)
 
 
-def limited(
-    stems: Sequence[CatalogueStem], config: MixConfig, taxonomy: Taxonomy
-) -> list[CatalogueStem]:
+def _joined(songs: Int64s, contents: Int32s) -> list[int]:
+    """Return for every song the least one of those that it is joined with by equal contents."""
+    parent = list(range(int(songs.max(initial=-1)) + 1))
+    first: dict[int, int] = {}
+
+    def root(song: int) -> int:
+        while parent[song] != song:
+            parent[song] = song = parent[parent[song]]
+        return song
+
+    is_new = np.ones(len(songs), bool)  # the stems of a song have mostly one content
+    is_new[1:] = (songs[1:] != songs[:-1]) | (contents[1:] != contents[:-1])
+    for song, content in zip(songs[is_new].tolist(), contents[is_new].tolist(), strict=True):
+        low, high = sorted((root(song), root(first.setdefault(content, song))))
+        parent[high] = low
+    return [root(song) for song in range(len(parent))]
+
+
+def limited(stems: Sequence[CatalogueStem], config: MixConfig, taxonomy: Taxonomy) -> StemTable:
     """Return the stems, those for training no longer than so many hours of source material.
 
     Songs come in the order of a hash, so that more material holds what less does; of the last song
@@ -277,60 +324,62 @@ def limited(
     NothingToDo
         If no clip fits into so little.
     """
+    table = StemTable.of(stems)
     if config.source_hours is None:
-        return list(stems)
-    training = [stem for stem in stems if stem.split == "train"]
-    music = _music_of(training)
-    order = {key: unit_hash(0, "material", key) for key in music.values()}
-    training.sort(key=lambda s: (order[music[s.song_id]], s.song_id, s.stem_id))
-    is_by_target = config.mode is Mode.INCOHERENT
-
-    def unit_of(stem: CatalogueStem) -> tuple[str | None, str]:
-        """Return what has a limit of its own, and what of it is cut together."""
-        target = taxonomy.target_of(stem.classes)
-        return (target, stem.stem_id) if is_by_target else (None, stem.song_id)
-
-    lengths = _allotted(training, unit_of, config)
-    kept = {stem.stem_id: lengths[unit_of(stem)] for stem in training}
-    if training and not any(kept.values()):
+        return table
+    numbers = np.flatnonzero(table.split_numbers == _TRAIN)
+    training = table.take(numbers)
+    order = _material_order(training)
+    lengths = np.zeros(len(training), np.int32)
+    lengths[order] = _allotted(training.take(order), config, taxonomy)
+    if len(training) and not lengths.any():
         raise NothingToDo(
             f"--source-hours {config.source_hours:g}: shorter than a clip of {config.length_s:g} s"
         )
-    return [
-        stem if stem.split != "train" else _cut(stem, kept[stem.stem_id])
-        for stem in stems
-        if stem.split != "train" or kept[stem.stem_id]
-    ]
+    n_steps = table.n_steps.copy()
+    n_steps[numbers] = lengths
+    is_kept = np.ones(len(table), bool)
+    is_kept[numbers] = lengths > 0
+    return table.beginnings(n_steps).take(is_kept)
 
 
-def _allotted(
-    stems: Iterable[CatalogueStem],
-    unit_of: Callable[[CatalogueStem], tuple[str | None, str]],
-    config: MixConfig,
-) -> Mapping[tuple[str | None, str], int]:
-    """Return how many 100 ms of every unit are taken, of stems in their order."""
+def _material_order(stems: StemTable) -> Int64s:
+    """Return the order in which stems are taken: by the hash of their music, song and name."""
+    music, keys = _music_of(stems)
+    hashes = np.array([unit_hash(0, "material", key) for key in keys])
+    songs, song_of = np.unique(stems.song_numbers, return_inverse=True)
+    facts_of = np.zeros(len(songs), np.int32)
+    facts_of[song_of] = stems.facts_numbers
+    names = [stems.facts(number).song_id for number in facts_of.tolist()]
+    rank = np.zeros(len(songs), np.int64)
+    rank[sorted(range(len(names)), key=names.__getitem__)] = np.arange(len(names))
+    by_name = stems.name_order()
+    keys_of = hashes[music[by_name]], rank[song_of[by_name]]
+    return by_name[np.lexsort(keys_of[::-1])]
+
+
+def _allotted(stems: StemTable, config: MixConfig, taxonomy: Taxonomy) -> Int32s:
+    """Return how many 100 ms of every stem are taken, (n_stems,), of stems in their order."""
     assert config.source_hours is not None
     wanted = round(config.source_hours * _STEPS_PER_HOUR)
-    sizes: dict[tuple[str | None, str], int] = {}
-    for stem in stems:
-        unit = unit_of(stem)
-        sizes[unit] = max(stem.n_steps, sizes.get(unit, 0))
-    taken: Counter[str | None] = Counter()
-    lengths = {}
-    for (limit, name), size in sizes.items():
+    if config.mode is Mode.INCOHERENT:  # every target has a limit, and every stem its length
+        targets = {target: number for number, target in enumerate(taxonomy.targets)}
+        found = [taxonomy.target_of(classes) for classes in stems.kinds]
+        of_kind = np.array([-1 if t is None else targets[t] for t in found], np.int64)
+        limits, units = of_kind[stems.kind_numbers], np.arange(len(stems))
+    else:
+        units = np.unique(stems.song_numbers, return_inverse=True)[1]
+        limits = np.zeros(len(stems), np.int64)
+    sizes = np.zeros(int(units.max(initial=-1)) + 1, np.int64)
+    np.maximum.at(sizes, units, stems.n_steps)
+    first = np.sort(np.unique(units, return_index=True)[1])  # of every unit, in order
+    taken: Counter[int] = Counter()
+    lengths = np.zeros(len(sizes), np.int64)
+    for unit, limit in zip(units[first].tolist(), limits[first].tolist(), strict=True):
+        size = int(sizes[unit])
         length = min(size, wanted - taken[limit])
         if length < min(config.clip_steps, size):  # no clip fits into the rest
             length, taken[limit] = 0, wanted
-        lengths[limit, name] = length
+        lengths[unit] = length
         taken[limit] += length
-    return lengths
-
-
-def _cut(stem: CatalogueStem, n_steps: int) -> CatalogueStem:
-    """Return the beginning of a stem."""
-    if stem.n_steps <= n_steps:
-        return stem
-    voices = None if stem.voices is None else stem.voices[:n_steps]
-    return dataclasses.replace(
-        stem, k_power=stem.k_power[:n_steps], power=stem.power[:n_steps], voices=voices
-    )
+    return np.minimum(lengths[units], np.iinfo(np.int32).max).astype(np.int32)

@@ -9,16 +9,17 @@ Corpora bring their envelopes with them; other files are measured once
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
 from stemsmith.manifests import storage
-from stemsmith.manifests.arrays import Float32s
+from stemsmith.manifests.arrays import Bools, Float32s, Int32s
 from stemsmith.manifests.corpus import Corpus
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
 from stemsmith.manifests.folder_kinds import FolderKind, kind_of, own_kind
@@ -26,11 +27,11 @@ from stemsmith.manifests.mixtures import MeasuredFile, SourceFile
 from stemsmith.manifests.names import slug
 from stemsmith.manifests.paths import local_path
 from stemsmith.manifests.places import lies_in, place
-from stemsmith.manifests.records import Reason, Rejection, Song, Stem
-from stemsmith.manifests.renditions import RENDITIONS, RenditionStem
+from stemsmith.manifests.records import Reason, Rejection, Song
+from stemsmith.manifests.renditions import RENDITIONS
+from stemsmith.manifests.scratch import ScratchMapping
 from stemsmith.mixing.level.grid import ENVELOPE_HZ
 from stemsmith.mixing.sources import measure
-from stemsmith.mixing.sources.catalogue import CatalogueStem, OwnMixture
 from stemsmith.mixing.sources.files import (
     FOUND_BY,
     find_files,
@@ -40,6 +41,7 @@ from stemsmith.mixing.sources.files import (
 )
 from stemsmith.mixing.sources.layouts import LAYOUTS
 from stemsmith.mixing.sources.measure import MeasureJob
+from stemsmith.mixing.sources.stems import CatalogueStem, OwnMixture, StemTable
 from stemsmith.mixing.sources.taxonomy import names_pieces
 
 __all__ = [
@@ -308,8 +310,8 @@ def read_stems(
     n_channels: int,
     is_with_voices: bool = False,
     classes: Collection[str] = (),
-) -> list[CatalogueStem]:
-    """Return all stems of all sources, in their own splits.
+) -> StemTable:
+    """Read all stems of all sources, in their own splits.
 
     Parameters
     ----------
@@ -333,70 +335,129 @@ def read_stems(
     InvalidCorpus
         If the records of a corpus are damaged or missing.
     """
-    stems: list[CatalogueStem] = []
-    for source in sources:
-        if source.layout == CORPUS:
-            stems += _corpus_stems(source, n_channels, is_with_voices, names_pieces(classes))
-        else:
-            stems += [
-                _foreign_stem(source, file, measured, job, n_channels)
-                for file, job in zip(source.files, source.jobs, strict=True)
-            ]
-    return stems
+    return StemTable.of(
+        stem
+        for source in sources
+        for stem in (
+            _corpus_stems(source, n_channels, is_with_voices, names_pieces(classes))
+            if source.layout == CORPUS
+            else _foreign_stems(source, measured, n_channels)
+        )
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StemLevels:
+    """What mixing asks of the record of a stem, of a song or of renditions."""
+
+    stem_id: str
+    song_id: str
+    track: str
+    split: str
+    inst_class: str
+    rendering_class: str
+    path: str
+    sample_rate: int
+    n_samples: int
+    gain_db: float
+    sha256: str
+    k_power: Float32s
+    power: Float32s
+    notes_sha256: str | None  # of renditions
+    n_channels: int | None
+    k_power_mono: Float32s | None
+    power_mono: Float32s | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StemLevelsAndNotes(StemLevels):
+    """The same, with when notes sound."""
+
+    n_notes: int
+    note_onset: Int32s
+    note_offset: Int32s
+    note_heard: Bools | None
+    note_sounding_offset: Int32s | None
+
+
+class _SongOfStems(NamedTuple):
+    """What stems have of the record of their song."""
+
+    notes_sha256: str
+    song_key: str
+    tempo_bpm: float | None = None
+    bar_quarters: float | None = None
+    own_mixture: OwnMixture | None = None
 
 
 def _corpus_stems(
     source: Source, n_channels: int, is_with_voices: bool, in_pieces: bool
-) -> list[CatalogueStem]:
+) -> Iterator[CatalogueStem]:
     corpus = Corpus(source.root).verify()
-    stems: list[tuple[str, str, Stem | RenditionStem]]
-    songs: dict[str, Song] = {}
+    record_type: type[StemLevels] = StemLevelsAndNotes if is_with_voices else StemLevels
     if corpus.kind == RENDITIONS and not in_pieces:
-        stems = [
-            (f"{stem.song_id}/{stem.stem_id}", stem.notes_sha256, stem)
-            for stem in corpus.rendition_stem_records()
-        ]
-    else:
-        songs = {song.song_id: song for song in corpus.song_records()}
-        records = corpus.stems_in_pieces() if in_pieces else corpus.stem_records()
-        stems = [(s.stem_id, songs[s.song_id].notes_sha256, s) for s in records]
-    found = []
-    for stem_id, notes_sha256, stem in stems:
-        factor, song = np.float32(10 ** (stem.gain_db / 10)), songs.get(stem.song_id)
-        k_power, power = _powers(stem, n_channels)
-        found.append(
-            CatalogueStem(
-                stem_id=f"{source.name}:{stem_id}",
-                song_id=f"{source.name}:{stem.song_id}",
-                label=stem.track,
-                song_key=(song.duplicate_group if song else None) or notes_sha256,
-                content_id=notes_sha256,
-                split=stem.split,
-                classes=(slug(stem.inst_class), slug(stem.rendering_class)),
-                root=source.name,
-                path=stem.path,
-                stream=0,
-                sha256=stem.sha256,
-                sample_rate=stem.sample_rate,
-                n_samples=stem.n_samples,
-                k_power=k_power * factor,
-                power=power * factor,
-                voices=_voices(stem, len(power)) if is_with_voices else None,
-                tempo_bpm=song.tempo_bpm if song else None,
-                bar_quarters=song.bar_quarters if song else None,
-                own_mixture=OwnMixture(song.mix_path, 0, song.mix_sha256)
-                if song and song.has_own_mixture
-                else None,
-            )
-        )
-    return found
+        for stem in corpus.iter_records("stems", record_type):
+            stem_id = f"{stem.song_id}/{stem.stem_id}"
+            song = _SongOfStems(stem.notes_sha256 or "", stem.notes_sha256 or "")
+            yield _corpus_stem(source, stem_id, stem, song, n_channels)
+        return
+    songs = ScratchMapping(
+        (song.song_id, _of_song(song)) for song in corpus.iter_records("songs", Song)
+    )
+    stems = corpus.iter_in_pieces if in_pieces else functools.partial(corpus.iter_records, "stems")
+    song_id, of_song = None, None
+    for stem in stems(record_type):
+        if stem.song_id != song_id:
+            song_id, of_song = stem.song_id, songs.get(stem.song_id)
+        if of_song is None:
+            raise InvalidCorpus(f"{source.root}: no record is of the song of {stem.stem_id}")
+        yield _corpus_stem(source, stem.stem_id, stem, of_song, n_channels)
 
 
-def _voices(stem: Stem | RenditionStem, n_steps: int) -> Float32s:
+def _of_song(song: Song) -> _SongOfStems:
+    own = OwnMixture(song.mix_path, 0, song.mix_sha256) if song.has_own_mixture else None
+    key = song.duplicate_group or song.notes_sha256
+    return _SongOfStems(song.notes_sha256, key, song.tempo_bpm, song.bar_quarters, own)
+
+
+def _corpus_stem(
+    source: Source, stem_id: str, stem: StemLevels, song: _SongOfStems, n_channels: int
+) -> CatalogueStem:
+    factor = np.float32(10 ** (stem.gain_db / 10))
+    k_power, power = _powers(stem, n_channels)
+    return CatalogueStem(
+        stem_id=f"{source.name}:{stem_id}",
+        song_id=f"{source.name}:{stem.song_id}",
+        label=stem.track,
+        song_key=song.song_key,
+        content_id=song.notes_sha256,
+        split=stem.split,
+        classes=_classes(stem.inst_class, stem.rendering_class),
+        root=source.name,
+        path=stem.path,
+        stream=0,
+        sha256=stem.sha256,
+        sample_rate=stem.sample_rate,
+        n_samples=stem.n_samples,
+        k_power=k_power * factor,
+        power=power * factor,
+        voices=_voices(stem, len(power)) if isinstance(stem, StemLevelsAndNotes) else None,
+        tempo_bpm=song.tempo_bpm,
+        bar_quarters=song.bar_quarters,
+        own_mixture=song.own_mixture,
+    )
+
+
+@functools.cache
+def _classes(inst_class: str, rendering_class: str) -> tuple[str, str]:
+    return slug(inst_class), slug(rendering_class)
+
+
+def _voices(stem: StemLevelsAndNotes, n_steps: int) -> Float32s:
     """Return the (n_steps,) notes of a stem that sound in each 100 ms; at least one step a note."""
     step_samples = stem.sample_rate // ENVELOPE_HZ
     offset = stem.note_offset
-    if isinstance(stem, Stem) and stem.note_sounding_offset is not None:
+    if stem.note_sounding_offset is not None:
         offset = stem.note_sounding_offset
     first = np.minimum(stem.note_onset // step_samples, n_steps)
     end = np.clip(-(-offset // step_samples), first + 1, None)
@@ -408,11 +469,18 @@ def _voices(stem: Stem | RenditionStem, n_steps: int) -> Float32s:
     return np.cumsum(changes)[:n_steps].astype(np.float32)
 
 
-def _powers(stem: Stem | RenditionStem, n_channels: int) -> tuple[Float32s, Float32s]:
+def _powers(stem: StemLevels, n_channels: int) -> tuple[Float32s, Float32s]:
     """Return the K-weighted power and the power of a stem in so many channels."""
     if n_channels == 1 and stem.k_power_mono is not None and stem.power_mono is not None:
         return stem.k_power_mono, stem.power_mono
     return stem.k_power * np.float32(n_channels // (stem.n_channels or 1)), stem.power
+
+
+def _foreign_stems(
+    source: Source, known: Mapping[MeasureJob, MeasuredFile], n_channels: int
+) -> Iterator[CatalogueStem]:
+    for file, job in zip(source.files, source.jobs, strict=True):
+        yield _foreign_stem(source, file, known, job, n_channels)
 
 
 def _foreign_stem(

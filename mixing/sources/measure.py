@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -23,12 +23,14 @@ from stemsmith.manifests.jobs import recheck
 from stemsmith.manifests.mixtures import MeasuredFile
 from stemsmith.manifests.places import place
 from stemsmith.manifests.records import Reason, Rejection
+from stemsmith.manifests.scratch import ScratchColumn
 from stemsmith.mixing.level.grid import ENVELOPE_HZ
 from stemsmith.mixing.level.loudness import envelope
 
 __all__ = [
     "MEASURED_BY",
     "MeasureJob",
+    "MeasuredFiles",
     "cached",
     "measure_file",
     "plan_measurements",
@@ -50,6 +52,34 @@ class MeasureJob:
     path: str
     stream: int
     record: str
+
+
+class MeasuredFiles(Mapping[MeasureJob, MeasuredFile]):
+    """What is known of files whose envelopes are not all in memory."""
+
+    def __init__(self) -> None:
+        self._shapes: dict[MeasureJob, tuple[str, int, int, int]] = {}
+        self._spans: dict[MeasureJob, list[tuple[int, int]]] = {}
+        self._columns = [ScratchColumn[np.float32](np.float32) for _ in range(4)]
+
+    def add(self, job: MeasureJob, file: MeasuredFile) -> None:
+        """Remember what was measured of a file."""
+        self._shapes[job] = file.sha256, file.sample_rate, file.n_channels, file.n_samples
+        powers = file.k_power, file.power, file.k_power_mono, file.power_mono
+        self._spans[job] = []
+        for column, power in zip(self._columns, powers, strict=True):
+            self._spans[job].append((len(column), len(power)))
+            column.append(power)
+
+    def __getitem__(self, job: MeasureJob) -> MeasuredFile:
+        spans = zip(self._columns, self._spans[job], strict=True)
+        return MeasuredFile(*self._shapes[job], *(column.read(*span) for column, span in spans))
+
+    def __iter__(self) -> Iterator[MeasureJob]:
+        return iter(self._shapes)
+
+    def __len__(self) -> int:
+        return len(self._shapes)
 
 
 def plan_measurements(files: Sequence[tuple[Path, int]], folder: Path) -> list[MeasureJob]:

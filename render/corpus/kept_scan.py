@@ -13,10 +13,11 @@ from stemsmith.manifests import shards, storage
 from stemsmith.manifests.errors import InUse, InvalidCorpus
 from stemsmith.manifests.jobs import Progress
 from stemsmith.manifests.records import Rejection, ScannedSong
+from stemsmith.manifests.scratch import ScratchRecords
 
 __all__ = ["KeptScan"]
 
-Found = list[ScannedSong | Rejection]
+Found = Sequence[ScannedSong | Rejection]
 
 
 class KeptScan:
@@ -59,7 +60,7 @@ class KeptScan:
 
         Returns
         -------
-        list of ScannedSong or Rejection
+        sequence of ScannedSong or Rejection
             One for each file, in any order.
         """
         self._scans.mkdir(parents=True, exist_ok=True)
@@ -84,18 +85,19 @@ class KeptScan:
 
     def _read(self) -> Found | None:
         """Return what was kept; None if it was not, or is damaged."""
+        kept = ScratchRecords[ScannedSong | Rejection]()
         try:
-            songs = shards.read_records(self._kept / "songs.parquet", ScannedSong)
-            rejections = shards.read_records(self._kept / "rejections.parquet", Rejection)
+            kept.extend(shards.iter_records([self._kept / "songs.parquet"], ScannedSong))
+            kept.extend(shards.iter_records([self._kept / "rejections.parquet"], Rejection))
         except InvalidCorpus:
             return None
-        return [*songs, *rejections]
+        return kept
 
     def _keep(self, found: Found) -> None:
-        songs = [item for item in found if isinstance(item, ScannedSong)]
-        rejections = [item for item in found if isinstance(item, Rejection)]
-        if not _can_be_kept(songs, rejections):
+        if not all(map(_can_be_kept, found)):
             return
+        songs = (item for item in found if isinstance(item, ScannedSong))
+        rejections = (item for item in found if isinstance(item, Rejection))
         with (
             suppress(FileNotFoundError),  # the run was closed meanwhile
             storage.staged_folder(self._scans, self._kept.name) as staged,
@@ -114,11 +116,12 @@ def _identity(path: Path) -> str:
     return f"{status.st_size}|{status.st_mtime_ns}"
 
 
-def _can_be_kept(songs: Sequence[ScannedSong], rejections: Sequence[Rejection]) -> bool:
+def _can_be_kept(item: ScannedSong | Rejection) -> bool:
     """Tell whether all text can be stored as it is: names of files may hold other bytes."""
-    texts = [song.path for song in songs]
-    texts += [part.name for song in songs for part in song.parts]
-    texts += [text for row in rejections for text in (row.id, row.detail)]
+    if isinstance(item, Rejection):
+        texts = [item.id, item.detail]
+    else:
+        texts = [item.path, *(part.name for part in item.parts)]
     try:
         "".join(texts).encode()
     except UnicodeEncodeError:

@@ -13,15 +13,24 @@ its eight neighbours, so that copies form a chain, and time is linear whatever t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
 from stemsmith.manifests.arrays import Bools, Float64s, Int64s
 from stemsmith.manifests.records import ScannedSong
+from stemsmith.manifests.scratch import ComparedTexts, prefixes_of, text_order
 from stemsmith.render.midi.signature import N_HASHES, MelodicSignature, UInt16s
 
-__all__ = ["LEAST_CONTAINED", "LEAST_SHARED", "NearDuplicates", "duplicate_groups", "near_pairs"]
+__all__ = [
+    "LEAST_CONTAINED",
+    "LEAST_SHARED",
+    "NearDuplicates",
+    "SongMarks",
+    "duplicate_groups",
+    "near_pairs",
+]
 
 LEAST_CONTAINED: Final = 0.7  # of the shingles of the song with fewer
 LEAST_SHARED: Final = 0.06  # of the shingles of both
@@ -50,12 +59,12 @@ class NearDuplicates(NamedTuple):
     contained: Float64s
 
 
-def near_pairs(signatures: Sequence[str | None]) -> NearDuplicates:
+def near_pairs(signatures: Iterable[str | None]) -> NearDuplicates:
     """Find the pairs of near duplicates among some songs.
 
     Parameters
     ----------
-    signatures : sequence of str or None
+    signatures : iterable of str or None
         Signature of each song, as text; None for a song that has none and is like no other.
 
     Returns
@@ -75,15 +84,17 @@ def near_pairs(signatures: Sequence[str | None]) -> NearDuplicates:
     return NearDuplicates(places[first], places[second], shared, contained)
 
 
-def _read(signatures: Sequence[str | None]) -> tuple[Int64s, UInt16s, Int64s]:
+def _read(signatures: Iterable[str | None]) -> tuple[Int64s, UInt16s, Int64s]:
     """Return the places of the signatures there are, their minima, and their sizes."""
-    places = np.array([i for i, text in enumerate(signatures) if text is not None], np.int64)
-    minima = np.zeros((len(places), N_HASHES), np.uint16)
-    n_shingles = np.zeros(len(places), np.int64)
-    there = (text for text in signatures if text is not None)
-    for row, text in enumerate(there):
-        n_shingles[row], minima[row] = MelodicSignature.parse(text)
-    return places, minima, n_shingles
+    places, n_shingles, minima = array("q"), array("q"), bytearray()
+    for place, text in enumerate(signatures):
+        if text is not None:
+            signature = MelodicSignature.parse(text)
+            places.append(place)
+            n_shingles.append(signature.n_shingles)
+            minima += signature.minima.tobytes()
+    rows = np.frombuffer(minima, "<u2").reshape(-1, N_HASHES)
+    return np.array(places, np.int64), rows, np.array(n_shingles, np.int64)
 
 
 def _meetings(band: UInt16s) -> Int64s:
@@ -116,12 +127,20 @@ def _are_near(first: Int64s, second: Int64s, minima: UInt16s, n_shingles: Int64s
     return (shared >= LEAST_SHARED) & (contained >= LEAST_CONTAINED)
 
 
-def duplicate_groups(songs: Sequence[ScannedSong], with_near: bool) -> dict[str, str]:
-    """Return the group of each note content: songs of one group must not be separated.
+class SongMarks(NamedTuple):
+    """What songs are told from others by; the fields are those of `ScannedSong`."""
+
+    notes_sha256: str
+    md5: str
+    melodic_signature: str | None
+
+
+def duplicate_groups(songs: Sequence[SongMarks | ScannedSong], with_near: bool) -> Int64s:
+    """Return the group of each song: songs of one group must not be separated.
 
     Parameters
     ----------
-    songs : sequence of ScannedSong
+    songs : sequence of SongMarks or ScannedSong
         In any order; the outcome does not depend on it.
     with_near : bool
         Whether near duplicates are of one group, too, as those are that a near duplicate joins.
@@ -129,26 +148,38 @@ def duplicate_groups(songs: Sequence[ScannedSong], with_near: bool) -> dict[str,
 
     Returns
     -------
-    dict of str to str
-        For each `notes_sha256` of the songs the least one of its group: its own, if no other
-        content is nearly the same.
+    numpy.ndarray
+        (n_songs,) int64, the place of a song with the least `notes_sha256` of the group: with the
+        notes of the song itself, if no other content is nearly the same.
     """
-    contents = {song.notes_sha256: song.melodic_signature for song in _by_content(songs)}
-    group = {content: content for content in contents}
+    notes, order = ComparedTexts(song.notes_sha256 for song in songs), _by_content(songs)
+    digests = notes.digests[order]
+    is_first, is_last = np.ones((2, len(order)), bool)
+    is_first[1:] = is_last[:-1] = digests[1:] != digests[:-1]
+    content = np.empty(len(order), np.int64)  # of each song, in order of their names
+    content[order] = np.cumsum(is_first) - 1
+    group = list(range(int(is_first.sum())))
 
-    def root(content: str) -> str:
+    def root(content: int) -> int:
         while group[content] != content:
             group[content] = content = group[group[content]]
         return content
 
     if with_near:
-        names = list(contents)
-        pairs = near_pairs(list(contents.values()))
+        pairs = near_pairs(songs[place].melodic_signature for place in order[is_last].tolist())
         for first, second in zip(pairs.first.tolist(), pairs.second.tolist(), strict=True):
-            low, high = sorted((root(names[first]), root(names[second])))
+            low, high = sorted((root(first), root(second)))
             group[high] = low
-    return {content: root(content) for content in contents}
+    roots = np.array([root(one) for one in range(len(group))], np.int64)
+    return order[is_first][roots[content]]
 
 
-def _by_content(songs: Sequence[ScannedSong]) -> list[ScannedSong]:
-    return sorted(songs, key=lambda song: (song.notes_sha256, song.md5))
+def _by_content(songs: Sequence[SongMarks | ScannedSong]) -> Int64s:
+    """Return the places of the songs in order of their notes, and of their files."""
+    prefixes = prefixes_of(song.notes_sha256 for song in songs)
+
+    def key(place: int) -> str:
+        song = songs[place]
+        return f"{song.notes_sha256}\0{song.md5}"
+
+    return text_order(prefixes, key)

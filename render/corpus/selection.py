@@ -8,19 +8,28 @@ duplicate, many across splits), and so do songs that are nearly the same music.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from array import array
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from stemsmith.manifests.arrays import UInt8s
+import numpy.typing as npt
+from stemsmith.manifests.arrays import Int64s, UInt8s
 from stemsmith.manifests.programs import OMITTED_PROGRAMS, players
 from stemsmith.manifests.records import Part, Reason, Rejection, ScannedSong
+from stemsmith.manifests.scratch import (
+    ComparedTexts,
+    OnDemand,
+    ScratchRecords,
+    prefixes_of,
+    text_order,
+)
 from stemsmith.manifests.seeds import split_of, unit_hash
 from stemsmith.manifests.splits import SPLITS
 from stemsmith.render.corpus.config import RenderConfig
 from stemsmith.render.corpus.licences import is_among
-from stemsmith.render.corpus.near_duplicates import duplicate_groups
+from stemsmith.render.corpus.near_duplicates import SongMarks, duplicate_groups
 from stemsmith.render.sound.patches import Bank, Patch
 
 __all__ = ["Chosen", "Selection", "patches_of", "select"]
@@ -46,9 +55,9 @@ class Selection:
 
     Attributes
     ----------
-    chosen : tuple of Chosen
-        In order of track number.
-    rejections : tuple of Rejection
+    chosen : sequence of Chosen
+        In order of track number; each is made when it is asked for.
+    rejections : sequence of Rejection
         Songs that cannot be taken.
     n_fitting : int
         Songs that could be taken; those beyond the number asked for are not rejections.
@@ -56,8 +65,8 @@ class Selection:
         Chosen songs that are the same music as another chosen song, or nearly so.
     """
 
-    chosen: tuple[Chosen, ...]
-    rejections: tuple[Rejection, ...]
+    chosen: Sequence[Chosen]
+    rejections: Sequence[Rejection]
     n_fitting: int
     n_grouped: int
 
@@ -109,50 +118,118 @@ def select(songs: Sequence[ScannedSong], config: RenderConfig, bank: Bank) -> Se
     Selection
         Tracks are numbered from 1 by split and then by a hash of seed and song.
     """
-    fitting: dict[str, tuple[ScannedSong, tuple[Patch | None, ...]]] = {}
-    rejections: list[Rejection] = []
-    for found in sorted(songs, key=lambda s: s.path):
-        song = replace(found, licence=found.licence or config.licence)
-        patches = patches_of(song, config, bank)
-        rejection = _refuse(song, patches, config)
-        if rejection is None and song.md5 in fitting:
-            twin = fitting[song.md5][0].path
-            rejection = (Reason.DUPLICATE_FILE, f"the same bytes as {twin}")
-        if rejection is None:
-            fitting[song.md5] = (song, patches)
-        else:
-            rejections.append(Rejection(song.path, "select", *rejection))
-    ranked = sorted(
-        (song for song, _ in fitting.values()),
-        key=lambda song: unit_hash(config.seed, song.md5, "rank"),
-    )
-    group_of = duplicate_groups(ranked, config.near_duplicates)
+    fitting = _Fitting(songs, config, bank)
+    ranked, marks = fitting.ranked(), fitting.marks()
+    groups = duplicate_groups(marks, config.near_duplicates)
+    rejections: Sequence[Rejection] = fitting.rejections
     if config.splits.are_counts:
         counts = [int(size) for size in config.splits.sizes]
-        placed, overflow = _fill_counts(ranked, counts, group_of)
-        rejections += overflow
+        ranks, splits, overflow = _fill_counts(ranked, counts, groups)
+        fitting.rejections.extend(overflow)
     else:
-        placed = [
-            (split_of(config.seed, group_of[song.notes_sha256], config.splits.sizes, SPLITS), song)
-            for song in ranked[: config.n_songs]
-        ]
-    placed.sort(key=lambda item: SPLITS.index(item[0]))
-    members = Counter(group_of[song.notes_sha256] for _, song in placed)
+        ranks = np.arange(len(ranked))[: config.n_songs]
+        splits = _drawn_splits(marks, groups[ranks], config)
+    order = np.argsort(splits, kind="stable")
+    ranks, splits = ranks[order], splits[order]
+    n_of_group = np.bincount(groups[ranks], minlength=1)
+
+    def chosen(place: int) -> Chosen:
+        rank = int(ranks[place])
+        return Chosen(
+            song=ranked[rank],
+            track=f"Track{place + 1:05d}",
+            split=SPLITS[splits[place]],
+            patches=fitting.patches_of_rank(rank),
+            group=marks[int(groups[rank])].notes_sha256,
+        )
+
     return Selection(
-        chosen=tuple(
-            Chosen(
-                song,
-                f"Track{number:05d}",
-                split,
-                fitting[song.md5][1],
-                group_of[song.notes_sha256],
-            )
-            for number, (split, song) in enumerate(placed, start=1)
-        ),
-        rejections=tuple(rejections),
+        chosen=OnDemand(chosen, range(len(ranks))),
+        rejections=rejections,
         n_fitting=len(ranked),
-        n_grouped=sum(n for n in members.values() if n > 1),
+        n_grouped=int(n_of_group[n_of_group > 1].sum()),
     )
+
+
+class _Fitting:
+    """The songs that can be taken, and why others cannot.
+
+    Of each there is its number, its rank and what its patches are; the songs stay where they are.
+
+    Attributes
+    ----------
+    rejections : ScratchRecords of Rejection
+        In order of path.
+    """
+
+    def __init__(self, songs: Sequence[ScannedSong], config: RenderConfig, bank: Bank) -> None:
+        self._songs, self._licence = songs, config.licence
+        self._numbers, hashes = array("i"), array("d")
+        self._patches = ScratchRecords[tuple[int | None, ...]]()
+        self._marks = ScratchRecords[SongMarks]()
+        self._known: list[Patch] = []  # that any song has
+        self.rejections = ScratchRecords[Rejection]()
+        places: dict[int, int] = {}
+        md5s = ComparedTexts()
+
+        def path(song: ScannedSong) -> str:
+            md5s.append(song.md5)
+            return song.path
+
+        prefixes = prefixes_of(map(path, songs))
+        of_file = md5s.numbers()
+        first_of_file = np.full(len(of_file), -1, np.int32)
+        for number in text_order(prefixes, lambda number: songs[number].path).tolist():
+            song = self._song(number)
+            patches = patches_of(song, config, bank)
+            rejection = _refuse(song, patches, config)
+            twin = int(first_of_file[of_file[number]])
+            if rejection is None and twin >= 0:
+                rejection = Reason.DUPLICATE_FILE, f"the same bytes as {songs[twin].path}"
+            if rejection is not None:
+                self.rejections.append(Rejection(song.path, "select", *rejection))
+                continue
+            first_of_file[of_file[number]] = number
+            self._numbers.append(number)
+            hashes.append(unit_hash(config.seed, song.md5, "rank"))
+            self._marks.append(SongMarks(song.notes_sha256, song.md5, song.melodic_signature))
+            for patch in patches:
+                if patch is not None and id(patch) not in places:
+                    places[id(patch)] = len(self._known)
+                    self._known.append(patch)
+            self._patches.append(tuple(None if p is None else places[id(p)] for p in patches))
+        self._order = np.argsort(np.array(hashes), kind="stable")
+
+    def _song(self, number: int) -> ScannedSong:
+        song = self._songs[number]
+        if song.licence or self._licence is None:
+            return song
+        return replace(song, licence=self._licence)
+
+    def ranked(self) -> Sequence[ScannedSong]:
+        """Return the songs in the order in which they are drawn."""
+        return OnDemand(self._song, np.array(self._numbers, np.int64)[self._order])
+
+    def marks(self) -> Sequence[SongMarks]:
+        """Return what tells the same songs from others, in the same order."""
+        return OnDemand(self._marks.__getitem__, self._order)
+
+    def patches_of_rank(self, rank: int) -> tuple[Patch | None, ...]:
+        """Return the patches of a song, by its place among those that are ranked."""
+        places = self._patches[int(self._order[rank])]
+        return tuple(None if place is None else self._known[place] for place in places)
+
+
+def _drawn_splits(
+    marks: Sequence[SongMarks], groups: Int64s, config: RenderConfig
+) -> npt.NDArray[np.int8]:
+    """Return the split of each song of a group, by the fractions that are wanted."""
+
+    def split(place: int) -> int:
+        group = marks[place].notes_sha256
+        return SPLITS.index(split_of(config.seed, group, config.splits.sizes, SPLITS))
+
+    return np.fromiter((split(place) for place in groups.tolist()), np.int8, len(groups))
 
 
 def _refuse(
@@ -179,36 +256,39 @@ def _missing_players(rendered: Sequence[Part], config: RenderConfig) -> str:
 
 
 def _fill_counts(
-    ranked: Sequence[ScannedSong], counts: Sequence[int], group_of: Mapping[str, str]
-) -> tuple[list[tuple[str, ScannedSong]], list[Rejection]]:
+    ranked: Sequence[ScannedSong], counts: Sequence[int], groups: Int64s
+) -> tuple[Int64s, npt.NDArray[np.int8], list[Rejection]]:
     """Fill splits of exact sizes with whole groups of songs that are the same music, or nearly so.
 
     Groups come in order of their first song's rank and go to the first split with room for all
     of the group; members that fit nowhere together are dropped.
+
+    Returns
+    -------
+    ranks, splits : numpy.ndarray
+        Ranks of the songs that are taken, and their splits.
+    dropped : list of Rejection
+        Songs for which there is no room beside others of their group.
     """
-    groups: dict[str, list[ScannedSong]] = defaultdict(list)
-    for song in ranked:
-        groups[group_of[song.notes_sha256]].append(song)
-    room = dict(zip(SPLITS, counts, strict=True))
-    placed: list[tuple[str, ScannedSong]] = []
+    members: dict[int, list[int]] = defaultdict(list)
+    for rank, group in enumerate(groups.tolist()):
+        members[group].append(rank)
+    room = dict(zip(range(len(SPLITS)), counts, strict=True))
+    ranks, splits = array("q"), array("b")
     dropped: list[Rejection] = []
-    for group in groups.values():
+    for group in members.values():
         if not any(room.values()):
             break
-        split = next((s for s in SPLITS if room[s] >= len(group)), max(room, key=room.__getitem__))
+        split = next((s for s in room if room[s] >= len(group)), max(room, key=room.__getitem__))
         kept = group[: room[split]]
         room[split] -= len(kept)
-        placed += [(split, song) for song in kept]
-        dropped += [
-            Rejection(
-                song.path,
-                "select",
-                Reason.SPLIT_FULL,
-                f"{_likeness(song, kept[0])} {kept[0].path}; {split} is full",
-            )
-            for song in group[len(kept) :]
-        ]
-    return placed, dropped
+        ranks.extend(kept)
+        splits.extend([split] * len(kept))
+        for rank in group[len(kept) :]:
+            song, other = ranked[rank], ranked[kept[0]]
+            detail = f"{_likeness(song, other)} {other.path}; {SPLITS[split]} is full"
+            dropped.append(Rejection(song.path, "select", Reason.SPLIT_FULL, detail))
+    return np.array(ranks, np.int64), np.array(splits, np.int8), dropped
 
 
 def _likeness(song: ScannedSong, other: ScannedSong) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 from stemsmith.manifests import places
@@ -17,6 +18,7 @@ from stemsmith.manifests.folder_kinds import MIDI_ENDINGS, own_kind
 from stemsmith.manifests.jobs import recheck
 from stemsmith.manifests.places import place
 from stemsmith.manifests.records import Reason, Rejection, ScannedSong
+from stemsmith.manifests.scratch import OnDemand
 from stemsmith.manifests.shards import Table, table_of
 from stemsmith.manifests.stores import is_object
 from stemsmith.render.midi.limits import MAX_FILE_BYTES
@@ -35,19 +37,32 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
 class Inventory:
     """What is in a folder of MIDI files.
 
     ``len(inventory)`` is the number of files.
 
+    Parameters
+    ----------
+    found : sequence of ScannedSong or Rejection
+        One for each file, in order of path.
+
     Attributes
     ----------
-    found : tuple of ScannedSong or Rejection
-        One for each file, in order of path.
+    found : sequence of ScannedSong or Rejection
+        As it was given.
+    usable : sequence of ScannedSong
+        The files that can be used; none is kept in memory if they are not in `found`.
+    unusable : sequence of Rejection
+        The files that cannot.
     """
 
-    found: tuple[ScannedSong | Rejection, ...]
+    def __init__(self, found: Sequence[ScannedSong | Rejection]) -> None:
+        self.found = found
+        is_song = np.fromiter((isinstance(item, ScannedSong) for item in found), bool, len(found))
+        item = cast(Callable[[int], Any], found.__getitem__)
+        self.usable: Sequence[ScannedSong] = OnDemand(item, np.flatnonzero(is_song))
+        self.unusable: Sequence[Rejection] = OnDemand(item, np.flatnonzero(~is_song))
 
     def __len__(self) -> int:
         return len(self.found)
@@ -64,11 +79,11 @@ class Inventory:
 
     def song_records(self) -> list[ScannedSong]:
         """Return the files that can be used as records."""
-        return [item for item in self.found if isinstance(item, ScannedSong)]
+        return list(self.usable)
 
     def rejection_records(self) -> list[Rejection]:
         """Return the files that cannot be used as records."""
-        return [item for item in self.found if isinstance(item, Rejection)]
+        return list(self.unusable)
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,12 +75,18 @@ def plan_validation(corpus: Corpus) -> list[PieceValidation]:
     corpus.verify()
     stems, renditions = corpus.rendition_stem_records(), corpus.rendition_records()
     _check_whole(corpus, stems, renditions)
-    jobs = []
-    for song_id in dict.fromkeys(stem.song_id for stem in stems):
-        own = tuple(stem for stem in stems if stem.song_id == song_id)
-        made = tuple(rendition for rendition in renditions if rendition.song_id == song_id)
-        jobs.append(PieceValidation(str(corpus.root), own[0].track, song_id, own, made))
-    return jobs
+    stems_of: dict[str, list[RenditionStem]] = {}
+    for stem in stems:
+        stems_of.setdefault(stem.song_id, []).append(stem)
+    made: dict[str, list[Rendition]] = {}
+    for rendition in renditions:
+        made.setdefault(rendition.song_id, []).append(rendition)
+    return [
+        PieceValidation(
+            str(corpus.root), own[0].track, song_id, tuple(own), tuple(made.get(song_id, ()))
+        )
+        for song_id, own in stems_of.items()
+    ]
 
 
 def _check_whole(

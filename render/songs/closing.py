@@ -15,6 +15,7 @@ from stemsmith.manifests.errors import NothingToDo
 from stemsmith.manifests.job_array import Outline
 from stemsmith.manifests.records import Rejection, Song, Stem
 from stemsmith.manifests.run_folder import RunFolder
+from stemsmith.manifests.scratch import ScratchRecords, in_order
 from stemsmith.manifests.splits import SPLITS
 from stemsmith.manifests.stores import is_object
 from stemsmith.render.audit.rates import defect_rates
@@ -156,10 +157,9 @@ def _close(
 ) -> Corpus:
     tracks = [planned.track for planned in outline.tracks]
     refused = [t for t in tracks if layout.record(t, "rejections").exists()]
-    rejections = [
-        *outline.rejections,
-        *shards.read_records([layout.record(t, "rejections") for t in refused], Rejection),
-    ]
+    rejections = ScratchRecords(outline.rejections)
+    records = (layout.record(track, "rejections") for track in refused)
+    rejections.extend(shards.iter_records(records, Rejection))
     left_out = set(refused)
     done = [track for track in tracks if track not in left_out]
     if not done:
@@ -169,7 +169,7 @@ def _close(
     if outline.header["config"].get("drum_pieces"):
         files += _write_shards(layout, PIECES, Stem, done)
     path = layout.root / "rejections-00000.parquet"
-    shards.write_records(path, Rejection, sorted(rejections, key=lambda r: r.id))
+    shards.write_records(path, Rejection, in_order(rejections, lambda row: row.id))
     reasons = Counter(str(r.reason) for r in rejections)
     counts = Counter(one.split for one in outline.tracks if one.track not in left_out)
     tars = outline.tars
@@ -195,7 +195,9 @@ def _close(
 def _audited(layout: Layout, done: Sequence[str]) -> dict[str, Any]:
     """Return what the audit found: how many stems have a defect of each kind."""
     records = (shards.read_records(layout.record(t, "stems"), Stem) for t in done)
-    audits = [stem.audit for stems in records for stem in stems if stem.audit is not None]
+    audits = ScratchRecords(
+        stem.audit for stems in records for stem in stems if stem.audit is not None
+    )
     return {"audit": defect_rates(audits)} if audits else {}
 
 

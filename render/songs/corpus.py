@@ -7,15 +7,18 @@ where the last one was killed if its plan is the same, byte for byte, and is ref
 from __future__ import annotations
 
 import dataclasses
+from array import array
 from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from stemsmith.manifests import shards
 from stemsmith.manifests.corpus import CORPUS, Corpus
 from stemsmith.manifests.records import UNREAD, Reason, Rejection
 from stemsmith.manifests.run_folder import RunFolder
+from stemsmith.manifests.scratch import OnDemand
 from stemsmith.manifests.shares import FinishedJob, Share
 from stemsmith.render.corpus.layout import Layout
 from stemsmith.render.songs.closing import CorpusOutline, close_corpus
@@ -77,27 +80,38 @@ class CorpusDestination:
         """Number of songs that are rendered here, finished ones included."""
         return len(self._own)
 
-    def open_jobs(self) -> list[RenderJob]:
+    def open_jobs(self) -> Sequence[RenderJob]:
         """Return the jobs that are not finished, the longest first.
 
         The order balances the load of workers; it does not change a byte. Tars come one after the
         other, with the longest song of each first, so that few songs wait as folders of files.
         """
         staging = str(self._folder.staging.resolve())
-        jobs = [dataclasses.replace(job, staging=staging) for job in self._unfinished(self._own)]
-        jobs.sort(key=lambda job: job.song.duration_s * len(job.patches), reverse=True)
-        places = {tar.name: place for place, tar in enumerate(self._tars)}
-        return sorted(jobs, key=lambda job: 0 if job.tar is None else places[job.tar.name])
+        orders = {tar.name: order for order, tar in enumerate(self._tars)}
+        places = self._unfinished(self._own)
+        sizes, of_tars = array("d"), array("q")
+        for place in places:
+            job = self._own[place]
+            sizes.append(job.song.duration_s * len(job.patches))
+            of_tars.append(0 if job.tar is None else orders[job.tar.name])
+        longest_first = np.lexsort((-np.array(sizes), np.array(of_tars)))
 
-    def all_open_jobs(self) -> list[RenderJob]:
+        def staged(place: int) -> RenderJob:
+            return dataclasses.replace(self._own[place], staging=staging)
+
+        return OnDemand(staged, np.array(places, np.int64)[longest_first])
+
+    def all_open_jobs(self) -> Sequence[RenderJob]:
         """Return what is not finished of the whole plan: other jobs of an array fill this disk."""
-        return self._unfinished(self._plan.jobs)
+        jobs = self._plan.jobs
+        return OnDemand(jobs.__getitem__, self._unfinished(jobs))
 
-    def _unfinished(self, jobs: Sequence[RenderJob]) -> list[RenderJob]:
+    def _unfinished(self, jobs: Sequence[RenderJob]) -> array[int]:
+        """Return the places of jobs that are not finished."""
         if self._folder.is_closed:
-            return []
+            return array("q")
         finished = self._layout.finished(self._tars)
-        return [job for job in jobs if job.track not in finished]
+        return array("q", (place for place, job in enumerate(jobs) if job.track not in finished))
 
     def died(self, job: RenderJob) -> Rejection:
         """Record that a job killed its worker twice, unless it was done before."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -13,12 +13,14 @@ from stemsmith.manifests.corpus import CORPUS
 from stemsmith.manifests.errors import NothingToDo, UsageError
 from stemsmith.manifests.programs import DRUMS, rendering_class_of
 from stemsmith.manifests.records import Part, Reason, Rejection, ScannedSong
+from stemsmith.manifests.scratch import OnDemand, ScratchRecords, in_order
 from stemsmith.mixing.level.balance import Balance
 from stemsmith.render.corpus.config import MixSource, OnDefect, RenderConfig
 from stemsmith.render.corpus.layout import Layout, SongTar
 from stemsmith.render.corpus.lazy_sources import LazySources
 from stemsmith.render.corpus.manifest import bank_header, why_nothing
 from stemsmith.render.corpus.selection import Chosen, Selection, select
+from stemsmith.render.midi.scan import Inventory
 from stemsmith.render.songs.balance import balance_of, levels_of
 from stemsmith.render.songs.job import RenderJob
 from stemsmith.render.songs.production import Production, plan_production
@@ -38,59 +40,64 @@ class CorpusPlan:
 
     Attributes
     ----------
-    jobs : tuple of RenderJob
-        One for each song, in order of track number.
+    jobs : sequence of RenderJob
+        One for each song, in order of track number; each is made when it is asked for.
     selection : Selection
         The songs that were chosen, with their splits and patches.
-    rejections : tuple of Rejection
+    rejections : sequence of Rejection
         Songs left out so far (scanning and selecting).
     header : dict
         What the manifest will say of the corpus; two runs with the same one are the same run.
+    tars : tuple of SongTar
+        The tars that songs go into, in order of track number; empty where songs have folders.
     lazy : LazySources or None
         What songs are rendered from again, if no audio is kept.
     """
 
-    jobs: tuple[RenderJob, ...]
+    jobs: Sequence[RenderJob]
     selection: Selection
-    rejections: tuple[Rejection, ...]
+    rejections: Sequence[Rejection]
     header: dict[str, Any]
+    tars: tuple[SongTar, ...] = ()
     lazy: LazySources | None = None
 
     def without_audio(self, lazy: LazySources) -> CorpusPlan:
         """Return the plan of the same corpus that keeps no audio."""
         return replace(
             self,
-            jobs=tuple(replace(job, is_lazy=True) for job in self.jobs),
+            jobs=OnDemand(lambda n: replace(self.jobs[n], is_lazy=True), range(len(self.jobs))),
             header={**self.header, "lazy": {"fingerprint": self.fingerprint()}},
             lazy=lazy,
         )
 
-    @property
-    def tars(self) -> list[SongTar]:
-        """The tars that songs go into, in order of track number; none where songs have folders."""
-        return list({job.tar.name: job.tar for job in self.jobs if job.tar is not None}.values())
-
     def fingerprint(self) -> str:
         """Return a hash of everything that decides the corpus."""
-        songs = [
+        songs = (
             (
-                job.track,
-                job.split,
-                job.song.path,
-                job.song.md5,
-                [p and p.name for p in job.patches],
-                job.song.licence,
-                job.duplicate_group,
+                one.track,
+                one.split,
+                one.song.path,
+                one.song.md5,
+                [p and p.name for p in one.patches],
+                one.song.licence,
+                one.group,
             )
-            for job in self.jobs
-        ]
-        rejections = [(r.id, str(r.reason), r.detail) for r in self.rejections]
-        text = json.dumps([self.header, songs, rejections], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
+            for one in self.selection.chosen
+        )
+        rejections = ((r.id, str(r.reason), r.detail) for r in self.rejections)
+        content = hashlib.sha256(f"[{json.dumps(self.header, sort_keys=True)}".encode())
+        for rows in (songs, rejections):  # the JSON of all of it, which is never one text
+            separator = ", ["
+            for row in rows:
+                content.update(f"{separator}{json.dumps(row, sort_keys=True)}".encode())
+                separator = ", "
+            content.update(b"]" if separator == ", " else b", []")
+        content.update(b"]")
+        return content.hexdigest()
 
 
 def plan_corpus(
-    scanned: Collection[ScannedSong | Rejection],
+    scanned: Sequence[ScannedSong | Rejection],
     midi_root: Path,
     corpus: Path,
     config: RenderConfig,
@@ -101,7 +108,7 @@ def plan_corpus(
 
     Parameters
     ----------
-    scanned : collection of ScannedSong or Rejection
+    scanned : sequence of ScannedSong or Rejection
         What a scan of `midi_root` found.
     midi_root, corpus : Path
         Folder of the scores, and folder that the corpus goes to.
@@ -137,10 +144,11 @@ def plan_corpus(
             f"{bank.untunable}: single notes of an SFZ instrument cannot be tuned; "
             "leave --tuning out"
         )
-    songs = [s for s in scanned if isinstance(s, ScannedSong)]
-    unusable = [r for r in scanned if isinstance(r, Rejection)]
-    selection = select(songs, config, bank)
-    rejections = sorted([*unusable, *selection.rejections], key=lambda r: r.id)
+    inventory = Inventory(scanned)
+    selection = select(inventory.usable, config, bank)
+    left_out = ScratchRecords(inventory.unusable)
+    left_out.extend(selection.rejections)
+    rejections = ScratchRecords(in_order(left_out, lambda row: row.id))
     if not selection.chosen:
         raise NothingToDo(why_nothing(midi_root, len(scanned), rejections))
     wanted = int(sum(config.splits.sizes))
@@ -152,7 +160,7 @@ def plan_corpus(
             "ask for fewer, or loosen --band and --min-notes"
         )
     balance = balance_of(config)
-    tars = plan_tars([(one.track, one.split) for one in selection.chosen], config.tracks_per_tar)
+    tars = plan_tars(((one.track, one.split) for one in selection.chosen), config.tracks_per_tar)
     jobs = plan_songs(selection.chosen, midi_root, corpus, config, bank, balance, production, tars)
     header = {
         "stage": CORPUS,
@@ -162,7 +170,7 @@ def plan_corpus(
         **({} if balance is None else {"balance": balance.to_dict()}),
         **production_header,
     }
-    plan = CorpusPlan(jobs, selection, tuple(rejections), header)
+    plan = CorpusPlan(jobs, selection, rejections, header, tuple(dict.fromkeys(tars.values())))
     return plan if lazy is None else plan.without_audio(lazy)
 
 
@@ -175,7 +183,7 @@ def plan_songs(
     balance: Balance | None,
     production: Production,
     tars: Mapping[str, SongTar],
-) -> tuple[RenderJob, ...]:
+) -> Sequence[RenderJob]:
     """Plan the songs of a corpus, which are chosen.
 
     Parameters
@@ -193,29 +201,33 @@ def plan_songs(
 
     Returns
     -------
-    tuple of RenderJob
-        One for each song.
+    sequence of RenderJob
+        One for each song, made when it is asked for.
     """
     soundfonts = tuple(s.path for s in bank.soundfonts)
-    return tuple(
-        RenderJob(
+    scores, root = str(midi_root.resolve()), corpus.resolve()
+    staging = str(Layout(root).staging)
+
+    def job(number: int) -> RenderJob:
+        one = chosen[number]
+        return RenderJob(
             song=one.song,
             track=one.track,
             split=one.split,
             patches=one.patches,
-            midi_root=str(midi_root.resolve()),
-            corpus=str(corpus.resolve()),
+            midi_root=scores,
+            corpus=str(root),
             soundfonts=soundfonts,
             config=config,
             duplicate_group=one.group,
             second_patches=_second_patches(one, config, bank),
             levels_lu=levels_of(balance, config, one.song),
             production=production,
-            staging=str(Layout(corpus.resolve()).staging),
+            staging=staging,
             tar=tars.get(one.track),
         )
-        for one in chosen
-    )
+
+    return OnDemand(job, range(len(chosen)))
 
 
 def _check_kits(bank: Bank) -> None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -29,12 +29,12 @@ from stemsmith.render.songs.metadata import SOURCE_MIDI, YAML
 __all__ = ["is_complete", "plan_tars", "song_files", "stem_files", "tar_entries", "write_song_tar"]
 
 
-def plan_tars(songs: Sequence[tuple[str, str]], tracks_per_tar: int | None) -> dict[str, SongTar]:
+def plan_tars(songs: Iterable[tuple[str, str]], tracks_per_tar: int | None) -> dict[str, SongTar]:
     """Decide which tar each song goes into.
 
     Parameters
     ----------
-    songs : sequence of (str, str)
+    songs : iterable of (str, str)
         Label and split of every song, in order of track number.
     tracks_per_tar : int or None
         Number of songs in a tar, but for the last one of a split; None where songs have folders.

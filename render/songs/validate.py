@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import mido
 import numpy as np
@@ -18,14 +19,15 @@ from stemsmith.manifests.arrays import Int32s
 from stemsmith.manifests.audio import read as audio
 from stemsmith.manifests.audio.flac import SampleHash
 from stemsmith.manifests.audio.read import FULL_SCALE_16
-from stemsmith.manifests.corpus import Corpus, kit_of
+from stemsmith.manifests.corpus import PIECES, Corpus, kit_of
 from stemsmith.manifests.documents import Every, misfit, parse_json, read_yaml
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.jobs import recheck
 from stemsmith.manifests.places import place
 from stemsmith.manifests.programs import DRUMS
-from stemsmith.manifests.records import Finding, Song, Stem
+from stemsmith.manifests.records import Finding, Rejection, Song, Stem
 from stemsmith.manifests.run_folder import refuse_unfinished
+from stemsmith.manifests.scratch import ComparedTexts
 from stemsmith.manifests.splits import SPLITS
 from stemsmith.mixing.level.gains import db_to_linear
 from stemsmith.mixing.level.loudness import envelope, integrated_loudness
@@ -36,7 +38,9 @@ from stemsmith.render.songs.balance import group_of, wanted_levels
 from stemsmith.render.songs.validate_tars import check_tar_names
 from stemsmith.render.sound.heard import check_heard
 
-__all__ = ["SongValidation", "plan_validation", "validate_song"]
+__all__ = ["SongValidation", "SongValidations", "plan_validation", "validate_song"]
+
+T = TypeVar("T")
 
 _METADATA: Final = {  # what is compared of it
     "UUID": str,
@@ -74,7 +78,36 @@ class SongValidation:
     target_peak_dbfs: float
 
 
-def plan_validation(corpus: Corpus) -> list[SongValidation]:
+class SongValidations:
+    """The checks of the songs of a corpus, each with the records of its stems: made one by one.
+
+    Parameters
+    ----------
+    corpus : Corpus
+        A corpus of songs.
+    """
+
+    def __init__(self, corpus: Corpus) -> None:
+        self._corpus = corpus
+        try:
+            config = corpus.header["config"]
+            self._levels: tuple[float, float] = config["target_lufs"], config["target_peak_dbfs"]
+        except KeyError as error:
+            raise InvalidCorpus(f"{corpus.root / shards.MANIFEST}: {error} is missing") from error
+        self._n_songs: int = sum(corpus.header["n_songs"].values())
+
+    def __len__(self) -> int:
+        return self._n_songs
+
+    def __iter__(self) -> Iterator[SongValidation]:
+        corpus = self._corpus
+        for song, stems, pieces in corpus.iter_with_stems():
+            yield SongValidation(
+                str(corpus.root), song, stems, pieces if corpus.has_pieces else None, *self._levels
+            )
+
+
+def plan_validation(corpus: Corpus) -> SongValidations:
     """Check what concerns a corpus of songs as a whole, and plan the checks of its songs.
 
     The whole is: the shards and the manifest's counts, unique ids, duplicates within one split,
@@ -86,88 +119,109 @@ def plan_validation(corpus: Corpus) -> list[SongValidation]:
         Naming the first offender.
     """
     corpus.verify()
-    songs, stems = corpus.song_records(), corpus.stem_records()
-    _check_counts(corpus, songs)
-    _check_whole(corpus, songs, stems)
-    pieces = corpus.piece_records()
-    _unique(corpus.root, "piece", (piece.stem_id for piece in pieces))
-    stems_of, pieces_of = _by_song(stems), _by_song(pieces)
-    if lost := sorted(pieces_of.keys() - stems_of.keys()):
-        raise InvalidCorpus(f"{corpus.root}: piece {pieces_of[lost[0]][0].stem_id} is of no song")
-    try:
-        config = corpus.header["config"]
-        level, peak = config["target_lufs"], config["target_peak_dbfs"]
-    except KeyError as error:
-        raise InvalidCorpus(f"{corpus.root / shards.MANIFEST}: {error} is missing") from error
-    return [
-        SongValidation(
-            str(corpus.root),
-            song,
-            tuple(stems_of.get(song.song_id, ())),
-            tuple(pieces_of.get(song.song_id, ())) if corpus.has_pieces else None,
-            level,
-            peak,
-        )
-        for song in songs
-    ]
+    _check_counts(corpus)
+    _check_whole(corpus)
+    _check_pieces_of(corpus)
+    return SongValidations(corpus)
 
 
-def _by_song(stems: Iterable[Stem]) -> dict[str, list[Stem]]:
-    by_song: dict[str, list[Stem]] = {}
-    for stem in stems:
-        by_song.setdefault(stem.song_id, []).append(stem)
-    return by_song
+@dataclass(frozen=True, slots=True)
+class _StemNames:
+    """The names of a stem, or of a piece."""
+
+    stem_id: str
+    song_id: str
 
 
-def _check_counts(corpus: Corpus, songs: Sequence[Song]) -> None:
+def _check_counts(corpus: Corpus) -> None:
     manifest = corpus.root / shards.MANIFEST
-    counted = {split: sum(song.split == split for song in songs) for split in SPLITS}
+    found = Counter(song.split for song in corpus.iter_records("songs", Song))
+    counted = {split: found[split] for split in SPLITS}
     if corpus.header.get("n_songs") != counted:
         raise InvalidCorpus(f"{manifest}: has {counted} songs, not as it says")
-    reasons = Counter(str(rejection.reason) for rejection in corpus.rejection_records())
+    reasons = Counter(str(row.reason) for row in corpus.iter_records("rejections", Rejection))
     if corpus.header.get("rejections") != dict(reasons):
         raise InvalidCorpus(f"{manifest}: counts of rejections are not the shard's")
 
 
-def _check_whole(corpus: Corpus, songs: Sequence[Song], stems: Sequence[Stem]) -> None:
+def _check_whole(corpus: Corpus) -> None:
+    """Check what songs have to be to each other; of all of them, little is in memory at a time."""
     root = corpus.root
     refuse_unfinished(root / RUN_FOLDER, "render")
-    _unique(root, "song", (song.song_id for song in songs))
-    _unique(root, "track", (song.track for song in songs))
-    _unique(root, "stem", (stem.stem_id for stem in stems))
-    known_songs = {song.song_id for song in songs}
-    for stem in stems:
-        if stem.song_id not in known_songs:
-            raise InvalidCorpus(f"{root}: stem {stem.stem_id} belongs to no song")
-    split_of_content: dict[str, Song] = {}
-    for song in songs:
-        twin = split_of_content.setdefault(song.notes_sha256, song)
-        if twin.split != song.split:
-            raise InvalidCorpus(
-                f"{root / song.path}: has the notes of {twin.path}, which is in another split"
-            )
-    split_of_group: dict[str | None, Song] = {}
-    for song in songs:
-        like = split_of_group.setdefault(song.duplicate_group, song)
-        if song.duplicate_group is not None and like.split != song.split:
-            raise InvalidCorpus(
-                f"{root / song.path}: is nearly the same music as {like.path}, which is in another "
-                "split"
-            )
-    expected = {song.path for song in songs}
+
+    def songs() -> Iterator[Song]:
+        return corpus.iter_records("songs", Song)
+
+    def stems() -> Iterator[_StemNames]:
+        return corpus.iter_records("stems", _StemNames)
+
+    song_ids = _unique(root, "song", lambda: (song.song_id for song in songs()))
+    _unique(root, "track", lambda: (song.track for song in songs()))
+    _unique(root, "stem", lambda: (stem.stem_id for stem in stems()))
+    places = ComparedTexts(stem.song_id for stem in stems()).places_in(song_ids)
+    if (places < 0).any():
+        stem = _nth(stems(), int((places < 0).argmax()))
+        raise InvalidCorpus(f"{root}: stem {stem.stem_id} belongs to no song")
+    for other, one in _divided(songs, lambda song: song.notes_sha256):
+        raise InvalidCorpus(
+            f"{root / one.path}: has the notes of {other.path}, which is in another split"
+        )
+    for other, one in _divided(songs, lambda song: song.duplicate_group or f"of {song.song_id}"):
+        raise InvalidCorpus(
+            f"{root / one.path}: is nearly the same music as {other.path}, which is in another "
+            "split"
+        )
+    expected = ComparedTexts(song.path for song in songs())
     for split in SPLITS:
-        for folder in sorted((root / split).glob("*")):
-            if f"{split}/{folder.name}" not in expected:
-                raise InvalidCorpus(f"{folder}: no record names it")
-    check_tar_names(root, corpus.tars, expected)
+        folder = root / split
+        names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+        found = ComparedTexts(f"{split}/{name}" for name in names).places_in(expected)
+        if (found < 0).any():
+            name = names[int((found < 0).argmax())]
+            raise InvalidCorpus(f"{folder / name}: no record names it")
+    check_tar_names(root, corpus.tars, (song.path for song in songs()))
 
 
-def _unique(root: Path, what: str, ids: Iterable[str]) -> None:
-    seen: set[str] = set()
-    for identity in ids:
-        if identity in seen:
-            raise InvalidCorpus(f"{root}: {what} {identity} is recorded twice")
-        seen.add(identity)
+def _divided(
+    songs: Callable[[], Iterator[Song]], key: Callable[[Song], str]
+) -> Iterator[tuple[Song, Song]]:
+    """Yield the first song that has the key of an earlier one in another split, after that one."""
+    keys, splits = ComparedTexts(), bytearray()
+    for song in songs():
+        keys.append(key(song))
+        splits.append(SPLITS.index(song.split))
+    of_song = np.frombuffer(bytes(splits), np.uint8)
+    firsts = keys.firsts()
+    divided = np.flatnonzero(of_song != of_song[firsts])
+    if len(divided):
+        place = int(divided[0])
+        yield _nth(songs(), int(firsts[place])), _nth(songs(), place)
+
+
+def _check_pieces_of(corpus: Corpus) -> None:
+    """Check that pieces have names of their own, and songs."""
+
+    def pieces() -> Iterator[_StemNames]:
+        return corpus.iter_records(PIECES, _StemNames)
+
+    _unique(corpus.root, "piece", lambda: (piece.stem_id for piece in pieces()))
+    songs = ComparedTexts(stem.song_id for stem in corpus.iter_records("stems", _StemNames))
+    is_lost = ComparedTexts(piece.song_id for piece in pieces()).places_in(songs) < 0
+    lost = itertools.compress(pieces(), is_lost.tolist())
+    if (piece := min(lost, key=lambda piece: piece.song_id, default=None)) is not None:
+        raise InvalidCorpus(f"{corpus.root}: piece {piece.stem_id} is of no song")
+
+
+def _unique(root: Path, what: str, ids: Callable[[], Iterator[str]]) -> ComparedTexts:
+    """Check that no name comes twice; return the names."""
+    names = ComparedTexts(ids())
+    if (place := names.first_repeated()) is not None:
+        raise InvalidCorpus(f"{root}: {what} {_nth(ids(), place)} is recorded twice")
+    return names
+
+
+def _nth(items: Iterator[T], place: int) -> T:
+    return next(itertools.islice(items, place, None))
 
 
 def validate_song(job: SongValidation) -> Finding:

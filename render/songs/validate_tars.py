@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 from stemsmith.manifests import places, shards, storage
-from stemsmith.manifests.corpus import Corpus
+from stemsmith.manifests.corpus import PIECES, Corpus
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.jobs import recheck
-from stemsmith.manifests.records import Finding
+from stemsmith.manifests.records import Finding, Song, Stem
 from stemsmith.manifests.tar_shards import INDEX, index_text, read_members
 from stemsmith.render.songs.tars import song_files, stem_files
 
@@ -43,7 +43,7 @@ class TarValidation:
     n_files: int
 
 
-def check_tar_names(root: Path, tars: Collection[str], songs: Collection[str]) -> None:
+def check_tar_names(root: Path, tars: Collection[str], songs: Iterable[str]) -> None:
     """Check that the tars of a folder are those of its manifest, and of its songs.
 
     Parameters
@@ -52,7 +52,7 @@ def check_tar_names(root: Path, tars: Collection[str], songs: Collection[str]) -
         Folder of the corpus.
     tars : collection of str
         Names of the tars that the manifest has.
-    songs : collection of str
+    songs : iterable of str
         Paths of all songs, as records have them.
 
     Raises
@@ -80,12 +80,11 @@ def plan_tar_validation(corpus: Corpus) -> list[TarValidation]:
 
 
 def _files_of(corpus: Corpus) -> Iterator[str]:
-    for song in corpus.song_records():
+    for song in corpus.iter_records("songs", Song):
         yield from song_files(song)
-    for stem in corpus.stem_records():
-        yield from stem_files(stem)
-    for piece in corpus.piece_records():
-        yield from stem_files(piece)
+    for kind in ("stems", PIECES):
+        for stem in corpus.iter_records(kind, Stem):
+            yield from stem_files(stem)
 
 
 def validate_tar(job: TarValidation) -> Finding:

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import mido
 import numpy as np
@@ -64,6 +65,37 @@ def test_the_records_are_the_shards(corpus: Path) -> None:
     stems = shards.read_records(corpus / "stems-00000.parquet", Stem)
     for found in (read.stem_records(), list(read.iter_stems())):
         assert [stem.stem_id for stem in found] == [stem.stem_id for stem in stems]
+
+
+def rewritten(corpus: Path, folder: Path, name: str, records: list[Any]) -> Corpus:
+    """Return a corpus with other records of one kind; it has no audio."""
+    folder.mkdir()
+    for path in corpus.glob("*.parquet"):
+        shutil.copy(path, folder)
+    path = folder / f"{name}-00000.parquet"
+    shards.write_records(path, type(records[0]), records)
+    header = json.loads((corpus / "manifest.json").read_text())
+    entries = [shards.shard_entry(folder / entry["file"]) for entry in header["shards"]]
+    (folder / "manifest.json").write_text(json.dumps({**header, "shards": entries}))
+    return Corpus(folder)
+
+
+def test_songs_have_their_stems_in_whatever_order_these_lie(corpus: Path, tmp_path: Path) -> None:
+    opened = Corpus(corpus)
+    songs, stems = opened.song_records(), opened.stem_records()
+    by_song = {song.song_id: [s for s in stems if s.song_id == song.song_id] for song in songs}
+    lost = dataclasses.replace(stems[0], song_id="0" * 32, stem_id=f"{'0' * 32}/S00")
+    turned = [stem for k in range(9) for own in by_song.values() for stem in own[k : k + 1]]
+    for number, records in enumerate((stems, [lost, *stems], [*turned, lost], stems[::-1])):
+        found = list(rewritten(corpus, tmp_path / f"{number}", "stems", records).iter_with_stems())
+        assert [song for song, _, _ in found] == songs
+        for song, own, pieces in found:
+            expected = [s.stem_id for s in records if s.song_id == song.song_id]
+            assert [stem.stem_id for stem in own] == expected and len(own) == song.n_stems
+            np.testing.assert_array_equal(
+                own[0].power, {s.stem_id: s for s in stems}[own[0].stem_id].power
+            )
+            assert pieces == ()
 
 
 def test_a_song_is_what_other_readers_find_in_its_folder(corpus: Path) -> None:

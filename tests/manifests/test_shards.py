@@ -214,6 +214,64 @@ def test_a_table_of_many_records_is_small(path: Path) -> None:
     assert table[n - 1] == Chord(f"{n - 1:08d}", notes)
 
 
+@dataclass(frozen=True)
+class Pitched:
+    """A part of `Note`."""
+
+    pitch: int
+
+
+@dataclass(frozen=True)
+class Counted:
+    n_notes: int
+
+
+@pytest.mark.parametrize("n_at_once", [1, 3, 100])
+def test_records_come_one_after_another_as_they_do_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_at_once: int
+) -> None:
+    monkeypatch.setattr(shards, "_ROWS_AT_ONCE", n_at_once)
+    several = [[everything(count=k, text=f"{k % 3}") for k in range(n)] for n in (5, 0, 4)]
+    paths = [tmp_path / f"{number}.parquet" for number in range(3)]
+    for path, records in zip(paths, several, strict=True):
+        shards.write_records(path, Everything, records)
+    found = list(shards.iter_records(paths, Everything))
+    assert_same(found, shards.read_records(paths, Everything))
+    assert len(found) == 9
+    shards.write_records(paths[0], Note, NOTES)
+    pitches = [Pitched(note.pitch) for note in NOTES]
+    assert list(shards.iter_records(paths[:1], Pitched)) == pitches
+
+
+def test_what_is_wrong_with_a_later_record_is_found_when_it_is_reached(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shards, "_ROWS_AT_ONCE", 2)
+    shards.write_records(path, Counted, [Counted(n) for n in (1, 2, 3, -4, 5)])
+    found = shards.iter_records([path], Counted)
+    assert [next(found).n_notes for _ in range(2)] == [1, 2]
+    with pytest.raises(InvalidCorpus, match=f"{re.escape(str(path))}: .*n_notes is -4"):
+        next(found)
+    with pytest.raises(InvalidCorpus, match="cannot be read"):
+        next(shards.iter_records([path.with_name("none.parquet")], Rejection))
+
+
+@pytest.mark.parametrize("n_records", [0, 1, 6, 7, 12, 20])
+def test_groups_of_rows_are_those_that_arrow_makes(
+    path: Path, monkeypatch: pytest.MonkeyPatch, n_records: int
+) -> None:
+    """The same bytes, though not all records are in memory at a time."""
+    monkeypatch.setattr(shards, "_ROWS_CONVERTED", 3)
+    monkeypatch.setattr(shards, "_ROWS_OF_GROUP", 6)
+    records = [everything(count=k, text="same", maybe_text=str(k)) for k in range(n_records)]
+    shards.write_records(path, Everything, iter(records))
+    sink = pa.BufferOutputStream()
+    table = shards.table_of(records, Everything)
+    options: dict[str, Any] = {"compression": "zstd", "write_page_checksum": True}
+    pq.write_table(table, sink, row_group_size=6, **options)
+    assert path.read_bytes() == sink.getvalue().to_pybytes()
+
+
 def test_records_may_come_from_a_generator(path: Path) -> None:
     shards.write_records(path, Note, (note for note in NOTES))
     assert shards.read_records(path, Note) == NOTES

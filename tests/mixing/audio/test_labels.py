@@ -520,9 +520,9 @@ def test_stems_without_notes_make_an_empty_table(tmp_path: Path) -> None:
 def test_notes_are_read_once_a_process_and_again_when_the_corpus_is_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calls: list[Path] = []
-    read = shards.read_records
-    monkeypatch.setattr(shards, "read_records", lambda p, t: (calls.append(p), read(p, t))[1])
+    calls: list[list[Path]] = []
+    read = shards.iter_records
+    monkeypatch.setattr(shards, "iter_records", lambda p, t: (calls.append(p), read(p, t))[1])
     audio = np.zeros(LENGTH, np.float32)
     for n_reads, row in enumerate([(0, 10, 60, 1), (5, 15, 60, 1)], 1):
         source = write_corpus(tmp_path, {"a": ([row], audio, RATE)})["a"]

@@ -11,7 +11,8 @@ from stemsmith.manifests.errors import NothingToDo, UsageError
 from stemsmith.mixing.plan.augment import Augmenter
 from stemsmith.mixing.plan.coherent import CoherentPlan
 from stemsmith.mixing.plan.config import MixConfig
-from stemsmith.mixing.sources.catalogue import CatalogueStem, SplitCatalogue
+from stemsmith.mixing.sources.catalogue import SplitCatalogue
+from stemsmith.mixing.sources.stems import CatalogueStem
 from stemsmith.mixing.sources.taxonomy import Taxonomy
 
 RATE, N_STEPS = 8000, 300

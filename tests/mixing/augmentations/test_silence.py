@@ -21,7 +21,8 @@ from stemsmith.mixing.augmentations.silence import Gapless
 from stemsmith.mixing.level.loudness import envelope
 from stemsmith.mixing.plan.config import MixConfig, Mode
 from stemsmith.mixing.plan.incoherent import IncoherentPlan
-from stemsmith.mixing.sources.catalogue import CatalogueStem, SplitCatalogue, sounding_steps
+from stemsmith.mixing.sources.catalogue import SplitCatalogue, sounding_steps
+from stemsmith.mixing.sources.stems import CatalogueStem
 from stemsmith.mixing.sources.taxonomy import Taxonomy
 
 RATE = 16000
@@ -185,7 +186,10 @@ def test_gapless_stems_are_the_same_stems_but_shorter(sparse: tuple[Path, SplitC
     _, catalogue = sparse
     gapless = Gapless(catalogue, DUO).catalogue
     assert [stem.stem_id for stem in gapless.stems] == [s.stem_id for s in catalogue.stems]
-    assert (gapless.groups, gapless.members) == (catalogue.groups, catalogue.members)
+    assert list(gapless.groups) == list(catalogue.groups)
+    assert gapless.members.keys() == catalogue.members.keys()
+    for target, members in gapless.members.items():
+        assert members.tolist() == catalogue.members[target].tolist()
     for whole, short in zip(catalogue.stems, gapless.stems, strict=True):
         is_kept = np.zeros(whole.n_steps, bool)
         if whole.power.any():

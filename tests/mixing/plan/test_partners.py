@@ -20,8 +20,9 @@ from stemsmith.mixing.level.loudness import envelope
 from stemsmith.mixing.plan import partners
 from stemsmith.mixing.plan.config import MixConfig, Mode, Pairing
 from stemsmith.mixing.plan.incoherent import IncoherentPlan, Partners
-from stemsmith.mixing.sources.catalogue import CatalogueStem, SplitCatalogue, split_catalogues
+from stemsmith.mixing.sources.catalogue import SplitCatalogue, split_catalogues
 from stemsmith.mixing.sources.find import find_sources, read_stems
+from stemsmith.mixing.sources.stems import CatalogueStem
 from stemsmith.mixing.sources.taxonomy import TAXONOMIES, Taxonomy
 
 RATE = 16000

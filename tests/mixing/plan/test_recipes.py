@@ -29,8 +29,9 @@ from stemsmith.mixing.plan.coherent import CoherentPlan
 from stemsmith.mixing.plan.config import MixConfig, Mode, Pairing
 from stemsmith.mixing.plan.incoherent import IncoherentPlan
 from stemsmith.mixing.plan.recipes import common_sample_rate, n_per_split
-from stemsmith.mixing.sources.catalogue import CatalogueStem, SplitCatalogue, split_catalogues
+from stemsmith.mixing.sources.catalogue import SplitCatalogue, split_catalogues
 from stemsmith.mixing.sources.find import find_sources, read_stems
+from stemsmith.mixing.sources.stems import CatalogueStem, StemTable
 from stemsmith.mixing.sources.taxonomy import TAXONOMIES, Taxonomy
 
 SLAKH = TAXONOMIES["slakh"]
@@ -200,7 +201,8 @@ def test_remixes_keep_the_target_and_take_all_else_from_elsewhere(rendered: Corp
         for source in mixture.sources:
             if source.group == "bass":
                 continue
-            elsewhere = [s for s in catalogue.songs_with[source.group] if s != target.song_id]
+            others = map(catalogue.songs.name, catalogue.songs_with[source.group])
+            elsewhere = [song for song in others if song != target.song_id]
             assert source.song_id in elsewhere or not elsewhere
             if elsewhere:
                 donors.add(source.song_id)
@@ -721,7 +723,8 @@ def test_the_largest_remainders_round_up() -> None:
 
 
 def test_the_sample_rate_is_the_lowest_or_the_one_wanted() -> None:
-    stems = [stem_of("a/bass", "##", sample_rate=rate) for rate in (48000, 22050, 44100)]
+    rates = (48000, 22050, 44100)
+    stems = StemTable.of(stem_of("a/bass", "##", sample_rate=rate) for rate in rates)
     assert common_sample_rate(stems, None) == 22050
     assert common_sample_rate(stems, 16000) == 16000
 

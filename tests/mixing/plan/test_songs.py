@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,13 @@ from hypothesis import strategies as st
 from stemsmith.manifests import shards
 from stemsmith.manifests.corpus import Corpus
 from stemsmith.manifests.errors import NothingToDo, UsageError
+from stemsmith.manifests.records import Song
 from stemsmith.mixing import Mixtures, mix
 from stemsmith.mixing.plan.config import MixConfig, Mode
 from stemsmith.mixing.plan.recipes import n_of_splits
 from stemsmith.mixing.plan.songs import chosen_stems, divided, limited
-from stemsmith.mixing.sources.catalogue import CatalogueStem
 from stemsmith.mixing.sources.find import find_sources, read_stems
+from stemsmith.mixing.sources.stems import CatalogueStem, StemTable
 from stemsmith.mixing.sources.taxonomy import Taxonomy
 
 DUO = Taxonomy("duo", {"violin": ["violin"], "piano": ["piano"]})
@@ -248,8 +249,8 @@ def test_too_little_material_for_a_clip_is_said() -> None:
 
 
 def test_nothing_is_cut_unless_asked_for() -> None:
-    stems = material("A", "B")
-    assert limited(stems, config(), DUO) == stems
+    stems = StemTable.of(material("A", "B"))
+    assert limited(stems, config(), DUO) is stems
     for hours in (0, -1, float("nan"), float("inf")):
         with pytest.raises(UsageError, match="--source-hours"):
             config(source_hours=hours)
@@ -356,11 +357,15 @@ def test_songs_of_a_corpus_that_are_not_wanted_say_that_it_is_divided() -> None:
 def test_songs_that_are_nearly_the_same_are_drawn_together(
     unsplit: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    records = [
-        dataclasses.replace(song, duplicate_group="of all", split="train")
-        for song in Corpus(unsplit).song_records()
-    ]
-    monkeypatch.setattr(Corpus, "song_records", lambda _: records)
+    read = Corpus.iter_records
+
+    def joined(self: Corpus, name: str, record_type: type) -> Iterator[Any]:
+        for record in read(self, name, record_type):
+            is_song = isinstance(record, Song)
+            changes = {"duplicate_group": "of all", "split": "train"} if is_song else {}
+            yield dataclasses.replace(record, **changes)
+
+    monkeypatch.setattr(Corpus, "iter_records", joined)
     stems = read_stems(find_sources([unsplit], Path("nowhere")), {}, 1)
     assert len({one.song_id for one in stems}) > 1
     assert {one.song_key for one in stems} == {"of all"}

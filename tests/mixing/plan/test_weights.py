@@ -20,9 +20,10 @@ from stemsmith.manifests.errors import UsageError
 from stemsmith.mixing.plan.coherent import CoherentPlan
 from stemsmith.mixing.plan.config import MixConfig
 from stemsmith.mixing.plan.incoherent import IncoherentPlan
-from stemsmith.mixing.plan.weights import draw_weighted
-from stemsmith.mixing.sources.catalogue import CatalogueStem, SplitCatalogue
+from stemsmith.mixing.plan.weights import WeightedItems
+from stemsmith.mixing.sources.catalogue import SplitCatalogue
 from stemsmith.mixing.sources.find import find_sources, read_stems
+from stemsmith.mixing.sources.stems import CatalogueStem
 from stemsmith.mixing.sources.taxonomy import Taxonomy
 
 RATE, N_STEPS, CLIP = 8000, 60, 10
@@ -147,8 +148,8 @@ def test_a_stem_in_which_nothing_is_played_is_drawn_evenly() -> None:
 def test_what_has_no_weight_is_never_drawn(weights: list[float], v: float, data) -> None:
     first = data.draw(st.integers(0, len(weights) - 1))
     last = data.draw(st.integers(first + 1, len(weights)))
-    ends = np.array([first]), np.array([last])
-    (item,) = draw_weighted(np.array(weights), *ends, np.array([v]))
+    sums = np.cumsum([0.0, *weights])[first : last + 1]
+    (item,) = first + WeightedItems.of_sums(sums).draw(np.array([v]))
     assert first <= item < last
     assert weights[item] > 0 or not any(weights[first:last])
 

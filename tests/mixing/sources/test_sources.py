@@ -764,8 +764,8 @@ def test_homes_and_addresses_after_a_prefix(
     monkeypatch.setenv("HOME", str(musdb.parent))
     done = here("mix", f"musdb:~/{musdb.name}", tmp_path / "m", *SHORT, "--taxonomy", "musdb")
     assert done.returncode == 0, done.stderr
-    done = here("mix", "musdb:s3://bucket/musdb", tmp_path / "n", *SHORT)
-    assert_one_line_error(done, 2, "s3://bucket/musdb: is an address")
+    done = here("mix", "musdb:https://host/musdb", tmp_path / "n", *SHORT)
+    assert_one_line_error(done, 2, "https://host/musdb: is an address of a kind that cannot be")
 
 
 def test_a_song_is_left_out_of_training_in_either_form(

@@ -209,7 +209,7 @@ def test_validate_finds_levels_that_are_not_as_recorded(make_song, tmp_path: Pat
     corpus = tmp_path / "c"
     (song,), _ = rendered(here, tmp_path / "midi", corpus, "--balance", "real")
     drawn = json.loads(song.balance or "")
-    checked = plan_validation(Corpus(corpus))[0]
+    checked = next(iter(plan_validation(Corpus(corpus))))
     for text, complaint in (
         (json.dumps({**drawn, "bass": drawn["bass"] - 1}), "balance is not that of its group"),
         ("{", "balance is no JSON"),
