@@ -607,29 +607,36 @@ def _file_system(protocol: str) -> Any:
     said = tuple(sorted((k, v) for k, v in os.environ.items() if begins and k.startswith(begins)))
     identity = (os.getpid(), protocol, said)
     if (found := _file_systems.get(identity)) is None:
-        import fsspec
-
-        options = {} if protocol == "memory" else {"skip_instance_cache": True}
-        found = fsspec.filesystem(
-            protocol, use_listings_cache=False, **options, **_options(protocol)
-        )
-        if protocol == "s3":
-            found.retries = 1  # `_patiently` does it, alike for all stores
-        _file_systems[identity] = found
+        found = _file_systems[identity] = _opened(protocol)
     return found
 
 
-def _options(protocol: str) -> dict[str, Any]:
-    if protocol != "s3":
-        return {}
-    longest_s = patience_s() / _N_TRIES
-    return {
-        "config_kwargs": {
-            "connect_timeout": min(_CONNECTING_S, longest_s),
-            "read_timeout": longest_s,
+def _opened(protocol: str) -> Any:
+    """Return a new file system, which asks once and gives up in time: `_patiently` asks again."""
+    import fsspec
+
+    reading_s = patience_s() / _N_TRIES
+    connecting_s = min(_CONNECTING_S, reading_s)
+    alone = {"use_listings_cache": False, "skip_instance_cache": True}
+    if protocol == "s3":
+        limits = {
+            "connect_timeout": connecting_s,
+            "read_timeout": reading_s,
             "retries": {"total_max_attempts": 1},
         }
-    }
+        found = fsspec.filesystem("s3", config_kwargs=limits, **alone)
+        found.retries = 1
+        return found
+    if protocol == "az":
+        from stemsmith.manifests.azure_store import AzureStore
+
+        try:
+            return AzureStore(connecting_s, reading_s, **alone)
+        except ValueError as error:
+            raise _NoAccount(error) from error
+    if protocol == "memory":  # all of the process have the same one
+        return fsspec.filesystem("memory", use_listings_cache=False)
+    return fsspec.filesystem(protocol, **alone)
 
 
 def _patiently(call: Callable[[], T], path: ObjectPath) -> T:
@@ -681,7 +688,8 @@ _NO_CREDENTIALS: Final = frozenset(
         "CredentialRetrievalError",
         "ProfileNotFound",
         "DefaultCredentialsError",  # of google
-        "ClientAuthenticationError",  # of azure
+        "CredentialUnavailableError",  # of azure
+        "_NoAccount",
     }
 )
 _ELSEWHERE: Final = frozenset(
@@ -701,6 +709,10 @@ class _Unmet(Exception):
     """A condition of a write does not hold."""
 
 
+class _NoAccount(Exception):
+    """Who asks, and where, is not said, or not in a way that can be read."""
+
+
 def _is_passing(error: BaseException) -> bool:
     names = {kind.__name__ for kind in type(error).__mro__}
     if names & _PASSING:
@@ -715,7 +727,8 @@ def _code_of(error: BaseException) -> str:
     """Return what the store calls its refusal, such as ``NoSuchBucket``; empty if nothing."""
     response = getattr(error, "response", None) or getattr(error.__cause__, "response", None)
     found = response.get("Error", {}) if isinstance(response, dict) else {}
-    return str(found.get("Code", "") or getattr(error, "error_code", "") or "")
+    code = found.get("Code") or getattr(error, "error_code", None) or ""
+    return str(getattr(code, "value", code))  # Azure's are of an enumeration
 
 
 def _told(error: Exception, path: ObjectPath) -> Exception:

@@ -1,0 +1,77 @@
+"""Azure's blobs as fsspec's adlfs has them, but with every name that a blob may have.
+
+`stemsmith.manifests.stores` asks it, and nobody else. Of adlfs it replaces three things: names are
+taken as they are (adlfs reads ``?`` and ``#`` as those of a URL); a list is of what is below a name,
+also where there is a blob of that name or others begin alike; and a question is asked once and
+given up in time, as `stemsmith.manifests.stores` is who asks again.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import Any
+
+from adlfs import AzureBlobFileSystem
+from azure.core.exceptions import ResourceNotFoundError
+from azure.storage.blob.aio import BlobServiceClient
+
+__all__ = ["AzureStore"]
+
+
+class AzureStore(AzureBlobFileSystem):
+    """A store of the account that the environment names.
+
+    Parameters
+    ----------
+    connecting_s, reading_s : float
+        Seconds after which a connection that is not made, or says nothing, is given up.
+    **options : dict
+        As adlfs has them.
+    """
+
+    def __init__(self, connecting_s: float, reading_s: float, **options: Any) -> None:
+        self._limits = {"connection_timeout": connecting_s, "read_timeout": reading_s}
+        super().__init__(**options)
+
+    def do_connect(self) -> None:
+        """Make the client."""
+        super().do_connect()
+        made = self.service_client
+        self.service_client = BlobServiceClient(
+            made.url, credential=made.credential, retry_total=0, **self._limits
+        )
+
+    @classmethod
+    def _strip_protocol(cls, path: Any) -> Any:
+        return path  # `ObjectPath` gives names without it
+
+    async def _ls(self, path: str, detail: bool = True, **_: Any) -> list[dict[str, Any]]:
+        container, name, _version = self.split_path(path)
+        async with self.service_client.get_container_client(container) as client:
+            begin = f"{name}/" if name else ""
+            found = client.walk_blobs(begin, include=["metadata"], delimiter="/")
+            return await self._told(found, path)
+
+    async def _find(self, path: str, detail: bool = True, **_: Any) -> dict[str, dict[str, Any]]:
+        container, name, _version = self.split_path(path)
+        async with self.service_client.get_container_client(container) as client:
+            begin = f"{name}/" if name else ""
+            found = client.list_blobs(begin, include=["metadata"])
+            return {entry["name"]: entry for entry in await self._told(found, path)}
+
+    async def _told(self, found: Any, path: str) -> list[dict[str, Any]]:
+        """Return what is known of blobs and of what looks like folders.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there are none.
+        """
+        try:
+            entries: list[dict[str, Any]] = await self._details([one async for one in found])
+        except ResourceNotFoundError as error:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path) from error
+        if not entries:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+        return entries
