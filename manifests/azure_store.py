@@ -1,9 +1,9 @@
 """Azure's blobs as fsspec's adlfs has them, but with every name that a blob may have.
 
-`stemsmith.manifests.stores` asks it, and nobody else. Of adlfs it replaces three things: names are
-taken as they are (adlfs reads ``?`` and ``#`` as those of a URL); a list is of what is below a name,
-also where there is a blob of that name or others begin alike; and a question is asked once and
-given up in time, as `stemsmith.manifests.stores` is who asks again.
+Nobody but `stemsmith.manifests.stores` uses it. Of adlfs it replaces three things: names are taken
+as they are (adlfs reads ``?`` and ``#`` as those of a URL); a list is of what is below a name, also
+where there is a blob of that name or others begin alike; and a question is asked once and given up
+in time, since `stemsmith.manifests.stores` is who asks again.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from azure.storage.blob.aio import BlobServiceClient
 __all__ = ["AzureStore"]
 
 
-class AzureStore(AzureBlobFileSystem):
+class AzureStore(AzureBlobFileSystem):  # type: ignore[misc]  # adlfs ships no types
     """A store of the account that the environment names.
 
     Parameters
@@ -30,12 +30,14 @@ class AzureStore(AzureBlobFileSystem):
         As adlfs has them.
     """
 
+    service_client: Any
+
     def __init__(self, connecting_s: float, reading_s: float, **options: Any) -> None:
         self._limits = {"connection_timeout": connecting_s, "read_timeout": reading_s}
         super().__init__(**options)
 
     def do_connect(self) -> None:
-        """Make the client."""
+        """Make the client, which adlfs cannot be told to make with limits of our own."""
         super().do_connect()
         made = self.service_client
         self.service_client = BlobServiceClient(
