@@ -1,13 +1,15 @@
 """Azure's blobs as fsspec's adlfs has them, but with every name that a blob may have.
 
-Nobody but `stemsmith.manifests.stores` uses it. Of adlfs it replaces three things: names are taken
+Nobody but `stemsmith.manifests.stores` uses it. Of adlfs it replaces some things: names are taken
 as they are (adlfs reads ``?`` and ``#`` as those of a URL); a list is of what is below a name, also
-where there is a blob of that name or others begin alike; and a question is asked once and given up
-in time, since `stemsmith.manifests.stores` is who asks again.
+where there is a blob of that name or others begin alike; of many blobs that are removed, each is
+(adlfs ends with the first that is gone, and hides why it failed); and a question is asked once and
+given up in time, since `stemsmith.manifests.stores` is who asks again.
 """
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 from typing import Any
@@ -15,6 +17,7 @@ from typing import Any
 from adlfs import AzureBlobFileSystem
 from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.blob.aio import BlobServiceClient
+from fsspec.asyn import sync_wrapper
 
 __all__ = ["AzureStore"]
 
@@ -61,6 +64,19 @@ class AzureStore(AzureBlobFileSystem):  # type: ignore[misc]  # adlfs ships no t
             begin = f"{name}/" if name else ""
             found = client.list_blobs(begin, include=["metadata"])
             return {entry["name"]: entry for entry in await self._told(found, path)}
+
+    async def _rm(self, path: list[str], **_: Any) -> None:
+        container = self.split_path(path[0])[0]
+        names = [self.split_path(one)[1] for one in path]
+        async with self.service_client.get_container_client(container) as client:
+            removals = [client.delete_blob(name) for name in names]
+            for outcome in await asyncio.gather(*removals, return_exceptions=True):
+                if isinstance(outcome, BaseException) and not isinstance(
+                    outcome, ResourceNotFoundError
+                ):
+                    raise outcome
+
+    rm = sync_wrapper(_rm)
 
     async def _told(self, found: Any, path: str) -> list[dict[str, Any]]:
         """Return what is known of blobs and of what looks like folders.

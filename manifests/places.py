@@ -44,6 +44,7 @@ __all__ = [
     "opened",
     "place",
     "read_bytes",
+    "read_stretch",
     "sha256_of",
     "size_of",
     "status_of",
@@ -177,6 +178,15 @@ def read_bytes(path: Path) -> bytes:
     """Return the content of a file, wherever it is; errors as of `opened`."""
     with opened(path) as file:
         return file.read()
+
+
+def read_stretch(path: Path, offset: int, n_bytes: int) -> bytes:
+    """Return some bytes of a plain file or an object, such as a member of a tar by its place."""
+    if is_object(path):
+        return path.read_stretch(offset, n_bytes)
+    with path.open("rb") as file:
+        file.seek(offset)
+        return file.read(n_bytes)
 
 
 def sha256_of(path: Path) -> str:

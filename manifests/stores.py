@@ -379,22 +379,38 @@ class ObjectPath:
     def open(self, mode: str = "r", buffering: int = -1, encoding: str | None = None) -> Any:
         """Open the object for reading, as bytes (``rb``) or text (``r``).
 
-        Large ones are read piece by piece, as they are asked for: of `buffering` bytes or more.
+        Large ones, and those of which `buffering` says how many bytes are read at once, are read
+        piece by piece, as they are asked for.
         """
         if mode not in ("r", "rb"):
             raise ValueError(f"mode {mode!r}: objects are written as a whole")
-        status = self.stat()
-        if stat.S_ISDIR(status.st_mode):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(self))
-        if status.st_size <= _SMALL:
-            file: BinaryIO = io.BytesIO(self.read_bytes())
+        file: BinaryIO
+        begin = b"" if buffering > 0 else self._begin()
+        if buffering > 0 or len(begin) > _SMALL:
+            file = _buffered(_Stretches(self, self.stat().st_size), buffering)
         else:
-            file = _buffered(_Stretches(self, status.st_size), buffering)
+            file = io.BytesIO(begin)
         return file if mode == "rb" else cast(TextIO, io.TextIOWrapper(file, encoding or "utf-8"))
+
+    def _begin(self) -> bytes:
+        """Return all of an object that is small, and of another one more than that would have."""
+        try:
+            return self.read_stretch(0, _SMALL + 1)
+        except FileNotFoundError:
+            if self.is_dir():
+                raise IsADirectoryError(
+                    errno.EISDIR, os.strerror(errno.EISDIR), str(self)
+                ) from None
+            raise
 
     def read_bytes(self) -> bytes:
         """Return what the object holds."""
-        data: bytes = self._ask("cat_file", str(self._key))
+        # Of S3, whoever asks for all of it asks for its size first, unless it is from a place on.
+        options = {"start": 0} if self._protocol == "s3" else {}
+        try:
+            data: bytes = self._ask("cat_file", str(self._key), **options)
+        except _PastEnd:
+            return b""
         return data
 
     def read_text(self, encoding: str = "utf-8") -> str:
@@ -405,7 +421,10 @@ class ObjectPath:
         """Return some bytes of the object, fewer where it ends before."""
         if n_bytes <= 0:
             return b""
-        data: bytes = self._ask("cat_file", str(self._key), start=start, end=start + n_bytes)
+        try:
+            data: bytes = self._ask("cat_file", str(self._key), start=start, end=start + n_bytes)
+        except _PastEnd:
+            return b""
         return data
 
     def fetch(self, path: Path) -> None:
@@ -528,7 +547,31 @@ class ObjectPath:
         def call() -> Any:
             return getattr(_file_system(self._protocol), method)(*arguments, **options)
 
-        return _patiently(call, self)
+        try:
+            return _patiently(call, self)
+        except FileNotFoundError:
+            if not self._has_bucket(is_known=bool(self.key) or method != "info"):
+                raise _no_bucket(self) from None
+            raise
+
+    def _has_bucket(self, is_known: bool) -> bool:
+        """Return whether there is the bucket of what is not there.
+
+        S3 says so itself of a name in a bucket. The others are asked, once.
+        """
+        if self._protocol == "memory" or (self._protocol == "s3" and is_known):
+            return True
+        if not is_known:
+            return False
+        if (self._protocol, self.bucket) not in _buckets:
+            try:
+                _patiently(lambda: _file_system(self._protocol).info(self.bucket), self)
+            except FileNotFoundError:
+                return False
+            except StoreError:  # who may read objects need not be allowed to ask
+                return True
+            _buckets.add((self._protocol, self.bucket))
+        return True
 
 
 def _parts(text: str) -> list[str]:
@@ -596,6 +639,7 @@ def _buffered(file: _Stretches, n_bytes: int) -> BinaryIO:
 # Asking
 
 _file_systems: dict[tuple[Any, ...], Any] = {}
+_buckets: set[tuple[str, str]] = set()  # that were found to be there
 
 
 def _file_system(protocol: str) -> Any:
@@ -709,6 +753,10 @@ class _Unmet(Exception):
     """A condition of a write does not hold."""
 
 
+class _PastEnd(Exception):
+    """An object ends before what is to be read of it begins."""
+
+
 class _NoAccount(Exception):
     """Who asks, and where, is not said, or not in a way that can be read."""
 
@@ -736,8 +784,10 @@ def _told(error: Exception, path: ObjectPath) -> Exception:
     code, names = _code_of(error), {kind.__name__ for kind in type(error).__mro__}
     if code in ("PreconditionFailed", "412", "ConditionalRequestConflict", "ConditionNotMet"):
         return _Unmet(code)
+    if code == "InvalidRange":
+        return _PastEnd(code)
     if code in ("NoSuchBucket", "ContainerNotFound") or _is_of_bucket(error):
-        return StoreError(f"{path}: there is no bucket {path.bucket!r}")
+        return _no_bucket(path)
     if isinstance(error, FileNotFoundError):
         return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
     if isinstance(error, FileExistsError | IsADirectoryError | NotADirectoryError):
@@ -753,7 +803,8 @@ def _told(error: Exception, path: ObjectPath) -> Exception:
             f"{os.environ.get('AWS_DEFAULT_REGION') or 'the one that was asked'}; set "
             f"AWS_DEFAULT_REGION: {one_line(error)}"
         )
-    if isinstance(error, PermissionError) or code in ("403", "AuthorizationFailure"):
+    is_refused = getattr(error, "status_code", None) in (401, 403)
+    if is_refused or isinstance(error, PermissionError) or code == "403":
         return StoreError(
             f"{path}: the store refuses access; see to the credentials in the environment "
             f"({_CREDENTIALS[path.protocol]}) and to their rights: {one_line(error)}"
@@ -764,6 +815,11 @@ def _told(error: Exception, path: ObjectPath) -> Exception:
             f"that have expired: {one_line(error)}"
         )
     return StoreError(f"{path}: {one_line(error)}")
+
+
+def _no_bucket(path: ObjectPath) -> StoreError:
+    kind = "container" if path.protocol == "az" else "bucket"
+    return StoreError(f"{path}: there is no {kind} {path.bucket!r}; make it, or choose another")
 
 
 def _errno(name: str) -> int:
