@@ -245,13 +245,18 @@ def _opened_here(path: Path) -> BinaryIO:
     return cast(BinaryIO, io.BufferedReader(_Span(found.tar.open("rb", buffering=0), found.member)))
 
 
+def _stat(path: Path) -> Any:
+    """Return what the system or the store says of a file; the store is not asked for each read."""
+    return path.recent_stat() if is_object(path) else path.stat()
+
+
 def _status_of(path: Path) -> FileStatus:
     """Return what is known of a file that is there, or in a tar."""
     # Of an object, a question is saved by looking for the tar first.
     found = _in_tar(path) if is_remote(path) else None
     if found is None:
         try:
-            status = path.stat()
+            status = _stat(path)
             return FileStatus(status.st_size, status.st_mtime_ns, stat.S_ISREG(status.st_mode))
         except (NotADirectoryError, FileNotFoundError):
             if (found := _in_tar(path)) is None:
@@ -286,7 +291,7 @@ def _in_tar(path: Path) -> _InTar | None:
     while (end := text.find(_IN_TAR, end) + len(_IN_TAR)) >= len(_IN_TAR):
         tar, name = type(path)(text[: end - 1]), text[end:]
         try:
-            status = tar.stat()
+            status = _stat(tar)
         except OSError:
             return None
         if stat.S_ISREG(status.st_mode):
@@ -326,7 +331,7 @@ def _fetched(path: ObjectPath) -> BinaryIO:
 
 def _key_of(path: ObjectPath) -> str:
     """Return what decides the content of an object."""
-    status = path.stat()
+    status = path.recent_stat()
     return f"{path}|{status.tag}|{status.st_size}"
 
 

@@ -25,7 +25,7 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple, TextIO, TypeGuard, TypeVar, cast
 
-from stemsmith.manifests.errors import StoreError, UsageError, one_line, require
+from stemsmith.manifests.errors import NoAnswer, StoreError, UsageError, one_line, require
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -49,6 +49,8 @@ _CONNECTING_S: Final = 5.0
 _SMALL: Final = 1 << 23  # bytes of an object that is read as a whole
 _BUFFER: Final = 1 << 22  # bytes that are read at once of a larger one
 _N_AT_ONCE: Final = 1000  # objects that are copied with one call
+_RECENT_S: Final = 10.0  # for which an object that is only read is taken to be as it was
+_MOST_RECENT: Final = 10_000  # objects of which that is remembered
 
 _ADDRESS: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
 # Of each protocol: the extra that brings its package, the package, and the beginnings of variables
@@ -297,6 +299,21 @@ class ObjectPath:
         """
         return _status_of(self._ask("info", str(self._key)))
 
+    def recent_stat(self) -> ObjectStatus:
+        """Return what was known of the object in the last ten seconds, or else is; as `stat` does.
+
+        For sources, which are read many times and which nobody should write meanwhile. What this
+        process writes is seen at once.
+        """
+        now_s = time.monotonic()
+        told_s, status = _recent.get(self, (-_RECENT_S, None))
+        if status is None or now_s - told_s > _RECENT_S:
+            status = self.stat()
+            if len(_recent) >= _MOST_RECENT:
+                _recent.clear()
+            _recent[self] = now_s, status
+        return status
+
     def exists(self) -> bool:
         """Return whether there is such an object, or one below."""
         try:
@@ -395,7 +412,7 @@ class ObjectPath:
     def _begin(self) -> bytes:
         """Return all of an object that is small, and of another one more than that would have."""
         try:
-            return self.read_stretch(0, _SMALL + 1)
+            return self._content(start=0, end=_SMALL + 1)
         except FileNotFoundError:
             if self.is_dir():
                 raise IsADirectoryError(
@@ -406,7 +423,9 @@ class ObjectPath:
     def read_bytes(self) -> bytes:
         """Return what the object holds."""
         # Of S3, whoever asks for all of it asks for its size first, unless it is from a place on.
-        options = {"start": 0} if self._protocol == "s3" else {}
+        return self._content(**({"start": 0} if self._protocol == "s3" else {}))
+
+    def _content(self, **options: int) -> bytes:
         try:
             data: bytes = self._ask("cat_file", str(self._key), **options)
         except _PastEnd:
@@ -419,13 +438,7 @@ class ObjectPath:
 
     def read_stretch(self, start: int, n_bytes: int) -> bytes:
         """Return some bytes of the object, fewer where it ends before."""
-        if n_bytes <= 0:
-            return b""
-        try:
-            data: bytes = self._ask("cat_file", str(self._key), start=start, end=start + n_bytes)
-        except _PastEnd:
-            return b""
-        return data
+        return self._content(start=start, end=start + n_bytes) if n_bytes > 0 else b""
 
     def fetch(self, path: Path) -> None:
         """Copy the object to a local file."""
@@ -553,6 +566,9 @@ class ObjectPath:
             if not self._has_bucket(is_known=bool(self.key) or method != "info"):
                 raise _no_bucket(self) from None
             raise
+        finally:
+            if method not in _READING:
+                _recent.clear()
 
     def _has_bucket(self, is_known: bool) -> bool:
         """Return whether there is the bucket of what is not there.
@@ -640,6 +656,8 @@ def _buffered(file: _Stretches, n_bytes: int) -> BinaryIO:
 
 _file_systems: dict[tuple[Any, ...], Any] = {}
 _buckets: set[tuple[str, str]] = set()  # that were found to be there
+_READING: Final = frozenset({"info", "ls", "find", "cat_file", "get_file", "get"})
+_recent: dict[ObjectPath, tuple[float, ObjectStatus]] = {}  # when it was told, and what
 
 
 def _file_system(protocol: str) -> Any:
@@ -695,7 +713,7 @@ def _patiently(call: Callable[[], T], path: ObjectPath) -> T:
                 raise _told(error, path) from error
             waited_s = time.monotonic() - begun
             if waited_s + pause_s > longest_s:
-                raise StoreError(
+                raise NoAnswer(
                     f"{path}: the store does not answer, and was asked for {waited_s:.0f} s: "
                     f"{one_line(error)}"
                 ) from error
