@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import os
 from typing import Any
 
@@ -37,6 +38,7 @@ class AzureStore(AzureBlobFileSystem):  # type: ignore[misc]  # adlfs ships no t
 
     def __init__(self, connecting_s: float, reading_s: float, **options: Any) -> None:
         self._limits = {"connection_timeout": connecting_s, "read_timeout": reading_s}
+        logging.getLogger("azure.identity").setLevel(logging.ERROR)  # what it warns of is raised
         super().__init__(**options)
 
     def do_connect(self) -> None:
@@ -63,7 +65,8 @@ class AzureStore(AzureBlobFileSystem):  # type: ignore[misc]  # adlfs ships no t
         async with self.service_client.get_container_client(container) as client:
             begin = f"{name}/" if name else ""
             found = client.list_blobs(begin, include=["metadata"])
-            return {entry["name"]: entry for entry in await self._told(found, path)}
+            files = (one async for one in found if not one.name.endswith("/"))
+            return {entry["name"]: entry for entry in await self._told(files, path)}
 
     async def _rm(self, path: list[str], **_: Any) -> None:
         container = self.split_path(path[0])[0]

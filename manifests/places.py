@@ -25,8 +25,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple, cast
 
 from stemsmith.manifests.cache import BoundedCache, cache_folder, most_cached_bytes
+from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.paths import local_path
-from stemsmith.manifests.stores import ObjectPath, is_address, is_object
+from stemsmith.manifests.stores import ObjectPath, is_address, is_object, with_two_slashes
 from stemsmith.manifests.tar_shards import TarIndex, TarMember, read_index
 
 if TYPE_CHECKING:
@@ -74,12 +75,19 @@ def place(path: str | os.PathLike[str]) -> Path:
     Raises
     ------
     UsageError
-        If it is an address of another kind, has no bucket, or the package that it takes is missing.
+        If it is an address of another kind, has no bucket or only one slash, or the package that it
+        takes is missing.
     """
     if is_object(path):
         return cast(Path, path)
     text = os.fspath(path)
-    return cast(Path, ObjectPath(text)) if is_address(text) else local_path(path)
+    if is_address(text):
+        return cast(Path, ObjectPath(text))
+    if whole := with_two_slashes(text):
+        raise UsageError(
+            f"{text}: is an address with one slash; write it as text with two: {whole}"
+        )
+    return local_path(path)
 
 
 def joined(folder: Path, path: str) -> Path:

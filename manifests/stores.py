@@ -37,6 +37,7 @@ __all__ = [
     "is_address",
     "is_object",
     "patience_s",
+    "with_two_slashes",
 ]
 
 T = TypeVar("T")
@@ -79,6 +80,13 @@ def is_object(path: object) -> TypeGuard[ObjectPath]:
 def is_address(text: str) -> bool:
     """Return whether text begins as an address does: ``s3://``, ``https://``, ``file://``."""
     return _ADDRESS.match(text) is not None
+
+
+def with_two_slashes(text: str) -> str:
+    """Return the address of a store that has lost a slash, as a `Path` of it has; or nothing."""
+    protocol, colon, rest = text.partition(":/")
+    is_one = colon and protocol.lower() in _EXTRAS and not rest.startswith("/")
+    return f"{protocol}://{rest}" if is_one else ""
 
 
 def patience_s() -> float:
@@ -363,7 +371,12 @@ class ObjectPath:
             found = self._ask("find", str(self._key), detail=True)
         except FileNotFoundError:
             return []
-        named = [(self._named(entry), _status_of(entry)) for entry in found.values()]
+        # Some have an empty object for a folder, whose name ends with a slash.
+        named = [
+            (self._named(entry), _status_of(entry))
+            for name, entry in found.items()
+            if not name.endswith("/")
+        ]
         return sorted(
             (path, status)
             for path, status in named
@@ -750,7 +763,6 @@ _NO_CREDENTIALS: Final = frozenset(
         "CredentialRetrievalError",
         "ProfileNotFound",
         "DefaultCredentialsError",  # of google
-        "CredentialUnavailableError",  # of azure
         "_NoAccount",
     }
 )
@@ -810,10 +822,12 @@ def _told(error: Exception, path: ObjectPath) -> Exception:
         return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
     if isinstance(error, FileExistsError | IsADirectoryError | NotADirectoryError):
         return error
-    if names & _NO_CREDENTIALS:
+    status = getattr(error, "status_code", None)
+    if names & _NO_CREDENTIALS or ("ClientAuthenticationError" in names and status is None):
+        first_line = str(error).partition("\n")[0]  # Azure's has a paragraph of each way to sign in
         return StoreError(
             f"{path}: there are no credentials for it in the environment "
-            f"({_CREDENTIALS[path.protocol]}): {one_line(error)}"
+            f"({_CREDENTIALS[path.protocol]}): {one_line(first_line)}"
         )
     if code in _ELSEWHERE or (isinstance(error, OSError) and error.errno == _errno("EREMCHG")):
         return StoreError(
@@ -821,8 +835,7 @@ def _told(error: Exception, path: ObjectPath) -> Exception:
             f"{os.environ.get('AWS_DEFAULT_REGION') or 'the one that was asked'}; set "
             f"AWS_DEFAULT_REGION: {one_line(error)}"
         )
-    is_refused = getattr(error, "status_code", None) in (401, 403)
-    if is_refused or isinstance(error, PermissionError) or code == "403":
+    if status in (401, 403) or isinstance(error, PermissionError) or code == "403":
         return StoreError(
             f"{path}: the store refuses access; see to the credentials in the environment "
             f"({_CREDENTIALS[path.protocol]}) and to their rights: {one_line(error)}"
