@@ -23,7 +23,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from stemsmith.manifests.errors import InUse, StoreError, UsageError
+from stemsmith.manifests.errors import InUse, NoAnswer, StoreError, UsageError
 from stemsmith.manifests.stores import ObjectPath
 
 __all__ = ["LEASE_VARIABLE", "is_leased", "leased"]
@@ -34,6 +34,7 @@ _RENEWALS: Final = 4  # in the time that a lease lasts
 _N_ATTEMPTS: Final = 5  # where others come and go at the same time
 _SHORT_S: Final = 20.0  # of one that is held for moments, so that others wait for it
 _LOOK_AGAIN_S: Final = 0.25
+_held: set[str] = set()  # secrets of the leases that this process holds
 
 
 class _Lease(NamedTuple):
@@ -50,8 +51,16 @@ class _Lease(NamedTuple):
 
     @property
     def has_ended(self) -> bool:
-        is_dead = self.machine == _machine() != "" and not _is_alive(self.process)
-        return is_dead or self.until_s < time.time()
+        return self._was_left or self.until_s < time.time()
+
+    @property
+    def _was_left(self) -> bool:
+        """Whether its holder was of this machine, and is known to hold it no more."""
+        if self.machine != _machine() or self.machine == "":
+            return False
+        if self.process == os.getpid():
+            return self.holder not in _held
+        return not _is_alive(self.process)
 
 
 @contextmanager
@@ -101,12 +110,19 @@ def leased(
         if holding.is_lost:
             raise InUse(f"{folder}: another run has taken over here, since this one was not heard")
 
+    _held.add(own.holder)
+    is_answered = True
     try:
         yield check
+    except NoAnswer:
+        is_answered = False
+        raise
     finally:
+        _held.discard(own.holder)
         holding.ended.set()
-        thread.join()
-        holding.release()
+        if is_answered:  # else we would wait as long again for nothing
+            thread.join()
+            holding.release()
 
 
 def is_leased(path: ObjectPath) -> bool:

@@ -25,8 +25,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple, cast
 
 from stemsmith.manifests.cache import BoundedCache, cache_folder, most_cached_bytes
+from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.paths import local_path
-from stemsmith.manifests.stores import ObjectPath, is_address, is_object
+from stemsmith.manifests.stores import ObjectPath, is_address, is_object, with_two_slashes
 from stemsmith.manifests.tar_shards import TarIndex, TarMember, read_index
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ __all__ = [
     "opened",
     "place",
     "read_bytes",
+    "read_stretch",
     "sha256_of",
     "size_of",
     "status_of",
@@ -73,12 +75,19 @@ def place(path: str | os.PathLike[str]) -> Path:
     Raises
     ------
     UsageError
-        If it is an address of another kind, has no bucket, or the package that it takes is missing.
+        If it is an address of another kind, has no bucket or only one slash, or the package that it
+        takes is missing.
     """
     if is_object(path):
         return cast(Path, path)
     text = os.fspath(path)
-    return cast(Path, ObjectPath(text)) if is_address(text) else local_path(path)
+    if is_address(text):
+        return cast(Path, ObjectPath(text))
+    if whole := with_two_slashes(text):
+        raise UsageError(
+            f"{text}: is an address with one slash; write it as text with two: {whole}"
+        )
+    return local_path(path)
 
 
 def joined(folder: Path, path: str) -> Path:
@@ -179,6 +188,15 @@ def read_bytes(path: Path) -> bytes:
         return file.read()
 
 
+def read_stretch(path: Path, offset: int, n_bytes: int) -> bytes:
+    """Return some bytes of a plain file or an object, such as a member of a tar by its place."""
+    if is_object(path):
+        return path.read_stretch(offset, n_bytes)
+    with path.open("rb") as file:
+        file.seek(offset)
+        return file.read(n_bytes)
+
+
 def sha256_of(path: Path) -> str:
     """Return the hexadecimal SHA-256 of a file, wherever it is; errors as of `opened`."""
     with opened(path) as file:
@@ -235,13 +253,18 @@ def _opened_here(path: Path) -> BinaryIO:
     return cast(BinaryIO, io.BufferedReader(_Span(found.tar.open("rb", buffering=0), found.member)))
 
 
+def _stat(path: Path) -> Any:
+    """Return what the system or the store says of a file; the store is not asked for each read."""
+    return path.recent_stat() if is_object(path) else path.stat()
+
+
 def _status_of(path: Path) -> FileStatus:
     """Return what is known of a file that is there, or in a tar."""
     # Of an object, a question is saved by looking for the tar first.
     found = _in_tar(path) if is_remote(path) else None
     if found is None:
         try:
-            status = path.stat()
+            status = _stat(path)
             return FileStatus(status.st_size, status.st_mtime_ns, stat.S_ISREG(status.st_mode))
         except (NotADirectoryError, FileNotFoundError):
             if (found := _in_tar(path)) is None:
@@ -276,7 +299,7 @@ def _in_tar(path: Path) -> _InTar | None:
     while (end := text.find(_IN_TAR, end) + len(_IN_TAR)) >= len(_IN_TAR):
         tar, name = type(path)(text[: end - 1]), text[end:]
         try:
-            status = tar.stat()
+            status = _stat(tar)
         except OSError:
             return None
         if stat.S_ISREG(status.st_mode):
@@ -316,7 +339,7 @@ def _fetched(path: ObjectPath) -> BinaryIO:
 
 def _key_of(path: ObjectPath) -> str:
     """Return what decides the content of an object."""
-    status = path.stat()
+    status = path.recent_stat()
     return f"{path}|{status.tag}|{status.st_size}"
 
 

@@ -91,8 +91,8 @@ def test_it_is_renewed_while_its_holder_lives(
         check()
 
 
-def test_of_many_that_take_over_one_succeeds(bucket: ObjectPath) -> None:
-    lock = bucket / ".run" / "lock"
+def test_of_many_that_take_over_one_succeeds(shared_store: ObjectPath) -> None:
+    lock = shared_store / ".run" / "lock"
     held(lock, until_s=0.0)
     everybody, taken, refused = threading.Barrier(6), [], []
 
@@ -100,7 +100,7 @@ def test_of_many_that_take_over_one_succeeds(bucket: ObjectPath) -> None:
         own = leases._Lease(f"{threading.get_ident():032}", "here", 1, "", 0.0)
         everybody.wait()
         try:
-            taken.append(leases._taken(lock, bucket, own, 100.0))
+            taken.append(leases._taken(lock, shared_store, own, 100.0))
         except InUse as refusal:
             refused.append(refusal)
 

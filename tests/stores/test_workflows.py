@@ -53,13 +53,13 @@ def test_a_corpus_is_opened(disk: Path, stored: ObjectPath) -> None:
 
 @pytest.mark.parametrize("n_jobs", [0, 2])
 def test_the_same_corpus_is_rendered(
-    disk: Path, stored: ObjectPath, bucket: ObjectPath, contents, n_jobs: int
+    disk: Path, stored: ObjectPath, shared_store: ObjectPath, contents, n_jobs: int
 ) -> None:
-    corpus = bucket / "x" / "corpus"
+    corpus = shared_store / "x" / "corpus"
     made = front.render_corpus(str(stored / "midi"), str(corpus), jobs=n_jobs, **RENDERED)
     assert made.root == corpus
     assert contents(corpus) == contents(disk / "corpus")
-    assert contents(bucket).keys() == {f"x/corpus/{name}" for name in contents(corpus)}
+    assert contents(shared_store).keys() == {f"x/corpus/{name}" for name in contents(corpus)}
 
 
 def test_what_is_finished_is_left_alone_and_no_other_run_begun(
@@ -110,16 +110,16 @@ def test_a_folder_is_validated(
 
 
 def test_the_same_mixtures_are_made(
-    disk: Path, stored: ObjectPath, bucket: ObjectPath, tmp_path: Path, upload, contents
+    disk: Path, stored: ObjectPath, shared_store: ObjectPath, tmp_path: Path, upload, contents
 ) -> None:
-    upload(disk / "corpus", bucket / "corpus")
-    made = front.mix(str(bucket / "corpus"), str(bucket / "mixtures"), **MIXED)
-    assert contents(bucket / "mixtures") == contents(disk / "mixtures")
-    assert made.roots == {"corpus": str(bucket / "corpus")}
+    upload(disk / "corpus", shared_store / "corpus")
+    made = front.mix(str(shared_store / "corpus"), str(shared_store / "mixtures"), **MIXED)
+    assert contents(shared_store / "mixtures") == contents(disk / "mixtures")
+    assert made.roots == {"corpus": str(shared_store / "corpus")}
     # From a store to a disk, and from a disk to a store, the header has the whole path.
     for source, folder in (
         (stored / "corpus", tmp_path / "m"),
-        (disk / "corpus", bucket / "other"),
+        (disk / "corpus", shared_store / "other"),
     ):
         other = front.mix(source, folder, **MIXED)
         assert other.roots == {"corpus": str(source)}
@@ -215,27 +215,27 @@ def test_the_same_scores_are_given(
 
 
 def test_jobs_of_an_array_fill_a_folder_of_a_store(
-    disk: Path, bucket: ObjectPath, upload, contents
+    disk: Path, shared_store: ObjectPath, upload, contents
 ) -> None:
-    corpus, mixtures = str(bucket / "corpus"), str(bucket / "mixtures")
+    corpus, mixtures = str(shared_store / "corpus"), str(shared_store / "mixtures")
     first = front.render_corpus(disk / "midi", corpus, job="1/2", **RENDERED)
     assert first.n_made == 2
     with pytest.raises(front.NothingToDo, match="2/2"):
         front.merge(corpus)
     with pytest.raises(front.UsageError, match="its jobs are of 2"):
         front.render_corpus(disk / "midi", corpus, job="1/3", **RENDERED)
-    with storage.exclusive(bucket / "corpus" / ".render" / "array" / "2.lock"):
+    with storage.exclusive(shared_store / "corpus" / ".render" / "array" / "2.lock"):
         with pytest.raises(front.UsageError, match="job 2/2 is at work here already"):
             front.render_corpus(disk / "midi", corpus, job="2/2", **RENDERED)
         with pytest.raises(front.UsageError, match="job 2/2 is writing here"):
             front.render_corpus(disk / "midi", corpus, **RENDERED)
     front.render_corpus(disk / "midi", corpus, job="2/2", **RENDERED)
     front.merge(corpus)
-    assert contents(bucket / "corpus") == contents(disk / "corpus")
+    assert contents(shared_store / "corpus") == contents(disk / "corpus")
     for job in ("2/2", "1/2"):
         front.mix(corpus, mixtures, job=job, **MIXED)
     front.merge(mixtures)
-    assert contents(bucket / "mixtures") == contents(disk / "mixtures")
+    assert contents(shared_store / "mixtures") == contents(disk / "mixtures")
 
 
 @pytest.mark.parametrize("n_writes", [0, 1, 3, 9, 20, 33, 45, 52, 58])
@@ -308,13 +308,13 @@ def killed(command: list[object], is_far_enough: Callable[[], bool]) -> bool:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="kills a group of processes")
 def test_commands_are_killed_and_go_on(
-    disk: Path, bucket: ObjectPath, contents, stemsmith, trained
+    disk: Path, shared_store: ObjectPath, contents, stemsmith, trained
 ) -> None:
     options = (
         "--seed", 3, "--sample-rate", 8000, "--min-notes", 1, "--tail", 0.5, "--splits", "2,1,1",
         "--no-audit", "-q",
     )  # fmt: skip
-    corpus, mixtures, run = (bucket / name for name in ("corpus", "mixtures", "run"))
+    corpus, mixtures, run = (shared_store / name for name in ("corpus", "mixtures", "run"))
     render = ["render", disk / "midi", corpus, *options, "--jobs", 1]
     n_interrupted = killed(render, lambda: any((corpus / ".render/records").glob("*.songs.*")))
     done = stemsmith(*render)  # its lease counts no more: the process is dead

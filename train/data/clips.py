@@ -24,7 +24,7 @@ from stemsmith.manifests.arrays import Float32s, Int16s, Int64s
 from stemsmith.manifests.audio.read import FULL_SCALE_16, decode
 from stemsmith.manifests.errors import InvalidCorpus, NothingToDo, UsageError
 from stemsmith.manifests.mixtures import Mixture
-from stemsmith.manifests.places import members_of, place
+from stemsmith.manifests.places import members_of, place, read_stretch
 from stemsmith.manifests.tar_shards import TarMember
 from stemsmith.mixing.audio.realise import MIXTURE, TRUE, quantised, realise
 from stemsmith.mixing.level.gains import quantise
@@ -34,7 +34,6 @@ from stemsmith.mixing.sources.find import locate
 __all__ = ["ClipSource", "Clips", "MixtureClip", "find_clips", "read_clip"]
 
 _FORMAT: Final = 1  # of decoded clips
-_BUFFER: Final = 1 << 16  # bytes that are read at once of a tar shard, beside a member
 _MORE: Final = "mix more, or of more songs"
 _ADVICE: Final = {
     "validation": "mix with --validation-songs, train with --validation MIXTURES of another "
@@ -345,9 +344,8 @@ def _from_tar(clip: MixtureClip, name: str) -> Int16s:
         offset, n_bytes = members[member]
     except KeyError:
         raise InvalidCorpus(f"{clip.tar}: has no {member}; run mix again") from None
-    with place(clip.tar).open("rb", buffering=_BUFFER) as file:
-        file.seek(offset)
-        audio, _ = decode(file.read(n_bytes), f"{clip.tar}: {member}")
+    data = read_stretch(place(clip.tar), offset, n_bytes)
+    audio, _ = decode(data, f"{clip.tar}: {member}")
     if audio.shape != (clip.mixture.n_channels, clip.mixture.n_samples):
         raise InvalidCorpus(f"{clip.tar}: {member} is not as long as its recipe says")
     return quantise(audio, 0.0, FULL_SCALE_16)
