@@ -66,6 +66,7 @@ def test_a_rendered_song_takes_few(
     front.scan(str(bucket / "midi"))  # which fetches the scores
     n_asked = []
     for k, splits in enumerate(("2,0,0", "4,0,0")):
+        stores._recent.clear()
         requests.all.clear()
         front.render_corpus(
             str(bucket / "midi"), str(bucket / f"c{k}"), **{**RENDERED, "splits": splits}
