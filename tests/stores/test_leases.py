@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from stemsmith.manifests import leases, storage
-from stemsmith.manifests.errors import InUse, UsageError
+from stemsmith.manifests.errors import InUse, NoAnswer, UsageError
 from stemsmith.manifests.run_folder import RunFolder
 from stemsmith.manifests.stores import ObjectPath
 
@@ -158,3 +158,14 @@ def test_a_run_leaves_nothing_of_its_own(store: ObjectPath) -> None:
     with folder.opened():
         pass
     assert sorted(path.name for path in store.rglob("*")) == ["manifest.json"]
+
+
+def test_what_does_not_answer_is_not_asked_to_let_go(store: ObjectPath) -> None:
+    """Nor does this process wait for its own lease afterwards."""
+    lock = store / ".run" / "lock"
+    with pytest.raises(NoAnswer), storage.exclusive(lock):
+        raise NoAnswer(f"{lock}: does not answer")
+    assert lock.exists()
+    with storage.exclusive(lock):
+        pass
+    assert not lock.exists()

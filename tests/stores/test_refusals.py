@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
+import re
 import socket
 import socketserver
 import threading
@@ -191,6 +193,42 @@ def test_an_extra_that_is_missing(
         line = here_in_workshop(name, f"{protocol}://bucket/x", 2)
         assert f"Error: {protocol}:// needs" in line
         assert f"[{extra}]" in line
+
+
+def test_a_bucket_itself_that_is_not_there(s3_client: Any, here_in_workshop) -> None:
+    for address in ("s3://no-such-bucket", "s3://no-such-bucket/"):
+        assert "there is no bucket 'no-such-bucket'" in here_in_workshop("scan", address)
+
+
+def test_workers_do_not_see_the_memory_of_this_process(workshop: Path) -> None:
+    with pytest.raises(UsageError, match=r"memory://x/c.*: is in the memory of this process alone"):
+        front.render_corpus(workshop / "scores" / "bands", "memory://x/c", jobs=1, min_notes=1)
+
+
+@pytest.mark.clients
+@pytest.mark.parametrize("name", ["scan", "render to", "validate"])
+def test_a_container_that_is_not_there(azurite: Any, here_in_workshop, name: str) -> None:
+    assert "there is no container 'nowhere'" in here_in_workshop(name, "az://nowhere/x")
+
+
+@pytest.mark.clients
+def test_what_azure_refuses(
+    azurite: Any, here_in_workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    variable = "AZURE_STORAGE_CONNECTION_STRING"
+    connection = os.environ[variable]
+    monkeypatch.setenv(variable, connection.replace("Eby8", "Abc8"))
+    assert "the store refuses access; see to the cred" in here_in_workshop("scan", "az://abc/x")
+    for text in ("", "AccountName"):
+        monkeypatch.setenv(variable, text)
+        assert "there are no credentials for it" in here_in_workshop("scan", "az://abc/x")
+    monkeypatch.setenv(PATIENCE_VARIABLE, "1.5")
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()  # and never answers
+        endpoint = f"127.0.0.1:{server.getsockname()[1]}"
+        monkeypatch.setenv(variable, re.sub(r"127\.0\.0\.1:\d+", endpoint, connection))
+        assert "the store does not answer" in here_in_workshop("scan", "az://abc/x")
 
 
 @pytest.mark.parametrize("text", ["soon", "0", "-2", "nan", "1e12"])
