@@ -1,6 +1,7 @@
 """What stemsmith takes of time and memory where there is much of everything.
 
     python benchmarks/scale.py million [--songs 1000000] [--mixtures N] [--seconds 10] [--jobs 2]
+    python benchmarks/scale.py extrapolate MIDI_DIR TABLE [--songs 12]
 
 ``million`` makes a catalogue of songs of ten stems, scores and records without any audio, and does
 with it what is done with a corpus before and after it is rendered: it reads the scores, chooses,
@@ -10,30 +11,39 @@ or recipes a second, the processor's time of the process itself without its work
 memory that it has had so far (``VmHWM``). No audio is there, so that nothing can be realised:
 hashes are made up, but as different as those of files.
 
-Scores, records and recipes of a million songs take some 8 GB in the folder, and stages as much
-again in ``TMPDIR`` while they run (`stemsmith.manifests.scratch`).
+Stages keep what they do not have in memory in ``TMPDIR`` while they run
+(`stemsmith.manifests.scratch`); *scratch* is the most that it was.
+
+``extrapolate`` measures what scanning and rendering take of a folder of real scores, and handing
+out jobs, takes from a table of ``million`` what the process takes that gives the workers work, and
+multiplies: what large collections would take on more cores. All are seconds of processors.
 """
 
 from __future__ import annotations
 
 import hashlib
 import multiprocessing
+import operator
 import resource
 import shutil
 import struct
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TextIO, TypeAlias
 
 import click
 import numpy as np
 from stemsmith.manifests import shards
 from stemsmith.manifests.arrays import Float32s
+from stemsmith.manifests.cluster import open_workers
+from stemsmith.manifests.jobs import do_jobs
 from stemsmith.manifests.programs import inst_class_of
 from stemsmith.manifests.records import Song, Stem
 from stemsmith.manifests.splits import SPLITS
@@ -43,20 +53,22 @@ from stemsmith.mixing.workflow import mix
 from stemsmith.render.corpus.config import RenderConfig, Splits
 from stemsmith.render.songs.job import RenderJob
 from stemsmith.render.songs.plan import CorpusPlan, plan_corpus
-from stemsmith.render.workflow import make_bank, scan
+from stemsmith.render.workflow import make_bank, render_corpus, scan
 
 # Piano, bass, guitar and drums as Slakh has them, and six more: program and channel.
 _PARTS: Final = (
     (0, 0), (33, 1), (27, 2), (0, 9), (48, 3), (56, 4), (65, 5), (73, 6), (19, 7), (89, 8),
 )  # fmt: skip
-_N_NOTES: Final = 12  # of a part
-_TICKS: Final = 800  # from note to note: 10 s in all, with 480 ticks in half a second
+_N_NOTES: Final = 10  # of a part, the fewest by which near duplicates are looked for
+_TICKS: Final = 960  # from note to note: 10 s in all, with 480 ticks in half a second
 _PER_FOLDER: Final = 1000
 _PER_SHARD: Final = 256
 _RATE_HZ: Final = 44100
 _STEP_HZ: Final = 10
 _CLIP_S: Final = 5.0
 _N_SHAPES: Final = 64  # different envelopes
+_BLOCK: Final = 512  # bytes, in which systems count what files take
+_WATCHED_S: Final = 1.0  # between two looks at scratch files
 
 
 class Row(NamedTuple):
@@ -67,6 +79,7 @@ class Row(NamedTuple):
     seconds: float
     cpu_s: float
     peak_mib: float
+    scratch_mib: float
 
 
 # ---------------------------------------------------------------------------------------------
@@ -74,7 +87,7 @@ class Row(NamedTuple):
 
 
 def score_bytes(number: int) -> bytes:
-    """Return a MIDI file that no other number has: ten parts of twelve notes."""
+    """Return a MIDI file that no other number has: ten parts of ten notes."""
     rng = np.random.default_rng(number)
     keys = rng.integers(36, 72, (len(_PARTS), _N_NOTES)).tolist()
     tracks = [b"\x00\xff\x51\x03\x07\xa1\x20\x00\xff\x2f\x00"]
@@ -108,7 +121,7 @@ def shapes(n_steps: int) -> list[Float32s]:
 def stems_of(job: RenderJob, envelopes: Sequence[Float32s]) -> Iterator[Stem]:
     """Yield the records of the stems of a song, as rendering would write them."""
     song, folder = job.song, f"{job.split}/{job.track}"
-    onset = (np.arange(_N_NOTES) * (_RATE_HZ * 5 // 6)).astype(np.int32)
+    onset = np.arange(_N_NOTES, dtype=np.int32) * _RATE_HZ
     keys = np.full(_N_NOTES, 60, np.uint8)
     for number, (part, patch) in enumerate(zip(song.parts, job.patches, strict=True)):
         if patch is None:
@@ -232,17 +245,36 @@ def peak_mib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
+def scratch_mib() -> float:
+    """Return what the files without a name take on disk that this process has open."""
+    n_blocks = 0
+    for link in Path("/proc/self/fd").glob("*"):
+        with suppress(OSError):  # closed meanwhile
+            if str(link.readlink()).endswith(" (deleted)"):
+                n_blocks += link.stat().st_blocks
+    return n_blocks * _BLOCK / (1 << 20)
+
+
 class Clock:
     """Takes the time of stages that follow one another in a process."""
 
     def __init__(self) -> None:
         self.rows: list[Row] = []
         self._start, self._cpu = time.perf_counter(), time.process_time()
+        self._scratch_mib = 0.0
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def _watch(self) -> None:
+        while True:
+            self._scratch_mib = max(self._scratch_mib, scratch_mib())
+            time.sleep(_WATCHED_S)
 
     def stop(self, stage: str, n: int) -> None:
         """Take the time of a stage, and begin with the next."""
         now, cpu = time.perf_counter(), time.process_time()
-        self.rows.append(Row(stage, n, now - self._start, cpu - self._cpu, peak_mib()))
+        took = now - self._start, cpu - self._cpu
+        self.rows.append(Row(stage, n, *took, peak_mib(), max(self._scratch_mib, scratch_mib())))
+        self._scratch_mib = 0.0
         self._start, self._cpu = time.perf_counter(), time.process_time()
 
 
@@ -317,22 +349,24 @@ def opened(work: Work) -> list[Row]:
     return clock.rows
 
 
-_PROCESSES: Final[Sequence[tuple[str, Callable[[Work], list[Row]]]]] = (
-    ("making", make), ("planning", plan), ("mixing", coherent), ("mixing", incoherent),
-    ("opening", opened),
+Stage: TypeAlias = Callable[[Work], list[Row]]
+_PROCESSES: Final[Sequence[tuple[str, Sequence[Stage]]]] = (
+    ("making", [make]), ("planning", [plan]), ("mixing", [coherent, incoherent]),
+    ("opening", [opened]),
 )  # fmt: skip
 
 
-def in_new_process(stage: Callable[[Work], list[Row]], work: Work) -> list[Row]:
-    """Do the stages of one process."""
+def in_new_processes(stages: Sequence[Stage], work: Work) -> Iterator[Row]:
+    """Do what stands together, each in a process of its own and at once, and yield its rows."""
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=context) as pool:
-        return pool.submit(stage, work).result()
+    with ProcessPoolExecutor(len(stages), context, max_tasks_per_child=1) as pool:
+        for rows in pool.map(operator.call, stages, [work] * len(stages)):
+            yield from rows
 
 
 def n_bytes_of(folder: Path) -> int:
-    """Return the bytes of all files below a folder."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    """Return the bytes that all files below a folder take on disk."""
+    return sum(path.stat().st_blocks for path in folder.rglob("*") if path.is_file()) * _BLOCK
 
 
 @click.group()
@@ -351,22 +385,155 @@ def million(folder: Path | None, n_mixtures: int | None, n_songs: int, **options
     root = Path(tempfile.mkdtemp(prefix="stemsmith-million-")) if folder is None else folder
     work = Work(root, n_songs, n_mixtures or n_songs, **options)
     try:
-        print("| process | stage | number | seconds | CPU s | a second | peak, MiB |")
-        print("|---|---|--:|--:|--:|--:|--:|", flush=True)
-        for process, stage in _PROCESSES:
-            for row in in_new_process(stage, work):
+        begun = time.perf_counter()
+        names = "stage", "number", "seconds", "CPU s", "a second", "peak, MiB", "scratch, MiB"
+        print(f"| process | {' | '.join(names)} |\n|---|---{'|--:' * 6}|", flush=True)
+        for process, stages in _PROCESSES:
+            for row in in_new_processes(stages, work):
                 rate = row.n / max(row.seconds, 1e-9)
                 print(
                     f"| {process} | {row.stage} | {row.n} | {row.seconds:.1f} | {row.cpu_s:.1f} "
-                    f"| {rate:.0f} | {row.peak_mib:.0f} |",
+                    f"| {rate:.0f} | {row.peak_mib:.0f} | {row.scratch_mib:.0f} |",
                     flush=True,
                 )
-        print()
+        print(f"\nall: {time.perf_counter() - begun:.0f} s")
         for name in ("scores", "corpus", "coherent", "incoherent"):
-            print(f"{name}: {n_bytes_of(root / name) / 1e6:.1f} MB", flush=True)
+            print(f"{name}: {n_bytes_of(root / name) / 1e6:.1f} MB on disk", flush=True)
     finally:
         if folder is None:
             shutil.rmtree(root, ignore_errors=True)
+
+
+class Collection(NamedTuple):
+    """A collection of scores.
+
+    Attributes
+    ----------
+    name : str
+        What it is called.
+    n_files : int
+        Number of scores.
+    hours : float
+        Length of all of them.
+    """
+
+    name: str
+    n_files: int
+    hours: float
+
+
+_LMD: Final = Collection("LMD", 176_581, 10_521.0)
+_N_OF_GIGAMIDI: Final = 2_100_000  # of which nobody says how long they are: taken to be as of LMD
+_COLLECTIONS: Final = (
+    _LMD, Collection("GigaMIDI", _N_OF_GIGAMIDI, _N_OF_GIGAMIDI / _LMD.n_files * _LMD.hours),
+)  # fmt: skip
+_CORES: Final = (1, 16, 1000)
+_N_HANDED: Final = 5000
+_SIZE_OF_JOB: Final = 4000  # bytes
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Seconds of a processor that parts of the work take.
+
+    Attributes
+    ----------
+    scanning : float
+        Of a worker, for each file.
+    rendering : float
+        Of a worker, for each second of music.
+    flac_bytes : float
+        Of each second of music, all stems and the mixture.
+    handing_out : float
+        Of the process that gives workers work, for each job.
+    client : mapping of str to float
+        The same, of stages of ``million``, for each song or recipe.
+    """
+
+    scanning: float
+    rendering: float
+    flac_bytes: float
+    handing_out: float
+    client: dict[str, float]
+
+
+def client_parts(table: str) -> dict[str, float]:
+    """Return the processor's seconds for each song or recipe of the stages of a table."""
+    cells = [[c.strip() for c in line.split("|")] for line in table.splitlines() if "|" in line]
+    return {row[2]: float(row[5]) / int(row[3]) for row in cells if row[3].isdigit()}
+
+
+def cpu_s_of(work: Callable[[], Any]) -> tuple[Any, float]:
+    """Return what some work returns, and the processor's seconds that it took here."""
+    start = time.process_time()
+    return work(), time.process_time() - start
+
+
+def measured_parts(midi_dir: Path, table: str, n_songs: int) -> Parts:
+    """Scan a folder, render some songs of it, and hand out jobs that are none."""
+    inventory, scan_s = cpu_s_of(lambda: scan(midi_dir))
+    with tempfile.TemporaryDirectory() as name:
+        corpus, render_s = cpu_s_of(
+            lambda: render_corpus(midi_dir, Path(name, "corpus"), seed=1, n_songs=n_songs)
+        )
+        music_s = sum(song.n_samples / song.sample_rate for song in corpus.song_records())
+        n_bytes = sum(path.stat().st_size for path in corpus.root.rglob("*.flac"))
+    jobs = [f"{number:0{_SIZE_OF_JOB}d}" for number in range(_N_HANDED)]
+    with open_workers(2) as workers:
+        list(do_jobs(workers, len, jobs[:100], len))
+        _, handed_s = cpu_s_of(lambda: list(do_jobs(workers, len, jobs, len)))
+    return Parts(
+        scanning=scan_s / len(inventory),
+        rendering=(render_s - scan_s) / music_s,
+        flac_bytes=n_bytes / music_s,
+        handing_out=handed_s / _N_HANDED,
+        client=client_parts(table),
+    )
+
+
+def stages_of(parts: Parts, what: Collection) -> dict[str, tuple[float, float]]:
+    """Return what each stage takes: seconds of all workers together, and of the client."""
+    n, client = what.n_files, parts.client
+    planning = client["select, split and plan"] + client["fingerprint of the plan"]
+    return {
+        "scan": (parts.scanning * n, client["scan"] * n),
+        "select, split and plan": (0.0, planning * n),
+        "render": (parts.rendering * what.hours * 3600, parts.handing_out * n),
+        "gather the records": (0.0, client["write records"] * n),
+        "mix, a recipe a song": (0.0, client["mix, coherent"] * n),
+    }
+
+
+@main.command()
+@click.argument("midi_dir", type=click.Path(exists=True, path_type=Path))
+@click.argument("table", type=click.File())
+@click.option("--songs", "n_songs", type=click.IntRange(1), default=12, show_default=True)
+def extrapolate(midi_dir: Path, table: TextIO, n_songs: int) -> None:
+    """Say what large collections would take on more cores, from what parts of it take here.
+
+    TABLE is a file with what ``million`` has printed.
+    """
+    parts = measured_parts(midi_dir, table.read(), n_songs)
+    print(f"scanning: {1000 * parts.scanning:.1f} ms a file of a worker")
+    print(f"rendering: {1 / parts.rendering:.1f} x real time on a core")
+    print(f"FLAC: {parts.flac_bytes * 3600 / 1e6:.0f} MB an hour of music")
+    print(f"handing out: {1000 * parts.handing_out:.2f} ms a job of the client\n")
+    print(f"| collection | stage | {' | '.join(f'{n} cores, h' for n in _CORES)} | bound by |")
+    print(f"|---|---|{'--:|' * len(_CORES)}---|")
+    for what in _COLLECTIONS:
+        totals = [0.0] * len(_CORES)
+        for stage, (workers_s, client_s) in stages_of(parts, what).items():
+            hours = [max(workers_s / n, client_s) / 3600 for n in _CORES]
+            totals = [a + b for a, b in zip(totals, hours, strict=True)]
+            bound = f"the client from {max(1, workers_s / client_s):.0f} cores on"
+            print(row_of(what.name, stage, hours, bound))
+        flac_tb = parts.flac_bytes * what.hours * 3600 / 1e12
+        print(row_of(what.name, "all", totals, f"{flac_tb:.1f} TB of FLAC"))
+
+
+def row_of(name: str, stage: str, hours: Sequence[float], note: str) -> str:
+    """Return a row of the table of collections."""
+    return f"| {name} | {stage} | {' | '.join(f'{h:.2f}' for h in hours)} | {note} |"
 
 
 if __name__ == "__main__":
