@@ -525,7 +525,8 @@ def extrapolate(midi_dir: Path, table: TextIO, n_songs: int) -> None:
         for stage, (workers_s, client_s) in stages_of(parts, what).items():
             hours = [max(workers_s / n, client_s) / 3600 for n in _CORES]
             totals = [a + b for a, b in zip(totals, hours, strict=True)]
-            bound = f"the client from {max(1, workers_s / client_s):.0f} cores on"
+            n_enough = workers_s / client_s
+            bound = f"the client from {n_enough:.0f} cores on" if workers_s else "the client alone"
             print(row_of(what.name, stage, hours, bound))
         flac_tb = parts.flac_bytes * what.hours * 3600 / 1e12
         print(row_of(what.name, "all", totals, f"{flac_tb:.1f} TB of FLAC"))
