@@ -12,6 +12,7 @@ from stemsmith.cli.options import (
     LAYOUT_NAMES,
     SOURCE,
     Common,
+    cache_option,
     command,
     common_options,
     config_options,
@@ -48,6 +49,7 @@ _OF_PARTS = [field.name for part in _PARTS for field in fields_of(part)]
 @config_options(MetricConfig, group="Metrics")
 @config_options(SeparationConfig, omitted=("is_streaming",), group="Trained runs only")
 @config_options(NmfConfig, group="NMF only")
+@cache_option
 @common_options
 def evaluate(
     system: str,

@@ -22,6 +22,7 @@ from stemsmith.cli.gap import gap
 from stemsmith.cli.latents import latents
 from stemsmith.cli.merge import merge
 from stemsmith.cli.mix import mix
+from stemsmith.cli.pack import pack, restore
 from stemsmith.cli.render import render
 from stemsmith.cli.report import report
 from stemsmith.cli.runs import runs
@@ -60,6 +61,7 @@ _HOW_TO_GO_ON: Final = {
     "render": _GOES_ON,
     "mix": _GOES_ON,
     "merge": _GOES_ON,
+    "restore": _GOES_ON,
     "evaluate": _GOES_ON,
     "demo": _GOES_ON,
     "train": "The same command with --resume goes on after the last whole epoch.",
@@ -112,6 +114,8 @@ for _command in (
     export,
     validate,
     certify,
+    pack,
+    restore,
     study,
     demo,
 ):

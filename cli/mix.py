@@ -12,6 +12,7 @@ from stemsmith.cli.options import (
     SOURCE,
     Common,
     bank_options,
+    cache_option,
     command,
     common_options,
     config_options,
@@ -69,6 +70,7 @@ _AUDIO: Final = "Audio shards"
 )
 @bank_options(ACROSS)
 @job_option
+@cache_option
 @common_options
 def mix(
     sources: tuple[str, ...],

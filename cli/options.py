@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import os
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ __all__ = [
     "Common",
     "GroupedOption",
     "bank_options",
+    "cache_option",
     "command",
     "common_options",
     "config_options",
@@ -427,6 +429,36 @@ _OUTPUT = decorate(
     _output_option("-q", "--quiet", is_flag=True, help="No progress and no tables."),
     _output_option("-v", "--verbose", is_flag=True, help="Say more."),
     _CONFIG,
+)
+
+
+def _bound_cache(context: click.Context, _: click.Parameter, size_gb: float | None) -> None:
+    """Bound the cache of this process and of those that it starts, for the time of the command."""
+    if size_gb is None:
+        return
+    from stemsmith.manifests.cache import SIZE_VARIABLE
+
+    before = os.environ.get(SIZE_VARIABLE)
+    os.environ[SIZE_VARIABLE] = str(size_gb)
+
+    def restore() -> None:
+        if before is None:
+            os.environ.pop(SIZE_VARIABLE, None)
+        else:
+            os.environ[SIZE_VARIABLE] = before
+
+    context.call_on_close(restore)
+
+
+cache_option = decorate(
+    _output_option(
+        "--cache-gb",
+        type=click.FloatRange(min=0, min_open=True),
+        expose_value=False,
+        callback=_bound_cache,
+        help="Gigabytes that songs of corpora without audio (render --lazy) may take in the "
+        "cache.  [default: $STEMSMITH_CACHE_GB, or 8]",
+    )
 )
 
 

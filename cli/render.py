@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from stemsmith.cli.options import (
     ANY_PATH,
+    OUTPUT,
     SCORE_FIELDS,
     Common,
     command,
@@ -42,6 +43,7 @@ __all__ = ["corpus_summary", "render"]
     "stemsmith render lakh flakh --patch-choice program --mix-source unsplit --render-omitted",
     "stemsmith render lakh corpus --balance real --effects class --room drawn",
     "stemsmith render lakh corpus --job 3/8",
+    "stemsmith render lakh corpus --lazy",
     "stemsmith render chorales corpus --renditions 400 --tempo 80,100,120 --shift 0,0.1",
 )
 @click.argument("midi_dir", type=ANY_PATH)
@@ -49,6 +51,12 @@ __all__ = ["corpus_summary", "render"]
 @config_options(RenderConfig, omitted=tuple(SCORE_FIELDS))
 @grouped(SOUND, "--velocities", help="Median velocities of dynamics: p=48,m=80,f=112.")
 @rendition_options
+@grouped(
+    OUTPUT,
+    "--lazy",
+    is_flag=True,
+    help="Keep records, envelopes and MIDI, and no audio: songs are rendered again when read.",
+)
 @score_options
 @job_option
 @common_options
@@ -74,6 +82,7 @@ def render(midi_dir: Path, corpus: Path, common: Common, job: str | None, **opti
         "soundfonts": options["soundfonts"],
         "bank": options["bank"],
         "patches": options["patches"],
+        "lazy": options["lazy"],
         "job": job,
         "jobs": common.n_jobs,
         "scheduler": common.scheduler,

@@ -12,6 +12,7 @@ from stemsmith.cli.options import (
     ANY_PATH,
     SOURCE,
     Common,
+    cache_option,
     command,
     common_options,
     config_options,
@@ -79,6 +80,7 @@ _MODEL_OPTIONS = decorate(
 @config_options(TrainConfig, unset="the model's", group="Learning")
 @config_options(ExampleConfig, group="Examples of an epoch")
 @config_options(Machine, group="Machine")
+@cache_option
 @common_options
 def train(
     mixtures: tuple[Path, ...],

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from stemsmith.mixing.plan.config import MixConfig
     from stemsmith.mixtures import mix
     from stemsmith.render.corpus.config import RenderConfig
+    from stemsmith.render.packs import pack, restore
     from stemsmith.render.renditions.config import RenditionConfig
     from stemsmith.render.workflow import (
         make_bank,
@@ -78,10 +79,12 @@ __all__ = [
     "mix",
     "open_folder",
     "open_workers",
+    "pack",
     "realise",
     "render_corpus",
     "render_midi",
     "render_renditions",
+    "restore",
     "scan",
     "separate_files",
     "si_sdr_db",
@@ -115,10 +118,12 @@ _HOMES = {
     "mix": "mixtures",
     "open_folder": "folders",
     "open_workers": "manifests.cluster",
+    "pack": "render.packs",
     "realise": "mixing.audio.realise",
     "render_corpus": "render.workflow",
     "render_midi": "render.workflow",
     "render_renditions": "render.workflow",
+    "restore": "render.packs",
     "scan": "render.workflow",
     "separate_files": "evaluate.workflow",
     "si_sdr_db": "evaluate.metrics.per_song.si_sdr",

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 import platformdirs
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from stemsmith.manifests import storage
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.paths import local_path
@@ -26,7 +26,7 @@ __all__ = [
 
 CACHE_VARIABLE: Final = "STEMSMITH_CACHE"
 SIZE_VARIABLE: Final = "STEMSMITH_CACHE_GB"
-_CACHE_GB: Final = 8.0
+_USUAL_GB: Final = 8.0
 _N_LOCKS: Final = 256  # entries share locks by their hash, so that no locks pile up
 _SLACK: Final = 16  # a process looks at the size after each sixteenth of the bound that it adds
 
@@ -43,13 +43,19 @@ def cache_folder() -> Path:
 
 
 def most_cached_bytes() -> int:
-    """Return the bytes that what is fetched from object stores may take.
+    """Return the bytes that what is made or fetched again may take.
 
-    ``$STEMSMITH_CACHE_GB``, in 10^9 bytes, or 8 of them.
+    ``$STEMSMITH_CACHE_GB``, in 10^9 bytes, or 8 of them. Processes that this one starts have the
+    same variable, and so the same bound.
+
+    Raises
+    ------
+    UsageError
+        If the variable is no positive number.
     """
     text = os.environ.get(SIZE_VARIABLE, "")
     try:
-        value = float(text) if text else _CACHE_GB
+        value = float(text) if text else _USUAL_GB
     except ValueError:
         value = -1.0
     if not 0 < value < 1e9:
@@ -94,11 +100,10 @@ class BoundedCache:
             If the entry has no such file. What `make` raises is passed on, and nothing is kept.
         """
         entry = self.path_of(key)
-        digest = entry.name
         if file := _opened(entry, name):
             return file
         self._root.mkdir(parents=True, exist_ok=True)
-        with FileLock(self._root / f"{int(digest[:8], 16) % _N_LOCKS:02x}.lock"):
+        with self._lock_of(entry):
             if file := _opened(entry, name):  # another process made it meanwhile
                 return file
             if entry.exists():
@@ -111,6 +116,10 @@ class BoundedCache:
     def path_of(self, key: str) -> Path:
         """Return where the folder of an entry is, or would be."""
         return self._root / hashlib.sha256(os.fsencode(key)).hexdigest()
+
+    def _lock_of(self, entry: Path) -> FileLock:
+        """Return the lock that is held while an entry is made and opened, or removed."""
+        return FileLock(self._root / f"{int(entry.name[:8], 16) % _N_LOCKS:02x}.lock")
 
     def _make(self, entry: Path, make: Callable[[Path], None]) -> int:
         """Make an entry; return its bytes."""
@@ -143,10 +152,15 @@ class BoundedCache:
                     break
                 if path == newest and size <= self._most_bytes:
                     continue
-                # Renamed first: whoever opens a file finds the whole entry, or none.
-                with storage.scratch_folder(self._root, ".removing-") as scratch:
-                    path.rename(scratch / path.name)
-                n_bytes -= size
+                # One that was just made is opened by its maker first; it can go next time.
+                with contextlib.suppress(Timeout), self._lock_of(path).acquire(timeout=0):
+                    self._remove(path)
+                    n_bytes -= size
+
+    def _remove(self, entry: Path) -> None:
+        """Remove an entry; renamed first, so that whoever opens a file finds all of it, or none."""
+        with storage.scratch_folder(self._root, ".removing-") as scratch:
+            entry.rename(scratch / entry.name)
 
 
 def _opened(entry: Path, name: str) -> BinaryIO | None:

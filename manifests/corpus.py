@@ -38,6 +38,7 @@ _SHAPE: Final = {  # of what readers ask of the manifest
     "kind": Optional(str),
     "config": Optional({"target_lufs": Optional(float), "target_peak_dbfs": Optional(float)}),
     "shards": Optional(Every(list, {"file": str})),
+    "tars": Optional(Every(list, {"file": str, "n_bytes": int, "sha256": str})),
     "n_songs": _COUNTS,
     "rejections": _COUNTS,
     "n_stems": Optional(int),
@@ -45,6 +46,7 @@ _SHAPE: Final = {  # of what readers ask of the manifest
     "n_duplicates_grouped": Optional(int),
     "versions": Optional(Every(dict, str)),
     "soundfonts": Optional(Every(list, dict)),
+    "lazy": Optional({"fingerprint": str}),
 }
 
 
@@ -142,6 +144,14 @@ class Corpus(Mapping[str, "Track"]):
         """
         shards.check_shards(self.root, self.header)
         return self
+
+    @property
+    def tars(self) -> dict[str, str]:
+        """SHA-256 of the tars that the songs lie in, by their names; empty where they have folders.
+
+        Nobody who reads audio or notes needs it: paths of records lead into tars.
+        """
+        return {str(entry["file"]): str(entry["sha256"]) for entry in self.header.get("tars") or ()}
 
     @cached_property
     def songs(self) -> Table:

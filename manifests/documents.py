@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from stemsmith.manifests import places
 from stemsmith.manifests.errors import StemsmithError, UsageError, one_line
 
 if TYPE_CHECKING:
@@ -197,7 +198,7 @@ def _read(
 ) -> Any:
     limit = _LARGEST[kind]
     try:
-        with path.open("rb") as file:
+        with places.opened(path) as file:
             data = file.read(limit + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or one_line(error)

@@ -23,6 +23,7 @@ __all__ = [
     "Field",
     "Option",
     "fields_of",
+    "from_manifest",
     "json_value",
     "member",
     "option",
@@ -30,6 +31,7 @@ __all__ = [
     "to_manifest",
 ]
 
+C = TypeVar("C")
 E = TypeVar("E", bound=Enum)
 
 _KEY: Final = "stemsmith.option"
@@ -223,6 +225,56 @@ def to_manifest(config: Any) -> dict[str, Any]:
         for field in fields_of(type(config))
         if field.option.is_in_manifest
     }
+
+
+def from_manifest(config_type: type[C], values: Mapping[str, Any], **others: Any) -> C:
+    """Return the configuration that a manifest describes: what `to_manifest` has written.
+
+    Parameters
+    ----------
+    config_type : type
+        A dataclass whose fields `option` made.
+    values : mapping of str to object
+        JSON values by their keys. What an older version did not know is left at its default.
+    **others
+        Fields that a manifest does not have, or has in a form of its own.
+
+    Raises
+    ------
+    UsageError
+        For a key that this version does not know, or a value that is none of its option.
+    """
+    fields = {field.option.key or field.name: field for field in fields_of(config_type)}
+    given = {}
+    for key, value in values.items():
+        field = fields.get(key)
+        if field is None or not field.option.is_in_manifest:
+            raise UsageError(f"config.{key}: is no option of this version")
+        given[field.name] = _from_json(field, key, value)
+    made = config_type(**given, **others)
+    for key, value in to_manifest(made).items():
+        if key in values and values[key] != value:
+            raise UsageError(f"config.{key} is {values[key]!r}, which this version takes for other")
+    return made
+
+
+def _from_json(field: Field, key: str, value: Any) -> Any:
+    """Return the value of an option that a manifest has."""
+    parse, is_number = field.option.parse, field.type in (int, float, bool)
+    if value is None:
+        is_right = field.is_optional
+    elif isinstance(value, list):
+        is_right = parse is not None and all(isinstance(v, str | int | float) for v in value)
+    elif is_number:
+        wanted = (int, float) if field.type is float else field.type
+        is_right = isinstance(value, wanted) and isinstance(value, bool) == (field.type is bool)
+    else:
+        is_right = isinstance(value, str)
+    if not is_right:
+        raise UsageError(f"config.{key} is {value!r}, which is no value of {field.flag}")
+    if parse is None or value is None or is_number or field.type is str:
+        return value
+    return parse(",".join(map(str, value)) if isinstance(value, list) else value)
 
 
 def json_value(value: Any) -> Any:

@@ -13,24 +13,29 @@ small file need not know which one it is. What they do not have are renames and 
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import importlib
 import io
-import json
+import itertools
 import os
+import stat
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple, cast
 
 from stemsmith.manifests.cache import BoundedCache, cache_folder, most_cached_bytes
-from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.paths import local_path
 from stemsmith.manifests.stores import ObjectPath, is_address, is_object
-from stemsmith.manifests.tar_shards import TarMember, read_members
+from stemsmith.manifests.tar_shards import TarIndex, TarMember, read_index
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 __all__ = [
+    "LAZY",
+    "FileStatus",
+    "is_file",
     "is_remote",
     "joined",
     "lies_in",
@@ -41,12 +46,18 @@ __all__ = [
     "read_bytes",
     "sha256_of",
     "size_of",
+    "status_of",
 ]
 
-_TAR: Final = ".tar"
-_N_INDICES: Final = 1024  # of tars that a process remembers
+LAZY: Final = "lazy.json"  # in the folder of a corpus without audio
+_RENDERER: Final = "stemsmith.render.again.lazy"  # which this package must not import
+_MOST_LEVELS: Final = 4  # of folders between the folder of a corpus and a file of audio
+_IN_TAR: Final = ".tar/"  # of a path that leads into one
+_N_INDICES: Final = 256  # of tars that a process remembers; each has some 1.5 kB for a song
 _FETCHED: Final = "fetched"  # folder of the user's cache
+_COPIES: Final = "copies"  # another one
 _CONTENT: Final = "content"  # name of a file that was fetched, before its ending
+_INDEX: Final = "index"  # name of a tar's index that was fetched
 
 
 def place(path: str | os.PathLike[str]) -> Path:
@@ -95,26 +106,71 @@ def is_remote(path: object) -> bool:
     return is_object(path)
 
 
+class FileStatus(NamedTuple):
+    """What the system says of a file.
+
+    Attributes
+    ----------
+    n_bytes : int
+        Its size; of a member of a tar, that of the member; -1 of a file that is rendered when it is
+        opened.
+    changed_ns : int
+        When it was changed last, in nanoseconds; of a member of a tar, when the tar was, and of a
+        file that is rendered, when the manifest of its corpus was.
+    is_regular : bool
+        Whether it is a file, and no folder, pipe or device: reading one of these may never end.
+    """
+
+    n_bytes: int
+    changed_ns: int
+    is_regular: bool
+
+
 def opened(path: Path) -> BinaryIO:
     """Open a file for reading, wherever its bytes are.
 
-    What lies in an object store is fetched into the user's cache first, a tar member by member.
+    What lies in an object store is fetched into the user's cache first, a tar member by member; a
+    file of a corpus without audio is rendered into it.
 
     Raises
     ------
     OSError
         As `Path.open` does.
     InvalidCorpus
-        If it is a member of a tar that is damaged.
+        If it is a member of a tar that is damaged, or a song cannot be rendered again.
     StoreError
         If an object store does not answer or refuses.
     """
-    if is_object(path):
-        return _fetched(path)
     try:
-        return path.open("rb")
-    except NotADirectoryError:
-        return _opened_member(path)
+        return _fetched(path) if is_object(path) else _opened_here(path)
+    except FileNotFoundError:
+        if (corpus := _lazy_corpus_of(path)) is None:
+            raise
+    return cast(BinaryIO, corpus.open_file(path))
+
+
+def status_of(path: Path) -> FileStatus:
+    """Return size and time of a file, wherever it is; errors as of `opened`."""
+    try:
+        return _status_of(path)
+    except FileNotFoundError:
+        if (corpus := _lazy_corpus_of(path)) is None or not corpus.has_file(path):
+            raise
+    return FileStatus(-1, corpus.changed_ns, is_regular=True)
+
+
+def is_file(path: Path) -> bool:
+    """Return whether there is a file, wherever it would be; nothing is rendered for the answer.
+
+    Raises
+    ------
+    InvalidCorpus
+        If it would be a member of a tar, or of a corpus without audio, that is damaged.
+    """
+    try:
+        return status_of(path).is_regular
+    except (OSError, ValueError):  # as Path.is_file does for names with a null byte
+        return False
 
 
 def read_bytes(path: Path) -> bytes:
@@ -131,8 +187,8 @@ def sha256_of(path: Path) -> str:
 
 def size_of(path: Path) -> int:
     """Return the bytes of a file, wherever it is; errors as of `opened`."""
-    if is_object(path) and _tar_of(cast(Path, path)) is None:
-        return path.stat().st_size
+    if (n_bytes := status_of(path).n_bytes) >= 0:
+        return n_bytes
     with opened(path) as file:
         return file.seek(0, os.SEEK_END)
 
@@ -150,8 +206,7 @@ def local_copy(path: Path) -> Path:
     """
     if not is_object(path):
         return path
-    folder = cache_folder() / "copies"
-    entry = BoundedCache(folder, most_cached_bytes())
+    entry = BoundedCache(cache_folder() / _COPIES, most_cached_bytes())
     entry.open_file(_key_of(path), path.name, lambda made: path.fetch(made / path.name)).close()
     return entry.path_of(_key_of(path)) / path.name
 
@@ -167,36 +222,91 @@ def members_of(tar: Path) -> dict[str, TarMember]:
         If it is damaged.
     """
     status = tar.stat()
-    return _index_of(tar, status.st_size, status.st_mtime_ns)
+    return _index_of(tar, status.st_size, status.st_mtime_ns).members()
 
 
-def _opened_member(path: Path) -> BinaryIO:
-    tar = _tar_of(path)
-    if tar is None:
-        return path.open("rb")  # raises what it raised
-    member = _member(tar, path)
-    return cast(BinaryIO, io.BufferedReader(_Span(tar.open("rb", buffering=0), member)))
+def _opened_here(path: Path) -> BinaryIO:
+    """Open a file of this machine, or a member of a tar that is one."""
+    try:
+        return path.open("rb")
+    except (NotADirectoryError, FileNotFoundError):
+        if (found := _in_tar(path)) is None:
+            raise
+    return cast(BinaryIO, io.BufferedReader(_Span(found.tar.open("rb", buffering=0), found.member)))
 
 
-def _tar_of(path: Path) -> Path | None:
-    """Return the tar that a path leads into, or None."""
-    return next((p for p in path.parents if p.suffix == _TAR and p.is_file()), None)
+def _status_of(path: Path) -> FileStatus:
+    """Return what is known of a file that is there, or in a tar."""
+    # Of an object, a question is saved by looking for the tar first.
+    found = _in_tar(path) if is_remote(path) else None
+    if found is None:
+        try:
+            status = path.stat()
+            return FileStatus(status.st_size, status.st_mtime_ns, stat.S_ISREG(status.st_mode))
+        except (NotADirectoryError, FileNotFoundError):
+            if (found := _in_tar(path)) is None:
+                raise
+    return FileStatus(found.member.n_bytes, found.changed_ns, is_regular=True)
 
 
-def _member(tar: Path, path: Path) -> TarMember:
-    member = members_of(tar).get(path.relative_to(tar).as_posix())
-    if member is None:
-        raise FileNotFoundError(2, "the tar has no such member", str(path))
-    return member
+def _lazy_corpus_of(path: Path) -> Any:
+    """Return the corpus without audio that a file is of, by what can render its songs; or None."""
+    if path.suffix != ".flac":
+        return None
+    for folder in itertools.islice(path.parents, _MOST_LEVELS):
+        if (folder / LAZY).is_file():
+            return importlib.import_module(_RENDERER).lazy_corpus(folder)
+    return None
+
+
+class _InTar(NamedTuple):
+    """A member of a tar: the tar, when that was changed, and where the member lies in it."""
+
+    tar: Path
+    changed_ns: int
+    member: TarMember
+
+
+def _in_tar(path: Path) -> _InTar | None:
+    """Return the member of a tar that a path leads to; None if it leads into no tar.
+
+    Linux says of a member that the tar is no folder, Windows that nothing is there.
+    """
+    text, end = path.as_posix(), 0
+    while (end := text.find(_IN_TAR, end) + len(_IN_TAR)) >= len(_IN_TAR):
+        tar, name = type(path)(text[: end - 1]), text[end:]
+        try:
+            status = tar.stat()
+        except OSError:
+            return None
+        if stat.S_ISREG(status.st_mode):
+            member = _index_of(tar, status.st_size, status.st_mtime_ns).find(name)
+            if member is None:
+                raise FileNotFoundError(errno.ENOENT, "the tar has no such member", str(path))
+            return _InTar(tar, status.st_mtime_ns, member)
+    return None
+
+
+@lru_cache(maxsize=_N_INDICES)
+def _index_of(tar: Path, n_bytes: int, changed_ns: int) -> TarIndex:
+    """Return where the members of a tar are; another size or time means another tar."""
+    if not is_object(tar):
+        return read_index(tar)
+
+    def write(made: Path) -> None:
+        (made / _INDEX).write_bytes(read_index(cast(Path, tar)).text)
+
+    # One that has no index is asked for each header: once on a machine, and not by each process.
+    with _cache().open_file(f"{_key_of(tar)}|{_INDEX}", _INDEX, write) as file:
+        return TarIndex(cast(Path, tar), file.read(), n_bytes)
 
 
 def _fetched(path: ObjectPath) -> BinaryIO:
     """Open an object, or a member of a tar that is one, in the cache."""
     name = f"{_CONTENT}{path.suffix}"
-    tar = cast("ObjectPath | None", _tar_of(cast(Path, path)))
-    if tar is None:
+    if (found := _in_tar(cast(Path, path))) is None:
         return _cache().open_file(_key_of(path), name, lambda made: path.fetch(made / name))
-    member = _member(cast(Path, tar), cast(Path, path))
+    tar, member = cast(ObjectPath, found.tar), found.member
 
     def fetch(made: Path) -> None:
         (made / name).write_bytes(tar.read_stretch(member.offset, member.n_bytes))
@@ -214,29 +324,11 @@ def _cache() -> BoundedCache:
     return BoundedCache(cache_folder() / _FETCHED, most_cached_bytes())
 
 
-@lru_cache(maxsize=_N_INDICES)
-def _index_of(tar: Path, n_bytes: int, changed_ns: int) -> dict[str, TarMember]:
-    """Return where the members of a tar are; another size or time means another tar."""
-    if not is_object(tar):
-        return read_members(tar)
-    # Of an object each header is asked for by itself: once, and then it is known here.
-    name = "members.json"
-
-    def write(made: Path) -> None:
-        (made / name).write_text(json.dumps(read_members(cast(Path, tar))))
-
-    with _cache().open_file(f"{_key_of(tar)}|{name}", name, write) as file:
-        try:
-            return {key: TarMember(*where) for key, where in json.load(file).items()}
-        except (ValueError, TypeError, AttributeError) as error:
-            raise InvalidCorpus(f"{file.name}: damaged; remove it") from error
-
-
 class _Span(io.RawIOBase):
     """A stretch of an open file as if it were a file."""
 
     def __init__(self, file: Any, member: TarMember) -> None:
-        self._file, self._member = file, member
+        self._file, self._start, self._n_bytes = file, *member
         self._position = 0
 
     def readable(self) -> bool:
@@ -246,15 +338,21 @@ class _Span(io.RawIOBase):
         return True
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._member.n_bytes}
-        self._position = max(0, start[whence] + offset)
+        # Decoders seek and read some 8 kB at a time: what is done here, they wait for.
+        if whence == os.SEEK_CUR:
+            offset += self._position
+        elif whence == os.SEEK_END:
+            offset += self._n_bytes
+        self._position = max(0, offset)
         return self._position
 
     def readinto(self, buffer: WriteableBuffer) -> int:
-        view = memoryview(buffer).cast("B")
-        n = max(0, min(len(view), self._member.n_bytes - self._position))
-        self._file.seek(self._member.offset + self._position)
-        n_read: int = self._file.readinto(view[:n])
+        n_left = self._n_bytes - self._position
+        if n_left <= 0:
+            return 0
+        view = memoryview(buffer)
+        self._file.seek(self._start + self._position)
+        n_read: int = self._file.readinto(view[:n_left])
         self._position += n_read
         return n_read
 

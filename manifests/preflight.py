@@ -17,7 +17,7 @@ from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import Final
 
-from stemsmith.manifests import storage
+from stemsmith.manifests import places, storage
 from stemsmith.manifests.audio import flac
 from stemsmith.manifests.jobs import DistantWorkers, Workers
 from stemsmith.manifests.places import is_remote, local_copy, place
@@ -104,9 +104,9 @@ def _first_head(paths: Iterable[str | Path]) -> _Head | None:
 def _read_head(path: Path) -> _Head:
     if path.is_dir():
         return _Head(str(path), len(list(itertools.islice(path.iterdir(), 1))), "")
-    with path.open("rb") as file:
+    with places.opened(path) as file:
         head = file.read(_HEAD_BYTES)
-    return _Head(str(path), path.stat().st_size, hashlib.sha256(head).hexdigest())
+    return _Head(str(path), places.size_of(path), hashlib.sha256(head).hexdigest())
 
 
 @dataclass(frozen=True, slots=True)

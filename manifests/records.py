@@ -278,7 +278,7 @@ class Song:
     notes_sha256 : str
         Note-content hash; songs that share it share their split.
     path, mix_path : str
-        Song folder and its mixture.
+        Song folder and its mixture; in a tar, that comes first (``train-00000.tar/Track00001``).
     sample_rate, n_samples : int
         Common to all stems and the mixture.
     mix_source : str

@@ -231,6 +231,8 @@ class RunFolder:
     def close(self, header: dict[str, Any]) -> dict[str, Any]:
         """Write the manifest and remove the run's own files; return the manifest.
 
+        A header may say the fingerprint of the run that it is of, where that was another one.
+
         Raises
         ------
         InUse
@@ -238,7 +240,7 @@ class RunFolder:
         """
         if self._check_held is not None:
             self._check_held()
-        header = {**header, "fingerprint": self._fingerprint}
+        header = {"fingerprint": self._fingerprint, **header}
         shards.write_manifest(self.root, header)
         self.abandon()
         return header

@@ -44,6 +44,7 @@ __all__ = [
     "check_header",
     "check_shards",
     "iter_records",
+    "manifest_bytes",
     "read_manifest",
     "read_records",
     "read_table",
@@ -683,9 +684,14 @@ def schema_version_of(stage: str) -> int:
 
 def write_manifest(folder: Path, header: dict[str, Any]) -> None:
     """Write ``manifest.json``, the last file of a finished stage."""
+    storage.write_atomic(folder / MANIFEST, manifest_bytes(header))
+
+
+def manifest_bytes(header: Mapping[str, Any]) -> bytes:
+    """Return the content of a ``manifest.json``."""
     content = {"schema_version": schema_version_of(header["stage"]), **header}
     text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-    storage.write_atomic(folder / MANIFEST, text.encode("utf-8", "backslashreplace"))
+    return text.encode("utf-8", "backslashreplace")
 
 
 def read_manifest(folder: Path, *stages: str) -> dict[str, Any]:

@@ -12,9 +12,7 @@ file, ``<mixture_id>.<target>.true.flac``: what it is.
 from __future__ import annotations
 
 import dataclasses
-import io
 import json
-import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +24,7 @@ from stemsmith.manifests.audio.formats import AudioFormat
 from stemsmith.manifests.audio.read import encode_wav
 from stemsmith.manifests.mixtures import Mixture
 from stemsmith.manifests.places import place
+from stemsmith.manifests.tar_shards import writing_tar
 from stemsmith.mixing.audio.realise import MIXTURE, TRUE, Realised, quantised, realise
 
 __all__ = ["AudioJob", "ShardReport", "write_audio_shard"]
@@ -88,23 +87,13 @@ def write_audio_shard(job: AudioJob) -> ShardReport:
     """
     path = place(job.path)
     if not path.exists():
-        with (
-            storage.atomic_file(path, place(job.staging)) as file,
-            tarfile.open(fileobj=file, mode="w:") as tar,
-        ):
-            tar.format = tarfile.USTAR_FORMAT
+        staging = place(job.staging)
+        with storage.atomic_file(path, staging) as file, writing_tar(file) as add:
             for mixture in job.mixtures:
                 for name, content in _members(mixture, job):
-                    tar.addfile(_header(name, len(content)), io.BytesIO(content))
+                    add(name, content)
     seconds = sum(mixture.n_samples / mixture.sample_rate for mixture in job.mixtures)
     return ShardReport(path.name, len(job.mixtures), seconds)
-
-
-def _header(name: str, n_bytes: int) -> tarfile.TarInfo:
-    """Return a tar header that says nothing of who wrote it, and when."""
-    header = tarfile.TarInfo(name)
-    header.size, header.mode, header.mtime = n_bytes, 0o644, 0
-    return header
 
 
 def _members(mixture: Mixture, job: AudioJob) -> list[tuple[str, bytes]]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from stemsmith.manifests import shards, storage
+from stemsmith.manifests import places, shards, storage
 from stemsmith.manifests.corpus import Corpus
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.jobs import recheck
@@ -237,7 +237,7 @@ def check_file(job: FileCheck) -> Finding:
     """Compare a file's SHA-256 to the one that was recorded; look into a tar shard."""
     path = place(job.path)
     try:
-        found = storage.file_hash(path)
+        found = places.sha256_of(path)
         if job.members is not None and set(read_members(path)) != set(job.members):
             return Finding(job.path, f"{path}: its members are not those of its recipes")
     except InvalidCorpus as error:

@@ -370,7 +370,7 @@ def _measured(
 def _not_measured_by_others(jobs: Iterable[MeasureJob], ticker: Ticker) -> Iterator[MeasureJob]:
     """Yield the jobs that nobody else has done when it is their turn."""
     for job in jobs:
-        if Path(job.record).exists() and measure.cached(job) is not None:
+        if place(job.record).exists() and measure.cached(job) is not None:
             ticker.advance()
         else:
             yield job

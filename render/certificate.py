@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from stemsmith.manifests import documents, shards, storage
+from stemsmith.manifests import documents, places, shards, storage
 from stemsmith.manifests.corpus import Corpus
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.programs import DRUMS
@@ -237,7 +237,7 @@ class _Tally:
         total, n_bytes = hashlib.sha256(), 0
         for path in sorted(self._hashes):
             total.update(f"{self._hashes[path]}  {path}\n".encode())  # as `sha256sum` writes
-            n_bytes += (self._corpus.root / path).stat().st_size
+            n_bytes += places.size_of(self._corpus.root / path)
         return {
             "manifest_sha256": self._hashes[shards.MANIFEST],
             "files_sha256": total.hexdigest(),

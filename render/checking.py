@@ -34,6 +34,7 @@ from stemsmith.render.corpus.manifest import bank_header, is_bank_of
 from stemsmith.render.midi.scan import plan_scan, scan_files
 from stemsmith.render.renditions import validate as pieces
 from stemsmith.render.songs import validate as songs
+from stemsmith.render.songs.validate_tars import plan_tar_validation, validate_tar
 from stemsmith.render.sound.patches import Bank
 from stemsmith.render.workflow import make_bank, same_sound
 
@@ -89,6 +90,8 @@ def _validate(corpus: Corpus, workers: Workers, progress: Progress) -> None:
         raise_first_offence(
             workers, songs.validate_song, song_jobs, lambda job: job.song.track, progress
         )
+        if tar_jobs := plan_tar_validation(corpus):
+            raise_first_offence(workers, validate_tar, tar_jobs, lambda job: job.path, progress)
 
 
 def certify_corpus(

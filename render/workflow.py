@@ -30,6 +30,7 @@ from stemsmith.manifests.shares import FinishedJob, Share, share_of
 from stemsmith.render.corpus.config import Drums, RenderConfig, RenderOptions, SoundOptions
 from stemsmith.render.corpus.kept_scan import KeptScan
 from stemsmith.render.corpus.layout import RUN_FOLDER, Layout
+from stemsmith.render.corpus.lazy_sources import lazy_sources
 from stemsmith.render.corpus.licences import read_licences
 from stemsmith.render.corpus.manifest import sfz_versions, sound_versions
 from stemsmith.render.corpus.selection import patches_of
@@ -59,11 +60,13 @@ from stemsmith.render.sound.synth import check_soundfonts
 __all__ = [
     "make_bank",
     "merge_corpus",
+    "refuse_other_folder",
     "render_corpus",
     "render_midi",
     "render_renditions",
     "same_sound",
     "scan",
+    "state_of",
 ]
 
 C = TypeVar("C", bound=RenderConfig)
@@ -277,6 +280,7 @@ def render_corpus(
     bank: Bank | str | Path | None = None,
     soundfonts: Sequence[str | Path] = (),
     patches: str | Path | None = None,
+    lazy: bool = False,
     job: None = None,
     jobs: int | Workers = 0,
     scheduler: str | None = None,
@@ -292,6 +296,7 @@ def render_corpus(
     bank: Bank | str | Path | None = None,
     soundfonts: Sequence[str | Path] = (),
     patches: str | Path | None = None,
+    lazy: bool = False,
     job: str,
     jobs: int | Workers = 0,
     scheduler: str | None = None,
@@ -306,6 +311,7 @@ def render_corpus(
     bank: Bank | str | Path | None = None,
     soundfonts: Sequence[str | Path] = (),
     patches: str | Path | None = None,
+    lazy: bool = False,
     job: str | None = None,
     jobs: int | Workers = 0,
     scheduler: str | None = None,
@@ -329,6 +335,9 @@ def render_corpus(
         ``installed``. By default those of `soundfonts`.
     soundfonts, patches
         As for `make_bank`.
+    lazy : bool
+        Whether no audio is kept: records, envelopes and MIDI are, and whoever reads a file of audio
+        has its song rendered again, into a cache that stays small.
     job : str, optional
         Which job of an array this is, such as ``3/8``: an eighth of the songs is rendered, and
         seven other calls, at the same time and anywhere, render the rest into the same folder.
@@ -369,11 +378,12 @@ def render_corpus(
     # What the files are worth that they name is said before thousands of scores are read.
     balance_of(config)
     plan_production(config)
-    _refuse_other_folder(corpus)
-    bank = _measured_bank(bank, soundfonts, patches, progress)
+    refuse_other_folder(corpus)
+    named, bank = bank, _measured_bank(bank, soundfonts, patches, progress)
+    kept = lazy_sources(bank, named or patches, config) if lazy else None
     with open_workers(jobs, scheduler) as workers, same_sound(workers, bank):
         inventory = _inventory(midi_dir, corpus, config, workers, progress, share)
-        plan = plan_corpus(inventory.found, place(midi_dir), place(corpus), config, bank)
+        plan = plan_corpus(inventory.found, place(midi_dir), place(corpus), config, bank, kept)
         _check_number(midi_dir, config, len(plan.jobs), inventory.unusable)
         if config.n_songs is not None and len(plan.jobs) < config.n_songs:
             progress.warn(f"{config.n_songs} songs wanted, {len(plan.jobs)} fit")
@@ -386,12 +396,12 @@ def render_corpus(
             if expected.n_songs:
                 progress.note(expected.sentence(jobs if isinstance(jobs, int) else 1))
             open_jobs = destination.open_jobs()
-            scores = (place(job.midi_root) / job.song.path for job in open_jobs)
+            scores = (job.score for job in open_jobs)
             n_songs = destination.n_songs
             n_done = n_songs - len(open_jobs)
             audio_s = expected.mixture_s
             with (
-                preflight(workers, inputs=[scores], destination=_state_of(corpus)),
+                preflight(workers, inputs=[scores], destination=state_of(corpus)),
                 progress.loop("render", n_songs, n_done=n_done, audio_s=audio_s) as ticker,
             ):
                 for result in do_jobs(workers, render_song, open_jobs, destination.died):
@@ -413,6 +423,7 @@ def render_renditions(
     bank: Bank | str | Path | None = None,
     soundfonts: Sequence[str | Path] = (),
     patches: str | Path | None = None,
+    lazy: bool = False,
     job: None = None,
     jobs: int | Workers = 0,
     scheduler: str | None = None,
@@ -429,6 +440,7 @@ def render_renditions(
     bank: Bank | str | Path | None = None,
     soundfonts: Sequence[str | Path] = (),
     patches: str | Path | None = None,
+    lazy: bool = False,
     job: str,
     jobs: int | Workers = 0,
     scheduler: str | None = None,
@@ -444,6 +456,7 @@ def render_renditions(
     bank: Bank | str | Path | None = None,
     soundfonts: Sequence[str | Path] = (),
     patches: str | Path | None = None,
+    lazy: bool = False,
     job: str | None = None,
     jobs: int | Workers = 0,
     scheduler: str | None = None,
@@ -463,7 +476,7 @@ def render_renditions(
     preset : str, optional
         Factors of a paper's renditions, which win over `config`: ``miron-rwc`` or
         ``miron-sibelius``.
-    bank, soundfonts, patches, job, jobs, scheduler, progress
+    bank, soundfonts, patches, lazy, job, jobs, scheduler, progress
         As for `render_corpus`; the jobs of an array share scores and tempi.
     **options
         Fields of `RenditionConfig`, such as ``n_renditions=400``; they win over `preset`.
@@ -496,11 +509,12 @@ def render_renditions(
         raise UsageError(f"--preset {preset}: unknown; known: {', '.join(PRESETS)}")
     values = {**(PRESETS[preset] if preset else {}), **options}
     config, share = _config(config or RenditionConfig(), values), share_of(job)
-    _refuse_other_folder(corpus)
-    bank = _measured_bank(bank, soundfonts, patches, progress)
+    refuse_other_folder(corpus)
+    named, bank = bank, _measured_bank(bank, soundfonts, patches, progress)
+    kept = lazy_sources(bank, named or patches, config, config.aligned) if lazy else None
     with open_workers(jobs, scheduler) as workers, same_sound(workers, bank):
         inventory = _inventory(midi_dir, corpus, config, workers, progress, share)
-        plan = plan_renditions(inventory.found, place(midi_dir), config, bank)
+        plan = plan_renditions(inventory.found, place(midi_dir), config, bank, kept)
         _check_number(midi_dir, config, len(plan.pieces), inventory.unusable)
         for warning in plan.warnings:
             progress.warn(warning)
@@ -514,10 +528,10 @@ def render_renditions(
             if expected.n_stems:
                 progress.note(expected.sentence(jobs if isinstance(jobs, int) else 1))
             open_jobs = destination.open_jobs()
-            scores = (place(job.midi_root) / job.source for job in open_jobs)
+            scores = (job.score for job in open_jobs)
             n_done = destination.n_jobs - len(open_jobs)
             with (
-                preflight(workers, inputs=[scores], destination=_state_of(corpus)),
+                preflight(workers, inputs=[scores], destination=state_of(corpus)),
                 progress.loop(
                     "render", destination.n_jobs, n_done=n_done, audio_s=expected.audio_s
                 ) as ticker,
@@ -639,14 +653,15 @@ def render_midi(
     )
 
 
-def _refuse_other_folder(corpus: str | Path) -> None:
+def refuse_other_folder(corpus: str | Path) -> None:
     """Refuse a destination that holds something else, before thousands of scores are read."""
     folder = place(corpus)
     refuse_other_kind(folder, CORPUS)
     refuse_foreign(folder, CORPUS, RUN_FOLDER)
 
 
-def _state_of(corpus: str | Path) -> Path:
+def state_of(corpus: str | Path) -> Path:
+    """Return the folder in which a run keeps its state while it fills a corpus."""
     return place(corpus).absolute() / RUN_FOLDER
 
 

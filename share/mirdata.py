@@ -79,6 +79,12 @@ def _index(corpus: Corpus) -> dict[str, Any]:
             f"{corpus.root}: a corpus of {corpus.kind}; mirdata reads the layout of songs"
         )
 
+    if corpus.tars:
+        raise UsageError(
+            f"{corpus.root}: its songs lie in tars, which mirdata does not open; write them as "
+            "folders: stemsmith export CORPUS FOLDER --format mirdata"
+        )
+
     def songs() -> Iterator[IndexedSong]:
         for track in corpus.values():
             stems = [s.record for s in track.stems.values() if isinstance(s.record, Stem)]

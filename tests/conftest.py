@@ -88,7 +88,7 @@ def write_song(
     return path
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_song() -> Callable[..., Path]:
     """Return `write_song`."""
     return write_song

@@ -46,7 +46,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "audio",
     ),
     "mixing": ("level", "production", "sources", "augmentation", "augmentations", "audio", "plan"),
-    "render": ("midi", "sound", "audit", "corpus", "songs", "renditions", "matched"),
+    "render": ("midi", "sound", "audit", "corpus", "songs", "renditions", "matched", "again"),
     "train": ("schedule", "models", "data"),
     "evaluate": ("metrics", "separation", "nmf", "benchmark", "realism"),
     "share": ("charts", "compare", "exports", "report"),

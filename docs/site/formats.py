@@ -76,6 +76,52 @@ import pyarrow.parquet as pq
 
 pq.read_table("corpus/stems-00000.parquet", columns=["track", "inst_class", "n_notes"])
 ```
+
+## Corpora in tars
+
+`stemsmith render ... --tracks-per-tar 100` writes the songs of a corpus into tars, a series for
+each split: `train-00000.tar`, `train-00001.tar`, `validation-00000.tar`, ... A corpus of 100,000
+songs is then a thousand large files and some Parquet, and not 2.5 million small files. Renditions
+have no tars: their stems are shared between mixtures.
+
+* Members are the files of the folder, byte for byte: `Track00001/mix.flac`,
+  `Track00001/stems/S00.flac`, `Track00001/MIDI/S00.mid`, `Track00001/all_src.mid`,
+  `Track00001/metadata.yaml`, and `dry/`, `pieces/` and `master.flac` where there are such. They
+  lie in the tar as they are, so that audio is read where it is and nothing is unpacked.
+* Paths of records begin with the tar: `train-00000.tar/Track00001/stems/S00.flac`. All else that
+  records say is as in folders, hashes above all, and whatever reads a corpus reads either.
+* Which tar a song goes into is decided before the first one is rendered: the songs of a split in
+  order of their numbers, so many to a tar. A song that is rejected is in none, and a tar whose
+  songs all are is not there. So any number of workers, and any run that was killed and repeated,
+  ends with the same bytes. With `--job 1/8`, a tar is of one job.
+* A tar is written when the last of its songs is rendered. Until then they lie in `.render/`, as
+  files: at most those of the tars that are at work.
+* `manifest.json` lists the tars under `tars`: `file`, `n_songs`, `n_bytes` and `sha256`.
+  `stemsmith validate` checks them, and that each holds the files of its songs and no other.
+* The format is USTAR: plain files of no owner and of no time, two empty blocks at the end, filled
+  up to 10,240 bytes. Files of a song are in the order of their names.
+* The first member, `__index__`, says where the others are: a line each of the offset of its content
+  in the tar, its size (twelve digits both) and its name. Readers need not go from header to header,
+  which in an object store is a request for each. Tars of other programs, without it, are read too.
+
+Python's `tarfile` reads these files, and so does WebDataset, which passes over names such as
+`__index__` and takes each file for a sample of its own. With slashes made dots, a song is one
+sample:
+
+```python
+import webdataset
+
+files = "corpus/train-{00000..00009}.tar"
+whole = lambda name: name.replace("/", ".")
+for song in webdataset.WebDataset(files, rename_files=whole, shardshuffle=False):
+    song["__key__"], song["mix.flac"], song["stems.s00.flac"]  # Track00001, and bytes of files
+```
+
+What opens files by itself, as mirdata does, needs folders: `stemsmith export CORPUS FOLDER --format
+mirdata`, or another format, writes them.
+
+Rendering into tars takes as long as into folders, and reading takes a few hundredths longer:
+`python benchmarks/scale.py tars` prints the ratios.
 """
 
 

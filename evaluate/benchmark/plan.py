@@ -24,8 +24,8 @@ from stemsmith.evaluate.benchmark.score_song import ScoringJob
 from stemsmith.evaluate.benchmark.systems import FOLD, EstimateFolder, JointRuns, Kind, System
 from stemsmith.evaluate.metrics.options import Engine
 from stemsmith.evaluate.metrics.registry import song_metrics
-from stemsmith.manifests import storage
-from stemsmith.manifests.errors import NothingToDo, UsageError, install_command
+from stemsmith.manifests import places, storage
+from stemsmith.manifests.errors import InvalidCorpus, NothingToDo, UsageError, install_command
 from stemsmith.manifests.jobs import QUIET, Progress
 from stemsmith.manifests.places import lies_in, place
 from stemsmith.manifests.records import Reason, Rejection
@@ -350,10 +350,10 @@ def _fingerprint(
 def _identity(path: str) -> tuple[str, int, int]:
     """Return the name, size and time of a file; nothing of one that is not there."""
     try:
-        status = place(path).stat()
-    except OSError:
+        n_bytes, changed_ns, _ = places.status_of(place(path))
+    except (OSError, InvalidCorpus):  # of a tar that is damaged
         return place(path).name, -1, -1
-    return place(path).name, status.st_size, status.st_mtime_ns
+    return place(path).name, n_bytes, changed_ns
 
 
 def why_nothing(system: str, rejections: Sequence[Rejection]) -> str:

@@ -18,7 +18,7 @@ from stemsmith.evaluate.nmf.scores import (
     score_of_song,
     score_of_stem,
 )
-from stemsmith.manifests import storage
+from stemsmith.manifests import places
 from stemsmith.manifests.audio.read import encode_wav
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.jobs import QUIET, Progress
@@ -99,7 +99,7 @@ class ScoreInformed:
 
     def inputs(self, song: DatasetSong) -> list[tuple[str, str]]:
         """Return names and hashes of a song's scores: they decide its estimates."""
-        return [(path.name, storage.file_hash(path)) for path in self._scores(song)]
+        return [(path.name, places.sha256_of(path)) for path in self._scores(song)]
 
     def separate(self, song: DatasetSong, folder: Path) -> None:
         """Write the estimates of a song as ``<name>.wav``, 32-bit float.

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 from stemsmith.evaluate.benchmark.datasets import DatasetSong, StemFile
+from stemsmith.manifests import places
 from stemsmith.manifests.arrays import Float32s
 from stemsmith.manifests.audio.read import AudioInfo, audio_info, read_excerpt
 from stemsmith.manifests.errors import InvalidCorpus, Unreadable, UsageError
@@ -100,9 +101,9 @@ def _common_info(files: Sequence[StemFile]) -> AudioInfo:
 
 
 def _info(path: str, stream: int = 0) -> AudioInfo:
-    if not place(path).exists():
-        raise Unscorable(Reason.MISSING, f"{path}: missing; a song needs all of its files")
     with _unscorable(path):
+        if not (place(path).exists() or places.is_file(place(path))):
+            raise Unscorable(Reason.MISSING, f"{path}: missing; a song needs all of its files")
         return audio_info(place(path), stream)
 
 

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import io
 import os
-import stat
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
@@ -364,11 +363,9 @@ def _handed_out(path: Path) -> Iterator[BinaryIO]:
     """Open a file; say what the system says where that fails."""
     try:
         # Of an object the store says so, at the price of a question.
-        with suppress(NotADirectoryError):  # a member of a tar
-            mode = stat.S_IFREG if places.is_remote(path) else path.stat().st_mode
-            if not stat.S_ISREG(mode):  # opening a pipe may never end
-                kind = "a folder" if stat.S_ISDIR(mode) else "no regular file"
-                raise InvalidCorpus(f"{path}: is {kind}, and no audio")
+        if not places.is_remote(path) and not places.status_of(path).is_regular:
+            kind = "a folder" if path.is_dir() else "no regular file"  # a pipe may never end
+            raise InvalidCorpus(f"{path}: is {kind}, and no audio")
         file = places.opened(path)
     except FileNotFoundError:
         raise Unreadable(f"{path}: cannot be read: not there") from None

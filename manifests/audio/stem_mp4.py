@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+from stemsmith.manifests import places
 from stemsmith.manifests.arrays import Float32s
 from stemsmith.manifests.errors import InvalidCorpus, Unreadable, UsageError, install_command
 
@@ -81,7 +82,7 @@ def decode_stream(path: Path, stream: int) -> Float32s:
         If PyAV is not installed.
     """
     try:
-        modified_ns = path.stat().st_mtime_ns
+        modified_ns = places.status_of(path).changed_ns
     except OSError as error:
         raise Unreadable(f"{path}: cannot be read: {error.strerror}") from error
     return _decode(path, modified_ns, stream)
@@ -150,7 +151,7 @@ def opened(
     av = _pyav(f"{path}: {why}")
     try:
         # As a file object: PyAV takes a name for UTF-8, and ffmpeg one with a colon for a protocol.
-        with path.open("rb") as file, av.open(file, format=kind) as container:
+        with places.opened(path) as file, av.open(file, format=kind) as container:
             yield container
     except OSError as error:  # first, for some of PyAV's errors are also of this kind
         raise Unreadable(f"{path}: cannot be read: {error.strerror}") from error

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 import numpy as np
+from stemsmith.manifests import places
 from stemsmith.manifests.arrays import Float32s
 from stemsmith.manifests.audio import stem_mp4
 from stemsmith.manifests.errors import InvalidCorpus, Unreadable
@@ -58,13 +59,13 @@ def format_if_unsized(path: Path, kind: str, n_samples: int) -> str | None:
         return "flac" if n_samples >= _UNKNOWN else None
     if kind not in ("MP3", "OGG", "WAV", "WAVEX") or (kind.startswith("WAV") and n_samples):
         return None
-    with path.open("rb") as file:
+    with places.opened(path) as file:
         if kind == "MP3":
             return None if _is_sized_mpeg(file) else "mp3"
         if kind == "OGG":
-            return "ogg" if _is_chained_ogg(file, path.stat().st_size) else None
+            return "ogg" if _is_chained_ogg(file, places.size_of(path)) else None
         (n_riff,) = struct.unpack("<I", file.read(8)[4:].ljust(4, b"\0"))
-        return "wav" if n_riff + 8 < path.stat().st_size else None
+        return "wav" if n_riff + 8 < places.size_of(path) else None
 
 
 def _is_frame(head: bytes) -> bool:
@@ -206,6 +207,6 @@ def _whole(path: Path, kind: str, modified_ns: int) -> Float32s:
 def _modified_ns(path: Path) -> int:
     """Return the time of a file, by which one that was written anew is known."""
     try:
-        return path.stat().st_mtime_ns
+        return places.status_of(path).changed_ns
     except OSError as error:
         raise Unreadable(f"{path}: cannot be read: {error.strerror}") from error

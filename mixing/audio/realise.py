@@ -13,11 +13,11 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import soxr
+from stemsmith.manifests import places
 from stemsmith.manifests.arrays import Float32s, Int16s
 from stemsmith.manifests.audio.read import FULL_SCALE_16, read_excerpt
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.mixtures import Mixture, MixtureSource
-from stemsmith.manifests.places import sha256_of
 from stemsmith.mixing.audio.transforms import apply_transforms, effect_of, kept_stretches
 from stemsmith.mixing.level.gains import db_to_linear, peak_of, quantise, uniform_gain_db
 from stemsmith.mixing.level.grid import ENVELOPE_HZ
@@ -233,14 +233,13 @@ def quantised(made: Realised) -> dict[str, Int16s]:
 
 
 @functools.lru_cache(maxsize=100_000)
-def _hash_of(path: Path, n_bytes: int, mtime_ns: int) -> str:
-    return sha256_of(path)
+def _hash_of(path: Path, n_bytes: int, changed_ns: int) -> str:
+    return places.sha256_of(path)
 
 
 def _verify(path: Path, sha256: str) -> None:
     try:
-        status = path.stat()
-        found = _hash_of(path, status.st_size, status.st_mtime_ns)
+        found = _hash_of(path, *places.status_of(path)[:2])
     except OSError as error:
         raise InvalidCorpus(f"{path}: cannot be read: {error.strerror}") from error
     if found != sha256:

@@ -70,6 +70,31 @@ class Balance:
             for group, quantiles in self.quantiles_lu.items()
         }
 
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any], where: str) -> Balance:
+        """Return the balance that a manifest has.
+
+        Parameters
+        ----------
+        content : mapping of str to object
+            What `to_dict` gave.
+        where : str
+            What it was read from, for messages.
+
+        Raises
+        ------
+        UsageError
+            If it is no balance.
+        """
+        groups: dict[str, Any] = {}
+        for group, quantiles in content.items():
+            try:
+                levels = {float(percent): level for percent, level in quantiles.items()}
+            except (AttributeError, ValueError) as error:
+                raise UsageError(f"{where}: levels of {group} are no quantiles") from error
+            groups[group] = {"quantiles_lu": levels}
+        return _parsed({"groups": groups}, where)
+
 
 def _at(percent: float, quantiles: Sequence[tuple[float, float]]) -> float:
     percents, levels = zip(*quantiles, strict=True)
@@ -85,17 +110,20 @@ def read_balance(path: Path) -> Balance:
         If it cannot be read, lacks a group, or has levels that make no sense; the text names file
         and group.
     """
-    content = read_yaml(path, UsageError)
+    return _parsed(read_yaml(path, UsageError), str(path))
+
+
+def _parsed(content: Any, where: str) -> Balance:
     if problem := misfit(content, _SHAPE):
-        raise UsageError(f"{path}: {problem}; stemsmith gap REAL --fit writes such a file")
+        raise UsageError(f"{where}: {problem}; stemsmith gap REAL --fit writes such a file")
     groups: Mapping[str, Any] = content["groups"]
     if missing := [group for group in SUMMED if group not in groups]:
-        raise UsageError(f"{path}: no group {missing[0]!r}; {', '.join(SUMMED)} are wanted")
+        raise UsageError(f"{where}: no group {missing[0]!r}; {', '.join(SUMMED)} are wanted")
     if unknown := [group for group in groups if group not in GROUPS]:
-        raise UsageError(f"{path}: unknown group {unknown[0]!r}; known: {', '.join(GROUPS)}")
+        raise UsageError(f"{where}: unknown group {unknown[0]!r}; known: {', '.join(GROUPS)}")
     return Balance(
         {
-            group: _checked(path, group, groups[group]["quantiles_lu"])
+            group: _checked(where, group, groups[group]["quantiles_lu"])
             for group in GROUPS
             if group in groups
         }
@@ -103,20 +131,20 @@ def read_balance(path: Path) -> Balance:
 
 
 def _checked(
-    path: Path, group: str, quantiles: Mapping[Any, float]
+    where: str, group: str, quantiles: Mapping[Any, float]
 ) -> tuple[tuple[float, float], ...]:
     are_numbers = all(
         isinstance(percent, int | float) and not isinstance(percent, bool) for percent in quantiles
     )
     if not quantiles or not are_numbers or not all(0 <= percent <= 100 for percent in quantiles):
-        raise UsageError(f"{path}: quantiles_lu of {group}: percents from 0 to 100 are wanted")
+        raise UsageError(f"{where}: quantiles_lu of {group}: percents from 0 to 100 are wanted")
     pairs = sorted((float(percent), float(level)) for percent, level in quantiles.items())
     levels = [level for _, level in pairs]
     if not all(math.isfinite(v) and _LOWEST_LU <= v <= _HIGHEST_LU for v in levels):
         raise UsageError(
-            f"{path}: quantiles_lu of {group}: levels from {_LOWEST_LU:g} to {_HIGHEST_LU:g} LU "
+            f"{where}: quantiles_lu of {group}: levels from {_LOWEST_LU:g} to {_HIGHEST_LU:g} LU "
             "are wanted"
         )
     if levels != sorted(levels):
-        raise UsageError(f"{path}: quantiles_lu of {group}: must rise with their percents")
+        raise UsageError(f"{where}: quantiles_lu of {group}: must rise with their percents")
     return tuple(pairs)

@@ -38,6 +38,7 @@ __all__ = [
     "apply_class_effects",
     "built_in_class_effects",
     "n_ringing",
+    "parse_class_effects",
     "read_class_effects",
 ]
 
@@ -138,18 +139,36 @@ def read_class_effects(path: Path) -> ClassEffects:
     UsageError
         If it is not such a file; the text names what is wrong. If pedalboard is missing.
     """
-    content = read_yaml(path)
+    return parse_class_effects(read_yaml(path), str(path))
+
+
+def parse_class_effects(content: object, where: str) -> ClassEffects:
+    """Check chains of effects as a file, or `ClassEffects.to_manifest`, has them.
+
+    Parameters
+    ----------
+    content : object
+        A mapping of classes to lists of effects.
+    where : str
+        What the chains were read from, for messages.
+
+    Raises
+    ------
+    UsageError
+        As `read_class_effects` does.
+    """
     if problem := misfit(content, Every(dict, list)):
-        raise UsageError(f"{path}: {problem}; it must map classes to lists of effects")
+        raise UsageError(f"{where}: {problem}; it must map classes to lists of effects")
+    assert isinstance(content, dict)
     known = class_names() | {_OTHERS}
     chains: dict[str, tuple[DrawnEffect, ...]] = {}
     for name, entries in content.items():
         key = slug(str(name))
         if key not in known:
-            raise UsageError(f"{path}: no class {name!r}; known: {', '.join(sorted(known))}")
+            raise UsageError(f"{where}: no class {name!r}; known: {', '.join(sorted(known))}")
         if key in chains:
-            raise UsageError(f"{path}: class {key} is there twice")
-        chains[key] = parse_drawn_effects(entries, f"{path}: {key}")
+            raise UsageError(f"{where}: class {key} is there twice")
+        chains[key] = parse_drawn_effects(entries, f"{where}: {key}")
     return ClassEffects(tuple(sorted(chains.items())))
 
 

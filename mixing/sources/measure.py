@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from stemsmith.manifests import shards
+from stemsmith.manifests import places, shards
 from stemsmith.manifests.arrays import Float32s
 from stemsmith.manifests.audio.read import audio_info, read_excerpt
 from stemsmith.manifests.errors import InvalidCorpus, Unreadable, UsageError
 from stemsmith.manifests.jobs import recheck
 from stemsmith.manifests.mixtures import MeasuredFile
-from stemsmith.manifests.places import place, sha256_of
+from stemsmith.manifests.places import place
 from stemsmith.manifests.records import Reason, Rejection
 from stemsmith.manifests.scratch import ScratchColumn
 from stemsmith.mixing.level.grid import ENVELOPE_HZ
@@ -181,7 +181,7 @@ def _measured(path: Path, stream: int) -> MeasuredFile:
         text = f"{path}: {info.sample_rate} Hz is less than {_LOWEST_RATE_HZ} Hz"
         raise _NotFit(unsupported, text)
     columns = [np.concatenate(rows) for rows in zip(*_blocks(path, stream), strict=True)]
-    return MeasuredFile(sha256_of(path), *info, *columns)
+    return MeasuredFile(places.sha256_of(path), *info, *columns)
 
 
 def _blocks(path: Path, stream: int) -> Iterator[tuple[Float32s, ...]]:

@@ -321,24 +321,27 @@ def write_records_card(root: Path, header: Mapping[str, Any]) -> None:
     header : mapping
         What its manifest is about to say.
     """
-    text = records_card(corpus_facts(root, header))
+    text = records_card(corpus_facts(root, header), bool(header.get("tars")))
     storage.write_atomic(root / CARD, text.encode("utf-8", "backslashreplace"))
 
 
-def records_card(facts: CorpusFacts) -> str:
+def records_card(facts: CorpusFacts, is_in_tars: bool = False) -> str:
     """Return the card of a corpus whose audio lies beside its records.
 
     Parameters
     ----------
     facts : CorpusFacts
         What the corpus has.
+    is_in_tars : bool
+        Whether its songs lie in tars.
     """
     names = [name for name in TITLES if facts.n_rows.get(name)]
     configs = [
         CardConfig(name, {_ALL_ROWS: f"{name}-*.parquet"}, facts.n_rows[name], TITLES[name])
         for name in names
     ]
-    return dataset_card(facts, configs, _HOW_TO_LOAD)
+    how_to_load = f"{_HOW_TO_LOAD}\n\n{_ABOUT_TARS}" if is_in_tars else _HOW_TO_LOAD
+    return dataset_card(facts, configs, how_to_load)
 
 
 _HOW_TO_LOAD: Final = f"""\
@@ -354,6 +357,17 @@ The Parquet files have the records of all splits, so that `datasets` has one spl
 `{_ALL_ROWS}`; the column `split` says which song is for training. Paths in the records are relative
 to this folder. `stemsmith export FOLDER DEST --format hf` writes a copy with the audio within the
 Parquet files and a file for each split."""
+_ABOUT_TARS: Final = """\
+The songs lie in tar files, some to each. The first name of a path is that of its tar: the member
+`Track00001/mix.flac` of `train-00000.tar` is `train-00000.tar/Track00001/mix.flac`.
+
+```python
+import glob, webdataset
+files = sorted(glob.glob("FOLDER/train-*.tar"))
+whole = lambda name: name.replace("/", ".")  # a song is a sample, and not each of its files
+for song in webdataset.WebDataset(files, rename_files=whole, shardshuffle=False):
+    song["__key__"], song["mix.flac"], song["stems.s00.flac"]  # bytes of files
+```"""
 
 
 def dataset_card(

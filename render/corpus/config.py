@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
 from typing import Any, Final, TypedDict
 
 from stemsmith.manifests.errors import UsageError
-from stemsmith.manifests.options import option, settle, to_manifest
+from stemsmith.manifests.options import from_manifest, option, settle, to_manifest
 from stemsmith.manifests.programs import players
 from stemsmith.manifests.splits import SPLITS
 from stemsmith.mixing.production.codec import Codec
@@ -244,6 +244,9 @@ class RenderConfig:
     drum_pieces : bool
         Whether the pieces of drum kits are written too: kick, snare, toms, hi-hat, ride, crash and
         percussion, which add up to the stem of the kit.
+    tracks_per_tar : int or None
+        Number of songs in a tar: songs are written into tars, a series of them for each split, and
+        not into folders of files. None writes folders.
 
     Raises
     ------
@@ -421,6 +424,14 @@ class RenderConfig:
     drum_pieces: bool = option(
         False, "Also write the pieces of drum kits, which add up to the kits' stems.", group=STEMS
     )
+    tracks_per_tar: int | None = option(
+        None,
+        "Write songs into tars, so many into each, and not into folders.",
+        metavar="N",
+        default_text="folders",
+        is_in_manifest=False,  # which says it where there are tars, as `to_dict` has it
+        group=STEMS,
+    )
 
     def __post_init__(self) -> None:
         """Make values of what was given as text, and refuse values out of range."""
@@ -466,6 +477,9 @@ class RenderConfig:
         return {
             "--songs must be at least 1": self.n_songs is None or self.n_songs >= 1,
             "--min-notes must be at least 1": self.min_notes >= 1,
+            "--tracks-per-tar must be at least 1": (
+                self.tracks_per_tar is None or self.tracks_per_tar >= 1
+            ),
             "--min-stem-notes must be at least 1": self.min_stem_notes >= 1,
             "--target-lufs must be between -70 and 0": -70 < self.target_lufs <= 0,
             "--max-gain must be between 0 and 100": 0 <= self.max_gain_db <= 100,
@@ -535,7 +549,27 @@ class RenderConfig:
     def to_dict(self) -> dict[str, Any]:
         """Return the options as JSON values, as the manifest has them."""
         dynamics = {dynamic.name: dynamic.velocity for dynamic in self.dynamics}
-        return {**to_manifest(self), "dynamics": dynamics}
+        tars = {} if self.tracks_per_tar is None else {"tracks_per_tar": self.tracks_per_tar}
+        return {**to_manifest(self), "dynamics": dynamics, **tars}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any], dynamics: Sequence[Dynamic]) -> RenderConfig:
+        """Return the options that a manifest describes.
+
+        Parameters
+        ----------
+        content : mapping of str to object
+            What `to_dict` gave, or a part of it.
+        dynamics : sequence of Dynamic
+            The dynamics in the order in which they were asked for, which a manifest does not keep.
+
+        Raises
+        ------
+        UsageError
+            For what this version does not know, naming the key.
+        """
+        values = {key: value for key, value in content.items() if key != "dynamics"}
+        return from_manifest(cls, values, dynamics=tuple(dynamics))
 
 
 class SoundOptions(TypedDict, total=False):
@@ -583,3 +617,4 @@ class RenderOptions(SoundOptions, total=False):
     master: Master | str
     codec: Codec | str | None
     dry: bool
+    tracks_per_tar: int | None

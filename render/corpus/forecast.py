@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Final
 
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.places import is_remote
 
-__all__ = ["check_room", "cost_in_words", "in_short"]
+__all__ = ["RECORD_BYTES_PER_STEM_S", "check_room", "cost_in_words", "in_short"]
+
+# Envelopes, for a channel: all that is large of a corpus that keeps no audio.
+RECORD_BYTES_PER_STEM_S: Final = 80
 
 
 def check_room(folder: Path, n_bytes: int, fewer: str, what: str = "the corpus") -> None:

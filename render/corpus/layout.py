@@ -2,21 +2,38 @@
 
 A run keeps its state in ``.render/`` and removes it at the end. A song is finished when its
 folder has its final name; its records were written before, so a finished song always has them. In
-an object store it is finished when its record of songs is there, which is written last.
+an object store it is finished when its record of songs is there, which is written last. Where songs
+go into tars, that folder is a part of the state, and is removed when its tar is there.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from stemsmith.manifests.splits import SPLITS
 from stemsmith.manifests.stores import is_object
 
-__all__ = ["RUN_FOLDER", "Layout"]
+__all__ = ["RUN_FOLDER", "Layout", "SongTar"]
 
 RUN_FOLDER: Final = ".render"
+
+
+class SongTar(NamedTuple):
+    """A tar of a corpus, and the songs that the plan puts into it.
+
+    Attributes
+    ----------
+    name : str
+        Name of the file, such as ``train-00000.tar``.
+    tracks : tuple of str
+        Labels of its songs in their order. Those that are rejected are not in it.
+    """
+
+    name: str
+    tracks: tuple[str, ...]
 
 
 class Layout:
@@ -34,31 +51,48 @@ class Layout:
         self.run = run
         self.staging = run / "staging"
         self.records = run / "records"
+        self.songs = run / "songs"  # that wait for the others of their tar
 
-    def track(self, split: str, track: str) -> Path:
-        """Return the final folder of a song."""
-        return self.root / split / track
+    def track(self, split: str, track: str, tar: SongTar | None = None) -> Path:
+        """Return the folder of a finished song: its final one, or where it waits for its tar."""
+        return self.root / split / track if tar is None else self.songs / track
 
-    def is_finished(self, split: str, track: str) -> bool:
+    def is_finished(self, split: str, track: str, tar: SongTar | None = None) -> bool:
         """Tell whether a song is rendered or rejected."""
         if is_object(self.root):
             return any(self.record(track, kind).exists() for kind in ("songs", "rejections"))
-        return self.track(split, track).is_dir() or self.record(track, "rejections").exists()
+        return (
+            self.track(split, track, tar).is_dir()
+            or self.record(track, "rejections").exists()
+            or (tar is not None and (self.root / tar.name).exists())
+        )
 
-    def finished(self) -> set[str]:
-        """Return the songs that are rendered or rejected."""
-        return self.rendered() | self.rejected()
+    def is_waiting(self, track: str) -> bool:
+        """Tell whether a song is rendered that goes into a tar, which may be there."""
+        if is_object(self.root):  # where a folder is seen before all of it is there
+            return self.record(track, "songs").exists()
+        return (self.songs / track).is_dir()
 
-    def rendered(self) -> set[str]:
-        """Return the songs whose folders have their final names; folders are listed for all."""
+    def finished(self, tars: Iterable[SongTar] = ()) -> set[str]:
+        """Return the songs that are rendered or rejected; parameters as of `rendered`."""
+        return self.rendered(tars) | self.rejected()
+
+    def rendered(self, tars: Iterable[SongTar] = ()) -> set[str]:
+        """Return the songs whose folders, or tars, have their final names; few are listed for all.
+
+        Parameters
+        ----------
+        tars : iterable of SongTar
+            All tars of the plan; none where songs have folders.
+        """
         if is_object(self.root):
             return self._recorded("songs")
         found: set[str] = set()
-        for split in SPLITS:
-            if (folder := self.root / split).is_dir():
-                with os.scandir(folder) as entries:
-                    found |= {entry.name for entry in entries if entry.is_dir()}
-        return found
+        for folder in (*(self.root / split for split in SPLITS), self.songs):
+            found |= {entry.name for entry in _entries(folder) if entry.is_dir()}
+        files = {entry.name for entry in _entries(self.root)}
+        in_tars = {track for tar in tars if tar.name in files for track in tar.tracks}
+        return found | (in_tars - self.rejected() if in_tars else in_tars)
 
     def rejected(self) -> set[str]:
         """Return the songs that rendering has rejected."""
@@ -68,14 +102,22 @@ class Layout:
         """Return the songs that have a record of some kind."""
         ending = self.record("", kind).name
         if is_object(self.records):
-            listed = [path.name for path, _ in self.records.files_below()]
-        elif self.records.is_dir():
-            with os.scandir(self.records) as entries:
-                listed = [entry.name for entry in entries]
+            names = [path.name for path, _ in self.records.files_below()]
         else:
-            listed = []
-        return {name.removesuffix(ending) for name in listed if name.endswith(ending)}
+            names = [entry.name for entry in _entries(self.records)]
+        return {name.removesuffix(ending) for name in names if name.endswith(ending)}
 
     def record(self, track: str, kind: str) -> Path:
         """Return the file of a song's records of one kind (songs, stems, rejections)."""
         return self.records / f"{track}.{kind}.parquet"
+
+    def tar_record(self, tar: SongTar) -> Path:
+        """Return the file of what the manifest will say of a tar."""
+        return self.records / f"{tar.name}.json"
+
+
+def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
+    """Yield what is in a folder; nothing if it is not there."""
+    if folder.is_dir():
+        with os.scandir(folder) as entries:
+            yield from entries

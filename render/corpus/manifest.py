@@ -20,7 +20,14 @@ from stemsmith.render.sound.patches import Bank
 from stemsmith.render.sound.sample_folder import read_sample_folder
 from stemsmith.render.sound.synth import synthesis
 
-__all__ = ["bank_header", "is_bank_of", "sfz_versions", "sound_versions", "why_nothing"]
+__all__ = [
+    "bank_header",
+    "is_bank_of",
+    "ordered_versions",
+    "sfz_versions",
+    "sound_versions",
+    "why_nothing",
+]
 
 _PACKAGES: Final = ("numpy", "scipy", "pyloudnorm", "soundfile", "pyarrow", "mido")
 
@@ -92,6 +99,14 @@ def bank_header(bank: Bank) -> dict[str, Any]:
             **{name: package_version(name) for name in _packages_of(bank)},
         },
     }
+
+
+def ordered_versions(bank: Bank, versions: Mapping[str, str]) -> dict[str, str]:
+    """Return the versions of a manifest, which sorts them, in the order that `bank_header` has."""
+    encoders = ("libflac", "libsndfile")
+    known = ("stemsmith", "libfluidsynth", *encoders, *_PACKAGES, *_packages_of(bank))
+    names = [name for name in known if name in versions]
+    return {name: versions[name] for name in (*names, *sorted(versions.keys() - set(names)))}
 
 
 def _sfz_header(bank: Bank) -> dict[str, Any]:

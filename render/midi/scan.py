@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+from stemsmith.manifests import places
 from stemsmith.manifests.arrays import Int64s
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.folder_kinds import MIDI_ENDINGS, own_kind
@@ -26,7 +26,15 @@ from stemsmith.render.midi.score import Notes, Score, read_score
 from stemsmith.render.midi.signature import melodic_signature
 from stemsmith.render.midi.smf import Unusable
 
-__all__ = ["Inventory", "ScanJob", "find_midi_files", "load_score", "plan_scan", "scan_files"]
+__all__ = [
+    "Inventory",
+    "ScanJob",
+    "files_below",
+    "find_midi_files",
+    "load_score",
+    "plan_scan",
+    "scan_files",
+]
 
 
 class Inventory:
@@ -127,16 +135,34 @@ def find_midi_files(root: Path, skipped: Path | None = None) -> list[str]:
         raise UsageError(f"{root}: not a folder of MIDI files{of_file}")
     if (kind := own_kind(root)) is not None:
         raise UsageError(f"{root}: {kind.words}, not a folder of MIDI files")
+    return sorted(
+        path for path in files_below(root, skipped) if Path(path).suffix.lower() in MIDI_ENDINGS
+    )
+
+
+def files_below(root: Path, skipped: Path | None = None) -> Iterator[str]:
+    """Yield all files below a folder, as `find_midi_files` finds those that are MIDI files.
+
+    Parameters
+    ----------
+    root, skipped
+        As for `find_midi_files`.
+
+    Raises
+    ------
+    UsageError
+        If a folder cannot be read.
+    """
 
     def refuse(error: OSError) -> None:
         raise UsageError(f"{error.filename}: cannot be read: {error.strerror}") from error
 
     if is_object(root):
-        objects = (path for path, _ in root.files_below() if path.suffix.lower() in MIDI_ENDINGS)
+        objects = (path for path, _ in root.files_below())
         outside = (path for path in objects if skipped is None or not path.is_relative_to(skipped))
-        return sorted(path.relative_to(root).as_posix() for path in outside)
+        yield from (path.relative_to(root).as_posix() for path in outside)
+        return
     seen: set[tuple[int, int]] = set()
-    found: list[str] = []
     for folder, subfolders, names in os.walk(root, onerror=refuse, followlinks=True):
         status = Path(folder).stat()
         if (status.st_dev, status.st_ino) in seen or Path(folder).resolve() == skipped:
@@ -145,12 +171,7 @@ def find_midi_files(root: Path, skipped: Path | None = None) -> list[str]:
         seen.add((status.st_dev, status.st_ino))
         subfolders.sort()
         relative = Path(folder).relative_to(root)
-        found += [
-            (relative / name).as_posix()
-            for name in names
-            if Path(name).suffix.lower() in MIDI_ENDINGS
-        ]
-    return sorted(found)
+        yield from ((relative / name).as_posix() for name in sorted(names))
 
 
 def plan_scan(
@@ -183,12 +204,12 @@ def load_score(
         If the operating system or the parser refuses it.
     """
     try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):  # reading a pipe or a device may never end
+        status = places.status_of(path)
+        if not status.is_regular:  # reading a pipe or a device may never end
             raise Unusable(Reason.UNREADABLE, "not a regular file")
-        if status.st_size > MAX_FILE_BYTES:  # before reading it into memory
-            raise Unusable(Reason.TOO_LARGE, f"{status.st_size} bytes")
-        with path.open("rb") as file:
+        if status.n_bytes > MAX_FILE_BYTES:  # before reading it into memory
+            raise Unusable(Reason.TOO_LARGE, f"{status.n_bytes} bytes")
+        with places.opened(path) as file:
             data = file.read(MAX_FILE_BYTES + 1)  # the parser refuses one byte more
     except OSError as error:
         recheck(error)

@@ -19,6 +19,7 @@ from stemsmith.manifests.run_folder import RunFolder
 from stemsmith.manifests.splits import SPLITS
 from stemsmith.render.corpus.card import write_records_card
 from stemsmith.render.corpus.layout import Layout
+from stemsmith.render.corpus.lazy_sources import publish_lazy_sources
 from stemsmith.render.corpus.manifest import why_nothing
 from stemsmith.render.renditions.render import STEMS_FOLDER
 
@@ -119,6 +120,7 @@ def close_renditions(
     outline: RenditionOutline,
     drafts_of: Callable[[PlannedPiece], Iterator[Rendition]],
     copy_score: Callable[[PlannedPiece], None],
+    settled: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
 ) -> Corpus:
     """Gather the records, write renditions, scores, card and manifest.
 
@@ -134,6 +136,8 @@ def close_renditions(
         Returns the renditions of a piece, without their lengths.
     copy_score : callable
         Writes the score of a piece, unless that has been done.
+    settled : callable, optional
+        Returns what the manifest says in the end, when shards are written; may raise.
 
     Raises
     ------
@@ -175,6 +179,9 @@ def close_renditions(
         "rejections": dict(sorted(Counter(str(r.reason) for r in rejections).items())),
         "shards": [shards.shard_entry(file) for file in files],
     }
+    if settled is not None:
+        header = settled(header)
+    publish_lazy_sources(layout)
     write_records_card(root, header)
     folder.close(header)
     return Corpus(root)

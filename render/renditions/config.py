@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from stemsmith.manifests.errors import UsageError
-from stemsmith.manifests.options import Field, fields_of, option, to_manifest
+from stemsmith.manifests.options import Field, fields_of, from_manifest, option, to_manifest
 from stemsmith.manifests.paths import local_path
 from stemsmith.render.corpus.config import (
     RenderConfig,
@@ -46,6 +46,7 @@ NOT_OF_RENDITIONS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("effects", "room", "equalise", "master", "codec", "dry"), _SHARED),
     **dict.fromkeys(("humanise", "humanise_velocity", "humanise_onset_s"), _AS_HUMANS),
     "drum_pieces": "stems of renditions are whole parts",
+    "tracks_per_tar": f"{_SHARED}, and have no folder of a song",
 }
 
 
@@ -235,6 +236,25 @@ class RenditionConfig(RenderConfig):
             "dynamics": {dynamic.name: dynamic.velocity for dynamic in self.dynamics},
             "is_aligned": self.aligned is not None,
         }
+
+    @classmethod
+    def from_dict(
+        cls,
+        content: Mapping[str, Any],
+        dynamics: Sequence[Dynamic],
+        aligned: str | None = None,
+    ) -> RenditionConfig:
+        """Return the options that a manifest describes, as `RenderConfig.from_dict` does.
+
+        Parameters
+        ----------
+        content, dynamics
+            As of `RenderConfig.from_dict`.
+        aligned : str, optional
+            Folder of aligned scores, of which a manifest says only whether there was one.
+        """
+        values = {k: v for k, v in content.items() if k not in ("dynamics", "is_aligned")}
+        return from_manifest(cls, values, dynamics=tuple(dynamics), aligned=aligned)
 
 
 def _flag_that_is_given(field: Field) -> str:

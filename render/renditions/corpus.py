@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from stemsmith.manifests import shards, storage
 from stemsmith.manifests.corpus import CORPUS, Corpus
@@ -43,12 +44,21 @@ class RenditionDestination:
         What goes into it.
     share : Share, optional
         Job of an array, whose stems are rendered here; None for all stems.
+    fingerprint : str, optional
+        Hash of all that decides the run; by default that of the plan.
     """
 
-    def __init__(self, root: Path, plan: RenditionPlan, share: Share | None = None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        plan: RenditionPlan,
+        share: Share | None = None,
+        fingerprint: str | None = None,
+    ) -> None:
         self._root, self._plan, self._share = root, plan, share
         self._layout = Layout(root)
-        self._folder = RunFolder(root, CORPUS, self._layout.run, plan.fingerprint(), share)
+        fingerprint = fingerprint or plan.fingerprint()
+        self._folder = RunFolder(root, CORPUS, self._layout.run, fingerprint, share)
 
     @contextmanager
     def opened(self) -> Iterator[None]:
@@ -56,13 +66,20 @@ class RenditionDestination:
         with self._folder.opened():
             if not self._folder.is_closed:
                 self._layout.records.mkdir(exist_ok=True)
+                if self._plan.lazy is not None:
+                    self._plan.lazy.keep(self._layout)
                 if self._share is not None:
                     self._folder.array.save(self._outline.to_keep())
             yield
 
     @property
+    def jobs(self) -> Sequence[StemJob]:
+        """The jobs that are done here, finished ones included."""
+        return self._own
+
+    @property
     def n_jobs(self) -> int:
-        """Jobs that are done here, finished ones included."""
+        """Number of jobs that are done here, finished ones included."""
         return len(self._own)
 
     def open_jobs(self) -> list[StemJob]:
@@ -109,6 +126,8 @@ class RenditionDestination:
                 config=self._plan.config,
                 licence=chosen.song.licence,
                 duplicate_group=chosen.group,
+                score_path=piece.score_path,
+                is_lazy=self._plan.lazy is not None,
             )
 
     @cached_property
@@ -166,8 +185,13 @@ class RenditionDestination:
         rejections = shards.read_records(refused, Rejection)
         return FinishedJob(self._root, str(self._share), n_stems, tuple(rejections))
 
-    def close(self) -> Corpus:
+    def close(self, settled: Callable[[dict[str, Any]], dict[str, Any]] | None = None) -> Corpus:
         """Gather the records, write renditions, scores, card and manifest.
+
+        Parameters
+        ----------
+        settled : callable, optional
+            As of `close_renditions`.
 
         Raises
         ------
@@ -175,7 +199,7 @@ class RenditionDestination:
             If every piece was rejected.
         """
         return close_renditions(
-            self._layout, self._folder, self._outline, self._drafts_of, self._copy_score
+            self._layout, self._folder, self._outline, self._drafts_of, self._copy_score, settled
         )
 
     @cached_property
@@ -183,8 +207,9 @@ class RenditionDestination:
         return {piece.chosen.track: piece for piece in self._plan.pieces}
 
     def _copy_score(self, planned: PlannedPiece) -> None:
-        song = self._pieces[planned.track].chosen.song
-        path = place(self._plan.midi_root) / song.path
+        piece = self._pieces[planned.track]
+        song = piece.chosen.song
+        path = place(self._plan.midi_root) / (piece.score_path or song.path)
         data = path.read_bytes()
         if hashlib.md5(data, usedforsecurity=False).hexdigest() != song.md5:
             raise UsageError(f"{path}: has changed since it was rendered; restore it")

@@ -12,9 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from stemsmith.manifests.places import place
 from stemsmith.render.corpus.config import Drums
-from stemsmith.render.corpus.forecast import check_room, cost_in_words, in_short
+from stemsmith.render.corpus.forecast import (
+    RECORD_BYTES_PER_STEM_S,
+    check_room,
+    cost_in_words,
+    in_short,
+)
 from stemsmith.render.midi.scan import load_score
 from stemsmith.render.midi.smf import Unusable
 from stemsmith.render.renditions.plan import RenditionPlan
@@ -84,16 +88,18 @@ def forecast_renditions(jobs: Sequence[StemJob], plan: RenditionPlan) -> Renditi
         What they are of. Scores whose tempo is asked for in BPM are read for their own tempo.
     """
     written_s = {piece.chosen.song.path: piece.chosen.song.duration_s for piece in plan.pieces}
-    n_stems, audio_s, n_samples = 0, 0.0, 0.0
+    n_stems, audio_s, n_bytes = 0, 0.0, 0.0
     for job in jobs:
         config = job.config
         ends_s = _end_s(job, written_s[job.source])
         stems_s = len(job.specs) * (ends_s + 3 * config.deviations.onset_s + config.tail_s)
         n_stems += len(job.specs)
         audio_s += stems_s
-        n_samples += stems_s * config.sample_rate * config.n_channels
-    n_bytes = round(n_samples * _BYTES_PER_SAMPLE)
-    return RenditionForecast(n_stems, audio_s, n_bytes, audio_s * _CORE_S_PER_STEM_S)
+        if job.is_lazy:
+            n_bytes += stems_s * config.n_channels * RECORD_BYTES_PER_STEM_S
+        else:
+            n_bytes += stems_s * config.sample_rate * config.n_channels * _BYTES_PER_SAMPLE
+    return RenditionForecast(n_stems, audio_s, round(n_bytes), audio_s * _CORE_S_PER_STEM_S)
 
 
 def _end_s(job: StemJob, written_s: float) -> float:
@@ -102,7 +108,7 @@ def _end_s(job: StemJob, written_s: float) -> float:
         return written_s / (job.tempo.factor or 1)
     try:
         _, score = load_score(
-            place(job.midi_root) / job.source,
+            job.score,
             job.config.max_duration_s,
             are_drums_joined=job.config.drums is Drums.JOINED,
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +23,7 @@ from stemsmith.manifests.records import Part, Rejection, ScannedSong
 from stemsmith.manifests.renditions import RENDITIONS
 from stemsmith.manifests.seeds import rng_for
 from stemsmith.render.corpus.config import Drums, Pan
+from stemsmith.render.corpus.lazy_sources import LazySources
 from stemsmith.render.corpus.manifest import bank_header, why_nothing
 from stemsmith.render.corpus.selection import Chosen, select
 from stemsmith.render.midi.deviations import with_dynamic
@@ -35,7 +36,7 @@ from stemsmith.render.sound.patches import Bank, Patch
 from stemsmith.render.sound.sample_folder import read_sample_folder
 from stemsmith.render.sound.velocity_layers import velocity_layers
 
-__all__ = ["Piece", "RenditionPlan", "plan_renditions"]
+__all__ = ["Piece", "RenditionPlan", "plan_pieces", "plan_renditions"]
 
 _MOST_POINTS: Final = 1_000_000  # of a piece, for --renditions all
 
@@ -56,6 +57,8 @@ class Piece:
         Those that are made, ascending.
     specs : dict of (int, int, int, int) to StemSpec
         Stem of each (tempo, place of the part, timbre, dynamic) that a point uses.
+    score_path : str or None
+        Where the score lies below the folder of the scores, if not at the song's path.
     """
 
     chosen: Chosen
@@ -63,6 +66,7 @@ class Piece:
     space: Space
     points: tuple[int, ...]
     specs: Mapping[tuple[int, int, int, int], StemSpec]
+    score_path: str | None = None
 
     def stems_of(self, point: Point) -> list[tuple[StemSpec, int]]:
         """Return the stem and the number of the shift of every part of a point."""
@@ -90,6 +94,8 @@ class RenditionPlan:
         Absolute folder of the scores.
     config : RenditionConfig
         Options of the corpus.
+    lazy : LazySources or None
+        What stems are rendered from again, if no audio is kept.
     """
 
     pieces: tuple[Piece, ...]
@@ -98,6 +104,12 @@ class RenditionPlan:
     warnings: tuple[str, ...]
     midi_root: str
     config: RenditionConfig
+    lazy: LazySources | None = None
+
+    def without_audio(self, lazy: LazySources) -> RenditionPlan:
+        """Return the plan of the same corpus that keeps no audio."""
+        header = {**self.header, "lazy": {"fingerprint": self.fingerprint()}}
+        return replace(self, header=header, lazy=lazy)
 
     def fingerprint(self) -> str:
         """Return a hash of everything that decides the corpus."""
@@ -124,6 +136,7 @@ def plan_renditions(
     midi_root: Path,
     config: RenditionConfig,
     bank: Bank,
+    lazy: LazySources | None = None,
 ) -> RenditionPlan:
     """Decide which renditions are made.
 
@@ -137,6 +150,8 @@ def plan_renditions(
         Options of the corpus.
     bank : Bank
         Patches that timbres are taken from.
+    lazy : LazySources, optional
+        What stems are rendered from again, if no audio is to be kept.
 
     Returns
     -------
@@ -161,8 +176,7 @@ def plan_renditions(
     rejections = sorted([*unusable, *selection.rejections], key=lambda r: r.id)
     if not selection.chosen:
         raise NothingToDo(why_nothing(midi_root, len(scanned), rejections))
-    planner = _Planner(config, bank)
-    pieces = tuple(planner.piece(chosen) for chosen in selection.chosen)
+    pieces, warnings = plan_pieces(selection.chosen, config, bank, bank_header(bank)["versions"])
     header = {
         "stage": CORPUS,
         "kind": RENDITIONS,
@@ -172,24 +186,58 @@ def plan_renditions(
         "n_points": {piece.chosen.track: str(piece.space.n_points) for piece in pieces},
         "n_duplicates_grouped": selection.n_grouped,
     }
-    return RenditionPlan(
+    plan = RenditionPlan(
         pieces,
         tuple(rejections),
         header,
-        tuple(planner.warnings()),
+        warnings,
         str(midi_root.resolve()),
         config,
     )
+    return plan if lazy is None else plan.without_audio(lazy)
+
+
+def plan_pieces(
+    chosen: Sequence[Chosen],
+    config: RenditionConfig,
+    bank: Bank,
+    versions: Mapping[str, str],
+) -> tuple[tuple[Piece, ...], tuple[str, ...]]:
+    """Plan the pieces of a corpus of renditions, which are chosen.
+
+    Parameters
+    ----------
+    chosen : sequence of Chosen
+        The pieces, in order of track number.
+    config, bank
+        As of `plan_renditions`.
+    versions : mapping of str to str
+        Versions of what plays, which are part of what stems are called by.
+
+    Returns
+    -------
+    pieces : tuple of Piece
+        What each of them needs.
+    warnings : tuple of str
+        What a user should know.
+
+    Raises
+    ------
+    UsageError
+        As `plan_renditions` does.
+    """
+    planner = _Planner(config, bank, versions)
+    return tuple(planner.piece(one) for one in chosen), tuple(planner.warnings())
 
 
 class _Planner:
     """Plans piece after piece, and remembers what dynamics do to the patches they use."""
 
-    def __init__(self, config: RenditionConfig, bank: Bank) -> None:
+    def __init__(self, config: RenditionConfig, bank: Bank, versions: Mapping[str, str]) -> None:
         self._config, self._bank = config, bank
         self._sha256 = {soundfont.path: soundfont.sha256 for soundfont in bank.soundfonts}
         self._changes: dict[str, str] = {}
-        self._versions = bank_header(bank)["versions"]
+        self._versions = versions
 
     def piece(self, chosen: Chosen) -> Piece:
         """Plan one piece."""

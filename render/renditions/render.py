@@ -56,6 +56,7 @@ __all__ = [
     "StemSpec",
     "render_stems",
     "stem_path",
+    "write_stem",
 ]
 
 STEMS_FOLDER: Final = "stems"
@@ -104,6 +105,10 @@ class StemJob:
         Options of the corpus.
     licence, duplicate_group : str or None
         As the records of the stems have them.
+    score_path : str or None
+        Where the score lies below `midi_root`, if not at the path that records have.
+    is_lazy : bool
+        Whether audio is hashed and not kept.
     """
 
     song_id: str
@@ -120,6 +125,13 @@ class StemJob:
     config: RenditionConfig
     licence: str | None
     duplicate_group: str | None
+    score_path: str | None = None
+    is_lazy: bool = False
+
+    @property
+    def score(self) -> Path:
+        """The file of the score."""
+        return Path(self.midi_root, self.score_path or self.source)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,16 +180,7 @@ def render_stems(job: StemJob) -> RenderedStems | RefusedStems:
     """
     with AT_WORK, storage.naming(place(job.corpus)):
         try:
-            data, score = load_score(
-                place(job.midi_root) / job.source,
-                job.config.max_duration_s,
-                are_drums_joined=job.config.drums is Drums.JOINED,
-            )
-            if hashlib.md5(data, usedforsecurity=False).hexdigest() != job.song_id:
-                changed = Unusable(Reason.CHANGED, "changed since it was scanned")
-                recheck(changed)
-                raise changed
-            studio = _Studio(job, score)
+            studio = _studio_of(job)
         except Unusable as finding:
             return _refused(job, finding.reason, finding.detail)
         try:
@@ -186,6 +189,48 @@ def render_stems(job: StemJob) -> RenderedStems | RefusedStems:
             return _refused(job, Reason.UNPLAYABLE, str(finding))
         shards.write_records(place(job.record), RenditionStem, records)
     return RenderedStems(len(records), sum(r.n_samples / r.sample_rate for r in records))
+
+
+def write_stem(job: StemJob, stem_id: str) -> RenditionStem:
+    """Render one of the stems of a job.
+
+    Parameters
+    ----------
+    job : StemJob
+        All stems of a piece at one tempo, for what they share; the folder of its corpus has one
+        for staging.
+    stem_id : str
+        Name of the stem that is written.
+
+    Returns
+    -------
+    RenditionStem
+        Record of the stem.
+
+    Raises
+    ------
+    UsageError
+        If the score cannot be used, or its notes cannot be played.
+    """
+    (spec,) = (spec for spec in job.specs if spec.stem_id == stem_id)
+    with AT_WORK, storage.naming(Path(job.corpus)):
+        try:
+            return _studio_of(job).render(spec)
+        except Unusable as finding:
+            raise UsageError(f"{job.score}: cannot be rendered: {finding.detail}") from finding
+
+
+def _studio_of(job: StemJob) -> _Studio:
+    data, score = load_score(
+        job.score,
+        job.config.max_duration_s,
+        are_drums_joined=job.config.drums is Drums.JOINED,
+    )
+    if hashlib.md5(data, usedforsecurity=False).hexdigest() != job.song_id:
+        changed = Unusable(Reason.CHANGED, "changed since it was scanned")
+        recheck(changed)
+        raise changed
+    return _Studio(job, score)
 
 
 def _refused(job: StemJob, reason: Reason, detail: str) -> RefusedStems:
@@ -278,7 +323,12 @@ class _Studio:
         return heard_notes(expected, native, spans, -self._job.config.headroom_db, sample_rate)
 
     def _write(self, path: Path, content: bytes) -> str:
-        """Write a file that a worker which was given up may write too; return its SHA-256."""
+        """Write a file that a worker which was given up may write too; return its SHA-256.
+
+        Audio that is not kept is not written.
+        """
+        if self._job.is_lazy and path.suffix == slakh.AUDIO:
+            return hashlib.sha256(content).hexdigest()
         with storage.atomic_file(path, place(self._job.staging)) as file:
             file.write(content)
         return hashlib.sha256(content).hexdigest()

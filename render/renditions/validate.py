@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from stemsmith.manifests import shards, storage
+from stemsmith.manifests import places, shards, storage
 from stemsmith.manifests.audio.flac import SampleHash
 from stemsmith.manifests.audio.read import FULL_SCALE_24, audio_info, read_excerpt
 from stemsmith.manifests.corpus import Corpus
@@ -159,9 +159,9 @@ def _check_piece(job: PieceValidation) -> None:
 def _check_stem(root: Path, stem: RenditionStem) -> None:
     for relative, sha256 in ((stem.path, stem.sha256), (stem.midi_path, stem.midi_sha256)):
         file = storage.inside(root, relative)
-        if not file.is_file():
+        if not places.is_file(file):
             raise InvalidCorpus(f"{file}: missing")
-        if storage.file_hash(file) != sha256:
+        if places.sha256_of(file) != sha256:
             raise InvalidCorpus(f"{file}: SHA-256 is not the recorded one")
     path = storage.inside(root, stem.path)
     n_channels = stem.n_channels or 1

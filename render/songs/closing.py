@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +20,11 @@ from stemsmith.manifests.splits import SPLITS
 from stemsmith.manifests.stores import is_object
 from stemsmith.render.audit.rates import defect_rates
 from stemsmith.render.corpus.card import write_records_card
-from stemsmith.render.corpus.layout import Layout
+from stemsmith.render.corpus.layout import Layout, SongTar
+from stemsmith.render.corpus.lazy_sources import publish_lazy_sources
 from stemsmith.render.corpus.manifest import why_nothing
 from stemsmith.render.songs.plan import CorpusPlan
+from stemsmith.render.songs.tars import tar_entries, write_song_tar
 
 __all__ = ["CorpusOutline", "PlannedTrack", "close_corpus"]
 
@@ -30,10 +32,11 @@ _SONGS_PER_SHARD: Final = 256
 
 
 class PlannedTrack(NamedTuple):
-    """A song of the plan: its label, and the split it lies in."""
+    """A song of the plan: its label, the split it lies in, and the tar, if it goes into one."""
 
     track: str
     split: str
+    tar: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +66,22 @@ class CorpusOutline:
     @classmethod
     def of(cls, plan: CorpusPlan) -> CorpusOutline:
         """Return the outline of a plan."""
-        tracks = [PlannedTrack(job.track, job.split) for job in plan.jobs]
+        tracks = [
+            PlannedTrack(job.track, job.split, "" if job.tar is None else job.tar.name)
+            for job in plan.jobs
+        ]
         is_number_wanted = plan.jobs[0].config.n_wanted is not None
         n_grouped = plan.selection.n_grouped
         return cls(tracks, plan.rejections, plan.header, n_grouped, is_number_wanted)
+
+    @property
+    def tars(self) -> list[SongTar]:
+        """The tars that songs go into; none where songs have folders."""
+        members: dict[str, list[str]] = {}
+        for planned in self.tracks:
+            if planned.tar:
+                members.setdefault(planned.tar, []).append(planned.track)
+        return [SongTar(name, tuple(tracks)) for name, tracks in members.items()]
 
     @classmethod
     def read(cls, kept: Outline) -> CorpusOutline:
@@ -80,7 +95,12 @@ class CorpusOutline:
         return Outline(self.header, self.tracks, self.rejections, facts)
 
 
-def close_corpus(layout: Layout, folder: RunFolder, outline: CorpusOutline) -> Corpus:
+def close_corpus(
+    layout: Layout,
+    folder: RunFolder,
+    outline: CorpusOutline,
+    settled: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+) -> Corpus:
     """Gather the records into shards, write card and manifest, remove the run's own files.
 
     Parameters
@@ -91,6 +111,8 @@ def close_corpus(layout: Layout, folder: RunFolder, outline: CorpusOutline) -> C
         The folder, held by this process.
     outline : CorpusOutline
         What there is, every song of it rendered or rejected.
+    settled : callable, optional
+        Returns what the manifest says in the end, when shards are written; may raise.
 
     Raises
     ------
@@ -104,23 +126,35 @@ def close_corpus(layout: Layout, folder: RunFolder, outline: CorpusOutline) -> C
         here.records = records
         if is_object(layout.root):
             _fetch_unlisted(layout, here, outline)
-        return _close(here, folder, outline)
+        return _close(here, folder, outline, settled)
 
 
 def _fetch_unlisted(layout: Layout, here: Layout, outline: CorpusOutline) -> None:
     """Copy the records that a list of the store, which lags, did not show."""
     has_pieces = outline.header["config"].get("drum_pieces")
-    for track, _ in outline.tracks:
+    for tar in outline.tars:
+        _fetch_if_there(layout.tar_record(tar), here.tar_record(tar))
+    for track in (planned.track for planned in outline.tracks):
         if here.record(track, "rejections").exists():
             continue
         names = ["songs", "stems", *([PIECES] if has_pieces else [])]
         missing = [name for name in names if not here.record(track, name).exists()]
         for name in [*missing, "rejections"] if "songs" in missing else missing:
-            with suppress(FileNotFoundError):
-                here.record(track, name).write_bytes(layout.record(track, name).read_bytes())
+            _fetch_if_there(layout.record(track, name), here.record(track, name))
 
 
-def _close(layout: Layout, folder: RunFolder, outline: CorpusOutline) -> Corpus:
+def _fetch_if_there(path: Path, copy: Path) -> None:
+    if not copy.exists():
+        with suppress(FileNotFoundError):
+            copy.write_bytes(path.read_bytes())
+
+
+def _close(
+    layout: Layout,
+    folder: RunFolder,
+    outline: CorpusOutline,
+    settled: Callable[[dict[str, Any]], dict[str, Any]] | None,
+) -> Corpus:
     tracks = [planned.track for planned in outline.tracks]
     refused = [t for t in tracks if layout.record(t, "rejections").exists()]
     rejections = ScratchRecords(outline.rejections)
@@ -137,7 +171,10 @@ def _close(layout: Layout, folder: RunFolder, outline: CorpusOutline) -> Corpus:
     path = layout.root / "rejections-00000.parquet"
     shards.write_records(path, Rejection, in_order(rejections, lambda row: row.id))
     reasons = Counter(str(r.reason) for r in rejections)
-    counts = Counter(split for track, split in outline.tracks if track not in left_out)
+    counts = Counter(one.split for one in outline.tracks if one.track not in left_out)
+    tars = outline.tars
+    for tar in tars:  # the last song of which was rejected, or whose worker was killed
+        write_song_tar(layout, tar, folder.staging)
     header = {
         **outline.header,
         "n_songs": {split: counts[split] for split in SPLITS},
@@ -145,7 +182,11 @@ def _close(layout: Layout, folder: RunFolder, outline: CorpusOutline) -> Corpus:
         "rejections": dict(sorted(reasons.items())),
         **_audited(layout, done),
         "shards": [shards.shard_entry(file) for file in [*files, path]],
+        **({"tars": tar_entries(layout, tars)} if tars else {}),
     }
+    if settled is not None:
+        header = settled(header)
+    publish_lazy_sources(layout)
     write_records_card(layout.root, header)
     folder.close(header)
     return Corpus(layout.root)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 from array import array
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from stemsmith.manifests import shards
@@ -38,13 +39,23 @@ class CorpusDestination:
         What goes into it.
     share : Share, optional
         Job of an array, whose songs are rendered here; None for all songs.
+    fingerprint : str, optional
+        Hash of all that decides the run; by default that of the plan.
     """
 
-    def __init__(self, root: Path, plan: CorpusPlan, share: Share | None = None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        plan: CorpusPlan,
+        share: Share | None = None,
+        fingerprint: str | None = None,
+    ) -> None:
         self._layout = Layout(root)
         self._plan, self._share = plan, share
-        self._own = plan.jobs if share is None else share.of(plan.jobs)
-        self._folder = RunFolder(root, CORPUS, self._layout.run, plan.fingerprint(), share)
+        self._tars = plan.tars
+        self._own = _own_jobs(plan, share)
+        fingerprint = fingerprint or plan.fingerprint()
+        self._folder = RunFolder(root, CORPUS, self._layout.run, fingerprint, share)
 
     @contextmanager
     def opened(self) -> Iterator[None]:
@@ -58,6 +69,8 @@ class CorpusDestination:
         with self._folder.opened():
             if not self._folder.is_closed:
                 self._layout.records.mkdir(exist_ok=True)
+                if self._plan.lazy is not None:
+                    self._plan.lazy.keep(self._layout)
                 if self._share is not None:
                     self._folder.array.save(CorpusOutline.of(self._plan).to_keep())
             yield
@@ -70,14 +83,18 @@ class CorpusDestination:
     def open_jobs(self) -> Sequence[RenderJob]:
         """Return the jobs that are not finished, the longest first.
 
-        The order balances the load of workers; it does not change a byte.
+        The order balances the load of workers; it does not change a byte. Tars come one after the
+        other, with the longest song of each first, so that few songs wait as folders of files.
         """
         staging = str(self._folder.staging.resolve())
-        places, sizes = self._unfinished(self._own), array("d")
+        orders = {tar.name: order for order, tar in enumerate(self._tars)}
+        places = self._unfinished(self._own)
+        sizes, of_tars = array("d"), array("q")
         for place in places:
             job = self._own[place]
             sizes.append(job.song.duration_s * len(job.patches))
-        longest_first = np.argsort(-np.array(sizes), kind="stable")
+            of_tars.append(0 if job.tar is None else orders[job.tar.name])
+        longest_first = np.lexsort((-np.array(sizes), np.array(of_tars)))
 
         def staged(place: int) -> RenderJob:
             return dataclasses.replace(self._own[place], staging=staging)
@@ -93,14 +110,14 @@ class CorpusDestination:
         """Return the places of jobs that are not finished."""
         if self._folder.is_closed:
             return array("q")
-        finished = self._layout.finished()
+        finished = self._layout.finished(self._tars)
         return array("q", (place for place, job in enumerate(jobs) if job.track not in finished))
 
     def died(self, job: RenderJob) -> Rejection:
         """Record that a job killed its worker twice, unless it was done before."""
         detail = "killed the rendering process twice"
         rejection = Rejection(job.song.path, "render", Reason.RENDERER_DIED, detail)
-        if not self._layout.is_finished(job.split, job.track):
+        if not self._layout.is_finished(job.split, job.track, job.tar):
             path = self._layout.record(job.track, "rejections")
             shards.write_records(path, Rejection, [rejection])
         return rejection
@@ -127,19 +144,34 @@ class CorpusDestination:
         """Return what a job of an array has done; the folder is left to whoever closes it."""
         assert self._share is not None
         rejections = [rejection for _, rejection in self._rejections(frozenset(Reason))]
-        rendered = self._layout.rendered()
+        rendered = self._layout.rendered(self._tars)
         n_songs = sum(job.track in rendered for job in self._own)
         return FinishedJob(self._layout.root, str(self._share), n_songs, tuple(rejections))
 
-    def close(self) -> Corpus:
+    def close(self, settled: Callable[[dict[str, Any]], dict[str, Any]] | None = None) -> Corpus:
         """Gather the records into shards, write card and manifest, remove the run's own files.
+
+        Parameters
+        ----------
+        settled : callable, optional
+            As of `close_corpus`.
 
         Raises
         ------
         NothingToDo
             If every song was rejected.
         """
-        return close_corpus(self._layout, self._folder, CorpusOutline.of(self._plan))
+        return close_corpus(self._layout, self._folder, CorpusOutline.of(self._plan), settled)
+
+
+def _own_jobs(plan: CorpusPlan, share: Share | None) -> Sequence[RenderJob]:
+    """Return the songs of a job of an array: a tar is of one job, so that no two write it."""
+    if share is None:
+        return plan.jobs
+    if not (tars := plan.tars):
+        return share.of(plan.jobs)
+    own = {tar.name for tar in share.of(tars)}
+    return [job for job in plan.jobs if job.tar is not None and job.tar.name in own]
 
 
 def merge_songs(layout: Layout, folder: RunFolder) -> Corpus:
@@ -160,15 +192,15 @@ def merge_songs(layout: Layout, folder: RunFolder) -> Corpus:
         If a job is at work.
     """
     outline = CorpusOutline.read(folder.array.outline())
-    rendered, rejected = layout.rendered(), layout.rejected()
+    tars = outline.tars
+    rendered, rejected = layout.rendered(tars), layout.rejected()
     if outline.is_number_wanted:
         rejected = {track for track in rejected if not _is_unread(layout, track)}
-    missing = [
-        index
-        for index, planned in enumerate(outline.tracks)
-        if planned.track not in rendered and planned.track not in rejected
-    ]
-    folder.array.refuse_unfinished(missing, len(outline.tracks), "songs")
+    finished = rendered | rejected
+    # What the jobs of an array share among them: songs, or the tars of these.
+    units = [tar.tracks for tar in tars] or [(planned.track,) for planned in outline.tracks]
+    missing = [index for index, tracks in enumerate(units) if not finished.issuperset(tracks)]
+    folder.array.refuse_unfinished(missing, len(units), "tars" if tars else "songs")
     with folder.opened():
         return close_corpus(layout, folder, outline)
 

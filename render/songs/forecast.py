@@ -7,6 +7,7 @@ an hour of mixture at 44,100 Hz.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,12 @@ from typing import Final
 
 from stemsmith.manifests.programs import DrumPiece
 from stemsmith.render.corpus.config import NONE, Master, RenderConfig
-from stemsmith.render.corpus.forecast import check_room, cost_in_words, in_short
+from stemsmith.render.corpus.forecast import (
+    RECORD_BYTES_PER_STEM_S,
+    check_room,
+    cost_in_words,
+    in_short,
+)
 from stemsmith.render.songs.job import RenderJob
 from stemsmith.render.songs.mixdown import n_staged_bytes
 
@@ -45,7 +51,8 @@ class Forecast:
     n_bytes : int
         Size of all files.
     n_staged_bytes : int
-        Room that the largest song needs while it is rendered, on top.
+        Room that the largest song needs while it is rendered, and the largest tar while it and the
+        folders of its songs are there, on top.
     core_s : float
         Seconds that one core needs.
     """
@@ -83,6 +90,7 @@ def forecast(jobs: Sequence[RenderJob]) -> Forecast:
     """
     mixture_s = n_bytes = core_s = 0.0
     n_staged = 0
+    in_tars: Counter[str] = Counter()
     for job in jobs:
         n_stems = sum(patch is not None for patch in job.patches)
         song_s = job.song.duration_s + job.config.tail_s
@@ -98,8 +106,15 @@ def forecast(jobs: Sequence[RenderJob]) -> Forecast:
         core_s += song_s * _production_core_s(job.config, n_stems)
         stem_bytes = n_stems * _BYTES_PER_SAMPLE_OF_STEM * (1 + job.config.dry)
         n_mixtures = 1 + job.config.has_master
-        n_bytes += n_samples * (n_mixtures * _BYTES_PER_SAMPLE_OF_MIX + stem_bytes)
+        if job.is_lazy:
+            n_song_bytes = n_stems * song_s * n_channels * RECORD_BYTES_PER_STEM_S
+        else:
+            n_song_bytes = n_samples * (n_mixtures * _BYTES_PER_SAMPLE_OF_MIX + stem_bytes)
+        n_bytes += n_song_bytes
+        if job.tar is not None:
+            in_tars[job.tar.name] += round(n_song_bytes)
         n_staged = max(n_staged, n_staged_bytes(round(n_samples), n_natives, job.config.dry))
+    n_staged += max(in_tars.values(), default=0)
     return Forecast(len(jobs), mixture_s, round(n_bytes), n_staged, core_s)
 
 

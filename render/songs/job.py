@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
+from stemsmith.manifests.places import place
 from stemsmith.manifests.records import ScannedSong
 from stemsmith.render.corpus.config import RenderConfig
+from stemsmith.render.corpus.layout import SongTar
 from stemsmith.render.songs.production import NO_PRODUCTION, Production
 from stemsmith.render.sound.patches import Patch
 
@@ -41,6 +44,12 @@ class RenderJob:
         What the options of effects and rooms name, as it was read.
     staging : str
         Folder in which the song lies until it is complete; empty if it is rendered into memory.
+    tar : SongTar or None
+        The tar that the song goes into; None where songs have folders.
+    score_path : str or None
+        Where the score lies below `midi_root`, if not at the path that the song has in records.
+    is_lazy : bool
+        Whether audio is hashed and not kept.
     """
 
     song: ScannedSong
@@ -56,6 +65,19 @@ class RenderJob:
     levels_lu: tuple[tuple[str, float], ...] = ()
     production: Production = NO_PRODUCTION
     staging: str = ""
+    tar: SongTar | None = None
+    score_path: str | None = None
+    is_lazy: bool = False
+
+    @property
+    def folder(self) -> str:
+        """Where the song lies in the corpus, as paths of records say it (POSIX)."""
+        return f"{self.tar.name if self.tar else self.split}/{self.track}"
+
+    @property
+    def score(self) -> Path:
+        """The file of the score."""
+        return place(self.midi_root) / (self.score_path or self.song.path)
 
 
 @dataclass(frozen=True, slots=True)

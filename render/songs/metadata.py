@@ -16,6 +16,7 @@ from stemsmith.mixing.level.gains import db_to_linear
 from stemsmith.render.corpus.config import MixSource, RenderConfig
 
 __all__ = [
+    "AUDIO",
     "DRY",
     "MASTER",
     "MIX",
@@ -27,6 +28,7 @@ __all__ = [
     "stem_name",
 ]
 
+AUDIO: Final = ".flac"  # at the end of the names of all audio files
 SOURCE_MIDI: Final = "all_src.mid"
 STEMS: Final = "stems"
 DRY: Final = "dry"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,18 +14,21 @@ from stemsmith.manifests.errors import NothingToDo, UsageError
 from stemsmith.manifests.programs import DRUMS, rendering_class_of
 from stemsmith.manifests.records import Part, Reason, Rejection, ScannedSong
 from stemsmith.manifests.scratch import OnDemand, ScratchRecords, in_order
+from stemsmith.mixing.level.balance import Balance
 from stemsmith.render.corpus.config import MixSource, OnDefect, RenderConfig
-from stemsmith.render.corpus.layout import Layout
+from stemsmith.render.corpus.layout import Layout, SongTar
+from stemsmith.render.corpus.lazy_sources import LazySources
 from stemsmith.render.corpus.manifest import bank_header, why_nothing
 from stemsmith.render.corpus.selection import Chosen, Selection, select
 from stemsmith.render.midi.scan import Inventory
 from stemsmith.render.songs.balance import balance_of, levels_of
 from stemsmith.render.songs.job import RenderJob
-from stemsmith.render.songs.production import plan_production
+from stemsmith.render.songs.production import Production, plan_production
+from stemsmith.render.songs.tars import plan_tars
 from stemsmith.render.sound.patch_choice import PatchChoice
 from stemsmith.render.sound.patches import Bank, Patch
 
-__all__ = ["CorpusPlan", "plan_corpus"]
+__all__ = ["CorpusPlan", "plan_corpus", "plan_songs"]
 
 _MOST_DRAWS: Final = 32
 _SEED_STEP: Final = 1_000_003  # away from seeds that people choose
@@ -45,12 +48,27 @@ class CorpusPlan:
         Songs left out so far (scanning and selecting).
     header : dict
         What the manifest will say of the corpus; two runs with the same one are the same run.
+    tars : tuple of SongTar
+        The tars that songs go into, in order of track number; empty where songs have folders.
+    lazy : LazySources or None
+        What songs are rendered from again, if no audio is kept.
     """
 
     jobs: Sequence[RenderJob]
     selection: Selection
     rejections: Sequence[Rejection]
     header: dict[str, Any]
+    tars: tuple[SongTar, ...] = ()
+    lazy: LazySources | None = None
+
+    def without_audio(self, lazy: LazySources) -> CorpusPlan:
+        """Return the plan of the same corpus that keeps no audio."""
+        return replace(
+            self,
+            jobs=OnDemand(lambda n: replace(self.jobs[n], is_lazy=True), range(len(self.jobs))),
+            header={**self.header, "lazy": {"fingerprint": self.fingerprint()}},
+            lazy=lazy,
+        )
 
     def fingerprint(self) -> str:
         """Return a hash of everything that decides the corpus."""
@@ -84,6 +102,7 @@ def plan_corpus(
     corpus: Path,
     config: RenderConfig,
     bank: Bank,
+    lazy: LazySources | None = None,
 ) -> CorpusPlan:
     """Decide which songs are rendered, and how.
 
@@ -97,6 +116,8 @@ def plan_corpus(
         Options of the corpus.
     bank : Bank
         Patches that the parts may get.
+    lazy : LazySources, optional
+        What songs are rendered from again, if no audio is to be kept.
 
     Returns
     -------
@@ -138,29 +159,9 @@ def plan_corpus(
             f"{selection.n_fitting} fit, of which {n_full} are duplicates that fill no split; "
             "ask for fewer, or loosen --band and --min-notes"
         )
-    soundfonts = tuple(s.path for s in bank.soundfonts)
     balance = balance_of(config)
-    folders = str(midi_root.resolve()), str(corpus.resolve())
-
-    def job(number: int) -> RenderJob:
-        chosen = selection.chosen[number]
-        return RenderJob(
-            song=chosen.song,
-            track=chosen.track,
-            split=chosen.split,
-            patches=chosen.patches,
-            midi_root=folders[0],
-            corpus=folders[1],
-            soundfonts=soundfonts,
-            config=config,
-            duplicate_group=chosen.group,
-            second_patches=_second_patches(chosen, config, bank),
-            levels_lu=levels_of(balance, config, chosen.song),
-            production=production,
-            staging=str(Layout(corpus.resolve()).staging),
-        )
-
-    jobs = OnDemand(job, range(len(selection.chosen)))
+    tars = plan_tars(((one.track, one.split) for one in selection.chosen), config.tracks_per_tar)
+    jobs = plan_songs(selection.chosen, midi_root, corpus, config, bank, balance, production, tars)
     header = {
         "stage": CORPUS,
         "config": config.to_dict(),
@@ -169,7 +170,64 @@ def plan_corpus(
         **({} if balance is None else {"balance": balance.to_dict()}),
         **production_header,
     }
-    return CorpusPlan(jobs, selection, rejections, header)
+    plan = CorpusPlan(jobs, selection, rejections, header, tuple(dict.fromkeys(tars.values())))
+    return plan if lazy is None else plan.without_audio(lazy)
+
+
+def plan_songs(
+    chosen: Sequence[Chosen],
+    midi_root: Path,
+    corpus: Path,
+    config: RenderConfig,
+    bank: Bank,
+    balance: Balance | None,
+    production: Production,
+    tars: Mapping[str, SongTar],
+) -> Sequence[RenderJob]:
+    """Plan the songs of a corpus, which are chosen.
+
+    Parameters
+    ----------
+    chosen : sequence of Chosen
+        The songs, in order of track number.
+    midi_root, corpus, config, bank
+        As of `plan_corpus`.
+    balance : Balance or None
+        Levels of groups; None where all stems are equally loud.
+    production : Production
+        What is done to stems after synthesis.
+    tars : mapping of str to SongTar
+        The tar of each song by its label; empty where songs have folders.
+
+    Returns
+    -------
+    sequence of RenderJob
+        One for each song, made when it is asked for.
+    """
+    soundfonts = tuple(s.path for s in bank.soundfonts)
+    scores, root = str(midi_root.resolve()), corpus.resolve()
+    staging = str(Layout(root).staging)
+
+    def job(number: int) -> RenderJob:
+        one = chosen[number]
+        return RenderJob(
+            song=one.song,
+            track=one.track,
+            split=one.split,
+            patches=one.patches,
+            midi_root=scores,
+            corpus=str(root),
+            soundfonts=soundfonts,
+            config=config,
+            duplicate_group=one.group,
+            second_patches=_second_patches(one, config, bank),
+            levels_lu=levels_of(balance, config, one.song),
+            production=production,
+            staging=staging,
+            tar=tars.get(one.track),
+        )
+
+    return OnDemand(job, range(len(chosen)))
 
 
 def _check_kits(bank: Bank) -> None:

@@ -8,6 +8,7 @@ it is drawn for the song and the part, so that it depends on nothing else.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version as package_version
 from pathlib import Path
@@ -29,6 +30,7 @@ from stemsmith.mixing.production.class_effects import (
     apply_class_effects,
     built_in_class_effects,
     n_ringing,
+    parse_class_effects,
     read_class_effects,
 )
 from stemsmith.mixing.production.codec import apply_codec, libav_version
@@ -49,15 +51,35 @@ from stemsmith.render.corpus.config import NONE, Master, RenderConfig
 
 __all__ = [
     "NO_PRODUCTION",
+    "ImpulseResponse",
     "Mastered",
     "ProducedPart",
     "Production",
     "SongProduction",
     "plan_production",
+    "plan_production_again",
 ]
 
 _BUILT_IN: Final = "class"
 _DRAWN: Final = "drawn"
+
+
+class ImpulseResponse(NamedTuple):
+    """A sound file that is a room.
+
+    Attributes
+    ----------
+    path : str
+        Absolute path of the file.
+    sha256 : str
+        SHA-256 of the file.
+    file : str
+        What records call it: its name when the corpus was made.
+    """
+
+    path: str
+    sha256: str
+    file: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +90,12 @@ class Production:
     ----------
     class_effects : ClassEffects or None
         Chains of the classes of instruments.
-    impulse_responses : tuple of (str, str)
-        Absolute path and SHA-256 of each impulse response, of which every song has one.
+    impulse_responses : tuple of ImpulseResponse
+        The rooms, of which every song has one.
     """
 
     class_effects: ClassEffects | None = None
-    impulse_responses: tuple[tuple[str, str], ...] = ()
+    impulse_responses: tuple[ImpulseResponse, ...] = ()
 
 
 NO_PRODUCTION: Final = Production()
@@ -99,30 +121,103 @@ def plan_production(config: RenderConfig) -> tuple[Production, dict[str, Any]]:
     UsageError
         If a file cannot be used or a package is not installed.
     """
+    _require_packages(config)
+    class_effects = None
+    if config.effects == _BUILT_IN:
+        class_effects = built_in_class_effects()
+    elif config.effects != NONE:
+        class_effects = read_class_effects(local_path(config.effects))
+    if class_effects is not None:
+        class_effects.check(config.sample_rate)
+    impulse_responses: tuple[ImpulseResponse, ...] = ()
+    if config.room not in (NONE, _DRAWN):
+        impulse_responses = _impulse_responses(local_path(config.room), config.sample_rate)
+    production = Production(class_effects, impulse_responses)
+    return production, _header(production, config)
+
+
+def plan_production_again(
+    config: RenderConfig, described: Mapping[str, Any], room: Path | None, where: str
+) -> tuple[Production, dict[str, Any]]:
+    """Return the production that a manifest describes: its effects, and its rooms where they lie.
+
+    Parameters
+    ----------
+    config : RenderConfig
+        Options of the corpus.
+    described : mapping of str to object
+        What the header of `plan_production` says of the production.
+    room : Path, optional
+        An impulse response, or a folder that holds those of the corpus, under any names. By
+        default it is where the options say.
+    where : str
+        What the manifest was read from, for messages.
+
+    Returns
+    -------
+    production, header
+        As `plan_production` returns them; versions are those of here.
+
+    Raises
+    ------
+    UsageError
+        If a room is not there or has changed, a package is not installed, or the manifest does not
+        describe a production.
+    """
+    _require_packages(config)
     class_effects = None
     if config.effects != NONE:
+        class_effects = parse_class_effects(described.get("class_effects"), f"{where}: effects")
+    wanted = described.get("impulse_responses", [])
+    if (config.room not in (NONE, _DRAWN)) != bool(wanted):
+        raise UsageError(f"{where}: does not name the impulse responses of --room {config.room}")
+    found: tuple[ImpulseResponse, ...] = ()
+    if wanted:
+        found = _known_responses(local_path(config.room) if room is None else room, wanted)
+        for response in found:
+            read_impulse_response(Path(response.path), config.sample_rate)
+    production = Production(class_effects, found)
+    return production, _header(production, config)
+
+
+def _known_responses(
+    place: Path, wanted: Sequence[Mapping[str, str]]
+) -> tuple[ImpulseResponse, ...]:
+    """Return the impulse responses that a manifest names, by their content."""
+    try:
+        files = sorted(place.rglob("*")) if place.is_dir() else [place]
+        hashes = {storage.file_hash(file): file for file in files if file.is_file()}
+    except OSError as error:
+        raise UsageError(f"--room {place}: cannot be read: {error.strerror}") from error
+    missing = [response for response in wanted if response["sha256"] not in hashes]
+    if missing:
+        name = missing[0]["file"]
+        changed = any(file.name == name for file in files if file.is_file())
+        what = f"{name} is there with another content" if changed else f"{name} is not there"
+        raise UsageError(
+            f"--room {place}: {what}; {len(missing)} of {len(wanted)} impulse responses of the "
+            "corpus are missing"
+        )
+    return tuple(
+        ImpulseResponse(str(hashes[r["sha256"]].resolve()), r["sha256"], r["file"]) for r in wanted
+    )
+
+
+def _require_packages(config: RenderConfig) -> None:
+    """Refuse options that need a package which is not installed, or a bit rate that is none."""
+    if config.effects != NONE:
         require("effects", "pedalboard", task="--effects")
-        if config.effects == _BUILT_IN:
-            class_effects = built_in_class_effects()
-        else:
-            class_effects = read_class_effects(local_path(config.effects))
-        class_effects.check(config.sample_rate)
-    impulse_responses: tuple[tuple[str, str], ...] = ()
     if config.room == _DRAWN:
         require("effects", "pyroomacoustics", task="--room drawn")
-    elif config.room != NONE:
-        impulse_responses = _impulse_responses(local_path(config.room), config.sample_rate)
     if config.master is Master.BUS:
         require("effects", "pedalboard", task="--master bus")
     if config.codec is not None:
         require("effects", "av", task="--codec")
         silence = np.zeros((config.n_channels, 1), np.float32)
         apply_codec(silence, config.codec, config.sample_rate)  # it may refuse the bit rate
-    production = Production(class_effects, impulse_responses)
-    return production, _header(production, config)
 
 
-def _impulse_responses(path: Path, sample_rate: int) -> tuple[tuple[str, str], ...]:
+def _impulse_responses(path: Path, sample_rate: int) -> tuple[ImpulseResponse, ...]:
     """Return the sound files that a path is or holds, all of which can be used."""
     files = [path]
     if path.is_dir():
@@ -131,7 +226,10 @@ def _impulse_responses(path: Path, sample_rate: int) -> tuple[tuple[str, str], .
             raise UsageError(f"--room {path}: no sound files in this folder")
     for file in files:
         read_impulse_response(file, sample_rate)
-    return tuple((str(file.resolve()), storage.file_hash(file)) for file in files)
+    return tuple(
+        ImpulseResponse(str(file := found.resolve()), storage.file_hash(file), file.name)
+        for found in files
+    )
 
 
 def _header(production: Production, config: RenderConfig) -> dict[str, Any]:
@@ -141,8 +239,8 @@ def _header(production: Production, config: RenderConfig) -> dict[str, Any]:
         described["class_effects"] = production.class_effects.to_manifest()
     if production.impulse_responses:
         described["impulse_responses"] = [
-            {"file": Path(path).name, "sha256": sha256}
-            for path, sha256 in production.impulse_responses
+            {"file": response.file, "sha256": response.sha256}
+            for response in production.impulse_responses
         ]
     if production.class_effects is not None or config.master is Master.BUS:
         versions["pedalboard"] = package_version("pedalboard")
@@ -208,9 +306,9 @@ class SongProduction:
             self.room = self._room.to_json()
         elif production.impulse_responses:
             n_files = len(production.impulse_responses)
-            path, sha256 = production.impulse_responses[self._rng("room").integers(n_files)]
-            self._taps = read_impulse_response(Path(path), config.sample_rate)
-            self.room = json.dumps({"file": Path(path).name, "sha256": sha256})
+            drawn = production.impulse_responses[self._rng("room").integers(n_files)]
+            self._taps = read_impulse_response(Path(drawn.path), config.sample_rate)
+            self.room = json.dumps({"file": drawn.file, "sha256": drawn.sha256})
 
     def _rng(self, *what: str) -> np.random.Generator:
         return rng_for(self._config.seed, self._song_id, *what)

@@ -24,17 +24,18 @@ from stemsmith.render.songs import metadata as slakh
 from stemsmith.render.songs.job import RenderedSong, RenderJob
 from stemsmith.render.songs.mixdown import Mixdown
 from stemsmith.render.songs.players import is_played, played
+from stemsmith.render.songs.tars import is_complete, write_song_tar
 from stemsmith.render.songs.track_folder import TrackWriter
 from stemsmith.render.sound.sample_folder import Unplayable
 from stemsmith.render.sound.workspace import AT_WORK
 
-__all__ = ["render_song", "stems_of_song"]
+__all__ = ["render_song", "stems_of_song", "write_track"]
 
 _SILENT: Final = "no stem passes the gate of -70 LUFS"
 
 
 def render_song(job: RenderJob) -> RenderedSong | Rejection:
-    """Render one song and publish its folder.
+    """Render one song and publish its folder; or its tar, if it is the last song of it.
 
     Parameters
     ----------
@@ -51,46 +52,34 @@ def render_song(job: RenderJob) -> RenderedSong | Rejection:
     OSError
         If the corpus cannot be written.
     """
-    with AT_WORK, storage.naming(place(job.corpus)), collector_paused():
-        return _render_song(job)
-
-
-def _render_song(job: RenderJob) -> RenderedSong | Rejection:
     layout = Layout(place(job.corpus))
-    try:
-        data, score = _read_score(job)
-    except Unusable as finding:
-        return _reject(job, layout, finding.reason, finding.detail)
+    with AT_WORK, storage.naming(layout.root), collector_paused():
+        rendered = _render_song(job, layout)
+        if job.tar is not None and is_complete(layout, job.tar):
+            write_song_tar(layout, job.tar, place(job.staging))
+        return rendered
+
+
+def _render_song(job: RenderJob, layout: Layout) -> RenderedSong | Rejection:
     staging = place(job.staging)
     staging.mkdir(parents=True, exist_ok=True)
     try:
         with storage.staged_folder(staging, job.track) as staged:
-            song = _publish(job, layout, staged, data, score)
+            song = _publish(job, layout, staged)
+    except Unusable as finding:
+        return _reject(job, layout, finding.reason, finding.detail)
     except Unplayable as finding:
         return _reject(job, layout, Reason.UNPLAYABLE, str(finding))
-    if song is None:
-        return _reject(job, layout, Reason.SILENT, _SILENT)
     return RenderedSong(song.n_samples / song.sample_rate)
 
 
-def _publish(
-    job: RenderJob, layout: Layout, staged: Path, data: bytes, score: Score
-) -> Song | None:
-    """Render a song into a folder and publish that; return its record, or None if it is silent."""
-    folders = {slakh.STEMS: True, "MIDI": True, slakh.DRY: job.config.dry}
-    for name, is_wanted in {**folders, PIECES: job.config.drum_pieces}.items():
-        if is_wanted:
-            (staged / name).mkdir()
-    mixdown = Mixdown(job, score, staged)
-    mix = mixdown.mix()
-    if mix is None:
-        return None
-    writer = TrackWriter(job, data, score, staged, mixdown.n_samples)
-    song, stems, pieces = mixdown.write(mix, writer)
+def _publish(job: RenderJob, layout: Layout, staged: Path) -> Song:
+    """Render a song into a folder, and publish that and its records."""
+    song, stems, pieces = _write_track(job, staged)
     shards.write_records(layout.record(job.track, "stems"), Stem, stems)
     if job.config.drum_pieces:
         shards.write_records(layout.record(job.track, PIECES), Stem, pieces)
-    record, folder = layout.record(job.track, "songs"), layout.track(job.split, job.track)
+    record, folder = layout.record(job.track, "songs"), layout.track(job.split, job.track, job.tar)
     # On a disk the rename says that the song is finished. In a store, where its files appear one
     # after the other, its record does, which is written last.
     is_stored = is_remote(layout.root)
@@ -100,6 +89,48 @@ def _publish(
     if is_stored:
         shards.write_records(record, Song, [song])
     return song
+
+
+def write_track(job: RenderJob, folder: Path) -> tuple[Song, list[Stem], list[Stem]]:
+    """Render one song into a folder, and into no corpus.
+
+    Parameters
+    ----------
+    job : RenderJob
+        The song, and all decisions about it.
+    folder : Path
+        Where the files of its track folder go.
+
+    Returns
+    -------
+    song : Song
+        Record of the song.
+    stems, pieces : list of Stem
+        Records of its stems, and of the pieces of its drum kits.
+
+    Raises
+    ------
+    UsageError
+        If the score cannot be used, no stem of it sounds, or its notes cannot be played.
+    """
+    with AT_WORK, storage.naming(folder), collector_paused():
+        try:
+            return _write_track(job, folder)
+        except Unusable as finding:
+            raise UsageError(f"{job.score}: cannot be rendered: {finding.detail}") from finding
+
+
+def _write_track(job: RenderJob, staged: Path) -> tuple[Song, list[Stem], list[Stem]]:
+    data, score = _read_score(job)
+    folders = [slakh.STEMS, "MIDI"]
+    folders += [slakh.DRY] * job.config.dry + [PIECES] * job.config.drum_pieces
+    for name in folders:
+        (staged / name).mkdir(parents=True)
+    mixdown = Mixdown(job, score, staged)
+    mix = mixdown.mix()
+    if mix is None:
+        raise Unusable(Reason.SILENT, _SILENT)
+    return mixdown.write(mix, TrackWriter(job, data, score, staged, mixdown.n_samples))
 
 
 def stems_of_song(job: RenderJob) -> dict[str, Float32s]:
@@ -120,7 +151,7 @@ def stems_of_song(job: RenderJob) -> dict[str, Float32s]:
     UsageError
         If the file cannot be used, its notes cannot be played, or no stem of it sounds.
     """
-    path = place(job.midi_root) / job.song.path
+    path = job.score
     with AT_WORK, collector_paused(), tempfile.TemporaryDirectory() as folder:
         try:
             _, score = _read_score(job)
@@ -138,7 +169,7 @@ def _read_score(job: RenderJob) -> tuple[bytes, Score]:
     config = job.config
     is_moved = is_played(config)
     data, score = load_score(
-        place(job.midi_root) / job.song.path,
+        job.score,
         config.max_duration_s,
         are_drums_joined=config.drums is Drums.JOINED,
         is_fine=is_moved,

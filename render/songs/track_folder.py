@@ -188,7 +188,7 @@ class TrackWriter:
             dry_sha256, _ = self._write_audio(dry_path, dry_blocks)
         midi_sha256 = self._write_midi(names.midi, part, notes.only(~(heard & own)))
         notes = notes.only(own)
-        folder = f"{job.split}/{job.track}"
+        folder = job.folder
         return Stem(
             stem_id=f"{job.song.md5}/{names.stem}",
             song_id=job.song.md5,
@@ -273,8 +273,9 @@ class TrackWriter:
         return self._write(name, encoded.getvalue()), samples.hexdigest()
 
     def _write(self, name: str, data: bytes) -> str:
-        """Write a file of the folder; return its SHA-256."""
-        (self._staged / name).write_bytes(data)
+        """Write a file of the folder, unless it is audio that is not kept; return its SHA-256."""
+        if not (self._job.is_lazy and name.endswith(slakh.AUDIO)):
+            (self._staged / name).write_bytes(data)
         return hashlib.sha256(data).hexdigest()
 
     def _frames_of(self, ticks: npt.NDArray[np.int64], patch: Patch) -> npt.NDArray[np.int32]:
@@ -305,7 +306,7 @@ class TrackWriter:
         metadata = slakh.metadata(job.song, entries, overall_gain_db, config, drawn)
         encoded = encode_flac(mix, config.sample_rate)
         peak = int(max(mix.max(), -mix.min().astype(np.int32)))
-        folder = f"{job.split}/{job.track}"
+        folder = job.folder
         master_path = master_sha256 = None
         if master is not None:
             master_path = f"{folder}/{slakh.MASTER}"

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 
 import mido
 import numpy as np
-from stemsmith.manifests import shards, storage
+from stemsmith.manifests import places, shards, storage
 from stemsmith.manifests.arrays import Int32s
 from stemsmith.manifests.audio import read as audio
 from stemsmith.manifests.audio.flac import SampleHash
@@ -23,7 +23,7 @@ from stemsmith.manifests.corpus import PIECES, Corpus, kit_of
 from stemsmith.manifests.documents import Every, misfit, parse_json, read_yaml
 from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.jobs import recheck
-from stemsmith.manifests.places import place, read_bytes, sha256_of
+from stemsmith.manifests.places import place
 from stemsmith.manifests.programs import DRUMS
 from stemsmith.manifests.records import Finding, Rejection, Song, Stem
 from stemsmith.manifests.run_folder import refuse_unfinished
@@ -35,6 +35,7 @@ from stemsmith.render.corpus.config import MixSource
 from stemsmith.render.corpus.layout import RUN_FOLDER
 from stemsmith.render.songs import metadata as slakh
 from stemsmith.render.songs.balance import group_of, wanted_levels
+from stemsmith.render.songs.validate_tars import check_tar_names
 from stemsmith.render.sound.heard import check_heard
 
 __all__ = ["SongValidation", "SongValidations", "plan_validation", "validate_song"]
@@ -178,6 +179,7 @@ def _check_whole(corpus: Corpus) -> None:
         if (found < 0).any():
             name = names[int((found < 0).argmax())]
             raise InvalidCorpus(f"{folder / name}: no record names it")
+    check_tar_names(root, corpus.tars, (song.path for song in songs()))
 
 
 def _divided(
@@ -245,7 +247,7 @@ class _SongChecker:
         folder = storage.inside(self._root, song.path)
         midi = folder / slakh.SOURCE_MIDI
         self._hash(midi, song.midi_sha256)
-        if hashlib.md5(read_bytes(midi), usedforsecurity=False).hexdigest() != song.song_id:
+        if hashlib.md5(places.read_bytes(midi), usedforsecurity=False).hexdigest() != song.song_id:
             raise InvalidCorpus(f"{midi}: MD5 is not the song's id {song.song_id}")
         metadata = folder / slakh.YAML
         self._hash(metadata, song.metadata_sha256)
@@ -278,11 +280,9 @@ class _SongChecker:
         self._check_extra(song.master_path, song.master_sha256)
 
     def _hash(self, path: Path, expected: str) -> None:
-        try:
-            found = sha256_of(path)
-        except (FileNotFoundError, IsADirectoryError):
-            raise InvalidCorpus(f"{path}: missing") from None
-        if found != expected:
+        if not places.is_file(path):
+            raise InvalidCorpus(f"{path}: missing")
+        if places.sha256_of(path) != expected:
             raise InvalidCorpus(f"{path}: SHA-256 is not the recorded one")
 
     def _audio(self, relative: str, sha256: str) -> np.ndarray[Any, np.dtype[np.int16]]:
@@ -348,7 +348,7 @@ class _SongChecker:
         midi = storage.inside(self._root, stem.midi_path)
         self._hash(midi, stem.midi_sha256)
         try:
-            file = mido.MidiFile(file=io.BytesIO(read_bytes(midi)))
+            file = mido.MidiFile(file=io.BytesIO(places.read_bytes(midi)))
         except (OSError, ValueError, EOFError, KeyError, IndexError) as error:
             raise InvalidCorpus(f"{midi}: not readable MIDI: {error}") from error
         columns = (stem.note_onset, stem.note_offset, stem.note_pitch, stem.note_velocity)

@@ -11,7 +11,7 @@ import json
 import os
 import secrets
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,7 +29,15 @@ from stemsmith.render.sound.sf2 import (
     read_soundfont,
 )
 
-__all__ = ["KNOWN", "VARIABLE", "KnownFont", "find_fonts", "is_in_bank", "named_soundfonts"]
+__all__ = [
+    "KNOWN",
+    "VARIABLE",
+    "KnownFont",
+    "find_fonts",
+    "find_soundfonts",
+    "is_in_bank",
+    "named_soundfonts",
+]
 
 VARIABLE: Final = "STEMSMITH_SOUNDFONTS"
 
@@ -182,6 +190,33 @@ def find_fonts(wanted: Sequence[KnownFont]) -> dict[KnownFont, Path]:
             found.update({font: path for font in missing if font.sha256 == sha256})
     hashes.keep()
     return {font: found[font] for font in wanted if font in found}
+
+
+def find_soundfonts(wanted: Collection[str]) -> dict[str, Path]:
+    """Return where soundfonts of some hashes are on this machine, known to be good or not.
+
+    Parameters
+    ----------
+    wanted : collection of str
+        SHA-256 of the files to look for, where `find_fonts` looks. All files there are hashed,
+        until those are found; hashes are remembered.
+
+    Returns
+    -------
+    dict of str to Path
+        The first file of each hash that is found.
+    """
+    hashes = _Hashes(cache_folder() / "soundfonts" / "hashes.json")
+    found: dict[str, Path] = {}
+    for path in _candidates():
+        if len(found) == len(set(wanted)):
+            break
+        with suppress(OSError):
+            sha256 = hashes.of(path)
+            if sha256 in wanted:
+                found.setdefault(sha256, path)
+    hashes.keep()
+    return found
 
 
 def named_soundfonts(name: str) -> list[Soundfont]:

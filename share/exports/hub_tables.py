@@ -12,14 +12,14 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from stemsmith.manifests import storage
+from stemsmith.manifests import places, storage
 from stemsmith.manifests.corpus import PIECES, SONGS, Corpus
 from stemsmith.manifests.renditions import RENDITIONS
 from stemsmith.manifests.shards import FileColumn, Table, schema_of, writing_with_files
+from stemsmith.manifests.tar_shards import writing_tar
 from stemsmith.render.corpus.card import TITLES
 from stemsmith.render.songs.metadata import SOURCE_MIDI
 from stemsmith.share.exports.corpus_songs import RecordedFile
-from stemsmith.share.exports.tar_files import writing_tar
 
 __all__ = [
     "SHARD_BYTES",
@@ -184,7 +184,7 @@ def _naming(embedded: Sequence[_Embedded]) -> set[str]:
 
 
 def _size(root: Path, file: RecordedFile | None) -> int:
-    return 0 if file is None else storage.inside(root, file.path).stat().st_size
+    return 0 if file is None else places.size_of(storage.inside(root, file.path))
 
 
 def _shards(groups: Iterator[_RowGroup]) -> Iterator[list[_RowGroup]]:
@@ -244,7 +244,7 @@ def _contents(
 
 
 def _read(root: Path, file: RecordedFile | None) -> tuple[str, bytes] | None:
-    return None if file is None else (file.path, storage.inside(root, file.path).read_bytes())
+    return None if file is None else (file.path, places.read_bytes(storage.inside(root, file.path)))
 
 
 def write_tars(
@@ -260,7 +260,7 @@ def write_tars(
     for number, shard in enumerate(_shards(_groups(corpus, table, split, tracks))):
         path = folder / table.name / f"{split}-{number:05d}.tar"
         path.parent.mkdir(parents=True, exist_ok=True)
-        with writing_tar(path) as add:
+        with storage.naming(path), path.open("wb") as shard_file, writing_tar(shard_file) as add:
             for group in shard:
                 for row, files in zip(group.rows.to_pylist(), group.files, strict=True):
                     key = _key(table.name, row)

@@ -19,11 +19,11 @@ from stemsmith.manifests.records import Song, Stem
 from stemsmith.render.songs.metadata import MIX, SOURCE_MIDI, YAML
 from stemsmith.share.exports.base import ExportFormat, PlannedFile
 from stemsmith.share.exports.options import ExportConfig
-from stemsmith.share.exports.recorded import read_recorded
+from stemsmith.share.exports.recorded import n_recorded_bytes, read_recorded
 from stemsmith.share.exports.sources import ExportSource, SourceKind
 from stemsmith.share.exports.writing import link_or_copy
 
-__all__ = ["TrackFile", "TrackFolderFormat", "TrackSong", "n_bytes_of"]
+__all__ = ["TrackFile", "TrackFolderFormat", "TrackSong"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,11 @@ class TrackFile:
     def is_audio(self) -> bool:
         """Whether it is the mixture or a stem, and no score and no metadata."""
         return self.place.endswith(".flac")
+
+    @property
+    def n_bytes(self) -> int:
+        """Size of the file; see `n_recorded_bytes`."""
+        return n_recorded_bytes(Path(self.path))
 
     def read(self) -> bytes:
         """Return the content; see `read_recorded`."""
@@ -135,15 +140,8 @@ class TrackFolderFormat(ExportFormat[TrackSong]):
 
 
 def _linked(file: TrackFile) -> PlannedFile:
-    return PlannedFile(file.place, n_bytes_of(file), is_linked=True)
-
-
-def n_bytes_of(file: TrackFile) -> int:
-    """Return the size of a file; 0 if it is missing, which `TrackFile.read` says."""
-    try:
-        return Path(file.path).stat().st_size
-    except OSError:
-        return 0
+    # A member of a tar has no name of its own to link to.
+    return PlannedFile(file.place, file.n_bytes, is_linked=Path(file.path).is_file())
 
 
 def _songs(source: ExportSource, config: ExportConfig) -> Iterator[TrackSong]:

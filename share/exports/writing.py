@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from stemsmith.manifests import storage
+from stemsmith.manifests import places, storage
 from stemsmith.manifests.arrays import Float32s, Int16s, Int32s
 from stemsmith.manifests.audio.read import FULL_SCALE_16
 
@@ -132,6 +132,6 @@ def link_or_copy(source: Path, place: Path) -> None:
     place.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(source, place)
-    except OSError:  # another device, or a system without links
-        with storage.naming(place):
-            shutil.copyfile(source, place)
+    except OSError:  # another device, a system without links, or a member of a tar
+        with places.opened(source) as file, storage.naming(place), place.open("wb") as copy:
+            shutil.copyfileobj(file, copy)

@@ -151,6 +151,7 @@ OTHER_VALUES: dict[str, Any] = {
     "effects": "class", "room": "drawn", "equalise": True, "master": "bus", "codec": "mp3:128",
     "dry": True, "humanise": True, "humanise_velocity": 3, "humanise_onset_s": 0.1,
     "drum_pieces": True,
+    "tracks_per_tar": 2,
 }  # fmt: skip
 
 

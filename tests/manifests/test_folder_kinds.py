@@ -143,6 +143,7 @@ COMMANDS = {
     "export {} new --format musdb": {"corpus", "mixtures"},
     "validate {}": {"corpus", "mixtures", "results", "run", "export"},
     "certify {}": {"corpus"},
+    "pack {} new.json": {"corpus"},
 }
 TAKEN = {
     "corpus": {"corpus"},

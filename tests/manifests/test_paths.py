@@ -91,6 +91,8 @@ COMMANDS = {
     "compare": ["{}", "{}", "--public", "--groups", "--csv", "--markdown", "--latex", "--plot"],
     "validate": ["{}"],
     "certify": ["{}"],
+    "pack": ["{}", "{}"],
+    "restore": ["{}", "{}", "--midi", "--soundfont", "--bank", "--room", "--aligned"],
     "report": ["{}", "folder:{}", "--out"],
     "demo": ["{}"],
     "latents": ["{}", "folder:{}", "--plot", "--csv"],
@@ -136,6 +138,7 @@ def test_no_command_takes_any_address(
             given.append(argument.format(value))
     given += ["--config", "s3://bucket/x"] if place == "--config" else []
     given += ["--format", "musdb"] if command == "export" else []
+    given += ["--midi", "there"] if command == "restore" and "--midi" not in given else []
     if command == "train":
         given += ["--target", "bass"]
     done = here(*given)

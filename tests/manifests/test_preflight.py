@@ -140,6 +140,7 @@ def test_every_command_with_workers_refuses_a_blind_one(workshop: Path, here) ->
         "corpus": [
             ("validate", "corpus"),
             ("certify", "corpus"),
+            ("pack", "corpus", "new.json"),
             ("audit", "corpus"),
             ("mix", "corpus", "new", "--mixtures", 4, "--clip", 1),
             ("evaluate", "oracle:irm", "corpus", "new", "--bss", "none"),

@@ -8,7 +8,14 @@ from pathlib import Path
 
 import pytest
 from stemsmith.manifests.errors import InvalidCorpus
-from stemsmith.manifests.tar_shards import read_members
+from stemsmith.manifests.tar_shards import (
+    INDEX,
+    TarIndex,
+    index_text,
+    read_index,
+    read_members,
+    writing_tar,
+)
 
 FILES = {"a-1.mixture.flac": b"x" * 700, "a-1.json": b"", "folder/b.wav": b"y" * 512}
 
@@ -123,3 +130,56 @@ def test_what_is_cut_or_no_tar(tmp_path: Path) -> None:
     assert "a header is damaged" in refusal(path)
     path.unlink()
     assert refusal(path).endswith("cannot be read as tar: No such file or directory")
+
+
+def written(files: dict[str, bytes]) -> bytes:
+    sink = io.BytesIO()
+    with writing_tar(sink) as add:
+        for name, content in files.items():
+            add(name, content)
+    return sink.getvalue()
+
+
+@pytest.mark.parametrize("n_files", [0, 1, 7, 60])
+def test_what_is_written_is_what_tarfile_writes(tmp_path: Path, n_files: int) -> None:
+    files = {f"T/{k:03d}.flac": bytes([k]) * (k * 173) for k in range(n_files)}
+    with tarfile.open(tmp_path / "t.tar", "w:", format=tarfile.USTAR_FORMAT) as tar:
+        for name, content in files.items():
+            head = tarfile.TarInfo(name)
+            head.size = len(content)
+            tar.addfile(head, io.BytesIO(content))
+    assert written(files) == (tmp_path / "t.tar").read_bytes()
+
+
+def test_the_index_says_where_tarfile_finds_the_files(tmp_path: Path) -> None:
+    files = {f"T{k}/n\u00e4me {k}.flac": b"z" * (k * 300) for k in range(50)}
+    text = index_text([(name, len(content)) for name, content in files.items()])
+    path = tmp_path / "t.tar"
+    path.write_bytes(written({INDEX: text, **files}))
+    with tarfile.open(path) as tar:
+        found = {m.name: (m.offset_data, m.size) for m in tar.getmembers()}
+    assert list(found) == [INDEX, *files]
+    index = read_index(path)
+    assert {name: index.find(name) for name in files} == {name: found[name] for name in files}
+    assert index.find(INDEX) is None and index.find("T1") is None
+    bare = tmp_path / "bare.tar"
+    bare.write_bytes(written(files))
+    assert {name: read_index(bare).find(name) for name in files} == read_members(bare)
+
+
+def test_a_name_that_ends_another_one_is_not_taken_for_it() -> None:
+    text = index_text([("a b", 1), ("000000000000 b", 2), ("b", 3)])
+    index = TarIndex(Path("t.tar"), text, 10_000)
+    sizes = {name: index.find(name) for name in ("a b", "000000000000 b", "b")}
+    assert [member and member.n_bytes for member in sizes.values()] == [1, 2, 3]
+    assert TarIndex(Path("t.tar"), index_text([("a b", 1)]), 10_000).find("b") is None
+    assert TarIndex(Path("t.tar"), b"", 0).find("") is None
+
+
+def test_a_shard_that_fails_has_no_end(tmp_path: Path) -> None:
+    sink = io.BytesIO()
+    with pytest.raises(RuntimeError), writing_tar(sink) as add:
+        add("a", b"1")
+        raise RuntimeError
+    (tmp_path / "t.tar").write_bytes(sink.getvalue())
+    assert "it has no end" in refusal(tmp_path / "t.tar")

@@ -531,6 +531,18 @@ def test_the_folder_of_what_matches_is_no_corpus_to_mix(
 # Other corpora
 
 
+def test_stems_of_tars_are_matched_alike(music: Path, font: Path, tmp_path: Path) -> None:
+    corpus = rendered(tmp_path, font, tracks_per_tar=2)
+    options: dict[str, Any] = {"mode": "across", "coherence": 0, "match": "key,tempo", **QUICK}
+    ours, theirs = (
+        stemsmith.mix(one, tmp_path / name, n_mixtures=6, soundfonts=[font], **options)
+        for name, one in (("folders", music), ("tars", corpus))
+    )
+    assert [stem.sha256 for stem in stored(ours)] == [stem.sha256 for stem in stored(theirs)]
+    for one, other in zip(ours, theirs, strict=True):
+        assert np.array_equal(one.realise()["mixture"], other.realise()["mixture"])
+
+
 def test_stereo_stays_stereo(font: Path, tmp_path: Path) -> None:
     corpus = rendered(tmp_path, font, SONGS[:3], n_channels=2, pan="drawn")
     mixtures = stemsmith.mix(

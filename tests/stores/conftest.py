@@ -15,7 +15,9 @@ from typing import Any
 import mido
 import numpy as np
 import pytest
+import stemsmith as front
 from stemsmith.manifests.stores import ObjectPath
+from stored_songs import MIXED, RENDERED
 
 
 @pytest.fixture(scope="session")
@@ -152,6 +154,23 @@ def make_band() -> Callable[[Path], Path]:
         return folder
 
     return make
+
+
+@pytest.fixture(scope="session")
+def disk(tmp_path_factory: pytest.TempPathFactory, make_band: Callable[[Path], Path]) -> Path:
+    """Return a folder with scores, what is rendered of them, and what is mixed of that."""
+    folder = tmp_path_factory.mktemp("disk")
+    make_band(folder / "midi")
+    front.render_corpus(folder / "midi", folder / "corpus", **RENDERED)
+    front.mix(folder / "corpus", folder / "mixtures", **MIXED)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def stored(disk: Path, s3_client: Any, upload: Callable[..., ObjectPath]) -> ObjectPath:
+    """Return the same in a store; read only."""
+    s3_client.create_bucket(Bucket="stored")
+    return upload(disk, ObjectPath("s3://stored/all"))
 
 
 def write_short_song(path: Path, seed: int) -> None:

@@ -8,8 +8,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,24 +19,8 @@ from stemsmith.manifests import shards, storage
 from stemsmith.manifests.records import Stem
 from stemsmith.manifests.stores import ObjectPath
 from stemsmith.train.workflow import list_runs
+from stored_songs import MIXED, RENDERED, killed_after
 
-RENDERED: dict[str, Any] = {
-    "seed": 3,
-    "sample_rate": 8000,
-    "min_notes": 1,
-    "tail_s": 0.5,
-    "splits": "2,1,1",
-    "audit": False,
-}
-MIXED: dict[str, Any] = {
-    "target": "bass",
-    "n_mixtures": 6,
-    "n_validation_mixtures": 2,
-    "n_test_mixtures": 1,
-    "clip_s": 1,
-    "min_rms_dbfs": -70,
-    "audio_format": "flac",
-}
 TRAINED: dict[str, Any] = {
     "target": "bass",
     "settings": {"n_layers": 1, "n_units": 4, "segment_frames": 20, "sample_rate": 8000},
@@ -45,23 +29,6 @@ TRAINED: dict[str, Any] = {
     "logger": "csv",
 }
 LONG_S = 300.0
-
-
-@pytest.fixture(scope="session")
-def disk(tmp_path_factory: pytest.TempPathFactory, make_band: Callable[[Path], Path]) -> Path:
-    """Return a folder with scores, what is rendered of them, and what is mixed of that."""
-    folder = tmp_path_factory.mktemp("disk")
-    make_band(folder / "midi")
-    front.render_corpus(folder / "midi", folder / "corpus", **RENDERED)
-    front.mix(folder / "corpus", folder / "mixtures", **MIXED)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def stored(disk: Path, s3_client: Any, upload: Callable[..., ObjectPath]) -> ObjectPath:
-    """Return the same in a store; read only."""
-    s3_client.create_bucket(Bucket="stored")
-    return upload(disk, ObjectPath("s3://stored/all"))
 
 
 def test_a_folder_of_scores_is_scanned(
@@ -273,42 +240,6 @@ def test_jobs_of_an_array_fill_a_folder_of_a_store(
         front.mix(corpus, mixtures, job=job, **MIXED)
     front.merge(mixtures)
     assert contents(bucket / "mixtures") == contents(disk / "mixtures")
-
-
-class Killed(BaseException):
-    """Stands for the end of the process."""
-
-
-@contextmanager
-def killed_after(n_writes: int) -> Iterator[None]:
-    """End the body, as a kill would end the process, before it writes another object."""
-    left = n_writes
-
-    def dying(method: str) -> Callable[..., Any]:
-        own = getattr(ObjectPath, method)
-
-        def write(self: ObjectPath, *arguments: Any, **options: Any) -> Any:
-            nonlocal left
-            if self.name not in ("lock", ".lock"):
-                left -= 1
-                if left < 0:
-                    raise Killed
-            return own(self, *arguments, **options)
-
-        return write
-
-    with pytest.MonkeyPatch.context() as patch, suppress(Killed):
-        for method in ("write_bytes", "upload", "unlink", "remove_below"):
-            patch.setattr(ObjectPath, method, dying(method))
-        patch.setattr(ObjectPath, "upload_below", one_by_one)
-        yield
-
-
-def one_by_one(self: ObjectPath, folder: Path) -> None:
-    """Upload a folder so that it can be stopped within."""
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            (self / path.relative_to(folder).as_posix()).upload(path)
 
 
 @pytest.mark.parametrize("n_writes", [0, 1, 3, 9, 20, 33, 45, 52, 58])

@@ -19,7 +19,7 @@ from typing import Final, NamedTuple, Protocol, overload
 
 import numpy as np
 import soxr
-from stemsmith.manifests import shards
+from stemsmith.manifests import places, shards
 from stemsmith.manifests.arrays import Float32s, Int16s, Int64s
 from stemsmith.manifests.audio.read import FULL_SCALE_16, decode
 from stemsmith.manifests.errors import InvalidCorpus, NothingToDo, UsageError
@@ -263,7 +263,7 @@ def _check_audio(members: Sequence[_Shard]) -> None:
         files = [place(tar)] if tar else _files_of(recipes, roots)
         wanted.update(dict.fromkeys(files))
     for path in wanted:
-        if not path.is_file():
+        if not places.is_file(path):
             raise InvalidCorpus(f"{path}: is missing; restore it, or run mix again")
 
 

@@ -40,6 +40,7 @@ from stemsmith.share.exports.hub_tables import (
     write_tars,
 )
 from stemsmith.share.exports.options import ExportConfig
+from stemsmith.share.exports.recorded import n_recorded_bytes
 from stemsmith.share.exports.sources import ExportSource, SourceKind
 
 __all__ = ["FORMAT", "HubFormat", "HubSong"]
@@ -92,8 +93,7 @@ class HubFormat(ExportFormat[HubSong]):
 
     def files(self, song: HubSong, config: ExportConfig) -> Sequence[PlannedFile]:
         """Return the rows of a song as one file: those of several songs share theirs."""
-        paths = (Path(song.root, file.path) for file in song.files)
-        n_bytes = sum(path.stat().st_size for path in paths if path.is_file())
+        n_bytes = sum(n_recorded_bytes(Path(song.root, file.path)) for file in song.files)
         ending = _ENDINGS[self.variant(config)]
         return [PlannedFile(f"*/{song.split}-*.{ending}: rows of {song.name}", n_bytes)]
 

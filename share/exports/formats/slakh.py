@@ -23,7 +23,6 @@ from stemsmith.share.exports.track_folders import (
     TrackFile,
     TrackFolderFormat,
     TrackSong,
-    n_bytes_of,
 )
 
 __all__ = ["FORMAT", "SlakhFormat"]
@@ -41,7 +40,7 @@ class SlakhFormat(TrackFolderFormat):
 
     def planned(self, song: TrackSong, file: TrackFile) -> PlannedFile:
         """Return the file as it is: the MD5 takes no room."""
-        return PlannedFile(file.place, n_bytes_of(file))
+        return PlannedFile(file.place, file.n_bytes)
 
     def write_audio(self, song: TrackSong, folder: Path) -> Mapping[str, Any]:
         """Write mixture and stems with their MD5."""

@@ -16,7 +16,7 @@ from dataclasses import astuple, fields
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
-from stemsmith.manifests import storage
+from stemsmith.manifests import places, storage
 from stemsmith.manifests.audio.flac import encode_flac, with_md5
 from stemsmith.manifests.corpus import Track, TrackStem
 from stemsmith.manifests.records import Reason, Song
@@ -159,7 +159,7 @@ def _write_audio(path: Path, track: Track, made: IntegerSong, stem: str | None) 
         write_wav(path, audio, track.sample_rate)
         return
     source = _source(track, stem)
-    data = encode_flac(audio, track.sample_rate) if source is None else source.read_bytes()
+    data = encode_flac(audio, track.sample_rate) if source is None else places.read_bytes(source)
     path.write_bytes(with_md5(data, path.name))
 
 

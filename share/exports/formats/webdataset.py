@@ -13,11 +13,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from stemsmith.manifests import storage
 from stemsmith.manifests.audio.flac import encode_flac
 from stemsmith.manifests.corpus import Track
 from stemsmith.manifests.records import Song
 from stemsmith.manifests.shards import table_of
 from stemsmith.manifests.splits import SPLITS
+from stemsmith.manifests.tar_shards import writing_tar
 from stemsmith.render.songs.metadata import SOURCE_MIDI
 from stemsmith.share.exports.base import ExportedSong, ExportFormat, PlannedFile
 from stemsmith.share.exports.corpus_cards import write_cards
@@ -31,8 +33,8 @@ from stemsmith.share.exports.corpus_songs import (
 from stemsmith.share.exports.hub_tables import SHARD_BYTES, record_json
 from stemsmith.share.exports.integer_songs import read_integers
 from stemsmith.share.exports.options import ExportConfig
+from stemsmith.share.exports.recorded import n_recorded_bytes
 from stemsmith.share.exports.sources import ExportSource, SourceKind
-from stemsmith.share.exports.tar_files import writing_tar
 
 __all__ = ["FORMAT", "WebDatasetFormat"]
 
@@ -52,8 +54,7 @@ class WebDatasetFormat(ExportFormat[CorpusSong]):
     def files(self, song: CorpusSong, config: ExportConfig) -> Sequence[PlannedFile]:
         """Return the sample of a song as one file: several samples share theirs."""
         track = song.track()
-        paths = [track.root / file.path for _, file in _recorded(track)]
-        n_bytes = sum(path.stat().st_size for path in paths if path.is_file())
+        n_bytes = sum(n_recorded_bytes(track.root / file.path) for _, file in _recorded(track))
         return [PlannedFile(f"{song.split}-*.tar: {song.name}.*", n_bytes)]
 
     def write(self, song: CorpusSong, config: ExportConfig, folder: Path) -> Mapping[str, Any]:
@@ -74,7 +75,7 @@ class WebDatasetFormat(ExportFormat[CorpusSong]):
             ours = [song for song in songs if song.song.split == split]
             for number, shard in enumerate(_sharded(ours)):
                 path = folder / f"{split}-{number:05d}.tar"
-                with writing_tar(path) as add:
+                with storage.naming(path), path.open("wb") as file, writing_tar(file) as add:
                     for song in shard:
                         for name, content in _sample(song.song):
                             add(name, content)
