@@ -85,7 +85,9 @@ def measured_parts(midi_dir: Path, table: str, n_songs: int) -> Parts:
     inventory, scan_s = cpu_s_of(lambda: scan(midi_dir))
     with tempfile.TemporaryDirectory() as name:
         corpus, render_s = cpu_s_of(
-            lambda: render_corpus(midi_dir, Path(name, "corpus"), seed=1, n_songs=n_songs)
+            lambda: render_corpus(
+                midi_dir, Path(name, "corpus"), seed=1, band=None, n_songs=n_songs
+            )
         )
         music_s = sum(song.n_samples / song.sample_rate for song in corpus.song_records())
         n_bytes = sum(path.stat().st_size for path in corpus.root.rglob("*.flac"))
@@ -136,8 +138,9 @@ def extrapolate(midi_dir: Path, table: TextIO, n_songs: int) -> None:
         for stage, (workers_s, client_s) in stages_of(parts, what).items():
             hours = [max(workers_s / n, client_s) / 3600 for n in _CORES]
             totals = [a + b for a, b in zip(totals, hours, strict=True)]
-            n_enough = workers_s / client_s
-            bound = f"the client from {n_enough:.0f} cores on" if workers_s else "the client alone"
+            bound = "the client alone"
+            if workers_s and client_s:
+                bound = f"the client from {workers_s / client_s:.0f} cores on"
             print(row_of(what.name, stage, hours, bound))
         flac_tb = parts.flac_bytes * what.hours * 3600 / 1e12
         print(row_of(what.name, "all", totals, f"{flac_tb:.1f} TB of FLAC"))
