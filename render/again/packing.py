@@ -91,14 +91,14 @@ def plan_packing(corpus: Corpus) -> Iterator[PackingJob]:
     stems = _by_track(corpus.iter_stems())
     root = str(corpus.root.resolve())
     if corpus.kind == RENDITIONS:
-        renditions = _Groups(corpus, "renditions", _by_track(corpus.rendition_records()))
+        renditions = _GroupNumbers(corpus, "renditions", _by_track(corpus.rendition_records()))
         for track, group in stems:
             yield PackingJob(root, None, group, renditions=renditions.of(track))
         renditions.check_end()
         return
-    found = _Groups(corpus, "stems", stems)
+    found = _GroupNumbers(corpus, "stems", stems)
     names = [str(entry["file"]) for entry in corpus.header["shards"]]
-    pieces = _Groups(corpus, PIECES, _by_track(_records_in(corpus.root, names, PIECES, Stem)))
+    pieces = _GroupNumbers(corpus, PIECES, _by_track(_records_in(corpus.root, names, PIECES, Stem)))
     for song in corpus.song_records():
         if song.path != f"{song.split}/{song.track}":
             raise UsageError(
@@ -122,7 +122,7 @@ def _by_track(records: Iterable[Any]) -> Iterator[tuple[str, tuple[Any, ...]]]:
         yield track, tuple(group)
 
 
-class _Groups:
+class _GroupNumbers:
     """Records of one kind, which are taken in the order of the songs."""
 
     def __init__(
