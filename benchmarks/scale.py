@@ -1,6 +1,7 @@
 """What stemsmith takes where there is much of everything, and of other ways to keep a corpus.
 
     python benchmarks/scale.py million [--songs 1000000] [--mixtures N] [--seconds 10] [--jobs 2]
+    python benchmarks/scale.py extrapolate MIDI_DIR TABLE [--songs 12]
     python benchmarks/scale.py tars [--midi DIR] [--songs N] [--tracks-per-tar N] [--repeats N]
     python benchmarks/scale.py stores [--midi DIR] [--songs N] [--mixtures N] [--repeats N]
     python benchmarks/scale.py lazy [--midi DIR] [--songs N] [--mixtures N] [--workers N]
@@ -13,8 +14,12 @@ or recipes a second, the processor's time of the process itself without its work
 memory that it has had so far (``VmHWM``). No audio is there, so that nothing can be realised:
 hashes are made up, but as different as those of files.
 
-Scores, records and recipes of a million songs take some 8 GB in the folder, and stages as much
-again in ``TMPDIR`` while they run (`stemsmith.manifests.scratch`).
+Stages keep what they do not have in memory in ``TMPDIR`` while they run
+(`stemsmith.manifests.scratch`); *scratch* is the most that it was.
+
+``extrapolate`` measures what scanning and rendering take of a folder of real scores, and handing
+out jobs, takes from a table of ``million`` what the process takes that gives the workers work, and
+multiplies: what large collections would take on more cores. All are seconds of processors.
 
 ``tars`` renders the same songs into folders and into tars, and reads both: all audio from beginning
 to end, and excerpts as a training that streams does. Printed are CPU seconds of this process, the
@@ -36,6 +41,7 @@ Scores of the last three are those of ``stemsmith demo`` unless a folder is give
 from __future__ import annotations
 
 import click
+from scaling.extrapolate import extrapolate
 from scaling.lazy import lazy
 from scaling.million import million
 from scaling.stores import stores
@@ -47,7 +53,7 @@ def main() -> None:
     """Measure."""
 
 
-for command in (million, tars, stores, lazy):
+for command in (million, extrapolate, tars, stores, lazy):
     main.add_command(command)
 
 if __name__ == "__main__":

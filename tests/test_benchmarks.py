@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def test_a_small_million_goes_from_scores_to_recipes(tmp_path: Path) -> None:
+def test_a_small_million_goes_from_scores_to_recipes_and_is_extrapolated(tmp_path: Path) -> None:
     command = [sys.executable, ROOT / "benchmarks" / "scale.py", "million", "--songs", "12",
                "--mixtures", "20", "--seconds", "6", "--folder", tmp_path / "m"]  # fmt: skip
     environment = {**os.environ, "PYTHONWARNINGS": "error", "TMPDIR": str(tmp_path / "scratch")}
@@ -26,3 +26,19 @@ def test_a_small_million_goes_from_scores_to_recipes(tmp_path: Path) -> None:
         "check all recipes": "20",
     }  # fmt: skip
     assert list((tmp_path / "scratch").iterdir()) == []
+    table = tmp_path / "table.md"
+    table.write_text(done.stdout)
+    command = [*command[:2], "extrapolate", tmp_path / "m" / "scores", table, "--songs", "2"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=600)
+    assert done.returncode == 0, done.stderr
+    found = re.findall(r"^\| (LMD|GigaMIDI) \| ([\w, ]+) \|(.*)\|", done.stdout, re.M)
+    hours = [(name, stage, [float(h) for h in rest.split("|")[:3]]) for name, stage, rest in found]
+    for collection in ("LMD", "GigaMIDI"):
+        own = {stage: of_cores for name, stage, of_cores in hours if name == collection}
+        total = own.pop("all")
+        assert len(own) == 5 and all(a >= b >= c for a, b, c in own.values())
+        sums = [sum(of_cores[place] for of_cores in own.values()) for place in range(3)]
+        assert all(abs(a - b) < 0.04 for a, b in zip(sums, total, strict=True))
+        assert own["render"][0] > 15 * own["render"][1] > 0
+    of_both = [of_cores[0] for _, stage, of_cores in hours if stage == "render"]
+    assert abs(of_both[1] / of_both[0] - 2_100_000 / 176_581) < 0.1

@@ -14,9 +14,6 @@ import stemsmith
 from stemsmith.manifests.cache import CACHE_VARIABLE, SIZE_VARIABLE
 from stemsmith.render.corpus.config import Splits
 from stemsmith.render.sound.measured_bank import with_compasses
-from stemsmith.train.data.clips import find_clips
-from stemsmith.train.data.examples import ExampleRules, Turns
-from stemsmith.train.data.module import MixtureDataset, StreamLoader
 
 _SCORES: Final = Path(__file__).resolve().parents[2] / "cli" / "scores"
 _RATE_HZ: Final = 44100
@@ -33,6 +30,11 @@ def size_of(root: Path, *, is_audio: bool) -> int:
 
 def rate_of(mixtures: Path, n_workers: int) -> float:
     """Return the examples of an epoch per second, as the streaming loader gives them."""
+    # Not above: processes whose memory `million` measures import this file, and need no torch.
+    from stemsmith.train.data.clips import find_clips
+    from stemsmith.train.data.examples import ExampleRules, Turns
+    from stemsmith.train.data.module import MixtureDataset, StreamLoader
+
     clips = find_clips([mixtures], "train", ("bass",), _RATE_HZ)
     rules = ExampleRules(0, _SEGMENT_S * _RATE_HZ)
     dataset = MixtureDataset(clips, rules)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
+import operator
 import resource
 import shutil
 import struct
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import click
 import numpy as np
@@ -35,14 +38,16 @@ from stemsmith.render.workflow import make_bank, scan
 _PARTS: Final = (
     (0, 0), (33, 1), (27, 2), (0, 9), (48, 3), (56, 4), (65, 5), (73, 6), (19, 7), (89, 8),
 )  # fmt: skip
-_N_NOTES: Final = 12  # of a part
-_TICKS: Final = 800  # from note to note: 10 s in all, with 480 ticks in half a second
+_N_NOTES: Final = 10  # of a part, the fewest by which near duplicates are looked for
+_TICKS: Final = 960  # from note to note: 10 s in all, with 480 ticks in half a second
 _PER_FOLDER: Final = 1000
 _PER_SHARD: Final = 256
 _RATE_HZ: Final = 44100
 _STEP_HZ: Final = 10
 _CLIP_S: Final = 5.0
 _N_SHAPES: Final = 64  # different envelopes
+_BLOCK: Final = 512  # bytes, in which systems count what files take
+_WATCHED_S: Final = 1.0  # between two looks at scratch files
 
 
 class Row(NamedTuple):
@@ -53,6 +58,7 @@ class Row(NamedTuple):
     seconds: float
     cpu_s: float
     peak_mib: float
+    scratch_mib: float
 
 
 # ---------------------------------------------------------------------------------------------
@@ -60,7 +66,7 @@ class Row(NamedTuple):
 
 
 def score_bytes(number: int) -> bytes:
-    """Return a MIDI file that no other number has: ten parts of twelve notes."""
+    """Return a MIDI file that no other number has: ten parts of ten notes."""
     rng = np.random.default_rng(number)
     keys = rng.integers(36, 72, (len(_PARTS), _N_NOTES)).tolist()
     tracks = [b"\x00\xff\x51\x03\x07\xa1\x20\x00\xff\x2f\x00"]
@@ -94,7 +100,7 @@ def shapes(n_steps: int) -> list[Float32s]:
 def stems_of(job: RenderJob, envelopes: Sequence[Float32s]) -> Iterator[Stem]:
     """Yield the records of the stems of a song, as rendering would write them."""
     song, folder = job.song, f"{job.split}/{job.track}"
-    onset = (np.arange(_N_NOTES) * (_RATE_HZ * 5 // 6)).astype(np.int32)
+    onset = np.arange(_N_NOTES, dtype=np.int32) * _RATE_HZ
     keys = np.full(_N_NOTES, 60, np.uint8)
     for number, (part, patch) in enumerate(zip(song.parts, job.patches, strict=True)):
         if patch is None:
@@ -218,17 +224,36 @@ def peak_mib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
+def scratch_mib() -> float:
+    """Return what the files without a name take on disk that this process has open."""
+    n_blocks = 0
+    for link in Path("/proc/self/fd").glob("*"):
+        with suppress(OSError):  # closed meanwhile
+            if str(link.readlink()).endswith(" (deleted)"):
+                n_blocks += link.stat().st_blocks
+    return n_blocks * _BLOCK / (1 << 20)
+
+
 class Clock:
     """Takes the time of stages that follow one another in a process."""
 
     def __init__(self) -> None:
         self.rows: list[Row] = []
         self._start, self._cpu = time.perf_counter(), time.process_time()
+        self._scratch_mib = 0.0
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def _watch(self) -> None:
+        while True:
+            self._scratch_mib = max(self._scratch_mib, scratch_mib())
+            time.sleep(_WATCHED_S)
 
     def stop(self, stage: str, n: int) -> None:
         """Take the time of a stage, and begin with the next."""
         now, cpu = time.perf_counter(), time.process_time()
-        self.rows.append(Row(stage, n, now - self._start, cpu - self._cpu, peak_mib()))
+        took = now - self._start, cpu - self._cpu
+        self.rows.append(Row(stage, n, *took, peak_mib(), max(self._scratch_mib, scratch_mib())))
+        self._scratch_mib = 0.0
         self._start, self._cpu = time.perf_counter(), time.process_time()
 
 
@@ -303,22 +328,24 @@ def opened(work: Work) -> list[Row]:
     return clock.rows
 
 
-_PROCESSES: Final[Sequence[tuple[str, Callable[[Work], list[Row]]]]] = (
-    ("making", make), ("planning", plan), ("mixing", coherent), ("mixing", incoherent),
-    ("opening", opened),
+Stage: TypeAlias = Callable[[Work], list[Row]]
+_PROCESSES: Final[Sequence[tuple[str, Sequence[Stage]]]] = (
+    ("making", [make]), ("planning", [plan]), ("mixing", [coherent, incoherent]),
+    ("opening", [opened]),
 )  # fmt: skip
 
 
-def in_new_process(stage: Callable[[Work], list[Row]], work: Work) -> list[Row]:
-    """Do the stages of one process."""
+def in_new_processes(stages: Sequence[Stage], work: Work) -> Iterator[Row]:
+    """Do what stands together, each in a process of its own and at once, and yield its rows."""
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=context) as pool:
-        return pool.submit(stage, work).result()
+    with ProcessPoolExecutor(len(stages), context, max_tasks_per_child=1) as pool:
+        for rows in pool.map(operator.call, stages, [work] * len(stages)):
+            yield from rows
 
 
 def n_bytes_of(folder: Path) -> int:
-    """Return the bytes of all files below a folder."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    """Return the bytes that all files below a folder take on disk."""
+    return sum(path.stat().st_blocks for path in folder.rglob("*") if path.is_file()) * _BLOCK
 
 
 @click.command()
@@ -332,19 +359,20 @@ def million(folder: Path | None, n_mixtures: int | None, n_songs: int, **options
     root = Path(tempfile.mkdtemp(prefix="stemsmith-million-")) if folder is None else folder
     work = Work(root, n_songs, n_mixtures or n_songs, **options)
     try:
-        print("| process | stage | number | seconds | CPU s | a second | peak, MiB |")
-        print("|---|---|--:|--:|--:|--:|--:|", flush=True)
-        for process, stage in _PROCESSES:
-            for row in in_new_process(stage, work):
+        begun = time.perf_counter()
+        names = "stage", "number", "seconds", "CPU s", "a second", "peak, MiB", "scratch, MiB"
+        print(f"| process | {' | '.join(names)} |\n|---|---{'|--:' * 6}|", flush=True)
+        for process, stages in _PROCESSES:
+            for row in in_new_processes(stages, work):
                 rate = row.n / max(row.seconds, 1e-9)
                 print(
                     f"| {process} | {row.stage} | {row.n} | {row.seconds:.1f} | {row.cpu_s:.1f} "
-                    f"| {rate:.0f} | {row.peak_mib:.0f} |",
+                    f"| {rate:.0f} | {row.peak_mib:.0f} | {row.scratch_mib:.0f} |",
                     flush=True,
                 )
-        print()
+        print(f"\nall: {time.perf_counter() - begun:.0f} s")
         for name in ("scores", "corpus", "coherent", "incoherent"):
-            print(f"{name}: {n_bytes_of(root / name) / 1e6:.1f} MB", flush=True)
+            print(f"{name}: {n_bytes_of(root / name) / 1e6:.1f} MB on disk", flush=True)
     finally:
         if folder is None:
             shutil.rmtree(root, ignore_errors=True)

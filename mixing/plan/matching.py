@@ -248,11 +248,10 @@ class SourceMatching:
             return total
 
         own = chroma(anchor.stems)
-        return (
-            own
-            if own.any()
-            else chroma(self._catalogue.songs.stems(self._catalogue.songs.of_stem[anchor.stems[0]]))
-        )
+        if own.any():
+            return own
+        songs = self._catalogue.songs
+        return chroma(songs.stems(int(songs.of_stem[anchor.stems[0]])))
 
     def _transposition(self, k: int, excerpt: _Excerpt, reference: Float64s) -> int | None:
         stem = self._catalogue.stems[k]

@@ -152,6 +152,7 @@ class _Store:
         self.kinds: list[tuple[str, ...]] = []  # different classes
         self.has_own_mixtures = False
         self.songs = ScratchRecords[SongFacts]()
+        self._last_facts: tuple[int, SongFacts] | None = None
         self.texts = ScratchRecords[_Text]()
         self.prefixes = ScratchColumn[np.bytes_](f"S{N_PREFIX}")
         self.k_power = ScratchColumn[np.float32](np.float32)
@@ -209,6 +210,12 @@ class _Store:
         self.kinds = list(kinds)
         self.song_code = song_ids.numbers()  # the same for all rows of one song
         self._content_of_run = contents.numbers()
+
+    def facts(self, number: int) -> SongFacts:
+        """Return what the stems of a song have in common; they are mostly asked for in a row."""
+        if self._last_facts is None or self._last_facts[0] != number:
+            self._last_facts = number, self.songs[number]
+        return self._last_facts[1]
 
     def _add_prefixes(self, prefixes: bytearray) -> None:
         self.prefixes.append(np.frombuffer(bytes(prefixes), f"S{N_PREFIX}"))
@@ -305,7 +312,7 @@ class StemTable(Sequence[CatalogueStem]):
 
     def facts(self, number: int) -> SongFacts:
         """Return what the stems of a song have in common."""
-        return self._store.songs[number]
+        return self._store.facts(number)
 
     @property
     def content_numbers(self) -> Int32s:
@@ -413,7 +420,7 @@ class StemTable(Sequence[CatalogueStem]):
     def _stem(self, number: int) -> CatalogueStem:
         store, row = self._store, int(self._rows[number])
         stem_id, content_id, path, stream, sha256, n_samples = store.texts[row]
-        song = store.songs[store.song[row]]
+        song = store.facts(int(store.song[row]))
         return CatalogueStem(
             stem_id=stem_id,
             song_id=song.song_id,

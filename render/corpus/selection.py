@@ -87,6 +87,8 @@ def patches_of(song: ScannedSong, config: RenderConfig, bank: Bank) -> tuple[Pat
         identity = (config.patch_choice, config.seed, song.md5)
         if part.strikes is None:
             return bank.patch_for(part, *identity)
+        if len(shared[part.program]) == 1:
+            return bank.patch_for(part, *identity, part.strikes)
         strikes = np.concatenate(shared[part.program])
         patch = bank.patch_for(part, *identity, strikes)
         if patch is None or not patch.n_lost(strikes):

@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 import stemsmith as front
-from stemsmith.manifests import storage
+from stemsmith.manifests import shards, storage
+from stemsmith.manifests.records import Stem
 from stemsmith.manifests.stores import ObjectPath
 from stemsmith.train.workflow import list_runs
 from stored_songs import MIXED, RENDERED, killed_after
@@ -48,6 +49,9 @@ def test_a_corpus_is_opened(disk: Path, stored: ObjectPath) -> None:
     assert (ours[name].mixture == theirs[name].mixture).all()
     stems = ours[name].stems
     assert all((stems[key].audio == one.audio).all() for key, one in theirs[name].stems.items())
+    assert shards.table_of(list(ours.iter_stems()), Stem).equals(theirs.stems)
+    grouped = [(song, len(own)) for song, own, _ in ours.iter_with_stems()]
+    assert grouped == [(song, len(own)) for song, own, _ in theirs.iter_with_stems()]
     assert front.open_folder(str(stored / "corpus")).root == stored / "corpus"
 
 
