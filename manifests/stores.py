@@ -1,9 +1,10 @@
 """Object stores, such as ``s3://bucket``: paths of objects, and how a store is asked.
 
-This is the only file that touches fsspec. A store has no folders, no renames and no locks: an
-object appears under its name when all of it is there, and what looks like a folder is what many
-names begin with. `ObjectPath` has of the methods of `pathlib.Path` those that make sense then, so
-that whoever lists a folder, joins names or reads a file need not know where it is.
+This file and `stemsmith.manifests.azure_store` alone touch fsspec. A store has no folders, no
+renames and no locks: an object appears under its name when all of it is there, and what looks like
+a folder is what many names begin with. `ObjectPath` has of the methods of `pathlib.Path` those that
+make sense then, so that whoever lists a folder, joins names or reads a file need not know where it
+is.
 
 What a store does not answer is asked again, for a minute by default, with pauses that double. What
 it refuses ends the work in one line: it would refuse the next song as well.
