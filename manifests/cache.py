@@ -13,8 +13,8 @@ from typing import BinaryIO, Final
 import platformdirs
 from filelock import FileLock, Timeout
 from stemsmith.manifests import storage
-from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.paths import local_path
+from stemsmith.manifests.variables import number_in
 
 __all__ = [
     "CACHE_VARIABLE",
@@ -53,14 +53,7 @@ def most_cached_bytes() -> int:
     UsageError
         If the variable is no positive number.
     """
-    text = os.environ.get(SIZE_VARIABLE, "")
-    try:
-        value = float(text) if text else _USUAL_GB
-    except ValueError:
-        value = -1.0
-    if not 0 < value < 1e9:
-        raise UsageError(f"{SIZE_VARIABLE}={text}: not a number of gigabytes")
-    return round(value * 1e9)
+    return round(number_in(SIZE_VARIABLE, _USUAL_GB, 1e9, "gigabytes") * 1e9)
 
 
 class BoundedCache:

@@ -25,6 +25,7 @@ from typing import Any, Final, NamedTuple
 
 from stemsmith.manifests.errors import InUse, NoAnswer, StoreError, UsageError
 from stemsmith.manifests.stores import ObjectPath
+from stemsmith.manifests.variables import number_in
 
 __all__ = ["LEASE_VARIABLE", "is_leased", "leased"]
 
@@ -205,14 +206,7 @@ def _read(path: ObjectPath) -> tuple[_Lease, str] | None:
 
 
 def _lasts_s() -> float:
-    text = os.environ.get(LEASE_VARIABLE, "")
-    try:
-        value = float(text) if text else _LEASE_S
-    except ValueError:
-        value = -1.0
-    if not 0 < value < 86_400:
-        raise UsageError(f"{LEASE_VARIABLE}={text}: not a number of seconds")
-    return value
+    return number_in(LEASE_VARIABLE, _LEASE_S, 86_400, "seconds")
 
 
 def _machine() -> str:

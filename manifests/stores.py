@@ -27,6 +27,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple, TextIO, TypeGuard, TypeVar, cast
 
 from stemsmith.manifests.errors import NoAnswer, StoreError, UsageError, one_line, require
+from stemsmith.manifests.variables import number_in
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -95,14 +96,7 @@ def patience_s() -> float:
 
     ``$STEMSMITH_STORE_PATIENCE_S``, or 60.
     """
-    text = os.environ.get(PATIENCE_VARIABLE, "")
-    try:
-        value = float(text) if text else _PATIENCE_S
-    except ValueError:
-        value = -1.0
-    if not 0 < value < 86_400:
-        raise UsageError(f"{PATIENCE_VARIABLE}={text}: not a number of seconds")
-    return value
+    return number_in(PATIENCE_VARIABLE, _PATIENCE_S, 86_400, "seconds")
 
 
 class ObjectStatus(NamedTuple):
