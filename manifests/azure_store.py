@@ -22,6 +22,8 @@ from fsspec.asyn import sync_wrapper
 
 __all__ = ["AzureStore"]
 
+_REMOVED_AT_ONCE = 100  # blobs; a connection that others keep from us for long is given up
+
 
 class AzureStore(AzureBlobFileSystem):  # type: ignore[misc]  # adlfs ships no types
     """A store of the account that the environment names.
@@ -72,12 +74,14 @@ class AzureStore(AzureBlobFileSystem):  # type: ignore[misc]  # adlfs ships no t
         container = self.split_path(path[0])[0]
         names = [self.split_path(one)[1] for one in path]
         async with self.service_client.get_container_client(container) as client:
-            removals = [client.delete_blob(name) for name in names]
-            for outcome in await asyncio.gather(*removals, return_exceptions=True):
-                if isinstance(outcome, BaseException) and not isinstance(
-                    outcome, ResourceNotFoundError
-                ):
-                    raise outcome
+            for start in range(0, len(names), _REMOVED_AT_ONCE):
+                some = names[start : start + _REMOVED_AT_ONCE]
+                removals = [client.delete_blob(name) for name in some]
+                for outcome in await asyncio.gather(*removals, return_exceptions=True):
+                    if isinstance(outcome, BaseException) and not isinstance(
+                        outcome, ResourceNotFoundError
+                    ):
+                        raise outcome
 
     rm = sync_wrapper(_rm)
 

@@ -215,7 +215,8 @@ def local_copy(path: Path) -> Path:
     """Return a file of this machine with the content of another one, which keeps its name.
 
     For what a library opens by its name, such as a soundfont. Copies of what lies in an object
-    store are in the user's cache, by their content, and stay there.
+    store are in the user's cache, by their content, beside what is fetched otherwise; those that
+    were used least recently go first, and this one is there, however large it is.
 
     Parameters
     ----------
@@ -224,9 +225,10 @@ def local_copy(path: Path) -> Path:
     """
     if not is_object(path):
         return path
-    entry = BoundedCache(cache_folder() / _COPIES, most_cached_bytes())
-    entry.open_file(_key_of(path), path.name, lambda made: path.fetch(made / path.name)).close()
-    return entry.path_of(_key_of(path)) / path.name
+    key, n_bytes = _key_of(path), path.recent_stat().st_size
+    cache = BoundedCache(cache_folder() / _COPIES, max(most_cached_bytes(), n_bytes))
+    cache.open_file(key, path.name, lambda made: path.fetch(made / path.name)).close()
+    return cache.path_of(key) / path.name
 
 
 def members_of(tar: Path) -> dict[str, TarMember]:

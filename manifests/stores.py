@@ -27,6 +27,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple, TextIO, TypeGuard, TypeVar, cast
 
 from stemsmith.manifests.errors import NoAnswer, StoreError, UsageError, one_line, require
+from stemsmith.manifests.variables import number_in
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -95,14 +96,7 @@ def patience_s() -> float:
 
     ``$STEMSMITH_STORE_PATIENCE_S``, or 60.
     """
-    text = os.environ.get(PATIENCE_VARIABLE, "")
-    try:
-        value = float(text) if text else _PATIENCE_S
-    except ValueError:
-        value = -1.0
-    if not 0 < value < 86_400:
-        raise UsageError(f"{PATIENCE_VARIABLE}={text}: not a number of seconds")
-    return value
+    return number_in(PATIENCE_VARIABLE, _PATIENCE_S, 86_400, "seconds")
 
 
 class ObjectStatus(NamedTuple):
@@ -796,18 +790,32 @@ def _is_passing(error: BaseException) -> bool:
     names = {kind.__name__ for kind in type(error).__mro__}
     if names & _PASSING:
         return True
-    status = getattr(error, "status_code", None) or getattr(error, "code", None)
-    if isinstance(status, int) and (status >= 500 or status == 429):
+    status = _status_code_of(error)
+    if status is not None and (status >= 500 or status == 429):
         return True
     return isinstance(error, OSError) and error.errno in _PASSING_NUMBERS
 
 
+def _status_code_of(error: BaseException) -> int | None:
+    """Return the status of HTTP with which a store has refused; None if it is not known."""
+    found = (
+        getattr(error, "status_code", None)
+        or getattr(error, "code", None)
+        or _s3_answer(error).get("ResponseMetadata", {}).get("HTTPStatusCode")
+    )
+    return found if isinstance(found, int) else None
+
+
+def _s3_answer(error: BaseException) -> Mapping[str, Any]:
+    """Return what S3 has answered, which s3fs hides in the cause of another error."""
+    response = getattr(error, "response", None) or getattr(error.__cause__, "response", None)
+    return response if isinstance(response, dict) else {}
+
+
 def _code_of(error: BaseException) -> str:
     """Return what the store calls its refusal, such as ``NoSuchBucket``; empty if nothing."""
-    response = getattr(error, "response", None) or getattr(error.__cause__, "response", None)
-    found = response.get("Error", {}) if isinstance(response, dict) else {}
-    code = found.get("Code") or getattr(error, "error_code", None) or ""
-    return str(getattr(code, "value", code))  # Azure's are of an enumeration
+    code = _s3_answer(error).get("Error", {}).get("Code") or getattr(error, "error_code", None)
+    return str(getattr(code, "value", code) or "")  # Azure's are of an enumeration
 
 
 def _told(error: Exception, path: ObjectPath) -> Exception:

@@ -36,6 +36,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "manifests": (
         "arrays",
         "errors",
+        "variables",
         "azure_store",
         "stores",
         "leases",

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import stemsmith as front
@@ -272,9 +272,32 @@ class SlowDown(Exception):
     status_code = 503
 
 
+class _Refusal(Exception):
+    """As botocore has it."""
+
+    response: ClassVar = {
+        "Error": {"Code": "InternalError"},
+        "ResponseMetadata": {"HTTPStatusCode": 500},
+    }
+
+
+def internal_error() -> OSError:
+    """Return what s3fs makes of it where the system has no name for it, as macOS and Windows."""
+    error = OSError(5, "We encountered an internal error.")
+    error.__cause__ = _Refusal()
+    return error
+
+
 @pytest.mark.parametrize(
     "error",
-    [ConnectionResetError(), TimeoutError(), OSError(16, "busy"), SlowDown(), BrokenPipeError()],
+    [
+        ConnectionResetError(),
+        TimeoutError(),
+        OSError(16, "busy"),
+        SlowDown(),
+        BrokenPipeError(),
+        internal_error(),
+    ],
 )
 def test_what_passes_is_asked_again(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
