@@ -60,6 +60,7 @@ _FETCHED: Final = "fetched"  # folder of the user's cache
 _COPIES: Final = "copies"  # another one
 _CONTENT: Final = "content"  # name of a file that was fetched, before its ending
 _INDEX: Final = "index"  # name of a tar's index that was fetched
+_LAZY_FOLDERS: Final[set[Path]] = set()  # of stores, that have been found to have no audio
 
 
 def place(path: str | os.PathLike[str]) -> Path:
@@ -279,7 +280,9 @@ def _lazy_corpus_of(path: Path) -> Any:
     if path.suffix != ".flac":
         return None
     for folder in itertools.islice(path.parents, _MOST_LEVELS):
-        if (folder / LAZY).is_file():
+        if folder in _LAZY_FOLDERS or (folder / LAZY).is_file():
+            if is_remote(folder):  # where each question takes its time, and a song has many files
+                _LAZY_FOLDERS.add(folder)
             return importlib.import_module(_RENDERER).lazy_corpus(folder)
     return None
 
