@@ -457,7 +457,8 @@ cache_option = decorate(
         expose_value=False,
         callback=_bound_cache,
         help="Gigabytes that songs of corpora without audio (render --lazy) may take in the "
-        "cache.  [default: $STEMSMITH_CACHE_GB, or 8]",
+        "cache, and as much again what is fetched from object stores.  "
+        "[default: $STEMSMITH_CACHE_GB, or 8]",
     )
 )
 

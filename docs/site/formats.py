@@ -98,6 +98,8 @@ have no tars: their stems are shared between mixtures.
   files: at most those of the tars that are at work.
 * `manifest.json` lists the tars under `tars`: `file`, `n_songs`, `n_bytes` and `sha256`.
   `stemsmith validate` checks them, and that each holds the files of its songs and no other.
+* With `--lazy` there is no audio in the tars. Paths of audio lead into them nevertheless, and who
+  opens one has its song rendered; programs that read tars by themselves find MIDI and metadata.
 * The format is USTAR: plain files of no owner and of no time, two empty blocks at the end, filled
   up to 10,240 bytes. Files of a song are in the order of their names.
 * The first member, `__index__`, says where the others are: a line each of the offset of its content
