@@ -454,10 +454,11 @@ cache_option = decorate(
     _output_option(
         "--cache-gb",
         type=click.FloatRange(min=0, min_open=True),
+        metavar="GB",
         expose_value=False,
         callback=_bound_cache,
-        help="Gigabytes that songs of corpora without audio (render --lazy) may take in the "
-        "cache.  [default: $STEMSMITH_CACHE_GB, or 8]",
+        help="Gigabytes that the cache keeps of songs that are rendered again (render --lazy), and "
+        "as many of what is fetched from object stores.  [default: $STEMSMITH_CACHE_GB, or 8]",
     )
 )
 
