@@ -1,6 +1,7 @@
 """What stemsmith takes where there is much of everything, and of other ways to keep a corpus.
 
-    python benchmarks/scale.py million [--songs 1000000] [--mixtures N] [--seconds 10] [--jobs 2]
+    python benchmarks/scale.py million [--songs 1000000] [--mixtures N] [--seconds 10] [--jobs 0]
+        [--folder FOLDER]
     python benchmarks/scale.py extrapolate MIDI_DIR TABLE [--songs 12]
     python benchmarks/scale.py tars [--midi DIR] [--songs N] [--tracks-per-tar N] [--repeats N]
     python benchmarks/scale.py stores [--midi DIR] [--songs N] [--mixtures N] [--repeats N]

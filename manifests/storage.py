@@ -52,7 +52,7 @@ _LARGEST_CHECKSUM: Final = 4096  # bytes of a file that has a line or two
 
 
 def file_hash(path: Path, algorithm: str = "sha256") -> str:
-    """Return the hexadecimal digest of a file of this machine."""
+    """Return the hexadecimal digest of a file, or of an object, which is not kept in the cache."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, algorithm).hexdigest()
 

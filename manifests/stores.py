@@ -339,10 +339,6 @@ class ObjectPath:
         except FileNotFoundError:
             return False
 
-    def is_symlink(self) -> bool:
-        """Return that it is no link."""
-        return False
-
     def iterdir(self) -> Iterator[ObjectPath]:
         """Yield what is right below.
 

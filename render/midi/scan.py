@@ -52,7 +52,7 @@ class Inventory:
     found : sequence of ScannedSong or Rejection
         As it was given.
     usable : sequence of ScannedSong
-        The files that can be used; none is kept in memory if they are not in `found`.
+        The files that can be used, in order of path; they are asked for in `found` one by one.
     unusable : sequence of Rejection
         The files that cannot.
     """

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import stemsmith as front
 from stemsmith.manifests import shards, storage
+from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.records import Stem
 from stemsmith.manifests.stores import ObjectPath
 from stemsmith.train.workflow import list_runs
@@ -150,6 +151,29 @@ def test_renditions_and_soundfonts_are_of_a_store_too(
     front.render_renditions(str(stored / "midi"), str(bucket / "r"), config, soundfonts=[str(font)])
     assert contents(bucket / "r") == contents(tmp_path / "r")
     front.validate(str(bucket / "r"))
+
+
+def test_patch_banks_are_of_a_store_too(store: ObjectPath, tmp_path: Path) -> None:
+    from stemsmith.render.sound.sf2 import default_soundfont
+
+    here = default_soundfont()
+    (store / "fonts" / here.name).upload(here)
+    bank, entry = store / "banks" / "bank.yaml", "Electric Bass: [{soundfont: %s, preset: 33}]"
+    (tmp_path / "bank.yaml").write_text(entry % here)
+    wanted = front.make_bank(bank=tmp_path / "bank.yaml")
+    for name in (here, store / "fonts" / here.name, f"../fonts/{here.name}"):
+        bank.write_text(entry % name)
+        found = front.make_bank(bank=str(bank))
+        assert [patch.name for patch in found.patches] == [patch.name for patch in wanted.patches]
+        assert [font.sha256 for font in found.soundfonts] == [wanted.soundfonts[0].sha256]
+    (tmp_path / "bank.yaml").write_text(entry % (store / "fonts" / here.name))
+    assert front.make_bank(bank=tmp_path / "bank.yaml").soundfonts[0].sha256 == (
+        wanted.soundfonts[0].sha256
+    )
+    for kind in ("folder", "sfz", "instrument"):
+        bank.write_text(f"Electric Bass: [{{{kind}: bass}}]")
+        with pytest.raises(UsageError, match=r"bank\.yaml: Electric Bass\[0\]: .*banks/bass lies"):
+            front.make_bank(bank=str(bank))
 
 
 @pytest.fixture(scope="session")
