@@ -153,6 +153,19 @@ def test_renditions_and_soundfonts_are_of_a_store_too(
     front.validate(str(bucket / "r"))
 
 
+def test_a_corpus_of_a_store_is_packed_and_restored(
+    disk: Path, stored: ObjectPath, bucket: ObjectPath, tmp_path: Path, here, contents
+) -> None:
+    pack, again = bucket / "packed.json", bucket / "again"
+    done = here("pack", stored / "corpus", pack, "--jobs", 0)
+    assert done.returncode == 0, done.stderr
+    assert here("pack", disk / "corpus", tmp_path / "packed.json", "--jobs", 0).returncode == 0
+    assert pack.read_bytes() == (tmp_path / "packed.json").read_bytes()
+    done = here("restore", pack, again, "--midi", stored / "midi", "--jobs", 0)
+    assert done.returncode == 0, done.stderr
+    assert contents(again) == contents(disk / "corpus")
+
+
 def test_patch_banks_are_of_a_store_too(store: ObjectPath, tmp_path: Path) -> None:
     from stemsmith.render.sound.sf2 import default_soundfont
 
