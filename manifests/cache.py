@@ -13,7 +13,9 @@ from typing import BinaryIO, Final
 import platformdirs
 from filelock import FileLock, Timeout
 from stemsmith.manifests import storage
+from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.paths import local_path
+from stemsmith.manifests.stores import is_address
 from stemsmith.manifests.variables import number_in
 
 __all__ = [
@@ -38,8 +40,15 @@ def cache_folder() -> Path:
 
     ``$STEMSMITH_CACHE``, or where the system keeps caches of a user: on Linux in ``stemsmith``
     below ``$XDG_CACHE_HOME`` or ``~/.cache``.
+
+    Raises
+    ------
+    UsageError
+        If the variable names an object store, from which the cache is what spares us reading.
     """
     if own := os.environ.get(CACHE_VARIABLE):
+        if is_address(own):
+            raise UsageError(f"{CACHE_VARIABLE}={own}: the cache lies on a disk; name its folder")
         return local_path(own)
     return platformdirs.user_cache_path("stemsmith", appauthor=False)
 

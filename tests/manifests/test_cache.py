@@ -8,7 +8,8 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
-from stemsmith.manifests.cache import BoundedCache
+from stemsmith.manifests.cache import CACHE_VARIABLE, BoundedCache, cache_folder
+from stemsmith.manifests.errors import UsageError
 
 
 def _filled(content: bytes, made: list[str] | None = None) -> Callable[[Path], None]:
@@ -119,3 +120,9 @@ def _many_reads(root: Path) -> int:
 def test_several_processes_share_it(tmp_path: Path) -> None:
     with get_context("spawn").Pool(3) as pool:
         assert pool.map(_many_reads, [tmp_path] * 3) == [0] * 3
+
+
+def test_a_cache_in_a_store_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(CACHE_VARIABLE, "s3://bucket/cache")
+    with pytest.raises(UsageError, match=r"STEMSMITH_CACHE=s3://bucket/cache: the cache lies on"):
+        cache_folder()

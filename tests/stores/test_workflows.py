@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import stemsmith as front
 from stemsmith.manifests import shards, storage
-from stemsmith.manifests.errors import UsageError
+from stemsmith.manifests.errors import StoreError, UsageError
 from stemsmith.manifests.records import Stem
 from stemsmith.manifests.stores import ObjectPath
 from stemsmith.train.workflow import list_runs
@@ -315,6 +315,19 @@ def test_a_list_that_lags_does_no_harm(
     monkeypatch.setattr(ObjectPath, "fetch_below", lambda self, folder: None)
     front.render_corpus(disk / "midi", str(corpus), **RENDERED)
     assert contents(corpus) == contents(disk / "corpus")
+
+
+def test_who_may_not_remove_finishes_all_the_same(
+    disk: Path, contents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(self: ObjectPath, but: object = None) -> None:
+        raise StoreError(f"{self}: the store refuses access")
+
+    corpus = ObjectPath("memory://no-removal/corpus")
+    monkeypatch.setattr(ObjectPath, "remove_below", refused)
+    front.render_corpus(disk / "midi", str(corpus), **RENDERED)
+    made = {k: v for k, v in contents(corpus).items() if not k.startswith(".render/")}
+    assert made == contents(disk / "corpus")
 
 
 @pytest.mark.parametrize("n_writes", [0, 1, 2, 4, 6, 7])

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
@@ -34,6 +35,7 @@ from stemsmith.mixing.sources.find import locate
 __all__ = ["ClipSource", "Clips", "MixtureClip", "find_clips", "read_clip"]
 
 _FORMAT: Final = 1  # of decoded clips
+_N_ASKED: Final = 16  # files that are asked for at once, which may lie in a store
 _MORE: Final = "mix more, or of more songs"
 _ADVICE: Final = {
     "validation": "mix with --validation-songs, train with --validation MIXTURES of another "
@@ -261,9 +263,11 @@ def _check_audio(members: Sequence[_Shard]) -> None:
     for recipes, roots, tar in members:
         files = [place(tar)] if tar else _files_of(recipes, roots)
         wanted.update(dict.fromkeys(files))
-    for path in wanted:
-        if not places.is_file(path):
-            raise InvalidCorpus(f"{path}: is missing; restore it, or run mix again")
+    with ThreadPoolExecutor(_N_ASKED) as pool:
+        for path, is_there in zip(wanted, pool.map(places.is_file, wanted), strict=True):
+            if not is_there:
+                pool.shutdown(cancel_futures=True)
+                raise InvalidCorpus(f"{path}: is missing; restore it, or run mix again")
 
 
 def _files_of(recipes: shards.RecordTable[Mixture], roots: Mapping[str, str]) -> list[Path]:
