@@ -122,8 +122,9 @@ for song in webdataset.WebDataset(files, rename_files=whole, shardshuffle=False)
 What opens files by itself, as mirdata does, needs folders: `stemsmith export CORPUS FOLDER --format
 mirdata`, or another format, writes them.
 
-Rendering into tars takes as long as into folders, and reading takes a few hundredths longer:
-`python benchmarks/scale.py tars` prints the ratios.
+Rendering the demo's twelve scores into tars took 1.02 times the processor's time of rendering them
+into folders, decoding all of them 1.05 times, and decoding excerpts 1.05 times
+(`python benchmarks/scale.py tars --repeats 2`).
 """
 
 
