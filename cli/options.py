@@ -450,14 +450,16 @@ def _bound_cache(context: click.Context, _: click.Parameter, size_gb: float | No
     context.call_on_close(restore)
 
 
-cache_option = _output_option(
-    "--cache-gb",
-    type=click.FloatRange(min=0, min_open=True),
-    metavar="GB",
-    expose_value=False,
-    callback=_bound_cache,
-    help="Gigabytes that the cache keeps of songs that are rendered again (render --lazy), and as "
-    "many of what is fetched from object stores.  [default: $STEMSMITH_CACHE_GB, or 8]",
+cache_option = decorate(
+    _output_option(
+        "--cache-gb",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="GB",
+        expose_value=False,
+        callback=_bound_cache,
+        help="Gigabytes that the cache keeps of songs that are rendered again (render --lazy), and as "
+        "many of what is fetched from object stores.  [default: $STEMSMITH_CACHE_GB, or 8]",
+    )
 )
 
 
