@@ -457,17 +457,19 @@ cache_option = decorate(
         metavar="GB",
         expose_value=False,
         callback=_bound_cache,
-        help="Gigabytes that the cache keeps of songs that are rendered again (render --lazy), and as "
-        "many of what is fetched from object stores.  [default: $STEMSMITH_CACHE_GB, or 8]",
+        help="Gigabytes that the cache keeps of songs that are rendered again (render --lazy), and "
+        "as many of what is fetched from object stores.  [default: $STEMSMITH_CACHE_GB, or 8]",
     )
 )
 
 
 # Of commands of which several may share the work, without Dask.
-job_option = _output_option(
-    "--job",
-    metavar="I/N",
-    help="Do job I of N into the same folder as the others; `stemsmith merge` joins them.",
+job_option = decorate(
+    _output_option(
+        "--job",
+        metavar="I/N",
+        help="Do job I of N into the same folder as the others; `stemsmith merge` joins them.",
+    )
 )
 
 
