@@ -454,24 +454,23 @@ cache_option = decorate(
     _output_option(
         "--cache-gb",
         type=click.FloatRange(min=0, min_open=True),
+        metavar="GB",
         expose_value=False,
         callback=_bound_cache,
-        help="Gigabytes that songs of corpora without audio (render --lazy) may take in the "
-        "cache.  [default: $STEMSMITH_CACHE_GB, or 8]",
+        help="Gigabytes that the cache keeps of songs that are rendered again (render --lazy), and "
+        "as many of what is fetched from object stores.  [default: $STEMSMITH_CACHE_GB, or 8]",
     )
 )
 
 
-_JOB = _output_option(
-    "--job",
-    metavar="I/N",
-    help="Do job I of N into the same folder as the others; `stemsmith merge` joins them.",
+# Of commands of which several may share the work, without Dask.
+job_option = decorate(
+    _output_option(
+        "--job",
+        metavar="I/N",
+        help="Do job I of N into the same folder as the others; `stemsmith merge` joins them.",
+    )
 )
-
-
-def job_option(function: Any) -> Any:
-    """Add the option of commands of which several may share the work, without Dask."""
-    return _JOB(function)
 
 
 def common_options(function: Any) -> Any:

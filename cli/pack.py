@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import click
-from stemsmith.cli.options import LOCAL_PATH, Common, command, common_options, grouped
+from stemsmith.cli.options import ANY_PATH, LOCAL_PATH, Common, command, common_options, grouped
 
 __all__ = ["pack", "restore"]
 
@@ -17,8 +17,8 @@ _SOURCES = "What the corpus was made of"
     "stemsmith pack corpus corpus.pack.json",
     "stemsmith pack renditions renditions.pack.json --jobs 8",
 )
-@click.argument("corpus", type=LOCAL_PATH)
-@click.argument("pack", type=LOCAL_PATH)
+@click.argument("corpus", type=ANY_PATH)
+@click.argument("pack", type=ANY_PATH)
 @common_options
 def pack(corpus: Path, pack: Path, common: Common) -> None:
     """Write what it takes to render CORPUS again, and to prove it, into the small file PACK.
@@ -52,13 +52,13 @@ def pack(corpus: Path, pack: Path, common: Common) -> None:
     "stemsmith restore corpus.pack.json corpus --midi lakh --soundfont FluidR3_GM.sf2 --jobs 8",
     "stemsmith restore corpus.pack.json few --midi lakh --track Track00017 --track Track00018",
 )
-@click.argument("pack", type=LOCAL_PATH)
-@click.argument("corpus", type=LOCAL_PATH)
+@click.argument("pack", type=ANY_PATH)
+@click.argument("corpus", type=ANY_PATH)
 @grouped(
     _SOURCES,
     "--midi",
     "midi_dir",
-    type=LOCAL_PATH,
+    type=ANY_PATH,
     required=True,
     help="Folder below which the scores lie, under any names.",
 )
@@ -67,11 +67,11 @@ def pack(corpus: Path, pack: Path, common: Common) -> None:
     "--soundfont",
     "soundfonts",
     multiple=True,
-    type=LOCAL_PATH,
+    type=ANY_PATH,
     help="A soundfont, under any name; may be repeated.  [default: found on this machine]",
 )
 @grouped(
-    _SOURCES, "--bank", type=LOCAL_PATH, help="Patch bank of the corpus, in place of soundfonts."
+    _SOURCES, "--bank", type=ANY_PATH, help="Patch bank of the corpus, in place of soundfonts."
 )
 @grouped(
     _SOURCES,

@@ -21,7 +21,6 @@ from stemsmith.cli.options import (
     grouped,
 )
 from stemsmith.manifests.errors import UsageError
-from stemsmith.manifests.places import place
 from stemsmith.train.data.config import ExampleConfig
 from stemsmith.train.machine import Machine
 from stemsmith.train.models.loss import LOSSES
@@ -135,6 +134,8 @@ def _setting(text: str) -> tuple[str, str]:
 
 
 def _validation(folders: tuple[str, ...]) -> tuple[Path, ...] | None:
+    from stemsmith.manifests.places import place
+
     if _NONE not in folders:
         return tuple(map(place, folders))
     if len(folders) > 1:

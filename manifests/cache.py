@@ -15,6 +15,8 @@ from filelock import FileLock, Timeout
 from stemsmith.manifests import storage
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.paths import local_path
+from stemsmith.manifests.stores import is_address
+from stemsmith.manifests.variables import number_in
 
 __all__ = [
     "CACHE_VARIABLE",
@@ -29,6 +31,8 @@ SIZE_VARIABLE: Final = "STEMSMITH_CACHE_GB"
 _USUAL_GB: Final = 8.0
 _N_LOCKS: Final = 256  # entries share locks by their hash, so that no locks pile up
 _SLACK: Final = 16  # a process looks at the size after each sixteenth of the bound that it adds
+# Bytes that this process has added to each folder, of a bound, since it last looked at its size.
+_n_unseen: dict[tuple[Path, int], int] = {}
 
 
 def cache_folder() -> Path:
@@ -36,8 +40,15 @@ def cache_folder() -> Path:
 
     ``$STEMSMITH_CACHE``, or where the system keeps caches of a user: on Linux in ``stemsmith``
     below ``$XDG_CACHE_HOME`` or ``~/.cache``.
+
+    Raises
+    ------
+    UsageError
+        If the variable names an object store, from which the cache is what spares us reading.
     """
     if own := os.environ.get(CACHE_VARIABLE):
+        if is_address(own):
+            raise UsageError(f"{CACHE_VARIABLE}={own}: the cache lies on a disk; name its folder")
         return local_path(own)
     return platformdirs.user_cache_path("stemsmith", appauthor=False)
 
@@ -53,14 +64,7 @@ def most_cached_bytes() -> int:
     UsageError
         If the variable is no positive number.
     """
-    text = os.environ.get(SIZE_VARIABLE, "")
-    try:
-        value = float(text) if text else _USUAL_GB
-    except ValueError:
-        value = -1.0
-    if not 0 < value < 1e9:
-        raise UsageError(f"{SIZE_VARIABLE}={text}: not a number of gigabytes")
-    return round(value * 1e9)
+    return round(number_in(SIZE_VARIABLE, _USUAL_GB, 1e9, "gigabytes") * 1e9)
 
 
 class BoundedCache:
@@ -80,7 +84,6 @@ class BoundedCache:
 
     def __init__(self, root: Path, most_bytes: int) -> None:
         self._root, self._most_bytes = root, most_bytes
-        self._n_unseen: int | None = None  # bytes added since the last look; None before the first
 
     def open_file(self, key: str, name: str, make: Callable[[Path], None]) -> BinaryIO:
         """Open a file of an entry for reading; the entry is made if it is not there.
@@ -132,11 +135,13 @@ class BoundedCache:
         return n_bytes
 
     def _added(self, n_bytes: int, entry: Path) -> None:
-        if self._n_unseen is not None:
-            self._n_unseen += n_bytes
-        if self._n_unseen is None or self._n_unseen > self._most_bytes // _SLACK:
+        """Count what was added; look at the whole when it is much, or the first of this process."""
+        key = self._root, self._most_bytes
+        is_first = key not in _n_unseen
+        _n_unseen[key] = _n_unseen.get(key, 0) + n_bytes
+        if is_first or _n_unseen[key] > self._most_bytes // _SLACK:
             self._shrink(entry)
-            self._n_unseen = 0
+            _n_unseen[key] = 0
 
     def _shrink(self, newest: Path) -> None:
         """Remove the least recently used entries until the others fit, but for the newest one."""
@@ -152,8 +157,10 @@ class BoundedCache:
                     break
                 if path == newest and size <= self._most_bytes:
                     continue
-                # One that was just made is opened by its maker first; it can go next time.
-                with contextlib.suppress(Timeout), self._lock_of(path).acquire(timeout=0):
+                # One that was just made is opened by its maker first; it can go next time. So can
+                # one that is being read on Windows, which renames no folder of an open file.
+                busy = contextlib.suppress(Timeout, OSError)
+                with busy, self._lock_of(path).acquire(timeout=0):
                     self._remove(path)
                     n_bytes -= size
 

@@ -42,6 +42,7 @@ _MALLOC: Final = "distributed.nanny.pre-spawn-environ.MALLOC_{}_THRESHOLD_"
 _PACKAGES: Final = ("asyncio", "distributed", "tornado")
 _POLL_S: Final = 5
 _FILE_POLL_S: Final = 0.2
+_WRITING_S: Final = 5  # in which the file of a scheduler, once it is there, becomes whole
 _FETCH_S: Final = 60  # longer than any result takes to come
 _WORKERLESS_S: Final = 300  # in which a cluster may start others
 _COMING_S: Final = 60  # in which a scheduler and a first worker that were started with us are there
@@ -414,10 +415,21 @@ def scheduler_in(path: Path) -> str:
         if time.monotonic() > until:
             raise UsageError(f"{path}: no Dask scheduler has written it")
         time.sleep(_FILE_POLL_S)
-    content = read_json(path)
+    content = _read_when_written(path)
     if problem := misfit(content, {"address": str}):
         raise UsageError(f"{path}: not what a Dask scheduler writes: {problem}")
     return str(content["address"])
+
+
+def _read_when_written(path: Path) -> Any:
+    until = time.monotonic() + _WRITING_S
+    while True:
+        try:
+            return read_json(path)
+        except UsageError:
+            if time.monotonic() > until:
+                raise
+        time.sleep(_FILE_POLL_S)
 
 
 @contextlib.contextmanager

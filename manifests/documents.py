@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from stemsmith.manifests import places
 from stemsmith.manifests.errors import StemsmithError, UsageError, one_line
 
 if TYPE_CHECKING:
@@ -196,6 +195,8 @@ _TOO_DEEP: Final = f"nested more than {_DEEPEST} levels deep"
 def _read(
     path: Path, kind: str, parse: Callable[[bytes], Any], failure: type[StemsmithError]
 ) -> Any:
+    from stemsmith.manifests import places  # which --help does not need
+
     limit = _LARGEST[kind]
     try:
         with places.opened(path) as file:

@@ -3,7 +3,8 @@
 StemsmithError
 ├── UsageError     the request cannot be meant that way: exit code 2
 ├── NothingToDo    the request is sound but gives no result: exit code 1
-├── StoreError     an object store does not answer, or refuses: exit code 1
+├── StoreError     an object store refuses: exit code 1
+│   └── NoAnswer   it does not answer
 └── InvalidCorpus  a corpus or manifest does not hold what it says: exit code 1
     └── Unreadable the system does not hand out a file
 """
@@ -19,6 +20,7 @@ from typing import Any
 __all__ = [
     "InUse",
     "InvalidCorpus",
+    "NoAnswer",
     "NothingToDo",
     "StemsmithError",
     "StoreError",
@@ -101,6 +103,10 @@ class StoreError(StemsmithError):
     It is no `OSError`: those of single files may be an item's rejection, and a store that refuses
     one file refuses the next one as well.
     """
+
+
+class NoAnswer(StoreError):
+    """An object store has not answered for as long as it was asked; it may, later."""
 
 
 class Unreadable(InvalidCorpus):

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import random
 import secrets
 import socket
 import threading
@@ -23,8 +24,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from stemsmith.manifests.errors import InUse, StoreError, UsageError
+from stemsmith.manifests.errors import InUse, NoAnswer, StoreError, UsageError
 from stemsmith.manifests.stores import ObjectPath
+from stemsmith.manifests.variables import number_in
 
 __all__ = ["LEASE_VARIABLE", "is_leased", "leased"]
 
@@ -33,7 +35,8 @@ _LEASE_S: Final = 120.0
 _RENEWALS: Final = 4  # in the time that a lease lasts
 _N_ATTEMPTS: Final = 5  # where others come and go at the same time
 _SHORT_S: Final = 20.0  # of one that is held for moments, so that others wait for it
-_LOOK_AGAIN_S: Final = 0.25
+_LOOK_AGAIN_S, _LONGEST_PAUSE_S = 0.25, 5.0  # a store has its price for each question
+_held: set[str] = set()  # secrets of the leases that this process holds
 
 
 class _Lease(NamedTuple):
@@ -50,8 +53,16 @@ class _Lease(NamedTuple):
 
     @property
     def has_ended(self) -> bool:
-        is_dead = self.machine == _machine() != "" and not _is_alive(self.process)
-        return is_dead or self.until_s < time.time()
+        return self._was_left or self.until_s < time.time()
+
+    @property
+    def _was_left(self) -> bool:
+        """Whether its holder was of this machine, and is known to hold it no more."""
+        if self.machine != _machine() or self.machine == "":
+            return False
+        if self.process == os.getpid():
+            return self.holder not in _held
+        return not _is_alive(self.process)
 
 
 @contextmanager
@@ -84,15 +95,12 @@ def leased(
     """
     lasts_s = min(_lasts_s(), _SHORT_S) if wait_s else _lasts_s()
     own = _Lease(secrets.token_hex(16), socket.gethostname(), os.getpid(), _machine(), 0.0)
-    end_s = math.inf if wait_s < 0 else time.monotonic() + wait_s
-    while True:
-        try:
-            tag = _taken(path, folder, own, lasts_s)
-            break
-        except InUse as refusal:
-            if time.monotonic() > end_s or not wait_s:
-                raise InUse(said or str(refusal)) from None
-        time.sleep(_LOOK_AGAIN_S)
+    _held.add(own.holder)  # before others of this process can see the object
+    try:
+        tag = _waited_for(path, folder, own, lasts_s, said, wait_s)
+    except BaseException:
+        _held.discard(own.holder)
+        raise
     holding = _Holding(path, own, lasts_s, tag)
     thread = threading.Thread(target=holding.renew, name="stemsmith lease", daemon=True)
     thread.start()
@@ -101,12 +109,39 @@ def leased(
         if holding.is_lost:
             raise InUse(f"{folder}: another run has taken over here, since this one was not heard")
 
+    is_answered = True
     try:
         yield check
+    except NoAnswer:
+        is_answered = False
+        raise
     finally:
+        _held.discard(own.holder)
         holding.ended.set()
-        thread.join()
-        holding.release()
+        if is_answered:  # else we would wait as long again for nothing
+            thread.join()
+            holding.release()
+
+
+def _waited_for(
+    path: ObjectPath,
+    folder: ObjectPath,
+    own: _Lease,
+    lasts_s: float,
+    said: str | None,
+    wait_s: float,
+) -> str:
+    """Take a lease as soon as nobody has it; return the tag of its object, as `leased` does."""
+    end_s = math.inf if wait_s < 0 else time.monotonic() + wait_s
+    pause_s = _LOOK_AGAIN_S
+    while True:
+        try:
+            return _taken(path, folder, own, lasts_s)
+        except InUse as refusal:
+            if time.monotonic() > end_s or not wait_s:
+                raise InUse(said or str(refusal)) from None
+        time.sleep(pause_s * random.uniform(0.75, 1.25))  # not all jobs of an array at once
+        pause_s = min(1.5 * pause_s, _LONGEST_PAUSE_S)
 
 
 def is_leased(path: ObjectPath) -> bool:
@@ -189,14 +224,7 @@ def _read(path: ObjectPath) -> tuple[_Lease, str] | None:
 
 
 def _lasts_s() -> float:
-    text = os.environ.get(LEASE_VARIABLE, "")
-    try:
-        value = float(text) if text else _LEASE_S
-    except ValueError:
-        value = -1.0
-    if not 0 < value < 86_400:
-        raise UsageError(f"{LEASE_VARIABLE}={text}: not a number of seconds")
-    return value
+    return number_in(LEASE_VARIABLE, _LEASE_S, 86_400, "seconds")
 
 
 def _machine() -> str:

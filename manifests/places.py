@@ -25,8 +25,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple, cast
 
 from stemsmith.manifests.cache import BoundedCache, cache_folder, most_cached_bytes
+from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.paths import local_path
-from stemsmith.manifests.stores import ObjectPath, is_address, is_object
+from stemsmith.manifests.stores import ObjectPath, is_address, is_object, with_two_slashes
 from stemsmith.manifests.tar_shards import TarIndex, TarMember, read_index
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ __all__ = [
     "opened",
     "place",
     "read_bytes",
+    "read_stretch",
     "sha256_of",
     "size_of",
     "status_of",
@@ -58,6 +60,7 @@ _FETCHED: Final = "fetched"  # folder of the user's cache
 _COPIES: Final = "copies"  # another one
 _CONTENT: Final = "content"  # name of a file that was fetched, before its ending
 _INDEX: Final = "index"  # name of a tar's index that was fetched
+_LAZY_FOLDERS: Final[set[Path]] = set()  # of stores, that have been found to have no audio
 
 
 def place(path: str | os.PathLike[str]) -> Path:
@@ -73,12 +76,19 @@ def place(path: str | os.PathLike[str]) -> Path:
     Raises
     ------
     UsageError
-        If it is an address of another kind, has no bucket, or the package that it takes is missing.
+        If it is an address of another kind, has no bucket or only one slash, or the package that it
+        takes is missing.
     """
     if is_object(path):
         return cast(Path, path)
     text = os.fspath(path)
-    return cast(Path, ObjectPath(text)) if is_address(text) else local_path(path)
+    if is_address(text):
+        return cast(Path, ObjectPath(text))
+    if whole := with_two_slashes(text):
+        raise UsageError(
+            f"{text}: is an address with one slash; write it as text with two: {whole}"
+        )
+    return local_path(path)
 
 
 def joined(folder: Path, path: str) -> Path:
@@ -179,6 +189,15 @@ def read_bytes(path: Path) -> bytes:
         return file.read()
 
 
+def read_stretch(path: Path, offset: int, n_bytes: int) -> bytes:
+    """Return some bytes of a plain file or an object, such as a member of a tar by its place."""
+    if is_object(path):
+        return path.read_stretch(offset, n_bytes)
+    with path.open("rb") as file:
+        file.seek(offset)
+        return file.read(n_bytes)
+
+
 def sha256_of(path: Path) -> str:
     """Return the hexadecimal SHA-256 of a file, wherever it is; errors as of `opened`."""
     with opened(path) as file:
@@ -197,7 +216,8 @@ def local_copy(path: Path) -> Path:
     """Return a file of this machine with the content of another one, which keeps its name.
 
     For what a library opens by its name, such as a soundfont. Copies of what lies in an object
-    store are in the user's cache, by their content, and stay there.
+    store are in the user's cache, by their content, beside what is fetched otherwise; those that
+    were used least recently go first, and this one is there, however large it is.
 
     Parameters
     ----------
@@ -206,9 +226,10 @@ def local_copy(path: Path) -> Path:
     """
     if not is_object(path):
         return path
-    entry = BoundedCache(cache_folder() / _COPIES, most_cached_bytes())
-    entry.open_file(_key_of(path), path.name, lambda made: path.fetch(made / path.name)).close()
-    return entry.path_of(_key_of(path)) / path.name
+    key, n_bytes = _key_of(path), path.recent_stat().st_size
+    cache = BoundedCache(cache_folder() / _COPIES, max(most_cached_bytes(), n_bytes))
+    cache.open_file(key, path.name, lambda made: path.fetch(made / path.name)).close()
+    return cache.path_of(key) / path.name
 
 
 def members_of(tar: Path) -> dict[str, TarMember]:
@@ -235,13 +256,18 @@ def _opened_here(path: Path) -> BinaryIO:
     return cast(BinaryIO, io.BufferedReader(_Span(found.tar.open("rb", buffering=0), found.member)))
 
 
+def _stat(path: Path) -> Any:
+    """Return what the system or the store says of a file; the store is not asked for each read."""
+    return path.recent_stat() if is_object(path) else path.stat()
+
+
 def _status_of(path: Path) -> FileStatus:
     """Return what is known of a file that is there, or in a tar."""
     # Of an object, a question is saved by looking for the tar first.
     found = _in_tar(path) if is_remote(path) else None
     if found is None:
         try:
-            status = path.stat()
+            status = _stat(path)
             return FileStatus(status.st_size, status.st_mtime_ns, stat.S_ISREG(status.st_mode))
         except (NotADirectoryError, FileNotFoundError):
             if (found := _in_tar(path)) is None:
@@ -254,7 +280,9 @@ def _lazy_corpus_of(path: Path) -> Any:
     if path.suffix != ".flac":
         return None
     for folder in itertools.islice(path.parents, _MOST_LEVELS):
-        if (folder / LAZY).is_file():
+        if folder in _LAZY_FOLDERS or (folder / LAZY).is_file():
+            if is_remote(folder):  # where each question takes its time, and a song has many files
+                _LAZY_FOLDERS.add(folder)
             return importlib.import_module(_RENDERER).lazy_corpus(folder)
     return None
 
@@ -276,7 +304,7 @@ def _in_tar(path: Path) -> _InTar | None:
     while (end := text.find(_IN_TAR, end) + len(_IN_TAR)) >= len(_IN_TAR):
         tar, name = type(path)(text[: end - 1]), text[end:]
         try:
-            status = tar.stat()
+            status = _stat(tar)
         except OSError:
             return None
         if stat.S_ISREG(status.st_mode):
@@ -316,7 +344,7 @@ def _fetched(path: ObjectPath) -> BinaryIO:
 
 def _key_of(path: ObjectPath) -> str:
     """Return what decides the content of an object."""
-    status = path.stat()
+    status = path.recent_stat()
     return f"{path}|{status.tag}|{status.st_size}"
 
 

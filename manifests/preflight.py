@@ -19,6 +19,7 @@ from typing import Final
 
 from stemsmith.manifests import places, storage
 from stemsmith.manifests.audio import flac
+from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.jobs import DistantWorkers, Workers
 from stemsmith.manifests.places import is_remote, local_copy, place
 
@@ -70,6 +71,8 @@ def preflight(
     if not isinstance(workers, DistantWorkers):
         yield
         return
+    if destination is not None:
+        _refuse_memory(destination)
     is_written = destination is not None and (is_remote(destination) or destination.is_dir())
     nonce = _Nonce.put(destination) if destination is not None and is_written else None
     try:
@@ -97,8 +100,15 @@ def _first_head(paths: Iterable[str | Path]) -> _Head | None:
     """Return what is seen of the first input that can be read, or None if none can."""
     for path in itertools.islice(paths, _N_TRIED):
         with suppress(OSError):
+            _refuse_memory(place(path))
             return _read_head(place(path))
     return None
+
+
+def _refuse_memory(path: Path) -> None:
+    """Check that workers may see a path at all, which the memory of a process is not for."""
+    if str(path).startswith("memory://"):
+        raise UsageError(f"{path}: is in the memory of this process alone; use --jobs 0")
 
 
 def _read_head(path: Path) -> _Head:

@@ -1,9 +1,10 @@
 """Object stores, such as ``s3://bucket``: paths of objects, and how a store is asked.
 
-This is the only file that touches fsspec. A store has no folders, no renames and no locks: an
-object appears under its name when all of it is there, and what looks like a folder is what many
-names begin with. `ObjectPath` has of the methods of `pathlib.Path` those that make sense then, so
-that whoever lists a folder, joins names or reads a file need not know where it is.
+This file and `stemsmith.manifests.azure_store` alone touch fsspec. A store has no folders, no
+renames and no locks: an object appears under its name when all of it is there, and what looks like
+a folder is what many names begin with. `ObjectPath` has of the methods of `pathlib.Path` those that
+make sense then, so that whoever lists a folder, joins names or reads a file need not know where it
+is.
 
 What a store does not answer is asked again, for a minute by default, with pauses that double. What
 it refuses ends the work in one line: it would refuse the next song as well.
@@ -25,7 +26,8 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple, TextIO, TypeGuard, TypeVar, cast
 
-from stemsmith.manifests.errors import StoreError, UsageError, one_line, require
+from stemsmith.manifests.errors import NoAnswer, StoreError, UsageError, one_line, require
+from stemsmith.manifests.variables import number_in
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -37,6 +39,7 @@ __all__ = [
     "is_address",
     "is_object",
     "patience_s",
+    "with_two_slashes",
 ]
 
 T = TypeVar("T")
@@ -49,6 +52,8 @@ _CONNECTING_S: Final = 5.0
 _SMALL: Final = 1 << 23  # bytes of an object that is read as a whole
 _BUFFER: Final = 1 << 22  # bytes that are read at once of a larger one
 _N_AT_ONCE: Final = 1000  # objects that are copied with one call
+_RECENT_S: Final = 10.0  # for which an object that is only read is taken to be as it was
+_MOST_RECENT: Final = 10_000  # objects of which that is remembered
 
 _ADDRESS: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
 # Of each protocol: the extra that brings its package, the package, and the beginnings of variables
@@ -79,19 +84,19 @@ def is_address(text: str) -> bool:
     return _ADDRESS.match(text) is not None
 
 
+def with_two_slashes(text: str) -> str:
+    """Return the address of a store that has lost a slash, as a `Path` of it has; or nothing."""
+    protocol, colon, rest = text.partition(":/")
+    is_one = colon and protocol.lower() in _EXTRAS and not rest.startswith("/")
+    return f"{protocol}://{rest}" if is_one else ""
+
+
 def patience_s() -> float:
     """Return for how long a store is asked that does not answer, in seconds.
 
     ``$STEMSMITH_STORE_PATIENCE_S``, or 60.
     """
-    text = os.environ.get(PATIENCE_VARIABLE, "")
-    try:
-        value = float(text) if text else _PATIENCE_S
-    except ValueError:
-        value = -1.0
-    if not 0 < value < 86_400:
-        raise UsageError(f"{PATIENCE_VARIABLE}={text}: not a number of seconds")
-    return value
+    return number_in(PATIENCE_VARIABLE, _PATIENCE_S, 86_400, "seconds")
 
 
 class ObjectStatus(NamedTuple):
@@ -297,6 +302,21 @@ class ObjectPath:
         """
         return _status_of(self._ask("info", str(self._key)))
 
+    def recent_stat(self) -> ObjectStatus:
+        """Return what was known of the object in the last ten seconds, or else is; as `stat` does.
+
+        For sources, which are read many times and which nobody should write meanwhile. What this
+        process writes is seen at once.
+        """
+        now_s = time.monotonic()
+        told_s, status = _recent.get(self, (-_RECENT_S, None))
+        if status is None or now_s - told_s > _RECENT_S:
+            status = self.stat()
+            if len(_recent) >= _MOST_RECENT:
+                _recent.clear()
+            _recent[self] = now_s, status
+        return status
+
     def exists(self) -> bool:
         """Return whether there is such an object, or one below."""
         try:
@@ -318,10 +338,6 @@ class ObjectPath:
             return stat.S_ISDIR(self.stat().st_mode)
         except FileNotFoundError:
             return False
-
-    def is_symlink(self) -> bool:
-        """Return that it is no link."""
-        return False
 
     def iterdir(self) -> Iterator[ObjectPath]:
         """Yield what is right below.
@@ -346,7 +362,12 @@ class ObjectPath:
             found = self._ask("find", str(self._key), detail=True)
         except FileNotFoundError:
             return []
-        named = [(self._named(entry), _status_of(entry)) for entry in found.values()]
+        # Some have an empty object for a folder, whose name ends with a slash.
+        named = [
+            (self._named(entry), _status_of(entry))
+            for name, entry in found.items()
+            if not name.endswith("/")
+        ]
         return sorted(
             (path, status)
             for path, status in named
@@ -379,22 +400,40 @@ class ObjectPath:
     def open(self, mode: str = "r", buffering: int = -1, encoding: str | None = None) -> Any:
         """Open the object for reading, as bytes (``rb``) or text (``r``).
 
-        Large ones are read piece by piece, as they are asked for: of `buffering` bytes or more.
+        Large ones, and those of which `buffering` says how many bytes are read at once, are read
+        piece by piece, as they are asked for.
         """
         if mode not in ("r", "rb"):
             raise ValueError(f"mode {mode!r}: objects are written as a whole")
-        status = self.stat()
-        if stat.S_ISDIR(status.st_mode):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(self))
-        if status.st_size <= _SMALL:
-            file: BinaryIO = io.BytesIO(self.read_bytes())
+        file: BinaryIO
+        begin = b"" if buffering > 0 else self._begin()
+        if buffering > 0 or len(begin) > _SMALL:
+            file = _buffered(_Stretches(self, self.stat().st_size), buffering)
         else:
-            file = _buffered(_Stretches(self, status.st_size), buffering)
+            file = io.BytesIO(begin)
         return file if mode == "rb" else cast(TextIO, io.TextIOWrapper(file, encoding or "utf-8"))
+
+    def _begin(self) -> bytes:
+        """Return all of an object that is small, and of another one more than that would have."""
+        try:
+            return self._content(start=0, end=_SMALL + 1)
+        except FileNotFoundError:
+            if self.is_dir():
+                raise IsADirectoryError(
+                    errno.EISDIR, os.strerror(errno.EISDIR), str(self)
+                ) from None
+            raise
 
     def read_bytes(self) -> bytes:
         """Return what the object holds."""
-        data: bytes = self._ask("cat_file", str(self._key))
+        # Of S3, whoever asks for all of it asks for its size first, unless it is from a place on.
+        return self._content(**({"start": 0} if self._protocol == "s3" else {}))
+
+    def _content(self, **options: int) -> bytes:
+        try:
+            data: bytes = self._ask("cat_file", str(self._key), **options)
+        except _PastEnd:
+            return b""
         return data
 
     def read_text(self, encoding: str = "utf-8") -> str:
@@ -403,10 +442,7 @@ class ObjectPath:
 
     def read_stretch(self, start: int, n_bytes: int) -> bytes:
         """Return some bytes of the object, fewer where it ends before."""
-        if n_bytes <= 0:
-            return b""
-        data: bytes = self._ask("cat_file", str(self._key), start=start, end=start + n_bytes)
-        return data
+        return self._content(start=start, end=start + n_bytes) if n_bytes > 0 else b""
 
     def fetch(self, path: Path) -> None:
         """Copy the object to a local file."""
@@ -528,7 +564,34 @@ class ObjectPath:
         def call() -> Any:
             return getattr(_file_system(self._protocol), method)(*arguments, **options)
 
-        return _patiently(call, self)
+        try:
+            return _patiently(call, self)
+        except FileNotFoundError:
+            if not self._has_bucket(is_known=bool(self.key) or method != "info"):
+                raise _no_bucket(self) from None
+            raise
+        finally:
+            if method not in _READING:
+                _recent.clear()
+
+    def _has_bucket(self, is_known: bool) -> bool:
+        """Return whether there is the bucket of what is not there.
+
+        S3 says so itself of a name in a bucket. The others are asked, once.
+        """
+        if self._protocol == "memory" or (self._protocol == "s3" and is_known):
+            return True
+        if not is_known:
+            return False
+        if (self._protocol, self.bucket) not in _buckets:
+            try:
+                _patiently(lambda: _file_system(self._protocol).info(self.bucket), self)
+            except FileNotFoundError:
+                return False
+            except StoreError:  # who may read objects need not be allowed to ask
+                return True
+            _buckets.add((self._protocol, self.bucket))
+        return True
 
 
 def _parts(text: str) -> list[str]:
@@ -596,6 +659,9 @@ def _buffered(file: _Stretches, n_bytes: int) -> BinaryIO:
 # Asking
 
 _file_systems: dict[tuple[Any, ...], Any] = {}
+_buckets: set[tuple[str, str]] = set()  # that were found to be there
+_READING: Final = frozenset({"info", "ls", "find", "cat_file", "get_file", "get"})
+_recent: dict[ObjectPath, tuple[float, ObjectStatus]] = {}  # when it was told, and what
 
 
 def _file_system(protocol: str) -> Any:
@@ -607,29 +673,36 @@ def _file_system(protocol: str) -> Any:
     said = tuple(sorted((k, v) for k, v in os.environ.items() if begins and k.startswith(begins)))
     identity = (os.getpid(), protocol, said)
     if (found := _file_systems.get(identity)) is None:
-        import fsspec
-
-        options = {} if protocol == "memory" else {"skip_instance_cache": True}
-        found = fsspec.filesystem(
-            protocol, use_listings_cache=False, **options, **_options(protocol)
-        )
-        if protocol == "s3":
-            found.retries = 1  # `_patiently` does it, alike for all stores
-        _file_systems[identity] = found
+        found = _file_systems[identity] = _opened(protocol)
     return found
 
 
-def _options(protocol: str) -> dict[str, Any]:
-    if protocol != "s3":
-        return {}
-    longest_s = patience_s() / _N_TRIES
-    return {
-        "config_kwargs": {
-            "connect_timeout": min(_CONNECTING_S, longest_s),
-            "read_timeout": longest_s,
+def _opened(protocol: str) -> Any:
+    """Return a new file system, which asks once and gives up in time: `_patiently` asks again."""
+    import fsspec
+
+    reading_s = patience_s() / _N_TRIES
+    connecting_s = min(_CONNECTING_S, reading_s)
+    alone = {"use_listings_cache": False, "skip_instance_cache": True}
+    if protocol == "s3":
+        limits = {
+            "connect_timeout": connecting_s,
+            "read_timeout": reading_s,
             "retries": {"total_max_attempts": 1},
         }
-    }
+        found = fsspec.filesystem("s3", config_kwargs=limits, **alone)
+        found.retries = 1
+        return found
+    if protocol == "az":
+        from stemsmith.manifests.azure_store import AzureStore
+
+        try:
+            return AzureStore(connecting_s, reading_s, **alone)
+        except ValueError as error:
+            raise _NoAccount(error) from error
+    if protocol == "memory":  # all of the process have the same one
+        return fsspec.filesystem("memory", use_listings_cache=False)
+    return fsspec.filesystem(protocol, **alone)
 
 
 def _patiently(call: Callable[[], T], path: ObjectPath) -> T:
@@ -644,7 +717,7 @@ def _patiently(call: Callable[[], T], path: ObjectPath) -> T:
                 raise _told(error, path) from error
             waited_s = time.monotonic() - begun
             if waited_s + pause_s > longest_s:
-                raise StoreError(
+                raise NoAnswer(
                     f"{path}: the store does not answer, and was asked for {waited_s:.0f} s: "
                     f"{one_line(error)}"
                 ) from error
@@ -681,7 +754,7 @@ _NO_CREDENTIALS: Final = frozenset(
         "CredentialRetrievalError",
         "ProfileNotFound",
         "DefaultCredentialsError",  # of google
-        "ClientAuthenticationError",  # of azure
+        "_NoAccount",
     }
 )
 _ELSEWHERE: Final = frozenset(
@@ -701,21 +774,44 @@ class _Unmet(Exception):
     """A condition of a write does not hold."""
 
 
+class _PastEnd(Exception):
+    """An object ends before what is to be read of it begins."""
+
+
+class _NoAccount(Exception):
+    """Who asks, and where, is not said, or not in a way that can be read."""
+
+
 def _is_passing(error: BaseException) -> bool:
     names = {kind.__name__ for kind in type(error).__mro__}
     if names & _PASSING:
         return True
-    status = getattr(error, "status_code", None) or getattr(error, "code", None)
-    if isinstance(status, int) and (status >= 500 or status == 429):
+    status = _status_code_of(error)
+    if status is not None and (status >= 500 or status == 429):
         return True
     return isinstance(error, OSError) and error.errno in _PASSING_NUMBERS
 
 
+def _status_code_of(error: BaseException) -> int | None:
+    """Return the status of HTTP with which a store has refused; None if it is not known."""
+    found = (
+        getattr(error, "status_code", None)
+        or getattr(error, "code", None)
+        or _s3_answer(error).get("ResponseMetadata", {}).get("HTTPStatusCode")
+    )
+    return found if isinstance(found, int) else None
+
+
+def _s3_answer(error: BaseException) -> Mapping[str, Any]:
+    """Return what S3 has answered, which s3fs hides in the cause of another error."""
+    response = getattr(error, "response", None) or getattr(error.__cause__, "response", None)
+    return response if isinstance(response, dict) else {}
+
+
 def _code_of(error: BaseException) -> str:
     """Return what the store calls its refusal, such as ``NoSuchBucket``; empty if nothing."""
-    response = getattr(error, "response", None) or getattr(error.__cause__, "response", None)
-    found = response.get("Error", {}) if isinstance(response, dict) else {}
-    return str(found.get("Code", "") or getattr(error, "error_code", "") or "")
+    code = _s3_answer(error).get("Error", {}).get("Code") or getattr(error, "error_code", None)
+    return str(getattr(code, "value", code) or "")  # Azure's are of an enumeration
 
 
 def _told(error: Exception, path: ObjectPath) -> Exception:
@@ -723,16 +819,20 @@ def _told(error: Exception, path: ObjectPath) -> Exception:
     code, names = _code_of(error), {kind.__name__ for kind in type(error).__mro__}
     if code in ("PreconditionFailed", "412", "ConditionalRequestConflict", "ConditionNotMet"):
         return _Unmet(code)
+    if code == "InvalidRange":
+        return _PastEnd(code)
     if code in ("NoSuchBucket", "ContainerNotFound") or _is_of_bucket(error):
-        return StoreError(f"{path}: there is no bucket {path.bucket!r}")
+        return _no_bucket(path)
     if isinstance(error, FileNotFoundError):
         return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
     if isinstance(error, FileExistsError | IsADirectoryError | NotADirectoryError):
         return error
-    if names & _NO_CREDENTIALS:
+    status = getattr(error, "status_code", None)
+    if names & _NO_CREDENTIALS or ("ClientAuthenticationError" in names and status is None):
+        first_line = str(error).partition("\n")[0]  # Azure's has a paragraph of each way to sign in
         return StoreError(
             f"{path}: there are no credentials for it in the environment "
-            f"({_CREDENTIALS[path.protocol]}): {one_line(error)}"
+            f"({_CREDENTIALS[path.protocol]}): {one_line(first_line)}"
         )
     if code in _ELSEWHERE or (isinstance(error, OSError) and error.errno == _errno("EREMCHG")):
         return StoreError(
@@ -740,7 +840,7 @@ def _told(error: Exception, path: ObjectPath) -> Exception:
             f"{os.environ.get('AWS_DEFAULT_REGION') or 'the one that was asked'}; set "
             f"AWS_DEFAULT_REGION: {one_line(error)}"
         )
-    if isinstance(error, PermissionError) or code in ("403", "AuthorizationFailure"):
+    if status in (401, 403) or isinstance(error, PermissionError) or code == "403":
         return StoreError(
             f"{path}: the store refuses access; see to the credentials in the environment "
             f"({_CREDENTIALS[path.protocol]}) and to their rights: {one_line(error)}"
@@ -751,6 +851,11 @@ def _told(error: Exception, path: ObjectPath) -> Exception:
             f"that have expired: {one_line(error)}"
         )
     return StoreError(f"{path}: {one_line(error)}")
+
+
+def _no_bucket(path: ObjectPath) -> StoreError:
+    kind = "container" if path.protocol == "az" else "bucket"
+    return StoreError(f"{path}: there is no {kind} {path.bucket!r}; make it, or choose another")
 
 
 def _errno(name: str) -> int:

@@ -198,6 +198,10 @@ class Mixtures(Sequence[StoredMixture]):
         shards.check_shards(self.root, dict(self.header))
         shards.check_shards(self.root, {"shards": self.header.get("rejection_shards", [])})
 
+    def __getstate__(self) -> dict[str, Any]:
+        # Workers that load examples get a copy, which reads its shards itself.
+        return {name: value for name, value in vars(self).items() if name != "recipe_shards"}
+
     @property
     def splits(self) -> dict[str, int]:
         """Number of mixtures of every split that has some."""

@@ -11,14 +11,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from stemsmith.manifests import shards, storage
+from stemsmith.manifests import shards
 from stemsmith.manifests.cluster import open_workers
 from stemsmith.manifests.corpus import CORPUS, Corpus
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
 from stemsmith.manifests.jobs import QUIET, Progress, Workers, do_jobs, needed
 from stemsmith.manifests.paths import local_path
+from stemsmith.manifests.places import place, sha256_of
 from stemsmith.manifests.preflight import preflight
-from stemsmith.manifests.records import Reason, Rejection, ScannedSong
+from stemsmith.manifests.records import Rejection, ScannedSong
 from stemsmith.manifests.renditions import RENDITIONS
 from stemsmith.render.again.pack import Pack, read_pack, write_pack
 from stemsmith.render.again.packing import (
@@ -43,6 +44,7 @@ from stemsmith.render.again.restore import (
     why_not_the_same,
 )
 from stemsmith.render.again.sources import bank_of_manifest, check_bank, find_scores
+from stemsmith.render.again.tars import describe_tar, plan_whole_tars
 from stemsmith.render.corpus.config import Drums
 from stemsmith.render.midi.scan import plan_scan, scan_files
 from stemsmith.render.renditions.corpus import RenditionDestination
@@ -78,7 +80,8 @@ def pack(
     jobs : int or Workers
         Number of local worker processes, where 0 works in this process; or workers that are open.
         Audio is decoded only where no record has a hash of its samples: masters, stems before their
-        effects, and mixtures that are not the sum of their stems.
+        effects, and mixtures that are not the sum of their stems. Of a corpus in tars without audio
+        all songs are rendered again, for the hashes of the tars.
     scheduler : str, optional
         Address of a Dask scheduler to use in place of local workers.
     progress : Progress, optional
@@ -105,37 +108,48 @@ def pack(
     (3, 16000)
     """
     opened = corpus if isinstance(corpus, Corpus) else Corpus(corpus)
-    destination = local_path(path)
+    destination = place(path)
     songs = []
+    n_songs = sum(opened.header.get("n_songs", {}).values())
     with (
         open_workers(jobs, scheduler) as workers,
         preflight(workers, inputs=[[(opened.root / shards.MANIFEST).resolve()]]),
-        progress.loop("pack", sum(opened.header.get("n_songs", {}).values())) as ticker,
     ):
-        tasks = plan_packing(opened)
-        for song in do_jobs(workers, pack_song, tasks, needed(lambda task: str(task.score))):
-            songs.append(song)
-            ticker.advance()
-    if not songs:
-        raise InvalidCorpus(f"{opened.root}: has no songs")
-    manifest, manifest_sha256 = _manifest_with_audio(opened)
+        with progress.loop("pack", n_songs) as ticker:
+            tasks = plan_packing(opened)
+            for song in do_jobs(workers, pack_song, tasks, needed(lambda task: str(task.score))):
+                songs.append(song)
+                ticker.advance()
+        if not songs:
+            raise InvalidCorpus(f"{opened.root}: has no songs")
+        manifest, manifest_sha256 = _manifest_with_audio(opened, workers, progress)
     packed = Pack(
         manifest=manifest,
         manifest_sha256=manifest_sha256,
         dynamics=dynamics_of(opened),
         rejections=tuple(opened.rejection_records()),
-        songs=tuple(sorted(songs, key=lambda song: song.track)),
+        songs=tuple(sorted(songs, key=lambda song: (len(song.track), song.track))),
     )
     write_pack(destination, packed)
     return packed
 
 
-def _manifest_with_audio(corpus: Corpus) -> tuple[dict[str, Any], str]:
+def _manifest_with_audio(
+    corpus: Corpus, workers: Workers, progress: Progress
+) -> tuple[dict[str, Any], str]:
     """Return the manifest of a corpus as if it had its audio, and the SHA-256 of its file."""
     if "lazy" not in corpus.header:
-        return corpus.header, storage.file_hash(corpus.root / shards.MANIFEST)
+        return corpus.header, sha256_of(corpus.root / shards.MANIFEST)
     header = {**corpus.header, **corpus.header["lazy"]}
     del header["lazy"]
+    if names := list(corpus.tars):
+        entries = {}
+        with progress.loop("tars", len(names)) as ticker:
+            tars = plan_whole_tars(corpus)
+            for entry in do_jobs(workers, describe_tar, tars, needed(lambda tar: tar.name)):
+                entries[entry["file"]] = entry
+                ticker.advance()
+        header["tars"] = [entries[name] for name in names]
     return header, hashlib.sha256(shards.manifest_bytes(header)).hexdigest()
 
 
@@ -210,7 +224,7 @@ def restore(
     >>> list(one)
     ['Track00002']
     """
-    path, root = local_path(pack), local_path(corpus)
+    path, root = place(pack), place(corpus)
     packed = read_pack(path)
     songs = packed.songs if tracks is None else packed.selected(tracks)
     refuse_other_folder(root)
@@ -224,7 +238,7 @@ def restore(
         str(path),
     )
     restoration = Restoration(
-        packed, songs, bank, config, production, versions, local_path(midi_dir), root
+        packed, songs, bank, config, production, versions, place(midi_dir), root
     )
     if _is_restored(restoration):
         progress.note(f"{root}: is there already")
@@ -249,7 +263,7 @@ def _bank_of(
 ) -> Bank:
     """Return the bank of a pack, measured."""
     if bank is None:
-        bank = bank_of_manifest(packed.manifest, [local_path(s) for s in soundfonts], where)
+        bank = bank_of_manifest(packed.manifest, [place(s) for s in soundfonts], where)
         check_soundfonts([font.path for font in bank.soundfonts])
     else:
         if soundfonts:
@@ -320,10 +334,11 @@ class _Restoring:
         expected = forecast(destination.open_jobs())
         expected.check_room(made.corpus)
         with destination.opened():
-            destination.reopen(set(Reason))  # of a run that was killed at that moment
             if expected.n_songs:
                 self._progress.note(expected.sentence(self._n_jobs))
-            jobs = sorted(plan.jobs, key=lambda j: j.song.duration_s * len(j.patches), reverse=True)
+            open_jobs = destination.open_jobs()
+            names = {job.track for job in open_jobs}
+            jobs = (*open_jobs, *(job for job in plan.jobs if job.track not in names))
             tasks = [SongToRestore(j, self._packed[j.track], made.differences) for j in jobs]
             self._prove(restore_song, tasks)
             return destination.close(self._settled)

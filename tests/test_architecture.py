@@ -36,6 +36,8 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "manifests": (
         "arrays",
         "errors",
+        "variables",
+        "azure_store",
         "stores",
         "leases",
         "storage",
@@ -78,8 +80,9 @@ OWNERS = {
     "tomllib": ("manifests/documents.py",),
     "yaml": ("manifests/documents.py", "render/songs/metadata.py"),
     "filelock": ("manifests/cache.py", "manifests/storage.py"),
-    "fsspec": ("manifests/stores.py",),
-    **dict.fromkeys(("s3fs", "gcsfs", "adlfs", "botocore", "upath"), ()),
+    "fsspec": ("manifests/azure_store.py", "manifests/stores.py"),
+    "adlfs": ("manifests/azure_store.py",),
+    **dict.fromkeys(("s3fs", "gcsfs", "botocore", "upath"), ()),
     "platformdirs": ("manifests/cache.py",),
     # Windows has none of these, and importing must not fail there.
     **dict.fromkeys(("fcntl", "grp", "pwd", "resource", "termios"), ()),

@@ -20,7 +20,7 @@ from stemsmith.manifests import shards, storage
 from stemsmith.manifests.cache import BoundedCache, cache_folder, most_cached_bytes
 from stemsmith.manifests.corpus import PIECES, Corpus
 from stemsmith.manifests.errors import InvalidCorpus, StemsmithError
-from stemsmith.manifests.places import LAZY
+from stemsmith.manifests.places import LAZY, place
 from stemsmith.manifests.records import Rejection
 from stemsmith.manifests.renditions import RENDITIONS
 from stemsmith.mixing.level.balance import Balance
@@ -39,6 +39,7 @@ from stemsmith.render.renditions.render import StemJob, StemSpec, write_stem
 from stemsmith.render.songs import metadata as slakh
 from stemsmith.render.songs.plan import plan_songs
 from stemsmith.render.songs.render import write_track
+from stemsmith.render.songs.tars import TAR
 from stemsmith.render.sound.measured_bank import with_compasses
 from stemsmith.render.sound.patches import Bank, bank_from_yaml
 
@@ -236,11 +237,11 @@ class LazyCorpus:
         sources, header = self._sources, self._corpus.header
         where = f"{self.root / LAZY}"
         if sources.bank is not None:
-            bank = bank_from_yaml(Path(sources.bank))
+            bank = bank_from_yaml(place(sources.bank))
             check_bank(bank, header, where)
         else:
-            there = [Path(path) for path in sources.soundfonts.values() if Path(path).is_file()]
-            bank = bank_of_manifest(header, there, where)
+            named = [place(path) for path in sources.soundfonts.values()]
+            bank = bank_of_manifest(header, [path for path in named if path.is_file()], where)
         return with_compasses(bank)
 
     @cached_property
@@ -264,9 +265,9 @@ class LazyCorpus:
     def _song(self, folder: str, destination: Path) -> None:
         """Render a song into a folder, and leave only its audio there."""
         config, production, differences = self._made_with
-        place, track = folder.split("/")
-        tars = {track: SongTar(place, (track,))} if place.endswith(".tar") else {}
-        split = place.rpartition("-")[0] if tars else place
+        outer, track = folder.split("/")
+        tars = {track: SongTar(outer, (track,))} if outer.endswith(TAR) else {}
+        split = outer.rpartition("-")[0] if tars else outer
         score = f"{folder}/{slakh.SOURCE_MIDI}"
         if config.on_defect is OnDefect.KEEP:
             config = replace(config, audit=False)  # which changes no sample

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -23,8 +23,18 @@ from stemsmith.manifests.ranges import text_rule_of
 from stemsmith.manifests.records import Reason, Rejection
 from stemsmith.manifests.renditions import RENDITIONS
 from stemsmith.render.midi.playing import Dynamic
+from stemsmith.render.songs.tars import TAR
 
-__all__ = ["BEGIN", "RENDERED", "Pack", "PackedFile", "PackedSong", "read_pack", "write_pack"]
+__all__ = [
+    "BEGIN",
+    "RENDERED",
+    "Pack",
+    "PackedFile",
+    "PackedSong",
+    "is_place_of_song",
+    "read_pack",
+    "write_pack",
+]
 
 _VERSION: Final = 1
 BEGIN: Final = b'{"pack": '  # of every pack, whatever its version
@@ -54,6 +64,7 @@ RENDERED: Final = {  # of a manifest, what rendering asks
     "n_points": Optional(Every(dict, str)),
     "rejections": Every(dict, int),
     "shards": Every(list, {"file": str, "n_records": int, "sha256": str}),
+    "tars": Optional(Every(list, {"file": str, "sha256": str})),
 }
 _SONG: Final = {
     "track": str,
@@ -110,7 +121,8 @@ class PackedSong:
     licence, group : str or None
         Licence of the score, and the songs that it is not separated from, as records have them.
     folder : str
-        Folder of the song below that of the corpus; empty in corpora of renditions.
+        Folder of the song below that of the corpus, which may lead into a tar; empty in corpora of
+        renditions.
     records_sha256 : str
         Hash of all that its records say, but for hashes of FLAC files.
     files : mapping of str to PackedFile
@@ -133,6 +145,12 @@ class PackedSong:
     def name(self) -> str:
         """Label and source, as messages say them."""
         return f"{self.track} ({self.source})"
+
+    @property
+    def tar(self) -> str | None:
+        """The tar that the song lies in; None where songs have folders."""
+        name = self.folder.rpartition("/")[0]
+        return name if name.endswith(TAR) else None
 
     def path_of(self, file: str) -> str:
         """Return the path of one of its files below the folder of the corpus."""
@@ -321,7 +339,7 @@ def _offence(content: Mapping[str, Any]) -> str:
         return f"it is of a folder of {manifest['stage']}, {kind}"
     if not 1 <= manifest["schema_version"] <= known:
         return f"the schema version {manifest['schema_version']} of its manifest is not read here"
-    for entry in (*manifest["soundfonts"], *_responses(manifest), *manifest["shards"]):
+    for entry in _named_files(manifest):
         if not _is_label(entry["file"]) or not _SHA256.fullmatch(entry["sha256"]):
             return f"{entry['file']!r}, {entry['sha256']!r} is no file with its hash"
     for dynamic in content["dynamics"]:
@@ -335,12 +353,17 @@ def _offence(content: Mapping[str, Any]) -> str:
     track, n_times = Counter(song["track"] for song in content["songs"]).most_common(1)[0]
     if n_times > 1:
         return f"{track} is there twice"
-    return next(filter(None, (_song_offence(song, kind) for song in content["songs"])), "")
+    are_in_tars = "tracks_per_tar" in manifest["config"]
+    offences = (_song_offence(song, kind, are_in_tars) for song in content["songs"])
+    return next(filter(None, offences), "")
 
 
-def _responses(manifest: Mapping[str, Any]) -> Sequence[Mapping[str, str]]:
-    found: Sequence[Mapping[str, str]] = manifest.get("production", {}).get("impulse_responses", ())
-    return found
+def _named_files(manifest: Mapping[str, Any]) -> Iterator[Mapping[str, str]]:
+    """Yield what a manifest says of soundfonts, impulse responses, shards and tars."""
+    yield from manifest["soundfonts"]
+    yield from manifest.get("production", {}).get("impulse_responses", ())
+    yield from manifest["shards"]
+    yield from manifest.get("tars", ())
 
 
 def _is_label(text: str) -> bool:
@@ -349,16 +372,35 @@ def _is_label(text: str) -> bool:
     return not re.search(rule.pattern, text)
 
 
-def _song_offence(song: Mapping[str, Any], kind: str) -> str:
+def is_place_of_song(folder: str, split: str, track: str, is_in_tar: bool) -> bool:
+    """Tell whether a song lies where rendering puts it: below its split, or in a tar of it.
+
+    Parameters
+    ----------
+    folder : str
+        Folder of the song, as records have it.
+    split, track : str
+        Split and label of the song.
+    is_in_tar : bool
+        Whether the corpus was rendered in tars.
+    """
+    where = rf"{re.escape(split)}-[0-9]{{5,}}{re.escape(TAR)}" if is_in_tar else re.escape(split)
+    return re.fullmatch(rf"{where}/{re.escape(track)}", folder) is not None
+
+
+def _song_offence(song: Mapping[str, Any], kind: str, are_in_tars: bool) -> str:
     for key in ("track", "split", "source"):
         rule = text_rule_of(key)
         assert rule is not None
         if bool(re.search(rule.pattern, song[key])) == rule.is_offence:
             return f"{key} is {song[key]!r}, {rule.complaint}"
     track = song["track"]
-    folder = f"{song['split']}/{track}" if kind == SONGS else ""
-    if song["folder"] != folder:
-        return f"the folder of {track} is {song['folder']!r}, not {folder!r}"
+    if kind != SONGS:
+        is_known = song["folder"] == ""
+    else:
+        is_known = is_place_of_song(song["folder"], song["split"], track, are_in_tars)
+    if not is_known:
+        return f"the folder of {track} is {song['folder']!r}, where no song of its kind lies"
     hashes = [song["sha256"], song["records"]]
     for name, file in song["files"].items():
         rule = text_rule_of("path")

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from stemsmith.manifests import shards, storage
+from stemsmith.manifests import places, shards, storage
 from stemsmith.manifests.corpus import PIECES, Corpus
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
 from stemsmith.manifests.matched import MATCHED
 from stemsmith.manifests.records import Song, Stem
 from stemsmith.manifests.renditions import RENDITIONS, Rendition, RenditionStem
-from stemsmith.render.again.pack import PackedFile, PackedSong
+from stemsmith.render.again.pack import PackedFile, PackedSong, is_place_of_song
 from stemsmith.render.again.proof import (
     files_of_piece,
     files_of_song,
@@ -68,8 +68,8 @@ class PackingJob:
     def score(self) -> Path:
         """The score in the folder of the corpus."""
         if self.song is None:
-            return Path(self.root, SCORES_FOLDER, f"{self.stems[0].track}.mid")
-        return storage.inside(Path(self.root), f"{self.song.path}/{slakh.SOURCE_MIDI}")
+            return places.place(self.root) / SCORES_FOLDER / f"{self.stems[0].track}.mid"
+        return storage.inside(places.place(self.root), f"{self.song.path}/{slakh.SOURCE_MIDI}")
 
 
 def plan_packing(corpus: Corpus) -> Iterator[PackingJob]:
@@ -91,19 +91,22 @@ def plan_packing(corpus: Corpus) -> Iterator[PackingJob]:
     stems = _by_track(corpus.iter_stems())
     root = str(corpus.root.resolve())
     if corpus.kind == RENDITIONS:
-        renditions = _GroupNumbers(corpus, "renditions", _by_track(corpus.rendition_records()))
+        renditions = _RecordsOfSongs(corpus, "renditions", _by_track(corpus.rendition_records()))
         for track, group in stems:
             yield PackingJob(root, None, group, renditions=renditions.of(track))
         renditions.check_end()
         return
-    found = _GroupNumbers(corpus, "stems", stems)
+    found = _RecordsOfSongs(corpus, "stems", stems)
     names = [str(entry["file"]) for entry in corpus.header["shards"]]
-    pieces = _GroupNumbers(corpus, PIECES, _by_track(_records_in(corpus.root, names, PIECES, Stem)))
-    for song in corpus.song_records():
-        if song.path != f"{song.split}/{song.track}":
+    pieces = _RecordsOfSongs(
+        corpus, PIECES, _by_track(_records_in(corpus.root, names, PIECES, Stem))
+    )
+    are_in_tars = "tracks_per_tar" in corpus.header["config"]
+    for song in corpus.iter_records("songs", Song):
+        if not is_place_of_song(song.path, song.split, song.track, are_in_tars):
             raise UsageError(
                 f"{corpus.root}: {song.track} lies in {song.path}, where a restoration does not "
-                "put songs; pack a corpus in folders"
+                "put songs"
             )
         yield PackingJob(root, song, found.of(song.track), pieces.of(song.track))
     found.check_end()
@@ -122,7 +125,7 @@ def _by_track(records: Iterable[Any]) -> Iterator[tuple[str, tuple[Any, ...]]]:
         yield track, tuple(group)
 
 
-class _GroupNumbers:
+class _RecordsOfSongs:
     """Records of one kind, which are taken in the order of the songs."""
 
     def __init__(
@@ -176,7 +179,7 @@ def pack_song(job: PackingJob) -> PackedSong:
     """
     path = job.score
     try:
-        data = path.read_bytes()
+        data = places.read_bytes(path)
     except FileNotFoundError:
         raise InvalidCorpus(f"{path}: missing") from None
     md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
@@ -215,7 +218,7 @@ def _shared(job: PackingJob) -> Song | RenditionStem:
 
 def _files(job: PackingJob, score_sha256: str) -> dict[str, PackedFile]:
     """Return the files of a song; audio that needs it with a hash of its samples."""
-    root = Path(job.root)
+    root = places.place(job.root)
     if job.song is None:
         stems = [stem for stem in job.stems if isinstance(stem, RenditionStem)]
         if not job.renditions:
@@ -252,16 +255,16 @@ def dynamics_of(corpus: Corpus) -> tuple[Dynamic, ...]:
     if len(dynamics) < 2:
         return dynamics
     drawn = _drawn_renditions if corpus.kind == RENDITIONS else _drawn_songs
-    places: dict[int, str] = {}
-    for place, name in drawn(corpus, dynamics):
-        if places.setdefault(place, name) != name or name not in named:
+    found: dict[int, str] = {}
+    for number, name in drawn(corpus, dynamics):
+        if found.setdefault(number, name) != name or name not in named:
             raise InvalidCorpus(f"{corpus.root}: dynamics of its records are not those of its seed")
-        if len(places) == len(dynamics):
+        if len(found) == len(dynamics):
             break
-    if len(set(places.values())) != len(places):
+    if len(set(found.values())) != len(found):
         raise InvalidCorpus(f"{corpus.root}: dynamics of its records are not those of its seed")
-    others = iter(sorted(named.keys() - set(places.values())))  # which nothing was played at
-    order = [places[n] if n in places else next(others) for n in range(len(dynamics))]
+    others = iter(sorted(named.keys() - set(found.values())))  # which nothing was played at
+    order = [found[n] if n in found else next(others) for n in range(len(dynamics))]
     return tuple(Dynamic(name, named[name]) for name in order)
 
 

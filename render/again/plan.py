@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -13,9 +13,11 @@ from typing import Any, Final
 from stemsmith.manifests.errors import InvalidCorpus, UsageError, one_line
 from stemsmith.manifests.records import ScannedSong
 from stemsmith.manifests.renditions import RENDITIONS
+from stemsmith.manifests.scratch import OnDemand
 from stemsmith.mixing.level.balance import Balance
 from stemsmith.render.again.pack import Pack, PackedSong
 from stemsmith.render.corpus.config import NONE, RenderConfig
+from stemsmith.render.corpus.layout import SongTar
 from stemsmith.render.corpus.manifest import bank_header, ordered_versions
 from stemsmith.render.corpus.selection import Chosen, Selection, patches_of
 from stemsmith.render.midi.playing import Dynamic
@@ -23,9 +25,9 @@ from stemsmith.render.renditions.config import RenditionConfig
 from stemsmith.render.renditions.plan import RenditionPlan, plan_pieces
 from stemsmith.render.renditions.render import stem_path
 from stemsmith.render.songs import metadata as slakh
+from stemsmith.render.songs.job import RenderJob
 from stemsmith.render.songs.plan import CorpusPlan, plan_songs
 from stemsmith.render.songs.production import Production, plan_production_again
-from stemsmith.render.songs.tars import plan_tars
 from stemsmith.render.sound.patches import Bank
 
 __all__ = [
@@ -39,7 +41,7 @@ __all__ = [
 # Of a manifest, what is only known when a corpus is finished.
 _OF_THE_END: Final = frozenset(
     {"fingerprint", "schema_version", "n_songs", "n_stems", "n_renditions", "rejections"}
-    | {"audit", "shards"}
+    | {"audit", "shards", "tars"}
 )
 _RESTORED: Final = "restored_from"
 
@@ -161,11 +163,12 @@ def _origin(packed: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _difference(header: Mapping[str, Any], expected: Mapping[str, Any]) -> str:
-    """Name what differs in two manifests: a shard, or a key."""
-    hashes = {entry["file"]: entry["sha256"] for entry in expected["shards"]}
-    for entry in header["shards"]:
-        if hashes.get(entry["file"]) != entry["sha256"]:
-            return f"{entry['file']} has other bytes than the packed one, of the same records"
+    """Name what differs in two manifests: a shard, a tar, or a key."""
+    for key, of in (("shards", "records"), ("tars", "files")):
+        hashes = {entry["file"]: entry["sha256"] for entry in expected.get(key, ())}
+        for entry in header.get(key, ()):
+            if hashes.get(entry["file"]) != entry["sha256"]:
+                return f"{entry['file']} has other bytes than the packed one, of the same {of}"
     key = next(k for k in {**expected, **header} if header.get(k) != expected.get(k))
     return f"its manifest says another {key} than the packed one"
 
@@ -275,22 +278,43 @@ def plan_songs_again(
     balance = None
     if "balance" in manifest:
         balance = Balance.from_dict(manifest["balance"], "the balance of the pack")
-    chosen, config = [one for _, one in _chosen(restoration, songs)], restoration.config
+    chosen = [one for _, one in _chosen(restoration, songs)]
+    tars = _tars_of(restoration.songs)
     jobs = plan_songs(
         chosen,
         restoration.midi_root,
         restoration.corpus,
-        config,
+        restoration.config,
         restoration.bank,
         balance,
         restoration.production,
-        plan_tars(
-            [(one.track, one.split) for one in restoration.pack.songs], config.tracks_per_tar
-        ),
+        tars,
     )
-    jobs = tuple(replace(job, score_path=scores[job.track]) for job in jobs)
-    rejections = restoration.pack.rejections
-    return CorpusPlan(jobs, restoration.selection(chosen), rejections, restoration.header())
+
+    def job(number: int) -> RenderJob:
+        found = jobs[number]
+        return replace(found, score_path=scores[found.track])
+
+    return CorpusPlan(
+        OnDemand(job, range(len(jobs))),
+        restoration.selection(chosen),
+        restoration.pack.rejections,
+        restoration.header(),
+        tuple(dict.fromkeys(tars.values())),
+    )
+
+
+def _tars_of(songs: Iterable[PackedSong]) -> dict[str, SongTar]:
+    """Return the tar of each song by its label, with those of its songs that are made.
+
+    Which tar a song is in is what the pack says: songs that rendering rejected had their places.
+    """
+    members: dict[str, list[str]] = {}
+    for song in songs:
+        if song.tar is not None:
+            members.setdefault(song.tar, []).append(song.track)
+    tars = [SongTar(name, tuple(tracks)) for name, tracks in members.items()]
+    return {track: tar for tar in tars for track in tar.tracks}
 
 
 def plan_renditions_again(

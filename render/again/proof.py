@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import numpy as np
 from stemsmith.manifests import storage
+from stemsmith.manifests.arrays import Int32s
 from stemsmith.manifests.audio.flac import SampleHash
 from stemsmith.manifests.audio.read import FULL_SCALE_24, audio_info, read_excerpt, read_int16
 from stemsmith.manifests.errors import InvalidCorpus
@@ -139,6 +140,7 @@ def check_files(
     *,
     n_bits: int,
     of: Iterable[str] | None = None,
+    folder: Path | None = None,
 ) -> Iterator[str]:
     """Compare files with those of a pack; yield those that only their encoder tells apart.
 
@@ -154,6 +156,8 @@ def check_files(
         Bits of a sample: 16 of songs, and 24 of renditions.
     of : iterable of str, optional
         The files that are looked at; by default all of the pack's.
+    folder : Path, optional
+        Where the files of a song are that is not published yet; by default in the corpus.
 
     Yields
     ------
@@ -179,7 +183,7 @@ def check_files(
             raise InvalidCorpus(f"{path}: has other bytes than the packed one")
         wanted_samples = expected.samples_sha256
         if wanted_samples is not None and wanted_samples != (
-            file.samples_sha256 or samples_hash(path, n_bits)
+            file.samples_sha256 or samples_hash(folder / name if folder else path, n_bits)
         ):
             raise InvalidCorpus(f"{path}: has other samples than the packed one")
         yield name
@@ -190,20 +194,35 @@ def is_sum_of_stems(song: Song) -> bool:
     return song.mix_source == MixSource.AUTOMIX
 
 
-def check_sum(root: Path, song: Song, stems: Sequence[Stem]) -> None:
+def check_sum(root: Path, song: Song, stems: Sequence[Stem], folder: Path | None = None) -> None:
     """Check that the mixture of a song is the sum of its stems.
+
+    Parameters
+    ----------
+    root : Path
+        Folder of the corpus.
+    song, stems : Song, sequence of Stem
+        Records of the song and of all its stems.
+    folder : Path, optional
+        Where the files of the song are if it is not published yet; by default in the corpus.
 
     Raises
     ------
     InvalidCorpus
         If it is not, naming the mixture.
     """
-    path = storage.inside(root, song.mix_path)
+
+    def samples(path: str) -> Int32s:
+        where = storage.inside(root, path)
+        if folder is not None:
+            where = folder / path.removeprefix(f"{song.path}/")
+        return read_int16(where)[0].astype(np.int32)
+
     total = np.zeros((song.n_channels or 1, song.n_samples), np.int32)
     for stem in stems:
-        total += read_int16(storage.inside(root, stem.path))[0]
-    if not np.array_equal(read_int16(path)[0], total):
-        raise InvalidCorpus(f"{path}: is not the sum of its stems")
+        total += samples(stem.path)
+    if not np.array_equal(samples(song.mix_path), total):
+        raise InvalidCorpus(f"{root / song.mix_path}: is not the sum of its stems")
 
 
 def check_records(packed: PackedSong, records: Iterable[Any]) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
+import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from stemsmith.manifests import shards
 from stemsmith.manifests.corpus import PIECES
 from stemsmith.manifests.errors import InvalidCorpus, StemsmithError
-from stemsmith.manifests.records import Rejection, Song, Stem
+from stemsmith.manifests.places import place
+from stemsmith.manifests.records import Reason, Song, Stem
 from stemsmith.manifests.renditions import RenditionStem
 from stemsmith.render.again.pack import PackedSong
 from stemsmith.render.again.proof import (
@@ -22,10 +24,12 @@ from stemsmith.render.again.proof import (
     is_sum_of_stems,
 )
 from stemsmith.render.corpus.layout import Layout
+from stemsmith.render.midi.smf import Unusable
 from stemsmith.render.renditions.render import RefusedStems, StemJob, render_stems, stem_path
 from stemsmith.render.songs import metadata as slakh
 from stemsmith.render.songs.job import RenderJob
-from stemsmith.render.songs.render import render_song
+from stemsmith.render.songs.render import publish_song
+from stemsmith.render.sound.sample_folder import Unplayable
 
 __all__ = [
     "ProvedSong",
@@ -35,6 +39,8 @@ __all__ = [
     "restore_stems",
     "why_not_the_same",
 ]
+
+R = TypeVar("R", Song, Stem)
 
 _SAME: Final = (
     "; no version differs: the processor may, a library that the pack does not name, or stemsmith "
@@ -88,29 +94,81 @@ class ProvedSong:
 
 
 def restore_song(task: SongToRestore) -> ProvedSong:
-    """Render a song unless that is done, and prove that it is the packed one.
+    """Render a song unless that is done, prove that it is the packed one, and publish it then.
+
+    What is in the corpus is proved, so that nothing has to be removed again, of a tar or a store.
 
     Raises
     ------
     InvalidCorpus
-        If it is not, naming the file that differs and what may be why. The song is removed then.
+        If it is not, naming the file that differs and what may be why. Nothing of it is left.
     OSError
         If the corpus cannot be written.
     """
     job, packed = task.job, task.packed
-    layout = Layout(Path(job.corpus))
-    folder = layout.track(job.split, job.track)
-    if not folder.is_dir():
-        made = render_song(job)
-        if isinstance(made, Rejection):
-            layout.record(job.track, "rejections").unlink(missing_ok=True)
-            line = f"{packed.name}: cannot be rendered here: {made.reason}: {made.detail}"
-            raise InvalidCorpus(line + _why_of(task))
+    layout = Layout(place(job.corpus))
+    if layout.is_finished(job.split, job.track, job.tar):
+        return _published(layout, job, packed)
+    n_encoded_anew = 0
+
+    def prove(folder: Path, song: Song, stems: Sequence[Stem], pieces: Sequence[Stem]) -> None:
+        nonlocal n_encoded_anew
+        try:
+            n_encoded_anew = _prove(layout.root, packed, folder, song, stems, pieces)
+        except StemsmithError as error:
+            raise InvalidCorpus(f"{error}{_why_of(task)}") from error
+
     try:
-        return _proved(layout, packed, job.config.drum_pieces)
-    except StemsmithError as error:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise InvalidCorpus(f"{error}{_why_of(task)}") from error
+        song = publish_song(job, prove)
+    except (Unusable, Unplayable) as finding:
+        why = f"{Reason.UNPLAYABLE}: {finding}"
+        if isinstance(finding, Unusable):
+            why = f"{finding.reason}: {finding.detail}"
+        raise InvalidCorpus(
+            f"{packed.name}: cannot be rendered here: {why}{_why_of(task)}"
+        ) from finding
+    return ProvedSong(song.n_samples / song.sample_rate, n_encoded_anew)
+
+
+def _prove(
+    root: Path,
+    packed: PackedSong,
+    folder: Path,
+    song: Song,
+    stems: Sequence[Stem],
+    pieces: Sequence[Stem],
+) -> int:
+    """Prove a song that is not published yet; return how many FLAC files have other bytes."""
+    (song,) = _as_recorded(Song, [song])
+    stems, pieces = _as_recorded(Stem, stems), _as_recorded(Stem, pieces)
+    found = files_of_song(song, stems, pieces)
+    anew = list(check_files(root, packed, found, n_bits=16, folder=folder))
+    if slakh.MIX in anew and packed.files[slakh.MIX].samples_sha256 is None:
+        if not is_sum_of_stems(song):
+            raise InvalidCorpus(f"{root / song.mix_path}: the pack has no hash of its samples")
+        check_sum(root, song, stems, folder)
+    check_records(packed, (song, *stems, *pieces))
+    return len(anew)
+
+
+def _as_recorded(record_type: type[R], records: Sequence[R]) -> list[R]:
+    """Return records as they are read again: their hash is of that."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "records.parquet")
+        shards.write_records(path, record_type, records)
+        return shards.read_records(path, record_type)
+
+
+def _published(layout: Layout, job: RenderJob, packed: PackedSong) -> ProvedSong:
+    """Return what is reported of a song that was proved before."""
+    (song,) = shards.read_records(layout.record(packed.track, "songs"), Song)
+    stems = shards.read_records(layout.record(packed.track, "stems"), Stem)
+    pieces: list[Stem] = []
+    if job.config.drum_pieces:
+        pieces = shards.read_records(layout.record(packed.track, PIECES), Stem)
+    found = files_of_song(song, stems, pieces).items()
+    n_encoded_anew = sum(file.sha256 != packed.files[name].sha256 for name, file in found)
+    return ProvedSong(song.n_samples / song.sample_rate, n_encoded_anew)
 
 
 def _why_of(task: SongToRestore | StemsToRestore) -> str:
@@ -134,24 +192,6 @@ def why_not_the_same(differences: str, *, has_plugins: bool = False) -> str:
     return f"; versions differ: {differences}{of_plugins}" if differences else of_plugins or _SAME
 
 
-def _proved(layout: Layout, packed: PackedSong, has_pieces: bool) -> ProvedSong:
-    (song,) = shards.read_records(layout.record(packed.track, "songs"), Song)
-    stems = shards.read_records(layout.record(packed.track, "stems"), Stem)
-    pieces = []
-    if has_pieces:
-        pieces = shards.read_records(layout.record(packed.track, PIECES), Stem)
-    found = files_of_song(song, stems, pieces)
-    anew = list(check_files(layout.root, packed, found, n_bits=16))
-    if slakh.MIX in anew and packed.files[slakh.MIX].samples_sha256 is None:
-        if not is_sum_of_stems(song):
-            raise InvalidCorpus(
-                f"{layout.root / song.mix_path}: the pack has no hash of its samples"
-            )
-        check_sum(layout.root, song, stems)
-    check_records(packed, (song, *stems, *pieces))
-    return ProvedSong(song.n_samples / song.sample_rate, len(anew))
-
-
 def restore_stems(task: StemsToRestore) -> ProvedSong:
     """Render stems of renditions unless that is done, and prove that they are the packed ones.
 
@@ -162,8 +202,8 @@ def restore_stems(task: StemsToRestore) -> ProvedSong:
     OSError
         If the corpus cannot be written.
     """
-    job, packed, root = task.job, task.packed, Path(task.job.corpus)
-    record = Path(job.record)
+    job, packed, root = task.job, task.packed, place(task.job.corpus)
+    record = place(job.record)
     if not record.exists():
         made = render_stems(job)
         if isinstance(made, RefusedStems):

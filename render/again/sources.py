@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from stemsmith.manifests import storage
-from stemsmith.manifests.errors import UsageError
+from stemsmith.manifests import places
+from stemsmith.manifests.errors import InvalidCorpus, UsageError
 from stemsmith.render.again.pack import PackedSong
 from stemsmith.render.corpus.manifest import bank_header
 from stemsmith.render.midi.scan import files_below
+from stemsmith.render.songs.tars import TAR
 from stemsmith.render.sound.known_fonts import find_soundfonts
 from stemsmith.render.sound.patches import Bank, bank_of
 from stemsmith.render.sound.sf2 import read_soundfont
@@ -103,7 +105,8 @@ def find_scores(
     Parameters
     ----------
     root : Path
-        Folder that is searched with its subfolders, whatever its files are called.
+        Folder that is searched with its subfolders and the tars of corpora, whatever files are
+        called.
     songs : sequence of PackedSong
         Songs whose scores are wanted.
     skipped : Path, optional
@@ -128,21 +131,21 @@ def find_scores(
     found: dict[str, str] = {}
 
     def take(path: str) -> None:
-        for song in wanted.pop(storage.file_hash(root / path), ()):
+        for song in wanted.pop(places.sha256_of(root / path), ()):
             found[song.track] = path
 
     for song in songs:  # most lie where they lay
         if song.sha256 in wanted and _size(root / song.source) == song.n_bytes:
             take(song.source)
     if wanted:
-        for path in files_below(root, skipped):
-            if _size(root / path) in sizes:
+        for path, n_bytes in _files_with_sizes(root, skipped):
+            if n_bytes in sizes:
                 take(path)
                 if not wanted:
                     break
     if missing := [song for song in songs if song.track not in found]:
         first = missing[0]
-        is_changed = (root / first.source).is_file()
+        is_changed = places.is_file(root / first.source)
         what = "has changed" if is_changed else "is missing, under any name"
         raise UsageError(
             f"{root / first.source}: {what}; {len(missing)} of {len(songs)} scores are not below "
@@ -151,8 +154,19 @@ def find_scores(
     return found
 
 
+def _files_with_sizes(root: Path, skipped: Path | None) -> Iterator[tuple[str, int | None]]:
+    """Yield all files below a folder, and those in tars of corpora that are there."""
+    for path in files_below(root, skipped):
+        yield path, _size(root / path)
+        if path.endswith(TAR):
+            with suppress(InvalidCorpus):  # somebody else's
+                for name, member in places.members_of(root / path).items():
+                    yield f"{path}/{name}", member.n_bytes
+
+
 def _size(path: Path) -> int | None:
     try:
-        return path.stat().st_size if path.is_file() else None
+        status = places.status_of(path)
     except OSError:
         return None
+    return status.n_bytes if status.is_regular else None

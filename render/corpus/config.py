@@ -568,8 +568,15 @@ class RenderConfig:
         UsageError
             For what this version does not know, naming the key.
         """
-        values = {key: value for key, value in content.items() if key != "dynamics"}
-        return from_manifest(cls, values, dynamics=tuple(dynamics))
+        others: dict[str, Any] = {"dynamics": tuple(dynamics)}
+        if "tracks_per_tar" in content:
+            n_songs = others["tracks_per_tar"] = content["tracks_per_tar"]
+            if type(n_songs) is not int:
+                raise UsageError(
+                    f"config.tracks_per_tar is {n_songs!r}, which is no value of --tracks-per-tar"
+                )
+        values = {key: value for key, value in content.items() if key not in others}
+        return from_manifest(cls, values, **others)
 
 
 class SoundOptions(TypedDict, total=False):

@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from importlib.metadata import version as package_version
 from pathlib import Path
+from typing import Any
 
 from stemsmith.manifests import shards, storage
 from stemsmith.manifests.errors import InUse, InvalidCorpus
 from stemsmith.manifests.jobs import Progress
 from stemsmith.manifests.records import Rejection, ScannedSong
 from stemsmith.manifests.scratch import ScratchRecords
+from stemsmith.manifests.stores import is_object
 
 __all__ = ["KeptScan"]
 
@@ -43,8 +45,8 @@ class KeptScan:
         self, state: Path, root: Path, paths: Sequence[str], how: Sequence[object]
     ) -> None:
         digest = hashlib.sha256(json.dumps([package_version("stemsmith"), *how]).encode())
-        for path in paths:
-            digest.update(f"{path}|{_identity(root / path)}\n".encode("utf-8", "surrogateescape"))
+        for path, identity in zip(paths, _identities(root, paths), strict=True):
+            digest.update(f"{path}|{identity}\n".encode("utf-8", "surrogateescape"))
         self._scans = state / "scans"
         self._kept = self._scans / digest.hexdigest()[:40]
 
@@ -108,12 +110,16 @@ class KeptScan:
             storage.publish_folder(staged, self._kept)
 
 
-def _identity(path: Path) -> str:
-    try:
-        status = path.stat()
-    except OSError:
-        return "unreadable"
-    return f"{status.st_size}|{status.st_mtime_ns}"
+def _identities(root: Path, paths: Sequence[str]) -> Iterator[str]:
+    """Yield what tells each file from another one of its name; a store is asked for a list."""
+    listed: dict[Any, Any] = dict(root.files_below()) if is_object(root) else {}
+    for path in paths:
+        try:
+            status: Any = listed.get(root / path) or (root / path).stat()
+        except OSError:
+            yield "unreadable"
+        else:
+            yield f"{status.st_size}|{status.st_mtime_ns}"
 
 
 def _can_be_kept(item: ScannedSong | Rejection) -> bool:

@@ -75,6 +75,8 @@ class Layout:
 
     def finished(self, tars: Iterable[SongTar] = ()) -> set[str]:
         """Return the songs that are rendered or rejected; parameters as of `rendered`."""
+        if is_object(self.root):  # of which one list tells both
+            return self._recorded("songs", "rejections")
         return self.rendered(tars) | self.rejected()
 
     def rendered(self, tars: Iterable[SongTar] = ()) -> set[str]:
@@ -98,14 +100,19 @@ class Layout:
         """Return the songs that rendering has rejected."""
         return self._recorded("rejections")
 
-    def _recorded(self, kind: str) -> set[str]:
-        """Return the songs that have a record of some kind."""
-        ending = self.record("", kind).name
+    def _recorded(self, *kinds: str) -> set[str]:
+        """Return the songs that have a record of one of some kinds."""
+        endings = [self.record("", kind).name for kind in kinds]
         if is_object(self.records):
             names = [path.name for path, _ in self.records.files_below()]
         else:
             names = [entry.name for entry in _entries(self.records)]
-        return {name.removesuffix(ending) for name in names if name.endswith(ending)}
+        return {
+            name.removesuffix(ending)
+            for name in names
+            for ending in endings
+            if name.endswith(ending)
+        }
 
     def record(self, track: str, kind: str) -> Path:
         """Return the file of a song's records of one kind (songs, stems, rejections)."""

@@ -11,12 +11,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from stemsmith.manifests import storage
 from stemsmith.manifests.documents import Every, Nullable, misfit, read_json
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
-from stemsmith.manifests.places import LAZY
+from stemsmith.manifests.paths import local_path
+from stemsmith.manifests.places import LAZY, is_remote, place
 from stemsmith.render.corpus.config import NONE, RenderConfig
 from stemsmith.render.corpus.layout import Layout
 from stemsmith.render.midi.playing import Dynamic
@@ -100,12 +101,12 @@ def lazy_sources(
     """
     file = None
     if bank.is_chosen:
-        if not isinstance(bank_file, str | Path):
+        if not (isinstance(bank_file, str | Path) or is_remote(bank_file)):
             raise UsageError("--lazy: the patch bank must be given as its YAML file")
-        file = str(Path(bank_file).expanduser().resolve())
+        file = str(place(cast("str | Path", bank_file)).resolve())
     fonts = {} if file else {font.sha256: font.path for font in bank.soundfonts}
     has_files = config.room not in (NONE, "drawn")
-    room = str(Path(config.room).expanduser().resolve()) if has_files else None
+    room = str(local_path(config.room).resolve()) if has_files else None
     return LazySources(fonts, file, room, aligned, tuple(config.dynamics))
 
 
@@ -118,10 +119,9 @@ def read_lazy_sources(corpus: Path) -> LazySources:
         If it is missing or damaged.
     """
     path = corpus / LAZY
-    try:
-        content: Any = read_json(path, InvalidCorpus)
-    except FileNotFoundError:
-        raise InvalidCorpus(f"{path}: missing; without it no song can be rendered") from None
+    if not path.exists():
+        raise InvalidCorpus(f"{path}: missing; without it no song can be rendered")
+    content: Any = read_json(path, InvalidCorpus)
     if problem := misfit(content, _SHAPE):
         raise InvalidCorpus(f"{path}: damaged: {problem}")
     for dynamic in content["dynamics"]:

@@ -131,7 +131,7 @@ class StemJob:
     @property
     def score(self) -> Path:
         """The file of the score."""
-        return Path(self.midi_root, self.score_path or self.source)
+        return place(self.midi_root) / (self.score_path or self.source)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +213,7 @@ def write_stem(job: StemJob, stem_id: str) -> RenditionStem:
         If the score cannot be used, or its notes cannot be played.
     """
     (spec,) = (spec for spec in job.specs if spec.stem_id == stem_id)
-    with AT_WORK, storage.naming(Path(job.corpus)):
+    with AT_WORK, storage.naming(place(job.corpus)):
         try:
             return _studio_of(job).render(spec)
         except Unusable as finding:

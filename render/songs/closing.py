@@ -174,7 +174,7 @@ def _close(
     counts = Counter(one.split for one in outline.tracks if one.track not in left_out)
     tars = outline.tars
     for tar in tars:  # the last song of which was rejected, or whose worker was killed
-        write_song_tar(layout, tar, folder.staging)
+        write_song_tar(layout, tar, folder.staging, is_lazy="lazy" in outline.header)
     header = {
         **outline.header,
         "n_songs": {split: counts[split] for split in SPLITS},

@@ -136,8 +136,10 @@ class CorpusDestination:
         return [rejection for _, rejection in forgotten]
 
     def _rejections(self, reasons: Container[Reason]) -> list[tuple[Path, Rejection]]:
-        paths = [self._layout.record(job.track, "rejections") for job in self._own]
-        rows = [(p, shards.read_records(p, Rejection)[0]) for p in paths if p.exists()]
+        rejected = self._layout.rejected()  # one list, and no question for each song
+        tracks = [job.track for job in self._own if job.track in rejected]
+        paths = [self._layout.record(track, "rejections") for track in tracks]
+        rows = [(path, shards.read_records(path, Rejection)[0]) for path in paths]
         return [(path, row) for path, row in rows if row.reason in reasons]
 
     def finish_job(self) -> FinishedJob:

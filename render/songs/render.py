@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from stemsmith.manifests import shards, storage
 from stemsmith.manifests.arrays import Float32s
@@ -29,7 +30,9 @@ from stemsmith.render.songs.track_folder import TrackWriter
 from stemsmith.render.sound.sample_folder import Unplayable
 from stemsmith.render.sound.workspace import AT_WORK
 
-__all__ = ["render_song", "stems_of_song", "write_track"]
+__all__ = ["Check", "publish_song", "render_song", "stems_of_song", "write_track"]
+
+Check: TypeAlias = Callable[[Path, Song, Sequence[Stem], Sequence[Stem]], None]
 
 _SILENT: Final = "no stem passes the gate of -70 LUFS"
 
@@ -52,30 +55,59 @@ def render_song(job: RenderJob) -> RenderedSong | Rejection:
     OSError
         If the corpus cannot be written.
     """
-    layout = Layout(place(job.corpus))
-    with AT_WORK, storage.naming(layout.root), collector_paused():
-        rendered = _render_song(job, layout)
-        if job.tar is not None and is_complete(layout, job.tar):
-            write_song_tar(layout, job.tar, place(job.staging))
-        return rendered
-
-
-def _render_song(job: RenderJob, layout: Layout) -> RenderedSong | Rejection:
-    staging = place(job.staging)
-    staging.mkdir(parents=True, exist_ok=True)
     try:
-        with storage.staged_folder(staging, job.track) as staged:
-            song = _publish(job, layout, staged)
+        song = publish_song(job)
+        return RenderedSong(song.n_samples / song.sample_rate)
     except Unusable as finding:
-        return _reject(job, layout, finding.reason, finding.detail)
+        return _reject(job, finding.reason, finding.detail)
     except Unplayable as finding:
-        return _reject(job, layout, Reason.UNPLAYABLE, str(finding))
-    return RenderedSong(song.n_samples / song.sample_rate)
+        return _reject(job, Reason.UNPLAYABLE, str(finding))
 
 
-def _publish(job: RenderJob, layout: Layout, staged: Path) -> Song:
-    """Render a song into a folder, and publish that and its records."""
-    song, stems, pieces = _write_track(job, staged)
+def publish_song(job: RenderJob, checked: Check | None = None) -> Song:
+    """Render one song and publish its folder, or its tar, and its records; or none of them.
+
+    Parameters
+    ----------
+    job : RenderJob
+        The song, and all decisions about it.
+    checked : callable, optional
+        Is given the folder with the files of the song, and the records of the song, of its stems
+        and of the pieces of its drum kits, before anything is published; may raise.
+
+    Returns
+    -------
+    Song
+        The record of the song.
+
+    Raises
+    ------
+    Unusable, Unplayable
+        If the score cannot be used, or its notes cannot be played.
+    OSError
+        If the corpus cannot be written.
+    """
+    layout, staging = Layout(place(job.corpus)), place(job.staging)
+    with AT_WORK, storage.naming(layout.root), collector_paused():
+        staging.mkdir(parents=True, exist_ok=True)
+        with storage.staged_folder(staging, job.track) as staged:
+            song, stems, pieces = _write_track(job, staged)
+            if checked is not None:
+                checked(staged, song, stems, pieces)
+            _publish(job, layout, staged, song, stems, pieces)
+        _finish_tar(job, layout)
+    return song
+
+
+def _publish(
+    job: RenderJob,
+    layout: Layout,
+    staged: Path,
+    song: Song,
+    stems: Sequence[Stem],
+    pieces: Sequence[Stem],
+) -> None:
+    """Publish the folder of a song that is rendered, and its records."""
     shards.write_records(layout.record(job.track, "stems"), Stem, stems)
     if job.config.drum_pieces:
         shards.write_records(layout.record(job.track, PIECES), Stem, pieces)
@@ -88,7 +120,12 @@ def _publish(job: RenderJob, layout: Layout, staged: Path) -> Song:
     storage.publish_folder(staged, folder)
     if is_stored:
         shards.write_records(record, Song, [song])
-    return song
+
+
+def _finish_tar(job: RenderJob, layout: Layout) -> None:
+    """Write the tar that a song goes into, if it is the last one of it."""
+    if job.tar is not None and is_complete(layout, job.tar):
+        write_song_tar(layout, job.tar, place(job.staging), is_lazy=job.is_lazy)
 
 
 def write_track(job: RenderJob, folder: Path) -> tuple[Song, list[Stem], list[Stem]]:
@@ -181,7 +218,10 @@ def _read_score(job: RenderJob) -> tuple[bytes, Score]:
     return data, played(score, config, job.song.md5) if is_moved else score
 
 
-def _reject(job: RenderJob, layout: Layout, reason: Reason, detail: str) -> Rejection:
+def _reject(job: RenderJob, reason: Reason, detail: str) -> Rejection:
+    layout = Layout(place(job.corpus))
     rejection = Rejection(job.song.path, "render", reason, detail)
-    shards.write_records(layout.record(job.track, "rejections"), Rejection, [rejection])
+    with storage.naming(layout.root):
+        shards.write_records(layout.record(job.track, "rejections"), Rejection, [rejection])
+        _finish_tar(job, layout)
     return rejection

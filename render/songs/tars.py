@@ -15,18 +15,30 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Final
 
 from stemsmith.manifests import documents, shards, storage
 from stemsmith.manifests.corpus import PIECES
 from stemsmith.manifests.records import UNREAD, Rejection, Song, Stem
 from stemsmith.manifests.tar_shards import INDEX, index_text, writing_tar
 from stemsmith.render.corpus.layout import Layout, SongTar
-from stemsmith.render.songs.metadata import SOURCE_MIDI, YAML
+from stemsmith.render.songs.metadata import AUDIO, SOURCE_MIDI, YAML
 
-__all__ = ["is_complete", "plan_tars", "song_files", "stem_files", "tar_entries", "write_song_tar"]
+__all__ = [
+    "TAR",
+    "is_complete",
+    "member_names",
+    "plan_tars",
+    "song_files",
+    "stem_files",
+    "tar_entries",
+    "write_members",
+    "write_song_tar",
+]
+
+TAR: Final = ".tar"  # at the end of the names of all tars
 
 
 def plan_tars(songs: Iterable[tuple[str, str]], tracks_per_tar: int | None) -> dict[str, SongTar]:
@@ -49,7 +61,7 @@ def plan_tars(songs: Iterable[tuple[str, str]], tracks_per_tar: int | None) -> d
     members: dict[str, list[str]] = {}
     n_placed: Counter[str] = Counter()
     for track, split in songs:
-        name = f"{split}-{n_placed[split] // tracks_per_tar:05d}.tar"
+        name = f"{split}-{n_placed[split] // tracks_per_tar:05d}{TAR}"
         members.setdefault(name, []).append(track)
         n_placed[split] += 1
     tars = [SongTar(name, tuple(tracks)) for name, tracks in members.items()]
@@ -69,7 +81,7 @@ def _is_rejected(layout: Layout, track: str) -> bool:
     return record.exists() and shards.read_records(record, Rejection)[0].reason not in UNREAD
 
 
-def write_song_tar(layout: Layout, tar: SongTar, staging: Path) -> None:
+def write_song_tar(layout: Layout, tar: SongTar, staging: Path, *, is_lazy: bool = False) -> None:
     """Write a tar of songs that are all rendered or rejected, and remove their folders.
 
     Parameters
@@ -80,21 +92,21 @@ def write_song_tar(layout: Layout, tar: SongTar, staging: Path) -> None:
         The tar and its songs. Nothing is done if it is there already, or all are rejected.
     staging : Path
         Folder in which the tar lies until it is complete.
+    is_lazy : bool
+        Whether no audio is kept: records name files then that do not go into the tar.
     """
     path = layout.root / tar.name
     tracks = [t for t in tar.tracks if not layout.record(t, "rejections").exists()]
     if path.exists() or not tracks:
         return
     try:
-        members = [(name, layout.songs / name) for t in tracks for name in _members_of(layout, t)]
+        names = [name for track in tracks for name in _members_of(layout, track)]
+        members = [(n, layout.songs / n) for n in names if not (is_lazy and n.endswith(AUDIO))]
         sizes = [(name, file.stat().st_size) for name, file in members]
         with storage.atomic_file(path, staging) as file:
-            hashed = _HashedFile(file)
-            with writing_tar(hashed) as add:
-                add(INDEX, index_text(sizes))
-                for name, source in members:
-                    add(name, source.read_bytes())
-            entry = {"file": tar.name, "n_songs": len(tracks), **hashed.facts()}
+            contents = ((name, source.read_bytes()) for name, source in members)
+            facts = write_members(file, sizes, contents)
+            entry = {"file": tar.name, "n_songs": len(tracks), **facts}
             storage.write_atomic(layout.tar_record(tar), json.dumps(entry).encode())
     except FileNotFoundError:
         if not path.exists():  # else another worker has written it, and removed what it is made of
@@ -103,14 +115,37 @@ def write_song_tar(layout: Layout, tar: SongTar, staging: Path) -> None:
         storage.remove_tree(layout.songs / track)
 
 
-class _HashedFile:
-    """A file that is written, and knows the hash of what it has."""
+def write_members(
+    file: BinaryIO | None, sizes: Sequence[tuple[str, int]], contents: Iterable[tuple[str, bytes]]
+) -> dict[str, Any]:
+    """Write a tar; return what the manifest says of it, its name and number of songs aside.
 
-    def __init__(self, file: BinaryIO) -> None:
+    Parameters
+    ----------
+    file : file object or None
+        Open for writing; None to learn what would be written.
+    sizes : sequence of (str, int)
+        Name and size in bytes of every member, in their order.
+    contents : iterable of (str, bytes)
+        Name and content of every member, in the same order.
+    """
+    hashed = _HashedFile(file)
+    with writing_tar(hashed) as add:
+        add(INDEX, index_text(sizes))
+        for name, content in contents:
+            add(name, content)
+    return hashed.facts()
+
+
+class _HashedFile:
+    """A file that is written, if there is one, and knows the hash of what it has."""
+
+    def __init__(self, file: BinaryIO | None) -> None:
         self._file, self._hash, self._n_bytes = file, hashlib.sha256(), 0
 
     def write(self, data: bytes) -> None:
-        self._file.write(data)
+        if self._file is not None:
+            self._file.write(data)
         self._hash.update(data)
         self._n_bytes += len(data)
 
@@ -124,6 +159,19 @@ def _members_of(layout: Layout, track: str) -> list[str]:
     parts = shards.read_records(layout.record(track, "stems"), Stem)
     if (pieces := layout.record(track, PIECES)).exists():
         parts += shards.read_records(pieces, Stem)
+    return member_names(song, parts)
+
+
+def member_names(song: Song, parts: Iterable[Stem]) -> list[str]:
+    """Return the names of the files of a song in its tar, in their order.
+
+    Parameters
+    ----------
+    song : Song
+        Record of the song.
+    parts : iterable of Stem
+        Records of its stems, and of the pieces of its drum kits.
+    """
     paths = [*song_files(song), *(path for part in parts for path in stem_files(part))]
     return sorted(path.partition("/")[2] for path in paths)  # without the tar
 

@@ -18,6 +18,7 @@ from stemsmith.manifests.errors import InvalidCorpus
 from stemsmith.manifests.jobs import recheck
 from stemsmith.manifests.records import Finding, Song, Stem
 from stemsmith.manifests.tar_shards import INDEX, index_text, read_members
+from stemsmith.render.songs.metadata import AUDIO
 from stemsmith.render.songs.tars import song_files, stem_files
 
 __all__ = ["TarValidation", "check_tar_names", "plan_tar_validation", "validate_tar"]
@@ -34,8 +35,8 @@ class TarValidation:
     sha256 : str
         Hash that the manifest has of it.
     n_files : int
-        Number of files that records have in it. Each is looked for with its song, so that it holds
-        no other one if it holds as many.
+        Number of files that records have in it, audio that is not kept aside. Each is looked for
+        with its song, so that it holds no other one if it holds as many.
     """
 
     path: str
@@ -80,6 +81,14 @@ def plan_tar_validation(corpus: Corpus) -> list[TarValidation]:
 
 
 def _files_of(corpus: Corpus) -> Iterator[str]:
+    """Yield the paths of the files that the songs of a corpus have, as far as it keeps them."""
+    is_lazy = "lazy" in corpus.header
+    for path in _recorded_files_of(corpus):
+        if not (is_lazy and path.endswith(AUDIO)):
+            yield path
+
+
+def _recorded_files_of(corpus: Corpus) -> Iterator[str]:
     for song in corpus.iter_records("songs", Song):
         yield from song_files(song)
     for kind in ("stems", PIECES):

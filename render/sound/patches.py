@@ -17,9 +17,11 @@ import numpy.typing as npt
 from stemsmith.manifests.arrays import Bools, Float32s, Int64s, UInt8s
 from stemsmith.manifests.documents import read_yaml
 from stemsmith.manifests.errors import UsageError
+from stemsmith.manifests.places import is_remote, place
 from stemsmith.manifests.programs import DRUMS, rendering_class_of
 from stemsmith.manifests.records import Part
 from stemsmith.manifests.seeds import rng_for
+from stemsmith.manifests.stores import is_address
 from stemsmith.mixing.production.chain import Effect, parse_effects
 from stemsmith.render.sound.compass import Compass
 from stemsmith.render.sound.mono import MonoFrom
@@ -364,7 +366,8 @@ def _doubts(soundfont: Soundfont, first: Patch) -> Iterator[str]:
 def bank_from_yaml(path: Path) -> Bank:
     """Read a patch bank file.
 
-    The file maps classes to lists of patches; paths are relative to the file::
+    The file maps classes to lists of patches; paths are relative to the file, which may lie in an
+    object store, as soundfonts may::
 
         Electric Bass:
           - {soundfont: fonts/bass.sf2, bank: 0, preset: 33}
@@ -435,10 +438,18 @@ class _BankReader:
             if patch is not None:
                 self._patches.append(patch)
 
+    def _named(self, name: object, where: str, *, is_anywhere: bool = False) -> Path:
+        """Return what an entry names: a path as seen from the file, a whole one, or an address."""
+        is_whole = is_address(str(name)) or Path(str(name)).is_absolute()
+        path = place(str(name)) if is_whole else self._path.parent / str(name)
+        if is_remote(path) and not is_anywhere:
+            raise UsageError(f"{where}: {path} lies in an object store, where soundfonts alone may")
+        return path
+
     def _read_patch(self, rendering_class: str, entry: dict[str, Any], where: str) -> Patch | None:
         effects = parse_effects(entry.get("effects", []), where)
         if "instrument" in entry:
-            plugin = self._path.parent / str(entry["instrument"])
+            plugin = self._named(entry["instrument"], where)
             if not plugin.exists():
                 self._warnings.append(f"{where}: skipped, there is no plugin {plugin}")
                 return None
@@ -448,16 +459,16 @@ class _BankReader:
             name = str(entry.get("name", plugin.name))
             return Patch(name, rendering_class, None, str(plugin.resolve()), effects)
         if "folder" in entry:
-            folder = self._path.parent / str(entry["folder"])
+            folder = self._named(entry["folder"], where)
             name = str(entry.get("name", folder.name))
             return Patch(
                 name, rendering_class, None, None, effects, read_sample_folder(folder).path
             )
         if "sfz" in entry:
-            sfz = read_sfz(self._path.parent / str(entry["sfz"]), rendering_class == _DRUM_CLASS)
+            sfz = read_sfz(self._named(entry["sfz"], where), rendering_class == _DRUM_CLASS)
             name = str(entry.get("name", Path(sfz.path).name))
             return Patch(name, rendering_class, None, effects=effects, sfz=sfz)
-        file = (self._path.parent / str(entry["soundfont"])).resolve()
+        file = self._named(entry["soundfont"], where, is_anywhere=True).resolve()
         if file not in self._soundfonts:
             self._soundfonts[file] = read_soundfont(file)
         soundfont = self._soundfonts[file]

@@ -69,6 +69,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster, "_COMING_S", 0.5)
     monkeypatch.setattr(cluster, "_CONNECT_TIMEOUT_S", 2)
     monkeypatch.setattr(cluster, "_FILE_POLL_S", 0.01)
+    monkeypatch.setattr(cluster, "_WRITING_S", 0.1)
 
 
 @pytest.fixture
@@ -162,6 +163,7 @@ def test_the_file_of_a_scheduler_is_waited_for(
     wanted: str, tmp_path: Path, here: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cluster, "_COMING_S", 60)
+    monkeypatch.setattr(cluster, "_WRITING_S", 60)
     path = tmp_path / "s.json"
     with LocalCluster(
         n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0"
@@ -169,8 +171,10 @@ def test_the_file_of_a_scheduler_is_waited_for(
 
         def write() -> None:
             time.sleep(0.3)
+            path.write_text('{"type": "Sched')  # Dask writes it where it is
+            time.sleep(0.3)
             (tmp_path / "t").write_text(json.dumps({"address": running.scheduler_address}))
-            (tmp_path / "t").rename(path)
+            (tmp_path / "t").replace(path)
 
         writer = threading.Thread(target=write)
         writer.start()

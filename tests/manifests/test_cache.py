@@ -8,7 +8,8 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
-from stemsmith.manifests.cache import BoundedCache
+from stemsmith.manifests.cache import CACHE_VARIABLE, BoundedCache, cache_folder
+from stemsmith.manifests.errors import UsageError
 
 
 def _filled(content: bytes, made: list[str] | None = None) -> Callable[[Path], None]:
@@ -50,6 +51,30 @@ def test_the_least_recently_used_go_first(tmp_path: Path) -> None:
     assert len(made) == 3
     _read(cache, "b", bytes(100), made)
     assert len(made) == 4
+
+
+def test_the_whole_is_looked_at_now_and_then_whoever_opens_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[str] = []
+    monkeypatch.setattr(BoundedCache, "_shrink", lambda _, entry: looks.append(entry.name))
+    for number in range(33):  # 16 is a sixteenth, which is still waited with
+        _read(BoundedCache(tmp_path, 256), str(number), b"x")
+    assert len(looks) == 2
+    _read(BoundedCache(tmp_path, 512), "another bound", b"x")
+    assert len(looks) == 3
+
+
+def test_an_entry_that_cannot_go_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on Windows, where a folder of an open file is not renamed."""
+    _read(BoundedCache(tmp_path, 100), "a", bytes(80))
+
+    def refuse(_: BoundedCache, entry: Path) -> None:
+        raise PermissionError(13, "in use", str(entry))
+
+    monkeypatch.setattr(BoundedCache, "_remove", refuse)
+    assert _read(BoundedCache(tmp_path, 100), "b", bytes(80)) == bytes(80)
+    assert len([path for path in tmp_path.iterdir() if path.is_dir()]) == 2
 
 
 def test_what_is_read_stays_readable(tmp_path: Path) -> None:
@@ -95,3 +120,9 @@ def _many_reads(root: Path) -> int:
 def test_several_processes_share_it(tmp_path: Path) -> None:
     with get_context("spawn").Pool(3) as pool:
         assert pool.map(_many_reads, [tmp_path] * 3) == [0] * 3
+
+
+def test_a_cache_in_a_store_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(CACHE_VARIABLE, "s3://bucket/cache")
+    with pytest.raises(UsageError, match=r"STEMSMITH_CACHE=s3://bucket/cache: the cache lies on"):
+        cache_folder()

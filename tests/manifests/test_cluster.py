@@ -266,13 +266,13 @@ def hold_renders() -> None:
     """Have a worker take its time for every song."""
     from stemsmith.render.songs import render
 
-    quick = render._render_song
+    quick = render._write_track
 
-    def slow(job: Any) -> Any:
+    def slow(job: Any, staged: Path) -> Any:
         time.sleep(5)
-        return quick(job)
+        return quick(job, staged)
 
-    render._render_song = slow
+    render._write_track = slow
 
 
 @pytest.mark.slow

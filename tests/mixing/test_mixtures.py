@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -132,6 +133,15 @@ def test_a_mixture_is_realised_from_the_sources(mixtures: Path, corpus: Path) ->
     assert {k: len(v) for k, v in labels.items()} == {
         k: len(v) for k, v in realise_labels(first.record, {"corpus": corpus}).items()
     }
+
+
+def test_workers_get_a_copy_of_what_is_open(mixtures: Path) -> None:
+    opened = Mixtures(mixtures / "recipes")
+    first = opened[0].record
+    copy = pickle.loads(pickle.dumps(opened))
+    assert copy.root == opened.root
+    assert len(copy) == len(opened)
+    assert copy[0].record == first
 
 
 def test_shards_have_their_audio_beside_them(mixtures: Path) -> None:

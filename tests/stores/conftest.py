@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import secrets
 import shutil
 import socket
@@ -68,10 +69,16 @@ def bucket(s3_client: Any) -> ObjectPath:
 
 @pytest.fixture(scope="session")
 def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """Return a client of azurite, a store of Azure's kind, where it is installed."""
-    program = shutil.which("azurite-blob")
+    """Return a client of azurite, a store of Azure's kind, where it is installed.
+
+    It is the program azurite-blob on PATH, or the one that STEMSMITH_AZURITE names.
+    """
+    program = shutil.which(os.environ.get("STEMSMITH_AZURITE", "azurite-blob"))
     if program is None:
-        pytest.skip("no azurite-blob on PATH (npm install -g azurite)")
+        reason = "no azurite-blob on PATH or in STEMSMITH_AZURITE: npm install azurite"
+        if os.environ.get("STEMSMITH_MUST_RUN"):
+            pytest.fail(reason)
+        pytest.skip(reason)
     pytest.importorskip("adlfs")
     from azure.storage.blob import BlobServiceClient
 
@@ -79,7 +86,14 @@ def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     folder = tmp_path_factory.mktemp("azurite")
-    command = [program, "--blobPort", str(port), "--silent", "--skipApiVersionCheck"]
+    command = [
+        program,
+        "--blobPort",
+        str(port),
+        "--silent",
+        "--skipApiVersionCheck",
+        "--disableTelemetry",
+    ]
     process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
     # The account and the key are azurite's own, which everybody knows.
     connection = (
@@ -103,9 +117,22 @@ def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     process.wait()
 
 
-@pytest.fixture(params=["s3", "memory", "az"])
+AZURE = pytest.param("az", marks=pytest.mark.clients)
+
+
+@pytest.fixture(params=["s3", "memory", AZURE])
 def store(request: pytest.FixtureRequest) -> ObjectPath:
     """Return an empty place in each kind of store that can be had here."""
+    return new_place(request)
+
+
+@pytest.fixture(params=["s3", AZURE])
+def shared_store(request: pytest.FixtureRequest) -> ObjectPath:
+    """Return an empty place in each kind of store that other processes see, too."""
+    return new_place(request)
+
+
+def new_place(request: pytest.FixtureRequest) -> ObjectPath:
     name = f"bucket-{secrets.token_hex(6)}"
     if request.param == "s3":
         request.getfixturevalue("s3_client").create_bucket(Bucket=name)

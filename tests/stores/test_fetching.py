@@ -154,3 +154,12 @@ def test_a_copy_keeps_its_name(store: ObjectPath, tmp_path: Path, own_folder: Pa
     second = places.local_copy(path)
     assert (second.name, second.read_bytes()) == ("a b.sf2", b"another")
     assert places.local_copy(tmp_path) == tmp_path
+
+
+def test_a_copy_that_is_larger_than_the_cache_is_there(
+    store: ObjectPath, own_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(cache.SIZE_VARIABLE, "0.000001")  # 1000 bytes
+    for name in ("a.sf2", "b.sf2"):
+        (store / name).write_bytes(name.encode() * 400)
+        assert places.local_copy(store / name).read_bytes() == name.encode() * 400

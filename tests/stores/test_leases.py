@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from stemsmith.manifests import leases, storage
-from stemsmith.manifests.errors import InUse, UsageError
+from stemsmith.manifests.errors import InUse, NoAnswer, UsageError
 from stemsmith.manifests.run_folder import RunFolder
 from stemsmith.manifests.stores import ObjectPath
 
@@ -91,8 +91,8 @@ def test_it_is_renewed_while_its_holder_lives(
         check()
 
 
-def test_of_many_that_take_over_one_succeeds(bucket: ObjectPath) -> None:
-    lock = bucket / ".run" / "lock"
+def test_of_many_that_take_over_one_succeeds(shared_store: ObjectPath) -> None:
+    lock = shared_store / ".run" / "lock"
     held(lock, until_s=0.0)
     everybody, taken, refused = threading.Barrier(6), [], []
 
@@ -100,7 +100,7 @@ def test_of_many_that_take_over_one_succeeds(bucket: ObjectPath) -> None:
         own = leases._Lease(f"{threading.get_ident():032}", "here", 1, "", 0.0)
         everybody.wait()
         try:
-            taken.append(leases._taken(lock, bucket, own, 100.0))
+            taken.append(leases._taken(lock, shared_store, own, 100.0))
         except InUse as refusal:
             refused.append(refusal)
 
@@ -158,3 +158,14 @@ def test_a_run_leaves_nothing_of_its_own(store: ObjectPath) -> None:
     with folder.opened():
         pass
     assert sorted(path.name for path in store.rglob("*")) == ["manifest.json"]
+
+
+def test_what_does_not_answer_is_not_asked_to_let_go(store: ObjectPath) -> None:
+    """Nor does this process wait for its own lease afterwards."""
+    lock = store / ".run" / "lock"
+    with pytest.raises(NoAnswer), storage.exclusive(lock):
+        raise NoAnswer(f"{lock}: does not answer")
+    assert lock.exists()
+    with storage.exclusive(lock):
+        pass
+    assert not lock.exists()

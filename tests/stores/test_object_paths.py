@@ -281,3 +281,36 @@ def test_files_are_written_whole_or_not_at_all(store: ObjectPath, tmp_path: Path
     assert not folder.exists()
     storage.remove_tree(store / "published")
     assert sorted(path.name for path in store.rglob("*")) == ["a", "b", "b.sha256"]
+
+
+def test_folders_that_are_objects_and_names_that_are_both(store: ObjectPath, request) -> None:
+    """Consoles write an empty object for a folder; a name may have others below, too."""
+    if store.protocol != "memory":  # where a file is no folder
+        (store / "both").write_bytes(b"1")
+        (store / "both" / "x").write_bytes(b"2")
+        (store / "botheration" / "y").write_bytes(b"3")
+    (store / "made" / "sub" / "a.mid").write_bytes(b"4")
+    for name in ("made/", "made/sub/"):
+        if store.protocol == "s3":
+            client = request.getfixturevalue("s3_client")
+            client.put_object(Bucket=store.bucket, Key=name, Body=b"")
+        elif store.protocol == "az":
+            client = request.getfixturevalue("azurite").get_container_client(store.bucket)
+            client.upload_blob(name, b"")
+    assert [path.name for path, _ in (store / "made").files_below()] == ["a.mid"]
+    assert list((store / "made").iterdir()) == [store / "made" / "sub"]
+    assert (store / "made" / "sub").is_dir()
+    if store.protocol != "memory":
+        assert (store / "both").is_file()
+        assert list((store / "both").iterdir()) == [store / "both" / "x"]
+        assert [path for path, _ in (store / "both").files_below()] == [store / "both" / "x"]
+        (store / "both").remove_below()
+        assert (store / "both").read_bytes() == b"1"
+        assert (store / "botheration" / "y").read_bytes() == b"3"
+
+
+@pytest.mark.parametrize("text", ["s3:/bucket/x", "gs:/b", "az:/c/x", Path("s3://bucket/x")])
+def test_a_slash_that_is_lost_is_asked_for(text: str | Path) -> None:
+    whole = str(text).replace(":/", "://")
+    with pytest.raises(UsageError, match=f"with one slash; write it as text with two: {whole}"):
+        place(text)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
+import re
 import socket
 import socketserver
 import threading
@@ -11,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import stemsmith as front
@@ -193,6 +195,42 @@ def test_an_extra_that_is_missing(
         assert f"[{extra}]" in line
 
 
+def test_a_bucket_itself_that_is_not_there(s3_client: Any, here_in_workshop) -> None:
+    for address in ("s3://no-such-bucket", "s3://no-such-bucket/"):
+        assert "there is no bucket 'no-such-bucket'" in here_in_workshop("scan", address)
+
+
+def test_workers_do_not_see_the_memory_of_this_process(workshop: Path) -> None:
+    with pytest.raises(UsageError, match=r"memory://x/c.*: is in the memory of this process alone"):
+        front.render_corpus(workshop / "scores" / "bands", "memory://x/c", jobs=1, min_notes=1)
+
+
+@pytest.mark.clients
+@pytest.mark.parametrize("name", ["scan", "render to", "validate"])
+def test_a_container_that_is_not_there(azurite: Any, here_in_workshop, name: str) -> None:
+    assert "there is no container 'nowhere'" in here_in_workshop(name, "az://nowhere/x")
+
+
+@pytest.mark.clients
+def test_what_azure_refuses(
+    azurite: Any, here_in_workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    variable = "AZURE_STORAGE_CONNECTION_STRING"
+    connection = os.environ[variable]
+    monkeypatch.setenv(variable, connection.replace("Eby8", "Abc8"))
+    assert "the store refuses access; see to the cred" in here_in_workshop("scan", "az://abc/x")
+    for text in ("", "AccountName"):
+        monkeypatch.setenv(variable, text)
+        assert "there are no credentials for it" in here_in_workshop("scan", "az://abc/x")
+    monkeypatch.setenv(PATIENCE_VARIABLE, "1.5")
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()  # and never answers
+        endpoint = f"127.0.0.1:{server.getsockname()[1]}"
+        monkeypatch.setenv(variable, re.sub(r"127\.0\.0\.1:\d+", endpoint, connection))
+        assert "the store does not answer" in here_in_workshop("scan", "az://abc/x")
+
+
 @pytest.mark.parametrize("text", ["soon", "0", "-2", "nan", "1e12"])
 def test_a_patience_that_is_none(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setenv(PATIENCE_VARIABLE, text)
@@ -234,9 +272,32 @@ class SlowDown(Exception):
     status_code = 503
 
 
+class _Refusal(Exception):
+    """As botocore has it."""
+
+    response: ClassVar = {
+        "Error": {"Code": "InternalError"},
+        "ResponseMetadata": {"HTTPStatusCode": 500},
+    }
+
+
+def internal_error() -> OSError:
+    """Return what s3fs makes of it where the system has no name for it, as macOS and Windows."""
+    error = OSError(5, "We encountered an internal error.")
+    error.__cause__ = _Refusal()
+    return error
+
+
 @pytest.mark.parametrize(
     "error",
-    [ConnectionResetError(), TimeoutError(), OSError(16, "busy"), SlowDown(), BrokenPipeError()],
+    [
+        ConnectionResetError(),
+        TimeoutError(),
+        OSError(16, "busy"),
+        SlowDown(),
+        BrokenPipeError(),
+        internal_error(),
+    ],
 )
 def test_what_passes_is_asked_again(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import stemsmith as front
 from stemsmith.manifests import shards, storage
+from stemsmith.manifests.errors import StoreError, UsageError
 from stemsmith.manifests.records import Stem
 from stemsmith.manifests.stores import ObjectPath
 from stemsmith.train.workflow import list_runs
@@ -57,13 +58,13 @@ def test_a_corpus_is_opened(disk: Path, stored: ObjectPath) -> None:
 
 @pytest.mark.parametrize("n_jobs", [0, 2])
 def test_the_same_corpus_is_rendered(
-    disk: Path, stored: ObjectPath, bucket: ObjectPath, contents, n_jobs: int
+    disk: Path, stored: ObjectPath, shared_store: ObjectPath, contents, n_jobs: int
 ) -> None:
-    corpus = bucket / "x" / "corpus"
+    corpus = shared_store / "x" / "corpus"
     made = front.render_corpus(str(stored / "midi"), str(corpus), jobs=n_jobs, **RENDERED)
     assert made.root == corpus
     assert contents(corpus) == contents(disk / "corpus")
-    assert contents(bucket).keys() == {f"x/corpus/{name}" for name in contents(corpus)}
+    assert contents(shared_store).keys() == {f"x/corpus/{name}" for name in contents(corpus)}
 
 
 def test_what_is_finished_is_left_alone_and_no_other_run_begun(
@@ -114,16 +115,16 @@ def test_a_folder_is_validated(
 
 
 def test_the_same_mixtures_are_made(
-    disk: Path, stored: ObjectPath, bucket: ObjectPath, tmp_path: Path, upload, contents
+    disk: Path, stored: ObjectPath, shared_store: ObjectPath, tmp_path: Path, upload, contents
 ) -> None:
-    upload(disk / "corpus", bucket / "corpus")
-    made = front.mix(str(bucket / "corpus"), str(bucket / "mixtures"), **MIXED)
-    assert contents(bucket / "mixtures") == contents(disk / "mixtures")
-    assert made.roots == {"corpus": str(bucket / "corpus")}
+    upload(disk / "corpus", shared_store / "corpus")
+    made = front.mix(str(shared_store / "corpus"), str(shared_store / "mixtures"), **MIXED)
+    assert contents(shared_store / "mixtures") == contents(disk / "mixtures")
+    assert made.roots == {"corpus": str(shared_store / "corpus")}
     # From a store to a disk, and from a disk to a store, the header has the whole path.
     for source, folder in (
         (stored / "corpus", tmp_path / "m"),
-        (disk / "corpus", bucket / "other"),
+        (disk / "corpus", shared_store / "other"),
     ):
         other = front.mix(source, folder, **MIXED)
         assert other.roots == {"corpus": str(source)}
@@ -150,6 +151,42 @@ def test_renditions_and_soundfonts_are_of_a_store_too(
     front.render_renditions(str(stored / "midi"), str(bucket / "r"), config, soundfonts=[str(font)])
     assert contents(bucket / "r") == contents(tmp_path / "r")
     front.validate(str(bucket / "r"))
+
+
+def test_a_corpus_of_a_store_is_packed_and_restored(
+    disk: Path, stored: ObjectPath, bucket: ObjectPath, tmp_path: Path, here, contents
+) -> None:
+    pack, again = bucket / "packed.json", bucket / "again"
+    done = here("pack", stored / "corpus", pack, "--jobs", 0)
+    assert done.returncode == 0, done.stderr
+    assert here("pack", disk / "corpus", tmp_path / "packed.json", "--jobs", 0).returncode == 0
+    assert pack.read_bytes() == (tmp_path / "packed.json").read_bytes()
+    done = here("restore", pack, again, "--midi", stored / "midi", "--jobs", 0)
+    assert done.returncode == 0, done.stderr
+    assert contents(again) == contents(disk / "corpus")
+
+
+def test_patch_banks_are_of_a_store_too(store: ObjectPath, tmp_path: Path) -> None:
+    from stemsmith.render.sound.sf2 import default_soundfont
+
+    here = default_soundfont()
+    (store / "fonts" / here.name).upload(here)
+    bank, entry = store / "banks" / "bank.yaml", "Electric Bass: [{soundfont: %s, preset: 33}]"
+    (tmp_path / "bank.yaml").write_text(entry % here)
+    wanted = front.make_bank(bank=tmp_path / "bank.yaml")
+    for name in (here, store / "fonts" / here.name, f"../fonts/{here.name}"):
+        bank.write_text(entry % name)
+        found = front.make_bank(bank=str(bank))
+        assert [patch.name for patch in found.patches] == [patch.name for patch in wanted.patches]
+        assert [font.sha256 for font in found.soundfonts] == [wanted.soundfonts[0].sha256]
+    (tmp_path / "bank.yaml").write_text(entry % (store / "fonts" / here.name))
+    assert front.make_bank(bank=tmp_path / "bank.yaml").soundfonts[0].sha256 == (
+        wanted.soundfonts[0].sha256
+    )
+    for kind in ("folder", "sfz", "instrument"):
+        bank.write_text(f"Electric Bass: [{{{kind}: bass}}]")
+        with pytest.raises(UsageError, match=r"bank\.yaml: Electric Bass\[0\]: .*banks/bass lies"):
+            front.make_bank(bank=str(bank))
 
 
 @pytest.fixture(scope="session")
@@ -219,27 +256,27 @@ def test_the_same_scores_are_given(
 
 
 def test_jobs_of_an_array_fill_a_folder_of_a_store(
-    disk: Path, bucket: ObjectPath, upload, contents
+    disk: Path, shared_store: ObjectPath, upload, contents
 ) -> None:
-    corpus, mixtures = str(bucket / "corpus"), str(bucket / "mixtures")
+    corpus, mixtures = str(shared_store / "corpus"), str(shared_store / "mixtures")
     first = front.render_corpus(disk / "midi", corpus, job="1/2", **RENDERED)
     assert first.n_made == 2
     with pytest.raises(front.NothingToDo, match="2/2"):
         front.merge(corpus)
     with pytest.raises(front.UsageError, match="its jobs are of 2"):
         front.render_corpus(disk / "midi", corpus, job="1/3", **RENDERED)
-    with storage.exclusive(bucket / "corpus" / ".render" / "array" / "2.lock"):
+    with storage.exclusive(shared_store / "corpus" / ".render" / "array" / "2.lock"):
         with pytest.raises(front.UsageError, match="job 2/2 is at work here already"):
             front.render_corpus(disk / "midi", corpus, job="2/2", **RENDERED)
         with pytest.raises(front.UsageError, match="job 2/2 is writing here"):
             front.render_corpus(disk / "midi", corpus, **RENDERED)
     front.render_corpus(disk / "midi", corpus, job="2/2", **RENDERED)
     front.merge(corpus)
-    assert contents(bucket / "corpus") == contents(disk / "corpus")
+    assert contents(shared_store / "corpus") == contents(disk / "corpus")
     for job in ("2/2", "1/2"):
         front.mix(corpus, mixtures, job=job, **MIXED)
     front.merge(mixtures)
-    assert contents(bucket / "mixtures") == contents(disk / "mixtures")
+    assert contents(shared_store / "mixtures") == contents(disk / "mixtures")
 
 
 @pytest.mark.parametrize("n_writes", [0, 1, 3, 9, 20, 33, 45, 52, 58])
@@ -280,6 +317,19 @@ def test_a_list_that_lags_does_no_harm(
     assert contents(corpus) == contents(disk / "corpus")
 
 
+def test_who_may_not_remove_finishes_all_the_same(
+    disk: Path, contents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(self: ObjectPath, but: object = None) -> None:
+        raise StoreError(f"{self}: the store refuses access")
+
+    corpus = ObjectPath("memory://no-removal/corpus")
+    monkeypatch.setattr(ObjectPath, "remove_below", refused)
+    front.render_corpus(disk / "midi", str(corpus), **RENDERED)
+    made = {k: v for k, v in contents(corpus).items() if not k.startswith(".render/")}
+    assert made == contents(disk / "corpus")
+
+
 @pytest.mark.parametrize("n_writes", [0, 1, 2, 4, 6, 7])
 def test_mixing_is_killed_before_any_write_and_goes_on(
     disk: Path, upload, contents, n_writes: int
@@ -312,13 +362,13 @@ def killed(command: list[object], is_far_enough: Callable[[], bool]) -> bool:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="kills a group of processes")
 def test_commands_are_killed_and_go_on(
-    disk: Path, bucket: ObjectPath, contents, stemsmith, trained
+    disk: Path, shared_store: ObjectPath, contents, stemsmith, trained
 ) -> None:
     options = (
         "--seed", 3, "--sample-rate", 8000, "--min-notes", 1, "--tail", 0.5, "--splits", "2,1,1",
         "--no-audit", "-q",
     )  # fmt: skip
-    corpus, mixtures, run = (bucket / name for name in ("corpus", "mixtures", "run"))
+    corpus, mixtures, run = (shared_store / name for name in ("corpus", "mixtures", "run"))
     render = ["render", disk / "midi", corpus, *options, "--jobs", 1]
     n_interrupted = killed(render, lambda: any((corpus / ".render/records").glob("*.songs.*")))
     done = stemsmith(*render)  # its lease counts no more: the process is dead

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
@@ -24,7 +25,7 @@ from stemsmith.manifests.arrays import Float32s, Int16s, Int64s
 from stemsmith.manifests.audio.read import FULL_SCALE_16, decode
 from stemsmith.manifests.errors import InvalidCorpus, NothingToDo, UsageError
 from stemsmith.manifests.mixtures import Mixture
-from stemsmith.manifests.places import members_of, place
+from stemsmith.manifests.places import members_of, place, read_stretch
 from stemsmith.manifests.tar_shards import TarMember
 from stemsmith.mixing.audio.realise import MIXTURE, TRUE, quantised, realise
 from stemsmith.mixing.level.gains import quantise
@@ -34,7 +35,7 @@ from stemsmith.mixing.sources.find import locate
 __all__ = ["ClipSource", "Clips", "MixtureClip", "find_clips", "read_clip"]
 
 _FORMAT: Final = 1  # of decoded clips
-_BUFFER: Final = 1 << 16  # bytes that are read at once of a tar shard, beside a member
+_N_ASKED: Final = 16  # files that are asked for at once, which may lie in a store
 _MORE: Final = "mix more, or of more songs"
 _ADVICE: Final = {
     "validation": "mix with --validation-songs, train with --validation MIXTURES of another "
@@ -262,9 +263,11 @@ def _check_audio(members: Sequence[_Shard]) -> None:
     for recipes, roots, tar in members:
         files = [place(tar)] if tar else _files_of(recipes, roots)
         wanted.update(dict.fromkeys(files))
-    for path in wanted:
-        if not places.is_file(path):
-            raise InvalidCorpus(f"{path}: is missing; restore it, or run mix again")
+    with ThreadPoolExecutor(_N_ASKED) as pool:
+        for path, is_there in zip(wanted, pool.map(places.is_file, wanted), strict=True):
+            if not is_there:
+                pool.shutdown(cancel_futures=True)
+                raise InvalidCorpus(f"{path}: is missing; restore it, or run mix again")
 
 
 def _files_of(recipes: shards.RecordTable[Mixture], roots: Mapping[str, str]) -> list[Path]:
@@ -345,9 +348,8 @@ def _from_tar(clip: MixtureClip, name: str) -> Int16s:
         offset, n_bytes = members[member]
     except KeyError:
         raise InvalidCorpus(f"{clip.tar}: has no {member}; run mix again") from None
-    with place(clip.tar).open("rb", buffering=_BUFFER) as file:
-        file.seek(offset)
-        audio, _ = decode(file.read(n_bytes), f"{clip.tar}: {member}")
+    data = read_stretch(place(clip.tar), offset, n_bytes)
+    audio, _ = decode(data, f"{clip.tar}: {member}")
     if audio.shape != (clip.mixture.n_channels, clip.mixture.n_samples):
         raise InvalidCorpus(f"{clip.tar}: {member} is not as long as its recipe says")
     return quantise(audio, 0.0, FULL_SCALE_16)

@@ -849,16 +849,16 @@ def test_a_song_that_cannot_be_rendered_here_is_named(
     scores: Path, packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from stemsmith.render.again import restore as module
-    from stemsmith.render.corpus.layout import Layout
-    from stemsmith.render.songs.render import _reject  # what rendering does of a song
+    from stemsmith.render.midi.smf import Unusable
 
-    def refused(job: Any) -> Any:
-        return _reject(job, Layout(Path(job.corpus)), Reason.SILENT, "nothing sounds")
+    def refused(job: Any, prove: Any) -> Any:
+        raise Unusable(Reason.SILENT, "nothing sounds")
 
-    rendered = module.render_song
-    monkeypatch.setattr(module, "render_song", refused)
+    publish_song = module.publish_song
+    monkeypatch.setattr(module, "publish_song", refused)
     with pytest.raises(InvalidCorpus, match=r"cannot be rendered here: silent: nothing sounds; no"):
         restore(packed, tmp_path / "c", midi_dir=scores)
-    monkeypatch.setattr(module, "render_song", rendered)
+    assert not list((tmp_path / "c").rglob("*.rejections.parquet"))
+    monkeypatch.setattr(module, "publish_song", publish_song)
     again = restore(packed, tmp_path / "c", midi_dir=scores)
     assert len(again) == 4
