@@ -65,7 +65,7 @@ class Inventory:
 
     @cached_property
     def usable(self) -> Sequence[ScannedSong]:
-        """The files that can be used, in order of path; they are asked for in `found` one by one."""
+        """The files that can be used, in order of path; each is asked for in `found`."""
         item = cast(Callable[[int], Any], self.found.__getitem__)
         return OnDemand(item, np.flatnonzero(self._is_song))
 
