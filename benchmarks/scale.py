@@ -16,7 +16,8 @@ memory that it has had so far (``VmHWM``). No audio is there, so that nothing ca
 hashes are made up, but as different as those of files.
 
 Stages keep what they do not have in memory in ``TMPDIR`` while they run
-(`stemsmith.manifests.scratch`); *scratch* is the most that it was.
+(`stemsmith.manifests.scratch`); *scratch* is the most that it was. The scores are removed when they
+are planned: a million files have as many blocks of a disk, and nobody asks for them again.
 
 ``extrapolate`` measures what scanning and rendering take of a folder of real scores, and handing
 out jobs, takes from a table of ``million`` what the process takes that gives the workers work, and

@@ -384,7 +384,7 @@ def render_corpus(
     with open_workers(jobs, scheduler) as workers, same_sound(workers, bank):
         inventory = _inventory(midi_dir, corpus, config, workers, progress, share)
         plan = plan_corpus(inventory.found, place(midi_dir), place(corpus), config, bank, kept)
-        _check_number(midi_dir, config, len(plan.jobs), inventory.unusable)
+        _check_number(midi_dir, config, len(plan.jobs), plan.rejections)
         if config.n_songs is not None and len(plan.jobs) < config.n_songs:
             progress.warn(f"{config.n_songs} songs wanted, {len(plan.jobs)} fit")
         destination = CorpusDestination(place(corpus), plan, share)

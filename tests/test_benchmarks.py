@@ -11,7 +11,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def test_a_small_million_goes_from_scores_to_recipes_and_is_extrapolated(tmp_path: Path) -> None:
+def test_a_small_million_goes_from_scores_to_recipes_and_is_extrapolated(
+    tmp_path: Path, band_folder: Path
+) -> None:
     command = [sys.executable, ROOT / "benchmarks" / "scale.py", "million", "--songs", "12",
                "--mixtures", "20", "--seconds", "6", "--folder", tmp_path / "m"]  # fmt: skip
     environment = {**os.environ, "PYTHONWARNINGS": "error", "TMPDIR": str(tmp_path / "scratch")}
@@ -28,7 +30,7 @@ def test_a_small_million_goes_from_scores_to_recipes_and_is_extrapolated(tmp_pat
     assert list((tmp_path / "scratch").iterdir()) == []
     table = tmp_path / "table.md"
     table.write_text(done.stdout)
-    command = [*command[:2], "extrapolate", tmp_path / "m" / "scores", table, "--songs", "2"]
+    command = [*command[:2], "extrapolate", band_folder, table, "--songs", "2"]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=600)
     assert done.returncode == 0, done.stderr
     found = re.findall(r"^\| (LMD|GigaMIDI) \| ([\w, ]+) \|(.*)\|", done.stdout, re.M)

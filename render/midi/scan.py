@@ -7,12 +7,13 @@ import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 from stemsmith.manifests import places
-from stemsmith.manifests.arrays import Int64s
+from stemsmith.manifests.arrays import Bools, Int64s
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.folder_kinds import MIDI_ENDINGS, own_kind
 from stemsmith.manifests.jobs import recheck
@@ -51,18 +52,28 @@ class Inventory:
     ----------
     found : sequence of ScannedSong or Rejection
         As it was given.
-    usable : sequence of ScannedSong
-        The files that can be used, in order of path; they are asked for in `found` one by one.
-    unusable : sequence of Rejection
-        The files that cannot.
     """
 
     def __init__(self, found: Sequence[ScannedSong | Rejection]) -> None:
         self.found = found
-        is_song = np.fromiter((isinstance(item, ScannedSong) for item in found), bool, len(found))
-        item = cast(Callable[[int], Any], found.__getitem__)
-        self.usable: Sequence[ScannedSong] = OnDemand(item, np.flatnonzero(is_song))
-        self.unusable: Sequence[Rejection] = OnDemand(item, np.flatnonzero(~is_song))
+
+    @cached_property
+    def _is_song(self) -> Bools:
+        """Whether each file can be used, (n_files,): all are read for it."""
+        is_song = (isinstance(item, ScannedSong) for item in self.found)
+        return np.fromiter(is_song, bool, len(self.found))
+
+    @cached_property
+    def usable(self) -> Sequence[ScannedSong]:
+        """The files that can be used, in order of path; each is asked for in `found`."""
+        item = cast(Callable[[int], Any], self.found.__getitem__)
+        return OnDemand(item, np.flatnonzero(self._is_song))
+
+    @cached_property
+    def unusable(self) -> Sequence[Rejection]:
+        """The files that cannot."""
+        item = cast(Callable[[int], Any], self.found.__getitem__)
+        return OnDemand(item, np.flatnonzero(~self._is_song))
 
     def __len__(self) -> int:
         return len(self.found)
