@@ -110,6 +110,8 @@ ANYWHERE = {
     "compare": {0, 1},
     "validate": {0},
     "merge": {0},
+    "pack": {0, 1},
+    "restore": {0, 1, 2, 3, 4},
 }
 CASES = [
     (command, place)
