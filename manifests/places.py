@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple, cast
 
 from stemsmith.manifests.cache import BoundedCache, cache_folder, most_cached_bytes
-from stemsmith.manifests.errors import UsageError
+from stemsmith.manifests.errors import InvalidCorpus, UsageError
 from stemsmith.manifests.paths import local_path
 from stemsmith.manifests.stores import ObjectPath, is_address, is_object, with_two_slashes
 from stemsmith.manifests.tar_shards import TarIndex, TarMember, read_index
@@ -237,12 +237,13 @@ def members_of(tar: Path) -> dict[str, TarMember]:
 
     Raises
     ------
-    FileNotFoundError
-        If there is no such file.
     InvalidCorpus
-        If it is damaged.
+        If it is damaged, or cannot be read.
     """
-    status = tar.stat()
+    try:
+        status = tar.stat()
+    except OSError as error:
+        raise InvalidCorpus(f"{tar}: cannot be read as tar: {error.strerror}") from error
     return _index_of(tar, status.st_size, status.st_mtime_ns).members()
 
 

@@ -348,7 +348,10 @@ def _from_tar(clip: MixtureClip, name: str) -> Int16s:
         offset, n_bytes = members[member]
     except KeyError:
         raise InvalidCorpus(f"{clip.tar}: has no {member}; run mix again") from None
-    data = read_stretch(place(clip.tar), offset, n_bytes)
+    try:
+        data = read_stretch(place(clip.tar), offset, n_bytes)
+    except OSError as error:
+        raise InvalidCorpus(f"{clip.tar}: cannot be read: {error.strerror}") from error
     audio, _ = decode(data, f"{clip.tar}: {member}")
     if audio.shape != (clip.mixture.n_channels, clip.mixture.n_samples):
         raise InvalidCorpus(f"{clip.tar}: {member} is not as long as its recipe says")
