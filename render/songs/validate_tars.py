@@ -5,12 +5,10 @@ What is in a member is checked with its song (`stemsmith.render.songs.validate`)
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
 
 from stemsmith.manifests import places, shards, storage
 from stemsmith.manifests.corpus import PIECES, Corpus
@@ -111,9 +109,7 @@ def validate_tar(job: TarValidation) -> Finding:
 
 def _check(path: Path, job: TarValidation) -> None:
     members = read_members(path)
-    with path.open("rb") as file:  # and not into the cache of what is fetched: tars may be large
-        found = hashlib.file_digest(cast(Any, file), "sha256").hexdigest()
-    if found != job.sha256:
+    if storage.file_hash(path) != job.sha256:  # read where it is: tars may be larger than the cache
         raise InvalidCorpus(f"{path}: SHA-256 is not the one in {shards.MANIFEST}")
     names = list(members)
     if names[:1] != [INDEX]:
