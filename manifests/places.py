@@ -27,7 +27,13 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple, cast
 from stemsmith.manifests.cache import BoundedCache, cache_folder, most_cached_bytes
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
 from stemsmith.manifests.paths import local_path
-from stemsmith.manifests.stores import ObjectPath, is_address, is_object, with_two_slashes
+from stemsmith.manifests.stores import (
+    ObjectPath,
+    SeekableBytes,
+    is_address,
+    is_object,
+    with_two_slashes,
+)
 from stemsmith.manifests.tar_shards import TarIndex, TarMember, read_index
 
 if TYPE_CHECKING:
@@ -353,27 +359,12 @@ def _cache() -> BoundedCache:
     return BoundedCache(cache_folder() / _FETCHED, most_cached_bytes())
 
 
-class _Span(io.RawIOBase):
+class _Span(SeekableBytes):
     """A stretch of an open file as if it were a file."""
 
     def __init__(self, file: Any, member: TarMember) -> None:
-        self._file, self._start, self._n_bytes = file, *member
-        self._position = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        # Decoders seek and read some 8 kB at a time: what is done here, they wait for.
-        if whence == os.SEEK_CUR:
-            offset += self._position
-        elif whence == os.SEEK_END:
-            offset += self._n_bytes
-        self._position = max(0, offset)
-        return self._position
+        super().__init__(member.n_bytes)
+        self._file, self._start = file, member.offset
 
     def readinto(self, buffer: WriteableBuffer) -> int:
         n_left = self._n_bytes - self._position

@@ -36,6 +36,7 @@ __all__ = [
     "PATIENCE_VARIABLE",
     "ObjectPath",
     "ObjectStatus",
+    "SeekableBytes",
     "is_address",
     "is_object",
     "patience_s",
@@ -626,22 +627,43 @@ def _status_of(entry: Mapping[str, Any]) -> ObjectStatus:
     return ObjectStatus(size, written_ns, stat.S_IFDIR if is_folder else stat.S_IFREG, tag)
 
 
-class _Stretches(io.RawIOBase):
-    """An object that is read piece by piece."""
+class SeekableBytes(io.RawIOBase):
+    """A file of a known size whose place is kept here; a class of it says how it is read.
 
-    def __init__(self, path: ObjectPath, n_bytes: int) -> None:
-        self._path, self._n_bytes, self._position = path, n_bytes, 0
+    Parameters
+    ----------
+    n_bytes : int
+        The size.
+    """
+
+    def __init__(self, n_bytes: int) -> None:
+        self._n_bytes, self._position = n_bytes, 0
 
     def readable(self) -> bool:
+        """Return that it is."""
         return True
 
     def seekable(self) -> bool:
+        """Return that it is."""
         return True
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._n_bytes}
-        self._position = max(0, start[whence] + offset)
+        """Go to a place, and return it."""
+        # Decoders seek and read some 8 kB at a time: what is done here, they wait for.
+        if whence == os.SEEK_CUR:
+            offset += self._position
+        elif whence == os.SEEK_END:
+            offset += self._n_bytes
+        self._position = max(0, offset)
         return self._position
+
+
+class _Stretches(SeekableBytes):
+    """An object that is read piece by piece."""
+
+    def __init__(self, path: ObjectPath, n_bytes: int) -> None:
+        super().__init__(n_bytes)
+        self._path = path
 
     def readinto(self, buffer: WriteableBuffer) -> int:
         view = memoryview(buffer).cast("B")
