@@ -633,7 +633,7 @@ class SeekableBytes(io.RawIOBase):
     Parameters
     ----------
     n_bytes : int
-        The size.
+        How many bytes the file has.
     """
 
     def __init__(self, n_bytes: int) -> None:

@@ -10,8 +10,9 @@ of two channels (2, n_samples) and (n_targets, 2, n_samples).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from functools import lru_cache
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -198,6 +199,7 @@ class StreamLoader:
             prefetch_factor=_PREFETCHED_BATCHES if n_workers else None,
             multiprocessing_context="forkserver" if n_workers else None,
             generator=torch.Generator(),  # seeds of workers: dropout's are left alone
+            worker_init_fn=partial(_take_environment, dict(os.environ)),
         )
 
     def __len__(self) -> int:
@@ -216,6 +218,17 @@ class StreamLoader:
             # PyTorch makes the worker's traceback the text; its last line is "type: text".
             text = str(error.args[0]).strip().splitlines()[-1].partition(": ")[2]
             raise type(error)(text) from error
+
+
+def _take_environment(variables: Mapping[str, str], worker: int) -> None:
+    """Give a process that loads the environment of the one that trains.
+
+    Its own is that of the server which such processes are forked from, of the time when that was
+    started: credentials of a store that a notebook has set since then would be missing.
+    """
+    for name in os.environ.keys() - variables.keys():
+        del os.environ[name]
+    os.environ.update(variables)
 
 
 class ResidentLoader:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import re
 from collections.abc import Callable, Iterator
@@ -156,6 +157,29 @@ def test_workers_pass_errors_on_as_one_line(mixtures: Path, tmp_path: Path, clip
         list(stream(replace(clips, clips=lost), PLAIN, n=1))
     assert str(caught.value).startswith(f"{tmp_path / 'gone.tar'}: ")
     assert "\n" not in str(caught.value)
+
+
+class Environment:
+    """A source whose clips say what a variable is where they are read."""
+
+    n_samples, targets = np.full(2 * N_BATCH, 3000), TARGETS
+
+    def read(self, number: int) -> np.ndarray:
+        value = int(os.environ.get("STEMSMITH_OF_A_TEST", -1))
+        return np.full((1 + len(TARGETS), 3000), value, np.int16)
+
+
+def test_workers_have_the_environment_of_the_process_that_asks(monkeypatch) -> None:
+    """And not that of the server they are forked from, which an earlier loader has started."""
+    found = []
+    for value in (3, 5, None):
+        if value is None:
+            monkeypatch.delenv("STEMSMITH_OF_A_TEST")
+        else:
+            monkeypatch.setenv("STEMSMITH_OF_A_TEST", str(value))
+        for _, references in stream(Environment(), PLAIN, n=1):
+            found.append(references.mul(32768).unique().tolist())
+    assert found == [[3.0], [3.0], [5.0], [5.0], [-1.0], [-1.0]]
 
 
 def test_loading_draws_no_random_numbers(clips: Clips, decoded: ClipStore) -> None:
