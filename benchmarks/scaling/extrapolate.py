@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import tempfile
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, NamedTuple, TextIO
+from typing import Final, NamedTuple, TextIO
 
 import click
+from scaling.measuring import cpu_s_of
 from stemsmith.manifests.cluster import open_workers
 from stemsmith.manifests.jobs import do_jobs
 from stemsmith.render.workflow import render_corpus, scan
@@ -72,12 +72,6 @@ def client_parts(table: str) -> dict[str, float]:
     """Return the processor's seconds for each song or recipe of the stages of a table."""
     cells = [[c.strip() for c in line.split("|")] for line in table.splitlines() if "|" in line]
     return {row[2]: float(row[5]) / int(row[3]) for row in cells if row[3].isdigit()}
-
-
-def cpu_s_of(work: Callable[[], Any]) -> tuple[Any, float]:
-    """Return what some work returns, and the processor's seconds that it took here."""
-    start = time.process_time()
-    return work(), time.process_time() - start
 
 
 def measured_parts(midi_dir: Path, table: str, n_songs: int) -> Parts:

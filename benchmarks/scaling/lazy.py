@@ -11,11 +11,11 @@ from typing import Final
 
 import click
 import stemsmith
+from scaling.measuring import SCORES
 from stemsmith.manifests.cache import CACHE_VARIABLE, SIZE_VARIABLE
 from stemsmith.render.corpus.config import Splits
 from stemsmith.render.sound.measured_bank import with_compasses
 
-_SCORES: Final = Path(__file__).resolve().parents[2] / "cli" / "scores"
 _RATE_HZ: Final = 44100
 _SEGMENT_S: Final = 4
 _N_BATCH: Final = 8
@@ -52,7 +52,7 @@ def row(name: str, value: str, ratio: float | None) -> None:
 
 
 @click.command()
-@click.option("--midi", type=click.Path(path_type=Path), default=_SCORES, help="Scores.")
+@click.option("--midi", type=click.Path(path_type=Path), default=SCORES, help="Scores.")
 @click.option("--songs", "n_songs", type=int, help="Songs to render; all by default.")
 @click.option("--mixtures", "n_mixtures", type=int, default=64, show_default=True)
 @click.option("--mode", default="coherent", show_default=True)

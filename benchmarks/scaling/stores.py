@@ -9,20 +9,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Final
 
 import click
 import stemsmith
+from scaling.measuring import SCORES, compare
 from stemsmith.manifests.cache import CACHE_VARIABLE
 from stemsmith.manifests.places import place
 from stemsmith.render.corpus.config import Splits
 from stemsmith.render.sound.measured_bank import with_compasses
 
-_SCORES: Final = Path(__file__).resolve().parents[2] / "cli" / "scores"
 _ALL_TRAIN: Final = Splits.parse("1,0,0")
 
 
@@ -57,7 +56,7 @@ def store() -> Iterator[str]:
 
 
 @click.command()
-@click.option("--midi", type=click.Path(path_type=Path), default=_SCORES, help="Scores.")
+@click.option("--midi", type=click.Path(path_type=Path), default=SCORES, help="Scores.")
 @click.option("--songs", "n_songs", type=int, help="Songs to render; all by default.")
 @click.option("--mixtures", "n_mixtures", type=int, default=64, show_default=True)
 @click.option("--repeats", type=int, default=3, show_default=True)
@@ -67,12 +66,16 @@ def stores(midi: Path, n_songs: int | None, n_mixtures: int, repeats: int) -> No
         cache = Path(name, "cache")
         os.environ[CACHE_VARIABLE] = str(cache)
 
-        def render(root: str, number: int) -> None:
+        roots = {"disk": name, "store": bucket}
+
+        def render(where: str, number: int) -> None:
+            root = roots[where]
             stemsmith.render_corpus(
                 midi, f"{root}/corpus-{number}", band=None, n_songs=n_songs, splits=_ALL_TRAIN
             )
 
-        def mix(root: str, number: int) -> None:
+        def mix(where: str, number: int) -> None:
+            root = roots[where]
             shutil.rmtree(cache / "fetched", ignore_errors=True)  # what is read is fetched anew
             stemsmith.mix(
                 f"{root}/corpus-{number}", f"{root}/mixtures-{number}", target="bass",
@@ -80,22 +83,6 @@ def stores(midi: Path, n_songs: int | None, n_mixtures: int, repeats: int) -> No
             )  # fmt: skip
 
         with_compasses(stemsmith.make_bank())  # soundfonts are listened to once on a machine
-        render(name, -1)
+        render("disk", -1)
         place(f"{bucket}/first").write_bytes(b"")  # imports what it takes
-        print("| | disk, CPU s | store, CPU s | ratio |\n|---|---:|---:|---:|")
-        for action in (render, mix):
-            taken: dict[str, list[float]] = {name: [], bucket: []}
-            for number in range(repeats):
-                for root, seconds in taken.items():
-                    seconds.append(_cpu_s(partial(action, root, number)))
-            disk, stored = (min(seconds) for seconds in taken.values())
-            print(
-                f"| {action.__name__} | {disk:.2f} | {stored:.2f} | {stored / disk:.3f} |",
-                flush=True,
-            )
-
-
-def _cpu_s(action: Callable[[], None]) -> float:
-    start = time.process_time()
-    action()
-    return time.process_time() - start
+        compare({"render": render, "mix": mix}, ("disk", "store"), repeats)

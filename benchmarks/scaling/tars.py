@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Final
 
 import click
 import numpy as np
 import stemsmith
+from scaling.measuring import SCORES, compare
 from stemsmith.manifests import storage
 from stemsmith.manifests.audio.read import read_excerpt
 from stemsmith.manifests.corpus import Corpus
 
-_SCORES: Final = Path(__file__).resolve().parents[2] / "cli" / "scores"
 _EXCERPT_S: Final = 10
 _N_EXCERPTS: Final = 200
-
-
-def cpu_s(action: Callable[[], object]) -> float:
-    """Return the CPU seconds that something takes in this process."""
-    start = time.process_time()
-    action()
-    return time.process_time() - start
 
 
 def read_all(corpus: Corpus) -> None:
@@ -46,7 +37,7 @@ def read_excerpts(corpus: Corpus) -> None:
 
 
 @click.command()
-@click.option("--midi", type=click.Path(path_type=Path), default=_SCORES, help="Scores.")
+@click.option("--midi", type=click.Path(path_type=Path), default=SCORES, help="Scores.")
 @click.option("--songs", "n_songs", type=int, help="Songs to render; all by default.")
 @click.option("--tracks-per-tar", type=int, default=4, show_default=True)
 @click.option("--repeats", type=int, default=3, show_default=True)
@@ -62,18 +53,9 @@ def tars(midi: Path, n_songs: int | None, tracks_per_tar: int, repeats: int) -> 
             )  # fmt: skip
 
         stemsmith.render_corpus(midi, Path(name, "first"), band=None, n_songs=1)  # listens to fonts
-        print("| | folders, CPU s | tars, CPU s | ratio |\n|---|---:|---:|---:|")
         steps: dict[str, Callable[[str, int], None]] = {
             "render": render,
             "read all": lambda kind, _: read_all(made[kind]),
             f"read {_N_EXCERPTS} excerpts": lambda kind, _: read_excerpts(made[kind]),
         }
-        for step, action in steps.items():
-            taken: dict[str, list[float]] = {"folders": [], "tars": []}
-            for number in range(repeats):
-                for kind, seconds in taken.items():
-                    seconds.append(cpu_s(partial(action, kind, number)))
-            folders, in_tars = (min(seconds) for seconds in taken.values())
-            print(
-                f"| {step} | {folders:.3f} | {in_tars:.3f} | {in_tars / folders:.3f} |", flush=True
-            )
+        compare(steps, ("folders", "tars"), repeats)

@@ -13,6 +13,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from stemsmith.manifests import shards
+from stemsmith.manifests.records import UNREAD, Rejection
 from stemsmith.manifests.splits import SPLITS
 from stemsmith.manifests.stores import is_object
 
@@ -99,6 +101,20 @@ class Layout:
     def rejected(self) -> set[str]:
         """Return the songs that rendering has rejected."""
         return self._recorded("rejections")
+
+    def rejection(self, track: str) -> Rejection | None:
+        """Return why a song was rejected; None if it was not."""
+        path = self.record(track, "rejections")
+        return shards.read_records(path, Rejection)[0] if path.exists() else None
+
+    def is_rejected_for_good(self, track: str) -> bool:
+        """Tell whether a song was rejected, and not for a file that may be read another time."""
+        rejection = self.rejection(track)
+        return rejection is not None and rejection.reason not in UNREAD
+
+    def reject(self, track: str, rejection: Rejection) -> None:
+        """Record why a song is left out."""
+        shards.write_records(self.record(track, "rejections"), Rejection, [rejection])
 
     def _recorded(self, *kinds: str) -> set[str]:
         """Return the songs that have a record of one of some kinds."""

@@ -108,9 +108,8 @@ def refusal_of(layout: Layout, piece: PlannedPiece) -> Rejection | None:
     """
     in_order = sorted(piece.jobs, key=lambda job: job.n_stems, reverse=True)
     for job in reversed(in_order):
-        path = layout.record(job.name, "rejections")
-        if path.exists():
-            return shards.read_records(path, Rejection)[0]
+        if (rejection := layout.rejection(job.name)) is not None:
+            return rejection
     return None
 
 

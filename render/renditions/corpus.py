@@ -151,7 +151,7 @@ class RenditionDestination:
         for spec in job.specs:
             for suffix in ("flac", "mid"):
                 (self._root / stem_path(spec, suffix)).unlink(missing_ok=True)
-        shards.write_records(self._refusal(job.record), Rejection, [refused.rejection])
+        self._layout.reject(_name_of(job.record), refused.rejection)
 
     def died(self, job: StemJob) -> RefusedStems:
         """Return what is to be recorded of a job that killed its worker twice."""
@@ -172,7 +172,7 @@ class RenditionDestination:
         """
         assert self._share is not None
         rendered = [job for job in self._own if place(job.record).exists()]
-        refused = [path for job in self._own if (path := self._refusal(job.record)).exists()]
+        refused = [self._layout.rejection(_name_of(job.record)) for job in self._own]
         if not self._folder.is_closed:
             firsts = {piece.jobs[0].name for piece in self._outline.pieces}
             own = {job.track for job in rendered if _name_of(job.record) in firsts}
@@ -182,8 +182,8 @@ class RenditionDestination:
                     shards.write_records(_drafts_path(self._layout, planned), Rendition, drafts)
                     self._copy_score(planned)
         n_stems = sum(len(job.specs) for job in rendered)
-        rejections = shards.read_records(refused, Rejection)
-        return FinishedJob(self._root, str(self._share), n_stems, tuple(rejections))
+        rejections = tuple(rejection for rejection in refused if rejection is not None)
+        return FinishedJob(self._root, str(self._share), n_stems, rejections)
 
     def close(self, settled: Callable[[dict[str, Any]], dict[str, Any]] | None = None) -> Corpus:
         """Gather the records, write renditions, scores, card and manifest.

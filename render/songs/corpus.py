@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from stemsmith.manifests import shards
 from stemsmith.manifests.corpus import CORPUS, Corpus
-from stemsmith.manifests.records import UNREAD, Reason, Rejection
+from stemsmith.manifests.records import Reason, Rejection
 from stemsmith.manifests.run_folder import RunFolder
 from stemsmith.manifests.scratch import OnDemand
 from stemsmith.manifests.shares import FinishedJob, Share
@@ -118,8 +117,7 @@ class CorpusDestination:
         detail = "killed the rendering process twice"
         rejection = Rejection(job.song.path, "render", Reason.RENDERER_DIED, detail)
         if not self._layout.is_finished(job.split, job.track, job.tar):
-            path = self._layout.record(job.track, "rejections")
-            shards.write_records(path, Rejection, [rejection])
+            self._layout.reject(job.track, rejection)
         return rejection
 
     def reopen(self, reasons: Container[Reason]) -> list[Rejection]:
@@ -130,22 +128,21 @@ class CorpusDestination:
         list of Rejection
             What was forgotten.
         """
-        forgotten = [] if self._folder.is_closed else self._rejections(reasons)
-        for path, _ in forgotten:
-            path.unlink()
-        return [rejection for _, rejection in forgotten]
+        forgotten = {} if self._folder.is_closed else self._rejections(reasons)
+        for track in forgotten:
+            self._layout.record(track, "rejections").unlink()
+        return list(forgotten.values())
 
-    def _rejections(self, reasons: Container[Reason]) -> list[tuple[Path, Rejection]]:
+    def _rejections(self, reasons: Container[Reason]) -> dict[str, Rejection]:
         rejected = self._layout.rejected()  # one list, and no question for each song
         tracks = [job.track for job in self._own if job.track in rejected]
-        paths = [self._layout.record(track, "rejections") for track in tracks]
-        rows = [(path, shards.read_records(path, Rejection)[0]) for path in paths]
-        return [(path, row) for path, row in rows if row.reason in reasons]
+        found = {track: self._layout.rejection(track) for track in tracks}
+        return {track: row for track, row in found.items() if row and row.reason in reasons}
 
     def finish_job(self) -> FinishedJob:
         """Return what a job of an array has done; the folder is left to whoever closes it."""
         assert self._share is not None
-        rejections = [rejection for _, rejection in self._rejections(frozenset(Reason))]
+        rejections = self._rejections(frozenset(Reason)).values()
         rendered = self._layout.rendered(self._tars)
         n_songs = sum(job.track in rendered for job in self._own)
         return FinishedJob(self._layout.root, str(self._share), n_songs, tuple(rejections))
@@ -197,7 +194,7 @@ def merge_songs(layout: Layout, folder: RunFolder) -> Corpus:
     tars = outline.tars
     rendered, rejected = layout.rendered(tars), layout.rejected()
     if outline.is_number_wanted:
-        rejected = {track for track in rejected if not _is_unread(layout, track)}
+        rejected = {track for track in rejected if layout.is_rejected_for_good(track)}
     finished = rendered | rejected
     # What the jobs of an array share among them: songs, or the tars of these.
     units = [tar.tracks for tar in tars] or [(planned.track,) for planned in outline.tracks]
@@ -205,9 +202,3 @@ def merge_songs(layout: Layout, folder: RunFolder) -> Corpus:
     folder.array.refuse_unfinished(missing, len(units), "tars" if tars else "songs")
     with folder.opened():
         return close_corpus(layout, folder, outline)
-
-
-def _is_unread(layout: Layout, track: str) -> bool:
-    """Tell whether a song was rejected for a reason that may pass, such as a file not read."""
-    (rejection,) = shards.read_records(layout.record(track, "rejections"), Rejection)
-    return rejection.reason in UNREAD

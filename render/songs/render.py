@@ -222,6 +222,6 @@ def _reject(job: RenderJob, reason: Reason, detail: str) -> Rejection:
     layout = Layout(place(job.corpus))
     rejection = Rejection(job.song.path, "render", reason, detail)
     with storage.naming(layout.root):
-        shards.write_records(layout.record(job.track, "rejections"), Rejection, [rejection])
+        layout.reject(job.track, rejection)
         _finish_tar(job, layout)
     return rejection

@@ -21,7 +21,7 @@ from typing import Any, BinaryIO, Final
 
 from stemsmith.manifests import documents, shards, storage
 from stemsmith.manifests.corpus import PIECES
-from stemsmith.manifests.records import UNREAD, Rejection, Song, Stem
+from stemsmith.manifests.records import Song, Stem
 from stemsmith.manifests.tar_shards import INDEX, index_text, writing_tar
 from stemsmith.render.corpus.layout import Layout, SongTar
 from stemsmith.render.songs.metadata import AUDIO, SOURCE_MIDI, YAML
@@ -73,12 +73,7 @@ def is_complete(layout: Layout, tar: SongTar) -> bool:
 
     A song whose file cannot be read may be tried again when it can.
     """
-    return all(layout.is_waiting(t) or _is_rejected(layout, t) for t in tar.tracks)
-
-
-def _is_rejected(layout: Layout, track: str) -> bool:
-    record = layout.record(track, "rejections")
-    return record.exists() and shards.read_records(record, Rejection)[0].reason not in UNREAD
+    return all(layout.is_waiting(t) or layout.is_rejected_for_good(t) for t in tar.tracks)
 
 
 def write_song_tar(layout: Layout, tar: SongTar, staging: Path, *, is_lazy: bool = False) -> None:
