@@ -17,8 +17,9 @@ import mido
 import numpy as np
 import pytest
 import stemsmith as front
+from stemsmith.manifests import cache, stores
 from stemsmith.manifests.stores import ObjectPath
-from stored_songs import MIXED, RENDERED
+from stored_songs import MIXED, RENDERED, TRAINED
 
 
 @pytest.fixture(scope="session")
@@ -191,6 +192,20 @@ def disk(tmp_path_factory: pytest.TempPathFactory, make_band: Callable[[Path], P
     front.render_corpus(folder / "midi", folder / "corpus", **RENDERED)
     front.mix(folder / "corpus", folder / "mixtures", **MIXED)
     return folder
+
+
+@pytest.fixture(scope="session")
+def trained(disk: Path) -> Any:
+    """Return a run of two epochs on a disk."""
+    pytest.importorskip("lightning")
+    return front.train_model(disk / "mixtures", disk.parent / "disk-run", epochs=2, **TRAINED)
+
+
+@pytest.fixture
+def new_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have nothing fetched yet, and no answer grow old while a slow machine works."""
+    monkeypatch.setattr(stores, "_RECENT_S", 1e6)
+    monkeypatch.setenv(cache.CACHE_VARIABLE, str(tmp_path / "cache"))
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from stemsmith.manifests.errors import InvalidCorpus, UsageError
 from stemsmith.manifests.stores import ObjectPath
 from stemsmith.render.again import lazy
 from stemsmith.render.sound.sf2 import default_soundfont
-from stored_songs import MIXED, RENDERED, killed_after
+from stored_songs import MIXED, RENDERED, TRAINED, killed_after, weights_of
 
 IN_TARS: dict[str, Any] = {**RENDERED, "splits": "3,0,1", "tracks_per_tar": 2}
 FEW: dict[str, Any] = {**MIXED, "n_mixtures": 3, "n_validation_mixtures": 1, "n_test_mixtures": 0}
@@ -91,6 +91,45 @@ def test_a_copy_in_a_store_is_read_and_shares_the_songs(
     monkeypatch.setattr(lazy, "write_track", None)  # nobody renders again
     for path in (disk / "corpus").rglob("*.flac"):
         assert places.read_bytes(idle / path.relative_to(disk / "corpus")) == path.read_bytes()
+
+
+def test_models_are_trained_from_it_there(
+    disk: Path, idle: Path, bucket: ObjectPath, upload: Callable[..., ObjectPath], tmp_path: Path
+) -> None:
+    """Songs are rendered by a process that loads."""
+    recipes = {name: value for name, value in MIXED.items() if name != "audio_format"}
+    how = {"epochs": 1, "loader": "stream", **TRAINED}
+    front.mix(disk / "corpus", tmp_path / "mixtures", **recipes)
+    wanted = front.train_model(tmp_path / "mixtures", tmp_path / "run", **how)
+    corpus = upload(idle, bucket / "corpus")
+    front.mix(str(corpus), str(bucket / "mixtures"), **recipes)
+    run = front.train_model(str(bucket / "mixtures"), str(bucket / "run"), n_workers=1, **how)
+    assert weights_of(run) == weights_of(wanted)
+
+
+def test_systems_are_evaluated_on_it_there(
+    disk: Path, idle: Path, bucket: ObjectPath, upload: Callable[..., ObjectPath], tmp_path: Path
+) -> None:
+    corpus = upload(idle, bucket / "corpus")
+    how: dict[str, Any] = {"bss": "none", "splits": ("train", "test"), "label": "it"}
+    wanted = front.evaluate_system("oracle:irm", disk / "corpus", tmp_path / "e", **how)
+    found = front.evaluate_system("oracle:irm", str(corpus), str(bucket / "e"), **how)
+    assert found.scores.equals(wanted.scores)
+
+
+def test_its_bank_and_soundfonts_are_of_the_store(
+    disk: Path, bucket: ObjectPath, tmp_path: Path
+) -> None:
+    (bucket / "fonts" / "font.sf2").upload(default_soundfont())
+    bank = bucket / "banks" / "bank.yaml"
+    bank.write_text("Electric Bass: [{soundfont: ../fonts/font.sf2, preset: 35}]")
+    how: dict[str, Any] = {"bank": str(bank), "band": None, **RENDERED}
+    eager = front.render_corpus(disk / "midi", tmp_path / "eager", **how)
+    front.render_corpus(disk / "midi", str(bucket / "corpus"), lazy=True, **how)
+    check_same_audio(bucket / "corpus", eager.root)
+    bank.unlink()  # what it said stands in the corpus
+    shutil.rmtree(tmp_path / "cache" / "songs")
+    check_same_audio(bucket / "corpus", eager.root)
 
 
 def test_what_is_missing_there_is_one_line(

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import stemsmith as front
-from stemsmith.manifests import cache, places, stores
+from stemsmith.manifests import places, stores
 from stemsmith.manifests.stores import ObjectPath
 from stored_songs import MIXED, RENDERED
 
@@ -49,13 +49,6 @@ def requests(s3_server: str) -> Iterator[Requests]:
     log.removeHandler(handler)
     log.propagate = is_passed_on
     log.setLevel(level)
-
-
-@pytest.fixture
-def new_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have nothing fetched yet, and no answer grow old while a slow machine works."""
-    monkeypatch.setattr(stores, "_RECENT_S", 1e6)
-    monkeypatch.setenv(cache.CACHE_VARIABLE, str(tmp_path / "cache"))
 
 
 def test_a_rendered_song_takes_few(

@@ -20,15 +20,8 @@ from stemsmith.manifests.errors import StoreError, UsageError
 from stemsmith.manifests.records import Stem
 from stemsmith.manifests.stores import ObjectPath
 from stemsmith.train.workflow import list_runs
-from stored_songs import MIXED, RENDERED, killed_after
+from stored_songs import MIXED, RENDERED, TRAINED, killed_after, weights_of
 
-TRAINED: dict[str, Any] = {
-    "target": "bass",
-    "settings": {"n_layers": 1, "n_units": 4, "segment_frames": 20, "sample_rate": 8000},
-    "batch_size": 2,
-    "device": "cpu",
-    "logger": "csv",
-}
 LONG_S = 300.0
 
 
@@ -187,18 +180,6 @@ def test_patch_banks_are_of_a_store_too(store: ObjectPath, tmp_path: Path) -> No
         bank.write_text(f"Electric Bass: [{{{kind}: bass}}]")
         with pytest.raises(UsageError, match=r"bank\.yaml: Electric Bass\[0\]: .*banks/bass lies"):
             front.make_bank(bank=str(bank))
-
-
-@pytest.fixture(scope="session")
-def trained(disk: Path) -> Any:
-    """Return a run of two epochs on a disk."""
-    pytest.importorskip("lightning")
-    return front.train_model(disk / "mixtures", disk.parent / "disk-run", epochs=2, **TRAINED)
-
-
-def weights_of(run: Any) -> dict[str, bytes]:
-    weights = run.model("last").state_dict()
-    return {name: value.numpy().tobytes() for name, value in weights.items()}
 
 
 @pytest.mark.parametrize(("loader", "n_workers"), [("resident", 0), ("stream", 0), ("stream", 1)])

@@ -27,6 +27,19 @@ MIXED: dict[str, Any] = {
     "min_rms_dbfs": -70,
     "audio_format": "flac",
 }
+TRAINED: dict[str, Any] = {
+    "target": "bass",
+    "settings": {"n_layers": 1, "n_units": 4, "segment_frames": 20, "sample_rate": 8000},
+    "batch_size": 2,
+    "device": "cpu",
+    "logger": "csv",
+}
+
+
+def weights_of(run: Any) -> dict[str, bytes]:
+    """Return the last weights of a run."""
+    weights = run.model("last").state_dict()
+    return {name: value.numpy().tobytes() for name, value in weights.items()}
 
 
 class Killed(BaseException):
