@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from stemsmith.cli.options import LOCAL_PATH, Common, command, common_options
+from stemsmith.cli.options import ANY_PATH, Common, command, common_options
 
 __all__ = ["certify"]
 
@@ -14,7 +14,7 @@ __all__ = ["certify"]
     "stemsmith certify corpus",
     "stemsmith certify corpus --jobs 8",
 )
-@click.argument("corpus", type=LOCAL_PATH)
+@click.argument("corpus", type=ANY_PATH)
 @common_options
 def certify(corpus: Path, common: Common) -> None:
     """Check CORPUS and write CERTIFICATE.md and CERTIFICATE.json into it.

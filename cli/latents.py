@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from stemsmith.cli.options import (
+    ANY_PATH,
     LOCAL_PATH,
     SOURCE,
     Common,
@@ -27,7 +28,7 @@ __all__ = ["latents"]
     "stemsmith latents runs/shared musdb:musdb18hq --plot shared.svg",
     "stemsmith latents runs/separate corpus --segments 50 --csv points.csv",
 )
-@click.argument("run", type=LOCAL_PATH)
+@click.argument("run", type=ANY_PATH)
 @click.argument("dataset", type=SOURCE)
 @config_options(LatentConfig)
 @click.option("--plot", type=LOCAL_PATH, metavar="FILE.svg", help="Draw the map.")

@@ -120,9 +120,7 @@ def evaluate_system(
     wanted = replace(config, **options) if config else EvaluationConfig(**options)  # type: ignore[arg-type]
     scored = system_of(system)
     named = str(dataset) if is_remote(dataset) else fspath(dataset)
-    found = find_dataset(named, wanted.taxonomy, wanted.splits, is_anywhere=True).of_songs(
-        wanted.songs
-    )
+    found = find_dataset(named, wanted.taxonomy, wanted.splits).of_songs(wanted.songs)
     plan = plan_evaluation(EvaluationRequest(found, scored, wanted), root, progress)
     if plan.unused:
         progress.warn(f"estimates of {', '.join(plan.unused)} belong to no target")

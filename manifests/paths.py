@@ -52,7 +52,7 @@ def local_path(path: str | os.PathLike[str]) -> Path:
 
 
 def paths_between_commas(text: str) -> list[str]:
-    """Return the paths that a text lists with commas between them.
+    """Return the paths that a text lists with commas between them; addresses have no commas.
 
     The comma of a path that is there stays in it: of what begins at a place, the longest that is
     there is taken.
@@ -66,7 +66,7 @@ def paths_between_commas(text: str) -> list[str]:
     found: list[str] = []
     while parts:
         candidates = (",".join(parts[:n]) for n in range(len(parts), 0, -1))
-        there = (path for path in candidates if local_path(path).exists())
+        there = (p for p in candidates if not _ADDRESS.match(p) and local_path(p).exists())
         found.append(next(there, parts[0]))
         parts = parts[found[-1].count(",") + 1 :]
     return found

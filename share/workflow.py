@@ -16,6 +16,7 @@ from stemsmith.manifests.cluster import open_workers
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.jobs import QUIET, Progress, Workers, do_jobs
 from stemsmith.manifests.paths import local_path
+from stemsmith.manifests.places import lies_in
 from stemsmith.manifests.preflight import preflight
 from stemsmith.render.corpus.forecast import check_room
 from stemsmith.share.exports.destination import (
@@ -169,7 +170,7 @@ def export_dataset(
     root = local_path(destination)
     plan = _plan(sources, layout, config, options)
     for source in plan.sources:
-        if root.resolve().is_relative_to(source.root):
+        if lies_in(root.resolve(), source.root):
             raise UsageError(f"{root}: lies in the source {source.root}; choose another folder")
     if plan.layout.is_one_file:
         return write_one_file(plan, root)

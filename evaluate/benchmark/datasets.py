@@ -151,9 +151,7 @@ class _Found(NamedTuple):
     mixture: StemFile | None = None  # of the song, where the data set has its own
 
 
-def find_dataset(
-    name: str, taxonomy: str | None, splits: Sequence[str], *, is_anywhere: bool = False
-) -> Dataset:
+def find_dataset(name: str, taxonomy: str | None, splits: Sequence[str]) -> Dataset:
     """Find the songs of some splits, without reading audio.
 
     Parameters
@@ -166,8 +164,6 @@ def find_dataset(
         corpora.
     splits : sequence of str
         Splits whose songs are wanted, of `SPLITS`.
-    is_anywhere : bool
-        Whether it may lie in an object store.
 
     Returns
     -------
@@ -181,7 +177,7 @@ def find_dataset(
     InvalidCorpus
         If the folder is not what it was said to be, or two songs have one name.
     """
-    layout, path = parse_source(name, is_anywhere=is_anywhere)
+    layout, path = parse_source(name)
     if layout == CORPUS:
         Corpus(path)  # which names it as it was given
     root = path.resolve()

@@ -155,7 +155,7 @@ def map_latents(
     """
     wanted = replace(config, **options) if config else LatentConfig(**options)  # type: ignore[arg-type]
     require("evaluate", "sklearn", task="t-SNE")
-    parse_source(fspath(dataset))  # an address is refused before anything is read
+    parse_source(fspath(dataset))  # before the model is read
     trained = TrainedRun(run)
     model = trained.model(progress=progress)
     if not isinstance(model, ResNet):

@@ -16,7 +16,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -27,6 +26,7 @@ from stemsmith.manifests.arrays import Float32s, Float64s
 from stemsmith.manifests.audio.read import AudioInfo, audio_info, read_blocks, read_excerpt
 from stemsmith.manifests.errors import InvalidCorpus, Unreadable, UsageError
 from stemsmith.manifests.jobs import recheck
+from stemsmith.manifests.places import place
 from stemsmith.manifests.records import Reason, Rejection
 from stemsmith.mixing.level.balance import SUMMED
 from stemsmith.mixing.level.grid import ENVELOPE_HZ
@@ -204,7 +204,7 @@ class _SongMeter:
         self._job = job
         files = [file for _, stems in job.groups for file in stems]
         files += [job.master] if job.master is not None else []
-        self._infos = {(f.path, f.stream): audio_info(Path(f.path), f.stream) for f in files}
+        self._infos = {(f.path, f.stream): audio_info(place(f.path), f.stream) for f in files}
         first, *_ = self._infos.values()
         for (path, _), info in self._infos.items():
             if (info.sample_rate, info.n_channels) != (first.sample_rate, first.n_channels):
@@ -278,7 +278,7 @@ class _SongMeter:
             yield total
 
     def _blocks(self, file: StemFile) -> Iterator[Float32s]:
-        path, info = Path(file.path), self._infos[file.path, file.stream]
+        path, info = place(file.path), self._infos[file.path, file.stream]
         factor = np.float32(10 ** (file.gain_db / 20))
         blocks: Iterator[Float32s]
         if file.shift:  # of a rendition, which are short

@@ -25,7 +25,6 @@ from stemsmith.manifests.errors import InvalidCorpus, UsageError
 from stemsmith.manifests.folder_kinds import FolderKind, kind_of, own_kind
 from stemsmith.manifests.mixtures import MeasuredFile, SourceFile
 from stemsmith.manifests.names import slug
-from stemsmith.manifests.paths import local_path
 from stemsmith.manifests.places import lies_in, place
 from stemsmith.manifests.records import Reason, Rejection, Song
 from stemsmith.manifests.renditions import RENDITIONS
@@ -164,15 +163,13 @@ class Source:
         )
 
 
-def parse_source(source: str | Path, *, is_anywhere: bool = False) -> tuple[str, Path]:
-    """Return the layout and the folder of a source.
+def parse_source(source: str | Path) -> tuple[str, Path]:
+    """Return the layout and the folder of a source, which may lie in an object store.
 
     Parameters
     ----------
     source : str or Path
         Text may name a layout before a colon; a path is that of a corpus.
-    is_anywhere : bool
-        Whether it may lie in an object store.
 
     Returns
     -------
@@ -190,8 +187,7 @@ def parse_source(source: str | Path, *, is_anywhere: bool = False) -> tuple[str,
     """
     text = str(source)
     layout, path = divided_source(text) if isinstance(source, str) else (CORPUS, text)
-    find = place if is_anywhere else local_path
-    folder = find(path if isinstance(source, str) else source) if path else None
+    folder = place(path if isinstance(source, str) else source) if path else None
     if folder is None or not folder.is_dir():
         prefixes = ", ".join(f"{name}:PATH" for name in LAYOUTS.names)
         raise UsageError(
@@ -248,7 +244,7 @@ def find_sources(
     """
     sources: list[Source] = []
     for one in given:
-        layout, path = parse_source(one, is_anywhere=True)
+        layout, path = parse_source(one)
         root = path.resolve()
         if any(root == other.root for other in sources):
             raise UsageError(f"{path}: given twice")

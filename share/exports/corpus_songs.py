@@ -13,6 +13,7 @@ from stemsmith.manifests import shards, storage
 from stemsmith.manifests.corpus import Corpus, Track
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.names import portable_name
+from stemsmith.manifests.places import place
 from stemsmith.manifests.splits import SPLITS
 from stemsmith.share.exports.base import ExportedSong
 from stemsmith.share.exports.options import ExportConfig
@@ -71,7 +72,7 @@ class CorpusSong:
     @property
     def corpus(self) -> Corpus:
         """The corpus of the song, opened once for many songs."""
-        manifest = Path(self.root, shards.MANIFEST)
+        manifest = place(self.root) / shards.MANIFEST
         return _opened(self.root, manifest.stat().st_mtime_ns if manifest.exists() else 0)
 
     def track(self) -> Track:
@@ -130,7 +131,7 @@ def labels_of(songs: Iterable[ExportedSong[CorpusSong]]) -> dict[Path, set[str]]
     """Return the labels that some songs have in their corpora, by the roots of these."""
     labels: dict[Path, set[str]] = defaultdict(set)
     for song in songs:
-        labels[Path(song.song.root)].add(song.song.label)
+        labels[place(song.song.root)].add(song.song.label)
     return labels
 
 

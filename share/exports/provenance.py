@@ -9,6 +9,7 @@ from typing import Any
 from stemsmith.manifests import documents, shards, storage
 from stemsmith.manifests.corpus import Corpus
 from stemsmith.manifests.errors import StemsmithError
+from stemsmith.manifests.places import joined
 from stemsmith.mixing.mixtures import Mixtures
 from stemsmith.render.certificate import JSON, check_certificate
 from stemsmith.render.corpus.card import UNKNOWN, corpus_facts, text_cell
@@ -62,7 +63,7 @@ def _mixtures(root: Path, place: str | None, fingerprint: str) -> dict[str, Any]
     if place is None:
         return entry
     try:
-        mixtures = Mixtures(root / place)
+        mixtures = Mixtures(joined(root, place))
         if mixtures.fingerprint != fingerprint:  # another set lies there now
             return entry
         roots = mixtures.header.get("roots", {})
@@ -71,9 +72,9 @@ def _mixtures(root: Path, place: str | None, fingerprint: str) -> dict[str, Any]
         return entry
     entry["is_found"] = True
     entry["hours"] = mixtures.hours
+    folders = {name: joined(mixtures.root, str(roots.get(name, name))) for name, _ in names}
     entry["sources"] = [
-        {"name": name, "layout": layout, **_source(mixtures.root / str(roots.get(name, name)))}
-        for name, layout in names
+        {"name": name, "layout": layout, **_source(folders[name])} for name, layout in names
     ]
     return entry
 

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 from stemsmith.manifests import storage
 from stemsmith.manifests.corpus import Corpus
+from stemsmith.manifests.places import is_remote, place
 from stemsmith.manifests.records import Song, Stem
 from stemsmith.render.songs.metadata import MIX, SOURCE_MIDI, YAML
 from stemsmith.share.exports.base import ExportFormat, PlannedFile
@@ -52,11 +53,11 @@ class TrackFile:
     @property
     def n_bytes(self) -> int:
         """Size of the file; see `n_recorded_bytes`."""
-        return n_recorded_bytes(Path(self.path))
+        return n_recorded_bytes(place(self.path))
 
     def read(self) -> bytes:
         """Return the content; see `read_recorded`."""
-        return read_recorded(Path(self.path), self.sha256)
+        return read_recorded(place(self.path), self.sha256)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,18 +131,19 @@ class TrackFolderFormat(ExportFormat[TrackSong]):
 
     def write(self, song: TrackSong, config: ExportConfig, folder: Path) -> Mapping[str, Any]:
         """Write the files of a song; see `ExportFormat.write`."""
-        place = folder / self.top / self.folder_of(song)
+        home = folder / self.top / self.folder_of(song)
         for file in song.files:
-            (place / file.place).parent.mkdir(parents=True, exist_ok=True)
+            (home / file.place).parent.mkdir(parents=True, exist_ok=True)
             if not file.is_audio:
                 file.read()  # is what it should be
-                link_or_copy(Path(file.path), place / file.place)
-        return self.write_audio(song, place)
+                link_or_copy(place(file.path), home / file.place)
+        return self.write_audio(song, home)
 
 
 def _linked(file: TrackFile) -> PlannedFile:
-    # A member of a tar has no name of its own to link to.
-    return PlannedFile(file.place, file.n_bytes, is_linked=Path(file.path).is_file())
+    # Neither a member of a tar nor an object has a name on the disk to link to.
+    where = place(file.path)
+    return PlannedFile(file.place, file.n_bytes, is_linked=not is_remote(where) and where.is_file())
 
 
 def _songs(source: ExportSource, config: ExportConfig) -> Iterator[TrackSong]:

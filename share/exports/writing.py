@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -130,8 +131,9 @@ def link_or_copy(source: Path, place: Path) -> None:
         File that is not there yet; its folder is made.
     """
     place.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        os.link(source, place)
-    except OSError:  # another device, a system without links, or a member of a tar
-        with places.opened(source) as file, storage.naming(place), place.open("wb") as copy:
-            shutil.copyfileobj(file, copy)
+    if not places.is_remote(source):
+        with suppress(OSError):  # another device, a system without links, or a member of a tar
+            os.link(source, place)
+            return
+    with places.opened(source) as file, storage.naming(place), place.open("wb") as copy:
+        shutil.copyfileobj(file, copy)

@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from stemsmith.manifests.arrays import Float64s, Int64s
 from stemsmith.manifests.audio.read import audio_info
 from stemsmith.manifests.corpus import Corpus
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
+from stemsmith.manifests.places import place
 from stemsmith.manifests.programs import DRUMS
 from stemsmith.manifests.records import Song, Stem
 from stemsmith.manifests.renditions import RENDITIONS, Rendition, RenditionStem
@@ -375,7 +375,7 @@ def measure_dataset(dataset: Dataset) -> DatasetSize:
     for song in dataset.songs:
         first = song.files[0]
         with suppress(InvalidCorpus, UsageError):
-            info = audio_info(Path(first.path), first.stream)
+            info = audio_info(place(first.path), first.stream)
             seconds += info.n_samples / info.sample_rate
     n_tracks = [len(song.stems) for song in dataset.songs]
     n_classes = len(dataset.targets)

@@ -13,7 +13,7 @@ from stemsmith.manifests.audio.read import is_audio
 from stemsmith.manifests.corpus import CORPUS, Corpus
 from stemsmith.manifests.errors import UsageError
 from stemsmith.manifests.folder_kinds import FolderKind, kind_of, refusal
-from stemsmith.manifests.paths import local_path
+from stemsmith.manifests.places import place
 from stemsmith.manifests.splits import SPLITS
 from stemsmith.mixing.mixtures import Mixtures
 from stemsmith.mixing.sources.find import parse_source
@@ -94,7 +94,7 @@ def locate_subject(path: str | PathLike[str]) -> tuple[str, Path]:
         If it is not there, or neither a folder nor a run as one file; the text says what it is.
     """
     text = fspath(path)
-    folder = local_path(text)
+    folder = place(text)
     if folder.is_dir() or is_run_file(folder):
         return CORPUS, folder
     if ":" in text:

@@ -59,6 +59,7 @@ def test_commas_of_paths_that_are_there_stay(
     assert paths_between_commas("a,b") == ["a,b"]
     assert paths_between_commas("a,c,d,e,a,b,a") == ["a", "c,d,e", "a,b", "a"]
     assert paths_between_commas("x,y,a") == ["x", "y", "a"]
+    assert paths_between_commas("s3://b/a,b,s3://b/a") == ["s3://b/a", "b", "s3://b/a"]
 
 
 # Every argument and option of every command that is a path gets an address in turn.
@@ -110,6 +111,12 @@ ANYWHERE = {
     "compare": {0, 1},
     "validate": {0},
     "merge": {0},
+    "certify": {0},
+    "gap": {0, 1, 4},
+    "separate": {0},
+    "latents": {0, 1},
+    "export": {0},
+    "report": {0, 1},
     "pack": {0, 1},
     "restore": {0, 1, 2, 3, 4},
 }

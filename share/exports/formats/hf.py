@@ -8,7 +8,6 @@ src/datasets/features/audio.py, `Audio.pa_type`). ``webdataset`` has tar files, 
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import Any, Final
 from stemsmith.manifests import shards
 from stemsmith.manifests.corpus import Corpus
 from stemsmith.manifests.errors import InvalidCorpus
+from stemsmith.manifests.places import place
 from stemsmith.manifests.splits import SPLITS
 from stemsmith.render.certificate import JSON, MARKDOWN, check_certificate
 from stemsmith.render.corpus.card import (
@@ -93,14 +93,14 @@ class HubFormat(ExportFormat[HubSong]):
 
     def files(self, song: HubSong, config: ExportConfig) -> Sequence[PlannedFile]:
         """Return the rows of a song as one file: those of several songs share theirs."""
-        n_bytes = sum(n_recorded_bytes(Path(song.root, file.path)) for file in song.files)
+        n_bytes = sum(n_recorded_bytes(place(song.root) / file.path) for file in song.files)
         ending = _ENDINGS[self.variant(config)]
         return [PlannedFile(f"*/{song.split}-*.{ending}: rows of {song.name}", n_bytes)]
 
     def write(self, song: HubSong, config: ExportConfig, folder: Path) -> Mapping[str, Any]:
         """Check all files of a song; the rows of several songs are written together, at the end."""
         for file in song.files:
-            read_checked(Path(song.root), file)
+            read_checked(place(song.root), file)
         return {}
 
     def finish(
@@ -123,7 +123,7 @@ class HubFormat(ExportFormat[HubSong]):
                 configs.append(CardConfig(table.name, files, n_all, title))
                 tables.append(table)
         facts = corpus_facts(corpus.root, corpus.header, tracks)
-        shutil.copyfile(corpus.root / shards.MANIFEST, folder / _MANIFEST)
+        (folder / _MANIFEST).write_bytes((corpus.root / shards.MANIFEST).read_bytes())
         certificate = "\n".join(_certificate(corpus.root, folder))
         info = [] if is_parquet else [hub_features(table) for table in tables]
         card = dataset_card(
@@ -191,7 +191,7 @@ def _certificate(root: Path, folder: Path) -> Iterator[str]:
         yield "checks every file, compares all songs and audits the stems."
         return
     for name in (MARKDOWN, JSON):
-        shutil.copyfile(root / name, folder / name)
+        (folder / name).write_bytes((root / name).read_bytes())
     yield f"`{MARKDOWN}` says what was checked of the corpus, how often, and what was found; its"
     yield f"hashes are those of the corpus that this was exported from, as is `{_MANIFEST}`."
 

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from stemsmith.manifests import storage
+from stemsmith.manifests.places import place
 from stemsmith.share.exports.base import ExportedSong
 from stemsmith.share.exports.corpus_cards import write_cards
 from stemsmith.share.exports.formats.slakh import SlakhFormat
@@ -54,7 +55,7 @@ class MirdataFormat(SlakhFormat):
         (folder / INDEX).write_text(text, "utf-8")
         labels: dict[Path, set[str]] = defaultdict(set)
         for done in songs:
-            track = Path(done.song.files[0].path).parent  # ROOT/SPLIT/TrackNNNNN
+            track = place(done.song.files[0].path).parent  # ROOT/SPLIT/TrackNNNNN
             labels[track.parents[1]].add(track.name)
         write_cards(folder, sources, labels, _HOW_TO_LOAD)
 
