@@ -241,10 +241,10 @@ def museval() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
-def corpus(tmp_path_factory: pytest.TempPathFactory, band_folder: Path, stemsmith: Command) -> Path:
+def corpus(tmp_path_factory: pytest.TempPathFactory, band_folder: Path, here: Command) -> Path:
     """Return a corpus of `band_folder`, rendered in process; read only."""
     destination = tmp_path_factory.mktemp("corpus") / "c"
-    done = stemsmith("render", band_folder, destination, "--seed", 3, "--jobs", 0)
+    done = here("render", band_folder, destination, "--seed", 3, "--jobs", 0)
     assert done.returncode == 0, done.stderr
     return destination
 

@@ -36,8 +36,8 @@ def test_help_and_version_answer_without_loading_the_stages(stemsmith) -> None:
         assert heavy not in loaded
 
 
-def test_scan_says_what_is_there_and_what_fits(band_folder: Path, stemsmith) -> None:
-    done = stemsmith("scan", band_folder, "--jobs", 0, "-v")
+def test_scan_says_what_is_there_and_what_fits(band_folder: Path, here) -> None:
+    done = here("scan", band_folder, "--jobs", 0, "-v")
     assert done.returncode == 0, done.stderr
     assert "7 files: 6 songs" in done.stdout
     assert "6 fit the band (piano,bass,guitar,drums >= 50)" in done.stdout
@@ -46,8 +46,8 @@ def test_scan_says_what_is_there_and_what_fits(band_folder: Path, stemsmith) -> 
     assert "twin.MIDI" in done.stdout
 
 
-def test_scan_lists_every_song_as_json(band_folder: Path, stemsmith) -> None:
-    done = stemsmith("scan", band_folder, "--jobs", 2, "--json", "--band", "strings")
+def test_scan_lists_every_song_as_json(band_folder: Path, here) -> None:
+    done = here("scan", band_folder, "--jobs", 2, "--json", "--band", "strings")
     assert done.returncode == 0, done.stderr
     content = json.loads(done.stdout)
     assert (content["n_files"], content["n_songs"], content["n_fitting"]) == (7, 6, 2)
@@ -60,23 +60,19 @@ def test_scan_lists_every_song_as_json(band_folder: Path, stemsmith) -> None:
     assert content["rejections"][0]["reason"] == "not-midi"
 
 
-def test_summary_is_one_json_object(band_folder: Path, tmp_path: Path, stemsmith) -> None:
-    done = stemsmith(
-        "render", band_folder, tmp_path / "c", "--songs", 2, "--splits", "1,1,0", "--json"
-    )
+def test_summary_is_one_json_object(band_folder: Path, tmp_path: Path, here) -> None:
+    done = here("render", band_folder, tmp_path / "c", "--songs", 2, "--splits", "1,1,0", "--json")
     assert done.returncode == 0, done.stderr
     summary = json.loads(done.stdout)
     assert summary["n_songs"] == {"train": 1, "validation": 1, "test": 0}
-    validated = stemsmith("validate", tmp_path / "c", "--json")
+    validated = here("validate", tmp_path / "c", "--json")
     assert json.loads(validated.stdout)["n_songs"] == 2
 
 
-def test_configuration_file_and_flags_that_win(
-    band_folder: Path, tmp_path: Path, stemsmith
-) -> None:
+def test_configuration_file_and_flags_that_win(band_folder: Path, tmp_path: Path, here) -> None:
     config = tmp_path / "run.toml"
     config.write_text('songs = 1\nseed = 9\ntail = 2.0\njobs = 0\nsplits = ["1", "0", "0"]\n')
-    done = stemsmith("render", band_folder, tmp_path / "c", "--config", config, "--seed", 11)
+    done = here("render", band_folder, tmp_path / "c", "--config", config, "--seed", 11)
     assert done.returncode == 0, done.stderr
     header = shards.read_manifest(tmp_path / "c", "corpus")
     assert header["config"]["tail_s"] == 2.0
@@ -85,39 +81,39 @@ def test_configuration_file_and_flags_that_win(
 
 
 def test_unknown_keys_in_a_configuration_are_errors(
-    band_folder: Path, tmp_path: Path, stemsmith
+    band_folder: Path, tmp_path: Path, here
 ) -> None:
     config = tmp_path / "run.toml"
     config.write_text("song = 1\n")
-    done = stemsmith("render", band_folder, tmp_path / "c", "--config", config)
+    done = here("render", band_folder, tmp_path / "c", "--config", config)
     assert_one_line_error(done, 2, "run.toml: unknown key 'song'", "songs")
     config.write_text("songs = \n")
-    done = stemsmith("render", band_folder, tmp_path / "c", "--config", config)
+    done = here("render", band_folder, tmp_path / "c", "--config", config)
     assert_one_line_error(done, 2, "run.toml: not valid TOML")
 
 
-def test_an_empty_folder(tmp_path: Path, stemsmith) -> None:
+def test_an_empty_folder(tmp_path: Path, here) -> None:
     (tmp_path / "midi").mkdir()
-    done = stemsmith("render", tmp_path / "midi", tmp_path / "c", "--jobs", 0)
+    done = here("render", tmp_path / "midi", tmp_path / "c", "--jobs", 0)
     assert_one_line_error(done, 1, "no .mid, .midi, .kar, .rmi or .smf files")
     assert not (tmp_path / "c").exists()
-    assert_one_line_error(stemsmith("scan", tmp_path / "midi", "--jobs", 0), 1, "no usable MIDI")
+    assert_one_line_error(here("scan", tmp_path / "midi", "--jobs", 0), 1, "no usable MIDI")
 
 
-def test_a_folder_that_is_not_there(tmp_path: Path, stemsmith) -> None:
-    done = stemsmith("render", tmp_path / "nowhere", tmp_path / "c", "--jobs", 0)
+def test_a_folder_that_is_not_there(tmp_path: Path, here) -> None:
+    done = here("render", tmp_path / "nowhere", tmp_path / "c", "--jobs", 0)
     assert_one_line_error(done, 2, "nowhere: not a folder of MIDI files")
 
 
-def test_no_song_fits_the_band(make_song, tmp_path: Path, stemsmith) -> None:
+def test_no_song_fits_the_band(make_song, tmp_path: Path, here) -> None:
     make_song(tmp_path / "midi" / "solo.mid", [(0, 0)])
-    done = stemsmith("render", tmp_path / "midi", tmp_path / "c", "--jobs", 0)
+    done = here("render", tmp_path / "midi", tmp_path / "c", "--jobs", 0)
     assert_one_line_error(done, 1, "1 no-band", "--no-band")
     assert not (tmp_path / "c").exists()
 
 
-def test_splits_that_cannot_be_filled(band_folder: Path, tmp_path: Path, stemsmith) -> None:
-    done = stemsmith("render", band_folder, tmp_path / "c", "--splits", "50,2,1", "--jobs", 0)
+def test_splits_that_cannot_be_filled(band_folder: Path, tmp_path: Path, here) -> None:
+    done = here("render", band_folder, tmp_path / "c", "--splits", "50,2,1", "--jobs", 0)
     assert_one_line_error(done, 2, "wants 53 songs; 6 fit")
 
 
@@ -142,14 +138,14 @@ def test_splits_that_cannot_be_filled(band_folder: Path, tmp_path: Path, stemsmi
     ],
 )
 def test_values_that_make_no_sense(
-    band_folder: Path, tmp_path: Path, stemsmith, arguments, text
+    band_folder: Path, tmp_path: Path, here, arguments, text
 ) -> None:
-    done = stemsmith("render", band_folder, tmp_path / "c", "--jobs", 0, *arguments)
+    done = here("render", band_folder, tmp_path / "c", "--jobs", 0, *arguments)
     assert_one_line_error(done, 2, text)
     assert not (tmp_path / "c").exists()
 
 
-def test_a_corrupt_soundfont(band_folder: Path, tmp_path: Path, stemsmith) -> None:
+def test_a_corrupt_soundfont(band_folder: Path, tmp_path: Path, here) -> None:
     from stemsmith.render.sound.sf2 import default_soundfont
 
     whole = default_soundfont().read_bytes()
@@ -159,14 +155,14 @@ def test_a_corrupt_soundfont(band_folder: Path, tmp_path: Path, stemsmith) -> No
         "nosamples.sf2": whole[:200] + bytes(len(whole) // 2 - 200) + whole[len(whole) // 2 : -400],
     }.items():
         (tmp_path / name).write_bytes(data)
-        done = stemsmith(
+        done = here(
             "render", band_folder, tmp_path / "c", "--soundfont", tmp_path / name, "--jobs", 0
         )
         assert_one_line_error(done, 2, name)
         assert not (tmp_path / "c").exists()
 
 
-def test_hostile_files_become_rejections(make_song, tmp_path: Path, stemsmith) -> None:
+def test_hostile_files_become_rejections(make_song, tmp_path: Path, here) -> None:
     midi = tmp_path / "midi"
     song = make_song(midi / "good.mid").read_bytes()
     (midi / "empty.mid").write_bytes(b"")
@@ -178,7 +174,7 @@ def test_hostile_files_become_rejections(make_song, tmp_path: Path, stemsmith) -
     (midi / "dangling.mid").symlink_to(midi / "nowhere")
     name = os.fsdecode(b"latin1-\xe9\x1b[31m.mid")
     (midi / name).write_bytes(song.replace(b"part 0", b"part X"))
-    done = stemsmith("render", midi, tmp_path / "c", "--jobs", 0)
+    done = here("render", midi, tmp_path / "c", "--jobs", 0)
     assert done.returncode == 0, done.stderr
     assert "\x1b[31m" not in done.stdout
     rejections = shards.read_records(tmp_path / "c" / "rejections-00000.parquet", Rejection)
@@ -189,10 +185,10 @@ def test_hostile_files_become_rejections(make_song, tmp_path: Path, stemsmith) -
         "endless.mid": Reason.TOO_LONG,
         "dangling.mid": Reason.UNREADABLE,
     }
-    assert stemsmith("validate", tmp_path / "c", "--jobs", 0).returncode == 0
+    assert here("validate", tmp_path / "c", "--jobs", 0).returncode == 0
 
 
-def test_silent_song_is_rejected_and_silent_stem_kept(make_song, tmp_path: Path, stemsmith) -> None:
+def test_silent_song_is_rejected_and_silent_stem_kept(make_song, tmp_path: Path, here) -> None:
     import mido
 
     midi = tmp_path / "midi"
@@ -203,7 +199,7 @@ def test_silent_song_is_rejected_and_silent_stem_kept(make_song, tmp_path: Path,
             volume = mido.Message("control_change", control=7, value=0, channel=channel)
             file.tracks[1].insert(0, volume)
         file.save(path)
-    done = stemsmith("render", midi, tmp_path / "c", "--jobs", 0, "--no-band")
+    done = here("render", midi, tmp_path / "c", "--jobs", 0, "--no-band")
     assert done.returncode == 0, done.stderr
     (rejection,) = shards.read_records(tmp_path / "c" / "rejections-00000.parquet", Rejection)
     assert (rejection.id, rejection.reason) == ("all.mid", Reason.SILENT)
@@ -211,7 +207,7 @@ def test_silent_song_is_rejected_and_silent_stem_kept(make_song, tmp_path: Path,
 
     stems = shards.read_records(tmp_path / "c" / "stems-00000.parquet", Stem)
     assert [(s.program, s.loudness_lufs is None) for s in stems if s.is_silent] == [(33, True)]
-    assert stemsmith("validate", tmp_path / "c", "--jobs", 0).returncode == 0
+    assert here("validate", tmp_path / "c", "--jobs", 0).returncode == 0
 
 
 def test_a_full_disk_is_one_line_and_leaves_no_song(
@@ -235,11 +231,11 @@ def test_a_full_disk_is_one_line_and_leaves_no_song(
     assert stemsmith("validate", tmp_path / "c", "--jobs", 0).returncode == 0
 
 
-def test_no_permission_to_write(band_folder: Path, tmp_path: Path, stemsmith) -> None:
+def test_no_permission_to_write(band_folder: Path, tmp_path: Path, here) -> None:
     (tmp_path / "file").write_text("")
-    done = stemsmith("render", band_folder, tmp_path / "file" / "c", "--jobs", 0)
+    done = here("render", band_folder, tmp_path / "file" / "c", "--jobs", 0)
     assert_one_line_error(done, 1, str(tmp_path / "file"))
-    done = stemsmith("render", band_folder, "/proc/c", "--jobs", 0)
+    done = here("render", band_folder, "/proc/c", "--jobs", 0)
     assert_one_line_error(done, 1, "/proc/c")
 
 

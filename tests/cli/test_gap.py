@@ -111,10 +111,10 @@ def test_busy_and_uneven_songs_are_told_from_even_noise(real: Path, tmp_path: Pa
 
 
 @pytest.mark.slow
-def test_workers_find_the_same(real: Path, tmp_path: Path, stemsmith) -> None:
+def test_workers_find_the_same(real: Path, tmp_path: Path, here) -> None:
     ours = write_songs(tmp_path / "ours", EQUAL, first=10)
     texts = [
-        stemsmith("gap", f"folder:{ours}", f"folder:{real}", "--json", "--jobs", jobs).stdout
+        here("gap", f"folder:{ours}", f"folder:{real}", "--json", "--jobs", jobs).stdout
         for jobs in (0, 2)
     ]
     assert texts[0] == texts[1] != ""

@@ -714,12 +714,12 @@ def test_when_no_song_can_be_scored_nothing_is_left(songs: Path, tmp_path: Path,
 
 
 @pytest.mark.slow
-def test_the_same_bytes_with_any_number_of_workers(songs: Path, tmp_path: Path, stemsmith) -> None:
+def test_the_same_bytes_with_any_number_of_workers(songs: Path, tmp_path: Path, here) -> None:
     trees = []
     for n_jobs in (0, 1, 2):
         results = tmp_path / f"r{n_jobs}"
         command = ("evaluate", "oracle:irm", f"folder:{songs}", results, "--jobs", n_jobs)
-        done = stemsmith(*command)
+        done = here(*command)
         assert done.returncode == 0, done.stderr
         trees.append(tree(results))
     assert trees[0] == trees[1] == trees[2]

@@ -63,20 +63,20 @@ def decode(data: bytes, dtype: str) -> tuple[np.ndarray, int]:
 
 
 @pytest.fixture(scope="module")
-def audio_set(corpus: Path, tmp_path_factory: pytest.TempPathFactory, stemsmith) -> Path:
+def audio_set(corpus: Path, tmp_path_factory: pytest.TempPathFactory, here) -> Path:
     """Return mixtures with audio, made beside the corpus in another process; read only."""
     folder = corpus.parent / "audio-set"
-    done = stemsmith("mix", corpus, folder, *SHORT, "--audio", "--stems", "all", "--jobs", 0)
+    done = here("mix", corpus, folder, *SHORT, "--audio", "--stems", "all", "--jobs", 0)
     assert done.returncode == 0, done.stderr
     return folder
 
 
 @pytest.mark.parametrize("n_jobs", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_same_bytes_for_any_number_of_workers(
-    audio_set: Path, corpus: Path, tmp_path: Path, stemsmith, n_jobs: int
+    audio_set: Path, corpus: Path, tmp_path: Path, here, n_jobs: int
 ) -> None:
     folder = corpus.parent / f"jobs{n_jobs}"
-    done = stemsmith("mix", corpus, folder, *SHORT, "--audio", "--stems", "all", "--jobs", n_jobs)
+    done = here("mix", corpus, folder, *SHORT, "--audio", "--stems", "all", "--jobs", n_jobs)
     assert done.returncode == 0, done.stderr
     assert tree(folder) == tree(audio_set)
 
@@ -291,8 +291,8 @@ def test_the_target_alone_is_written_if_there_is_one(corpus: Path, tmp_path: Pat
         assert set(roles.values()) == {"interference"}
 
 
-def test_shards_are_cut_and_numbered(corpus: Path, tmp_path: Path, stemsmith) -> None:
-    done = stemsmith("mix", corpus, tmp_path / "m", "--mixtures", 300, "--clip", 0.4, "--split",
+def test_shards_are_cut_and_numbered(corpus: Path, tmp_path: Path, here) -> None:
+    done = here("mix", corpus, tmp_path / "m", "--mixtures", 300, "--clip", 0.4, "--split",
                      "train", "--audio", "--stems", "bass", "--jobs", 0)  # fmt: skip
     assert done.returncode == 0, done.stderr
     names = [f"train-{k:05d}" for k in (0, 1)]

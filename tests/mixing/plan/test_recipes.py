@@ -234,14 +234,14 @@ def test_recipes_survive_their_file(rendered: Corpus, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_rules_hold_for_real_scores(shared: Path, tmp_path: Path, stemsmith: Any) -> None:
+def test_the_rules_hold_for_real_scores(shared: Path, tmp_path: Path, here: Any) -> None:
     scores = tmp_path / "scores"
     scores.mkdir()
     for name in ("casio_mellowrb", "casio_discosoul", "pflib_8beat2"):
         score = shared / "midi" / "dev" / "mma_generated" / f"mma__{name}.mid"
         (scores / score.name).write_bytes(score.read_bytes())
     options = "--seed", 1, "--jobs", 0, "--splits", "1,0,0"
-    done = stemsmith("render", scores, tmp_path / "c", *options)
+    done = here("render", scores, tmp_path / "c", *options)
     assert done.returncode == 0, done.stderr
     stems = read_stems(find_sources([str(tmp_path / "c")], tmp_path), {}, 1)
     real = Corpus(tmp_path / "c", stems, split_catalogues(stems, SLAKH))

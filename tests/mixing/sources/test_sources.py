@@ -365,9 +365,7 @@ def test_audio_that_cannot_be_used(
         assert not (tmp_path / "n").exists()
 
 
-def test_a_decode_error_in_a_worker(
-    make_noise: Callable[..., Path], tmp_path: Path, stemsmith
-) -> None:
+def test_a_decode_error_in_a_worker(make_noise: Callable[..., Path], tmp_path: Path, here) -> None:
     solos = tmp_path / "solos" / "train"
     for k, folder in enumerate(("violin", "piano")):
         make_noise(solos / folder / "good.wav", 2, seed=k)
@@ -375,7 +373,7 @@ def test_a_decode_error_in_a_worker(
     soundfile.write(solos / "piano" / "cut.flac", audio, 44100)
     data = (solos / "piano" / "cut.flac").read_bytes()
     (solos / "piano" / "cut.flac").write_bytes(data[: len(data) // 2])
-    done = stemsmith("mix", f"folder:{tmp_path / 'solos'}", tmp_path / "m", "--clip", 1,
+    done = here("mix", f"folder:{tmp_path / 'solos'}", tmp_path / "m", "--clip", 1,
                      "--taxonomy", "violin-piano", "--mode", "incoherent", "--jobs", 1)  # fmt: skip
     assert done.returncode == 0, done.stderr
     ((row, (reason, detail)),) = rejections_of(tmp_path / "m").items()

@@ -886,21 +886,21 @@ def album(tmp_path_factory: pytest.TempPathFactory, fonts, here: Command) -> tup
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_same_bytes_for_any_number_of_workers(
-    album, fonts, tmp_path: Path, stemsmith: Command, n_jobs: int
+    album, fonts, tmp_path: Path, here: Command, n_jobs: int
 ) -> None:
     midi, corpus = album
-    done = stemsmith("render", midi, tmp_path / "c", *QUICK, "--soundfont", fonts[0], *RESUMED,
+    done = here("render", midi, tmp_path / "c", *QUICK, "--soundfont", fonts[0], *RESUMED,
                      "--jobs", n_jobs)  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert hashes(tmp_path / "c") == hashes(corpus)
 
 
 def test_same_bytes_of_a_worker_with_several_threads(
-    album, fonts, tmp_path: Path, stemsmith: Command
+    album, fonts, tmp_path: Path, here: Command
 ) -> None:
     midi, corpus = album
     with LocalCluster(n_workers=1, threads_per_worker=4, dashboard_address=":0") as cluster:
-        done = stemsmith("render", midi, tmp_path / "c", *QUICK, "--soundfont", fonts[0], *RESUMED,
+        done = here("render", midi, tmp_path / "c", *QUICK, "--soundfont", fonts[0], *RESUMED,
                          "--scheduler", cluster.scheduler_address)  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert hashes(tmp_path / "c") == hashes(corpus)

@@ -143,14 +143,14 @@ def test_a_limited_gain_is_recorded_and_valid(make_song, tmp_path: Path, here) -
 
 
 @pytest.mark.slow
-def test_workers_write_the_same_bytes(make_song, tmp_path: Path, stemsmith) -> None:
+def test_workers_write_the_same_bytes(make_song, tmp_path: Path, here) -> None:
     for k in range(3):
         make_song(tmp_path / "midi" / f"{k}.mid", PARTS, seed=k)
     hashes = []
     for jobs in (0, 2):
         corpus = tmp_path / str(jobs)
         how = ("--balance", "real", "--drums", "joined", "--sample-rate", RATE, "--min-notes", 1)
-        done = stemsmith("render", tmp_path / "midi", corpus, "--jobs", jobs, *how)
+        done = here("render", tmp_path / "midi", corpus, "--jobs", jobs, *how)
         assert done.returncode == 0, done.stderr
         hashes.append([song.mix_sha256 for song in records(corpus)[0]])
     assert hashes[0] == hashes[1]

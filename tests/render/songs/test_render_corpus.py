@@ -185,10 +185,8 @@ def test_audio_begins_at_the_first_recorded_onset(corpus: Path) -> None:
         assert audio[first : first + 4410].any()
 
 
-def test_omitted_programs_are_rendered_on_request(
-    band_folder: Path, tmp_path: Path, stemsmith
-) -> None:
-    done = stemsmith(
+def test_omitted_programs_are_rendered_on_request(band_folder: Path, tmp_path: Path, here) -> None:
+    done = here(
         "render", band_folder, tmp_path / "c", "--render-omitted", "--songs", 1, "--jobs", 0
     )
     assert done.returncode == 0, done.stderr
@@ -196,7 +194,7 @@ def test_omitted_programs_are_rendered_on_request(
 
 
 def test_parts_of_few_notes_are_left_out_on_request_and_listed(
-    make_song, tmp_path: Path, stemsmith
+    make_song, tmp_path: Path, here
 ) -> None:
     folder = tmp_path / "scores"
     make_song(folder / "a.mid", parts=[(0, 0), (40, 1)], n_notes=9)
@@ -206,17 +204,17 @@ def test_parts_of_few_notes_are_left_out_on_request_and_listed(
     options = ["--no-band", "--jobs", 0, "--tail", 0, "--sample-rate", 16000]
     for n_notes, expected, listed in ((2, ["S00", "S01"], None), (3, ["S00"], {"S01": 2})):
         corpus = tmp_path / str(n_notes)
-        done = stemsmith("render", folder, corpus, "--min-stem-notes", n_notes, *options)
+        done = here("render", folder, corpus, "--min-stem-notes", n_notes, *options)
         assert done.returncode == 0, done.stderr
         assert [stem.stem for stem in stems_of(corpus)] == expected
         (path,) = corpus.rglob("metadata.yaml")
         metadata = yaml.safe_load(path.read_text("utf-8"))
         assert metadata["stemsmith"].get("too_few_notes") == listed
         assert metadata["stems"]["S01"]["audio_rendered"] is (listed is None)
-        assert stemsmith("validate", corpus, "--jobs", 0).returncode == 0
+        assert here("validate", corpus, "--jobs", 0).returncode == 0
 
 
-def test_the_note_table_says_when_a_pedal_lets_notes_go(tmp_path: Path, stemsmith) -> None:
+def test_the_note_table_says_when_a_pedal_lets_notes_go(tmp_path: Path, here) -> None:
     folder = tmp_path / "scores"
     folder.mkdir()
     song = pretty_midi.PrettyMIDI(initial_tempo=120)
@@ -227,7 +225,7 @@ def test_the_note_table_says_when_a_pedal_lets_notes_go(tmp_path: Path, stemsmit
     song.instruments.append(organ)
     song.write(str(folder / "a.mid"))
     options = ["--no-band", "--jobs", 0, "--tail", 1, "--sample-rate", 16000, "--render-omitted"]
-    done = stemsmith("render", folder, tmp_path / "c", "--patch-choice", "program", *options)
+    done = here("render", folder, tmp_path / "c", "--patch-choice", "program", *options)
     assert done.returncode == 0, done.stderr
     (stem,) = stems_of(tmp_path / "c")
     assert stem.note_sounding_offset is not None

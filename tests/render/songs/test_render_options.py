@@ -16,12 +16,10 @@ from stemsmith.manifests.records import Rejection, Song, Stem
 from stemsmith.render.sound.sf2 import default_soundfont
 
 
-def rendered(
-    stemsmith, midi: Path, corpus: Path, *options: object
-) -> tuple[list[Song], list[Stem]]:
-    done = stemsmith("render", midi, corpus, "--jobs", 0, *options)
+def rendered(here, midi: Path, corpus: Path, *options: object) -> tuple[list[Song], list[Stem]]:
+    done = here("render", midi, corpus, "--jobs", 0, *options)
     assert done.returncode == 0, done.stderr
-    assert stemsmith("validate", corpus, "--jobs", 0).returncode == 0
+    assert here("validate", corpus, "--jobs", 0).returncode == 0
     return (
         shards.read_records(corpus / "songs-00000.parquet", Song),
         shards.read_records(corpus / "stems-00000.parquet", Stem),
@@ -32,13 +30,11 @@ def samples(corpus: Path, relative: str) -> np.ndarray:
     return soundfile.read(corpus / relative, dtype="int16")[0].astype(np.int64)
 
 
-def test_flakh_takes_own_presets_and_the_unsplit_mixture(
-    make_song, tmp_path: Path, stemsmith
-) -> None:
+def test_flakh_takes_own_presets_and_the_unsplit_mixture(make_song, tmp_path: Path, here) -> None:
     """Solo strings have no pan: the stems of a Flakh song must then add up to its mixture."""
     make_song(tmp_path / "midi" / "song.mid", [(40, 0), (41, 1), (42, 2), (43, 3)])
     options = ("--no-band", "--patch-choice", "program", "--mix-source", "unsplit")
-    (song,), stems = rendered(stemsmith, tmp_path / "midi", tmp_path / "c", *options)
+    (song,), stems = rendered(here, tmp_path / "midi", tmp_path / "c", *options)
     assert song.mix_source == "unsplit"
     assert [stem.patch.split(":")[1][:7] for stem in stems] == [
         f"000-{p:03d}" for p in range(40, 44)
@@ -55,24 +51,22 @@ def test_flakh_takes_own_presets_and_the_unsplit_mixture(
     assert difference.max() < 0.005 * np.abs(mix).max()  # where voices start, see test_synth
 
 
-def test_an_unsplit_mixture_holds_what_the_stems_leave_out(
-    make_song, tmp_path: Path, stemsmith
-) -> None:
+def test_an_unsplit_mixture_holds_what_the_stems_leave_out(make_song, tmp_path: Path, here) -> None:
     make_song(tmp_path / "midi" / "song.mid", [(40, 0), (103, 1)])
     options = ("--no-band", "--patch-choice", "program", "--mix-source", "unsplit")
-    (song,), stems = rendered(stemsmith, tmp_path / "midi", tmp_path / "c", *options)
+    (song,), stems = rendered(here, tmp_path / "midi", tmp_path / "c", *options)
     (stem,) = stems
     difference = samples(tmp_path / "c", song.mix_path) - samples(tmp_path / "c", stem.path)
     assert np.abs(difference).max() > 100
 
 
-def test_a_song_without_a_single_sample_is_rejected(make_song, tmp_path: Path, stemsmith) -> None:
+def test_a_song_without_a_single_sample_is_rejected(make_song, tmp_path: Path, here) -> None:
     make_song(tmp_path / "midi" / "song.mid", [(40, 0)])
     empty = mido.MidiFile(tracks=[mido.MidiTrack([
         mido.Message("note_on", note=60, velocity=64), mido.Message("note_off", note=60),
     ])])  # fmt: skip
     empty.save(tmp_path / "midi" / "empty.mid")
-    songs, _ = rendered(stemsmith, tmp_path / "midi", tmp_path / "c", "--no-band", "--tail", 0,
+    songs, _ = rendered(here, tmp_path / "midi", tmp_path / "c", "--no-band", "--tail", 0,
                         "--min-notes", 1)  # fmt: skip
     assert [song.source for song in songs] == ["song.mid"]
     (rejection,) = shards.read_records(tmp_path / "c" / "rejections-00000.parquet", Rejection)
@@ -80,11 +74,11 @@ def test_a_song_without_a_single_sample_is_rejected(make_song, tmp_path: Path, s
 
 
 def test_one_program_has_one_patch_in_a_song_and_others_elsewhere(
-    make_song, tmp_path: Path, stemsmith
+    make_song, tmp_path: Path, here
 ) -> None:
     for k in range(8):
         make_song(tmp_path / "midi" / f"{k}.mid", [(0, 0), (0, 1), (1, 2)], seed=k, n_notes=8)
-    _, stems = rendered(stemsmith, tmp_path / "midi", tmp_path / "c", "--no-band")
+    _, stems = rendered(here, tmp_path / "midi", tmp_path / "c", "--no-band")
     patches: dict[str, set[str]] = {}
     for stem in stems:
         if stem.program == 0:
@@ -94,7 +88,7 @@ def test_one_program_has_one_patch_in_a_song_and_others_elsewhere(
     assert len(set.union(*patches.values())) > 1
 
 
-def test_effects_of_a_patch_bank_are_heard(make_song, tmp_path: Path, stemsmith) -> None:
+def test_effects_of_a_patch_bank_are_heard(make_song, tmp_path: Path, here) -> None:
     make_song(tmp_path / "midi" / "song.mid", [(40, 0)], n_notes=8)
     font = default_soundfont()
     stems = {}
@@ -107,7 +101,7 @@ def test_effects_of_a_patch_bank_are_heard(make_song, tmp_path: Path, stemsmith)
             f"Violin: [{{soundfont: {font}, preset: 40, name: my violin, effects: {effects}}}]"
         )
         corpus = tmp_path / name
-        _, (stem,) = rendered(stemsmith, tmp_path / "midi", corpus, "--no-band", "--patches", bank)
+        _, (stem,) = rendered(here, tmp_path / "midi", corpus, "--no-band", "--patches", bank)
         assert stem.patch == "my violin"
         spectrum = np.abs(np.fft.rfft(samples(corpus, stem.path)))
         edge = len(spectrum) * 2000 // 22050
@@ -115,12 +109,10 @@ def test_effects_of_a_patch_bank_are_heard(make_song, tmp_path: Path, stemsmith)
     assert stems["wet"] < 0.1 * stems["dry"]
 
 
-def test_sample_rate_tail_peak_and_loudness_are_obeyed(
-    make_song, tmp_path: Path, stemsmith
-) -> None:
+def test_sample_rate_tail_peak_and_loudness_are_obeyed(make_song, tmp_path: Path, here) -> None:
     make_song(tmp_path / "midi" / "song.mid", [(40, 0), (41, 1)], n_notes=16)
     (song,), stems = rendered(
-        stemsmith, tmp_path / "midi", tmp_path / "c", "--no-band", "--sample-rate", 16000,
+        here, tmp_path / "midi", tmp_path / "c", "--no-band", "--sample-rate", 16000,
         "--tail", 1, "--target-peak", -6, "--target-lufs", -30, "--max-gain", 40,
     )  # fmt: skip
     assert soundfile.info(tmp_path / "c" / song.mix_path).samplerate == 16000
@@ -131,7 +123,7 @@ def test_sample_rate_tail_peak_and_loudness_are_obeyed(
             assert stem.loudness_lufs + stem.gain_db == pytest.approx(-30, abs=1e-3)
 
 
-def test_sparse_hits_get_no_more_than_the_largest_gain(tmp_path: Path, stemsmith) -> None:
+def test_sparse_hits_get_no_more_than_the_largest_gain(tmp_path: Path, here) -> None:
     file = mido.MidiFile(ticks_per_beat=480)
     track = mido.MidiTrack()
     for time, velocity in ((0, 70), (480 * 60, 70)):
@@ -141,7 +133,7 @@ def test_sparse_hits_get_no_more_than_the_largest_gain(tmp_path: Path, stemsmith
     (tmp_path / "midi").mkdir()
     file.save(tmp_path / "midi" / "hits.mid")
     (song,), (stem,) = rendered(
-        stemsmith, tmp_path / "midi", tmp_path / "c", "--no-band", "--max-gain", 6
+        here, tmp_path / "midi", tmp_path / "c", "--no-band", "--max-gain", 6
     )
     assert stem.is_gain_limited
     assert stem.gain_db == pytest.approx(6 + song.overall_gain_db)
@@ -165,13 +157,13 @@ def test_a_song_that_changes_after_the_scan_is_rejected(make_song, tmp_path: Pat
 
 
 def test_a_running_cluster_renders_the_same_bytes(
-    corpus: Path, band_folder: Path, tmp_path: Path, stemsmith
+    corpus: Path, band_folder: Path, tmp_path: Path, here
 ) -> None:
     with LocalCluster(
         n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0"
     ) as cluster:
         address = cluster.scheduler_address
-        done = stemsmith("render", band_folder, tmp_path / "c", "--seed", 3, "--scheduler", address)
+        done = here("render", band_folder, tmp_path / "c", "--seed", 3, "--scheduler", address)
     assert done.returncode == 0, done.stderr
     for path in corpus.rglob("*.flac"):
         assert (tmp_path / "c" / path.relative_to(corpus)).read_bytes() == path.read_bytes()
@@ -180,14 +172,12 @@ def test_a_running_cluster_renders_the_same_bytes(
 
 
 @pytest.mark.slow
-def test_real_scores_render_and_validate(shared: Path, tmp_path: Path, stemsmith) -> None:
+def test_real_scores_render_and_validate(shared: Path, tmp_path: Path, here) -> None:
     corpus = tmp_path / "c"
-    done = stemsmith("render", shared / "midi" / "dev", corpus, "--songs", 6, "--seed", 1)
+    done = here("render", shared / "midi" / "dev", corpus, "--songs", 6, "--seed", 1)
     assert done.returncode == 0, done.stderr
-    assert stemsmith("validate", corpus).returncode == 0
-    done = stemsmith(
-        "render", shared / "midi" / "chorales", tmp_path / "b", "--no-band", "--songs", 6
-    )
+    assert here("validate", corpus).returncode == 0
+    done = here("render", shared / "midi" / "chorales", tmp_path / "b", "--no-band", "--songs", 6)
     assert done.returncode == 0, done.stderr
     stems = shards.read_records(tmp_path / "b" / "stems-00000.parquet", Stem)
     assert len(stems) >= 24
@@ -215,17 +205,15 @@ def test_two_threads_of_one_process_render_the_same_bytes(
         assert (tmp_path / "c" / path.relative_to(corpus)).read_bytes() == path.read_bytes()
 
 
-def test_a_corpus_inside_the_midi_folder_can_be_resumed(
-    make_song, tmp_path: Path, stemsmith
-) -> None:
+def test_a_corpus_inside_the_midi_folder_can_be_resumed(make_song, tmp_path: Path, here) -> None:
     make_song(tmp_path / "song.mid")
     for _ in range(2):
-        done = stemsmith("render", tmp_path, tmp_path / "corpus", "--jobs", 0)
+        done = here("render", tmp_path, tmp_path / "corpus", "--jobs", 0)
         assert done.returncode == 0, done.stderr
 
 
 def test_effects_that_overflow_are_an_error_that_names_the_patch(
-    make_song, tmp_path: Path, stemsmith
+    make_song, tmp_path: Path, here
 ) -> None:
     make_song(tmp_path / "midi" / "song.mid", [(40, 0)], n_notes=4)
     bank = tmp_path / "bank.yaml"
@@ -233,7 +221,7 @@ def test_effects_that_overflow_are_an_error_that_names_the_patch(
         f"Violin: [{{soundfont: {default_soundfont()}, preset: 40, name: loud, "
         "effects: [{Gain: {gain_db: 20000}}]}]"
     )
-    done = stemsmith(
+    done = here(
         "render", tmp_path / "midi", tmp_path / "c", "--no-band", "--patches", bank, "--jobs", 0
     )
     assert done.returncode == 2

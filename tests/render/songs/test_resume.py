@@ -26,11 +26,11 @@ def hashes(root: Path) -> dict[str, str]:
 
 
 def test_same_bytes_for_any_number_of_workers(
-    corpus: Path, band_folder: Path, tmp_path: Path, stemsmith
+    corpus: Path, band_folder: Path, tmp_path: Path, here
 ) -> None:
     for n_jobs in (1, 2):
         again = tmp_path / f"c{n_jobs}"
-        done = stemsmith("render", band_folder, again, "--seed", 3, "--jobs", n_jobs)
+        done = here("render", band_folder, again, "--seed", 3, "--jobs", n_jobs)
         assert done.returncode == 0, done.stderr
         assert hashes(again) == hashes(corpus)
 
@@ -47,12 +47,12 @@ def test_stems_that_wait_on_disk_for_the_second_pass_are_the_same(
 
 
 def test_file_names_and_other_songs_do_not_change_a_song(
-    corpus: Path, band_folder: Path, tmp_path: Path, stemsmith
+    corpus: Path, band_folder: Path, tmp_path: Path, here
 ) -> None:
     (tmp_path / "midi").mkdir()
     source = band_folder / "album0" / "song2.mid"
     (tmp_path / "midi" / "renamed.mid").write_bytes(source.read_bytes())
-    done = stemsmith("render", tmp_path / "midi", tmp_path / "c", "--seed", 3, "--jobs", 0)
+    done = here("render", tmp_path / "midi", tmp_path / "c", "--seed", 3, "--jobs", 0)
     assert done.returncode == 0, done.stderr
     (alone,) = tmp_path.glob("c/*/Track*")
     (among,) = (
@@ -106,10 +106,10 @@ def test_killed_at_random_instants_and_resumed(tmp_path: Path, make_song, stemsm
 
 
 def test_a_finished_corpus_is_left_alone(
-    corpus: Path, band_folder: Path, tmp_path: Path, stemsmith
+    corpus: Path, band_folder: Path, tmp_path: Path, here
 ) -> None:
     before = {p: p.stat().st_mtime_ns for p in corpus.rglob("*")}
-    done = stemsmith("render", band_folder, corpus, "--seed", 3, "--jobs", 0)
+    done = here("render", band_folder, corpus, "--seed", 3, "--jobs", 0)
     assert done.returncode == 0, done.stderr
     assert {p: p.stat().st_mtime_ns for p in corpus.rglob("*")} == before
 
@@ -120,19 +120,19 @@ def test_a_finished_corpus_is_left_alone(
     ids=["seed", "tail", "band"],
 )
 def test_other_arguments_on_an_existing_corpus_are_refused(
-    corpus: Path, band_folder: Path, change, stemsmith
+    corpus: Path, band_folder: Path, change, here
 ) -> None:
     before = hashes(corpus)
-    done = stemsmith("render", band_folder, corpus, *change, "--jobs", 0)
+    done = here("render", band_folder, corpus, *change, "--jobs", 0)
     assert done.returncode == 2
     assert "other arguments" in done.stderr
     assert done.stderr.count("\n") == 1
     assert hashes(corpus) == before
 
 
-def test_a_folder_of_other_files_is_refused(band_folder: Path, tmp_path: Path, stemsmith) -> None:
+def test_a_folder_of_other_files_is_refused(band_folder: Path, tmp_path: Path, here) -> None:
     (tmp_path / "thesis.txt").write_text("precious")
-    done = stemsmith("render", band_folder, tmp_path, "--jobs", 0)
+    done = here("render", band_folder, tmp_path, "--jobs", 0)
     assert done.returncode == 2
     assert f"{tmp_path}: not empty" in done.stderr
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]

@@ -167,10 +167,10 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_damage_is_found_and_named(copy: Path, damage: str, stemsmith) -> None:
+def test_damage_is_found_and_named(copy: Path, damage: str, here) -> None:
     change, text = DAMAGE[damage]
     change(copy)
-    done = stemsmith("validate", copy, "--jobs", 0)
+    done = here("validate", copy, "--jobs", 0)
     assert done.returncode == 1, done.stdout
     assert done.stderr.count("\n") == 1
     assert text in done.stderr
@@ -192,25 +192,25 @@ def test_a_stem_without_a_hash_of_its_samples_is_one_of_version_01(copy: Path, h
     assert done.returncode == 0, done.stderr
 
 
-def test_duplicates_in_two_splits_are_found(copy: Path, stemsmith) -> None:
+def test_duplicates_in_two_splits_are_found(copy: Path, here) -> None:
     songs = shards.read_records(copy / "songs-00000.parquet", Song)
     other = next(song for song in songs if song.split != songs[0].split)
     rewrite_shard(
         copy, "songs", Song, lambda song: [replace(song, notes_sha256=other.notes_sha256)]
     )
-    done = stemsmith("validate", copy, "--jobs", 0)
+    done = here("validate", copy, "--jobs", 0)
     assert done.returncode == 1
     assert "which is in another split" in done.stderr
 
 
-def test_a_sound_corpus_is_valid_for_any_number_of_workers(corpus: Path, stemsmith) -> None:
+def test_a_sound_corpus_is_valid_for_any_number_of_workers(corpus: Path, here) -> None:
     for n_jobs in (0, 2):
-        done = stemsmith("validate", corpus, "--jobs", n_jobs)
+        done = here("validate", corpus, "--jobs", n_jobs)
         assert done.returncode == 0, done.stderr
         assert "valid; 6 songs" in done.stdout
 
 
-def test_a_folder_that_is_no_corpus(tmp_path: Path, stemsmith) -> None:
-    done = stemsmith("validate", tmp_path, "--jobs", 0)
+def test_a_folder_that_is_no_corpus(tmp_path: Path, here) -> None:
+    done = here("validate", tmp_path, "--jobs", 0)
     assert done.returncode == 1
     assert "manifest.json: missing" in done.stderr
