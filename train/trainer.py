@@ -174,6 +174,8 @@ def _run(trainer: Trainer, module: SeparationModule, data: Data, checkpoint: Pat
             "the GPU's memory is too small; train with --loader stream, or in another folder "
             "with a smaller --batch-size"
         ) from error
+    finally:
+        data.close()
 
 
 def _clips_of(request: TrainRequest) -> tuple[Clips, ...]:

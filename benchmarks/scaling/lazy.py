@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
@@ -39,11 +40,11 @@ def rate_of(mixtures: Path, n_workers: int) -> float:
     rules = ExampleRules(0, _SEGMENT_S * _RATE_HZ)
     dataset = MixtureDataset(clips, rules)
     turns = Turns(len(rules.table(clips.n_samples, 1, 0)), _N_BATCH)
-    loader = StreamLoader(dataset, turns, n_workers)
-    start, n_examples = time.perf_counter(), 0
-    for mixture, _ in loader:
-        n_examples += len(mixture)
-    return n_examples / (time.perf_counter() - start)
+    with closing(StreamLoader(dataset, turns, n_workers)) as loader:
+        start, n_examples = time.perf_counter(), 0
+        for mixture, _ in loader:
+            n_examples += len(mixture)
+        return n_examples / (time.perf_counter() - start)
 
 
 def row(name: str, value: str, ratio: float | None) -> None:

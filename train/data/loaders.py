@@ -117,6 +117,12 @@ class Data(LightningDataModule):
         self._prepare, self._begin = prepare, begin
         self._decodings = [Decoding(one, cache) for one in clips]
         self._sources: list[Clips | ClipStore] = list(clips)
+        self._streams: list[StreamLoader] = []
+
+    def close(self) -> None:
+        """End the processes that load."""
+        for stream in self._streams:
+            stream.close()
 
     def prepare_data(self) -> None:
         """Decode what is resident; Lightning has the other processes wait."""
@@ -152,4 +158,6 @@ class Data(LightningDataModule):
         device: torch.device = self.trainer.strategy.root_device
         if self._choice.is_on_device and isinstance(source, ClipStore):
             return ResidentLoader(source, self._rules, turns, device)
-        return StreamLoader(dataset, turns, self._n_workers, device.type == "cuda")
+        stream = StreamLoader(dataset, turns, self._n_workers, device.type == "cuda")
+        self._streams.append(stream)
+        return stream

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import pickle
 import re
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -70,7 +72,9 @@ def turns(source: Clips | ClipStore, rules: ExampleRules, epoch: int = 0) -> Tur
     return Turns(len(rules.table(source.n_samples, len(TARGETS), epoch)), N_BATCH, epoch=epoch)
 
 
-def stream(source: Clips | ClipStore, rules: ExampleRules, epoch: int = 0, n: int = 0) -> Batches:
+def stream(
+    source: Clips | ClipStore, rules: ExampleRules, epoch: int = 0, n: int = 0
+) -> StreamLoader:
     return StreamLoader(MixtureDataset(source, rules), turns(source, rules, epoch), n)
 
 
@@ -144,17 +148,23 @@ def test_workers_give_the_same_tensors_over_epochs(
     The iterator is made before the epoch is known, as Lightning does it in a run that goes on.
     """
     rules = RULES["remixed"]
-    loader = stream(decoded if is_decoded else clips, rules, n=2)
-    for epoch in (3, 4, 0):
-        batches = iter(loader)
-        loader.batch_sampler.set_epoch(epoch)
-        assert are_equal(list(batches), epoch_of(resident(decoded, rules), epoch))
+    with closing(stream(decoded if is_decoded else clips, rules, n=2)) as loader:
+        for epoch in (3, 4, 0):
+            batches = iter(loader)
+            loader.batch_sampler.set_epoch(epoch)
+            assert are_equal(list(batches), epoch_of(resident(decoded, rules), epoch))
+        workers = multiprocessing.active_children()
+        assert len(workers) == 2
+    assert [worker.exitcode for worker in workers] == [0, 0]  # neither was killed
 
 
 def test_workers_pass_errors_on_as_one_line(mixtures: Path, tmp_path: Path, clips: Clips) -> None:
     lost = tuple(replace(clip, tar=str(tmp_path / "gone.tar")) for clip in clips.clips)
-    with pytest.raises(InvalidCorpus) as caught:
-        list(stream(replace(clips, clips=lost), PLAIN, n=1))
+    with (
+        closing(stream(replace(clips, clips=lost), PLAIN, n=1)) as loader,
+        pytest.raises(InvalidCorpus) as caught,
+    ):
+        list(loader)
     assert str(caught.value).startswith(f"{tmp_path / 'gone.tar'}: ")
     assert "\n" not in str(caught.value)
 
@@ -172,14 +182,14 @@ class Environment:
 def test_workers_have_the_environment_of_the_process_that_asks(monkeypatch) -> None:
     """And not that of the server they are forked from, which an earlier loader has started."""
     found = []
-    for value in (3, 5, None):
+    for value in (3, None):
         if value is None:
             monkeypatch.delenv("STEMSMITH_OF_A_TEST")
         else:
             monkeypatch.setenv("STEMSMITH_OF_A_TEST", str(value))
-        for _, references in stream(Environment(), PLAIN, n=1):
-            found.append(references.mul(32768).unique().tolist())
-    assert found == [[3.0], [3.0], [5.0], [5.0], [-1.0], [-1.0]]
+        with closing(stream(Environment(), PLAIN, n=1)) as loader:
+            found += [references.mul(32768).unique().tolist() for _, references in loader]
+    assert found == [[3.0], [3.0], [-1.0], [-1.0]]
 
 
 def test_loading_draws_no_random_numbers(clips: Clips, decoded: ClipStore) -> None:
