@@ -33,8 +33,9 @@ demo: $(VENV)/.core
 	$(BIN)/stemsmith demo $(DEMO)
 
 test: lint types wheel-smoke
-	$(call timed,tests,$(BIN)/python -m pytest -n auto -m 'not slow' --seed $(SEED) --cov)
+	$(call timed,tests,$(BIN)/python -m pytest -n auto -m 'not slow' --seed $(SEED))
 
+# All of them, and which lines and branches they take, which makes each a third slower.
 test-all: lint types wheel-smoke
 	$(call timed,tests,$(BIN)/python -m pytest -n auto --seed $(SEED) --cov)
 

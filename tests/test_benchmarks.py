@@ -8,9 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
+@pytest.mark.slow
 def test_a_small_million_goes_from_scores_to_recipes_and_is_extrapolated(
     tmp_path: Path, band_folder: Path
 ) -> None:

@@ -580,6 +580,7 @@ def test_renditions_of_another_encoder_are_proved_by_samples(
 # Killed, and with workers
 
 
+@pytest.mark.slow
 def test_killed_and_resumed(scores: Path, tmp_path: Path, make_song, stemsmith) -> None:
     midi = tmp_path / "m"
     for k in range(6):
