@@ -28,6 +28,8 @@ from stemsmith.evaluate.benchmark.systems import (
 from stemsmith.evaluate.separation.options import Phase, SeparationConfig, Threshold
 from stemsmith.manifests.arrays import Float32s
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
+from stemsmith.manifests.places import is_remote, place
+from stemsmith.mixing.sources.find import CORPUS, divided_source
 
 __all__ = ["Estimator", "estimator_of", "find_scored", "read_scored"]
 
@@ -206,10 +208,8 @@ def _config(results: Results) -> Mapping[str, Any]:
 
 def _divided(dataset: str) -> tuple[str, Path]:
     """Return what stands before the path of a data set, with its colon, and the path."""
-    if Path(dataset).is_absolute() or ":" not in dataset:
-        return "", Path(dataset)
-    layout, _, path = dataset.rpartition(":")
-    return f"{layout}:", Path(path)
+    layout, path = divided_source(dataset)
+    return "" if layout == CORPUS else f"{layout}:", place(path)
 
 
 def _found(path: Path, results: Results) -> Path:
@@ -224,8 +224,8 @@ def _found(path: Path, results: Results) -> Path:
 
 def _placed(path: Path, results: Results) -> Path:
     """Return where a path leads to, from here or from above the results; itself if to nothing."""
-    known = Path(str(path).replace(FOLD, "1"))
-    if known.is_absolute() or known.exists():
+    known = place(str(path).replace(FOLD, "1"))
+    if is_remote(known) or known.is_absolute() or known.exists():
         return path
     above = results.root.resolve().parents[:_N_ABOVE]
     return next((base / path for base in above if (base / known).exists()), path)

@@ -128,6 +128,24 @@ def test_other_data_sets_are_read_there(
     assert found[0] == found[1]
     done = here("report", f"musdb:{stored}", "--out", tmp_path / "page.html")
     assert done.returncode == 0, done.stderr
+    done = here("export", f"musdb:{stored}", tmp_path / "msst", "--format", "msst", "--jobs", 0)
+    assert done.returncode == 0, done.stderr
+
+
+def test_results_are_shown_with_what_was_scored(
+    disk: Path, stored: ObjectPath, bucket: ObjectPath, upload: Callable[..., ObjectPath],
+    trained: Any, tmp_path: Path,
+) -> None:  # fmt: skip
+    """Songs and estimates of a run are found again where they lie, to be listened to."""
+    upload(trained.root, bucket / "run")
+    found = []
+    for root, run, out in ((disk, trained.root, tmp_path / "e"), (stored, bucket / "run", bucket)):
+        how: dict[str, Any] = {"bss": "none", "splits": ("test",)}
+        results = front.evaluate_system(f"run:{run}", str(root / "corpus"), str(out / "r"), **how)
+        page = write_report(str(results.root), tmp_path / "page.html").read_text("utf-8")
+        found.append((page.count('class="mp3"'), page.count("make the page where")))
+    assert found[0] == found[1]
+    assert found[0][0] > 2
 
 
 def test_what_is_not_there_is_one_line(bucket: ObjectPath, here, tmp_path: Path) -> None:

@@ -294,7 +294,7 @@ WRONG: dict[str, tuple[Callable[[Path], object], str]] = {
     "scores": (lambda folder: FIXTURES / "scores" / "duets", "holds MIDI files"),
     "deep audio": (lambda folder: deep(folder), "none as RECORDING/TARGET.wav.* folder:"),
     "a data set": (lambda folder: f"musdb:{folder / 'none'}", "not a folder"),
-    "an address": (lambda folder: "s3://bucket/corpus", "is an address"),
+    "an address": (lambda folder: "http://host/corpus", "is an address"),
 }
 
 
