@@ -62,6 +62,11 @@ class StemFile:
     gain_db: float = 0.0
     score: str = ""
 
+    @property
+    def location(self) -> Path:
+        """Where the file is, on a disk or in a store."""
+        return place(self.path)
+
 
 @dataclass(frozen=True, slots=True)
 class DatasetSong:
@@ -205,7 +210,7 @@ def find_dataset(name: str, taxonomy: str | None, splits: Sequence[str]) -> Data
         if known.target_of(stem.classes) is None:
             kind = " or ".join(dict.fromkeys(stem.classes))
             text = f"{stem.file.path}: {kind} belongs to no target"
-            path_below = place(stem.file.path).relative_to(root).as_posix()
+            path_below = stem.file.location.relative_to(root).as_posix()
             left_out.append(Rejection(path_below, FOUND_BY, Reason.NO_TARGET, text))
     prefix = layout.replace(":", ".")
     rows = tuple(replace(row, id=f"{prefix}:{row.id}") for row in left_out)

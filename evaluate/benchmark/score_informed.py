@@ -137,7 +137,7 @@ class ScoreInformed:
             return parts_of_targets(scores[0], targets, self._taxonomy)
         parts: dict[str, list[ScorePart]] = {target: [] for target in targets}
         for stem, path in zip(song.stems, scores, strict=True):
-            names = place(stem.path).stem.removeprefix(f"{song.name}-"), stem.target
+            names = stem.location.stem.removeprefix(f"{song.name}-"), stem.target
             for part in read_parts(path, names):
                 own = part
                 if not stem.score and part.program == 0:  # as of files that name no instrument
@@ -155,15 +155,15 @@ class ScoreInformed:
             if stem.score and self._folder is None:
                 own.append(place(stem.score))
                 continue
-            found = score_of_stem(place(stem.path), song.name, self._folder)
+            found = score_of_stem(stem.location, song.name, self._folder)
             if found is None:
                 break
             own.append(found)
         if len(own) == len(song.stems):
             return own
-        of_song = score_of_song(place(song.stems[0].path), song.name, self._folder)
+        of_song = score_of_song(song.stems[0].location, song.name, self._folder)
         return [] if of_song is None else [of_song]
 
     def _missing(self, song: DatasetSong) -> str:
-        folder = place(song.stems[0].path).parent if self._folder is None else self._folder
+        folder = song.stems[0].location.parent if self._folder is None else self._folder
         return f"{folder}: no score of {song.name}; expected {_EXPECTED}"

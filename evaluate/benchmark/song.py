@@ -137,7 +137,7 @@ def _described(info: AudioInfo) -> str:
 
 def _read(file: StemFile, info: AudioInfo) -> Float32s:
     with _unscorable(file.path):
-        audio = read_excerpt(place(file.path), 0, info.n_samples, file.stream)
+        audio = read_excerpt(file.location, 0, info.n_samples, file.stream)
     if not (np.abs(audio) < _LOUDEST).all():  # NaN is not below anything
         detail = f"{file.path}: has samples that are not finite, or {_LOUDEST:g} and more"
         raise Unscorable(Reason.NOT_FINITE, detail)

@@ -26,7 +26,6 @@ from stemsmith.manifests.arrays import Float32s, Float64s
 from stemsmith.manifests.audio.read import AudioInfo, audio_info, read_blocks, read_excerpt
 from stemsmith.manifests.errors import InvalidCorpus, Unreadable, UsageError
 from stemsmith.manifests.jobs import recheck
-from stemsmith.manifests.places import place
 from stemsmith.manifests.records import Reason, Rejection
 from stemsmith.mixing.level.balance import SUMMED
 from stemsmith.mixing.level.grid import ENVELOPE_HZ
@@ -204,7 +203,7 @@ class _SongMeter:
         self._job = job
         files = [file for _, stems in job.groups for file in stems]
         files += [job.master] if job.master is not None else []
-        self._infos = {(f.path, f.stream): audio_info(place(f.path), f.stream) for f in files}
+        self._infos = {(f.path, f.stream): audio_info(f.location, f.stream) for f in files}
         first, *_ = self._infos.values()
         for (path, _), info in self._infos.items():
             if (info.sample_rate, info.n_channels) != (first.sample_rate, first.n_channels):
@@ -278,7 +277,7 @@ class _SongMeter:
             yield total
 
     def _blocks(self, file: StemFile) -> Iterator[Float32s]:
-        path, info = place(file.path), self._infos[file.path, file.stream]
+        path, info = file.location, self._infos[file.path, file.stream]
         factor = np.float32(10 ** (file.gain_db / 20))
         blocks: Iterator[Float32s]
         if file.shift:  # of a rendition, which are short

@@ -102,10 +102,15 @@ class Layout:
         """Return the songs that rendering has rejected."""
         return self._recorded("rejections")
 
+    def read_rejection(self, track: str) -> Rejection:
+        """Return why a song was rejected that is known to be: a store is not asked for it first."""
+        (rejection,) = shards.read_records(self.record(track, "rejections"), Rejection)
+        return rejection
+
     def rejection(self, track: str) -> Rejection | None:
         """Return why a song was rejected; None if it was not."""
-        path = self.record(track, "rejections")
-        return shards.read_records(path, Rejection)[0] if path.exists() else None
+        is_there = self.record(track, "rejections").exists()
+        return self.read_rejection(track) if is_there else None
 
     def is_rejected_for_good(self, track: str) -> bool:
         """Tell whether a song was rejected, and not for a file that may be read another time."""

@@ -102,7 +102,8 @@ class RenditionDestination:
         return self._jobs if self._share is None else self._share.of(self._jobs)
 
     def _is_finished(self, job: StemJob) -> bool:
-        return place(job.record).exists() or self._refusal(job.record).exists()
+        refusal = self._layout.record(_name_of(job.record), "rejections")
+        return place(job.record).exists() or refusal.exists()
 
     def _jobs_of(self, piece: Piece) -> Iterator[StemJob]:
         chosen = piece.chosen
@@ -141,9 +142,6 @@ class RenditionDestination:
             for piece in self._plan.pieces
         ]
         return RenditionOutline(pieces, self._plan.rejections, dict(self._plan.header))
-
-    def _refusal(self, record: str) -> Path:
-        return self._layout.record(_name_of(record), "rejections")
 
     def reject(self, refused: RefusedStems) -> None:
         """Record that a piece cannot be rendered; all its renditions are left out."""

@@ -136,8 +136,8 @@ class CorpusDestination:
     def _rejections(self, reasons: Container[Reason]) -> dict[str, Rejection]:
         rejected = self._layout.rejected()  # one list, and no question for each song
         tracks = [job.track for job in self._own if job.track in rejected]
-        found = {track: self._layout.rejection(track) for track in tracks}
-        return {track: row for track, row in found.items() if row and row.reason in reasons}
+        found = {track: self._layout.read_rejection(track) for track in tracks}
+        return {track: row for track, row in found.items() if row.reason in reasons}
 
     def finish_job(self) -> FinishedJob:
         """Return what a job of an array has done; the folder is left to whoever closes it."""

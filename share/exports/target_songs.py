@@ -29,7 +29,6 @@ from stemsmith.manifests.arrays import Float32s, Int16s
 from stemsmith.manifests.audio.read import audio_info
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
 from stemsmith.manifests.names import portable_name
-from stemsmith.manifests.places import place
 from stemsmith.manifests.records import Reason
 from stemsmith.manifests.splits import SPLITS
 from stemsmith.mixing.audio.realise import MIXTURE
@@ -96,7 +95,7 @@ class TargetSong:
             return self.audio.record.sample_rate, self.audio.record.n_samples
         first = self.audio.files[0]
         try:
-            info = audio_info(place(first.path), first.stream)
+            info = audio_info(first.location, first.stream)
         except (InvalidCorpus, UsageError) as error:
             raise NotExportable(Reason.UNREADABLE, str(error)) from error
         return info.sample_rate, info.n_samples

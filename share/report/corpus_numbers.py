@@ -20,7 +20,6 @@ from stemsmith.manifests.arrays import Float64s, Int64s
 from stemsmith.manifests.audio.read import audio_info
 from stemsmith.manifests.corpus import Corpus
 from stemsmith.manifests.errors import InvalidCorpus, UsageError
-from stemsmith.manifests.places import place
 from stemsmith.manifests.programs import DRUMS
 from stemsmith.manifests.records import Song, Stem
 from stemsmith.manifests.renditions import RENDITIONS, Rendition, RenditionStem
@@ -375,7 +374,7 @@ def measure_dataset(dataset: Dataset) -> DatasetSize:
     for song in dataset.songs:
         first = song.files[0]
         with suppress(InvalidCorpus, UsageError):
-            info = audio_info(place(first.path), first.stream)
+            info = audio_info(first.location, first.stream)
             seconds += info.n_samples / info.sample_rate
     n_tracks = [len(song.stems) for song in dataset.songs]
     n_classes = len(dataset.targets)

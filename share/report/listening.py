@@ -20,7 +20,6 @@ from stemsmith.manifests.audio.read import audio_info, read_excerpt
 from stemsmith.manifests.corpus import Corpus, Track, TrackStem
 from stemsmith.manifests.errors import InvalidCorpus, StemsmithError
 from stemsmith.manifests.jobs import Progress
-from stemsmith.manifests.places import place
 from stemsmith.manifests.programs import DRUMS
 from stemsmith.manifests.records import Note, Song
 from stemsmith.manifests.seeds import unit_hash
@@ -207,7 +206,7 @@ def dataset_players(
 
 
 def _dataset_player(song: DatasetSong, clip_s: float) -> StemPlayer:
-    files = [(Path(stem.path).stem, stem) for stem in song.stems]
+    files = [(stem.location.stem, stem) for stem in song.stems]
     names = [
         stem.target if len({s.target for s in song.stems}) == len(files) else f"{stem.target}: {n}"
         for n, stem in files
@@ -217,7 +216,7 @@ def _dataset_player(song: DatasetSong, clip_s: float) -> StemPlayer:
     start = (length - n_clip) // 2
 
     def encode(stem: StemFile) -> AudioClip:
-        return make_clip(read_excerpt(place(stem.path), start, n_clip, stem.stream), rate)
+        return make_clip(read_excerpt(stem.location, start, n_clip, stem.stream), rate)
 
     clips = in_threads(encode, song.stems)
     tracks = [PlayerTrack(name, clip) for name, clip in zip(names, clips, strict=True)]
@@ -228,7 +227,7 @@ def _dataset_player(song: DatasetSong, clip_s: float) -> StemPlayer:
 
 def _common(files: Sequence[StemFile]) -> tuple[int, int]:
     """Return the sample rate in Hz of the files of a song, and the samples that all have."""
-    infos = [audio_info(place(file.path), file.stream) for file in files]
+    infos = [audio_info(file.location, file.stream) for file in files]
     rates = {info.sample_rate for info in infos}
     if len(rates) > 1:
         raise InvalidCorpus(f"{files[0].path}: another sample rate than other stems of the song")

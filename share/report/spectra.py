@@ -23,7 +23,6 @@ from stemsmith.manifests.arrays import Float32s, Float64s
 from stemsmith.manifests.audio.read import audio_info, read_blocks
 from stemsmith.manifests.corpus import SONGS, Corpus
 from stemsmith.manifests.errors import InvalidCorpus, UsageError, one_line
-from stemsmith.manifests.places import place
 from stemsmith.manifests.seeds import unit_hash
 from stemsmith.manifests.splits import SPLITS
 from stemsmith.mixing.sources.find import CORPUS, parse_source
@@ -100,7 +99,7 @@ def measure_spectrum(dataset: str | Dataset, n_songs: int = 20, seed: int = 0) -
     sample_rate = 0
     for name in sorted(chosen):
         try:
-            rate = audio_info(place(songs[name][0].path), songs[name][0].stream).sample_rate
+            rate = audio_info(songs[name][0].location, songs[name][0].stream).sample_rate
             if rate != (sample_rate or rate):
                 raise InvalidCorpus(f"{rate} Hz; songs before it have {sample_rate} Hz")
             spectrum = song_spectrum(_blocks(songs[name]))
@@ -184,7 +183,7 @@ def _blocks(files: Sequence[StemFile]) -> Iterator[Float32s]:
 
     Shifts of renditions are left aside: moved in a circle, a stem has nearly the same frames.
     """
-    readers = [read_blocks(place(file.path), _N_BLOCK, file.stream) for file in files]
+    readers = [read_blocks(file.location, _N_BLOCK, file.stream) for file in files]
     gains = [np.float32(10 ** (file.gain_db / 20)) for file in files]
     while True:
         blocks = [next(reader, None) for reader in readers]

@@ -37,8 +37,10 @@ class Gate(socketserver.ThreadingTCPServer):
     def see(self, data: bytes) -> None:
         """Count a request, and shut for a while if it is the last."""
         with self._lock:
-            self.n_requests += data.startswith(METHODS)
-            if not data.startswith(METHODS) or not self.is_last(data):
+            if not data.startswith(METHODS):
+                return
+            self.n_requests += 1
+            if not self.is_last(data):
                 return
             self.n_outages += 1
             self.is_shut.set()
